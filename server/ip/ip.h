@@ -1,0 +1,40 @@
+/* ip.h - IPv4 and IPv6 between Ethernet and the transports, one path for both
+ *
+ *   in:  eth_input -> ip_input -> (icmp_input | ops->input of the transport registered for the protocol)
+ *   out: ip_output -> route -> neighbour -> eth_output -> worker_tx
+ *
+ * Owner:  ip_worker per worker.
+ * Thread: the worker.
+ * Errors: verdict, one counter per dropped packet (ip_drops.def). */
+#ifndef HOSTSTACK_SERVER_IP_H
+#define HOSTSTACK_SERVER_IP_H
+
+#include "server/worker/worker.h"
+
+struct ip_tx {                 /* how to send one packet */
+    struct ip_addr src, dst;
+    uint16_t fib;
+    uint8_t ip_proto;
+    uint8_t tos;
+    uint8_t ttl;               /* 0 = default 64 */
+    bool dont_fragment;        /* TCP always; UDP as the socket says */
+    struct ip_route_cache *cache; /* may be NULL; owned by the connection, zero at first */
+};
+struct ip_route_cache {        /* valid while generation matches the route table's */
+    uint32_t generation;
+    uint16_t mtu;
+    uint16_t port;
+    const void *next_hop;
+};
+
+void ip_worker_input(struct worker *w, struct interface *ifc, struct pkt **pkts, unsigned n); /* at the IP header */
+/* p: at the L4 header, meta.flags PKT_L4_CSUM_NEEDED / PKT_GSO, gso_size, l4_len set by the transport (checksum field holds
+ * pkt_pseudo_sum()). Takes p always. 0, or -ENETUNREACH, -EMSGSIZE (larger than MTU and dont_fragment and not GSO), -ENOBUFS. A
+ * destination that is one of our own addresses loops back into ip_worker_input in the same turn. */
+int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx);
+/* Route to dst: MTU in IP bytes, what the port can do (enum port_offloads, tso_max). -ENETUNREACH. */
+struct ip_path { uint16_t mtu; uint32_t offloads; uint32_t tso_max; struct ip_addr src; struct interface *ifc; bool is_local; };
+int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, struct ip_path *out);
+bool ip_is_local_addr(struct worker *w, uint16_t fib, const struct ip_addr *a);  /* an address of one of our interfaces, not tentative */
+
+#endif

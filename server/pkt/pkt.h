@@ -1,0 +1,69 @@
+/* pkt.h - a packet: thin handle over rte_mbuf, with what each layer learnt about it
+ * Owner:  whoever holds the pointer; passing it to an output function, a queue or pkt_free() gives it away.
+ * Thread: one worker at a time; pools are shared by all workers (per-lcore caches).
+ * Memory: EAL memory (mbufs only). Two pools: small (2 KiB of data) and big (a 64 KiB super-frame in one piece).
+ * Errors: allocation returns NULL (counted by the caller). */
+#ifndef HOSTSTACK_SERVER_PKT_H
+#define HOSTSTACK_SERVER_PKT_H
+
+#include <rte_mbuf.h>
+#include "common/ip_addr.h"
+
+struct interface;
+
+/* A packet is an rte_mbuf with a private area. Only pkt/ port/ worker/ look at the rte_mbuf. */
+struct pkt {
+    struct rte_mbuf m;
+};
+
+enum pkt_flags {
+    PKT_L4_CSUM_GOOD = 1u << 0,  /* rx: the port vouches for the L4 checksum (or it never left a host) */
+    PKT_L4_CSUM_NEEDED = 1u << 1,/* tx: L4 checksum field holds the pseudo-header sum, to be completed by port or pkt_finish_csum() */
+    PKT_GSO = 1u << 2,           /* super-frame: gso_size bytes of payload a segment (TCP) */
+    PKT_BCAST = 1u << 3,         /* rx: link-layer broadcast or multicast */
+    PKT_LOCAL = 1u << 4,         /* looped back inside the stack (a stack address talks to a stack address) */
+};
+
+struct pkt_meta {                /* in the mbuf's private area */
+    struct ip_addr src, dst;     /* IPv4 mapped */
+    struct interface *ifc;       /* rx: where it came in; tx: where it goes out (set by ip_output) */
+    uint16_t l2_len, l3_len;     /* bytes; data starts at the layer being handled */
+    uint16_t l4_len;             /* bytes of L4 header (tx with PKT_GSO) */
+    uint16_t gso_size;
+    uint16_t flags;              /* enum pkt_flags */
+    uint8_t ip_proto;            /* final next header */
+    uint8_t ttl, tos;            /* tos: whole octet, DSCP and ECN */
+    uint8_t worker;              /* software RSS: owner */
+    uint32_t l4_total;           /* L4 header + payload bytes, as the IP header says */
+};
+enum { PKT_PRIV_SIZE = 96, PKT_HEADROOM = 128, PKT_SMALL_DATA = 2048, PKT_BIG_DATA = 65535 - PKT_HEADROOM };
+static_assert(sizeof(struct pkt_meta) <= PKT_PRIV_SIZE, "pkt_meta fits the private area");
+
+struct pkt_pools {
+    struct rte_mempool *small, *big;
+};
+int pkt_pools_create(struct pkt_pools *pools, const char *name, unsigned n_small, unsigned n_big); /* 0 or -errno */
+void pkt_pools_destroy(struct pkt_pools *pools);
+
+static inline struct pkt_meta *pkt_meta(struct pkt *p) { return (struct pkt_meta *)(&p->m + 1); }
+static inline struct pkt *pkt_of_mbuf(struct rte_mbuf *m) { return (struct pkt *)m; }
+static inline struct rte_mbuf *pkt_mbuf(struct pkt *p) { return &p->m; }
+/* Room for `len` bytes of payload after PKT_HEADROOM bytes for headers; small or big pool as needed. NULL: none left. */
+struct pkt *pkt_alloc(struct pkt_pools *pools, uint32_t len);
+static inline void pkt_free(struct pkt *p) { rte_pktmbuf_free(&p->m); }
+static inline uint8_t *pkt_data(struct pkt *p) { return rte_pktmbuf_mtod(&p->m, uint8_t *); }
+static inline uint32_t pkt_len(const struct pkt *p) { return p->m.pkt_len; }          /* all pieces */
+static inline uint32_t pkt_first_len(const struct pkt *p) { return p->m.data_len; }   /* first piece */
+static inline uint8_t *pkt_push(struct pkt *p, uint16_t n) { return (uint8_t *)rte_pktmbuf_prepend(&p->m, n); } /* NULL: no headroom */
+static inline uint8_t *pkt_pull(struct pkt *p, uint16_t n) { return (uint8_t *)rte_pktmbuf_adj(&p->m, n); }
+static inline uint8_t *pkt_append(struct pkt *p, uint16_t n) { return (uint8_t *)rte_pktmbuf_append(&p->m, n); } /* NULL: no tailroom */
+/* Makes the first n bytes contiguous in the first piece. 0, -EINVAL (shorter), -ENOMEM. */
+int pkt_pullup(struct pkt *p, uint32_t n);
+int pkt_trim(struct pkt *p, uint32_t new_len);         /* drops bytes at the end (link padding) */
+void pkt_copy_out(struct pkt *p, uint32_t off, void *buf, uint32_t len);
+/* One's-complement sum helpers (RFC 1071) over all pieces. */
+uint16_t pkt_l4_checksum(struct pkt *p);               /* full sum incl. pseudo header from meta; 0 = correct on rx */
+uint16_t pkt_pseudo_sum(const struct pkt_meta *m, uint32_t l4_len); /* not inverted, for PKT_L4_CSUM_NEEDED */
+void pkt_finish_csum(struct pkt *p);                   /* completes PKT_L4_CSUM_NEEDED in software */
+
+#endif

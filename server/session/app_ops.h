@@ -1,0 +1,80 @@
+/* app_ops.h - what the session layer asks of the program's side (server/app in the server, a plain struct in tests)
+ * Owner:  struct app_worker is embedded in the implementor's own struct and outlives its sessions (app_worker_detach first).
+ * Thread: the worker that owns the session.
+ * Errors: 0 or -errno. */
+#ifndef HOSTSTACK_SERVER_APP_OPS_H
+#define HOSTSTACK_SERVER_APP_OPS_H
+
+#include "server/session/transport.h"
+#include "svm/svm_fifo.h"
+
+struct app_worker;
+
+/* FIFO memory of one session, given by the app side. */
+struct app_fifos {
+    struct svm_fifo_prod_line *rx_prod;        /* server writes */
+    const struct svm_fifo_cons_line *rx_cons;
+    const struct svm_fifo_prod_line *tx_prod;  /* client writes */
+    struct svm_fifo_cons_line *tx_cons;        /* server writes */
+    const struct svm_region_table *rx_regions; /* where the server's rings are */
+    const struct svm_region_table *tx_regions; /* where the client's rings are */
+    const struct svm_ring_ops *ring_ops;       /* for rx */
+    void *ring_ctx;
+    uint32_t rx_max, tx_max;                   /* bytes, powers of two */
+    struct svm_msg_slot slot;
+};
+
+struct app_ops {
+    int (*fifos_alloc)(struct worker *w, struct app_worker *a, struct app_fifos *out);     /* -ENOBUFS: quota; -ENOMEM */
+    void (*fifos_free)(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot);
+    /* Notices to the program; none may call back into the session layer. Queue full: the app side keeps them and retries. */
+    void (*accept)(struct worker *w, struct app_worker *a, struct listener *l, struct session *s);
+    void (*connected)(struct worker *w, struct app_worker *a, struct session *s, int error);
+    void (*data)(struct worker *w, struct app_worker *a, struct session *s);               /* event for the rx FIFO is due */
+    void (*space)(struct worker *w, struct app_worker *a, struct session *s);              /* event for the tx FIFO is due */
+    void (*reset)(struct worker *w, struct app_worker *a, struct session *s, int error);
+    void (*soft_error)(struct worker *w, struct app_worker *a, struct session *s, int error);
+    void (*closed)(struct worker *w, struct app_worker *a, struct session *s);             /* last notice; slot freed after it */
+    void (*violation)(struct worker *w, struct app_worker *a, const char *what);           /* contract broken: drop this client */
+};
+
+/* A client worker on one server worker, as the session layer sees it. */
+struct app_worker {
+    const struct app_ops *ops;
+    uint32_t client_id;
+    uint32_t app_id;
+    uint32_t ns;                   /* namespace index: local scope; and through its configuration the fib */
+    uint32_t scope;                /* SVM_HELLO_SCOPE_* */
+    struct session *sessions;      /* all sessions held, doubly linked through session.app_next/app_prev */
+    uint32_t n_sessions;
+};
+
+/* ---- called by the app side (and tests) ---- */
+struct session_bind_args {
+    uint8_t proto;
+    uint8_t flags;                 /* SVM_BIND_*, SVM_CONN_V6, SVM_CONN_SCOPE_* */
+    uint32_t ctx;
+    struct ip_endpoint lcl;        /* port 0: chosen */
+};
+int session_bind(struct worker *w, struct app_worker *a, const struct session_bind_args *args, struct session **out);
+int session_listen(struct worker *w, struct app_worker *a, struct session *bound, uint32_t backlog);
+void session_listener_arm(struct worker *w, struct app_worker *a, struct session *listener, bool armed);
+struct session_connect_args {
+    uint8_t proto;
+    uint8_t flags;
+    uint32_t ctx;
+    struct session *bound;         /* or NULL */
+    struct ip_endpoint lcl, rmt;
+};
+int session_connect(struct worker *w, struct app_worker *a, const struct session_connect_args *args, struct session **out);
+void session_shutdown(struct worker *w, struct session *s, int how);
+void session_close(struct worker *w, struct app_worker *a, struct session *s, int linger_s);
+void session_return(struct worker *w, struct app_worker *a, struct session *s);
+void session_tx_kick(struct worker *w, struct session *s);       /* SVM_MSG_DATA arrived */
+void session_rx_space_kick(struct worker *w, struct session *s); /* SVM_MSG_SPACE arrived */
+int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const void *val, uint32_t len);
+int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *val, uint32_t *len);
+struct session *session_from_handle(struct worker *w, struct svm_handle h);  /* NULL = stale */
+void app_worker_detach(struct worker *w, struct app_worker *a);  /* the client has died: closes its sessions in order */
+
+#endif

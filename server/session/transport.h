@@ -1,0 +1,132 @@
+/* transport.h - what the session layer asks of a transport, and what it offers to it
+ *
+ * The session layer knows transports only through struct transport_ops. A transport has connections (struct
+ * transport_conn, embedded first in its own struct); a connection in use by a program has a session with two FIFOs.
+ * A connection may exist without a session (TCP: SYN-RCVD, TIME-WAIT). A session may exist without a connection (reset,
+ * while the program has not closed it yet).
+ *
+ *   passive: input finds listener -> conn in SYN-RCVD -> session_accept(): FIFOs exist from now on
+ *   active:  session_connect() -> ops->connect() -> later session_connected(s, 0 or -errno)
+ *   data in: session_rx_enqueue() ... session_rx_fin(); the session layer posts events at the end of the batch
+ *   data out: program writes -> session_tx -> ops->tx(conn, budget): session_tx_avail/peek_iov, later session_tx_drop()
+ *   close:   ops->shutdown_wr()/ops->close()/ops->reset() -> session_closed(s) when the FIFOs are no longer needed
+ *
+ * Owner:  connections: the transport. Sessions: the session layer. The links between them are cut by session_detach().
+ * Thread: everything on the worker that owns the connection.
+ * Errors: 0 or -errno, as a program would see them.
+ */
+#ifndef HOSTSTACK_SERVER_TRANSPORT_H
+#define HOSTSTACK_SERVER_TRANSPORT_H
+
+#include <sys/uio.h>
+#include "common/ip_addr.h"
+#include "svm/svm_proto.h"
+
+struct worker;
+struct pkt;
+struct session;
+struct listener;
+struct json_t;
+
+struct transport_conn {
+    struct ip_endpoint lcl, rmt;
+    uint8_t proto;             /* enum svm_proto */
+    bool in_lookup;
+    uint16_t fib;              /* interface table; 0 = default */
+    uint32_t hash;             /* of the 6-tuple, kept for removal */
+    struct session *session;   /* NULL = none */
+    struct transport_conn *lookup_next;
+};
+
+enum transport_tx_verdict {
+    TRANSPORT_TX_DONE,     /* nothing more can or need be sent now: the transport will ask by session_tx_schedule() when that
+                              changes (ACK, timer), and new bytes of the program schedule by themselves */
+    TRANSPORT_TX_MORE,     /* budget used up, wants another turn */
+};
+
+struct transport_ops {
+    const char *name;
+    uint8_t proto;             /* enum svm_proto */
+    uint8_t ip_proto;          /* IPPROTO_*; 0 = runs over another transport */
+    bool is_datagram;
+    size_t worker_state_size;  /* zeroed private state per worker: worker_transport_state(w, proto) */
+    int (*worker_init)(struct worker *w);
+    void (*worker_fini)(struct worker *w); /* frees all connections */
+
+    /* Packets of ip_proto, at the L4 header, meta filled, addresses checked, L4 checksum not yet checked unless
+     * PKT_L4_CSUM_GOOD. Takes the packets. */
+    void (*input)(struct worker *w, struct pkt **pkts, unsigned n);
+    /* ICMP error about a packet we sent: quoted L4 header bytes (8 or more). err = -errno Linux gives; mtu != 0: packet too big. */
+    void (*icmp_error)(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+                       const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu);
+
+    int (*listen)(struct worker *w, struct listener *l);       /* may be NULL */
+    void (*unlisten)(struct worker *w, struct listener *l);    /* drop half-open connections of it */
+    /* Starts a connection for s; lcl is complete (address and port chosen and reserved). *out = the new connection. */
+    int (*connect)(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+                   struct transport_conn **out);
+    void (*shutdown_wr)(struct worker *w, struct transport_conn *c);  /* FIN after what is in the tx FIFO */
+    /* No more reader and writer: send what is in the tx FIFO, then close; session_closed() when done. linger: see SVM_MSG_CLOSE */
+    void (*close)(struct worker *w, struct transport_conn *c, int linger_s);
+    void (*reset)(struct worker *w, struct transport_conn *c);        /* abort now; conn is freed, session detached */
+    enum transport_tx_verdict (*tx)(struct worker *w, struct transport_conn *c, unsigned budget_bytes);
+    void (*rx_space)(struct worker *w, struct transport_conn *c);     /* the program made room (window update) */
+    int (*attr_set)(struct worker *w, struct transport_conn *c, uint8_t attr, const void *val, uint32_t len); /* -ENOPROTOOPT */
+    int (*attr_get)(struct worker *w, struct transport_conn *c, uint8_t attr, void *val, uint32_t *len);      /* len: in size, out used */
+    void (*show)(struct worker *w, const struct transport_conn *c, struct json_t *obj);  /* adds fields to a session's row */
+    void (*show_stats)(struct worker *w, struct json_t *obj);                            /* counters by name */
+};
+
+/* ---- offered by the session layer to transports ---- */
+
+/* Lookup tables of this worker. Keys: proto, lcl, rmt, fib. */
+void session_lookup_add(struct worker *w, struct transport_conn *c);
+void session_lookup_del(struct worker *w, struct transport_conn *c);
+struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
+                                      const struct ip_endpoint *rmt, uint16_t fib);
+/* Best listener: exact address, then wildcard (IPv6 wildcard serves IPv4 unless V6ONLY); with SO_REUSEPORT one of the group by
+ * flow hash; NULL = none. */
+struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
+                                         const struct ip_endpoint *rmt, uint16_t fib);
+uint32_t listener_backlog_room(const struct listener *l); /* 0 = a new connection must be refused or dropped */
+/* Options a new connection takes over from its listener (SVM_ATTR_* set before accept). 0 or -ENOENT. */
+int listener_attr(const struct listener *l, uint8_t attr, int32_t *value);
+void listener_half_open(struct listener *l, int delta);   /* half-open connections count against the backlog */
+
+/* The connection is established: make its session, with FIFOs, and offer it to a program. 0, or -ENOBUFS/-ENOMEM/-ECONNREFUSED
+ * (listener went, backlog full): the transport resets or drops as its protocol says. */
+int session_accept(struct worker *w, struct listener *l, struct transport_conn *c);
+void session_connected(struct worker *w, struct session *s, int error); /* error: the connection is gone, detached */
+
+/* Receive side. offset = distance from the next expected byte; bytes beyond are kept in place (svm_fifo_enqueue_at).
+ * Returns bytes that became readable in order, or -ENOBUFS. */
+int64_t session_rx_enqueue(struct worker *w, struct session *s, uint32_t offset, const void *data, uint32_t len);
+/* A datagram record; -ENOBUFS = does not fit, dropped. */
+int session_rx_enqueue_record(struct worker *w, struct session *s, const struct iovec *iov, int n_iov);
+uint32_t session_rx_space(struct worker *w, struct session *s);      /* bytes that may still be enqueued (for the window) */
+uint32_t session_rx_max(const struct session *s);                    /* the FIFO's configured maximum */
+/* Out-of-order intervals as offsets from the next expected byte, most recent first; returns how many were written. */
+struct session_ooo { uint32_t start, end; };
+int session_rx_ooo(struct session *s, struct session_ooo *out, int max);
+void session_rx_want_space(struct worker *w, struct session *s, uint32_t bytes); /* ops->rx_space() will be called */
+void session_rx_fin(struct worker *w, struct session *s);            /* no byte follows what was enqueued */
+void session_reset(struct worker *w, struct session *s, int error);  /* aborted; detaches the connection */
+void session_soft_error(struct worker *w, struct session *s, int error);
+void session_closed(struct worker *w, struct session *s);            /* orderly end after close(); detaches the connection */
+
+/* Transmit side. Offsets count from the oldest byte not yet dropped. */
+uint32_t session_tx_avail(struct worker *w, struct session *s);      /* bytes in the FIFO, sent or not */
+int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, uint32_t len, struct iovec iov[4]);
+void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void *dst, uint32_t len);
+void session_tx_drop(struct worker *w, struct session *s, uint32_t len);  /* acknowledged */
+void session_tx_schedule(struct worker *w, struct session *s);       /* ops->tx() will be called in this turn or the next */
+bool session_tx_is_fin(const struct session *s);                     /* the program has shut down writing */
+
+/* Local ports (RFC 6056 s3.3.3 algorithm 3, hash with a secret and a random increment); the port is chosen so that answers reach this
+ * worker. *lcl gets the address (from the route to rmt when it is a wildcard) and the port. */
+int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint16_t fib, struct ip_endpoint *lcl);
+
+int transport_register(const struct transport_ops *ops);             /* before workers start; -EEXIST */
+const struct transport_ops *transport_get(uint8_t proto);            /* NULL = not served */
+
+#endif

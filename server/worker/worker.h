@@ -1,0 +1,73 @@
+/* worker.h - one run-to-completion worker: its ports' queues, sessions, timers and client queues, nothing shared
+ *
+ *   worker_step(w, now): rx burst -> eth -> ip -> transport input -> events to programs
+ *                        -> drain client queues -> session tx (budgeted, fair) -> timers -> tx burst
+ *
+ * Owner:  struct stack owns its workers.
+ * Thread: the worker's own; commands from other threads come through worker_call().
+ * Time:   now_us comes in with each step, so that tests run the whole stack under a virtual clock.
+ * Errors: 0 or -errno. */
+#ifndef HOSTSTACK_SERVER_WORKER_H
+#define HOSTSTACK_SERVER_WORKER_H
+
+#include "common/ip_addr.h"
+#include "server/pkt/pkt.h"
+#include "server/port/port.h"
+#include "server/worker/timer_wheel.h"
+
+enum worker_limits { WORKER_BURST = 32, WORKER_MAX = 16, STACK_MAX_PORTS = 16 };
+
+struct session_worker;  /* session/session_internal.h: pools, lookup, listeners, lists */
+struct ip_worker;       /* ip/: neighbours, counters, reassembly of this worker */
+struct app_port;        /* app/: this worker's client queues */
+struct stack;
+
+struct worker {
+    struct stack *stack;
+    unsigned index;
+    uint64_t now_us;
+    struct timer_wheel timers;
+    struct pkt_pools *pools;
+    struct session_worker *session;
+    struct ip_worker *ip;
+    struct app_port *app;
+    void *transport_state[16];      /* by enum svm_proto */
+    uint64_t rng[2];                /* seeded by the stack: tests give a seed, the server getrandom() */
+    uint8_t secret[16];             /* key for ISNs, ports, lookup hash */
+    struct worker_private *priv;    /* worker/: tx buffers, handover rings, command ring, sleep state, cycle counters */
+};
+
+/* All that one host stack consists of; several may live in one process (tests). */
+struct stack {
+    unsigned n_workers;
+    struct worker *worker[WORKER_MAX];
+    unsigned n_ports;
+    struct port *port[STACK_MAX_PORTS];
+    struct pkt_pools pools;
+    struct interfaces *interfaces;  /* ip/interface.h: addresses per port, read-only while workers run */
+    struct route_table *routes;     /* route/route.h */
+    struct app_server *apps;        /* app/: clients, namespaces, segments; NULL in most tests */
+    struct stack_config *config;    /* config/config.h */
+};
+
+struct stack_options {
+    unsigned n_workers;
+    uint64_t seed;                  /* 0 = from getrandom() */
+    unsigned n_small_pkts, n_big_pkts;
+    const char *pool_name;
+};
+int stack_create(const struct stack_options *opt, struct stack **out);  /* EAL must be up; registers no port */
+int stack_add_port(struct stack *s, struct port *p);                    /* gives the port to the stack */
+void stack_destroy(struct stack *s);
+
+unsigned worker_step(struct worker *w, uint64_t now_us);   /* one turn; returns how much was done (0 = idle turn) */
+uint64_t worker_next_event_us(const struct worker *w);     /* when the next timer is due; UINT64_MAX = none */
+/* Queue a packet at its Ethernet header for port `port`; sent at the end of the turn, or when the buffer is full. Takes it. */
+void worker_tx(struct worker *w, unsigned port, struct pkt *p);
+/* Runs fn on worker w: at once when called on it, else through its command ring; done (may be NULL) is called back on the
+ * caller's side by worker_calls_reap() (worker) or from the control loop. Never waits. -EAGAIN: ring full, try again later. */
+int worker_call(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
+uint64_t worker_random(struct worker *w);
+static inline void *worker_transport_state(struct worker *w, uint8_t proto) { return w->transport_state[proto]; }
+
+#endif

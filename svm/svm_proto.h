@@ -1,0 +1,265 @@
+/* svm_proto.h - what client and server say to each other: attach messages (app socket) and queue messages
+ * Memory: SHARED and socket input, the peer is untrusted: copy, check, then use.
+ *
+ * 1. Attach socket (SOCK_SEQPACKET, one connection per client worker): attach, segments, fork. Its hang-up is the death of
+ *    the client worker. Requests are answered in order; SVM_ATT_SEGMENT messages may come between, unasked.
+ * 2. Queues: one pair per (client worker, server worker): everything about sessions, 64-byte messages.
+ *    A third kind joins two client workers directly (PAIR segment); it carries only SVM_MSG_DATA, _SPACE and _CLOSED.
+ */
+#ifndef HOSTSTACK_SVM_PROTO_H
+#define HOSTSTACK_SVM_PROTO_H
+
+#include "common/ip_addr.h"
+#include "svm/svm_layout.h"
+
+/* ---------------------------------------------------------------- attach socket */
+
+enum svm_att_type {
+    /* client -> server */
+    SVM_ATT_HELLO = 1,      /* svm_att_hello; first message. Optional fd: none */
+    SVM_ATT_FORK = 2,       /* svm_att_fork + 1 fd: server's end of a socketpair, the child's lifeline */
+    SVM_ATT_BANK = 3,       /* svm_att_simple: "one more bank, please" (value = slots wanted); answer SVM_ATT_SEGMENT or _ERROR */
+    SVM_ATT_IDENTIFY = 4,   /* svm_att_simple + 1 fd: who is this socket (SO_COOKIE)? reserved for exec and SCM_RIGHTS */
+    /* server -> client */
+    SVM_ATT_WELCOME = 64,   /* svm_att_welcome + fds (below) */
+    SVM_ATT_ERROR = 65,     /* svm_att_error: request refused; after HELLO the server hangs up */
+    SVM_ATT_SEGMENT = 66,   /* svm_att_segment + fds: a new bank (S, C) or a PAIR segment (PAIR, peer P, peer doorbell) */
+    SVM_ATT_SEGMENT_GONE = 67, /* svm_att_segment without fds: unmap PAIR segment seg_id, its peer has gone and no session is left */
+    SVM_ATT_OK = 68,        /* svm_att_simple: FORK noted (value = fork token) */
+};
+
+enum svm_att_limits {
+    SVM_ATT_MAX_MSG = 1024,
+    SVM_ATT_MAX_FDS = 64,
+    SVM_NAMESPACE_MAX = 64,
+    SVM_APP_NAME_MAX = 64,
+};
+
+enum svm_hello_flags {
+    SVM_HELLO_SCOPE_LOCAL = 1u << 0,  /* may meet local listeners (cut-through) */
+    SVM_HELLO_SCOPE_GLOBAL = 1u << 1, /* may use the network */
+    SVM_HELLO_WORKER = 1u << 2,       /* further worker of the app `app_id` (same process, or child by fork_token) */
+};
+
+struct svm_att_hello {
+    uint32_t type;           /* SVM_ATT_HELLO */
+    uint32_t abi_version;
+    uint32_t flags;          /* enum svm_hello_flags */
+    uint32_t app_id;         /* with SVM_HELLO_WORKER: from the welcome of the app's first worker */
+    uint64_t app_cookie;     /* with SVM_HELLO_WORKER: its cookie, proves membership */
+    uint64_t fork_token;     /* a fork child: from SVM_ATT_OK of its parent; else 0 */
+    uint64_t namespace_secret;
+    uint32_t rx_fifo_size;   /* bytes, rounded up to a power of two by the server; maximum a FIFO grows to */
+    uint32_t tx_fifo_size;
+    uint32_t evt_queue_len;  /* messages per queue, rounded up to a power of two */
+    uint32_t segment_mb;     /* ring area of bank 0 in MiB; 0 = the server's default */
+    char ns_name[SVM_NAMESPACE_MAX]; /* NUL-terminated; empty = default */
+    char app_name[SVM_APP_NAME_MAX];
+};
+
+/* fds, in this order: SRV (read-only), P (client writes), doorbell read end of the client worker,
+ * bank 0: S (read-only), C; then n_workers doorbell write ends, one per server worker. */
+struct svm_att_welcome {
+    uint32_t type;           /* SVM_ATT_WELCOME */
+    uint32_t abi_version;
+    uint32_t n_workers;      /* server workers, 1..SVM_MAX_SERVER_WORKERS */
+    uint32_t client_id;      /* of this client worker, unique in the server's lifetime */
+    uint32_t app_id;
+    uint32_t seg_id;         /* of bank 0 */
+    uint64_t app_cookie;
+    uint32_t rx_fifo_size;   /* as granted */
+    uint32_t tx_fifo_size;
+    uint32_t flags;          /* scopes as granted */
+    uint32_t pad;
+    struct {
+        struct svm_msgq_desc to_client; /* prod/entries in S_0, cons in C_0 */
+        struct svm_msgq_desc to_server; /* prod/entries in C_0, cons in S_0 */
+    } q[SVM_MAX_SERVER_WORKERS];
+};
+
+enum svm_seg_kind { SVM_SEG_BANK = 1, SVM_SEG_PAIR = 2 };
+
+/* BANK: fds S (read-only), C. PAIR: fds PAIR, peer's P (read-only), write end of the peer's doorbell. */
+struct svm_att_segment {
+    uint32_t type;
+    uint32_t kind;           /* enum svm_seg_kind */
+    uint32_t seg_id;
+    uint32_t bank;           /* BANK: its index at this client */
+    uint32_t side;           /* PAIR: which side this client is */
+    uint32_t peer_client_id; /* PAIR */
+};
+
+struct svm_att_fork {
+    uint32_t type;
+    uint32_t pad;
+};
+
+struct svm_att_simple {
+    uint32_t type;
+    uint32_t pad;
+    uint64_t value;
+};
+
+struct svm_att_error {
+    uint32_t type;
+    int32_t error;           /* -errno */
+    char text[120];          /* NUL-terminated, for the log */
+};
+static_assert(sizeof(struct svm_att_welcome) + 64 <= 2 * SVM_ATT_MAX_MSG, "attach message size");
+
+/* ---------------------------------------------------------------- queue messages */
+
+/* A session as the server knows it. index 0 with gen 0 = none. Server worker w owns it: its messages go to queue w. */
+struct svm_handle {
+    uint32_t index;
+    uint32_t gen;
+};
+
+enum svm_proto {  /* numbers of VPPCOM_PROTO_* */
+    SVM_PROTO_TCP = 0,
+    SVM_PROTO_UDP = 1,
+    SVM_PROTO_NONE = 2,
+    SVM_PROTO_TLS = 3,
+    SVM_PROTO_QUIC = 4,
+    SVM_PROTO_DTLS = 5,
+    SVM_PROTO_SRTP = 6,
+    SVM_PROTO_HTTP = 7,
+    SVM_PROTO_SCTP = 8,
+    SVM_PROTO_MAX
+};
+
+/* `ctx` is the client's own number for the session (its index), echoed by the server in everything about that session;
+ * the client checks it as it would any input only for range, the server never interprets it.
+ * c->s requests that get an answer are marked with it. A request with an unknown or stale handle is answered with -EBADF,
+ * or dropped where it has no answer (the session closed meanwhile). */
+enum svm_msg_type {
+    SVM_MSG_NONE = 0,
+
+    /* c->s */
+    SVM_MSG_BIND,       /* reserve a local endpoint (any proto); UDP: a session with FIFOs. Answer BOUND. flags SVM_BIND_* */
+    SVM_MSG_LISTEN,     /* u.value = backlog, on a bound handle; answer LISTENING */
+    SVM_MSG_ARM,        /* this worker accepts from the listener `handle` (u.value = 1) or no longer (0; unaccepted sessions are
+                           handed back with RETURN first). No answer. Only armed workers are given connections. */
+    SVM_MSG_CONNECT,    /* new session to lcl/rmt (lcl may be any/0, or a bound handle given). Answer CONNECTED. UDP: sets the peer */
+    SVM_MSG_SHUTDOWN,   /* u.value = SHUT_RD, SHUT_WR, SHUT_RDWR. The FIN flag of the tx FIFO is set by the client first */
+    SVM_MSG_CLOSE,      /* this holder lets go; the last one's close closes in order: data, then FIN. u.value = SO_LINGER:
+                           -1 none, 0 reset at once, n seconds. Answer CLOSED when the slot may be used again */
+    SVM_MSG_RETURN,     /* an unaccepted session goes back to the listener, for another worker. No answer but CLOSED */
+    SVM_MSG_ATTR_SET,   /* attr = enum svm_attr, u.attr; answer ATTR */
+    SVM_MSG_ATTR_GET,   /* answer ATTR */
+    SVM_MSG_DETACH,     /* this worker lets go of everything in order (vppcom_app_destroy) */
+
+    /* s->c answers; error = 0 or -errno */
+    SVM_MSG_BOUND = 32, /* handle, lcl as granted; UDP: slot too */
+    SVM_MSG_LISTENING,
+    SVM_MSG_CONNECTED,  /* handle, lcl, rmt, slot; with error: no session any more */
+    SVM_MSG_ATTR,
+    SVM_MSG_CLOSED,     /* nothing more will come for this handle, its slot is free; ctx may be used again */
+
+    /* s->c notices */
+    SVM_MSG_ACCEPT,     /* ctx = the listener's ctx; handle, lcl, rmt, slot of the new session. The client answers by using it:
+                           SVM_MSG_ACCEPTED tells its ctx; or hands it back with RETURN */
+    SVM_MSG_RESET,      /* connection aborted, error = -ECONNRESET, -ETIMEDOUT, -EHOSTUNREACH …; also set in the FIFO */
+    SVM_MSG_PEER_GONE,  /* cut-through: the other side's process has died: its FIFO ends at its tail, writing gets EPIPE */
+    SVM_MSG_ERROR,      /* soft error for SO_ERROR (UDP: -ECONNREFUSED from ICMP) */
+
+    /* both ways, and between cut-through peers; no handle check beyond ownership */
+    SVM_MSG_DATA = 64,  /* the FIFO that the sender produces has bytes, or FIN/RST. u.value = evt_seq */
+    SVM_MSG_SPACE,      /* the FIFO that the sender consumes has the space that was wanted, or RD_CLOSED */
+    SVM_MSG_ACCEPTED,   /* c->s: ctx is this client's number for the session of an ACCEPT */
+};
+
+enum svm_msg_flags {
+    SVM_BIND_REUSEADDR = 1u << 0,
+    SVM_BIND_REUSEPORT = 1u << 1,
+    SVM_BIND_V6ONLY = 1u << 2,
+    SVM_CONN_LOCAL = 1u << 3,  /* in CONNECTED, ACCEPT: cut-through, slot is in a PAIR segment */
+    SVM_CONN_V6 = 1u << 4,     /* socket is AF_INET6 (wildcards and text forms) */
+    SVM_CONN_SCOPE_LOCAL = 1u << 5,  /* CONNECT, BIND: this session may meet local peers */
+    SVM_CONN_SCOPE_GLOBAL = 1u << 6, /* CONNECT, BIND: this session may use the network */
+};
+
+struct svm_msg_slot {
+    uint32_t seg_id;    /* bank's or PAIR segment's id. A client that does not know it yet reads its attach socket until it does */
+    uint32_t slot;
+};
+
+struct svm_msg {
+    uint8_t type;       /* enum svm_msg_type */
+    uint8_t flags;      /* enum svm_msg_flags */
+    uint8_t proto;      /* enum svm_proto */
+    uint8_t attr;       /* enum svm_attr */
+    uint32_t ctx;
+    struct svm_handle handle;
+    union {
+        struct {
+            struct ip_addr lcl_ip, rmt_ip;
+            be16 lcl_port, rmt_port;
+            int32_t error;
+            struct svm_msg_slot slot;
+        } conn;
+        struct {
+            int32_t error;
+            uint32_t len;
+            uint8_t bytes[40];
+        } attr_val;
+        int64_t value;
+        int32_t error;
+    } u;
+};
+static_assert(sizeof(struct svm_msg) == SVM_MSG_SIZE, "svm_msg");
+/* For PAIR queues: ctx = slot index (both sides know the session by slot); handle unused. */
+
+/* Session attributes that the server holds. Integers are int32 in attr_val.bytes unless said otherwise. */
+enum svm_attr {
+    SVM_ATTR_NODELAY = 1,
+    SVM_ATTR_KEEPALIVE,
+    SVM_ATTR_KEEPIDLE,   /* s */
+    SVM_ATTR_KEEPINTVL,  /* s */
+    SVM_ATTR_KEEPCNT,
+    SVM_ATTR_MSS,        /* TCP_MAXSEG */
+    SVM_ATTR_USER_TIMEOUT, /* ms */
+    SVM_ATTR_DSCP,       /* IP_TOS / IPV6_TCLASS octet */
+    SVM_ATTR_TTL,
+    SVM_ATTR_CONGESTION, /* name, NUL-terminated */
+    SVM_ATTR_TCP_INFO,   /* get only: svm_tcp_info */
+    SVM_ATTR_BROADCAST,
+    SVM_ATTR_RX_FIFO,    /* bytes, maximum size of that FIFO */
+    SVM_ATTR_TX_FIFO,
+    SVM_ATTR_LINGER2,    /* s */
+    SVM_ATTR_QUICKACK,
+    SVM_ATTR_CORK,
+    SVM_ATTR_TX_QUEUED,  /* get only: bytes sent or to send, not acknowledged (SIOCOUTQ) */
+};
+
+/* The part of TCP_INFO that fits one message. */
+struct svm_tcp_info {
+    uint8_t state, ca_state, retransmits, backoff;
+    uint8_t snd_wscale, rcv_wscale, options, pad;
+    uint32_t rto_us, snd_mss, rcv_mss, rtt_us, rttvar_us, snd_ssthresh, snd_cwnd, total_retrans;
+};
+static_assert(sizeof(struct svm_tcp_info) <= 40, "svm_tcp_info fits a message");
+
+/* ---------------------------------------------------------------- datagrams in a FIFO */
+
+/* A datagram FIFO carries records: this header, TLVs up to hdr_len, data_len bytes, padding to a multiple of 8.
+ * A producer writes whole records only (tail moves once per record). A consumer that finds a malformed record drops the
+ * session (server: the client) - lengths are checked against the bytes present. */
+struct svm_dgram_hdr {
+    uint32_t data_len;
+    uint16_t hdr_len;   /* of this header with its TLVs, multiple of 8 */
+    uint8_t version;    /* 1 */
+    uint8_t flags;      /* enum svm_dgram_flags */
+    struct ip_addr lcl_ip, rmt_ip; /* tx: lcl any = stack chooses; rmt any = the connected peer */
+    be16 lcl_port, rmt_port;
+    uint32_t pad;
+};
+static_assert(sizeof(struct svm_dgram_hdr) == 48, "svm_dgram_hdr");
+enum svm_dgram_flags { SVM_DGRAM_TRUNC = 1u << 0 };
+struct svm_dgram_tlv {
+    uint16_t type;      /* enum svm_dgram_tlv_type */
+    uint16_t len;       /* of the value; the next TLV begins at the next multiple of 8 */
+};
+enum svm_dgram_tlv_type { SVM_TLV_TOS = 1, SVM_TLV_TTL = 2, SVM_TLV_GSO_SIZE = 3, SVM_TLV_IFINDEX = 4 };
+
+#endif
