@@ -1,0 +1,121 @@
+/* vcl.h - sockets of this process over the stack: what vppcom_*.c and preload/ build upon
+ *
+ *   program -> (preload: descriptor -> struct vcl_socket) or (vppcom: session index -> struct vcl_socket)
+ *           -> vcl_send/vcl_recv -> svm_fifo (+ svm_msgq event when due, + doorbell when the other side sleeps)
+ *
+ * Owner:  sockets and sets are reference counted (vcl_socket_put, vcl_set_put); a set holds no reference of its sockets:
+ *         vcl_socket_put's last call removes it from every set.
+ * Thread: every function may be called from any thread. Queues of the client worker are used under one process-private lock,
+ *         a FIFO side under its socket's lock; both are uncontended unless threads share.
+ * Signals: blocking calls return -EINTR when a signal handler ran (SA_RESTART is the caller's business: see vcl_should_restart()).
+ * Errors: >= 0 or -errno, as Linux gives them for the same call. Nothing here sets errno, prints, or exits.
+ * Memory: no allocation, lock or log on the read/write path beyond the uncontended socket lock.
+ */
+#ifndef HOSTSTACK_VCL_VCL_H
+#define HOSTSTACK_VCL_VCL_H
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include "common/ip_addr.h"
+#include "svm/svm_proto.h"
+#include "vcl/vcl_config.h"
+
+struct vcl_socket;
+struct vcl_set;
+
+/* ---- process ---- */
+/* Reads VCL_CONFIG and the VCL_* variables, allocates nothing shared, does not attach. Idempotent, thread-safe. 0 or -errno. */
+int vcl_process_init(void);
+const struct vcl_config *vcl_config(void);
+/* Attaches this process as a client worker if it is not attached (also lazily by everything below). 0, -ENETDOWN (no server;
+ * one line on stderr the first time), -EACCES (secret, scope), -EPROTO (version). A server that comes back is found again. */
+int vcl_attach(void);
+void vcl_detach(void);                    /* orderly: all sockets closed; also at exit */
+/* fork: prepare in the parent before (sends the lifeline when any socket exists), parent/child after. Child attaches at first use. */
+void vcl_fork_prepare(void);
+void vcl_fork_parent(void);
+void vcl_fork_child(void);
+
+/* ---- sockets ---- */
+/* proto: enum svm_proto (TCP, UDP served; others -EPROTONOSUPPORT). Does not talk to the server. */
+int vcl_socket_new(uint8_t proto, bool is_v6, struct vcl_socket **out);
+struct vcl_socket *vcl_socket_get(struct vcl_socket *s);
+void vcl_socket_put(struct vcl_socket *s);           /* last reference closes (SO_LINGER as set; may block only then) */
+void vcl_socket_set_nonblock(struct vcl_socket *s, bool on);
+bool vcl_socket_is_nonblock(const struct vcl_socket *s);
+void vcl_socket_set_user(struct vcl_socket *s, void *user);
+void *vcl_socket_user(const struct vcl_socket *s);
+uint8_t vcl_socket_proto(const struct vcl_socket *s);
+
+int vcl_bind(struct vcl_socket *s, const struct ip_endpoint *lcl);     /* -EADDRINUSE, -EADDRNOTAVAIL, -EINVAL (bound) */
+int vcl_listen(struct vcl_socket *s, int backlog);
+/* Non-blocking socket or MSG_DONTWAIT in flags: -EAGAIN. timeout by SO_RCVTIMEO. */
+int vcl_accept(struct vcl_socket *listener, int flags, struct vcl_socket **out);
+int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt);  /* -EINPROGRESS, -EALREADY, -EISCONN, … as Linux */
+int vcl_shutdown(struct vcl_socket *s, int how);
+int vcl_local_endpoint(struct vcl_socket *s, struct ip_endpoint *out);
+int vcl_peer_endpoint(struct vcl_socket *s, struct ip_endpoint *out);  /* -ENOTCONN */
+
+struct vcl_msg_info {         /* datagrams: addresses and ancillary values of one message */
+    struct ip_endpoint peer;  /* recv: sender; send: receiver (has_peer) */
+    struct ip_addr lcl;       /* recv: address it was sent to; send: source wanted (has_lcl) */
+    bool has_peer, has_lcl;
+    uint32_t flags;           /* recv: MSG_TRUNC */
+    uint32_t full_len;        /* recv: length of the datagram even when cut */
+};
+/* flags: MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, MSG_TRUNC, MSG_NOSIGNAL (send gives -EPIPE, SIGPIPE is the caller's business).
+ * recv: 0 = end of stream (or empty datagram). info may be NULL. */
+ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
+ssize_t vcl_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
+/* Zero copy (stream). read: pieces stay valid until vcl_recv_release(len). write: fill, then commit. */
+int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t max, int flags);   /* number of pieces; 0 = end */
+int vcl_recv_release(struct vcl_socket *s, uint32_t len);
+int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, int flags);
+int vcl_send_commit(struct vcl_socket *s, uint32_t len);
+
+int64_t vcl_readable_bytes(struct vcl_socket *s);   /* FIONREAD; listeners: accepts waiting */
+int64_t vcl_writable_bytes(struct vcl_socket *s);
+int64_t vcl_queued_bytes(struct vcl_socket *s);     /* SIOCOUTQ */
+uint32_t vcl_poll_now(struct vcl_socket *s);        /* EPOLLIN|OUT|RDHUP|HUP|ERR as they stand (level) */
+int vcl_take_error(struct vcl_socket *s);           /* SO_ERROR: 0 or errno (positive), cleared */
+bool vcl_is_listener(const struct vcl_socket *s);
+bool vcl_is_connected(const struct vcl_socket *s);
+
+/* Options as of getsockopt/setsockopt (Linux levels, names, sizes); unknown: -ENOPROTOOPT. Stored ones that act on this side
+ * (SO_RCVTIMEO, SO_LINGER, SO_REUSEADDR, SO_RCVBUF, …) and those of the server (TCP_NODELAY, …). */
+int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, socklen_t len);
+int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen_t *len);
+
+/* ---- waiting: epoll sets over sockets and kernel descriptors together ---- */
+/* A set is a real kernel epoll descriptor (kept by the caller: kernel descriptors are added to it by epoll_ctl directly; the set
+ * keeps its doorbell in it) plus subscriptions to sockets. key distinguishes several descriptors of one socket (dup). */
+int vcl_set_new(int kernel_epfd, struct vcl_set **out);
+struct vcl_set *vcl_set_get(struct vcl_set *set);
+void vcl_set_put(struct vcl_set *set);              /* does not close kernel_epfd */
+int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev);  /* -EEXIST */
+int vcl_set_mod(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev);  /* -ENOENT */
+int vcl_set_del(struct vcl_set *set, struct vcl_socket *s, int key);                                /* -ENOENT */
+/* Level, edge (EPOLLET), one-shot, exclusive. timeout NULL = for ever. Kernel events and socket events merged fairly.
+ * Number of events, 0 on time-out, -EINTR, … */
+int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *sigmask);
+
+struct vcl_pollfd {
+    struct vcl_socket *socket; /* NULL: kernel descriptor fd (fd < 0: ignored) */
+    int fd;
+    short events, revents;     /* POLL* */
+};
+int vcl_poll_wait(struct vcl_pollfd *fds, unsigned n, const struct timespec *timeout, const sigset_t *sigmask);
+
+/* A descriptor that is readable while events are in this worker's queues (vppcom_mq_epoll_fd, nested epoll); -errno. */
+int vcl_event_fd(void);
+
+/* ---- who serves an address (DESIGN section 5) ---- */
+enum vcl_serve { VCL_SERVE_STACK, VCL_SERVE_KERNEL, VCL_SERVE_BOTH };
+/* By the vcl.conf rules, then by the server's interfaces and routes (asked once, cached, refreshed on change). */
+enum vcl_serve vcl_who_serves_bind(uint8_t proto, const struct ip_endpoint *lcl);
+enum vcl_serve vcl_who_serves_connect(uint8_t proto, const struct ip_endpoint *rmt);
+
+#endif
