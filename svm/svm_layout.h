@@ -159,6 +159,7 @@ struct svm_presence_page { /* P segment, written by the client worker */
 };
 struct svm_server_page {   /* SRV segment, written by the server */
     struct svm_sleep_line sleep[SVM_MAX_SERVER_WORKERS];
+    uint32_t net_generation;   /* changes when addresses or routes change */
 };
 
 #endif

@@ -19,6 +19,7 @@ enum svm_att_type {
     SVM_ATT_HELLO = 1,      /* svm_att_hello; first message. Optional fd: none */
     SVM_ATT_FORK = 2,       /* svm_att_fork + 1 fd: server's end of a socketpair, the child's lifeline */
     SVM_ATT_BANK = 3,       /* svm_att_simple: "one more bank, please" (value = slots wanted); answer SVM_ATT_SEGMENT or _ERROR */
+    SVM_ATT_WHO = 5,        /* svm_att_who: whose address is this; answer SVM_ATT_OK, value = enum svm_who bits */
     SVM_ATT_IDENTIFY = 4,   /* svm_att_simple + 1 fd: who is this socket (SO_COOKIE)? reserved for exec and SCM_RIGHTS */
     /* server -> client */
     SVM_ATT_WELCOME = 64,   /* svm_att_welcome + fds (below) */
@@ -92,6 +93,19 @@ struct svm_att_segment {
 struct svm_att_fork {
     uint32_t type;
     uint32_t pad;
+};
+
+/* Before a program binds or connects: does the stack own the address, do its routes lead there? Answered from the tables of the
+ * client's namespace. Clients may keep answers while svm_server_page.net_generation stays the same. */
+struct svm_att_who {
+    uint32_t type;
+    uint32_t pad;
+    struct ip_addr ip;
+};
+enum svm_who {
+    SVM_WHO_INTERFACE = 1u << 0, /* an address of a stack interface */
+    SVM_WHO_ROUTED = 1u << 1,    /* a route of the stack leads there */
+    SVM_WHO_HAS_PORTS = 1u << 2, /* the server has any port at all (else: cut-through only) */
 };
 
 struct svm_att_simple {
