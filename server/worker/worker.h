@@ -48,6 +48,7 @@ struct stack {
     struct route_table *routes;     /* route/route.h */
     struct app_server *apps;        /* app/: clients, namespaces, segments; NULL in most tests */
     struct stack_config *config;    /* config/config.h */
+    struct hs_log *log;             /* common/log.h; NULL in most tests: nothing is written */
 };
 
 struct stack_options {
