@@ -111,6 +111,12 @@ int vcl_poll_wait(struct vcl_pollfd *fds, unsigned n, const struct timespec *tim
 
 /* A descriptor that is readable while events are in this worker's queues (vppcom_mq_epoll_fd, nested epoll); -errno. */
 int vcl_event_fd(void);
+/* data.u64 of the doorbell's events in a set's kernel descriptor. A plain epoll_wait() that began before the set existed returns it
+ * and must drop it; no program's own value (pointers and descriptors) looks like it. */
+#define VCL_SET_DOORBELL_DATA 0xd00be11d00be11edull
+/* A descriptor that the library keeps for itself (attach socket, doorbells, ...): preload/ protects it from the program's close(),
+ * dup2() and close_range(). Lock-free. The library keeps them at high numbers, out of the way of "lowest free first". */
+bool vcl_is_internal_fd(int fd);
 
 /* ---- who serves an address (DESIGN section 5) ---- */
 enum vcl_serve { VCL_SERVE_STACK, VCL_SERVE_KERNEL, VCL_SERVE_BOTH };
