@@ -11,6 +11,13 @@
 
 #include "server/worker/worker.h"
 
+/* Made by stack_create(), in this order: ip_stack_create (interfaces and routes), then ip_worker_create for each worker; the other
+ * way round in stack_destroy(). Interfaces, addresses (ip/interface.h) and routes (route/route.h) are added before workers run. */
+int ip_stack_create(struct stack *s);
+void ip_stack_destroy(struct stack *s);
+int ip_worker_create(struct worker *w);   /* sets w->ip; the worker's timers and random numbers must be ready */
+void ip_worker_destroy(struct worker *w); /* the worker's timers are gone or never run again */
+
 struct ip_tx {                 /* how to send one packet */
     struct ip_addr src, dst;
     uint16_t fib;
@@ -24,7 +31,9 @@ struct ip_route_cache {        /* valid while generation matches the route table
     uint32_t generation;
     uint16_t mtu;
     uint16_t port;
-    const void *next_hop;
+    const void *next_hop;      /* struct route */
+    struct neigh *neigh;       /* valid while neigh_gen matches; of the worker that uses the cache */
+    uint32_t neigh_gen;
 };
 
 void ip_worker_input(struct worker *w, struct interface *ifc, struct pkt **pkts, unsigned n); /* at the IP header */

@@ -1,0 +1,28 @@
+/* eth.h - Ethernet II between ports and ARP, IPv4, IPv6
+ * Thread: the worker.
+ * Errors: one counter per dropped packet (eth_drops.def). */
+#ifndef HOSTSTACK_SERVER_ETH_H
+#define HOSTSTACK_SERVER_ETH_H
+
+#include "server/worker/worker.h"
+
+enum eth_limits { ETH_HDR_LEN = 14, ETH_ALEN = 6, ETH_TYPE_IPV4 = 0x0800, ETH_TYPE_ARP = 0x0806, ETH_TYPE_IPV6 = 0x86dd };
+
+struct eth_hdr {
+    uint8_t dst[6], src[6];
+    be16 type;
+} __attribute__((packed));
+static_assert(sizeof(struct eth_hdr) == ETH_HDR_LEN, "eth_hdr");
+
+/* Packets from port `port` at the Ethernet header. Takes them. */
+void eth_input(struct worker *w, unsigned port, struct pkt **pkts, unsigned n);
+/* p at the network header; pushes the Ethernet header and queues it for the interface's port. Takes p. */
+void eth_output(struct worker *w, struct interface *ifc, struct pkt *p, const uint8_t dst[6], uint16_t type);
+
+static inline bool eth_is_multicast(const uint8_t mac[6]) { return (mac[0] & 1) != 0; }
+static inline bool eth_is_broadcast(const uint8_t mac[6])
+{
+    return (mac[0] & mac[1] & mac[2] & mac[3] & mac[4] & mac[5]) == 0xff;
+}
+
+#endif

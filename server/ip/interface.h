@@ -1,0 +1,85 @@
+/* interface.h - IP interfaces: the addresses, MTU and interface table (fib) of a port
+ *
+ * State of an address (RFC 4862 s5.4; an IPv4 address is preferred at once and announced, RFC 5227 s2.3):
+ *
+ *   TENTATIVE -- no answer to the probes --> PREFERRED
+ *   TENTATIVE -- somebody has it ----------> DUPLICATE      (stays out of use until the server is started again)
+ *
+ * Owner:  struct stack; freed by ip_stack_destroy().
+ * Thread: built by the control thread before workers run, read-only afterwards, but for addr->state: written by worker 0
+ *         (atomic byte, any thread reads).
+ * Errors: 0 or -errno. */
+#ifndef HOSTSTACK_SERVER_INTERFACE_H
+#define HOSTSTACK_SERVER_INTERFACE_H
+
+#include "server/worker/worker.h"
+
+enum interface_limits {
+    INTERFACE_MAX_ADDRS = 32,
+    INTERFACE_DAD_TRANSMITS = 1,   /* RFC 4862 s5.1 DupAddrDetectTransmits */
+};
+enum interface_addr_state { INTERFACE_ADDR_TENTATIVE, INTERFACE_ADDR_PREFERRED, INTERFACE_ADDR_DUPLICATE };
+enum interface_addr_flags {
+    INTERFACE_ADDR_NO_DAD = 1u << 0,  /* usable at once (tests, links with one owner of all addresses) */
+    INTERFACE_ADDR_AUTO = 1u << 1,    /* the generated link-local address */
+};
+
+struct interface_addr {
+    struct ip_addr ip;
+    uint8_t len;                 /* prefix length, 0..32 or 0..128 */
+    uint8_t flags;               /* enum interface_addr_flags */
+    uint8_t state;               /* enum interface_addr_state */
+    uint8_t probes_left;         /* worker 0: DAD probes or IPv4 announcements still to send */
+    uint64_t defended_us;        /* worker 0: last defence of an IPv4 address (RFC 5227 s2.4) */
+    struct timer_node timer;     /* worker 0 */
+    struct interface *ifc;
+};
+
+struct interface {
+    struct stack *stack;
+    unsigned port;               /* index in stack->port */
+    uint16_t fib;
+    uint16_t mtu;                /* IP bytes */
+    uint8_t mac[6];
+    uint8_t n_addrs;
+    char name[32];               /* the port's */
+    struct interface_addr addr[INTERFACE_MAX_ADDRS];
+};
+
+struct interfaces {
+    unsigned n;
+    struct interface *ifc[STACK_MAX_PORTS];
+    struct interface *by_port[STACK_MAX_PORTS]; /* NULL: no interface, its packets are dropped */
+};
+
+/* ---- configuration: control thread, before workers run ---- */
+
+/* Makes port `port` an IP interface of table `fib`. mtu 0 = the port's. Adds the link-local address fe80::EUI-64 (RFC 4291
+ * App. A), probed unless addr_flags has INTERFACE_ADDR_NO_DAD. -EEXIST, -ENODEV (no such port), -EINVAL (mtu below 68 or above
+ * the port's), -ENOMEM. An MTU below 1280 leaves the interface without IPv6 (RFC 8200 s5). */
+int interface_add(struct stack *s, unsigned port, uint16_t fib, uint16_t mtu, unsigned addr_flags, struct interface **out);
+/* Adds an address with its prefix, and the connected route. -EEXIST (on this table), -EINVAL (multicast, wildcard, loopback,
+ * IPv4 network or broadcast address, IPv6 with MTU < 1280), -ENOSPC, -ENOMEM. */
+int interface_add_address(struct interface *ifc, const struct ip_prefix *prefix, unsigned addr_flags);
+struct interface *interface_by_name(const struct stack *s, const char *name); /* NULL = none */
+
+/* ---- any worker ---- */
+
+static inline uint8_t interface_addr_state_get(const struct interface_addr *a)
+{
+    return __atomic_load_n(&a->state, __ATOMIC_ACQUIRE); /* pairs with the store-release in interface_addr_state_set() */
+}
+void interface_addr_state_set(struct interface_addr *a, uint8_t state);
+struct interface_addr *interface_find_addr(struct interface *ifc, const struct ip_addr *ip); /* any state; NULL = none */
+/* In any interface of the table, any state. */
+struct interface_addr *interfaces_find_addr(const struct stack *s, uint16_t fib, const struct ip_addr *ip);
+/* Directed broadcast address of one of the interface's IPv4 prefixes, or 255.255.255.255. */
+bool interface_is_broadcast(const struct interface *ifc, const struct ip_addr *ip);
+/* Source for dst leaving through ifc (RFC 6724 s5 rules 1, 2, 3, 8; IPv4: same prefix as the next hop, else the first). NULL = none. */
+const struct ip_addr *interface_select_source(const struct interface *ifc, const struct ip_addr *dst,
+                                              const struct ip_addr *next_hop);
+
+struct json_t;
+void interface_show(struct stack *s, struct json_t *array); /* one object per interface: name, mac, mtu, link, addresses, port counters */
+
+#endif
