@@ -41,6 +41,9 @@ void ip_worker_input(struct worker *w, struct interface *ifc, struct pkt **pkts,
  * pkt_pseudo_sum()). Takes p always. 0, or -ENETUNREACH, -EMSGSIZE (larger than MTU and dont_fragment and not GSO), -ENOBUFS. A
  * destination that is one of our own addresses loops back into ip_worker_input in the same turn. */
 int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx);
+/* Delivers what ip_output() looped back, until nothing is left or `budget` packets were delivered; returns how many. Called by
+ * worker_step() after every stage that sends (input, session tx, timers), so that a local round trip takes one turn. */
+unsigned ip_worker_drain_local(struct worker *w, unsigned budget);
 /* Route to dst: MTU in IP bytes, what the port can do (enum port_offloads, tso_max). -ENETUNREACH. */
 struct ip_path { uint16_t mtu; uint32_t offloads; uint32_t tso_max; struct ip_addr src; struct interface *ifc; bool is_local; };
 int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, struct ip_path *out);

@@ -22,6 +22,7 @@ enum pkt_flags {
     PKT_GSO = 1u << 2,           /* super-frame: gso_size bytes of payload a segment (TCP) */
     PKT_BCAST = 1u << 3,         /* rx: link-layer broadcast or multicast */
     PKT_LOCAL = 1u << 4,         /* looped back inside the stack (a stack address talks to a stack address) */
+    PKT_CLONED = 1u << 5,        /* copy of a packet of another worker (worker_clone_to_all): learn from it, never answer it */
 };
 
 struct pkt_meta {                /* in the mbuf's private area */

@@ -65,6 +65,9 @@ unsigned worker_step(struct worker *w, uint64_t now_us);   /* one turn; returns 
 uint64_t worker_next_event_us(const struct worker *w);     /* when the next timer is due; UINT64_MAX = none */
 /* Queue a packet at its Ethernet header for port `port`; sent at the end of the turn, or when the buffer is full. Takes it. */
 void worker_tx(struct worker *w, unsigned port, struct pkt *p);
+/* A copy of p (at the Ethernet header, from port `port`) comes to every other worker's eth_input() with PKT_CLONED. Keeps p; a copy
+ * that finds no room is lost, as a frame may be. */
+void worker_clone_to_all(struct worker *w, unsigned port, struct pkt *p);
 /* Runs fn on worker w: at once when called on it, else through its command ring; done (may be NULL) is called back on the
  * caller's side by worker_calls_reap() (worker) or from the control loop. Never waits. -EAGAIN: ring full, try again later. */
 int worker_call(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);

@@ -1,0 +1,179 @@
+/* pkt.c - packet pools, access over several pieces, and Internet checksums (RFC 1071) */
+#include "server/pkt/pkt.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <rte_errno.h>
+#include <rte_ip.h>
+#include <rte_lcore.h>
+#include <stdio.h>
+
+static_assert(RTE_PKTMBUF_HEADROOM == PKT_HEADROOM, "room for headers");
+
+static struct rte_mempool *pool_create(const char *name, const char *kind, unsigned n, uint32_t data_len)
+{
+    char full[RTE_MEMPOOL_NAMESIZE];
+    /* Per-lcore caches: one worker's hand-out never goes through the shared ring. A cache may hold half as much again. */
+    unsigned cache = n / 8 > 256 ? 256 : n / 8;
+
+    if (snprintf(full, sizeof(full), "%s_%s", name, kind) >= (int)sizeof(full)) {
+        rte_errno = ENAMETOOLONG;
+        return NULL;
+    }
+    return rte_pktmbuf_pool_create(full, n, cache, PKT_PRIV_SIZE, (uint16_t)(PKT_HEADROOM + data_len), SOCKET_ID_ANY);
+}
+
+int pkt_pools_create(struct pkt_pools *pools, const char *name, unsigned n_small, unsigned n_big)
+{
+    pools->small = pool_create(name, "s", n_small, PKT_SMALL_DATA);
+    if (!pools->small)
+        return -rte_errno;
+    pools->big = pool_create(name, "b", n_big, PKT_BIG_DATA);
+    if (!pools->big) {
+        int err = -rte_errno;
+        pkt_pools_destroy(pools);
+        return err;
+    }
+    return 0;
+}
+
+void pkt_pools_destroy(struct pkt_pools *pools)
+{
+    rte_mempool_free(pools->small);
+    rte_mempool_free(pools->big);
+    pools->small = pools->big = NULL;
+}
+
+struct pkt *pkt_alloc(struct pkt_pools *pools, uint32_t len)
+{
+    struct rte_mbuf *m;
+
+    if (len <= PKT_SMALL_DATA)
+        m = rte_pktmbuf_alloc(pools->small);
+    else if (len <= PKT_BIG_DATA)
+        m = rte_pktmbuf_alloc(pools->big);
+    else
+        return NULL;
+    if (hs_unlikely(!m))
+        return NULL;
+    memset(m + 1, 0, sizeof(struct pkt_meta));
+    return pkt_of_mbuf(m);
+}
+
+int pkt_pullup(struct pkt *p, uint32_t n)
+{
+    struct rte_mbuf *m = &p->m;
+
+    if (hs_likely(m->data_len >= n))
+        return 0;
+    if (m->pkt_len < n)
+        return -EINVAL;
+    while (m->data_len < n) {
+        struct rte_mbuf *next = m->next;
+        uint16_t take = (uint16_t)hs_min_u32(n - m->data_len, next->data_len);
+        if (rte_pktmbuf_tailroom(m) < take)
+            return -ENOMEM;
+        memcpy(rte_pktmbuf_mtod_offset(m, char *, m->data_len), rte_pktmbuf_mtod(next, char *), take);
+        m->data_len = (uint16_t)(m->data_len + take);
+        next->data_len = (uint16_t)(next->data_len - take);
+        next->data_off = (uint16_t)(next->data_off + take);
+        if (next->data_len == 0) {
+            m->next = next->next;
+            m->nb_segs--;
+            next->next = NULL;
+            next->nb_segs = 1;
+            rte_pktmbuf_free_seg(next);
+        }
+    }
+    return 0;
+}
+
+int pkt_trim(struct pkt *p, uint32_t new_len)
+{
+    struct rte_mbuf *m = &p->m;
+    uint32_t left = new_len;
+
+    if (new_len > m->pkt_len)
+        return -EINVAL;
+    if (new_len == m->pkt_len)
+        return 0;
+    m->pkt_len = new_len;
+    uint16_t segs = 1;
+    struct rte_mbuf *s = m;
+    while (left > s->data_len) {
+        left -= s->data_len;
+        s = s->next;
+        segs++;
+    }
+    s->data_len = (uint16_t)left;
+    struct rte_mbuf *rest = s->next;
+    s->next = NULL;
+    m->nb_segs = segs;
+    while (rest) {
+        struct rte_mbuf *next = rest->next;
+        rest->next = NULL;
+        rest->nb_segs = 1;
+        rte_pktmbuf_free_seg(rest);
+        rest = next;
+    }
+    return 0;
+}
+
+void pkt_copy_out(struct pkt *p, uint32_t off, void *buf, uint32_t len)
+{
+    const void *at = rte_pktmbuf_read(&p->m, off, len, buf);
+
+    if (at && at != buf)
+        memcpy(buf, at, len);
+}
+
+static uint16_t fold(uint32_t sum)
+{
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)((sum & 0xffff) + (sum >> 16));
+}
+
+uint16_t pkt_pseudo_sum(const struct pkt_meta *m, uint32_t l4_len)
+{
+    uint32_t sum;
+
+    /* RFC 9293 s3.1, RFC 8200 s8.1. */
+    if (ip_addr_is_v4(&m->src)) {
+        sum = rte_raw_cksum(&m->src.w[3], 4);
+        sum += rte_raw_cksum(&m->dst.w[3], 4);
+    } else {
+        sum = rte_raw_cksum(m->src.b, 16);
+        sum += rte_raw_cksum(m->dst.b, 16);
+    }
+    sum += be16_of((uint16_t)(l4_len >> 16)).raw;
+    sum += be16_of((uint16_t)l4_len).raw;
+    sum += be16_of(m->ip_proto).raw;
+    return fold(sum);
+}
+
+uint16_t pkt_l4_checksum(struct pkt *p)
+{
+    uint16_t sum = 0;
+
+    rte_raw_cksum_mbuf(&p->m, 0, p->m.pkt_len, &sum);
+    return (uint16_t)~fold((uint32_t)sum + pkt_pseudo_sum(pkt_meta(p), p->m.pkt_len));
+}
+
+void pkt_finish_csum(struct pkt *p)
+{
+    struct pkt_meta *m = pkt_meta(p);
+    uint32_t l4 = (uint32_t)m->l2_len + m->l3_len;
+    uint32_t field = l4 + (m->ip_proto == IPPROTO_UDP ? 6u : 16u);
+    uint16_t sum = 0;
+
+    if (!(m->flags & PKT_L4_CSUM_NEEDED))
+        return;
+    m->flags = (uint16_t)(m->flags & ~PKT_L4_CSUM_NEEDED);
+    if (field + 2 > p->m.data_len)
+        return; /* the L4 header is always in the first piece on tx: nothing of ours ends here */
+    rte_raw_cksum_mbuf(&p->m, l4, p->m.pkt_len - l4, &sum);
+    sum = (uint16_t)~sum;
+    if (sum == 0 && m->ip_proto == IPPROTO_UDP)
+        sum = 0xffff; /* RFC 768: zero on the wire means "none" */
+    memcpy(pkt_data(p) + field, &sum, 2);
+}
