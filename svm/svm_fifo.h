@@ -11,7 +11,8 @@
  * Thread: one thread at a time per half (server: the owning worker; client: under the session's lock).
  * Memory: the halves are process-private; the lines they point to are SHARED and the peer is untrusted.
  * Errors: >= 0 or -errno. -EPROTO = the peer broke the contract (tail/head out of bounds, ring outside of its region,
- *         wrong generation). After -EPROTO the half is dead: the server drops the client, the client resets the session.
+ *         wrong generation). -ENXIO = the ring is in a region that is not mapped here yet (only with regions->grows): read the
+ *         attach socket, extend the table, try again. After -EPROTO the half is dead: the server drops the client, the client resets the session.
  *
  * Events and arming (no lost wake-ups, no flood; at most one outstanding "data" event per FIFO):
  *   producer: after publishing tail (or FIN/RST): full fence; if cons.evt_ack == evt_seq it must post one SVM_MSG_DATA and
@@ -39,6 +40,7 @@ struct svm_region {
 struct svm_region_table {
     struct svm_region r[SVM_MAX_BANKS];
     uint32_t n;
+    bool grows; /* client: the server may use a bank that is not mapped here yet, see -ENXIO; server: false */
 };
 
 /* Gives and takes ring memory of the producer's own area (server: S banks; client: C banks or its PAIR arena).
@@ -73,6 +75,9 @@ struct svm_fifo_prod {
     uint8_t cur_log2, old_log2; /* 0 = none */
     uint8_t max_log2;
     bool fin, failed;
+    bool no_mem;          /* the last attempt to grow found no memory */
+    uint32_t ring_floor;  /* the owner may set it: smallest ring to link when growing (TCP: the window it has advertised,
+                             since while the previous ring is unread the new one is all the room there is) */
     uint64_t cur_offset, old_offset;
     struct svm_ooo *ooo;  /* NULL until first used; n_ooo entries; freed by svm_fifo_prod_fini and when it empties */
     uint16_t n_ooo;
@@ -87,6 +92,7 @@ struct svm_fifo_cons {
     uint32_t tail_seen;   /* last checked copy of peer->tail */
     uint32_t gen_seen;
     uint32_t evt_taken;   /* evt_seq of the last event taken from the queue */
+    uint32_t space_acked; /* private truth of line->space_ack */
     uint32_t max_size;    /* tail - head may not exceed it */
     bool failed;
     /* last ring descriptor that was checked, so that the check is not repeated: valid while gen_seen and start match */
@@ -96,7 +102,10 @@ struct svm_fifo_cons {
 };
 
 /* ---- producer ---- */
-/* max_size: power of two. The lines must be zero or as a former producer left them (svm_fifo_prod_reset writes zeros). */
+/* max_size: power of two. A free slot belongs to the server, which zeroes all lines of the slot (svm_slot_clear() in
+ * svm_segment.h) before it uses it for a new session or hands it out; so every stream starts at position 0 with no flag set. A client
+ * does not touch a slot after it has posted SVM_MSG_CLOSE or _RETURN for it. Init writes nothing that is shared; it takes up
+ * positions from its own line. */
 void svm_fifo_prod_init(struct svm_fifo_prod *f, struct svm_fifo_prod_line *line, const struct svm_fifo_cons_line *peer,
                         const struct svm_region_table *regions, const struct svm_ring_ops *ops, void *ring_ctx,
                         uint32_t max_size);
@@ -107,9 +116,10 @@ int64_t svm_fifo_prod_unread(struct svm_fifo_prod *f);         /* tail - head as
 int64_t svm_fifo_enqueue(struct svm_fifo_prod *f, const void *data, uint32_t len);
 int64_t svm_fifo_enqueue_iov(struct svm_fifo_prod *f, const struct iovec *iov, int n_iov);
 /* All of len or -EAGAIN: for datagram records. Several pieces are published with one tail move. */
+/* -EMSGSIZE: larger than the FIFO may ever be. */
 int svm_fifo_enqueue_record(struct svm_fifo_prod *f, const struct iovec *iov, int n_iov);
 /* Zero copy: up to 2 pieces of free space, at least 1 byte and up to want in all; then commit what was filled. */
-int svm_fifo_reserve(struct svm_fifo_prod *f, uint32_t want, struct iovec iov[2]);
+int svm_fifo_reserve(struct svm_fifo_prod *f, uint32_t want, struct iovec iov[2]); /* number of pieces, 0 = full, -ENOMEM */
 int svm_fifo_commit(struct svm_fifo_prod *f, uint32_t len);
 /* Writes at tail + offset (offset > 0 for a hole). When the hole closes, tail moves over what has become contiguous.
  * Returns how many bytes became readable (>= 0), -ENOBUFS if it does not fit or there are too many intervals (the segment is
@@ -121,7 +131,7 @@ void svm_fifo_prod_set_fin(struct svm_fifo_prod *f);
 void svm_fifo_prod_set_rst(struct svm_fifo_prod *f, int error);
 bool svm_fifo_prod_peer_closed(const struct svm_fifo_prod *f); /* SVM_FIFO_RD_CLOSED */
 bool svm_fifo_prod_event_due(struct svm_fifo_prod *f);         /* true: post SVM_MSG_DATA with value f->evt_seq */
-bool svm_fifo_prod_want_space(struct svm_fifo_prod *f, uint32_t bytes); /* true: there is space already, no event will come */
+bool svm_fifo_prod_want_space(struct svm_fifo_prod *f, uint32_t bytes); /* true: there is space already (or an error), try again */
 
 /* ---- consumer ---- */
 void svm_fifo_cons_init(struct svm_fifo_cons *f, struct svm_fifo_cons_line *line, const struct svm_fifo_prod_line *peer,

@@ -1,0 +1,276 @@
+/* svm_fifo_cons.c - consuming half of a FIFO: checked copies of tail and ring descriptors, peek, dequeue, arming */
+#include "svm/svm_fifo_internal.h"
+
+static int fail(struct svm_fifo_cons *f)
+{
+    f->failed = true;
+    return -EPROTO;
+}
+
+void svm_fifo_cons_init(struct svm_fifo_cons *f, struct svm_fifo_cons_line *line, const struct svm_fifo_prod_line *peer,
+                        const struct svm_region_table *regions, uint32_t max_size)
+{
+    memset(f, 0, sizeof(*f));
+    f->line = line;
+    f->peer = peer;
+    f->regions = regions;
+    f->max_size = max_size;
+    f->head = f->tail_seen = line->head;
+    f->space_acked = line->space_ack;
+    /* An event posted before this half existed tells nothing that the first look does not show. */
+    f->evt_taken = __atomic_load_n(&peer->evt_seq, __ATOMIC_RELAXED);
+}
+
+/* Checks one descriptor, already copied. True with *data, *mask set if the ring lies within a mapped region. */
+static bool ring_check(const struct svm_region_table *t, uint32_t offset64, uint32_t word, uint8_t **data, uint32_t *mask)
+{
+    uint32_t region = svm_ring_word_region(word), log2 = svm_ring_word_log2(word);
+    uint64_t offset = (uint64_t)offset64 << 6, size;
+
+    /* Acquire: pairs with the release of n where a bank is added to the table (its base and size come first). */
+    if (region >= SVM_MAX_BANKS || region >= __atomic_load_n(&t->n, __ATOMIC_ACQUIRE) || !t->r[region].base)
+        return false;
+    if (log2 < SVM_RING_MIN_LOG2 || log2 > SVM_RING_MAX_LOG2)
+        return false;
+    size = t->r[region].size;
+    if (offset > size || size - offset < 1u << log2)
+        return false;
+    *data = t->r[region].base + offset;
+    *mask = (1u << log2) - 1;
+    return true;
+}
+
+static bool load_ring(struct svm_fifo_cons *f, const struct svm_ring_desc *d, uint32_t *start, uint8_t **data, uint32_t *mask)
+{
+    uint32_t offset64 = __atomic_load_n(&d->offset64, __ATOMIC_RELAXED);
+    uint32_t word = __atomic_load_n((const uint32_t *)(const void *)&d->region, __ATOMIC_RELAXED);
+
+    *start = __atomic_load_n(&d->start, __ATOMIC_RELAXED);
+    return ring_check(f->regions, offset64, word, data, mask);
+}
+
+/* Copies both descriptors. A bad one is an error only when a byte is needed from it: the producer may be rewriting
+ * the previous one at this moment, which it does only when no unread byte is there. It cannot rewrite the current one while we
+ * see unread bytes, since for that our head would have to reach a start that lies behind them. */
+static void load_rings(struct svm_fifo_cons *f, uint32_t gen)
+{
+    uint32_t unused;
+
+    f->gen_seen = gen;
+    f->cur_ok = load_ring(f, &f->peer->ring[gen & 1], &f->cur_start, &f->cur_data, &f->cur_mask);
+    f->old_ok = load_ring(f, &f->peer->ring[(gen + 1) & 1], &unused, &f->old_data, &f->old_mask);
+}
+
+/* Takes a checked copy of the producer's tail, and of its rings if they changed. */
+static int reload(struct svm_fifo_cons *f)
+{
+    uint32_t tail, gen;
+
+    if (hs_unlikely(f->failed))
+        return -EPROTO;
+    /* Acquire: pairs with the release in publish_tail() (svm_fifo_prod.c). */
+    tail = __atomic_load_n(&f->peer->tail, __ATOMIC_ACQUIRE);
+    if (hs_unlikely(tail - f->head > f->max_size || tail - f->head < f->tail_seen - f->head))
+        return fail(f); /* more than may be unread, or bytes taken back */
+    f->tail_seen = tail;
+    if (tail != f->head) {
+        /* Acquire: pairs with the release of gen in publish_ring(). */
+        gen = __atomic_load_n(&f->peer->gen, __ATOMIC_ACQUIRE);
+        if (hs_unlikely(gen != f->gen_seen || !f->cur_ok))
+            load_rings(f, gen);
+    }
+    return 0;
+}
+
+/* A ring that is needed failed its check: fatal, unless it may be in a bank that this process has still to map. */
+static int ring_missing(struct svm_fifo_cons *f, uint32_t slot)
+{
+    const struct svm_ring_desc *d = &f->peer->ring[slot & 1];
+    uint32_t region = svm_ring_word_region(__atomic_load_n((const uint32_t *)(const void *)&d->region, __ATOMIC_RELAXED));
+
+    f->cur_ok = false; /* look again next time */
+    if (f->regions->grows && region < SVM_MAX_BANKS &&
+        (region >= __atomic_load_n(&f->regions->n, __ATOMIC_ACQUIRE) || !f->regions->r[region].base))
+        return -ENXIO;
+    return fail(f);
+}
+
+/* Adds the one or two pieces of [pos, pos + len) of one ring. */
+static inline int add_pieces(struct iovec *iov, int n, uint8_t *data, uint32_t mask, uint32_t pos, uint32_t len)
+{
+    uint32_t at = pos & mask, first = hs_min_u32(len, mask + 1 - at);
+
+    iov[n++] = (struct iovec){ data + at, first };
+    if (hs_unlikely(first < len))
+        iov[n++] = (struct iovec){ data, len - first };
+    return n;
+}
+
+int64_t svm_fifo_cons_avail(struct svm_fifo_cons *f)
+{
+    int rc = reload(f);
+
+    return rc < 0 ? rc : (int64_t)(f->tail_seen - f->head);
+}
+
+int svm_fifo_peek_iov(struct svm_fifo_cons *f, uint32_t offset, uint32_t len, struct iovec iov[4])
+{
+    uint32_t avail = f->tail_seen - f->head, pos = f->head + offset;
+    int n = 0;
+
+    if (offset >= avail || len > avail - offset || hs_unlikely(f->failed || !f->cur_ok)) {
+        int rc = reload(f);
+
+        if (rc < 0)
+            return rc;
+        avail = f->tail_seen - f->head;
+        if (offset >= avail)
+            return 0;
+        len = hs_min_u32(len, avail - offset);
+    }
+    if (len == 0)
+        return 0;
+    if (hs_unlikely(seq_lt(pos, f->cur_start))) {
+        uint32_t part = hs_min_u32(len, f->cur_start - pos);
+
+        if (!f->old_ok)
+            return ring_missing(f, f->gen_seen + 1);
+        if (part > f->old_mask + 1)
+            return fail(f); /* a ring cannot hold more than its size */
+        n = add_pieces(iov, n, f->old_data, f->old_mask, pos, part);
+        pos += part;
+        len -= part;
+    }
+    if (len) {
+        if (hs_unlikely(!f->cur_ok))
+            return ring_missing(f, f->gen_seen);
+        if (hs_unlikely(len > f->cur_mask + 1))
+            return fail(f);
+        n = add_pieces(iov, n, f->cur_data, f->cur_mask, pos, len);
+    }
+    return n;
+}
+
+static inline void move_head(struct svm_fifo_cons *f, uint32_t len)
+{
+    f->head += len;
+    /* Release: pairs with the acquire in load_head() (svm_fifo_prod.c): the bytes were copied before they are given up. */
+    __atomic_store_n(&f->line->head, f->head, __ATOMIC_RELEASE);
+}
+
+int64_t svm_fifo_peek(struct svm_fifo_cons *f, uint32_t offset, void *buf, uint32_t len)
+{
+    struct iovec iov[4];
+    int n = svm_fifo_peek_iov(f, offset, len, iov);
+    uint8_t *to = buf;
+
+    for (int i = 0; i < n; i++) {
+        memcpy(to, iov[i].iov_base, iov[i].iov_len);
+        to += iov[i].iov_len;
+    }
+    return n < 0 ? n : to - (uint8_t *)buf;
+}
+
+int64_t svm_fifo_dequeue(struct svm_fifo_cons *f, void *buf, uint32_t len)
+{
+    int64_t n = svm_fifo_peek(f, 0, buf, len);
+
+    if (n > 0)
+        move_head(f, (uint32_t)n);
+    return n;
+}
+
+int64_t svm_fifo_dequeue_iov(struct svm_fifo_cons *f, const struct iovec *iov, int n_iov)
+{
+    uint32_t done = 0;
+
+    for (int i = 0; i < n_iov; i++) {
+        uint32_t want = iov[i].iov_len < UINT32_MAX ? (uint32_t)iov[i].iov_len : UINT32_MAX;
+        int64_t n = want ? svm_fifo_peek(f, done, iov[i].iov_base, want) : 0;
+
+        if (n < 0)
+            return n;
+        done += (uint32_t)n;
+        if (n < want)
+            break;
+    }
+    if (done)
+        move_head(f, done);
+    return done;
+}
+
+int svm_fifo_drop(struct svm_fifo_cons *f, uint32_t len)
+{
+    if (hs_unlikely(len > f->tail_seen - f->head || f->failed)) {
+        int rc = reload(f);
+
+        if (rc < 0)
+            return rc;
+        if (len > f->tail_seen - f->head)
+            return fail(f);
+    }
+    if (len)
+        move_head(f, len);
+    return 0;
+}
+
+static inline uint32_t peer_flags(const struct svm_fifo_cons *f)
+{
+    /* Acquire: pairs with the release in gain_flags() (svm_fifo_prod.c): a tail read after FIN is the last one. */
+    return __atomic_load_n(&f->peer->flags, __ATOMIC_ACQUIRE);
+}
+
+bool svm_fifo_cons_is_fin(const struct svm_fifo_cons *f)
+{
+    return peer_flags(f) & SVM_FIFO_FIN;
+}
+
+int svm_fifo_cons_rst(const struct svm_fifo_cons *f)
+{
+    int32_t error;
+
+    if (!(peer_flags(f) & SVM_FIFO_RST))
+        return 0;
+    error = __atomic_load_n(&f->peer->error, __ATOMIC_RELAXED);
+    return error < 0 && error > -4096 ? error : -ECONNRESET;
+}
+
+void svm_fifo_cons_set_closed(struct svm_fifo_cons *f)
+{
+    /* Release: pairs with the acquire in svm_fifo_prod_peer_closed(). */
+    __atomic_store_n(&f->line->flags, SVM_FIFO_RD_CLOSED, __ATOMIC_RELEASE);
+}
+
+void svm_fifo_cons_event_taken(struct svm_fifo_cons *f, uint32_t evt_seq)
+{
+    f->evt_taken = evt_seq;
+}
+
+bool svm_fifo_cons_arm(struct svm_fifo_cons *f)
+{
+    __atomic_store_n(&f->line->evt_ack, f->evt_taken, __ATOMIC_RELAXED);
+    /* Full fence: evt_ack before tail and flags; pairs with the fence in svm_fifo_prod_event_due(). */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (peer_flags(f) & (SVM_FIFO_FIN | SVM_FIFO_RST))
+        return true;
+    return reload(f) < 0 || f->tail_seen != f->head; /* an error is found by whoever looks */
+}
+
+bool svm_fifo_cons_space_due(struct svm_fifo_cons *f)
+{
+    uint32_t want, unread, bytes;
+
+    /* Full fence: head before space_want; pairs with the fence in svm_fifo_prod_want_space(). */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    /* Acquire: pairs with the release of space_want in svm_fifo_prod_want_space(): space_bytes comes first. */
+    want = __atomic_load_n(&f->peer->space_want, __ATOMIC_ACQUIRE);
+    if (hs_likely(want == f->space_acked))
+        return false;
+    bytes = hs_min_u32(__atomic_load_n(&f->peer->space_bytes, __ATOMIC_RELAXED), f->max_size);
+    unread = __atomic_load_n(&f->peer->tail, __ATOMIC_RELAXED) - f->head;
+    if (unread > f->max_size || f->max_size - unread < bytes)
+        return false; /* garbage in tail is found by whoever reads next */
+    f->space_acked = want;
+    __atomic_store_n(&f->line->space_ack, want, __ATOMIC_RELAXED);
+    return true;
+}
