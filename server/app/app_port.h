@@ -1,0 +1,24 @@
+/* app_port.h - a worker's end of all client queues
+ * Owner:  the worker (w->app); one entry per attached client worker.
+ * Thread: the worker. Entries come and go by worker_call() from the control thread.
+ * Errors: 0 or -errno. */
+#ifndef HOSTSTACK_SERVER_APP_PORT_H
+#define HOSTSTACK_SERVER_APP_PORT_H
+
+#include "server/session/app_ops.h"
+
+int app_port_create(struct worker *w);      /* sets w->app; by app_server_create() */
+void app_port_destroy(struct worker *w);
+/* Stage "drain client queues" of worker_step(): up to a budget of messages per client; returns how many. w->app may be NULL. */
+unsigned app_port_input(struct worker *w);
+/* End of the turn: retries what did not fit into full queues, and rings the doorbells that are due. */
+void app_port_flush(struct worker *w);
+/* Before the worker sleeps, after it announced: true if some queue holds messages. */
+bool app_port_has_work(struct worker *w);
+/* epoll descriptor over the doorbell pipes of this worker's clients: readable = somebody rang. -1 without app server. */
+int app_port_wait_fd(struct worker *w);
+void app_port_clear_bells(struct worker *w); /* after waking: empties the pipes that rang */
+/* The worker's sleep announcement for its clients (SRV page); NULL without app server. */
+struct svm_sleep_line *app_port_sleep_line(struct worker *w);
+
+#endif
