@@ -1,68 +1,73 @@
-/* app_server.h - clients of this server: attach, segments, namespaces, quotas
- *
- *   control thread: app.sock accept -> HELLO -> client with bank 0, queues, doorbells -> worker_call(app_port_add) on each worker
- *   worker:         app_port_input(): queue messages -> session layer -> notices back into the queues
- *   hang-up:        worker_call(app_port_detach) on each worker -> sessions end in order -> last one frees the segments
- *
- * Owner:  struct stack (stack->apps); created before the workers run, destroyed after they stopped.
- * Thread: control thread, but for what app_port.h says.
+/* app_server.h - the server's side of programs: attach socket, clients, namespaces, quotas, their memory
+ * Owner:  struct stack (stack->apps); made after stack_create() and before workers start, destroyed after they stopped.
+ * Thread: control thread, unless said otherwise. Workers are reached through worker_call().
  * Errors: 0 or -errno. */
 #ifndef HOSTSTACK_SERVER_APP_SERVER_H
 #define HOSTSTACK_SERVER_APP_SERVER_H
 
-#include <sys/types.h>
 #include "server/worker/worker.h"
+#include "svm/svm_proto.h"
 
 struct app_server;
-struct hs_log;
 struct json_t;
 
-enum { APP_MAX_NAMESPACES = 64 };
-
-struct app_namespace {          /* index 0 is the default one, named "" */
-    char name[64];
-    uint64_t secret;
-    uint16_t fib;               /* its interface table (global scope) */
-};
-
-struct app_quota {              /* a client process; 0 = unlimited */
-    uint32_t max_sessions;
-    uint32_t max_listeners;
-    uint64_t max_memory;        /* bytes of ring memory the server gives for receive rings */
-    uint32_t max_clients;       /* of the whole server */
+struct app_namespace_options {
+    char name[SVM_NAMESPACE_MAX];
+    uint64_t secret;             /* 0 = none asked for */
+    uint16_t fib;                /* interface table of its global scope */
 };
 
 struct app_server_options {
-    const char *socket_path;    /* app.sock; the directory exists */
-    mode_t socket_mode;         /* 0660 */
-    gid_t socket_gid;           /* (gid_t)-1 = unchanged */
-    uint64_t segment_size;      /* ring area of bank 0, bytes (session { segment-size }) */
-    uint64_t add_segment_size;  /* of every further bank */
-    uint32_t evt_q_length;      /* most messages a client may ask for per queue */
-    uint32_t rx_fifo_max, tx_fifo_max; /* most a client may ask for, bytes, powers of two */
-    struct app_quota quota;
-    unsigned n_namespaces;      /* >= 1 */
-    struct app_namespace ns[APP_MAX_NAMESPACES];
-    const struct hs_log *log;
+    const char *socket_path;     /* app.sock; a stale one is replaced, a served one is -EADDRINUSE */
+    int socket_mode;             /* 0 = 0660 */
+    int64_t socket_gid;          /* group that owns it, -1 = unchanged */
+    const struct app_namespace_options *namespaces; /* the default one (empty name, fib 0, no secret) always exists */
+    unsigned n_namespaces;
+    uint32_t segment_mb;         /* ring area of bank 0; 0 = 64 */
+    uint32_t add_segment_mb;     /* of further banks; 0 = 64 */
+    uint32_t evt_queue_len;      /* messages per queue; 0 = 1024 */
+    uint32_t max_fifo_size;      /* bytes, upper bound of what clients may ask for; 0 = 16 MiB */
+    /* quotas of one client worker; 0 = default */
+    uint32_t max_clients;        /* of the server: 1024 */
+    uint32_t max_sessions;       /* 1 Mi */
+    uint32_t max_listeners;      /* 65536 */
+    uint32_t max_banks;          /* 16 */
 };
-void app_server_options_default(struct app_server_options *o);
 
-int app_server_create(struct stack *s, const struct app_server_options *o, struct app_server **out); /* sets s->apps */
-void app_server_destroy(struct app_server *a);   /* workers have stopped; removes the socket */
-int app_server_fd(struct app_server *a);         /* epoll descriptor: readable when app_server_poll() has work */
-void app_server_poll(struct app_server *a);      /* never blocks */
-void app_server_net_changed(struct app_server *a); /* addresses or routes changed: clients ask again (SVM_ATT_WHO) */
-/* Rows for `show app`: clients with sessions, segments, descriptors; and the totals. */
-void app_server_show(struct app_server *a, struct json_t *obj);
+int app_server_create(struct stack *s, const struct app_server_options *opt, struct app_server **out);
+int app_server_fd(const struct app_server *as);    /* readable when app_server_poll() has something to do */
+void app_server_poll(struct app_server *as);       /* never blocks */
+/* Closes the socket and all clients. Workers must not run. */
+void app_server_destroy(struct app_server *as);
+/* Addresses or routes have changed: clients ask again (svm_server_page.net_generation). */
+void app_server_net_changed(struct app_server *as);
 
-/* Called by cut-through (server/local) on a worker: makes, or finds, the PAIR segment of two client workers and gives a free slot of it.
- * The answer comes on the same worker, maybe at once: done(w, arg, pair, slot), pair NULL with -errno in slot on failure. */
+/* What the server holds for programs: back to what it was before once all clients have gone and their sessions have ended. */
+struct app_server_counts {
+    uint32_t clients;        /* attached client workers */
+    uint32_t apps;
+    uint32_t zombies;        /* gone, but with sessions that still send what was written */
+    uint32_t segments;       /* mapped: banks count two, PAIR one */
+    uint32_t pairs;
+    uint32_t sessions;       /* of all workers, with those nobody has accepted */
+    uint32_t listeners;
+    uint32_t fork_tokens;    /* children announced that have not attached yet */
+    uint32_t descriptors;    /* held for clients */
+    uint64_t segment_bytes;
+    uint64_t clients_ever, violations;
+};
+void app_server_get_counts(struct app_server *as, struct app_server_counts *out);
+void app_server_show(struct app_server *as, struct json_t *obj);  /* counts, and "clients": one object each */
+
+/* Cut-through (server/local), on a worker: finds or makes the PAIR segment of two client workers and gives a free slot of it.
+ * done comes on the same worker, maybe at once; pair NULL: no segment, slot is the -errno. Both clients have been sent the
+ * segment when done comes. A client worker that goes away meanwhile: -ECONNREFUSED. */
 struct app_worker;
 struct app_pair;
 void app_pair_get(struct worker *w, struct app_worker *side0, struct app_worker *side1,
                   void (*done)(struct worker *w, void *arg, struct app_pair *pair, int slot), void *arg);
-void app_pair_put(struct worker *w, struct app_pair *pair, int slot);  /* the slot is free again */
+void app_pair_put(struct worker *w, struct app_pair *pair, int slot);      /* both sides are done with the slot */
 uint32_t app_pair_seg_id(const struct app_pair *pair);
-int app_pair_side(const struct app_pair *pair, const struct app_worker *a); /* 0 or 1; both the same worker: 0 */
+int app_pair_side(const struct app_pair *pair, const struct app_worker *a); /* 0 or 1; one worker on both sides: 0 connects, 1 accepts */
 
 #endif
