@@ -277,7 +277,8 @@ int conf_take_number(struct conf_reader *r, const char *what, uint64_t min, uint
 
     if (conf_take_word(r, what) != 0)
         return -EINVAL;
-    int rc = check_range(r, what, "a number", conf_parse_number(r->word, &v), v, min, max);
+    int rc = conf_parse_number(r->word, &v);
+    rc = check_range(r, what, "a number", rc, v, min, max);
     if (rc == 0)
         *out = v;
     return rc;
@@ -289,7 +290,8 @@ int conf_take_size(struct conf_reader *r, const char *what, uint64_t min, uint64
 
     if (conf_take_word(r, what) != 0)
         return -EINVAL;
-    int rc = check_range(r, what, "a size in bytes, or with k, m or g", conf_parse_size(r->word, &v), v, min, max);
+    int rc = conf_parse_size(r->word, &v);
+    rc = check_range(r, what, "a size in bytes, or with k, m or g", rc, v, min, max);
     if (rc == 0)
         *out = v;
     return rc;

@@ -32,6 +32,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "hoststack supports lit
 
 static inline uint32_t hs_min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static inline uint32_t hs_max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
+static inline uint64_t hs_min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 /* Serial-number arithmetic on 32-bit counters (RFC 1982 as RFC 9293 s3.4 uses it). */
 static inline bool seq_lt(uint32_t a, uint32_t b) { return (int32_t)(a - b) < 0; }

@@ -145,6 +145,13 @@ Test(conf, taking_says_what_is_accepted)
     cr_assert_eq(conf_take_number(&r, "the mtu", 68, 65535, &v), -EINVAL);
     cr_assert_str_eq(r.error, "x.conf:1: the mtu is 12; from 68 to 65535 is accepted");
     cr_assert_eq(v, 7, "an error leaves the value alone");
+    start(&r, "1500 64k 64k");
+    cr_assert_eq(conf_take_number(&r, "the mtu", 68, 65535, &v), 0);
+    cr_assert_eq(v, 1500);
+    cr_assert_eq(conf_take_size(&r, "the size", 65536, 65536, &v), 0);
+    cr_assert_eq(v, 65536);
+    cr_assert_eq(conf_take_size(&r, "the size", 1, 65535, &v), -EINVAL);
+    v = 7;
     start(&r, "}");
     cr_assert_eq(conf_take_number(&r, "the mtu", 68, 65535, &v), -EINVAL);
     cr_assert_str_eq(r.error, "x.conf:1: the mtu is missing before }");

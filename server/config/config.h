@@ -1,0 +1,108 @@
+/* config.h - what hoststackd.conf says, with its defaults
+ *
+ *   config_load() or config_parse() -> struct stack_config -> read-only from then on -> config_free()
+ *
+ * Owner:  main(); workers and the control thread read it through stack->config.
+ * Thread: built before workers run, read-only afterwards.
+ * Memory: process-private; lists grow as the file has them.
+ * Errors: 0 or -errno with one line in err: "FILE:LINE: what is wrong, what is accepted". */
+#ifndef HOSTSTACK_SERVER_CONFIG_H
+#define HOSTSTACK_SERVER_CONFIG_H
+
+#include "common/conf.h"
+#include "server/ip/interface.h"
+#include "server/port/port.h"
+#include "server/route/route.h"
+#include "server/worker/worker.h"
+
+enum config_limits {
+    CONFIG_NAME_MAX = 64,
+    CONFIG_PATH_MAX = 90,        /* of runtime-dir: room for "/app.sock" in a sockaddr_un */
+    CONFIG_NAMESPACE_MAX = 256,
+};
+
+enum config_poll_mode { CONFIG_POLL_ADAPTIVE, CONFIG_POLL_BUSY, CONFIG_POLL_INTERRUPT };
+
+struct config_unix {
+    char runtime_dir[CONFIG_PATH_MAX];    /* empty: chosen by runtime_dir_default() */
+    char socket_group[CONFIG_NAME_MAX];   /* empty: the server's own group */
+    char user[CONFIG_NAME_MAX];           /* empty: stays the user it was started as */
+    unsigned log_level;                   /* enum hs_log_level */
+};
+
+struct config_cpu {
+    unsigned workers;
+    unsigned n_cores;                     /* 0: workers are not pinned */
+    unsigned core[WORKER_MAX];            /* worker i runs on core[i % n_cores] */
+    unsigned poll_mode;                   /* enum config_poll_mode */
+};
+
+struct config_dpdk {
+    bool hugepages;
+    uint64_t memory;                      /* bytes of EAL memory; 0 = chosen: more with ports */
+    uint64_t small_packets, big_packets;  /* 0 = as many as memory holds */
+};
+
+struct config_interface {
+    char name[32];                        /* of its port */
+    unsigned line;
+    uint64_t table;                       /* fib */
+    uint64_t mtu;                         /* 0 = the port's */
+    bool no_dad;
+    unsigned n_addresses;
+    struct ip_prefix address[INTERFACE_MAX_ADDRS];
+};
+
+struct config_route {
+    struct ip_prefix prefix;
+    struct ip_addr via;
+    bool has_via;
+    char dev[32];                         /* empty: the interface that reaches via */
+    uint64_t table;
+    unsigned line;
+};
+
+struct config_session {
+    uint64_t segment_size;                /* bytes of ring memory of a client's first bank */
+    uint64_t add_segment_size;            /* of each further one */
+    uint64_t evt_q_length;                /* messages per queue, where the client asks for nothing else */
+};
+
+struct config_tcp {
+    char cc_algo[16];
+};
+
+struct config_namespace {
+    char name[CONFIG_NAME_MAX];
+    uint64_t secret;                      /* 0 = none asked for */
+    char interface[32];                   /* empty: table 0 */
+    unsigned line;
+};
+
+struct stack_config {
+    char file[256];                       /* empty: defaults only */
+    struct config_unix unx;
+    struct config_cpu cpu;
+    struct config_dpdk dpdk;
+    struct config_session session;
+    struct config_tcp tcp;
+    unsigned n_ports;
+    struct port_config port[STACK_MAX_PORTS];
+    unsigned n_interfaces;
+    struct config_interface interface[STACK_MAX_PORTS];
+    unsigned n_routes;
+    struct config_route *route;
+    unsigned n_namespaces;
+    struct config_namespace *ns;
+};
+
+/* path NULL: the defaults, which are valid as they are. err gets one line without the newline. */
+int config_load(const char *path, struct stack_config **out, char *err, size_t err_len);
+int config_parse(const char *file, const char *text, size_t len, struct stack_config **out, char *err, size_t err_len);
+void config_free(struct stack_config *cfg);
+const struct config_interface *config_find_interface(const struct stack_config *cfg, const char *name); /* NULL = none */
+uint64_t config_memory(const struct stack_config *cfg);  /* bytes of EAL memory to ask for */
+/* How many packets of both kinds that memory is divided into. */
+void config_packets(const struct stack_config *cfg, unsigned *n_small, unsigned *n_big);
+
+#endif

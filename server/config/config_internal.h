@@ -1,0 +1,22 @@
+/* config_internal.h - between config.c (stanzas) and config_words.c (the words in them)
+ * Owner, thread, memory: as config.h.
+ * Errors: 0 or -EINVAL, noted in the reader. */
+#ifndef HOSTSTACK_SERVER_CONFIG_INTERNAL_H
+#define HOSTSTACK_SERVER_CONFIG_INTERNAL_H
+
+#include "server/config/config.h"
+
+/* Takes { word … } into base, the struct of that stanza. */
+int config_take_stanza(struct conf_reader *r, const char *stanza, void *base);
+
+/* Words of kind OTHER; the word itself has been taken. */
+int config_take_unix_log_level(struct conf_reader *r, void *base);
+int config_take_cpu_core(struct conf_reader *r, void *base);
+int config_take_cpu_poll_mode(struct conf_reader *r, void *base);
+int config_take_dpdk_no_huge(struct conf_reader *r, void *base);
+int config_take_port_device(struct conf_reader *r, void *base);
+int config_take_port_mac(struct conf_reader *r, void *base);
+int config_take_interface_address(struct conf_reader *r, void *base);
+int config_take_tcp_cc_algo(struct conf_reader *r, void *base);
+
+#endif
