@@ -1,0 +1,42 @@
+/* tcp.h - the TCP transport: what the rest of the server may know of it
+ * Owner:  registered once with transport_register(); state per worker.
+ * Thread: see transport.h; tcp_worker_config() only while the worker does not run, or on it.
+ * Errors: 0 or -errno.
+ * Spec:   RFC 9293, 5681, 5961, 6191, 6298, 6528, 6582, 6675, 7323, 9438 */
+#ifndef HOSTSTACK_SERVER_TCP_H
+#define HOSTSTACK_SERVER_TCP_H
+
+#include "server/session/transport.h"
+
+extern const struct transport_ops tcp_transport_ops;
+
+/* Values of the `tcp { }` stanza and the system-wide defaults of per-connection options. */
+struct tcp_config {
+    const char *cc_algo;       /* "cubic" or "newreno" */
+    uint32_t rto_min_us;       /* RFC 6298 says 1 s SHOULD; Linux's 200 ms is what peers are tuned for */
+    uint32_t rto_max_us;
+    uint32_t delack_us;
+    uint32_t msl_us;           /* TIME-WAIT lasts twice this */
+    uint32_t fin_wait2_us;     /* FIN-WAIT-2 without a reader */
+    uint32_t cork_us;          /* how long TCP_CORK may hold back a partial segment */
+    uint8_t syn_retries;       /* R2 of SYNs: 3 minutes at least (MUST-23) */
+    uint8_t synack_retries;
+    uint8_t data_retries;      /* R2 of data */
+    uint32_t keepidle_s, keepintvl_s;
+    uint8_t keepcnt;
+    uint32_t initial_cwnd_segs; /* RFC 6928 */
+    bool timestamps, sack, wscale;
+};
+
+void tcp_config_defaults(struct tcp_config *cfg);
+/* Replaces the worker's configuration: connections made later use it. -EINVAL: unknown cc_algo or a value out of range. */
+int tcp_worker_config(struct worker *w, const struct tcp_config *cfg);
+bool tcp_cc_is_known(const char *name);
+
+/* For tests and `show`: how much this worker holds. */
+struct tcp_usage {
+    uint32_t n_conns, n_half_open, n_time_wait, n_slots;
+};
+void tcp_worker_usage(struct worker *w, struct tcp_usage *out);
+
+#endif

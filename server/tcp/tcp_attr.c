@@ -1,0 +1,204 @@
+/* tcp_attr.c - options of a connection (SVM_ATTR_*), and TCP_INFO */
+#include <errno.h>
+#include "server/tcp/tcp_cc.h"
+
+static void set_flag(struct tcp_conn *c, uint32_t flag, bool on)
+{
+    if (on)
+        c->flags |= flag;
+    else
+        c->flags &= ~flag;
+}
+
+static int set_mss(struct worker *w, struct tcp_conn *c, int32_t v)
+{
+    if (v != 0 && (v < 88 || v > 32767)) /* the range Linux takes */
+        return -EINVAL;
+    c->user_mss = (uint16_t)v;
+    if (c->state != TCP_S_CLOSED)
+        tcp_conn_path_update(w, c);
+    return 0;
+}
+
+/* Another congestion control takes over with the windows as they are. */
+static int set_congestion(struct worker *w, struct tcp_conn *c, const void *val, uint32_t len)
+{
+    const struct tcp_cc_ops *ops;
+    char name[16];
+
+    if (len == 0 || len > sizeof(name) - 1)
+        return -ENOENT;
+    memcpy(name, val, len);
+    name[len] = '\0';
+    ops = tcp_cc_find(name);
+    if (!ops)
+        return -ENOENT; /* as Linux */
+    if (ops == c->cc)
+        return 0;
+    c->cc = ops;
+    if (c->state != TCP_S_SYN_RCVD) { /* there the union holds the listener; init comes with ESTABLISHED */
+        memset(c->cc_priv, 0, sizeof(c->cc_priv));
+        ops->init(w, c);
+    }
+    return 0;
+}
+
+static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v)
+{
+    switch (attr) {
+    case SVM_ATTR_NODELAY:
+        set_flag(c, TCP_F_NODELAY, v != 0);
+        tcp_tx_request(w, c);
+        return 0;
+    case SVM_ATTR_CORK:
+        set_flag(c, TCP_F_CORK, v != 0);
+        tcp_tx_request(w, c);
+        return 0;
+    case SVM_ATTR_QUICKACK:
+        set_flag(c, TCP_F_QUICKACK, v != 0);
+        if (v && (c->flags & TCP_F_ACK_DELAYED))
+            tcp_send_ack(w, c);
+        return 0;
+    case SVM_ATTR_KEEPALIVE:
+        set_flag(c, TCP_F_KEEPALIVE, v != 0);
+        tcp_keepalive_update(w, c);
+        return 0;
+    case SVM_ATTR_KEEPIDLE:
+    case SVM_ATTR_KEEPINTVL:
+        if (v < 1 || v > 32767)
+            return -EINVAL;
+        *(attr == SVM_ATTR_KEEPIDLE ? &c->keepidle_s : &c->keepintvl_s) = (uint32_t)v;
+        if (c->flags & TCP_F_KEEPALIVE)
+            tcp_keepalive_update(w, c);
+        return 0;
+    case SVM_ATTR_KEEPCNT:
+        if (v < 1 || v > 127)
+            return -EINVAL;
+        c->keepcnt = (uint8_t)v;
+        return 0;
+    case SVM_ATTR_MSS:
+        return set_mss(w, c, v);
+    case SVM_ATTR_USER_TIMEOUT:
+        if (v < 0)
+            return -EINVAL;
+        c->user_timeout_ms = (uint32_t)v;
+        return 0;
+    case SVM_ATTR_LINGER2:
+        c->linger2_s = v > 60 ? 60 : v; /* Linux caps it at its own default */
+        return 0;
+    case SVM_ATTR_DSCP:
+        if (v < 0 || v > 255)
+            return -EINVAL;
+        c->tos = (uint8_t)(v & ~3); /* the ECN bits are TCP's */
+        return 0;
+    case SVM_ATTR_TTL:
+        if (v < 0 || v > 255)
+            return -EINVAL;
+        c->ttl = (uint8_t)v;
+        return 0;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len)
+{
+    int32_t v;
+
+    if (attr == SVM_ATTR_CONGESTION)
+        return set_congestion(w, tcp_of_base(b), val, (uint32_t)strnlen(val, len));
+    if (len < sizeof(v))
+        return -EINVAL;
+    memcpy(&v, val, sizeof(v));
+    return set_int(w, tcp_of_base(b), attr, v);
+}
+
+/* What a program set on the listener holds for what it accepts, as on Linux. */
+void tcp_attr_inherit(struct worker *w, struct tcp_conn *c, const struct listener *l)
+{
+    static const uint8_t attrs[] = {
+        SVM_ATTR_NODELAY, SVM_ATTR_KEEPIDLE, SVM_ATTR_KEEPINTVL, SVM_ATTR_KEEPCNT, SVM_ATTR_KEEPALIVE, SVM_ATTR_USER_TIMEOUT,
+        SVM_ATTR_DSCP, SVM_ATTR_TTL, SVM_ATTR_LINGER2, SVM_ATTR_CORK,
+    };
+    int32_t v;
+
+    for (unsigned i = 0; i < HS_ARRAY_LEN(attrs); i++) {
+        if (listener_attr(l, attrs[i], &v) == 0)
+            set_int(w, c, attrs[i], v);
+    }
+    if (listener_attr(l, SVM_ATTR_MSS, &v) == 0 && v >= 88 && v <= 32767)
+        c->user_mss = (uint16_t)v;
+}
+
+static void fill_info(const struct tcp_conn *c, struct svm_tcp_info *ti)
+{
+    enum { OPT_TIMESTAMPS = 1, OPT_SACK = 2, OPT_WSCALE = 4 }; /* TCPI_OPT_* of Linux */
+
+    *ti = (struct svm_tcp_info){
+        .state = c->state == TCP_S_FREE ? TCP_S_CLOSED : c->state,
+        .ca_state = c->ca_state,
+        .retransmits = c->retransmits,
+        .backoff = c->backoff,
+        .snd_wscale = c->snd_wscale,
+        .rcv_wscale = c->rcv_wscale,
+        .options = (uint8_t)((c->flags & TCP_F_TS ? OPT_TIMESTAMPS : 0) | (c->flags & TCP_F_SACK ? OPT_SACK : 0) |
+                             (c->flags & TCP_F_WSCALE ? OPT_WSCALE : 0)),
+        .rto_us = c->rto_us,
+        .snd_mss = c->mss,
+        .rcv_mss = c->rcv_mss,
+        .rtt_us = c->srtt_us,
+        .rttvar_us = c->rttvar_us,
+        .snd_ssthresh = c->mss && c->ssthresh != UINT32_MAX ? c->ssthresh / c->mss : 0x7fffffff, /* segments, as Linux */
+        .snd_cwnd = c->mss ? c->cwnd / c->mss : 0,
+        .total_retrans = c->total_retrans,
+    };
+}
+
+static int get_int(struct worker *w, const struct tcp_conn *c, uint8_t attr, int32_t *v)
+{
+    switch (attr) {
+    case SVM_ATTR_NODELAY: *v = !!(c->flags & TCP_F_NODELAY); return 0;
+    case SVM_ATTR_CORK: *v = !!(c->flags & TCP_F_CORK); return 0;
+    case SVM_ATTR_QUICKACK: *v = !!(c->flags & TCP_F_QUICKACK); return 0;
+    case SVM_ATTR_KEEPALIVE: *v = !!(c->flags & TCP_F_KEEPALIVE); return 0;
+    case SVM_ATTR_KEEPIDLE: *v = (int32_t)c->keepidle_s; return 0;
+    case SVM_ATTR_KEEPINTVL: *v = (int32_t)c->keepintvl_s; return 0;
+    case SVM_ATTR_KEEPCNT: *v = c->keepcnt; return 0;
+    case SVM_ATTR_MSS: *v = c->mss + c->opt_len; return 0;
+    case SVM_ATTR_USER_TIMEOUT: *v = (int32_t)c->user_timeout_ms; return 0;
+    case SVM_ATTR_LINGER2: *v = c->linger2_s; return 0;
+    case SVM_ATTR_DSCP: *v = c->tos; return 0;
+    case SVM_ATTR_TTL: *v = c->ttl; return 0;
+    case SVM_ATTR_TX_QUEUED:
+        *v = c->base.session ? (int32_t)session_tx_avail(w, c->base.session) : 0;
+        return 0;
+    default: return -ENOPROTOOPT;
+    }
+}
+
+static int put_out(const void *src, uint32_t n, void *val, uint32_t *len)
+{
+    if (*len < n)
+        return -EINVAL;
+    memcpy(val, src, n);
+    *len = n;
+    return 0;
+}
+
+int tcp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len)
+{
+    const struct tcp_conn *c = tcp_of_base(b);
+    int32_t v;
+    int rc;
+
+    if (attr == SVM_ATTR_TCP_INFO) {
+        struct svm_tcp_info ti;
+
+        fill_info(c, &ti);
+        return put_out(&ti, sizeof(ti), val, len);
+    }
+    if (attr == SVM_ATTR_CONGESTION)
+        return put_out(c->cc->name, (uint32_t)strlen(c->cc->name) + 1, val, len);
+    rc = get_int(w, c, attr, &v);
+    return rc ? rc : put_out(&v, sizeof(v), val, len);
+}

@@ -1,0 +1,29 @@
+/* tcp_cc.h - what a congestion control decides (RFC 5681 s3): how cwnd grows, and where ssthresh goes on loss
+ * Owner:  const tables; private state in tcp_conn.cc_priv (zeroed before init).
+ * Thread: owning worker only.
+ * Errors: none.
+ * Calls:  tcp_ack.c -> ops->acked() for each ACK of new data outside of recovery; ops->loss() once per window of loss. */
+#ifndef HOSTSTACK_SERVER_TCP_CC_H
+#define HOSTSTACK_SERVER_TCP_CC_H
+
+#include "server/tcp/tcp_internal.h"
+
+struct tcp_cc_ops {
+    const char *name;
+    void (*init)(struct worker *w, struct tcp_conn *c);
+    /* acked bytes were acknowledged; grows c->cwnd. Called only when cwnd was what limited sending. */
+    void (*acked)(struct worker *w, struct tcp_conn *c, uint32_t acked);
+    /* A loss was detected: returns the new ssthresh in bytes, at least 2 * mss. flight = bytes in flight. */
+    uint32_t (*loss)(struct worker *w, struct tcp_conn *c, uint32_t flight);
+    void (*rto)(struct worker *w, struct tcp_conn *c);                  /* after loss(), when it was a timeout */
+    void (*restart)(struct worker *w, struct tcp_conn *c, uint32_t idle_ms); /* idle, or held back by the program; may be NULL */
+};
+
+extern const struct tcp_cc_ops tcp_cc_newreno, tcp_cc_cubic;
+
+const struct tcp_cc_ops *tcp_cc_find(const char *name); /* NULL = unknown */
+uint32_t tcp_cc_initial_window(const struct tcp_conn *c, const struct tcp_config *cfg); /* RFC 6928 */
+void tcp_cc_slow_start(struct tcp_conn *c, uint32_t *acked);  /* grows up to ssthresh, leaves the rest of acked */
+void tcp_cc_after_idle(struct worker *w, struct tcp_conn *c);
+
+#endif

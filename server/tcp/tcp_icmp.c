@@ -1,0 +1,60 @@
+/* tcp_icmp.c - ICMP errors about our segments: path MTU, soft and hard errors (RFC 9293 s3.9.2.2, RFC 5927, RFC 1191, RFC 8201) */
+#include <errno.h>
+#include "server/tcp/tcp_internal.h"
+
+enum { TCP_MIN_MTU_V4 = 68, TCP_MIN_MTU_V6 = 1280, TCP_PMTU_HOLD_MS = 10 * 60 * 1000 };
+
+/* A smaller path: what is in flight was dropped for its size, not for congestion: sent again at once, cwnd stays. */
+static void packet_too_big(struct worker *w, struct tcp_conn *c, uint32_t mtu)
+{
+    uint32_t floor = ip_addr_is_v4(&c->base.rmt.ip) ? TCP_MIN_MTU_V4 : TCP_MIN_MTU_V6;
+    uint16_t mss = c->mss;
+
+    if (mtu < floor || mtu >= c->path_mtu)
+        return;
+    tcp_count(w, TCP_C_pmtu_lowered);
+    c->path_mtu = (uint16_t)mtu;
+    c->pmtu_until_ms = tcp_now_ms(w) + TCP_PMTU_HOLD_MS;
+    if (c->pmtu_until_ms == 0)
+        c->pmtu_until_ms = 1;
+    tcp_conn_path_update(w, c);
+    if (!tcp_can_send(c) || c->mss >= mss || c->snd_una == c->snd_nxt)
+        return;
+    c->lost_high = c->snd_nxt;
+    c->high_rxt = c->snd_una;
+    c->flags |= TCP_F_RTX_FORCE;
+    c->flags &= ~TCP_F_RTT_TIMING;
+    tcp_tx_request(w, c);
+}
+
+void tcp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, const uint8_t *l4,
+                    unsigned l4_len, int err, bool hard, uint32_t mtu)
+{
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, lcl, rmt, 0);
+    struct tcp_conn *c = b ? tcp_of_base(b) : NULL;
+    be32 quoted;
+    uint32_t seq;
+
+    if (!c || c->state == TCP_S_TIME_WAIT || l4_len < 8) {
+        tcp_count(w, TCP_C_icmp_ignored);
+        return;
+    }
+    memcpy(&quoted, l4 + offsetof(struct tcp_hdr, seq), sizeof(quoted));
+    seq = be32_get(quoted);
+    if (!seq_geq(seq, c->snd_una) || !seq_lt(seq, c->snd_nxt)) { /* RFC 5927 s4.1: not in flight, so not about us */
+        tcp_count(w, TCP_C_icmp_ignored);
+        return;
+    }
+    if (mtu) {
+        packet_too_big(w, c, mtu);
+        return;
+    }
+    /* RFC 5927 s5.2: hard errors end an attempt, never a synchronized connection; soft ones are remembered (MUST-56). */
+    if (hard && (c->state == TCP_S_SYN_SENT || (c->state == TCP_S_SYN_RCVD && !(c->flags & TCP_F_PASSIVE)))) {
+        tcp_conn_abort(w, c, err, false);
+        return;
+    }
+    c->soft_error = err;
+    if (b->session && tcp_is_synchronized(c) && c->state != TCP_S_SYN_RCVD)
+        session_soft_error(w, b->session, err);
+}

@@ -1,0 +1,364 @@
+/* tcp_input.c - a segment arrives: checks, lookup, and the numbered steps of RFC 9293 s3.10.7 */
+#include <errno.h>
+#include "server/tcp/tcp_internal.h"
+
+enum { TCP_TS_RECENT_MAX_AGE_MS = 24u * 24 * 3600 * 1000 }; /* RFC 7323 s5.5: 24 days */
+
+/* ---- reading the header ---- */
+
+static bool seg_drop(struct worker *w, enum tcp_counter why)
+{
+    tcp_count(w, why);
+    return false;
+}
+
+static bool addresses_ok(const struct pkt_meta *m)
+{
+    return !ip_addr_is_multicast(&m->src) && !ip_addr_is_broadcast(&m->src) && !ip_addr_is_any(&m->src);
+}
+
+static bool seg_parse(struct worker *w, struct pkt *p, struct tcp_seg *seg)
+{
+    struct pkt_meta *m = pkt_meta(p);
+    const struct tcp_hdr *h;
+    unsigned hdr_len;
+
+    if (pkt_len(p) < sizeof(*h) || pkt_pullup(p, sizeof(*h)) != 0)
+        return seg_drop(w, TCP_C_runt);
+    h = (const struct tcp_hdr *)(const void *)pkt_data(p);
+    hdr_len = tcp_hdr_len(h);
+    if (hdr_len < sizeof(*h) || hdr_len > pkt_len(p) || pkt_pullup(p, hdr_len) != 0)
+        return seg_drop(w, TCP_C_runt);
+    if ((m->flags & PKT_BCAST) || ip_addr_is_multicast(&m->dst) || ip_addr_is_broadcast(&m->dst))
+        return seg_drop(w, TCP_C_bcast); /* MUST-57 */
+    if (!(m->flags & PKT_L4_CSUM_GOOD) && pkt_l4_checksum(p) != 0)
+        return seg_drop(w, TCP_C_bad_checksum); /* MUST-3 */
+    h = (const struct tcp_hdr *)(const void *)pkt_data(p);
+    if (!addresses_ok(m) || h->src_port.raw == 0 || h->dst_port.raw == 0)
+        return seg_drop(w, TCP_C_bad_source); /* MUST-63 */
+    if (tcp_options_parse((const uint8_t *)(h + 1), hdr_len - (unsigned)sizeof(*h), &seg->o) != 0)
+        return seg_drop(w, TCP_C_bad_options);
+    seg->p = p;
+    seg->src = (struct ip_endpoint){ m->src, h->src_port };
+    seg->dst = (struct ip_endpoint){ m->dst, h->dst_port };
+    seg->fib = 0;
+    seg->seq = be32_get(h->seq);
+    seg->ack = be32_get(h->ack);
+    seg->wnd = be16_get(h->window);
+    seg->flags = h->flags;
+    seg->off = hdr_len;
+    seg->len = pkt_len(p) - hdr_len;
+    seg->had_data = seg->len != 0;
+    return true;
+}
+
+/* ---- SYN-SENT (s3.10.7.3) ---- */
+
+static void syn_sent_accepted(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
+{
+    c->irs = seg->seq;
+    c->rcv_nxt = seg->seq + 1;
+    c->rcv_adv += c->rcv_nxt; /* the promise of our SYN counted from 0, now it has a base */
+    c->last_ack_sent = c->rcv_nxt;
+    tcp_apply_syn_options(w, c, seg);
+    c->snd_wl1 = seg->seq;
+    c->snd_wl2 = seg->ack;
+    c->snd_wnd = c->snd_max_wnd = seg->wnd; /* not scaled in a SYN */
+}
+
+static void input_syn_sent(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
+{
+    bool ack_ok = false;
+
+    if (seg->flags & TCP_ACK) { /* first */
+        if (seq_leq(seg->ack, c->iss) || seq_gt(seg->ack, c->snd_nxt)) {
+            tcp_count(w, TCP_C_bad_ack);
+            tcp_send_rst_to(w, seg);
+            return;
+        }
+        ack_ok = true;
+    }
+    if (seg->flags & TCP_RST) { /* second: only with an acceptable ACK (RFC 5961 s3.2 leaves it so) */
+        if (ack_ok) {
+            tcp_count(w, TCP_C_resets_in);
+            tcp_conn_abort(w, c, -ECONNREFUSED, false);
+        } else {
+            tcp_count(w, TCP_C_rst_out_of_window);
+        }
+        return;
+    }
+    if (!(seg->flags & TCP_SYN)) { /* fifth */
+        tcp_count(w, TCP_C_syn_sent_bad);
+        return;
+    }
+    syn_sent_accepted(w, c, seg); /* fourth */
+    if (!ack_ok) { /* simultaneous open (MUST-10) */
+        tcp_set_state(w, c, TCP_S_SYN_RCVD);
+        tcp_send_syn(w, c);
+        tcp_rexmt_start(w, c, TCP_REXMT_RTO, tcp_backoff_us(c, &tcp_worker_of(w)->cfg));
+        return;
+    }
+    if ((c->flags & TCP_F_RTT_TIMING) && !(c->flags & TCP_F_SYN_RTX))
+        tcp_rtt_sample(c, (uint32_t)(w->now_us - c->rtt_start_us), &tcp_worker_of(w)->cfg);
+    c->flags &= ~TCP_F_RTT_TIMING;
+    c->snd_una = c->data_una = seg->ack;
+    tcp_conn_established(w, c);
+    tcp_count(w, TCP_C_active_opens);
+    session_connected(w, c->base.session, 0);
+    if (seg->len || (seg->flags & TCP_FIN)) { /* text in the SYN,ACK: sixth to eighth step */
+        seg->seq++;
+        seg->flags &= (uint8_t)~TCP_SYN;
+        if (tcp_rcv_trim(w, c, seg))
+            tcp_rcv_text(w, c, seg);
+    }
+    tcp_rcv_ack_now(w, c);
+    tcp_tx_request(w, c);
+}
+
+/* ---- synchronized states (s3.10.7.4) ---- */
+
+/* PAWS (RFC 7323 s5.3 R1). RSTs are exempt. False: dropped. */
+static bool paws_ok(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
+{
+    if (!(c->flags & TCP_F_TS) || (seg->flags & TCP_RST))
+        return true;
+    if (!seg->o.has_ts) { /* s3.2: SHOULD silently drop */
+        tcp_count(w, TCP_C_no_timestamp);
+        return false;
+    }
+    if (!(c->flags & TCP_F_TS_RECENT) || !seq_lt(seg->o.tsval, c->ts_recent))
+        return true;
+    if (tcp_now_ms(w) - c->ts_recent_ms > TCP_TS_RECENT_MAX_AGE_MS) {
+        c->flags &= ~TCP_F_TS_RECENT;
+        return true;
+    }
+    tcp_count(w, TCP_C_paws);
+    if (seg->len)
+        tcp_rcv_ack_now(w, c);
+    else if (tcp_oow_ack_allowed(w, c))
+        tcp_send_ack(w, c);
+    return false;
+}
+
+/* RFC 7323 s4.3 (2): only from the segment that Last.ACK.sent lies in. */
+static void ts_recent_update(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
+{
+    if (!(c->flags & TCP_F_TS) || !seg->o.has_ts || seq_gt(seg->seq, c->last_ack_sent))
+        return;
+    if ((c->flags & TCP_F_TS_RECENT) && seq_lt(seg->o.tsval, c->ts_recent))
+        return;
+    c->ts_recent = seg->o.tsval;
+    c->ts_recent_ms = tcp_now_ms(w);
+    c->flags |= TCP_F_TS_RECENT;
+}
+
+/* First: the sequence number. True: go on. */
+static bool step1_sequence(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
+{
+    if (tcp_rcv_trim(w, c, seg))
+        return true;
+    if (seg->flags & TCP_RST) {
+        tcp_count(w, TCP_C_rst_out_of_window);
+        return false;
+    }
+    tcp_count(w, TCP_C_out_of_window);
+    if (c->state == TCP_S_SYN_RCVD && (seg->flags & TCP_SYN) && seg->seq == c->irs) { /* our SYN,ACK was lost */
+        if (tcp_oow_ack_allowed(w, c))
+            tcp_send_syn(w, c);
+        return false;
+    }
+    if (seg->flags & TCP_SYN) /* RFC 5961 s4: whatever its sequence number */
+        tcp_send_challenge_ack(w, c);
+    else if (seg->had_data)
+        tcp_rcv_ack_now(w, c);
+    else if (tcp_oow_ack_allowed(w, c))
+        tcp_send_ack(w, c);
+    return false;
+}
+
+/* Second: RST, by RFC 5961 s3.2 exactly at RCV.NXT. The connection may be gone afterwards. */
+static void step2_reset(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
+{
+    int error = -ECONNRESET;
+
+    if (seg->seq != c->rcv_nxt) {
+        tcp_count(w, TCP_C_rst_challenged);
+        tcp_send_challenge_ack(w, c);
+        return;
+    }
+    tcp_count(w, TCP_C_resets_in);
+    if (c->state == TCP_S_SYN_RCVD)
+        error = -ECONNREFUSED;
+    else if (c->state == TCP_S_CLOSE_WAIT)
+        error = -EPIPE; /* as Linux: the peer's bytes were all delivered */
+    tcp_conn_abort(w, c, error, false);
+}
+
+/* Fifth in SYN-RCVD: the ACK of our SYN,ACK. False: the segment is done with, the connection perhaps too. */
+static bool step5_syn_rcvd(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
+{
+    if (seq_leq(seg->ack, c->snd_una) || seq_gt(seg->ack, c->snd_nxt)) {
+        tcp_count(w, TCP_C_bad_ack);
+        tcp_send_rst_to(w, seg);
+        return false;
+    }
+    if (c->flags & TCP_F_PASSIVE) {
+        int rc = session_accept(w, c->half.listener, &c->base);
+
+        if (rc == -ECONNREFUSED) {
+            tcp_count(w, TCP_C_no_socket);
+            tcp_conn_abort(w, c, rc, true);
+            return false;
+        }
+        if (rc != 0) { /* the peer's retransmission or ours brings it here again */
+            tcp_count(w, TCP_C_accept_full);
+            return false;
+        }
+        tcp_half_open_del(w, c);
+        tcp_count(w, TCP_C_passive_opens);
+    }
+    if ((c->flags & TCP_F_RTT_TIMING) && !(c->flags & TCP_F_SYN_RTX))
+        tcp_rtt_sample(c, (uint32_t)(w->now_us - c->rtt_start_us), &tcp_worker_of(w)->cfg);
+    c->flags &= ~TCP_F_RTT_TIMING;
+    c->snd_una = c->data_una = c->iss + 1;
+    c->snd_wl1 = seg->seq;
+    c->snd_wl2 = seg->ack;
+    c->snd_wnd = (uint32_t)seg->wnd << c->snd_wscale;
+    c->snd_max_wnd = hs_max_u32(c->snd_max_wnd, c->snd_wnd);
+    tcp_conn_established(w, c);
+    if (c->base.session)
+        tcp_rcv_window(w, c); /* from now on by the FIFO */
+    if (!(c->flags & TCP_F_PASSIVE)) {
+        tcp_count(w, TCP_C_active_opens);
+        session_connected(w, c->base.session, 0);
+    }
+    if (c->flags & TCP_F_FIN_QUEUED)
+        tcp_set_state(w, c, TCP_S_FIN_WAIT_1);
+    tcp_tx_request(w, c);
+    return true;
+}
+
+/* Fifth, once our FIN is acknowledged. False: the connection is gone. */
+static bool step5_fin_acked(struct worker *w, struct tcp_conn *c)
+{
+    if (!(c->flags & TCP_F_FIN_SENT) || c->snd_una != c->fin_seq + 1)
+        return true;
+    switch (c->state) {
+    case TCP_S_FIN_WAIT_1:
+        tcp_set_state(w, c, TCP_S_FIN_WAIT_2);
+        tcp_conn_release_session(w, c);
+        if (c->flags & TCP_F_CLOSED)
+            tcp_misc_start(w, c, c->linger2_s > 0 ? (uint64_t)c->linger2_s * 1000000 : tcp_worker_of(w)->cfg.fin_wait2_us);
+        return true;
+    case TCP_S_CLOSING:
+        tcp_timewait_enter(w, c);
+        return true;
+    case TCP_S_LAST_ACK:
+        tcp_conn_done(w, c);
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* Data for a program that has closed: it is lost, and the peer must know (RFC 9293 s3.6 SHLD-3, RFC 2525 s2.17). */
+static bool data_after_close(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
+{
+    if (!(c->flags & TCP_F_CLOSED) || !seg->len || !tcp_can_receive(c))
+        return false;
+    tcp_count(w, TCP_C_after_close);
+    c->rcv_nxt = seg->seq + seg->len;
+    tcp_conn_abort(w, c, -ECONNRESET, true);
+    return true;
+}
+
+static void input_synchronized(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
+{
+    bool had_fin;
+
+    if (!paws_ok(w, c, seg))
+        return;
+    if (c->state == TCP_S_SYN_RCVD && (seg->flags & TCP_SYN) && (seg->flags & TCP_ACK) && seg->seq == c->irs &&
+        !(c->flags & TCP_F_PASSIVE)) { /* simultaneous open: the peer's SYN,ACK repeats its SYN (s3.5 figure 7) */
+        seg->seq++;
+        seg->flags &= (uint8_t)~TCP_SYN;
+        tcp_rcv_ack_now(w, c);
+    }
+    if (!step1_sequence(w, c, seg))
+        return;
+    if (seg->flags & TCP_RST) {
+        step2_reset(w, c, seg);
+        return;
+    }
+    if (seg->flags & TCP_SYN) { /* fourth, by RFC 5961 s4.2 */
+        tcp_count(w, TCP_C_syn_challenged);
+        tcp_send_challenge_ack(w, c);
+        return;
+    }
+    if (!(seg->flags & TCP_ACK)) {
+        tcp_count(w, TCP_C_no_ack_flag);
+        return;
+    }
+    ts_recent_update(w, c, seg);
+    c->rcv_time_ms = tcp_now_ms(w);
+    c->keep_probes = 0;
+    if (c->state == TCP_S_SYN_RCVD && !step5_syn_rcvd(w, c, seg))
+        return;
+    had_fin = seg->flags & TCP_FIN;
+    if (tcp_ack_process(w, c, seg) == TCP_ACK_DROP || !step5_fin_acked(w, c))
+        return;
+    if (!seg->had_data && !had_fin) {
+        tcp_count(w, TCP_C_pure_acks_in);
+        return;
+    }
+    if (data_after_close(w, c, seg))
+        return;
+    /* Sixth: the urgent pointer is read as part of the stream, like SO_OOBINLINE. Seventh and eighth: */
+    tcp_rcv_text(w, c, seg);
+}
+
+/* ---- demultiplexing ---- */
+
+static void seg_demux(struct worker *w, struct tcp_seg *seg)
+{
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+    uint32_t iss_floor = 0;
+    struct listener *l;
+
+    if (b) {
+        struct tcp_conn *c = tcp_of_base(b);
+
+        if (c->state == TCP_S_SYN_SENT) {
+            input_syn_sent(w, c, seg);
+            return;
+        }
+        if (c->state != TCP_S_TIME_WAIT) {
+            input_synchronized(w, c, seg);
+            return;
+        }
+        if (tcp_timewait_input(w, c, seg, &iss_floor))
+            return;
+    }
+    l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+    if (l) {
+        tcp_listen_input(w, l, seg, iss_floor);
+        return;
+    }
+    tcp_count(w, TCP_C_no_socket);
+    tcp_send_rst_to(w, seg);
+}
+
+void tcp_input(struct worker *w, struct pkt **pkts, unsigned n)
+{
+    struct tcp_seg seg;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (i + 1 < n)
+            __builtin_prefetch(pkt_data(pkts[i + 1]));
+        tcp_count(w, TCP_C_segments_in);
+        if (seg_parse(w, pkts[i], &seg))
+            seg_demux(w, &seg);
+        pkt_free(pkts[i]);
+    }
+    tcp_rcv_flush_acks(w);
+}

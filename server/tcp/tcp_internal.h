@@ -1,0 +1,353 @@
+/* tcp_internal.h - the connection, the worker's state, and the functions the files of this folder share
+ *
+ *                      connect                       SYN for a listener
+ *   CLOSED ------------> SYN-SENT         (none) ------------> SYN-RCVD
+ *     SYN-SENT --SYN,ACK--> ESTABLISHED    SYN-SENT --SYN--> SYN-RCVD --ACK--> ESTABLISHED
+ *     ESTABLISHED, SYN-RCVD --shutdown/close--> FIN-WAIT-1 --ACK of FIN--> FIN-WAIT-2 --FIN--> TIME-WAIT
+ *     FIN-WAIT-1 --FIN--> CLOSING --ACK of FIN--> TIME-WAIT
+ *     ESTABLISHED --FIN--> CLOSE-WAIT --shutdown/close--> LAST-ACK --ACK of FIN--> CLOSED
+ *   (RFC 9293 figure 5.) CLOSED with a session = ended, the program has not closed yet; without = freed.
+ *
+ * Owner:  connections: the worker's arena (tcp_conn.c); scoreboards: tcp_sack.c.
+ * Thread: owning worker only.
+ * Memory: process-private. An idle connection is one struct tcp_conn.
+ * Errors: 0 or -errno; input: exactly one counter per segment that was not used. */
+#ifndef HOSTSTACK_SERVER_TCP_INTERNAL_H
+#define HOSTSTACK_SERVER_TCP_INTERNAL_H
+
+#include "server/ip/ip.h"
+#include "server/session/transport.h"
+#include "server/tcp/tcp.h"
+#include "server/tcp/tcp_hdr.h"
+#include "server/worker/worker.h"
+
+enum tcp_state { /* numbers as TCP_INFO shows them */
+    TCP_S_FREE = 0,
+    TCP_S_ESTABLISHED = 1,
+    TCP_S_SYN_SENT = 2,
+    TCP_S_SYN_RCVD = 3,
+    TCP_S_FIN_WAIT_1 = 4,
+    TCP_S_FIN_WAIT_2 = 5,
+    TCP_S_TIME_WAIT = 6,
+    TCP_S_CLOSED = 7,
+    TCP_S_CLOSE_WAIT = 8,
+    TCP_S_LAST_ACK = 9,
+    TCP_S_CLOSING = 11,
+    TCP_S_MAX
+};
+
+enum tcp_ca_state { /* numbers as TCP_INFO shows them */
+    TCP_CA_OPEN = 0,
+    TCP_CA_DISORDER = 1, /* duplicate ACKs or SACK blocks seen, nothing held for lost yet */
+    TCP_CA_RECOVERY = 3, /* fast recovery until snd_una reaches `recover` */
+    TCP_CA_LOSS = 4,     /* after a retransmission timeout, until snd_una reaches `recover` */
+};
+
+enum tcp_conn_flags {
+    TCP_F_PASSIVE = 1u << 0,      /* from a listener (MUST-11) */
+    TCP_F_TS = 1u << 1,           /* timestamps negotiated */
+    TCP_F_SACK = 1u << 2,
+    TCP_F_WSCALE = 1u << 3,
+    TCP_F_FIN_QUEUED = 1u << 4,   /* the program writes no more: FIN follows what is in the FIFO */
+    TCP_F_FIN_SENT = 1u << 5,     /* fin_seq is valid */
+    TCP_F_RCV_FIN = 1u << 6,      /* rcv_fin_seq is valid, perhaps beyond a hole */
+    TCP_F_CLOSED = 1u << 7,       /* the program has closed: nobody reads any more */
+    TCP_F_NODELAY = 1u << 8,
+    TCP_F_CORK = 1u << 9,
+    TCP_F_KEEPALIVE = 1u << 10,
+    TCP_F_ACK_DELAYED = 1u << 11, /* an ACK is owed, the delay timer runs */
+    TCP_F_ACK_NOW = 1u << 12,     /* an ACK goes out at the end of the batch */
+    TCP_F_ON_ACK_LIST = 1u << 13,
+    TCP_F_RTT_TIMING = 1u << 14,  /* rtt_seq, rtt_start_us are valid */
+    TCP_F_CWND_LIMITED = 1u << 15,/* cwnd held back data since the last ACK: it may grow */
+    TCP_F_PROBE_OUT = 1u << 16,   /* the only byte in flight is a window probe */
+    TCP_F_RTX_FORCE = 1u << 17,   /* the next lost segment goes out whatever cwnd says (RFC 6675 s5 step 4.3) */
+    TCP_F_DSACK = 1u << 18,       /* dsack_start, dsack_end go into the next ACK */
+    TCP_F_TS_RECENT = 1u << 19,   /* ts_recent is valid */
+    TCP_F_QUICKACK = 1u << 20,
+    TCP_F_PUSH_PARTIAL = 1u << 21,/* the cork timer ran out: send what there is */
+    TCP_F_SYN_RTX = 1u << 22,     /* a SYN was retransmitted: RTO 3 s at data (RFC 6298 s5.7), IW 1 (RFC 5681 s3.1) */
+    TCP_F_LOCAL = 1u << 23,       /* the peer is an address of this stack */
+};
+
+enum tcp_rexmt_mode { TCP_REXMT_NONE, TCP_REXMT_RTO, TCP_REXMT_PERSIST, TCP_REXMT_CORK };
+
+enum tcp_counter {
+#define X(name, severity, text) TCP_C_##name,
+#include "server/tcp/tcp_drops.def"
+#undef X
+    TCP_C_MAX
+};
+
+struct tcp_cc_ops;
+
+/* Sender's view of what the peer holds beyond snd_una (RFC 2018, RFC 6675). Present only while something is SACKed. */
+enum { TCP_SACK_RANGES = 60 };
+struct tcp_sack_range { uint32_t start, end; };
+struct tcp_sack {
+    struct tcp_sack *next_free;
+    uint32_t bytes;             /* sum of the ranges */
+    uint32_t n;
+    struct tcp_sack_range r[TCP_SACK_RANGES]; /* sorted, disjoint, not touching, all above snd_una */
+};
+
+struct tcp_conn {
+    struct transport_conn base;
+    /* ---- receive, hot */
+    uint8_t state;              /* enum tcp_state; tcp_set_state() only */
+    uint8_t ca_state;           /* enum tcp_ca_state */
+    uint8_t snd_wscale, rcv_wscale;
+    uint32_t flags;             /* enum tcp_conn_flags */
+    uint32_t rcv_nxt;
+    uint32_t rcv_adv;           /* right edge of the window as advertised, never moves left (SHLD-14) */
+    uint32_t last_ack_sent;     /* RCV.NXT of our last ACK: Last.ACK.sent of RFC 7323 */
+    uint32_t ts_recent;         /* TS.Recent */
+    uint32_t ts_recent_ms;      /* our clock when it was set (24-day rule, RFC 7323 s5.5) */
+    uint32_t rcv_time_ms;       /* last segment that came in (keep-alive) */
+    uint16_t rcv_mss;           /* estimate of the peer's segment size, for "every second full segment" */
+    uint16_t adv_mss;           /* what our SYN offered */
+    uint32_t ts_offset;         /* our TSval = clock + this */
+    struct tcp_conn *ack_next;  /* worker's list of ACKs due at the end of the batch */
+    uint32_t irs;
+    uint32_t rcv_fin_seq;
+    /* ---- send, hot */
+    uint32_t snd_una HS_ALIGNED_LINE;
+    uint32_t snd_nxt;           /* next new sequence number: nothing beyond was ever sent */
+    uint32_t snd_wnd;           /* bytes, from snd_una's last update */
+    uint32_t snd_max_wnd;       /* largest ever seen (RFC 5961 s5, SWS avoidance) */
+    uint32_t snd_wl1, snd_wl2;
+    uint32_t data_una;          /* sequence number of the oldest byte in the transmit FIFO */
+    uint32_t fin_seq;
+    uint32_t cwnd, ssthresh;    /* bytes */
+    uint32_t recover;           /* snd_nxt when recovery or loss began */
+    uint32_t lost_high;         /* what lies below and is not SACKed counts as lost ... */
+    uint32_t high_rxt;          /* ... and below this has been sent again */
+    uint32_t reno_sacked;       /* without SACK: a segment for each duplicate ACK */
+    uint16_t mss;               /* payload bytes of a full segment, options taken off (Eff.snd.MSS, MUST-16) */
+    uint8_t dup_acks;
+    uint8_t opt_len;            /* option bytes of an ordinary segment: 0 or 12 */
+    uint32_t gso_max;           /* largest payload of one packet, a multiple of mss */
+    uint32_t rto_us HS_ALIGNED_LINE;
+    uint32_t srtt_us, rttvar_us; /* srtt 0 = no sample yet */
+    uint32_t rtt_seq;           /* the timed segment ends here (Karn: never one sent twice) */
+    uint64_t rtt_start_us;
+    uint64_t rexmt_deadline_us; /* the timer may fire earlier and re-arm: restarting on each ACK costs one store */
+    struct tcp_sack *sack;      /* NULL = nothing SACKed */
+    const struct tcp_cc_ops *cc;
+    uint32_t snd_sml;           /* end of the last partial segment sent (Nagle as amended by Minshall) */
+    uint32_t snd_time_ms;       /* last data sent (restart after idle) */
+    uint8_t rexmt_mode;         /* enum tcp_rexmt_mode */
+    uint8_t retransmits;        /* timeouts in a row */
+    uint8_t keep_probes;        /* keep-alive probes not answered */
+    uint8_t tos;
+    uint32_t cwnd_acked;        /* bytes acknowledged towards the next increase of cwnd */
+    /* ---- cold */
+    uint64_t rexmt_first_us;    /* when the oldest unacknowledged byte timed out first (R2, user timeout); 0 = not */
+    struct timer_node t_rexmt, t_delack, t_misc;
+    struct ip_route_cache route;
+    union {
+        uint64_t cc_priv[6];    /* of the congestion control */
+        struct {                /* SYN-RCVD from a listener */
+            struct listener *listener;
+            struct tcp_conn *half_next, **half_pprev;
+        } half;
+    };
+    uint32_t iss;
+    uint32_t dsack_start, dsack_end;
+    uint32_t last_oow_ack_ms;   /* rate limit of ACKs for segments outside of the window (RFC 5961 s7) */
+    uint32_t total_retrans;
+    uint32_t user_timeout_ms;   /* 0 = R2 */
+    uint32_t keepidle_s, keepintvl_s;
+    uint32_t pmtu_until_ms;     /* when a lowered path MTU may be raised again (RFC 1191 s6.3) */
+    int32_t soft_error;         /* last soft ICMP error: the reason to give on timeout */
+    int32_t linger2_s;
+    uint16_t peer_mss;          /* MSS option of the peer */
+    uint16_t user_mss;          /* TCP_MAXSEG, 0 = none */
+    uint16_t path_mtu;
+    uint8_t keepcnt;
+    uint8_t ttl;
+    uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
+};
+static_assert(sizeof(struct tcp_conn) <= 512, "an idle connection stays small");
+
+struct tcp_worker {
+    struct worker *w;
+    struct tcp_config cfg;
+    struct tcp_conn *ack_list;     /* ACKs due at the end of the batch */
+    struct tcp_conn *free_conns;   /* linked through ack_next */
+    struct tcp_slab **slabs;
+    uint32_t n_slabs, cap_slabs;
+    uint32_t n_conns, n_time_wait, n_half_open;
+    struct tcp_conn *half_list;    /* all SYN-RCVD of listeners */
+    struct tcp_sack *free_sacks;
+    uint32_t n_sacks;
+    uint32_t challenge_left;       /* RFC 5961 s7: in the current second */
+    uint32_t challenge_second;
+    uint64_t counters[TCP_C_MAX];
+};
+
+/* One segment as it was received, trimmed on its way. */
+struct tcp_opts {
+    bool has_mss, has_wscale, has_sack_ok, has_ts;
+    uint8_t wscale, n_sack;
+    uint16_t mss;
+    uint32_t tsval, tsecr;
+    struct tcp_sack_range sack[TCP_MAX_SACK_BLOCKS];
+};
+struct tcp_seg {
+    struct pkt *p;
+    struct ip_endpoint src, dst;
+    uint16_t fib;
+    uint32_t seq, ack;
+    uint32_t len;       /* data bytes left */
+    uint32_t off;       /* of the data in the packet */
+    uint16_t wnd;       /* as on the wire */
+    uint8_t flags;
+    bool had_data;      /* before trimming */
+    struct tcp_opts o;
+};
+
+static inline struct tcp_worker *tcp_worker_of(struct worker *w)
+{
+    return worker_transport_state(w, SVM_PROTO_TCP);
+}
+static inline void tcp_count(struct worker *w, enum tcp_counter c) { tcp_worker_of(w)->counters[c]++; }
+static inline struct tcp_conn *tcp_of_base(struct transport_conn *b) { return (struct tcp_conn *)b; }
+static inline uint32_t tcp_now_ms(const struct worker *w) { return (uint32_t)(w->now_us / 1000); }
+static inline bool tcp_is_synchronized(const struct tcp_conn *c)
+{
+    return c->state != TCP_S_FREE && c->state != TCP_S_CLOSED && c->state != TCP_S_SYN_SENT;
+}
+/* The program's bytes may still be sent. */
+static inline bool tcp_can_send(const struct tcp_conn *c)
+{
+    return c->state == TCP_S_ESTABLISHED || c->state == TCP_S_CLOSE_WAIT || c->state == TCP_S_FIN_WAIT_1 ||
+           c->state == TCP_S_CLOSING || c->state == TCP_S_LAST_ACK;
+}
+static inline bool tcp_can_receive(const struct tcp_conn *c)
+{
+    return c->state == TCP_S_ESTABLISHED || c->state == TCP_S_FIN_WAIT_1 || c->state == TCP_S_FIN_WAIT_2;
+}
+
+/* tcp_conn.c */
+struct tcp_conn *tcp_conn_alloc(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib);
+void tcp_conn_free(struct worker *w, struct tcp_conn *c);   /* the session must be detached; NULL pointers of it stay nowhere */
+void tcp_set_state(struct worker *w, struct tcp_conn *c, enum tcp_state to);
+const char *tcp_state_name(enum tcp_state s);
+bool tcp_state_edge_ok(enum tcp_state from, enum tcp_state to);
+void tcp_conn_free_all(struct worker *w);
+typedef void (*tcp_conn_fn)(struct worker *w, struct tcp_conn *c, void *arg);
+void tcp_conn_for_each(struct worker *w, tcp_conn_fn fn, void *arg);
+int tcp_conn_path_update(struct worker *w, struct tcp_conn *c);       /* MTU and offloads of the route; -ENETUNREACH */
+void tcp_conn_mss_update(struct tcp_conn *c, uint32_t tso_max);
+void tcp_conn_established(struct worker *w, struct tcp_conn *c);      /* starts congestion control and keep-alive */
+/* Ends without or with an error for the program; the connection is gone when these return. */
+void tcp_conn_abort(struct worker *w, struct tcp_conn *c, int error, bool send_rst);
+void tcp_conn_done(struct worker *w, struct tcp_conn *c);            /* orderly: LAST-ACK or TIME-WAIT ran out */
+void tcp_conn_release_session(struct worker *w, struct tcp_conn *c); /* session_closed() if the program has closed */
+void tcp_half_open_add(struct worker *w, struct tcp_conn *c, struct listener *l);
+struct listener *tcp_half_open_del(struct worker *w, struct tcp_conn *c);
+
+/* tcp_open.c */
+int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+                struct transport_conn **out);
+void tcp_listen_input(struct worker *w, struct listener *l, struct tcp_seg *seg, uint32_t iss_floor);
+void tcp_unlisten(struct worker *w, struct listener *l);
+void tcp_apply_syn_options(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg);
+
+/* tcp_close.c */
+void tcp_shutdown_wr(struct worker *w, struct transport_conn *b);
+void tcp_close(struct worker *w, struct transport_conn *b, int linger_s);
+void tcp_reset(struct worker *w, struct transport_conn *b);
+
+/* tcp_input.c */
+void tcp_input(struct worker *w, struct pkt **pkts, unsigned n);
+/* The acceptability test of RFC 9293 s3.10.7.4, table 6. */
+static inline bool tcp_seq_acceptable(uint32_t rcv_nxt, uint32_t wnd, uint32_t seq, uint32_t seg_len)
+{
+    if (wnd == 0)
+        return seg_len == 0 && seq == rcv_nxt;
+    if (seg_len == 0)
+        return seq - rcv_nxt < wnd;
+    /* Overlaps the window. The table's two points miss a segment that covers all of a small window: a super-frame can. */
+    return seq_lt(seq, rcv_nxt + wnd) && seq_gt(seq + seg_len, rcv_nxt);
+}
+/* tcp_rcv.c: the text and the FIN of an acceptable segment */
+bool tcp_rcv_trim(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg);
+void tcp_rcv_text(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg);
+void tcp_rcv_ack_later(struct worker *w, struct tcp_conn *c);   /* owed, may be delayed */
+void tcp_rcv_ack_now(struct worker *w, struct tcp_conn *c);     /* at the end of the batch */
+void tcp_rcv_flush_acks(struct worker *w);
+uint32_t tcp_rcv_window(struct worker *w, struct tcp_conn *c);  /* bytes to advertise; moves rcv_adv */
+void tcp_rx_space(struct worker *w, struct transport_conn *b);
+
+/* tcp_output.c */
+enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, unsigned budget_bytes);
+int tcp_send_syn(struct worker *w, struct tcp_conn *c);         /* SYN or SYN,ACK by state */
+int tcp_send_ack(struct worker *w, struct tcp_conn *c);
+int tcp_send_probe(struct worker *w, struct tcp_conn *c);       /* keep-alive: one below snd_una, no data */
+int tcp_send_data(struct worker *w, struct tcp_conn *c, uint32_t seq, uint32_t len, bool fin);
+void tcp_send_rst(struct worker *w, struct tcp_conn *c);
+void tcp_send_rst_to(struct worker *w, const struct tcp_seg *seg); /* no connection: RFC 9293 s3.10.7.1 */
+void tcp_send_challenge_ack(struct worker *w, struct tcp_conn *c); /* rate-limited */
+bool tcp_oow_ack_allowed(struct worker *w, struct tcp_conn *c);
+void tcp_tx_request(struct worker *w, struct tcp_conn *c);
+
+/* tcp_options.c */
+int tcp_options_parse(const uint8_t *opt, unsigned len, struct tcp_opts *out);  /* 0 or -EINVAL; knows SYN options too */
+unsigned tcp_options_build_syn(const struct tcp_conn *c, const struct tcp_config *cfg, uint32_t now_ms, uint8_t out[TCP_OPT_MAX]);
+unsigned tcp_options_build(struct worker *w, struct tcp_conn *c, bool with_sack, uint8_t out[TCP_OPT_MAX]);
+
+/* tcp_ack.c */
+enum tcp_ack_verdict { TCP_ACK_OK, TCP_ACK_DROP };
+enum tcp_ack_verdict tcp_ack_process(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg);
+void tcp_rtt_sample(struct tcp_conn *c, uint32_t rtt_us, const struct tcp_config *cfg);
+uint32_t tcp_rto_of(const struct tcp_conn *c, const struct tcp_config *cfg);
+uint32_t tcp_pipe(const struct tcp_conn *c);                    /* bytes held to be in the network (RFC 6675 s4) */
+void tcp_loss_enter(struct worker *w, struct tcp_conn *c);      /* retransmission timeout */
+void tcp_recovery_enter(struct worker *w, struct tcp_conn *c);
+
+/* tcp_sack.c */
+bool tcp_sack_update(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg); /* true: something new is SACKed */
+void tcp_sack_advance(struct worker *w, struct tcp_conn *c);    /* snd_una has moved */
+void tcp_sack_clear(struct worker *w, struct tcp_conn *c);
+uint32_t tcp_sack_lost_high(const struct tcp_conn *c);          /* snd_una = nothing is lost (IsLost of RFC 6675 s4) */
+uint32_t tcp_unsacked_below(const struct tcp_conn *c, uint32_t seq);
+bool tcp_sack_next_hole(const struct tcp_conn *c, uint32_t from, uint32_t limit, uint32_t *start, uint32_t *end);
+void tcp_sack_pool_free(struct tcp_worker *tw);
+
+/* tcp_timer.c */
+void tcp_timer_init(struct tcp_conn *c);
+void tcp_timer_stop_all(struct worker *w, struct tcp_conn *c);
+void tcp_rexmt_start(struct worker *w, struct tcp_conn *c, enum tcp_rexmt_mode mode, uint32_t after_us);
+void tcp_rexmt_stop(struct tcp_conn *c);
+uint32_t tcp_backoff_us(const struct tcp_conn *c, const struct tcp_config *cfg);
+void tcp_delack_start(struct worker *w, struct tcp_conn *c);
+void tcp_misc_start(struct worker *w, struct tcp_conn *c, uint64_t after_us);
+void tcp_keepalive_update(struct worker *w, struct tcp_conn *c);
+
+/* tcp_timewait.c */
+void tcp_timewait_enter(struct worker *w, struct tcp_conn *c);
+/* True: the segment was used up. False: a new SYN took the connection's place, go on at the listener with *iss_floor. */
+bool tcp_timewait_input(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg, uint32_t *iss_floor);
+int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
+                           uint32_t *iss_floor); /* connect() to a tuple in TIME-WAIT: 0, -EADDRNOTAVAIL */
+
+/* tcp_isn.c */
+uint32_t tcp_isn(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);       /* RFC 6528 */
+uint32_t tcp_ts_offset(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+
+/* tcp_icmp.c */
+void tcp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, const uint8_t *l4,
+                    unsigned l4_len, int err, bool hard, uint32_t mtu);
+
+/* tcp_attr.c */
+int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len);
+int tcp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len);
+void tcp_attr_inherit(struct worker *w, struct tcp_conn *c, const struct listener *l);
+
+/* tcp_show.c */
+void tcp_show(struct worker *w, const struct transport_conn *b, struct json_t *obj);
+void tcp_show_stats(struct worker *w, struct json_t *obj);
+
+#endif

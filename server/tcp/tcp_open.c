@@ -1,0 +1,153 @@
+/* tcp_open.c - connections begin: connect(), and a SYN for a listener (RFC 9293 s3.10.1, s3.10.7.2) */
+#include <errno.h>
+#include "server/tcp/tcp_internal.h"
+
+enum { TCP_ISS_STEP = 65535 + 2 }; /* beyond any window of the connection before */
+
+/* Smallest shift with which the window field can say the whole buffer (RFC 7323 s2.3). */
+static uint8_t wscale_for(uint32_t rx_max)
+{
+    uint8_t s = 0;
+
+    while (s < TCP_MAX_WSCALE && ((uint32_t)UINT16_MAX << s) < rx_max)
+        s++;
+    return s;
+}
+
+static void choose_iss(struct worker *w, struct tcp_conn *c, uint32_t iss_floor)
+{
+    c->iss = tcp_isn(w, &c->base.lcl, &c->base.rmt);
+    if (iss_floor && seq_leq(c->iss, iss_floor)) /* beyond what the same tuple used before (RFC 9293 s3.6.1) */
+        c->iss = iss_floor;
+    c->snd_una = c->iss;
+    c->snd_nxt = c->iss + 1;
+    c->data_una = c->iss + 1;
+    c->recover = c->iss;
+}
+
+static void start_handshake(struct worker *w, struct tcp_conn *c)
+{
+    c->flags |= TCP_F_RTT_TIMING;
+    c->rtt_start_us = w->now_us;
+    session_lookup_add(w, &c->base);
+    tcp_send_syn(w, c);
+    tcp_rexmt_start(w, c, TCP_REXMT_RTO, c->rto_us);
+}
+
+/* What both sides agree on: only what both have offered (RFC 7323 s1.3, RFC 2018 s2). Options of a SYN only (MUST-65). */
+void tcp_apply_syn_options(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
+{
+    const struct tcp_config *cfg = &tcp_worker_of(w)->cfg;
+
+    if (seg->o.has_mss)
+        c->peer_mss = seg->o.mss < TCP_MSS_FLOOR ? TCP_MSS_FLOOR : seg->o.mss;
+    if (cfg->timestamps && seg->o.has_ts) {
+        c->flags |= TCP_F_TS | TCP_F_TS_RECENT;
+        c->ts_recent = seg->o.tsval;
+        c->ts_recent_ms = tcp_now_ms(w);
+    }
+    if (cfg->sack && seg->o.has_sack_ok)
+        c->flags |= TCP_F_SACK;
+    if (cfg->wscale && seg->o.has_wscale) {
+        c->flags |= TCP_F_WSCALE;
+        c->snd_wscale = seg->o.wscale;
+    } else {
+        c->rcv_wscale = 0;
+    }
+}
+
+/* ---- active ---- */
+
+int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+                struct transport_conn **out)
+{
+    uint32_t iss_floor = 0;
+    struct tcp_conn *c;
+    int rc;
+
+    if (ip_addr_is_multicast(&rmt->ip) || ip_addr_is_broadcast(&rmt->ip))
+        return -ENETUNREACH; /* MUST-46 */
+    rc = tcp_timewait_take_over(w, lcl, rmt, 0, &iss_floor);
+    if (rc != 0)
+        return rc;
+    c = tcp_conn_alloc(w, lcl, rmt, 0);
+    if (!c)
+        return -ENOMEM;
+    rc = tcp_conn_path_update(w, c);
+    if (rc != 0) {
+        tcp_conn_free(w, c);
+        return rc;
+    }
+    c->base.session = s;
+    c->rcv_wscale = wscale_for(session_rx_max(s));
+    choose_iss(w, c, iss_floor);
+    tcp_set_state(w, c, TCP_S_SYN_SENT);
+    *out = &c->base;
+    start_handshake(w, c);
+    return 0;
+}
+
+/* ---- passive ---- */
+
+static void accept_syn(struct worker *w, struct listener *l, struct tcp_seg *seg, uint32_t iss_floor)
+{
+    struct tcp_conn *c = tcp_conn_alloc(w, &seg->dst, &seg->src, seg->fib);
+    int32_t rx_max = 0;
+
+    if (!c) {
+        tcp_count(w, TCP_C_no_memory);
+        return;
+    }
+    c->flags |= TCP_F_PASSIVE;
+    if (listener_attr(l, SVM_ATTR_RX_FIFO, &rx_max) != 0 || rx_max <= 0)
+        rx_max = 4 << 20; /* the session comes with the last ACK; a shift too large costs only granularity */
+    c->rcv_wscale = wscale_for((uint32_t)rx_max);
+    tcp_attr_inherit(w, c, l);
+    tcp_apply_syn_options(w, c, seg);
+    tcp_conn_path_update(w, c);
+    c->irs = seg->seq;
+    c->rcv_nxt = seg->seq + 1; /* text in the SYN is not kept: the peer sends it again (no TCP Fast Open) */
+    c->rcv_adv = c->rcv_nxt + hs_min_u32((uint32_t)rx_max, UINT16_MAX);
+    c->snd_wnd = c->snd_max_wnd = seg->wnd;
+    c->snd_wl1 = seg->seq;
+    choose_iss(w, c, iss_floor);
+    c->snd_wl2 = c->iss;
+    tcp_set_state(w, c, TCP_S_SYN_RCVD);
+    tcp_half_open_add(w, c, l);
+    start_handshake(w, c);
+}
+
+/* RFC 9293 s3.10.7.2. */
+void tcp_listen_input(struct worker *w, struct listener *l, struct tcp_seg *seg, uint32_t iss_floor)
+{
+    if (seg->flags & TCP_RST) { /* first */
+        tcp_count(w, TCP_C_listen_not_syn);
+        return;
+    }
+    if (seg->flags & TCP_ACK) { /* second */
+        tcp_count(w, TCP_C_no_socket);
+        tcp_send_rst_to(w, seg);
+        return;
+    }
+    if (!(seg->flags & TCP_SYN)) { /* fourth */
+        tcp_count(w, TCP_C_listen_not_syn);
+        return;
+    }
+    if (listener_backlog_room(l) == 0) {
+        tcp_count(w, TCP_C_backlog_full);
+        return;
+    }
+    accept_syn(w, l, seg, iss_floor ? iss_floor + TCP_ISS_STEP : 0); /* third */
+}
+
+/* The listener goes: what has not been accepted goes with it, silently, as the peer will learn by an RST to its ACK. */
+void tcp_unlisten(struct worker *w, struct listener *l)
+{
+    struct tcp_conn *next;
+
+    for (struct tcp_conn *c = tcp_worker_of(w)->half_list; c; c = next) {
+        next = c->half.half_next;
+        if (c->half.listener == l)
+            tcp_conn_free(w, c);
+    }
+}

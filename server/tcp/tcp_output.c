@@ -1,0 +1,214 @@
+/* tcp_output.c - building and sending single segments: SYN, ACK, data, probes, RST (RFC 9293 s3.1, s3.5) */
+#include <errno.h>
+#include "server/tcp/tcp_internal.h"
+
+struct tcp_out {       /* one segment to be built in front of the payload of p */
+    struct pkt *p;
+    uint32_t seq, ack, len;
+    uint16_t wnd;      /* as on the wire */
+    uint8_t flags;
+    uint8_t opt_len;
+    uint8_t opt[TCP_OPT_MAX];
+};
+
+static struct pkt *out_alloc(struct worker *w, uint32_t len)
+{
+    struct pkt *p = pkt_alloc(w->pools, len ? len : 1);
+
+    if (!p)
+        tcp_count(w, TCP_C_tx_no_packet);
+    return p;
+}
+
+/* Puts the header in front, fills in what IP and the port need, and gives the packet away. */
+static int out_send(struct worker *w, struct tcp_out *o, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+                    const struct ip_tx *tx, uint16_t gso_size)
+{
+    uint16_t hdr_len = (uint16_t)(sizeof(struct tcp_hdr) + o->opt_len);
+    struct tcp_hdr *h = (struct tcp_hdr *)(void *)pkt_push(o->p, hdr_len);
+    struct pkt_meta *m = pkt_meta(o->p);
+    int rc;
+
+    h->src_port = lcl->port;
+    h->dst_port = rmt->port;
+    h->seq = be32_of(o->seq);
+    h->ack = be32_of(o->flags & TCP_ACK ? o->ack : 0);
+    h->data_off = (uint8_t)(hdr_len << 2);
+    h->flags = o->flags;
+    h->window = be16_of(o->wnd);
+    h->urgent = be16_of(0);
+    memcpy(h + 1, o->opt, o->opt_len);
+    m->src = lcl->ip;
+    m->dst = rmt->ip;
+    m->ip_proto = tx->ip_proto;
+    m->l4_len = hdr_len;
+    m->l4_total = hdr_len + o->len;
+    m->flags = PKT_L4_CSUM_NEEDED;
+    m->gso_size = gso_size;
+    if (gso_size)
+        m->flags |= PKT_GSO;
+    h->checksum.raw = pkt_pseudo_sum(m, m->l4_total);
+    tcp_count(w, TCP_C_segments_out);
+    rc = ip_output(w, o->p, tx);
+    if (rc != 0)
+        tcp_count(w, TCP_C_tx_failed);
+    return rc;
+}
+
+static void conn_ip_tx(struct tcp_conn *c, struct ip_tx *tx)
+{
+    *tx = (struct ip_tx){
+        .src = c->base.lcl.ip, .dst = c->base.rmt.ip, .fib = c->base.fib, .ip_proto = 6, .tos = c->tos, .ttl = c->ttl,
+        .dont_fragment = true, .cache = &c->route,
+    };
+}
+
+/* Any segment of a connection that carries an ACK pays what is owed. */
+static void ack_paid(struct tcp_conn *c)
+{
+    c->flags &= ~(TCP_F_ACK_DELAYED | TCP_F_ACK_NOW);
+    c->last_ack_sent = c->rcv_nxt;
+}
+
+static int conn_send(struct worker *w, struct tcp_conn *c, struct tcp_out *o, uint16_t gso_size)
+{
+    struct ip_tx tx;
+
+    conn_ip_tx(c, &tx);
+    if (o->flags & TCP_ACK)
+        ack_paid(c);
+    return out_send(w, o, &c->base.lcl, &c->base.rmt, &tx, gso_size);
+}
+
+static uint16_t wire_window(struct worker *w, struct tcp_conn *c)
+{
+    return (uint16_t)(tcp_rcv_window(w, c) >> c->rcv_wscale);
+}
+
+/* SYN or SYN,ACK; its window is never scaled (RFC 7323 s2.2). */
+int tcp_send_syn(struct worker *w, struct tcp_conn *c)
+{
+    bool answer = c->state == TCP_S_SYN_RCVD;
+    struct tcp_out o = { .seq = c->iss, .ack = c->rcv_nxt, .flags = answer ? TCP_SYN | TCP_ACK : TCP_SYN };
+
+    o.p = out_alloc(w, 0);
+    if (!o.p)
+        return -ENOBUFS;
+    o.wnd = (uint16_t)hs_min_u32(tcp_rcv_window(w, c), UINT16_MAX);
+    o.opt_len = (uint8_t)tcp_options_build_syn(c, &tcp_worker_of(w)->cfg, tcp_now_ms(w), o.opt);
+    return conn_send(w, c, &o, 0);
+}
+
+static int send_empty(struct worker *w, struct tcp_conn *c, uint32_t seq)
+{
+    struct tcp_out o = { .seq = seq, .ack = c->rcv_nxt, .flags = TCP_ACK };
+
+    o.p = out_alloc(w, 0);
+    if (!o.p) { /* still owed: the delay timer tries again */
+        c->flags |= TCP_F_ACK_DELAYED;
+        tcp_delack_start(w, c);
+        return -ENOBUFS;
+    }
+    o.opt_len = (uint8_t)tcp_options_build(w, c, true, o.opt);
+    o.wnd = wire_window(w, c);
+    return conn_send(w, c, &o, 0);
+}
+
+int tcp_send_ack(struct worker *w, struct tcp_conn *c)
+{
+    /* A FIN that waits for its acknowledgement lies below snd_nxt like data: SEQ = SND.NXT always (RFC 9293 s3.10.7.4). */
+    return send_empty(w, c, c->snd_nxt);
+}
+
+/* Keep-alive (RFC 9293 s3.8.4): SEG.SEQ = SND.NXT - 1 makes any peer answer with an ACK. */
+int tcp_send_probe(struct worker *w, struct tcp_conn *c) { return send_empty(w, c, c->snd_una - 1); }
+
+/* len bytes from the FIFO at sequence number seq, as one segment or as a super-frame of mss-sized ones. */
+int tcp_send_data(struct worker *w, struct tcp_conn *c, uint32_t seq, uint32_t len, bool fin)
+{
+    struct tcp_out o = { .seq = seq, .ack = c->rcv_nxt, .len = len, .flags = TCP_ACK };
+
+    o.p = out_alloc(w, len);
+    if (!o.p)
+        return -ENOBUFS;
+    if (len) {
+        session_tx_copy(w, c->base.session, seq - c->data_una, pkt_append(o.p, (uint16_t)len), len);
+        if (seq_geq(seq + len, c->snd_nxt) && session_tx_avail(w, c->base.session) == seq + len - c->data_una)
+            o.flags |= TCP_PSH; /* the last of what the program has written (MUST-61) */
+    }
+    if (fin)
+        o.flags |= TCP_FIN;
+    o.opt_len = (uint8_t)tcp_options_build(w, c, false, o.opt);
+    o.wnd = wire_window(w, c);
+    c->snd_time_ms = tcp_now_ms(w);
+    return conn_send(w, c, &o, len > c->mss ? c->mss : 0);
+}
+
+void tcp_send_rst(struct worker *w, struct tcp_conn *c)
+{
+    struct tcp_out o = { .seq = c->snd_nxt, .ack = c->rcv_nxt, .flags = TCP_RST };
+
+    if (c->state == TCP_S_SYN_SENT || c->state == TCP_S_CLOSED || c->state == TCP_S_FREE || c->state == TCP_S_TIME_WAIT)
+        return; /* the peer holds nothing that an RST would end (RFC 9293 s3.10.5) */
+    o.flags |= TCP_ACK;
+    o.p = out_alloc(w, 0);
+    if (!o.p)
+        return;
+    tcp_count(w, TCP_C_resets_out);
+    conn_send(w, c, &o, 0);
+}
+
+/* RFC 9293 s3.10.7.1: the answer to a segment for which there is no connection. */
+void tcp_send_rst_to(struct worker *w, const struct tcp_seg *seg)
+{
+    struct tcp_out o = { .flags = TCP_RST };
+    struct ip_tx tx = { .src = seg->dst.ip, .dst = seg->src.ip, .fib = seg->fib, .ip_proto = 6, .dont_fragment = true };
+
+    if (seg->flags & TCP_RST)
+        return;
+    if (seg->flags & TCP_ACK) {
+        o.seq = seg->ack;
+    } else {
+        o.flags |= TCP_ACK;
+        o.ack = seg->seq + seg->len + !!(seg->flags & TCP_SYN) + !!(seg->flags & TCP_FIN);
+    }
+    o.p = out_alloc(w, 0);
+    if (!o.p)
+        return;
+    tcp_count(w, TCP_C_resets_out);
+    out_send(w, &o, &seg->dst, &seg->src, &tx, 0);
+}
+
+/* ---- answers that a stranger can cause are limited (RFC 5961 s7) ---- */
+
+enum { TCP_OOW_ACK_MS = 500, TCP_CHALLENGES_A_SECOND = 1000 };
+
+/* Two sides that disagree would answer each other for ever. */
+bool tcp_oow_ack_allowed(struct worker *w, struct tcp_conn *c)
+{
+    uint32_t now = tcp_now_ms(w);
+
+    if (now - c->last_oow_ack_ms < TCP_OOW_ACK_MS)
+        return false;
+    c->last_oow_ack_ms = now;
+    return true;
+}
+
+/* The worker's budget is random, so that counting the answers tells nothing about other connections. */
+void tcp_send_challenge_ack(struct worker *w, struct tcp_conn *c)
+{
+    struct tcp_worker *tw = tcp_worker_of(w);
+    uint32_t second = (uint32_t)(w->now_us / 1000000);
+
+    if (second != tw->challenge_second) {
+        tw->challenge_second = second;
+        tw->challenge_left = TCP_CHALLENGES_A_SECOND / 2 + (uint32_t)(worker_random(w) % TCP_CHALLENGES_A_SECOND);
+    }
+    if (!tcp_oow_ack_allowed(w, c) || tw->challenge_left == 0) {
+        tcp_count(w, TCP_C_challenge_limited);
+        return;
+    }
+    tw->challenge_left--;
+    tcp_count(w, TCP_C_challenge_acks);
+    tcp_send_ack(w, c);
+}

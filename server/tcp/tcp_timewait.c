@@ -1,0 +1,71 @@
+/* tcp_timewait.c - TIME-WAIT: 2 MSL, repeated FINs, and when a new SYN may take the place (RFC 9293 s3.6.1, RFC 6191, RFC 1337) */
+#include <errno.h>
+#include "server/tcp/tcp_internal.h"
+
+enum { TCP_ISS_STEP = 65535 + 2, TCP_REUSE_MS = 1000 };
+
+void tcp_timewait_enter(struct worker *w, struct tcp_conn *c)
+{
+    tcp_set_state(w, c, TCP_S_TIME_WAIT);
+    tcp_sack_clear(w, c);
+    tcp_timer_stop_all(w, c); /* an ACK that is owed goes out at the end of the batch */
+    tcp_misc_start(w, c, 2ull * tcp_worker_of(w)->cfg.msl_us);
+    tcp_conn_release_session(w, c);
+}
+
+/* RFC 6191 s2: the SYN is surely newer. */
+static bool syn_is_new(const struct tcp_conn *c, const struct tcp_seg *seg)
+{
+    if (seg->o.has_ts && (c->flags & TCP_F_TS_RECENT)) {
+        if (seg->o.tsval != c->ts_recent)
+            return seq_gt(seg->o.tsval, c->ts_recent);
+    }
+    return seq_gt(seg->seq, c->rcv_nxt);
+}
+
+bool tcp_timewait_input(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg, uint32_t *iss_floor)
+{
+    if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && syn_is_new(c, seg)) {
+        tcp_count(w, TCP_C_timewait_reused);
+        *iss_floor = c->snd_nxt;
+        if (*iss_floor == 0)
+            *iss_floor = 1;
+        tcp_conn_done(w, c);
+        return false;
+    }
+    tcp_count(w, TCP_C_timewait);
+    if (seg->flags & TCP_RST) /* assassination (RFC 1337 s3): ignored */
+        return true;
+    if (seg->flags & TCP_SYN) {
+        tcp_send_challenge_ack(w, c);
+        return true;
+    }
+    if ((seg->flags & TCP_FIN) && seg->seq + seg->len == c->rcv_fin_seq) { /* our last ACK was lost: again, and 2 MSL anew */
+        tcp_misc_start(w, c, 2ull * tcp_worker_of(w)->cfg.msl_us);
+        tcp_send_ack(w, c);
+    } else if ((seg->len || seg->seq != c->rcv_nxt) && tcp_oow_ack_allowed(w, c)) {
+        tcp_send_ack(w, c);
+    }
+    return true;
+}
+
+/* connect() with the ports of a connection in TIME-WAIT: with timestamps the peer can tell the two apart (RFC 6191 s2),
+ * once our timestamp clock has moved on. */
+int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
+                           uint32_t *iss_floor)
+{
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, lcl, rmt, fib);
+    struct tcp_conn *c;
+
+    if (!b)
+        return 0;
+    c = tcp_of_base(b);
+    if (c->state != TCP_S_TIME_WAIT || !(c->flags & TCP_F_TS) || tcp_now_ms(w) - c->ts_recent_ms < TCP_REUSE_MS)
+        return -EADDRNOTAVAIL;
+    tcp_count(w, TCP_C_timewait_reused);
+    *iss_floor = c->snd_nxt + TCP_ISS_STEP;
+    if (*iss_floor == 0)
+        *iss_floor = 1;
+    tcp_conn_done(w, c);
+    return 0;
+}

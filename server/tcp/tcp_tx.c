@@ -1,0 +1,205 @@
+/* tcp_tx.c - what to send and when: lost data first, then new data, then the FIN
+ * (RFC 9293 s3.8.6, RFC 1122 s4.2.3.4, RFC 5681, RFC 6675 s5) */
+#include <errno.h>
+#include "server/tcp/tcp_cc.h"
+
+enum { TCP_RETRY_US = 10000 }; /* after a lack of buffers */
+
+void tcp_tx_request(struct worker *w, struct tcp_conn *c)
+{
+    if (c->base.session && tcp_can_send(c))
+        session_tx_schedule(w, c->base.session);
+}
+
+static void rto_ensure(struct worker *w, struct tcp_conn *c)
+{
+    if (c->rexmt_mode != TCP_REXMT_RTO) /* RFC 6298 s5.1 */
+        tcp_rexmt_start(w, c, TCP_REXMT_RTO, tcp_backoff_us(c, &tcp_worker_of(w)->cfg));
+}
+
+static void no_buffers(struct worker *w, struct tcp_conn *c)
+{
+    if (c->rexmt_mode == TCP_REXMT_NONE)
+        tcp_rexmt_start(w, c, TCP_REXMT_CORK, TCP_RETRY_US);
+}
+
+/* One piece of what counts as lost. Returns bytes sent, 0 = nothing to do or held back, -errno = no buffers. */
+static int64_t send_lost(struct worker *w, struct tcp_conn *c)
+{
+    uint32_t start, end, len, pipe, window_end = c->snd_una + c->snd_wnd;
+    bool fin = false;
+    int rc;
+
+    if (!seq_lt(c->high_rxt, c->lost_high))
+        return 0;
+    if (!tcp_sack_next_hole(c, c->high_rxt, c->lost_high, &start, &end)) {
+        c->high_rxt = c->lost_high;
+        return 0;
+    }
+    pipe = tcp_pipe(c);
+    if (!(c->flags & TCP_F_RTX_FORCE) && pipe + hs_min_u32(end - start, c->mss) > c->cwnd)
+        return 0;
+    len = hs_min_u32(end - start, c->gso_max);
+    if (len > c->mss) { /* as many whole segments as the window has room for */
+        uint32_t room = c->cwnd > pipe ? (c->cwnd - pipe) / c->mss * c->mss : 0;
+
+        len = hs_min_u32(len, hs_max_u32(room, c->mss));
+    }
+    if (seq_gt(start + len, window_end)) { /* the peer has shrunk its window: it would drop the rest (MUST-34) */
+        if (!seq_lt(start, window_end))
+            return 0;
+        len = window_end - start;
+    }
+    if ((c->flags & TCP_F_FIN_SENT) && seq_gt(start + len, c->fin_seq)) {
+        fin = true;
+        len = c->fin_seq - start;
+    }
+    rc = tcp_send_data(w, c, start, len, fin);
+    if (rc == -ENOBUFS)
+        return rc;
+    tcp_count(w, TCP_C_retransmits);
+    c->total_retrans++;
+    c->high_rxt = start + len + fin;
+    c->flags &= ~TCP_F_RTX_FORCE;
+    if ((c->flags & TCP_F_RTT_TIMING) && seq_gt(c->rtt_seq, start))
+        c->flags &= ~TCP_F_RTT_TIMING; /* Karn */
+    rto_ensure(w, c);
+    return (int64_t)len + fin;
+}
+
+/* May a segment smaller than the MSS go out? It ends with the program's last byte, unless the window is small. */
+static bool partial_allowed(struct tcp_conn *c, uint32_t len, bool is_last, bool fin_follows)
+{
+    if (c->flags & TCP_F_PUSH_PARTIAL) /* the override timer of (4) ran out */
+        return true;
+    if (!is_last) /* cut by the window: at least half of the largest ever seen (RFC 9293 s3.8.6.2.1 (3)) */
+        return len >= c->snd_max_wnd / 2;
+    if (fin_follows)
+        return true;
+    if (c->flags & TCP_F_CORK)
+        return false;
+    if (c->flags & TCP_F_NODELAY)
+        return true;
+    /* Nagle: wait while a partial segment is unacknowledged, not for full ones (Minshall's form, as Linux). */
+    return !seq_gt(c->snd_sml, c->snd_una);
+}
+
+struct tx_room {
+    uint32_t unsent;     /* bytes of the program not yet sent */
+    uint32_t wnd, cwnd;  /* bytes that either window lets through */
+    bool fin;            /* a FIN follows the last byte and is not sent yet */
+};
+
+static void tx_room(struct worker *w, struct tcp_conn *c, struct tx_room *r)
+{
+    uint32_t avail = session_tx_avail(w, c->base.session), sent = c->snd_nxt - c->data_una, flight = c->snd_nxt - c->snd_una;
+    uint32_t pipe = tcp_pipe(c);
+
+    r->fin = (c->flags & (TCP_F_FIN_QUEUED | TCP_F_FIN_SENT)) == TCP_F_FIN_QUEUED;
+    r->unsent = c->flags & TCP_F_FIN_SENT || avail < sent ? 0 : avail - sent;
+    r->wnd = c->snd_wnd > flight ? c->snd_wnd - flight : 0;
+    r->cwnd = c->cwnd > pipe ? c->cwnd - pipe : 0;
+}
+
+/* How much of the new data to send as one packet; 0 = wait. */
+static uint32_t new_data_len(struct tcp_conn *c, const struct tx_room *r, uint32_t budget)
+{
+    uint32_t len = hs_min_u32(hs_min_u32(r->unsent, r->wnd), c->gso_max);
+
+    if (r->cwnd < len) {
+        c->flags |= TCP_F_CWND_LIMITED;
+        if (r->cwnd < c->mss && r->cwnd < c->cwnd) /* wait for room for a whole segment, unless nothing is on its way */
+            return 0;
+        len = r->cwnd;
+    }
+    if (len > budget)
+        len = hs_max_u32(budget, c->mss);
+    if (len > c->mss) {
+        uint32_t part = len % c->mss;
+
+        if (part && (len < r->unsent || !partial_allowed(c, part, true, r->fin)))
+            len -= part;
+        return len;
+    }
+    if (len < c->mss && len && !partial_allowed(c, len, len == r->unsent, r->fin && len == r->unsent))
+        return 0;
+    return len;
+}
+
+static int64_t send_new(struct worker *w, struct tcp_conn *c, uint32_t budget)
+{
+    struct tx_room r;
+    uint32_t len;
+    bool fin;
+    int rc;
+
+    tx_room(w, c, &r);
+    len = r.unsent ? new_data_len(c, &r, budget) : 0;
+    fin = r.fin && len == r.unsent && r.wnd > len;
+    if (len == 0 && !fin)
+        return 0;
+    rc = tcp_send_data(w, c, c->snd_nxt, len, fin);
+    if (rc == -ENOBUFS)
+        return rc;
+    if (len < c->mss || len % c->mss)
+        c->snd_sml = c->snd_nxt + len;
+    c->snd_nxt += len;
+    if (fin) {
+        c->fin_seq = c->snd_nxt++;
+        c->flags |= TCP_F_FIN_SENT;
+    }
+    if (!(c->flags & TCP_F_RTT_TIMING)) {
+        c->flags |= TCP_F_RTT_TIMING;
+        c->rtt_seq = c->snd_nxt;
+        c->rtt_start_us = w->now_us;
+    }
+    rto_ensure(w, c);
+    return (int64_t)len + fin;
+}
+
+/* Nothing could be sent and nothing is in flight: a timer must bring the connection on (no ACK will). */
+static void tx_blocked(struct worker *w, struct tcp_conn *c)
+{
+    struct tx_room r;
+
+    tx_room(w, c, &r);
+    if (!r.unsent && !r.fin)
+        return;
+    if (c->snd_nxt != c->snd_una) {
+        rto_ensure(w, c);
+        return;
+    }
+    if (c->rexmt_mode != TCP_REXMT_NONE)
+        return;
+    if (r.wnd < hs_min_u32(r.unsent, c->mss) || r.wnd == 0)
+        tcp_rexmt_start(w, c, r.wnd ? TCP_REXMT_CORK : TCP_REXMT_PERSIST, tcp_backoff_us(c, &tcp_worker_of(w)->cfg));
+    else
+        tcp_rexmt_start(w, c, TCP_REXMT_CORK, tcp_worker_of(w)->cfg.cork_us);
+}
+
+enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, unsigned budget_bytes)
+{
+    struct tcp_conn *c = tcp_of_base(b);
+    int64_t left = (int64_t)budget_bytes, n;
+
+    if (!b->session || !tcp_can_send(c))
+        return TRANSPORT_TX_DONE;
+    if (c->snd_una == c->snd_nxt)
+        tcp_cc_after_idle(w, c);
+    c->flags &= ~TCP_F_CWND_LIMITED;
+    do {
+        n = send_lost(w, c);
+        if (n == 0)
+            n = send_new(w, c, left > 0 ? (uint32_t)left : 1);
+        if (n < 0) {
+            no_buffers(w, c);
+            return TRANSPORT_TX_DONE;
+        }
+        left -= n;
+    } while (n > 0 && left > 0);
+    c->flags &= ~TCP_F_PUSH_PARTIAL;
+    if (n > 0)
+        return TRANSPORT_TX_MORE;
+    tx_blocked(w, c);
+    return TRANSPORT_TX_DONE;
+}
