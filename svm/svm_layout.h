@@ -6,7 +6,8 @@
  * Segments (all memfds made and sealed by the server, F_SEAL_SHRINK|GROW|SEAL):
  *   SRV   one page, written by the server, read-only for every client: which server workers sleep
  *   S     one per bank of a client, written by the server (F_SEAL_FUTURE_WRITE, the client maps it read-only)
- *   C     one per bank of a client, written by the client (the server maps it read-only)
+ *   C     one per bank of a client, written by the client. The server writes there only while nobody else does: the header before
+ *         it hands the segment out, and the lines of a free slot (below)
  *   P     one page per client worker, written by that client, read-only for the server and cut-through peers:
  *         whether the client worker sleeps
  *   PAIR  one per pair of cut-through client workers, written by both (each its own lines), server maps it too
@@ -16,6 +17,10 @@
  *
  *   S_k: svm_seg_hdr | queue lines and entries (bank 0) | slot_srv[n_slots]  | ring area (server's allocator)
  *   C_k: svm_seg_hdr | queue lines and entries (bank 0) | slot_cli[n_slots]  | ring area (client's arena)
+ * A free slot belongs to the server: before it gives a slot out (CONNECTED, ACCEPT, BOUND) it zeroes all lines of the slot, in
+ * S and C or in the PAIR segment. So both sides start at position 0 and nobody waits for the other; a client writes nothing
+ * to a slot's lines after its SVM_MSG_CLOSE, and zeroes nothing itself.
+ *
  *   PAIR: svm_seg_hdr | queue 0->1, queue 1->0 | slot_pair[n_slots] | arena of side 0 | arena of side 1
  */
 #ifndef HOSTSTACK_SVM_LAYOUT_H
