@@ -1,0 +1,17 @@
+#!/bin/bash
+# iperf-packet.sh - unmodified iperf3 between kernel and stack over an AF_PACKET port, both ways round
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+need_root
+need_stack
+# shellcheck source=tests/system/iperf.sh
+. "$(dirname "$0")/iperf.sh"
+topo_veth
+conf_packet a >"$TMP/a.conf"
+server_start a "$NS_S"
+stack() { spre a "$@"; }
+iperf_all "kernel client, stack server" stack in_k $S4 $S6
+iperf_all "stack client, kernel server" in_k stack $K4 $K6
+iperf_case "kernel client, stack server, v6, -R -P 8" stack in_k $S6 -R -P 8
+iperf_case "stack client, kernel server, v6, -u -R" in_k stack $K6 -u -b 50M -R
+finish
