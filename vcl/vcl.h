@@ -117,6 +117,7 @@ int vcl_event_fd(void);
 /* A descriptor that the library keeps for itself (attach socket, doorbells, ...): preload/ protects it from the program's close(),
  * dup2() and close_range(). Lock-free. The library keeps them at high numbers, out of the way of "lowest free first". */
 bool vcl_is_internal_fd(int fd);
+int vcl_internal_fd_next(unsigned from);  /* the first such descriptor >= from, or -1 */
 
 /* ---- who serves an address (DESIGN section 5) ---- */
 enum vcl_serve { VCL_SERVE_STACK, VCL_SERVE_KERNEL, VCL_SERVE_BOTH };

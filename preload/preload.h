@@ -1,0 +1,98 @@
+/* preload.h - what the files of the preload library share
+ *
+ *   program -> hs_CALL (one file a family) -> fd_table: not ours -> libc
+ *                                                      ours     -> vcl.h, and the kernel's side where both serve
+ *
+ * Owner:  one `struct preload` per process, the only mutable global: an interposed call has no other way to find its context.
+ * Thread: any.
+ * Errors: inside, >= 0 or -errno; preload_result() is the one place that sets errno. */
+#ifndef HOSTSTACK_PRELOAD_PRELOAD_H
+#define HOSTSTACK_PRELOAD_PRELOAD_H
+
+#include <errno.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+#include "preload/fd_table.h"
+#include "preload/libc_calls.h"
+#include "vcl/vcl.h"
+
+struct preload {
+    struct fd_table fds;
+    _Atomic int pid;            /* whose table this is; a vfork child runs in our memory with another pid */
+    bool report;                /* HOSTSTACK_REPORT */
+    bool broken;                /* the configuration is wrong: said once, everything goes to the kernel */
+    _Atomic bool is_initialised;
+    pthread_mutex_t init_lock;
+};
+extern struct preload preload;
+
+/* Lazy: at the first INET socket, not at program start. False: nothing of ours will work, use the kernel. */
+bool preload_init(void);
+
+/* The one place that sets errno. */
+static inline long preload_result(long r)
+{
+    if (hs_unlikely(r < 0)) {
+        errno = (int)-r;
+        return -1;
+    }
+    return r;
+}
+/* libc's convention (-1 and errno) to ours. */
+static inline long preload_kernel(long r)
+{
+    return r < 0 ? -errno : r;
+}
+
+static inline struct fd_file *preload_get(int fd) { return fd_table_get(&preload.fds, fd); }
+static inline void preload_put(struct fd_file *f) { fd_file_put(&preload.fds, f); }
+static inline enum fd_serve preload_serve(const struct fd_file *f)
+{
+    return (enum fd_serve)atomic_load_explicit(&f->sock.serve, memory_order_acquire);
+}
+/* The file if it is a socket that the stack has a part in; else NULL and libc is to be called. */
+static inline struct fd_file *preload_get_stack(int fd)
+{
+    struct fd_file *f = preload_get(fd);
+    if (hs_likely(!f))
+        return NULL;
+    if (f->kind == FD_SOCKET && preload_serve(f) >= FD_STACK)
+        return f;
+    preload_put(f);
+    return NULL;
+}
+static inline bool preload_is_both(const struct fd_file *f) { return preload_serve(f) == FD_BOTH; }
+/* A child of vfork or of a raw clone: the table is another process's. Its descriptors are real, so libc alone does the right thing. */
+static inline bool preload_is_foreign(void)
+{
+    return syscall(SYS_getpid) != atomic_load_explicit(&preload.pid, memory_order_relaxed);
+}
+
+/* preload_socket.c */
+void preload_socket_release(struct fd_file *f);
+void preload_socket_decide(int fd, struct fd_file *f, enum fd_serve serve, const char *why);
+/* Waits until the stack's or the kernel's side of a socket with BOTH has one of `events`. 0, -EAGAIN (time-out), -EINTR. */
+int preload_wait_both(int fd, struct fd_file *f, short events, int timeout_option);
+/* After -EINTR of a blocking call: do all handlers that the program has installed ask for restart (SA_RESTART)? */
+bool preload_must_restart(struct fd_file *f, int timeout_option);
+/* Decides where a datagram from a socket not yet decided, or served by both, goes. 0 or -errno; *to_stack. */
+int preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, bool *to_stack);
+void preload_fill_sockaddr(const struct ip_endpoint *e, bool is_v6, struct sockaddr *sa, socklen_t *len);
+
+/* preload_fd.c */
+int preload_close(int fd);
+
+/* preload_epoll.c */
+void preload_epoll_release(struct fd_file *f);
+void preload_epoll_socket_decided(int fd, struct fd_file *f, bool keep_kernel);
+void preload_watch_free(struct fd_file *f);
+
+/* preload_fork.c */
+void preload_fork_register(void);
+
+/* preload_log.c */
+void preload_log_once(_Atomic bool *said, const char *text);
+void preload_report_socket(const struct fd_file *f);
+void preload_report_exit(void);
+
+#endif

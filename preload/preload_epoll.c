@@ -1,0 +1,330 @@
+/* preload_epoll.c - epoll over stack sockets and kernel descriptors together
+ *
+ * An epoll descriptor is the kernel's. Kernel descriptors are added to it as ever; with the first stack socket a vcl_set is attached,
+ * which from then on does the waiting for both kinds. A socket that nobody serves yet is in the kernel's set, and is remembered
+ * (fd_watch) to be moved when it is decided. A socket that both serve is in both. */
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include "preload/preload.h"
+
+struct fd_watch {
+    struct fd_watch *next;
+    struct fd_file *epoll;   /* weak: with its generation */
+    uint32_t generation;
+    int epfd, fd;            /* the numbers the program used */
+    struct epoll_event ev;
+};
+
+/* ---- creating ---- */
+
+static struct fd_file *preload_epoll_track(int epfd)
+{
+    struct fd_file *f = fd_file_new(&preload.fds, FD_EPOLL);
+    if (!f)
+        return NULL;
+    f->first_fd = epfd;
+    fd_file_hold(f);
+    if (fd_table_install(&preload.fds, epfd, f) == 0)
+        return f;
+    preload_put(f);
+    preload_put(f);
+    return NULL;
+}
+
+static int preload_epoll_created(int epfd)
+{
+    if (epfd >= 0 && preload_init() && !preload_is_foreign()) {
+        struct fd_file *f = preload_epoll_track(epfd);
+        if (f)
+            preload_put(f);
+    }
+    return epfd;
+}
+
+HS_EXPORT int hs_epoll_create(int size) { return preload_epoll_created(libc_real()->epoll_create(size)); }
+HS_EXPORT int hs_epoll_create1(int flags) { return preload_epoll_created(libc_real()->epoll_create1(flags)); }
+
+void preload_epoll_release(struct fd_file *f)
+{
+    struct vcl_set *set = atomic_load(&f->epoll.set);
+    if (set)
+        vcl_set_put(set);
+}
+
+/* ---- the set of an epoll descriptor ---- */
+
+/* Threads that went to sleep in the kernel before the set existed do not hear the sockets: a descriptor that stays readable gets all of
+ * them out (preload_epoll_wait_kernel()). */
+static void preload_epoll_kick(int epfd, struct fd_file *e)
+{
+    if (atomic_load(&e->epoll.kernel_waiters) == 0) /* seq_cst: after the store of the set, pairs with the waiter's order */
+        return;
+    int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return;
+    struct epoll_event ev = { .events = EPOLLIN, .data.u64 = VCL_SET_DOORBELL_DATA };
+    libc_real()->epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev);
+    atomic_store(&e->epoll.kick_fd, fd + 1);
+}
+
+static void preload_epoll_kick_done(struct fd_file *e)
+{
+    int fd = atomic_exchange(&e->epoll.kick_fd, 0);
+    if (fd)
+        libc_real()->close(fd - 1);
+}
+
+static int preload_epoll_set(int epfd, struct fd_file *e, struct vcl_set **out)
+{
+    *out = atomic_load(&e->epoll.set);
+    if (*out)
+        return 0;
+    struct vcl_set *fresh, *none = NULL;
+    int r = vcl_set_new(epfd, &fresh);
+    if (r < 0)
+        return r;
+    if (!atomic_compare_exchange_strong(&e->epoll.set, &none, fresh)) {
+        vcl_set_put(fresh);
+        *out = none; /* another thread was first */
+        return 0;
+    }
+    *out = fresh;
+    preload_epoll_kick(epfd, e);
+    return 0;
+}
+
+static int preload_set_ctl(struct vcl_set *set, int op, struct fd_file *s, int fd, struct epoll_event *ev)
+{
+    switch (op) {
+    case EPOLL_CTL_ADD: return vcl_set_add(set, s->sock.vcl, fd, ev);
+    case EPOLL_CTL_MOD: return vcl_set_mod(set, s->sock.vcl, fd, ev);
+    case EPOLL_CTL_DEL: return vcl_set_del(set, s->sock.vcl, fd);
+    default: return -EINVAL;
+    }
+}
+
+/* ---- sockets not yet decided ---- */
+
+static void preload_watch_change(struct fd_file *s, int op, int epfd, struct fd_file *e, int fd, const struct epoll_event *ev)
+{
+    struct fd_watch *fresh = op == EPOLL_CTL_ADD ? malloc(sizeof(*fresh)) : NULL;
+    pthread_mutex_lock(&preload.fds.lock);
+    struct fd_watch **pp = &s->sock.watches;
+    while (*pp && !((*pp)->epoll == e && (*pp)->fd == fd))
+        pp = &(*pp)->next;
+    struct fd_watch *old = *pp;
+    if (old && op == EPOLL_CTL_DEL) {
+        *pp = old->next;
+    } else if (old) {
+        old->ev = *ev;
+        old = fresh;
+    } else if (fresh) {
+        *fresh = (struct fd_watch){ .epoll = e, .generation = atomic_load(&e->generation), .epfd = epfd, .fd = fd, .ev = *ev };
+        *pp = fresh;
+    }
+    pthread_mutex_unlock(&preload.fds.lock);
+    free(old);
+}
+
+static struct fd_watch *preload_watch_steal(struct fd_file *s)
+{
+    pthread_mutex_lock(&preload.fds.lock);
+    struct fd_watch *w = s->sock.watches;
+    s->sock.watches = NULL;
+    pthread_mutex_unlock(&preload.fds.lock);
+    return w;
+}
+
+void preload_watch_free(struct fd_file *f)
+{
+    for (struct fd_watch *w = preload_watch_steal(f), *next; w; w = next) {
+        next = w->next;
+        free(w);
+    }
+}
+
+/* The stack serves s from now on: its entries move (or, with keep_kernel, are copied) from the kernel's sets into ours. */
+void preload_epoll_socket_decided(int fd, struct fd_file *f, bool keep_kernel)
+{
+    (void)fd;
+    for (struct fd_watch *w = preload_watch_steal(f), *next; w; w = next) {
+        next = w->next;
+        struct vcl_set *set;
+        if (fd_file_try_hold(&preload.fds, w->epoll, w->generation)) {
+            if (preload_epoll_set(w->epfd, w->epoll, &set) == 0) {
+                if (!keep_kernel)
+                    libc_real()->epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->fd, &w->ev);
+                vcl_set_add(set, f->sock.vcl, w->fd, &w->ev);
+            }
+            preload_put(w->epoll);
+        }
+        free(w);
+    }
+}
+
+/* ---- epoll_ctl ---- */
+
+static int preload_epoll_ctl_both(int epfd, struct vcl_set *set, int op, struct fd_file *s, int fd, struct epoll_event *ev)
+{
+    int r = (int)preload_kernel(libc_real()->epoll_ctl(epfd, op, fd, ev));
+    if (r < 0)
+        return r;
+    r = preload_set_ctl(set, op, s, fd, ev);
+    if (r < 0 && op == EPOLL_CTL_ADD)
+        libc_real()->epoll_ctl(epfd, EPOLL_CTL_DEL, fd, ev);
+    return r;
+}
+
+static int preload_epoll_ctl(int epfd, struct fd_file *e, int op, int fd, struct fd_file *s, struct epoll_event *ev)
+{
+    struct vcl_set *set;
+    int r;
+    switch (preload_serve(s)) {
+    case FD_STACK:
+        r = preload_epoll_set(epfd, e, &set);
+        return r < 0 ? r : preload_set_ctl(set, op, s, fd, ev);
+    case FD_BOTH:
+        r = preload_epoll_set(epfd, e, &set);
+        return r < 0 ? r : preload_epoll_ctl_both(epfd, set, op, s, fd, ev);
+    default:
+        r = (int)preload_kernel(libc_real()->epoll_ctl(epfd, op, fd, ev));
+        if (r == 0 && preload_serve(s) == FD_UNDECIDED)
+            preload_watch_change(s, op, epfd, e, fd, ev);
+        return r;
+    }
+}
+
+HS_EXPORT int hs_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
+{
+    struct fd_file *s = preload_get(fd);
+    if (!s || s->kind != FD_SOCKET || preload_serve(s) == FD_KERNEL || (!ev && op != EPOLL_CTL_DEL)) {
+        if (s)
+            preload_put(s);
+        return libc_real()->epoll_ctl(epfd, op, fd, ev);
+    }
+    struct fd_file *e = preload_get(epfd);
+    if (!e) {
+        /* Made before us (inherited through exec, or by a raw system call) - or no epoll descriptor: ask the kernel with a harmless
+         * request. EINVAL = not one; ENOENT = one that does not have fd. */
+        struct epoll_event none = { .events = 0 };
+        if (libc_real()->epoll_ctl(epfd, EPOLL_CTL_DEL, epfd, &none) < 0 && errno == ENOENT)
+            e = preload_epoll_track(epfd);
+    }
+    int r;
+    if (e && e->kind == FD_EPOLL)
+        r = preload_epoll_ctl(epfd, e, op, fd, s, ev);
+    else
+        r = (int)preload_kernel(libc_real()->epoll_ctl(epfd, op, fd, ev));
+    if (e)
+        preload_put(e);
+    preload_put(s);
+    return (int)preload_result(r);
+}
+
+/* ---- waiting ---- */
+
+/* Takes the doorbell's events out: they are the library's. */
+static int preload_epoll_filter(struct epoll_event *events, int n)
+{
+    int kept = 0;
+    for (int i = 0; i < n; i++)
+        if (events[i].data.u64 != VCL_SET_DOORBELL_DATA)
+            events[kept++] = events[i];
+    return kept;
+}
+
+static int preload_epoll_wait_set(struct vcl_set *set, struct epoll_event *events, int max, const struct timespec *timeout,
+                                  const sigset_t *mask)
+{
+    if (max <= 0)
+        return -EINVAL;
+    return vcl_set_wait(set, events, max, timeout, mask);
+}
+
+/* No stack socket in it so far: the kernel's wait, unless a set appears meanwhile. -ECANCELED: it did, wait again there. */
+static int preload_epoll_wait_kernel(int epfd, struct fd_file *e, struct epoll_event *events, int max,
+                                     const struct timespec *timeout, const sigset_t *mask)
+{
+    int r;
+    atomic_fetch_add(&e->epoll.kernel_waiters, 1); /* before the look at the set, see preload_epoll_kick() */
+    if (atomic_load(&e->epoll.set)) {
+        r = -ECANCELED;
+    } else {
+        /* Through milliseconds where they do: epoll_pwait2 is young. */
+        if (!timeout)
+            r = libc_real()->epoll_pwait(epfd, events, max, -1, mask);
+        else if (timeout->tv_nsec % 1000000 == 0 && timeout->tv_sec < INT32_MAX / 1000 - 1)
+            r = libc_real()->epoll_pwait(epfd, events, max, (int)(timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000), mask);
+        else
+            r = libc_real()->epoll_pwait2 ? libc_real()->epoll_pwait2(epfd, events, max, timeout, mask) : (errno = ENOSYS, -1);
+        r = (int)preload_kernel(r);
+        if (r > 0 && atomic_load(&e->epoll.set)) {
+            r = preload_epoll_filter(events, r);
+            if (r == 0)
+                r = -ECANCELED;
+        }
+    }
+    if (atomic_fetch_sub(&e->epoll.kernel_waiters, 1) == 1)
+        preload_epoll_kick_done(e);
+    return r;
+}
+
+static int preload_epoll_wait(int epfd, struct fd_file *e, struct epoll_event *events, int max,
+                              const struct timespec *timeout, const sigset_t *mask)
+{
+    struct vcl_set *set = atomic_load_explicit(&e->epoll.set, memory_order_acquire);
+    if (set)
+        return preload_epoll_wait_set(set, events, max, timeout, mask);
+    struct timespec begin, now;
+    if (timeout)
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+    int r = preload_epoll_wait_kernel(epfd, e, events, max, timeout, mask);
+    if (r != -ECANCELED)
+        return r;
+    struct timespec left = { 0, 0 };
+    if (timeout) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        int64_t ns = (timeout->tv_sec - (now.tv_sec - begin.tv_sec)) * (int64_t)1000000000 + timeout->tv_nsec -
+                     (now.tv_nsec - begin.tv_nsec);
+        if (ns > 0)
+            left = (struct timespec){ ns / 1000000000, ns % 1000000000 };
+    }
+    return preload_epoll_wait_set(atomic_load(&e->epoll.set), events, max, timeout ? &left : NULL, mask);
+}
+
+static struct fd_file *preload_get_epoll(int epfd)
+{
+    struct fd_file *e = preload_get(epfd);
+    if (!e || e->kind == FD_EPOLL)
+        return e;
+    preload_put(e);
+    return NULL;
+}
+
+HS_EXPORT int hs_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
+                              const sigset_t *mask)
+{
+    struct fd_file *e = preload_get_epoll(epfd);
+    if (!e)
+        return libc_real()->epoll_pwait2 ? libc_real()->epoll_pwait2(epfd, events, max, timeout, mask)
+                                         : (int)preload_result(-ENOSYS);
+    int r = preload_epoll_wait(epfd, e, events, max, timeout, mask);
+    preload_put(e);
+    return (int)preload_result(r);
+}
+
+HS_EXPORT int hs_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask)
+{
+    struct fd_file *e = preload_get_epoll(epfd);
+    if (!e)
+        return libc_real()->epoll_pwait(epfd, events, max, timeout_ms, mask);
+    struct timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
+    int r = preload_epoll_wait(epfd, e, events, max, timeout_ms < 0 ? NULL : &ts, mask);
+    preload_put(e);
+    return (int)preload_result(r);
+}
+
+HS_EXPORT int hs_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout_ms)
+{
+    return hs_epoll_pwait(epfd, events, max, timeout_ms, NULL);
+}

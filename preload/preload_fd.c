@@ -1,0 +1,304 @@
+/* preload_fd.c - close, dup, fcntl, ioctl, fdopen: descriptors are the kernel's, the table follows them
+ *
+ * O_NONBLOCK and FD_CLOEXEC have one truth, the kernel's flags of the descriptor; vcl is told. One exception: the kernel's side of a
+ * listener that both serve is always non-blocking (preload_listener_unblock()). */
+#include <asm/ioctls.h>
+#include <linux/close_range.h>
+#include <linux/sockios.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include "preload/preload.h"
+
+static bool preload_is_own_fd(int fd)
+{
+    return atomic_load_explicit(&preload.is_initialised, memory_order_acquire) && vcl_is_internal_fd(fd);
+}
+
+/* ---- close ---- */
+
+int preload_close(int fd)
+{
+    /* The entry goes first: once the kernel has the number back, another thread may be given it. */
+    struct fd_file *f = preload_is_foreign() ? NULL : fd_table_take(&preload.fds, fd);
+    int r = (int)preload_kernel(libc_real()->close(fd));
+    if (f)
+        preload_put(f);
+    return r;
+}
+
+HS_EXPORT int hs_close(int fd)
+{
+    if (hs_unlikely(fd_table_has(&preload.fds, fd)))
+        return (int)preload_result(preload_close(fd));
+    /* Programs that close all they see (daemons) must not take the library's own: to them it is not open. */
+    if (hs_unlikely(preload_is_own_fd(fd)) && !preload_is_foreign())
+        return (int)preload_result(-EBADF);
+    return libc_real()->close(fd);
+}
+HS_EXPORT int hs___close(int fd) { return hs_close(fd); }
+
+static int preload_close_gap(unsigned first, unsigned last, int flags)
+{
+    if (first > last)
+        return 0;
+    for (int fd = fd_table_next(&preload.fds, first); fd >= 0 && (unsigned)fd <= last;
+         fd = fd_table_next(&preload.fds, (unsigned)fd + 1))
+        preload_close(fd);
+    return (int)preload_kernel(libc_real()->close_range(first, last, flags));
+}
+
+/* In pieces, around the library's own descriptors. */
+static int preload_close_range(unsigned first, unsigned last, int flags)
+{
+    int r = 0;
+    for (int own = vcl_internal_fd_next(first); own >= 0 && (unsigned)own <= last && r == 0;
+         own = vcl_internal_fd_next(first)) {
+        r = (unsigned)own > first ? preload_close_gap(first, (unsigned)own - 1, flags) : 0;
+        if ((unsigned)own == last)
+            return r;
+        first = (unsigned)own + 1;
+    }
+    return r < 0 ? r : preload_close_gap(first, last, flags);
+}
+
+HS_EXPORT int hs_close_range(unsigned first, unsigned last, int flags)
+{
+    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire) || (flags & CLOSE_RANGE_CLOEXEC) ||
+        first > last || preload_is_foreign())
+        return libc_real()->close_range(first, last, flags);
+    return (int)preload_result(preload_close_range(first, last, flags));
+}
+
+HS_EXPORT void hs_closefrom(int first)
+{
+    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire) || preload_is_foreign())
+        libc_real()->closefrom(first);
+    else
+        preload_close_range(first < 0 ? 0 : (unsigned)first, ~0u, 0);
+}
+
+/* ---- dup ---- */
+
+/* `to` is a fresh copy of fd (or -1): lets it lead to the same file, or to none. */
+static int preload_dup_done(int fd, int to)
+{
+    if (to < 0)
+        return to;
+    struct fd_file *f = preload_get(fd);
+    if (f && f->kind == FD_SOCKET && preload_serve(f) == FD_KERNEL) {
+        preload_put(f);
+        f = NULL;
+    }
+    if (f && fd_table_install(&preload.fds, to, f) < 0) /* takes over the reference */
+        preload_put(f);
+    if (!f && (f = fd_table_take(&preload.fds, to)) != NULL) /* what dup2 has closed */
+        preload_put(f);
+    return to;
+}
+
+static bool preload_dup_concerns(int fd, int to)
+{
+    return (fd_table_has(&preload.fds, fd) || (to >= 0 && fd_table_has(&preload.fds, to))) && !preload_is_foreign();
+}
+
+HS_EXPORT int hs_dup(int fd)
+{
+    bool concerns = preload_dup_concerns(fd, -1);
+    int to = libc_real()->dup(fd);
+    return concerns ? preload_dup_done(fd, to) : to;
+}
+
+/* dup2 onto a number that the library uses itself cannot be given to the program: EBUSY, as dup2(2) has it for numbers in the making. */
+static bool preload_dup_refused(int to)
+{
+    return preload_is_own_fd(to) && !preload_is_foreign();
+}
+
+HS_EXPORT int hs_dup2(int fd, int to)
+{
+    if (hs_unlikely(preload_dup_refused(to)))
+        return (int)preload_result(-EBUSY);
+    bool concerns = fd != to && preload_dup_concerns(fd, to);
+    int r = libc_real()->dup2(fd, to);
+    return concerns ? preload_dup_done(fd, r) : r;
+}
+HS_EXPORT int hs___dup2(int fd, int to) { return hs_dup2(fd, to); }
+
+HS_EXPORT int hs_dup3(int fd, int to, int flags)
+{
+    if (hs_unlikely(preload_dup_refused(to)))
+        return (int)preload_result(-EBUSY);
+    bool concerns = fd != to && preload_dup_concerns(fd, to);
+    int r = libc_real()->dup3(fd, to, flags);
+    return concerns ? preload_dup_done(fd, r) : r;
+}
+
+/* ---- fcntl ---- */
+
+typedef int (*fcntl_fn)(int fd, int cmd, ...);
+
+static int preload_set_flags(int fd, struct fd_file *f, fcntl_fn real, void *arg)
+{
+    int flags = (int)(intptr_t)arg;
+    /* Sockets of the stack raise no SIGIO: say so rather than never send it. */
+    if ((flags & O_ASYNC) && preload_serve(f) >= FD_STACK)
+        return -EINVAL;
+    bool forced = preload_is_both(f) && f->sock.is_listener;
+    int r = (int)preload_kernel(real(fd, F_SETFL, forced ? (void *)(intptr_t)(flags | O_NONBLOCK) : arg));
+    if (r < 0)
+        return r;
+    f->sock.listener_blocking = forced && !(flags & O_NONBLOCK);
+    vcl_socket_set_nonblock(f->sock.vcl, flags & O_NONBLOCK);
+    return r;
+}
+
+static int preload_fcntl_socket(int fd, struct fd_file *f, fcntl_fn real, int cmd, void *arg)
+{
+    if (cmd == F_SETFL)
+        return preload_set_flags(fd, f, real, arg);
+    int r = (int)preload_kernel(real(fd, cmd, arg));
+    if (cmd == F_GETFL && r >= 0 && f->sock.listener_blocking)
+        r &= ~O_NONBLOCK;
+    return r;
+}
+
+static int preload_fcntl(fcntl_fn real, int fd, int cmd, void *arg)
+{
+    struct fd_file *f = preload_get(fd);
+    if (hs_likely(!f))
+        return real(fd, cmd, arg);
+    int r;
+    if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {
+        r = (int)preload_kernel(real(fd, cmd, arg));
+        if (r >= 0 && !preload_is_foreign())
+            preload_dup_done(fd, r);
+    } else if (f->kind == FD_SOCKET) {
+        r = preload_fcntl_socket(fd, f, real, cmd, arg);
+    } else {
+        r = (int)preload_kernel(real(fd, cmd, arg));
+    }
+    preload_put(f);
+    return (int)preload_result(r);
+}
+
+/* One body for three names that differ only in the type of struct flock, which passes through. */
+#define PRELOAD_FCNTL(name)                                  \
+    HS_EXPORT int hs_##name(int fd, int cmd, ...)            \
+    {                                                        \
+        va_list ap;                                          \
+        va_start(ap, cmd);                                   \
+        void *arg = va_arg(ap, void *);                      \
+        va_end(ap);                                          \
+        return preload_fcntl(libc_real()->name, fd, cmd, arg); \
+    }
+PRELOAD_FCNTL(fcntl)
+PRELOAD_FCNTL(fcntl64)
+
+/* Old name; libc has it only for programs linked long ago. */
+HS_EXPORT int hs___fcntl(int fd, int cmd, ...)
+{
+    va_list ap;
+    va_start(ap, cmd);
+    void *arg = va_arg(ap, void *);
+    va_end(ap);
+    return preload_fcntl(libc_real()->fcntl64, fd, cmd, arg);
+}
+
+/* ---- ioctl ---- */
+
+static int preload_ioctl_nonblock(int fd, struct fd_file *f, void *arg)
+{
+    bool on = *(int *)arg != 0;
+    if (preload_is_both(f) && f->sock.is_listener) {
+        f->sock.listener_blocking = !on;
+    } else {
+        int r = (int)preload_kernel(libc_real()->ioctl(fd, FIONBIO, arg));
+        if (r < 0)
+            return r;
+    }
+    vcl_socket_set_nonblock(f->sock.vcl, on);
+    return 0;
+}
+
+static int preload_ioctl_count(int64_t n, void *arg)
+{
+    if (n < 0)
+        return (int)n;
+    *(int *)arg = n > INT32_MAX ? INT32_MAX : (int)n;
+    return 0;
+}
+
+static int preload_ioctl_fionread(int fd, struct fd_file *f, void *arg)
+{
+    if (f->sock.is_listener)
+        return -EINVAL; /* tcp(7): not on a listener */
+    int64_t n = vcl_readable_bytes(f->sock.vcl);
+    if (n == 0 && preload_is_both(f) && f->sock.proto == SVM_PROTO_UDP)
+        return (int)preload_kernel(libc_real()->ioctl(fd, FIONREAD, arg));
+    return preload_ioctl_count(n, arg);
+}
+
+static int preload_ioctl(int fd, struct fd_file *f, unsigned long request, void *arg)
+{
+    if (request == FIONBIO)
+        return preload_ioctl_nonblock(fd, f, arg);
+    if (preload_serve(f) < FD_STACK)
+        return (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
+    switch (request) {
+    case FIONREAD: /* = SIOCINQ */
+        return preload_ioctl_fionread(fd, f, arg);
+    case SIOCOUTQ:
+        return f->sock.is_listener ? -EINVAL : preload_ioctl_count(vcl_queued_bytes(f->sock.vcl), arg);
+    case FIOASYNC:
+        return *(int *)arg ? -EINVAL : 0; /* as O_ASYNC above */
+    case SIOCGSTAMP_OLD:
+    case SIOCGSTAMPNS_OLD:
+        return -ENOENT; /* no packet with a time stamp has come */
+    default:            /* interfaces, close-on-exec: the kernel answers for the descriptor behind the number */
+        return (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
+    }
+}
+
+HS_EXPORT int hs_ioctl(int fd, unsigned long request, ...)
+{
+    va_list ap;
+    va_start(ap, request);
+    void *arg = va_arg(ap, void *);
+    va_end(ap);
+    struct fd_file *f = preload_get(fd);
+    if (hs_likely(!f))
+        return libc_real()->ioctl(fd, request, arg);
+    int r = f->kind == FD_SOCKET ? preload_ioctl(fd, f, request, arg)
+                                 : (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
+    preload_put(f);
+    return (int)preload_result(r);
+}
+
+/* ---- stdio ---- */
+
+/* libc's streams read and write through internal names that nobody can stand in for; a cookie stream calls us. */
+static ssize_t preload_cookie_read(void *cookie, char *buf, size_t len) { return hs_read((int)(intptr_t)cookie, buf, len); }
+static ssize_t preload_cookie_write(void *cookie, const char *buf, size_t len)
+{
+    ssize_t r = hs_write((int)(intptr_t)cookie, buf, len);
+    return r < 0 ? 0 : r; /* fopencookie(3): 0 tells an error */
+}
+static int preload_cookie_close(void *cookie) { return hs_close((int)(intptr_t)cookie); }
+
+HS_EXPORT FILE *hs_fdopen(int fd, const char *mode)
+{
+    struct fd_file *f = preload_get(fd);
+    if (hs_likely(!f))
+        return libc_real()->fdopen(fd, mode);
+    bool ours = f->kind == FD_SOCKET && preload_serve(f) != FD_KERNEL;
+    preload_put(f);
+    if (!ours)
+        return libc_real()->fdopen(fd, mode);
+    static const cookie_io_functions_t calls = {
+        .read = preload_cookie_read, .write = preload_cookie_write, .close = preload_cookie_close,
+    };
+    FILE *stream = fopencookie((void *)(intptr_t)fd, mode, calls);
+    if (stream)
+        stream->_fileno = fd; /* so that fileno() works */
+    return stream;
+}

@@ -1,0 +1,45 @@
+/* preload_fork.c - fork handlers, and daemon(), which forks and moves descriptors inside libc
+ *
+ * fork() itself stays libc's: pthread_atfork handlers also run for the fork inside daemon() and forkpty(). vfork, posix_spawn and system()
+ * run none and need none: their child works on copies of real descriptors (preload_is_foreign()). exec needs nothing: all of the library's
+ * own descriptors are close-on-exec, and with them the server sees the old image go. */
+#include "preload/preload.h"
+
+static void preload_fork_prepare(void)
+{
+    pthread_mutex_lock(&preload.init_lock);
+    vcl_fork_prepare();
+    fd_table_fork_prepare(&preload.fds);
+}
+
+static void preload_fork_parent(void)
+{
+    fd_table_fork_done(&preload.fds, false);
+    vcl_fork_parent();
+    pthread_mutex_unlock(&preload.init_lock);
+}
+
+static void preload_fork_child(void)
+{
+    atomic_store_explicit(&preload.pid, (int)syscall(SYS_getpid), memory_order_relaxed);
+    fd_table_fork_done(&preload.fds, true);
+    vcl_fork_child();
+    pthread_mutex_init(&preload.init_lock, NULL);
+}
+
+void preload_fork_register(void)
+{
+    pthread_atfork(preload_fork_prepare, preload_fork_parent, preload_fork_child);
+}
+
+HS_EXPORT int hs_daemon(int nochdir, int noclose)
+{
+    int r = libc_real()->daemon(nochdir, noclose);
+    /* In the child 0 to 2 are /dev/null now, by a dup2 that nobody outside of libc sees. */
+    for (int fd = 0; r == 0 && !noclose && fd <= 2; fd++) {
+        struct fd_file *f = fd_table_take(&preload.fds, fd);
+        if (f)
+            preload_put(f);
+    }
+    return r;
+}

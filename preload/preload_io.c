@@ -1,0 +1,126 @@
+/* preload_io.c - read, write, recv, send and their vector and checked forms */
+#include <limits.h>
+#include "preload/preload_io.h"
+
+ssize_t preload_recv_stack(struct fd_file *f, const struct iovec *iov, int n, int flags, struct vcl_msg_info *info)
+{
+    ssize_t r;
+    do
+        r = vcl_recv(f->sock.vcl, iov, n, flags, info);
+    while (hs_unlikely(r == -EINTR) && preload_must_restart(f, SO_RCVTIMEO));
+    return r;
+}
+
+ssize_t preload_send_stack(struct fd_file *f, const struct iovec *iov, int n, int flags, const struct vcl_msg_info *info)
+{
+    ssize_t r;
+    do
+        r = vcl_send(f->sock.vcl, iov, n, flags, info);
+    while (hs_unlikely(r == -EINTR) && preload_must_restart(f, SO_SNDTIMEO));
+    /* POSIX send(): SIGPIPE to the calling thread, streams only. */
+    if (hs_unlikely(r == -EPIPE) && !(flags & MSG_NOSIGNAL) && f->sock.proto != SVM_PROTO_UDP)
+        raise(SIGPIPE);
+    return r;
+}
+
+ssize_t preload_recv(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags)
+{
+    if (hs_likely(preload_serve(f) == FD_STACK))
+        return preload_recv_stack(f, iov, n, flags, NULL);
+    struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+    return preload_recvmsg(fd, f, &msg, flags);
+}
+
+ssize_t preload_send(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags)
+{
+    if (hs_likely(preload_serve(f) == FD_STACK))
+        return preload_send_stack(f, iov, n, flags, NULL);
+    struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+    return preload_sendmsg(fd, f, &msg, flags);
+}
+
+static ssize_t preload_recv_buffer(int fd, struct fd_file *f, void *buf, size_t len, int flags)
+{
+    struct iovec iov = { .iov_base = buf, .iov_len = len };
+    ssize_t r = preload_recv(fd, f, &iov, 1, flags);
+    preload_put(f);
+    return preload_result(r);
+}
+
+static ssize_t preload_send_buffer(int fd, struct fd_file *f, const void *buf, size_t len, int flags)
+{
+    struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+    ssize_t r = preload_send(fd, f, &iov, 1, flags);
+    preload_put(f);
+    return preload_result(r);
+}
+
+HS_EXPORT ssize_t hs_read(int fd, void *buf, size_t len)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (hs_likely(!f))
+        return libc_real()->read(fd, buf, len);
+    if (len == 0) { /* read(2): zero bytes of a stream are zero bytes, not a wait */
+        preload_put(f);
+        return 0;
+    }
+    return preload_recv_buffer(fd, f, buf, len, 0);
+}
+HS_EXPORT ssize_t hs___read(int fd, void *buf, size_t len) { return hs_read(fd, buf, len); }
+
+HS_EXPORT ssize_t hs___read_chk(int fd, void *buf, size_t len, size_t size)
+{
+    return len > size ? libc_real()->__read_chk(fd, buf, len, size) : hs_read(fd, buf, len);
+}
+
+HS_EXPORT ssize_t hs_write(int fd, const void *buf, size_t len)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (hs_likely(!f))
+        return libc_real()->write(fd, buf, len);
+    return preload_send_buffer(fd, f, buf, len, 0);
+}
+HS_EXPORT ssize_t hs___write(int fd, const void *buf, size_t len) { return hs_write(fd, buf, len); }
+
+HS_EXPORT ssize_t hs_readv(int fd, const struct iovec *iov, int n)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (hs_likely(!f))
+        return libc_real()->readv(fd, iov, n);
+    ssize_t r = n < 0 || n > IOV_MAX ? -EINVAL : preload_recv(fd, f, iov, n, 0);
+    preload_put(f);
+    return preload_result(r);
+}
+
+HS_EXPORT ssize_t hs_writev(int fd, const struct iovec *iov, int n)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (hs_likely(!f))
+        return libc_real()->writev(fd, iov, n);
+    ssize_t r = n < 0 || n > IOV_MAX ? -EINVAL : preload_send(fd, f, iov, n, 0);
+    preload_put(f);
+    return preload_result(r);
+}
+
+HS_EXPORT ssize_t hs_recv(int fd, void *buf, size_t len, int flags)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (hs_likely(!f))
+        return libc_real()->recv(fd, buf, len, flags);
+    return preload_recv_buffer(fd, f, buf, len, flags);
+}
+HS_EXPORT ssize_t hs___recv(int fd, void *buf, size_t len, int flags) { return hs_recv(fd, buf, len, flags); }
+
+HS_EXPORT ssize_t hs___recv_chk(int fd, void *buf, size_t len, size_t size, int flags)
+{
+    return len > size ? libc_real()->__recv_chk(fd, buf, len, size, flags) : hs_recv(fd, buf, len, flags);
+}
+
+HS_EXPORT ssize_t hs_send(int fd, const void *buf, size_t len, int flags)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (hs_likely(!f))
+        return libc_real()->send(fd, buf, len, flags);
+    return preload_send_buffer(fd, f, buf, len, flags);
+}
+HS_EXPORT ssize_t hs___send(int fd, const void *buf, size_t len, int flags) { return hs_send(fd, buf, len, flags); }

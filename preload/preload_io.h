@@ -1,0 +1,19 @@
+/* preload_io.h - moving bytes of a socket that the stack has a part in: shared by preload_io.c, preload_msg.c, preload_file.c
+ * Thread: any; the caller holds a reference of f.
+ * Errors: >= 0 or -errno. */
+#ifndef HOSTSTACK_PRELOAD_PRELOAD_IO_H
+#define HOSTSTACK_PRELOAD_PRELOAD_IO_H
+
+#include "preload/preload.h"
+
+/* recvmsg() and sendmsg() in full: addresses, ancillary data, both sides. */
+ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags);
+ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int flags);
+/* The stack's side alone, with restarts after signals; send raises SIGPIPE where POSIX says so. */
+ssize_t preload_recv_stack(struct fd_file *f, const struct iovec *iov, int n, int flags, struct vcl_msg_info *info);
+ssize_t preload_send_stack(struct fd_file *f, const struct iovec *iov, int n, int flags, const struct vcl_msg_info *info);
+/* Bytes without addresses, whichever side. */
+ssize_t preload_recv(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags);
+ssize_t preload_send(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags);
+
+#endif

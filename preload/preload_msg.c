@@ -1,0 +1,287 @@
+/* preload_msg.c - recvfrom, recvmsg, recvmmsg, sendto, sendmsg, sendmmsg: addresses and ancillary data */
+#include <limits.h>
+#include <netinet/in.h>
+#include <string.h>
+#include "preload/preload_io.h"
+
+/* ---- receiving ---- */
+
+static bool preload_option_on(struct fd_file *f, int level, int name)
+{
+    int on = 0;
+    socklen_t len = sizeof(on);
+    return vcl_getsockopt(f->sock.vcl, level, name, &on, &len) == 0 && on;
+}
+
+static void preload_put_cmsg(struct msghdr *msg, size_t *used, int level, int type, const void *data, size_t len)
+{
+    if (*used + CMSG_SPACE(len) > msg->msg_controllen) {
+        msg->msg_flags |= MSG_CTRUNC;
+        return;
+    }
+    struct cmsghdr *c = (struct cmsghdr *)((char *)msg->msg_control + *used);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(len);
+    memcpy(CMSG_DATA(c), data, len);
+    *used += CMSG_SPACE(len);
+}
+
+/* ip(7) IP_PKTINFO, ipv6(7) IPV6_RECVPKTINFO: to which of our addresses the datagram was sent. */
+static void preload_put_pktinfo(struct fd_file *f, struct msghdr *msg, size_t *used, const struct ip_addr *lcl)
+{
+    if (!f->sock.is_v6 && preload_option_on(f, IPPROTO_IP, IP_PKTINFO)) {
+        struct in_pktinfo info = { .ipi_ifindex = 0 };
+        be32 v4 = ip_addr_get_v4(lcl);
+        memcpy(&info.ipi_addr, &v4, sizeof(v4));
+        info.ipi_spec_dst = info.ipi_addr;
+        preload_put_cmsg(msg, used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+    } else if (f->sock.is_v6 && preload_option_on(f, IPPROTO_IPV6, IPV6_RECVPKTINFO)) {
+        struct in6_pktinfo info = { .ipi6_ifindex = 0 };
+        memcpy(&info.ipi6_addr, lcl, sizeof(info.ipi6_addr));
+        preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+    }
+}
+
+static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int flags)
+{
+    struct vcl_msg_info info = { .flags = 0 };
+    bool is_udp = f->sock.proto == SVM_PROTO_UDP;
+    ssize_t r = preload_recv_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, is_udp ? &info : NULL);
+    if (r < 0)
+        return r;
+    size_t used = 0;
+    msg->msg_flags = (int)info.flags & MSG_TRUNC;
+    if (is_udp && info.has_peer) {
+        f->sock.last_peer = info.peer;
+        f->sock.last_from_stack = true;
+        preload_fill_sockaddr(&info.peer, f->sock.is_v6, msg->msg_name, &msg->msg_namelen);
+        if (msg->msg_control && info.has_lcl)
+            preload_put_pktinfo(f, msg, &used, &info.lcl);
+    } else {
+        msg->msg_namelen = 0; /* tcp(7): a stream tells no address */
+    }
+    msg->msg_controllen = used;
+    return r;
+}
+
+static ssize_t preload_recvmsg_kernel(int fd, struct fd_file *f, struct msghdr *msg, int flags)
+{
+    struct sockaddr_storage ss;
+    struct msghdr m = *msg;
+    m.msg_name = &ss;
+    m.msg_namelen = sizeof(ss);
+    ssize_t r = preload_kernel(libc_real()->recvmsg(fd, &m, flags | MSG_DONTWAIT));
+    if (r < 0)
+        return r;
+    if (ip_endpoint_from_sockaddr((struct sockaddr *)&ss, m.msg_namelen, &f->sock.last_peer) == 0)
+        f->sock.last_from_stack = false;
+    if (msg->msg_name)
+        memcpy(msg->msg_name, &ss, m.msg_namelen < msg->msg_namelen ? m.msg_namelen : msg->msg_namelen);
+    m.msg_name = msg->msg_name;
+    if (!msg->msg_name)
+        m.msg_namelen = msg->msg_namelen;
+    *msg = m;
+    return r;
+}
+
+ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags)
+{
+    if (msg->msg_iovlen > IOV_MAX)
+        return -EMSGSIZE;
+    if (flags & MSG_ERRQUEUE)
+        return preload_is_both(f) ? preload_recvmsg_kernel(fd, f, msg, flags) : -EAGAIN; /* the stack queues no errors */
+    if (!preload_is_both(f))
+        return preload_recvmsg_stack(f, msg, flags);
+    if (f->sock.proto != SVM_PROTO_UDP)
+        return -ENOTCONN;
+    for (;;) {
+        ssize_t r = preload_recvmsg_stack(f, msg, flags | MSG_DONTWAIT);
+        if (r == -EAGAIN)
+            r = preload_recvmsg_kernel(fd, f, msg, flags);
+        if (r != -EAGAIN || (flags & MSG_DONTWAIT) || vcl_socket_is_nonblock(f->sock.vcl))
+            return r;
+        r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
+        if (r == -EINTR && preload_must_restart(f, SO_RCVTIMEO))
+            continue;
+        if (r < 0)
+            return r;
+    }
+}
+
+HS_EXPORT ssize_t hs_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (hs_likely(!f))
+        return libc_real()->recvmsg(fd, msg, flags);
+    ssize_t r = preload_recvmsg(fd, f, msg, flags);
+    preload_put(f);
+    return preload_result(r);
+}
+
+HS_EXPORT ssize_t hs_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *sa, socklen_t *sa_len)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (hs_likely(!f))
+        return libc_real()->recvfrom(fd, buf, len, flags, sa, sa_len);
+    struct iovec iov = { .iov_base = buf, .iov_len = len };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = sa, .msg_namelen = sa && sa_len ? *sa_len : 0 };
+    ssize_t r = preload_recvmsg(fd, f, &msg, flags);
+    if (r >= 0 && sa && sa_len)
+        *sa_len = msg.msg_namelen;
+    preload_put(f);
+    return preload_result(r);
+}
+
+HS_EXPORT ssize_t hs___recvfrom_chk(int fd, void *buf, size_t len, size_t size, int flags, struct sockaddr *sa,
+                                    socklen_t *sa_len)
+{
+    return len > size ? libc_real()->__recvfrom_chk(fd, buf, len, size, flags, sa, sa_len)
+                      : hs_recvfrom(fd, buf, len, flags, sa, sa_len);
+}
+
+static int64_t preload_now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* recvmmsg(2): the time-out is looked at after each message only. An error after the first message is told by the next call. */
+static int preload_recvmmsg(int fd, struct fd_file *f, struct mmsghdr *vec, unsigned n, int flags, struct timespec *timeout)
+{
+    int64_t deadline = timeout ? preload_now_ns() + (int64_t)timeout->tv_sec * 1000000000 + timeout->tv_nsec : 0;
+    int one_flags = flags & ~MSG_WAITFORONE;
+    for (unsigned i = 0; i < n; i++) {
+        ssize_t r = preload_recvmsg(fd, f, &vec[i].msg_hdr, one_flags);
+        if (r < 0)
+            return i ? (int)i : (int)r;
+        vec[i].msg_len = (unsigned)r;
+        if (flags & MSG_WAITFORONE)
+            one_flags |= MSG_DONTWAIT;
+        if (timeout) {
+            int64_t left = deadline - preload_now_ns();
+            *timeout = left > 0 ? (struct timespec){ left / 1000000000, left % 1000000000 } : (struct timespec){ 0, 0 };
+            if (left <= 0)
+                return (int)i + 1;
+        }
+    }
+    return (int)n;
+}
+
+HS_EXPORT int hs_recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, struct timespec *timeout)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (hs_likely(!f))
+        return libc_real()->recvmmsg(fd, vec, n, flags, timeout);
+    int r = preload_recvmmsg(fd, f, vec, n < IOV_MAX ? n : IOV_MAX, flags, timeout);
+    preload_put(f);
+    return (int)preload_result(r);
+}
+
+/* ---- sending ---- */
+
+/* The ancillary data that a datagram may carry. Linux refuses what it does not know (EINVAL). */
+static int preload_parse_cmsgs(const struct msghdr *msg, struct vcl_msg_info *info)
+{
+    struct msghdr m = *msg; /* CMSG_NXTHDR wants it writable */
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO &&
+            c->cmsg_len >= CMSG_LEN(sizeof(struct in_pktinfo))) {
+            struct in_pktinfo p;
+            memcpy(&p, CMSG_DATA(c), sizeof(p));
+            info->lcl = ip_addr_v4((be32){ p.ipi_spec_dst.s_addr });
+            info->has_lcl = !ip_addr_is_any(&info->lcl);
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO &&
+                   c->cmsg_len >= CMSG_LEN(sizeof(struct in6_pktinfo))) {
+            memcpy(&info->lcl, CMSG_DATA(c), sizeof(info->lcl));
+            info->has_lcl = !ip_addr_is_any(&info->lcl);
+        } else {
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+/* f: any socket that is not the kernel's for good. */
+ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int flags)
+{
+    if (msg->msg_iovlen > IOV_MAX)
+        return -EMSGSIZE;
+    bool is_udp = f->sock.proto == SVM_PROTO_UDP;
+    if (!is_udp && preload_serve(f) == FD_STACK)
+        return preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL); /* tcp(7): the address is ignored */
+    bool to_stack = preload_serve(f) == FD_STACK;
+    struct vcl_msg_info info = { .flags = 0 };
+    if (is_udp && msg->msg_name) {
+        if (ip_endpoint_from_sockaddr(msg->msg_name, msg->msg_namelen, &info.peer) < 0)
+            return to_stack ? -EAFNOSUPPORT : preload_kernel(libc_real()->sendmsg(fd, msg, flags));
+        info.has_peer = true;
+        int r = preload_route_datagram(fd, f, &info.peer, &to_stack);
+        if (r < 0)
+            return r;
+    }
+    if (!to_stack)
+        return preload_kernel(libc_real()->sendmsg(fd, msg, flags));
+    if (msg->msg_control && msg->msg_controllen) {
+        int r = preload_parse_cmsgs(msg, &info);
+        if (r < 0)
+            return r;
+    }
+    return preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, &info);
+}
+
+/* Sending may be what decides who serves a datagram socket, so undecided ones count here. */
+static struct fd_file *preload_get_sender(int fd)
+{
+    struct fd_file *f = preload_get(fd);
+    if (hs_likely(!f))
+        return NULL;
+    if (f->kind == FD_SOCKET) {
+        enum fd_serve serve = preload_serve(f);
+        if (serve >= FD_STACK || (serve == FD_UNDECIDED && f->sock.proto == SVM_PROTO_UDP))
+            return f;
+    }
+    preload_put(f);
+    return NULL;
+}
+
+HS_EXPORT ssize_t hs_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+    struct fd_file *f = preload_get_sender(fd);
+    if (hs_likely(!f))
+        return libc_real()->sendmsg(fd, msg, flags);
+    ssize_t r = preload_sendmsg(fd, f, msg, flags);
+    preload_put(f);
+    return preload_result(r);
+}
+
+HS_EXPORT ssize_t hs_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len)
+{
+    struct fd_file *f = preload_get_sender(fd);
+    if (hs_likely(!f))
+        return libc_real()->sendto(fd, buf, len, flags, sa, sa_len);
+    struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = (void *)sa, .msg_namelen = sa ? sa_len : 0 };
+    ssize_t r = preload_sendmsg(fd, f, &msg, flags);
+    preload_put(f);
+    return preload_result(r);
+}
+
+HS_EXPORT int hs_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
+{
+    struct fd_file *f = preload_get_sender(fd);
+    if (hs_likely(!f))
+        return libc_real()->sendmmsg(fd, vec, n, flags);
+    long r = 0;
+    unsigned i;
+    for (i = 0; i < n && i < IOV_MAX; i++) {
+        r = preload_sendmsg(fd, f, &vec[i].msg_hdr, flags);
+        if (r < 0)
+            break;
+        vec[i].msg_len = (unsigned)r;
+    }
+    preload_put(f);
+    return i ? (int)i : (int)preload_result(r);
+}
+HS_EXPORT int hs___sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags) { return hs_sendmmsg(fd, vec, n, flags); }

@@ -1,0 +1,242 @@
+/* preload_poll.c - poll, ppoll, select, pselect over stack sockets and kernel descriptors together
+ *
+ * With no stack socket in the call it is libc's own. Else the descriptors become one list for vcl_poll_wait(): a socket that both
+ * serve is there twice and its answers are joined. */
+#include <stdlib.h>
+#include <string.h>
+#include "preload/preload.h"
+
+enum { POLL_ON_STACK = 64 };
+
+struct poll_list {
+    struct vcl_pollfd *v;
+    struct fd_file **files;  /* references to give back */
+    unsigned n, n_files;
+    struct vcl_pollfd v_small[POLL_ON_STACK];
+    struct fd_file *files_small[POLL_ON_STACK];
+};
+
+static int poll_list_init(struct poll_list *l, unsigned max)
+{
+    l->n = l->n_files = 0;
+    l->v = l->v_small;
+    l->files = l->files_small;
+    if (2 * max <= POLL_ON_STACK)
+        return 0;
+    l->v = malloc(2 * max * sizeof(*l->v));
+    l->files = malloc(max * sizeof(*l->files));
+    if (l->v && l->files)
+        return 0;
+    free(l->v);
+    free(l->files);
+    return -ENOMEM;
+}
+
+static void poll_list_fini(struct poll_list *l)
+{
+    for (unsigned i = 0; i < l->n_files; i++)
+        preload_put(l->files[i]);
+    if (l->v != l->v_small) {
+        free(l->v);
+        free(l->files);
+    }
+}
+
+/* The epoll set that is watched like a descriptor: its socket events are seen through the library's event descriptor. */
+static void poll_list_add(struct poll_list *l, int fd, short events)
+{
+    struct fd_file *f = fd < 0 ? NULL : preload_get_stack(fd);
+    if (!f || preload_is_both(f))
+        l->v[l->n++] = (struct vcl_pollfd){ .socket = NULL, .fd = fd, .events = events };
+    if (f) {
+        l->v[l->n++] = (struct vcl_pollfd){ .socket = f->sock.vcl, .fd = fd, .events = events };
+        l->files[l->n_files++] = f;
+    }
+}
+
+/* Is there anything for us? Decided before anything is built, because mostly there is not. */
+static bool poll_concerns(const struct pollfd *fds, nfds_t n)
+{
+    for (nfds_t i = 0; i < n; i++)
+        if (fd_table_has(&preload.fds, fds[i].fd))
+            return true;
+    return false;
+}
+
+static int preload_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+    struct poll_list l;
+    int r = poll_list_init(&l, (unsigned)n);
+    if (r < 0)
+        return r;
+    for (nfds_t i = 0; i < n; i++)
+        poll_list_add(&l, fds[i].fd, fds[i].events);
+    if (l.n_files == 0)
+        r = (int)preload_kernel(libc_real()->ppoll(fds, n, timeout, mask));
+    else
+        r = vcl_poll_wait(l.v, l.n, timeout, mask);
+    if (l.n_files && r >= 0) {
+        r = 0;
+        for (unsigned i = 0, k = 0; i < n; i++) {
+            fds[i].revents = l.v[k++].revents;
+            /* The second entry of a socket on both sides follows its first. */
+            if (k < l.n && l.v[k].socket && l.v[k].fd == fds[i].fd && !l.v[k - 1].socket && fds[i].fd >= 0)
+                fds[i].revents |= l.v[k++].revents;
+            r += fds[i].revents != 0;
+        }
+    }
+    poll_list_fini(&l);
+    return r;
+}
+
+HS_EXPORT int hs_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+    if (hs_likely(!poll_concerns(fds, n)))
+        return libc_real()->ppoll(fds, n, timeout, mask);
+    return (int)preload_result(preload_poll(fds, n, timeout, mask));
+}
+
+HS_EXPORT int hs_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    if (hs_likely(!poll_concerns(fds, n)))
+        return libc_real()->poll(fds, n, timeout_ms);
+    struct timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
+    return (int)preload_result(preload_poll(fds, n, timeout_ms < 0 ? NULL : &ts, NULL));
+}
+HS_EXPORT int hs___poll(struct pollfd *fds, nfds_t n, int timeout_ms) { return hs_poll(fds, n, timeout_ms); }
+
+HS_EXPORT int hs___poll_chk(struct pollfd *fds, nfds_t n, int timeout_ms, size_t size)
+{
+    return n * sizeof(*fds) > size ? libc_real()->__poll_chk(fds, n, timeout_ms, size) : hs_poll(fds, n, timeout_ms);
+}
+
+HS_EXPORT int hs___ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size)
+{
+    return n * sizeof(*fds) > size ? libc_real()->__ppoll_chk(fds, n, timeout, mask, size)
+                                   : hs_ppoll(fds, n, timeout, mask);
+}
+
+/* ---- select ---- */
+
+enum { SELECT_WORD_BITS = 8 * (int)sizeof(fd_mask) };
+/* What each set stands for (select(2), "Correspondence between select() and poll()"). */
+enum {
+    SELECT_READ_ASK = POLLIN | POLLRDNORM, SELECT_READ = POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR,
+    SELECT_WRITE_ASK = POLLOUT | POLLWRNORM, SELECT_WRITE = POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR,
+    SELECT_EXCEPT = POLLPRI,
+};
+
+static bool select_has(const fd_set *set, int fd)
+{
+    return set && (set->fds_bits[fd / SELECT_WORD_BITS] >> (fd % SELECT_WORD_BITS) & 1);
+}
+static void select_put(fd_set *set, int fd)
+{
+    set->fds_bits[fd / SELECT_WORD_BITS] |= (fd_mask)1 << (fd % SELECT_WORD_BITS);
+}
+static void select_zero(fd_set *set, int n)
+{
+    if (set)
+        memset(set, 0, (size_t)(n + SELECT_WORD_BITS - 1) / SELECT_WORD_BITS * sizeof(fd_mask));
+}
+
+static bool select_concerns(int n, const fd_set *rd, const fd_set *wr, const fd_set *ex)
+{
+    for (int i = 0; i < n; i += SELECT_WORD_BITS) {
+        int w = i / SELECT_WORD_BITS;
+        fd_mask any = (rd ? rd->fds_bits[w] : 0) | (wr ? wr->fds_bits[w] : 0) | (ex ? ex->fds_bits[w] : 0);
+        for (; any; any &= any - 1) {
+            int fd = i + __builtin_ctzl((unsigned long)any);
+            if (fd < n && fd_table_has(&preload.fds, fd))
+                return true;
+        }
+    }
+    return false;
+}
+
+static int select_collect(struct pollfd *p, int n, const fd_set *rd, const fd_set *wr, const fd_set *ex)
+{
+    int n_poll = 0;
+    for (int fd = 0; fd < n; fd++) {
+        short events = (short)((select_has(rd, fd) ? SELECT_READ_ASK : 0) | (select_has(wr, fd) ? SELECT_WRITE_ASK : 0) |
+                               (select_has(ex, fd) ? SELECT_EXCEPT : 0));
+        if (events)
+            p[n_poll++] = (struct pollfd){ .fd = fd, .events = events };
+    }
+    return n_poll;
+}
+
+/* Bits that are set in the result; -EBADF for a descriptor that is not open. */
+static int select_distribute(const struct pollfd *p, int n_poll, int n, fd_set *rd, fd_set *wr, fd_set *ex)
+{
+    int bits = 0;
+    for (int i = 0; i < n_poll; i++)
+        if (p[i].revents & POLLNVAL)
+            return -EBADF;
+    select_zero(rd, n);
+    select_zero(wr, n);
+    select_zero(ex, n);
+    for (int i = 0; i < n_poll; i++) {
+        if ((p[i].events & SELECT_READ_ASK) && (p[i].revents & SELECT_READ)) {
+            select_put(rd, p[i].fd);
+            bits++;
+        }
+        if ((p[i].events & SELECT_WRITE_ASK) && (p[i].revents & SELECT_WRITE)) {
+            select_put(wr, p[i].fd);
+            bits++;
+        }
+        if ((p[i].events & SELECT_EXCEPT) && (p[i].revents & SELECT_EXCEPT)) {
+            select_put(ex, p[i].fd);
+            bits++;
+        }
+    }
+    return bits;
+}
+
+static int preload_select(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
+{
+    struct pollfd small[POLL_ON_STACK], *p = small;
+    if (n > POLL_ON_STACK && !(p = malloc((size_t)n * sizeof(*p))))
+        return -ENOMEM;
+    int n_poll = select_collect(p, n, rd, wr, ex);
+    int r = preload_poll(p, (nfds_t)n_poll, timeout, mask);
+    if (r >= 0)
+        r = select_distribute(p, n_poll, n, rd, wr, ex);
+    if (p != small)
+        free(p);
+    return r;
+}
+
+HS_EXPORT int hs_pselect(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
+{
+    if (hs_likely(!select_concerns(n, rd, wr, ex)))
+        return libc_real()->pselect(n, rd, wr, ex, timeout, mask);
+    return (int)preload_result(preload_select(n, rd, wr, ex, timeout, mask));
+}
+
+HS_EXPORT int hs_select(int n, fd_set *rd, fd_set *wr, fd_set *ex, struct timeval *timeout)
+{
+    if (hs_likely(!select_concerns(n, rd, wr, ex)))
+        return libc_real()->select(n, rd, wr, ex, timeout);
+    if (!timeout)
+        return (int)preload_result(preload_select(n, rd, wr, ex, NULL, NULL));
+    if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
+        return (int)preload_result(-EINVAL);
+    struct timespec before, after;
+    struct timespec ts = { .tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000,
+                           .tv_nsec = timeout->tv_usec % 1000000 * 1000 };
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    int r = preload_select(n, rd, wr, ex, &ts, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    /* Linux leaves the time not slept in it (select(2)). */
+    int64_t left_us = (ts.tv_sec - (after.tv_sec - before.tv_sec)) * (int64_t)1000000 +
+                      (ts.tv_nsec - (after.tv_nsec - before.tv_nsec)) / 1000;
+    if (left_us < 0)
+        left_us = 0;
+    *timeout = (struct timeval){ .tv_sec = left_us / 1000000, .tv_usec = left_us % 1000000 };
+    return (int)preload_result(r);
+}
+HS_EXPORT int hs___select(int n, fd_set *rd, fd_set *wr, fd_set *ex, struct timeval *timeout)
+{
+    return hs_select(n, rd, wr, ex, timeout);
+}

@@ -1,0 +1,468 @@
+/* preload_socket.c - socket, bind, listen, accept, connect, shutdown: who serves a socket is decided here (DESIGN section 5)
+ *
+ *   socket()                          UNDECIDED: a kernel INET socket, and a vcl socket that is nowhere yet
+ *   bind/connect/sendto an address    of the kernel only -> KERNEL, of the stack -> STACK, wildcard or loopback -> BOTH
+ *   connect on BOTH or to loopback    the stack if it has a listener there, else KERNEL
+ *   accept from the stack's queue     STACK, an AF_UNIX socket holds the number; from the kernel's: a plain kernel descriptor
+ */
+#include <netinet/in.h>
+#include <string.h>
+#include "preload/preload.h"
+
+static int preload_proto(int domain, int type, int proto)
+{
+    if (domain != AF_INET && domain != AF_INET6)
+        return -1;
+    if (type == SOCK_STREAM && (proto == 0 || proto == IPPROTO_TCP))
+        return SVM_PROTO_TCP;
+    if (type == SOCK_DGRAM && (proto == 0 || proto == IPPROTO_UDP))
+        return SVM_PROTO_UDP;
+    return -1;
+}
+
+/* Makes `fd` lead to a new file around vs and takes over vs's reference. */
+static int preload_socket_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serve serve)
+{
+    struct fd_file *f = fd_file_new(&preload.fds, FD_SOCKET);
+    if (!f) {
+        vcl_socket_put(vs);
+        return -ENOMEM;
+    }
+    f->first_fd = fd;
+    f->sock.vcl = vs;
+    f->sock.is_v6 = is_v6;
+    f->sock.proto = vcl_socket_proto(vs);
+    f->sock.is_accepted = serve == FD_STACK;
+    atomic_store_explicit(&f->sock.serve, serve, memory_order_release);
+    int r = fd_table_install(&preload.fds, fd, f);
+    if (r < 0)
+        preload_put(f); /* its release puts vs */
+    return r;
+}
+
+HS_EXPORT int hs_socket(int domain, int type, int proto)
+{
+    int fd = libc_real()->socket(domain, type, proto);
+    int p = fd < 0 ? -1 : preload_proto(domain, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), proto);
+    if (p < 0 || !preload_init())
+        return fd;
+    struct vcl_socket *vs;
+    if (vcl_socket_new((uint8_t)p, domain == AF_INET6, &vs) < 0)
+        return fd; /* out of memory: the kernel alone serves it */
+    vcl_socket_set_nonblock(vs, type & SOCK_NONBLOCK);
+    preload_socket_track(fd, vs, domain == AF_INET6, FD_UNDECIDED);
+    return fd;
+}
+
+void preload_socket_release(struct fd_file *f)
+{
+    if (preload.report)
+        preload_report_socket(f);
+    preload_watch_free(f);
+    if (f->sock.vcl)
+        vcl_socket_put(f->sock.vcl);
+}
+
+/* The caller holds a reference of f beside the number's. */
+void preload_socket_decide(int fd, struct fd_file *f, enum fd_serve serve, const char *why)
+{
+    f->sock.why = why;
+    atomic_store_explicit(&f->sock.serve, serve, memory_order_release);
+    if (serve >= FD_STACK) {
+        preload_epoll_socket_decided(fd, f, serve == FD_BOTH);
+        return;
+    }
+    /* The kernel's own from now on; other numbers (dup) find FD_KERNEL. The report wants to know it to the end. */
+    if (preload.report)
+        return;
+    struct fd_file *entry = fd_table_take(&preload.fds, fd);
+    if (entry)
+        preload_put(entry);
+}
+
+/* The socket that a call on undecided or shared sockets works on: a reference, or NULL for libc. */
+static struct fd_file *preload_get_socket(int fd)
+{
+    struct fd_file *f = preload_get(fd);
+    if (hs_likely(!f))
+        return NULL;
+    if (f->kind == FD_SOCKET && preload_serve(f) != FD_KERNEL)
+        return f;
+    preload_put(f);
+    return NULL;
+}
+
+/* ---- bind ---- */
+
+static uint16_t preload_kernel_port(int fd)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    struct ip_endpoint e;
+    if (libc_real()->getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
+        ip_endpoint_from_sockaddr((struct sockaddr *)&ss, len, &e) < 0)
+        return 0;
+    return be16_get(e.port);
+}
+
+/* A port that the kernel has free at this address: asked with a socket of our own, because neither side of the program's socket can
+ * be bound a second time if the other side refuses the port. */
+static int preload_free_port(const struct fd_file *f, const struct sockaddr *sa, socklen_t len, uint16_t *port)
+{
+    int type = f->sock.proto == SVM_PROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
+    int t = libc_real()->socket(f->sock.is_v6 ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, 0);
+    if (t < 0)
+        return -errno;
+    int r = libc_real()->bind(t, sa, len) < 0 ? -errno : 0;
+    *port = r < 0 ? 0 : preload_kernel_port(t);
+    libc_real()->close(t);
+    return r;
+}
+
+static int preload_bind_both_fixed(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len,
+                                   const struct ip_endpoint *e)
+{
+    long r = preload_kernel(libc_real()->bind(fd, sa, len));
+    return r < 0 ? (int)r : vcl_bind(f->sock.vcl, e);
+}
+
+/* Port 0 becomes the same number on both sides. */
+static int preload_bind_both_any(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len,
+                                 struct ip_endpoint *e)
+{
+    enum { TRIES = 64 };
+    for (int i = 0; i < TRIES; i++) {
+        uint16_t port = 0;
+        int r = preload_free_port(f, sa, len, &port);
+        if (r < 0)
+            return r;
+        e->port = be16_of(port);
+        r = vcl_bind(f->sock.vcl, e);
+        if (r == -EADDRINUSE)
+            continue;
+        if (r < 0)
+            return r;
+        struct sockaddr_storage ss;
+        socklen_t ss_len = ip_endpoint_to_sockaddr(e, f->sock.is_v6, &ss);
+        return (int)preload_kernel(libc_real()->bind(fd, (struct sockaddr *)&ss, ss_len));
+    }
+    return -EADDRINUSE;
+}
+
+static int preload_bind_both(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len, struct ip_endpoint *e)
+{
+    bool is_udp = f->sock.proto == SVM_PROTO_UDP;
+    if (vcl_attach() < 0) {
+        /* No server. A UDP socket with a port of its own is a server as a TCP listener is; anything else may be about to talk to
+         * addresses that only the kernel has, and need not know. TCP decides at listen() or connect(). */
+        if (is_udp && e->port.raw && !vcl_config()->fallback_kernel)
+            return -ENETDOWN;
+        int r = (int)preload_kernel(libc_real()->bind(fd, sa, len));
+        if (r == 0 && is_udp)
+            preload_socket_decide(fd, f, FD_KERNEL, "no server");
+        else if (r == 0)
+            f->sock.needs_stack = true;
+        return r;
+    }
+    int r = e->port.raw ? preload_bind_both_fixed(fd, f, sa, len, e) : preload_bind_both_any(fd, f, sa, len, e);
+    if (r == 0)
+        preload_socket_decide(fd, f, FD_BOTH, NULL);
+    return r;
+}
+
+static int preload_bind(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len)
+{
+    struct ip_endpoint e;
+    /* What is no address of the family is the kernel's to refuse. */
+    if (!sa || sa->sa_family != (f->sock.is_v6 ? AF_INET6 : AF_INET) || ip_endpoint_from_sockaddr(sa, len, &e) < 0)
+        return (int)preload_kernel(libc_real()->bind(fd, sa, len));
+    if (preload_serve(f) != FD_UNDECIDED || f->sock.needs_stack)
+        return -EINVAL; /* bound already */
+    int r;
+    switch (vcl_who_serves_bind(f->sock.proto, &e)) {
+    case VCL_SERVE_KERNEL:
+        r = (int)preload_kernel(libc_real()->bind(fd, sa, len));
+        if (r == 0)
+            preload_socket_decide(fd, f, FD_KERNEL, "bound to an address of the kernel");
+        return r;
+    case VCL_SERVE_STACK:
+        r = vcl_bind(f->sock.vcl, &e);
+        if (r == 0)
+            preload_socket_decide(fd, f, FD_STACK, NULL);
+        return r;
+    default:
+        return preload_bind_both(fd, f, sa, len, &e);
+    }
+}
+
+HS_EXPORT int hs_bind(int fd, const struct sockaddr *sa, socklen_t len)
+{
+    struct fd_file *f = preload_get_socket(fd);
+    if (hs_likely(!f))
+        return libc_real()->bind(fd, sa, len);
+    int r = preload_bind(fd, f, sa, len);
+    preload_put(f);
+    return (int)preload_result(r);
+}
+
+/* ---- listen, accept ---- */
+
+static int preload_listen_no_server(int fd, struct fd_file *f, int backlog)
+{
+    if (!vcl_config()->fallback_kernel)
+        return -ENETDOWN;
+    int r = (int)preload_kernel(libc_real()->listen(fd, backlog));
+    if (r == 0)
+        preload_socket_decide(fd, f, FD_KERNEL, "no server, fallback kernel");
+    return r;
+}
+
+/* accept() must never sleep in the kernel's side alone, so that side is non-blocking for good; what the program set is kept. */
+static void preload_listener_unblock(int fd, struct fd_file *f)
+{
+    int flags = libc_real()->fcntl(fd, F_GETFL);
+    if (flags < 0 || (flags & O_NONBLOCK))
+        return;
+    f->sock.listener_blocking = true;
+    libc_real()->fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+static int preload_listen(int fd, struct fd_file *f, int backlog)
+{
+    int r;
+    if (f->sock.needs_stack)
+        return preload_listen_no_server(fd, f, backlog);
+    if (preload_serve(f) == FD_UNDECIDED) { /* listen() without bind(): any address, any port */
+        struct sockaddr_storage any = { .ss_family = f->sock.is_v6 ? AF_INET6 : AF_INET };
+        socklen_t len = f->sock.is_v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+        r = preload_bind(fd, f, (struct sockaddr *)&any, len);
+        if (r < 0)
+            return r;
+        if (f->sock.needs_stack)
+            return preload_listen_no_server(fd, f, backlog);
+    }
+    enum fd_serve serve = preload_serve(f);
+    if (serve != FD_STACK) {
+        r = (int)preload_kernel(libc_real()->listen(fd, backlog));
+        if (r < 0 || serve == FD_KERNEL)
+            return r;
+        preload_listener_unblock(fd, f);
+    }
+    r = vcl_listen(f->sock.vcl, backlog);
+    if (r == 0)
+        f->sock.is_listener = true;
+    return r;
+}
+
+HS_EXPORT int hs_listen(int fd, int backlog)
+{
+    struct fd_file *f = preload_get_socket(fd);
+    if (hs_likely(!f))
+        return libc_real()->listen(fd, backlog);
+    int r = preload_listen(fd, f, backlog);
+    preload_put(f);
+    return (int)preload_result(r);
+}
+
+/* One connection from the stack's queue: a descriptor, -EAGAIN or another -errno. */
+static int preload_accept_stack(struct fd_file *f, struct sockaddr *sa, socklen_t *len, int flags)
+{
+    if (vcl_readable_bytes(f->sock.vcl) <= 0 && !(vcl_poll_now(f->sock.vcl) & (EPOLLIN | EPOLLERR | EPOLLHUP)))
+        return -EAGAIN;
+    /* The number first, as Linux does: out of descriptors, the connection must stay in the queue. */
+    int fd = libc_real()->socket(AF_UNIX, SOCK_STREAM | flags, 0);
+    if (fd < 0)
+        return -errno;
+    struct vcl_socket *vs;
+    int r = vcl_accept(f->sock.vcl, MSG_DONTWAIT, &vs);
+    if (r < 0)
+        goto close_number;
+    vcl_socket_set_nonblock(vs, flags & SOCK_NONBLOCK);
+    struct ip_endpoint peer;
+    if (vcl_peer_endpoint(vs, &peer) == 0)
+        preload_fill_sockaddr(&peer, f->sock.is_v6, sa, len);
+    r = preload_socket_track(fd, vs, f->sock.is_v6, FD_STACK);
+    if (r < 0)
+        goto close_number;
+    return fd;
+close_number:
+    libc_real()->close(fd);
+    return r;
+}
+
+static bool preload_accept_waits(const struct fd_file *f)
+{
+    return preload_is_both(f) ? f->sock.listener_blocking : !vcl_socket_is_nonblock(f->sock.vcl);
+}
+
+static int preload_accept(int fd, struct fd_file *f, struct sockaddr *sa, socklen_t *len, int flags)
+{
+    if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
+        return -EINVAL;
+    if (f->sock.proto == SVM_PROTO_UDP)
+        return -EOPNOTSUPP;
+    if (!f->sock.is_listener)
+        return -EINVAL;
+    for (;;) {
+        int r = preload_accept_stack(f, sa, len, flags);
+        if (r == -EAGAIN && preload_is_both(f))
+            r = (int)preload_kernel(libc_real()->accept4(fd, sa, len, flags));
+        if (r != -EAGAIN || !preload_accept_waits(f))
+            return r;
+        r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
+        if (r == -EINTR && preload_must_restart(f, SO_RCVTIMEO))
+            continue;
+        if (r < 0)
+            return r;
+    }
+}
+
+HS_EXPORT int hs_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (hs_likely(!f))
+        return libc_real()->accept4(fd, sa, len, flags);
+    int r = preload_accept(fd, f, sa, len, flags);
+    preload_put(f);
+    return (int)preload_result(r);
+}
+
+HS_EXPORT int hs_accept(int fd, struct sockaddr *sa, socklen_t *len)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (hs_likely(!f))
+        return libc_real()->accept(fd, sa, len);
+    int r = preload_accept(fd, f, sa, len, 0);
+    preload_put(f);
+    return (int)preload_result(r);
+}
+
+/* ---- connect ---- */
+
+static int preload_connect_kernel(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len, const char *why)
+{
+    int r = (int)preload_kernel(libc_real()->connect(fd, sa, len));
+    /* After a failure the program may try another address on the same socket. */
+    if (r == 0 || r == -EINPROGRESS || r == -EINTR)
+        preload_socket_decide(fd, f, FD_KERNEL, why);
+    return r;
+}
+
+static int preload_connect_stack(struct fd_file *f, const struct ip_endpoint *e)
+{
+    int r;
+    do
+        r = vcl_connect(f->sock.vcl, e);
+    while (r == -EINTR && preload_must_restart(f, SO_SNDTIMEO));
+    return r;
+}
+
+/* Is there somebody at this loopback address on the stack? The server answers at once, so that waiting for it is right for
+ * non-blocking sockets too, and falling back to the kernel cannot be seen from outside. */
+static int preload_connect_try(struct fd_file *f, const struct ip_endpoint *e)
+{
+    bool nonblock = vcl_socket_is_nonblock(f->sock.vcl);
+    vcl_socket_set_nonblock(f->sock.vcl, false);
+    int r = vcl_connect(f->sock.vcl, e);
+    while (r == -EINTR || r == -EALREADY || r == -EINPROGRESS) {
+        struct vcl_pollfd p = { .socket = f->sock.vcl, .fd = -1, .events = POLLOUT };
+        if (vcl_poll_wait(&p, 1, NULL, NULL) == 1)
+            r = -vcl_take_error(f->sock.vcl);
+    }
+    vcl_socket_set_nonblock(f->sock.vcl, nonblock);
+    return r;
+}
+
+static bool preload_nobody_there(int r)
+{
+    return r == -ECONNREFUSED || r == -ENETDOWN || r == -ENETUNREACH || r == -EHOSTUNREACH || r == -EACCES ||
+           r == -EADDRNOTAVAIL;
+}
+
+static int preload_connect_both(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len,
+                                const struct ip_endpoint *e)
+{
+    if (f->sock.needs_stack || vcl_attach() < 0)
+        return preload_connect_kernel(fd, f, sa, len, "no server");
+    if (f->sock.proto == SVM_PROTO_UDP && preload_is_both(f)) {
+        /* An answerer binds, hears from a peer and connects to it: the peer is where the datagram came from. */
+        bool known = be16_get(e->port) == be16_get(f->sock.last_peer.port) && ip_addr_eq(&e->ip, &f->sock.last_peer.ip);
+        if (known && !f->sock.last_from_stack)
+            return preload_connect_kernel(fd, f, sa, len, "its peer is on the kernel");
+    }
+    int r = preload_connect_try(f, e);
+    if (preload_nobody_there(r))
+        return preload_connect_kernel(fd, f, sa, len, "nobody on the stack listens there");
+    if (r == 0)
+        preload_socket_decide(fd, f, FD_STACK, NULL);
+    return r;
+}
+
+static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len)
+{
+    struct ip_endpoint e;
+    if (f->sock.is_listener)
+        return -EISCONN;
+    if (!sa || ip_endpoint_from_sockaddr(sa, len, &e) < 0)
+        return preload_serve(f) == FD_STACK ? (sa && sa->sa_family == AF_UNSPEC ? -EOPNOTSUPP : -EAFNOSUPPORT)
+                                            : (int)preload_kernel(libc_real()->connect(fd, sa, len));
+    if (preload_serve(f) == FD_STACK)
+        return preload_connect_stack(f, &e);
+    switch (vcl_who_serves_connect(f->sock.proto, &e)) {
+    case VCL_SERVE_KERNEL:
+        return preload_connect_kernel(fd, f, sa, len, "the stack has no route to the peer");
+    case VCL_SERVE_STACK:
+        /* Before the connect, so that a waiting epoll set misses nothing of it. */
+        preload_socket_decide(fd, f, FD_STACK, NULL);
+        return preload_connect_stack(f, &e);
+    default:
+        return preload_connect_both(fd, f, sa, len, &e);
+    }
+}
+
+HS_EXPORT int hs_connect(int fd, const struct sockaddr *sa, socklen_t len)
+{
+    struct fd_file *f = preload_get_socket(fd);
+    if (hs_likely(!f))
+        return libc_real()->connect(fd, sa, len);
+    int r = preload_connect(fd, f, sa, len);
+    preload_put(f);
+    return (int)preload_result(r);
+}
+HS_EXPORT int hs___connect(int fd, const struct sockaddr *sa, socklen_t len) { return hs_connect(fd, sa, len); }
+
+/* ---- datagrams without a connection ---- */
+
+int preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, bool *to_stack)
+{
+    enum vcl_serve who = vcl_who_serves_connect(f->sock.proto, to);
+    if (preload_serve(f) == FD_STACK) {
+        *to_stack = true;
+        return 0;
+    }
+    if (preload_serve(f) == FD_UNDECIDED) { /* the first datagram decides, as it binds */
+        *to_stack = who == VCL_SERVE_STACK;
+        preload_socket_decide(fd, f, *to_stack ? FD_STACK : FD_KERNEL,
+                              *to_stack ? NULL : "sent to an address that the kernel serves");
+        return 0;
+    }
+    if (who == VCL_SERVE_BOTH) { /* loopback: back to where the peer was heard from */
+        bool known = be16_get(to->port) == be16_get(f->sock.last_peer.port) && ip_addr_eq(&to->ip, &f->sock.last_peer.ip);
+        *to_stack = known && f->sock.last_from_stack;
+        return 0;
+    }
+    *to_stack = who == VCL_SERVE_STACK;
+    return 0;
+}
+
+HS_EXPORT int hs_shutdown(int fd, int how)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (hs_likely(!f))
+        return libc_real()->shutdown(fd, how);
+    int r = vcl_shutdown(f->sock.vcl, how);
+    if (preload_is_both(f))
+        r = (int)preload_kernel(libc_real()->shutdown(fd, how));
+    preload_put(f);
+    return (int)preload_result(r);
+}
