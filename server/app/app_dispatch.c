@@ -1,0 +1,208 @@
+/* app_dispatch.c - one message of a program: is it allowed now, on what it names; then the session layer
+ *
+ * Everything in the message is the program's claim. A handle must name a session that this client worker, or another
+ * holder of the same fork family, holds; requests that come too early or too late are answered with the error Linux would give. */
+#include "server/app/app_internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static void answer(struct app_port_client *pc, const struct svm_msg *m, uint8_t type, int error)
+{
+    struct svm_msg r;
+
+    memset(&r, 0, sizeof(r));
+    r.type = type;
+    r.proto = m->proto;
+    r.attr = m->attr;
+    r.ctx = m->ctx;
+    r.handle = m->handle;
+    if (type == SVM_MSG_BOUND || type == SVM_MSG_CONNECTED)
+        r.u.conn.error = error;
+    else if (type == SVM_MSG_ATTR)
+        r.u.attr_val.error = error;
+    else
+        r.u.error = error;
+    app_notify_post(pc, &r);
+}
+
+static uint8_t scope_flags(const struct app_port_client *pc, uint8_t flags)
+{
+    uint8_t f = flags & (SVM_BIND_REUSEADDR | SVM_BIND_REUSEPORT | SVM_BIND_V6ONLY | SVM_CONN_V6);
+
+    /* No scope asked for means all that the client has been granted. */
+    if (!(flags & (SVM_CONN_SCOPE_LOCAL | SVM_CONN_SCOPE_GLOBAL)))
+        flags |= SVM_CONN_SCOPE_LOCAL | SVM_CONN_SCOPE_GLOBAL;
+    if ((flags & SVM_CONN_SCOPE_LOCAL) && (pc->aw.scope & SVM_HELLO_SCOPE_LOCAL))
+        f |= SVM_CONN_SCOPE_LOCAL;
+    if ((flags & SVM_CONN_SCOPE_GLOBAL) && (pc->aw.scope & SVM_HELLO_SCOPE_GLOBAL))
+        f |= SVM_CONN_SCOPE_GLOBAL;
+    return f;
+}
+
+static bool quota_is_full(const struct app_port_client *pc)
+{
+    uint32_t max = pc->client->as->opt.max_sessions;
+
+    return pc->aw.n_sessions >= max;
+}
+
+static void do_bind(struct app_port_client *pc, const struct svm_msg *m)
+{
+    struct session_bind_args args = {
+        .proto = m->proto,
+        .flags = scope_flags(pc, m->flags),
+        .ctx = m->ctx,
+        .lcl = { m->u.conn.lcl_ip, m->u.conn.lcl_port },
+    };
+    struct session *s = NULL;
+    struct svm_msg r;
+    int err = quota_is_full(pc) ? -ENFILE : session_bind(pc->w, &pc->aw, &args, &s);
+
+    if (err != 0) {
+        answer(pc, m, SVM_MSG_BOUND, err);
+        return;
+    }
+    memset(&r, 0, sizeof(r));
+    r.type = SVM_MSG_BOUND;
+    r.proto = m->proto;
+    r.ctx = m->ctx;
+    r.handle = s->handle;
+    r.u.conn.lcl_ip = s->lcl.ip;
+    r.u.conn.lcl_port = s->lcl.port;
+    r.u.conn.slot = s->slot;
+    app_notify_post(pc, &r);
+}
+
+static void do_listen(struct app_port_client *pc, const struct svm_msg *m, struct session *s)
+{
+    int64_t backlog = m->u.value;
+    int err;
+
+    if (!s)
+        err = -EBADF;
+    else /* Linux takes a negative backlog as the largest. */
+        err = session_listen(pc->w, &pc->aw, s, backlog < 0 || backlog > 65535 ? 65535 : (uint32_t)backlog);
+    answer(pc, m, SVM_MSG_LISTENING, err);
+}
+
+static void do_connect(struct app_port_client *pc, const struct svm_msg *m, struct session *bound)
+{
+    struct session_connect_args args = {
+        .proto = m->proto,
+        .flags = scope_flags(pc, m->flags),
+        .ctx = m->ctx,
+        .bound = bound,
+        .lcl = { m->u.conn.lcl_ip, m->u.conn.lcl_port },
+        .rmt = { m->u.conn.rmt_ip, m->u.conn.rmt_port },
+    };
+    struct session *s;
+    bool names_one = m->handle.index || m->handle.gen;
+    int err;
+
+    if (names_one && !bound)
+        err = -EBADF;
+    else if (!names_one && quota_is_full(pc))
+        err = -ENFILE;
+    else
+        err = session_connect(pc->w, &pc->aw, &args, &s); /* success is told by the notice CONNECTED */
+    if (err != 0)
+        answer(pc, m, SVM_MSG_CONNECTED, err);
+}
+
+static void do_attr(struct app_port_client *pc, const struct svm_msg *m, struct session *s)
+{
+    struct svm_msg r;
+    uint32_t len = m->u.attr_val.len;
+    int err;
+
+    memset(&r, 0, sizeof(r));
+    r.type = SVM_MSG_ATTR;
+    r.attr = m->attr;
+    r.ctx = m->ctx;
+    r.handle = m->handle;
+    if (!s) {
+        err = -EBADF;
+    } else if (len > sizeof(m->u.attr_val.bytes)) {
+        err = -EINVAL;
+    } else if (m->type == SVM_MSG_ATTR_SET) {
+        err = session_attr_set(pc->w, s, m->attr, m->u.attr_val.bytes, len);
+    } else {
+        len = sizeof(r.u.attr_val.bytes);
+        err = session_attr_get(pc->w, s, m->attr, r.u.attr_val.bytes, &len);
+        r.u.attr_val.len = err == 0 ? len : 0;
+    }
+    r.u.attr_val.error = err;
+    app_notify_post(pc, &r);
+}
+
+static void do_close(struct app_port_client *pc, const struct svm_msg *m, struct session *s)
+{
+    int64_t linger = m->u.value;
+
+    if (s)
+        session_close(pc->w, &pc->aw, s, linger < 0 ? -1 : linger > 65535 ? 65535 : (int)linger);
+    else /* the session went meanwhile (this client was dropped as its holder): the slot is not in use any more */
+        answer(pc, m, SVM_MSG_CLOSED, -EBADF);
+}
+
+void app_dispatch(struct app_port_client *pc, const struct svm_msg *m)
+{
+    struct session *s = session_from_handle(pc->w, m->handle);
+
+    if (s && !session_is_held_by(s, &pc->aw))
+        s = NULL;
+    switch ((enum svm_msg_type)m->type) {
+    case SVM_MSG_DATA:
+        if (s && session_take(pc->w, &pc->aw, s))
+            session_tx_kick(pc->w, s);
+        return;
+    case SVM_MSG_SPACE:
+        if (s && session_take(pc->w, &pc->aw, s))
+            session_rx_space_kick(pc->w, s);
+        return;
+    case SVM_MSG_ACCEPTED:
+        if (s && session_accepted(pc->w, &pc->aw, s, m->ctx))
+            app_notify_accepted(pc, s);
+        return;
+    case SVM_MSG_BIND:
+        do_bind(pc, m);
+        return;
+    case SVM_MSG_LISTEN:
+        do_listen(pc, m, s);
+        return;
+    case SVM_MSG_ARM:
+        if (s)
+            session_listener_arm(pc->w, &pc->aw, s, m->u.value != 0);
+        return;
+    case SVM_MSG_CONNECT:
+        do_connect(pc, m, s);
+        return;
+    case SVM_MSG_SHUTDOWN:
+        if (s && m->u.value >= SHUT_RD && m->u.value <= SHUT_RDWR)
+            session_shutdown(pc->w, s, (int)m->u.value);
+        return;
+    case SVM_MSG_CLOSE:
+        do_close(pc, m, s);
+        return;
+    case SVM_MSG_RETURN:
+        if (s)
+            session_return(pc->w, &pc->aw, s);
+        return;
+    case SVM_MSG_ATTR_SET:
+    case SVM_MSG_ATTR_GET:
+        do_attr(pc, m, s);
+        return;
+    case SVM_MSG_DETACH:
+        pc->fail_event.type = APP_EVENT_DETACH;
+        if (!pc->is_failed) {
+            pc->is_failed = true;
+            app_event_post(pc->client->as, &pc->fail_event);
+        }
+        return;
+    default:
+        app_port_fail(pc, "it sent a message of a type that only the server sends, or none at all");
+        return;
+    }
+}

@@ -1,0 +1,232 @@
+/* app_internal.h - what the files of app/ share: the server, a client worker, its end on each worker, pairs
+ *
+ * A client worker (struct app_client) lives on two sides:
+ *   control thread  socket, descriptors, segments, place in the list
+ *   each worker     struct app_port_client: queues, notices, and the app_worker that the session layer knows
+ * It is made by the control thread, published to each worker by worker_call(), and freed by the control thread when every worker
+ * has said that none of its sessions is left (app_client_worker_done).
+ *
+ *   ATTACHED -- hang-up, DETACH or violation --> LEAVING -- last session gone on all workers --> freed
+ *   FORKED (a child that has not attached yet, only holds) -- HELLO with its token --> ATTACHED
+ *   FORKED -- lifeline hangs up --> LEAVING
+ *
+ * Owner:  struct app_server.
+ * Thread: named at each field group.
+ * Memory: process-private, but what the svm_ types point to. */
+#ifndef HOSTSTACK_SERVER_APP_INTERNAL_H
+#define HOSTSTACK_SERVER_APP_INTERNAL_H
+
+#include <pthread.h>
+#include "common/log.h"
+#include "server/app/app_port.h"
+#include "server/app/app_server.h"
+#include "server/session/session.h"
+#include "svm/svm_msgq.h"
+#include "svm/svm_ring_alloc.h"
+#include "svm/svm_segment.h"
+
+enum app_limits {
+    APP_BURST = 32,             /* messages taken from one queue in a turn */
+    APP_PENDING_STOP = 4096,    /* notices waiting for room from which on the client's requests are left in its queue */
+    APP_OUT_MAX = 4096,         /* attach messages waiting for room in a client's socket */
+    APP_BANK0_SLOTS = 16384,
+    APP_PAIR_SLOTS = 4096,
+    APP_PAIR_ARENA_MB = 64,     /* a side; address space, memory only when used */
+    APP_PAIR_QUEUE_LOG2 = 10,
+};
+
+enum app_client_state { APP_CLIENT_FORKED, APP_CLIENT_ATTACHED, APP_CLIENT_LEAVING };
+
+/* A request of a worker to the control thread; embedded in what it is about. */
+enum app_event_type { APP_EVENT_DONE, APP_EVENT_FAILED, APP_EVENT_DETACH, APP_EVENT_BANK, APP_EVENT_PAIR, APP_EVENT_PAIR_GONE };
+struct app_event {
+    struct app_event *next;
+    enum app_event_type type;
+};
+
+struct app_port_client {        /* worker's */
+    struct app_worker aw;       /* first: what the session layer passes back */
+    struct app_client *client;
+    struct worker *w;
+    struct app_port_client *next, *prev;   /* on the port's list */
+    struct app_port_client *dirty_next;    /* on the port's list of those to flush */
+    struct svm_msgq_cons in;
+    struct svm_msgq_prod out;
+    struct svm_msg *pending;    /* ring of notices that found no room */
+    uint32_t pending_head, n_pending, pending_size;
+    uint32_t last_rung;
+    int bell_rd;                /* read end of its doorbell pipe to this worker; -1 = none */
+    bool has_queues, on_list, is_dirty, is_leaving, is_failed, done_told;
+    const char *fail_text;
+    struct app_event done_event, fail_event;
+};
+
+struct app_bank {
+    struct svm_mapping s, c;    /* server's mappings */
+    uint32_t seg_id;
+    uint32_t n_slots;
+    uint32_t n_used;
+    uint32_t free_head;         /* index + 1 in slot_next, 0 = none */
+    uint32_t high;              /* slots below it were given out before */
+    uint32_t *slot_next;
+};
+
+struct app_out {                /* an attach message on its way */
+    struct app_out *next;
+    size_t len;
+    int n_fds;
+    int fds[SVM_ATT_MAX_FDS];
+    uint8_t bytes[];
+};
+
+struct app_client {
+    struct app_server *as;
+    struct app_client *next, *prev;
+    uint32_t client_id, app_id;
+    uint64_t app_cookie;
+    pid_t pid;
+    uid_t uid;
+    char name[SVM_APP_NAME_MAX];
+    char peer[32];              /* "pid 123 uid 0", for the log */
+    uint32_t ns;
+    uint32_t scope;
+    uint32_t rx_fifo_size, tx_fifo_size;
+
+    /* control thread */
+    enum app_client_state state;
+    int sock;                   /* -1 = hung up */
+    int lifeline;               /* of a fork child; -1 = none */
+    int pidfd;                  /* -1 = none */
+    uint64_t fork_token;
+    int p_fd, bell_wr;          /* its P page and doorbell: the server's own write end */
+    struct svm_mapping p;
+    struct app_out *out_head, **out_tail;
+    uint32_t n_out;
+    bool wants_pollout, hello_done;
+    uint32_t n_workers_told, n_workers_done; /* adds published; workers with nothing left */
+    uint32_t n_workers_leave;   /* workers that were told to let go */
+    uint32_t n_fds;             /* descriptors that the server holds for it */
+    struct app_event bank_event;
+    bool bank_requested;        /* atomic: a worker has asked for another bank */
+
+    /* under `lock`: any worker (only contended with several workers) and the control thread */
+    pthread_spinlock_t lock;
+    struct app_bank bank[SVM_MAX_BANKS];
+    uint32_t n_banks;
+    struct svm_ring_alloc rings;
+    uint32_t n_slots_used;
+    uint64_t ring_bytes;
+    struct svm_region_table rx_regions, tx_regions; /* S and C of the banks; entries are complete before n counts them */
+
+    struct app_port_client per[];  /* by worker index */
+};
+
+/* A PAIR segment: of two client workers on one server worker. */
+struct app_pair_wait {
+    struct app_pair_wait *next;
+    void (*done)(struct worker *w, void *arg, struct app_pair *pair, int slot);
+    void *arg;
+};
+struct app_pair {
+    struct app_pair *next, *prev;          /* on the port's list (worker) */
+    struct worker *w;
+    struct app_server *as;
+    struct app_client *side[2];            /* worker: NULL when that client has gone */
+    uint32_t client_id[2];
+    uint32_t seg_id;
+    struct svm_mapping map;                /* made by the control thread before `ready` */
+    int fd;
+    int error;                             /* making it failed */
+    bool is_ready, is_requested;           /* worker */
+    struct app_pair_wait *waits;           /* worker */
+    uint32_t free_head, high, n_used;
+    uint32_t *slot_next;
+    struct app_event event;
+};
+
+struct app_port {                          /* w->app */
+    struct worker *w;
+    struct app_server *as;
+    int epfd;                              /* doorbell pipes */
+    struct app_port_client *clients, *dirty;
+    struct app_pair *pairs;
+};
+
+struct app_call {                          /* a worker_call() that must not get lost: retried by the control thread */
+    struct app_call *next;
+    struct worker *w;
+    void (*fn)(struct worker *w, void *arg);
+    void *arg;
+};
+
+struct app_server {
+    struct stack *stack;
+    struct app_server_options opt;
+    struct app_namespace_options *ns;      /* copy; index i is namespace i + 1 */
+    char *socket_path;
+    int listen_fd, epfd, event_fd;
+    struct app_client *clients;
+    struct app_conn *conns;                /* accepted, no HELLO yet */
+    uint32_t n_clients, n_conns;
+    uint32_t next_client_id, next_app_id, next_seg_id; /* next_seg_id: atomic */
+    uint64_t clients_ever, violations;
+    uint32_t n_pairs;
+    int srv_fd;
+    struct svm_mapping srv;                /* svm_server_page */
+    pthread_mutex_t event_lock;
+    struct app_event *events, **events_tail;
+    struct app_call *calls, **calls_tail;
+    struct hs_log_limit log_limit;
+    bool is_stopping;
+};
+
+/* app_server.c: control thread */
+int app_server_call(struct app_server *as, struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
+uint64_t app_random(void);
+
+/* app_event.c: worker -> control */
+void app_event_post(struct app_server *as, struct app_event *e);
+struct app_event *app_event_take_all(struct app_server *as);
+
+/* app_client.c: control thread */
+struct app_client *app_client_new(struct app_server *as);
+int app_client_make_segments(struct app_client *c, const struct svm_att_hello *h, struct svm_att_welcome *welcome,
+                             int *fds, int *n_fds);
+int app_client_add_bank(struct app_client *c);
+void app_client_publish(struct app_client *c);       /* to all workers */
+void app_client_leave(struct app_client *c, const char *why); /* hang up; workers let go */
+void app_client_worker_done(struct app_client *c);
+void app_client_free(struct app_client *c);
+int app_client_send(struct app_client *c, const void *msg, size_t len, const int *fds, int n_fds); /* takes the fds */
+void app_client_flush(struct app_client *c);
+
+/* app_attach.c: control thread */
+void app_attach_accept(struct app_server *as);
+void app_attach_input(struct app_server *as, void *what, uint32_t events);
+
+/* app_fork.c: control thread */
+int app_fork_note(struct app_client *parent, int lifeline, uint64_t *token);
+struct app_client *app_fork_find(struct app_server *as, uint64_t token, const struct svm_att_hello *h);
+
+/* app_memory.c: worker */
+int app_memory_fifos_alloc(struct worker *w, struct app_worker *a, struct app_fifos *out);
+void app_memory_fifos_free(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot);
+int app_memory_bank_init(struct app_bank *b, uint32_t n_slots);
+
+/* app_port.c, app_notify.c, app_dispatch.c: worker */
+extern const struct app_ops app_client_ops;
+void app_port_add(struct worker *w, void *port_client);
+void app_port_leave(struct worker *w, void *port_client);
+void app_port_check_done(struct worker *w, struct app_port_client *pc);
+void app_notify_post(struct app_port_client *pc, const struct svm_msg *m);
+void app_notify_flush(struct app_port_client *pc);
+void app_notify_accepted(struct app_port_client *pc, struct session *s);
+void app_dispatch(struct app_port_client *pc, const struct svm_msg *m);
+void app_port_fail(struct app_port_client *pc, const char *what);   /* contract broken */
+
+/* app_pair.c */
+void app_pair_make(struct app_server *as, struct app_pair *p);       /* control thread */
+void app_pair_free(struct app_server *as, struct app_pair *p);       /* control thread */
+void app_pair_client_gone(struct worker *w, struct app_client *c);   /* worker */
+
+#endif

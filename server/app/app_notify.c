@@ -1,0 +1,217 @@
+/* app_notify.c - notices of the session layer to a program: into its queue, or kept until there is room */
+#include "server/app/app_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct app_port_client *port_client_of(struct app_worker *a)
+{
+    return hs_container_of(a, struct app_port_client, aw);
+}
+
+static void mark_dirty(struct app_port_client *pc)
+{
+    struct app_port *port = pc->w->app;
+
+    if (pc->is_dirty)
+        return;
+    pc->is_dirty = true;
+    pc->dirty_next = port->dirty;
+    port->dirty = pc;
+}
+
+static bool pending_push(struct app_port_client *pc, const struct svm_msg *m)
+{
+    if (pc->n_pending == pc->pending_size) {
+        uint32_t size = pc->pending_size ? pc->pending_size * 2 : 64;
+        struct svm_msg *bigger = malloc(size * sizeof(*bigger));
+        if (!bigger)
+            return false;
+        for (uint32_t i = 0; i < pc->n_pending; i++)
+            bigger[i] = pc->pending[(pc->pending_head + i) & (pc->pending_size - 1)];
+        free(pc->pending);
+        pc->pending = bigger;
+        pc->pending_head = 0;
+        pc->pending_size = size;
+    }
+    pc->pending[(pc->pending_head + pc->n_pending++) & (pc->pending_size - 1)] = *m;
+    return true;
+}
+
+/* The number of notices waiting is bounded: at most one DATA and one SPACE a FIFO, accepts by the backlog, answers because requests
+ * are left in the queue from APP_PENDING_STOP on. */
+void app_notify_post(struct app_port_client *pc, const struct svm_msg *m)
+{
+    if (!pc->has_queues || pc->is_leaving || pc->is_failed)
+        return;
+    mark_dirty(pc);
+    if (hs_likely(pc->n_pending == 0)) {
+        int err = svm_msgq_post(&pc->out, m);
+        if (hs_likely(err == 0))
+            return;
+        if (err != -EAGAIN) {
+            app_port_fail(pc, "its queue's counters are out of bounds");
+            return;
+        }
+    }
+    if (!pending_push(pc, m))
+        app_port_fail(pc, "no memory for notices that its full queue does not take");
+}
+
+void app_notify_flush(struct app_port_client *pc)
+{
+    const struct svm_presence_page *p = (const struct svm_presence_page *)(const void *)pc->client->p.base;
+
+    while (pc->n_pending) {
+        int err = svm_msgq_post(&pc->out, &pc->pending[pc->pending_head]);
+        if (err == -EAGAIN)
+            break;
+        if (err != 0) {
+            app_port_fail(pc, "its queue's counters are out of bounds");
+            return;
+        }
+        pc->pending_head = (pc->pending_head + 1) & (pc->pending_size - 1);
+        pc->n_pending--;
+    }
+    if (svm_sleep_must_ring(&p->sleep, &pc->last_rung)) {
+        /* Non-blocking: a full pipe is readable, so its reader wakes all the same. */
+        ssize_t n = write(pc->client->bell_wr, "", 1);
+        (void)n;
+    }
+}
+
+static struct svm_msg notice(const struct session *s, uint8_t type)
+{
+    struct svm_msg m;
+
+    memset(&m, 0, sizeof(m));
+    m.type = type;
+    m.flags = s->flags;
+    m.proto = s->proto;
+    m.ctx = s->ctx;
+    m.handle = s->handle;
+    return m;
+}
+
+static void fill_conn(struct svm_msg *m, const struct session *s, int error)
+{
+    m->u.conn.lcl_ip = s->lcl.ip;
+    m->u.conn.lcl_port = s->lcl.port;
+    m->u.conn.rmt_ip = s->rmt.ip;
+    m->u.conn.rmt_port = s->rmt.port;
+    m->u.conn.error = error;
+    m->u.conn.slot = s->slot;
+    if (s->local)
+        m->flags |= SVM_CONN_LOCAL;
+}
+
+static void notify_accept(struct worker *w, struct app_worker *a, struct listener *l, struct session *s)
+{
+    struct svm_msg m = notice(s, SVM_MSG_ACCEPT);
+    const struct session *ls = listener_session(l);
+
+    (void)w;
+    m.ctx = ls->ctx;
+    fill_conn(&m, s, 0);
+    app_notify_post(port_client_of(a), &m);
+}
+
+static void notify_connected(struct worker *w, struct app_worker *a, struct session *s, int error)
+{
+    struct svm_msg m = notice(s, SVM_MSG_CONNECTED);
+
+    (void)w;
+    fill_conn(&m, s, error);
+    app_notify_post(port_client_of(a), &m);
+}
+
+/* Until the program has said under which number it knows an accepted session, notices of it have no address:
+ * app_notify_accepted() makes up for them. */
+static bool is_unnamed(const struct session *s)
+{
+    return s->state == SESSION_ACCEPTING;
+}
+
+static void notify_data(struct worker *w, struct app_worker *a, struct session *s)
+{
+    struct svm_msg m;
+
+    (void)w;
+    if (is_unnamed(s))
+        return;
+    m = notice(s, SVM_MSG_DATA);
+    m.u.value = s->rx.evt_seq;
+    app_notify_post(port_client_of(a), &m);
+}
+
+static void notify_space(struct worker *w, struct app_worker *a, struct session *s)
+{
+    struct svm_msg m;
+
+    (void)w;
+    if (is_unnamed(s))
+        return;
+    m = notice(s, SVM_MSG_SPACE);
+    app_notify_post(port_client_of(a), &m);
+}
+
+static void notify_error(struct app_worker *a, struct session *s, uint8_t type, int error)
+{
+    struct svm_msg m;
+
+    if (is_unnamed(s))
+        return;
+    m = notice(s, type);
+    m.u.error = error;
+    app_notify_post(port_client_of(a), &m);
+}
+
+static void notify_reset(struct worker *w, struct app_worker *a, struct session *s, int error)
+{
+    (void)w;
+    notify_error(a, s, SVM_MSG_RESET, error);
+}
+
+static void notify_soft_error(struct worker *w, struct app_worker *a, struct session *s, int error)
+{
+    (void)w;
+    notify_error(a, s, SVM_MSG_ERROR, error);
+}
+
+static void notify_closed(struct worker *w, struct app_worker *a, struct session *s)
+{
+    struct svm_msg m = notice(s, SVM_MSG_CLOSED);
+
+    (void)w;
+    app_notify_post(port_client_of(a), &m);
+}
+
+static void notify_violation(struct worker *w, struct app_worker *a, const char *what)
+{
+    (void)w;
+    app_port_fail(port_client_of(a), what);
+}
+
+/* The program has named an accepted session: tell what happened meanwhile. */
+void app_notify_accepted(struct app_port_client *pc, struct session *s)
+{
+    if (s->rx.evt_seq != 0 && s->has_fifos)
+        notify_data(pc->w, &pc->aw, s);
+    if (s->error)
+        notify_reset(pc->w, &pc->aw, s, s->error);
+}
+
+const struct app_ops app_client_ops = {
+    .fifos_alloc = app_memory_fifos_alloc,
+    .fifos_free = app_memory_fifos_free,
+    .accept = notify_accept,
+    .connected = notify_connected,
+    .data = notify_data,
+    .space = notify_space,
+    .reset = notify_reset,
+    .soft_error = notify_soft_error,
+    .closed = notify_closed,
+    .violation = notify_violation,
+};

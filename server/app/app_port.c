@@ -1,0 +1,230 @@
+/* app_port.c - a worker's end of all client queues: taking turns, waking, coming and going of clients */
+#include "server/app/app_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+int app_port_create(struct worker *w)
+{
+    struct app_port *port = calloc(1, sizeof(*port));
+
+    if (!port)
+        return -ENOMEM;
+    port->w = w;
+    port->as = w->stack->apps;
+    port->epfd = epoll_create1(EPOLL_CLOEXEC);
+    if (port->epfd < 0) {
+        int err = -errno;
+        free(port);
+        return err;
+    }
+    w->app = port;
+    return 0;
+}
+
+void app_port_destroy(struct worker *w)
+{
+    struct app_port *port = w->app;
+
+    if (!port)
+        return;
+    close(port->epfd);
+    w->app = NULL;
+    free(port);
+}
+
+/* Nobody else reads the pipe, so that what we do not read now is still there; a client that fills it only finds it full. */
+static void bell_watch(struct app_port *port, struct app_port_client *pc)
+{
+    struct epoll_event ev = { .events = EPOLLIN, .data.ptr = pc };
+
+    if (pc->bell_rd >= 0)
+        (void)epoll_ctl(port->epfd, EPOLL_CTL_ADD, pc->bell_rd, &ev);
+}
+
+static void bell_unwatch(struct app_port *port, struct app_port_client *pc)
+{
+    if (pc->bell_rd >= 0) {
+        (void)epoll_ctl(port->epfd, EPOLL_CTL_DEL, pc->bell_rd, NULL);
+        close(pc->bell_rd);
+        pc->bell_rd = -1;
+    }
+}
+
+/* By worker_call(): a new client worker, or a fork child that has attached now (then it may hold sessions already). */
+void app_port_add(struct worker *w, void *port_client)
+{
+    struct app_port *port = w->app;
+    struct app_port_client *pc = port_client;
+
+    if (!pc->on_list) {
+        pc->next = port->clients;
+        pc->prev = NULL;
+        if (pc->next)
+            pc->next->prev = pc;
+        port->clients = pc;
+        pc->on_list = true;
+    }
+    if (pc->has_queues)
+        bell_watch(port, pc);
+}
+
+static void list_remove(struct app_port *port, struct app_port_client *pc)
+{
+    struct app_port_client **p;
+
+    if (!pc->on_list)
+        return;
+    if (pc->prev)
+        pc->prev->next = pc->next;
+    else
+        port->clients = pc->next;
+    if (pc->next)
+        pc->next->prev = pc->prev;
+    pc->on_list = false;
+    for (p = &port->dirty; *p; p = &(*p)->dirty_next) {
+        if (*p == pc) {
+            *p = pc->dirty_next;
+            break;
+        }
+    }
+    pc->is_dirty = false;
+}
+
+/* By worker_call(): the client has gone. Its sessions end in order; what it wrote is still sent. */
+void app_port_leave(struct worker *w, void *port_client)
+{
+    struct app_port_client *pc = port_client;
+
+    if (!pc->is_leaving) {
+        pc->is_leaving = true;
+        bell_unwatch(w->app, pc);
+        app_pair_client_gone(w, pc->client);
+        app_worker_detach(w, &pc->aw);
+    }
+    app_port_check_done(w, pc);
+}
+
+void app_port_check_done(struct worker *w, struct app_port_client *pc)
+{
+    if (!pc->is_leaving || pc->done_told || pc->aw.n_sessions != 0)
+        return;
+    pc->done_told = true;
+    list_remove(w->app, pc);
+    free(pc->pending);
+    pc->pending = NULL;
+    pc->n_pending = 0;
+    pc->done_event.type = APP_EVENT_DONE;
+    app_event_post(pc->client->as, &pc->done_event);
+}
+
+void app_port_fail(struct app_port_client *pc, const char *what)
+{
+    if (pc->is_failed)
+        return;
+    pc->is_failed = true;
+    pc->fail_text = what;
+    pc->fail_event.type = APP_EVENT_FAILED;
+    app_event_post(pc->client->as, &pc->fail_event);
+}
+
+unsigned app_port_input(struct worker *w)
+{
+    struct app_port *port = w->app;
+    unsigned total = 0;
+
+    if (!port)
+        return 0;
+    for (struct app_port_client *pc = port->clients, *next; pc; pc = next) {
+        struct svm_msg m[APP_BURST];
+        next = pc->next;
+        if (!pc->has_queues || pc->is_leaving || pc->is_failed || pc->n_pending >= APP_PENDING_STOP)
+            continue;
+        int n = svm_msgq_take(&pc->in, m, APP_BURST);
+        if (hs_unlikely(n < 0)) {
+            app_port_fail(pc, "its queue's counters are out of bounds");
+            continue;
+        }
+        for (int i = 0; i < n && !pc->is_failed; i++)
+            app_dispatch(pc, &m[i]);
+        total += (unsigned)n;
+    }
+    return total;
+}
+
+void app_port_flush(struct worker *w)
+{
+    struct app_port *port = w->app;
+
+    if (!port)
+        return;
+    struct app_port_client *pc = port->dirty, *again = NULL;
+    port->dirty = NULL;
+    while (pc) {
+        struct app_port_client *next = pc->dirty_next;
+        pc->is_dirty = false;
+        if (!pc->is_leaving) {
+            app_notify_flush(pc);
+            if (pc->n_pending && !pc->is_failed) {
+                pc->is_dirty = true;
+                pc->dirty_next = again;
+                again = pc;
+            }
+        }
+        pc = next;
+    }
+    port->dirty = again;
+}
+
+bool app_port_has_work(struct worker *w)
+{
+    struct app_port *port = w->app;
+
+    if (!port)
+        return false;
+    for (struct app_port_client *pc = port->clients; pc; pc = pc->next) {
+        if (!pc->has_queues || pc->is_leaving || pc->is_failed)
+            continue;
+        if (pc->n_pending < APP_PENDING_STOP && !svm_msgq_is_empty(&pc->in))
+            return true;
+        if (pc->n_pending && svm_msgq_free(&pc->out) != 0)
+            return true;
+    }
+    return false;
+}
+
+int app_port_wait_fd(struct worker *w)
+{
+    return w->app ? w->app->epfd : -1;
+}
+
+void app_port_clear_bells(struct worker *w)
+{
+    struct epoll_event ev[16];
+    struct app_port *port = w->app;
+    int n;
+
+    if (!port)
+        return;
+    n = epoll_wait(port->epfd, ev, (int)HS_ARRAY_LEN(ev), 0);
+    for (int i = 0; i < n; i++) {
+        struct app_port_client *pc = ev[i].data.ptr;
+        char junk[512];
+        /* One read: what a misbehaving client put there beyond is read at the next waking. */
+        ssize_t got = read(pc->bell_rd, junk, sizeof(junk));
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+            bell_unwatch(port, pc); /* its end is closed: the attach socket tells the rest */
+    }
+}
+
+struct svm_sleep_line *app_port_sleep_line(struct worker *w)
+{
+    struct svm_server_page *page;
+
+    if (!w->app)
+        return NULL;
+    page = (struct svm_server_page *)(void *)w->app->as->srv.base;
+    return &page->sleep[w->index];
+}
