@@ -44,6 +44,7 @@ struct app_worker {
     uint32_t client_id;
     uint32_t app_id;
     uint32_t ns;                   /* namespace index: local scope; and through its configuration the fib */
+    uint16_t fib;                  /* interface table of the namespace's global scope */
     uint32_t scope;                /* SVM_HELLO_SCOPE_* */
     struct session *sessions;      /* all sessions held, doubly linked through session.app_next/app_prev */
     uint32_t n_sessions;

@@ -48,6 +48,8 @@ struct stack {
     struct route_table *routes;     /* route/route.h */
     struct app_server *apps;        /* app/: clients, namespaces, segments; NULL in most tests */
     struct stack_config *config;    /* config/config.h */
+    struct session_stack *session;  /* session/: endpoints in use by all workers, under its own lock (control path only) */
+    struct stack_private *priv;     /* worker/ */
     struct hs_log *log;             /* common/log.h; NULL in most tests: nothing is written */
 };
 
@@ -68,10 +70,15 @@ void worker_tx(struct worker *w, unsigned port, struct pkt *p);
 /* A copy of p (at the Ethernet header, from port `port`) comes to every other worker's eth_input() with PKT_CLONED. Keeps p; a copy
  * that finds no room is lost, as a frame may be. */
 void worker_clone_to_all(struct worker *w, unsigned port, struct pkt *p);
-/* Runs fn on worker w: at once when called on it, else through its command ring; done (may be NULL) is called back on the
- * caller's side by worker_calls_reap() (worker) or from the control loop. Never waits. -EAGAIN: ring full, try again later. */
+/* Runs fn on worker w: at once when called on it, else through its command ring; a thread that
+ * wants an answer has fn call it back (app/app_server.c does). Wakes a sleeping worker. Never waits. -EAGAIN: ring full, try again later. */
 int worker_call(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
 uint64_t worker_random(struct worker *w);
+/* Software RSS: the worker that owns packets from src to dst (as they arrive here). */
+unsigned worker_rss_owner(const struct stack *s, uint8_t ip_proto, const struct ip_endpoint *src, const struct ip_endpoint *dst);
+/* A packet at its IP header whose tuple is known only now (reassembled): true = handed over to its owner, p is given away. */
+bool worker_steer(struct worker *w, struct interface *ifc, struct pkt *p, uint8_t ip_proto, const struct ip_endpoint *src,
+                  const struct ip_endpoint *dst);
 static inline void *worker_transport_state(struct worker *w, uint8_t proto) { return w->transport_state[proto]; }
 
 #endif
