@@ -152,8 +152,9 @@ enum svm_msg_type {
     /* c->s */
     SVM_MSG_BIND,       /* reserve a local endpoint (any proto); UDP: a session with FIFOs. Answer BOUND. flags SVM_BIND_* */
     SVM_MSG_LISTEN,     /* u.value = backlog, on a bound handle; answer LISTENING */
-    SVM_MSG_ARM,        /* this worker accepts from the listener `handle` (u.value = 1) or no longer (0; unaccepted sessions are
-                           handed back with RETURN first). No answer. Only armed workers are given connections. */
+    SVM_MSG_ARM,        /* this worker accepts from the listener `handle`: u.value = 1, or 2 = weakly (it has called listen, but nobody
+                           has called accept or waited for it yet: it is given connections only while no holder accepts with 1),
+                           or 0 = no longer (unaccepted sessions are handed back with RETURN first). No answer */
     SVM_MSG_CONNECT,    /* new session to lcl/rmt (lcl may be any/0, or a bound handle given). Answer CONNECTED. UDP: sets the peer */
     SVM_MSG_SHUTDOWN,   /* u.value = SHUT_RD, SHUT_WR, SHUT_RDWR. The FIN flag of the tx FIFO is set by the client first */
     SVM_MSG_CLOSE,      /* this holder lets go; the last one's close closes in order: data, then FIN. u.value = SO_LINGER:
@@ -171,8 +172,9 @@ enum svm_msg_type {
     SVM_MSG_CLOSED,     /* nothing more will come for this handle, its slot is free; ctx may be used again */
 
     /* s->c notices */
-    SVM_MSG_ACCEPT,     /* ctx = the listener's ctx; handle, lcl, rmt, slot of the new session. The client answers by using it:
-                           SVM_MSG_ACCEPTED tells its ctx; or hands it back with RETURN */
+    SVM_MSG_ACCEPT,     /* ctx = the listener's ctx; handle, lcl, rmt, slot of the new session. The client answers when it takes the
+                           message from the queue: SVM_MSG_ACCEPTED tells its ctx (a cut-through peer's connect completes by
+                           it); or RETURN. CLOSED for a handle that it has not named yet takes the offer back */
     SVM_MSG_RESET,      /* connection aborted, error = -ECONNRESET, -ETIMEDOUT, -EHOSTUNREACH …; also set in the FIFO */
     SVM_MSG_PEER_GONE,  /* cut-through: the other side's process has died: its FIFO ends at its tail, writing gets EPIPE */
     SVM_MSG_ERROR,      /* soft error for SO_ERROR (UDP: -ECONNREFUSED from ICMP) */

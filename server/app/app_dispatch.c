@@ -174,7 +174,7 @@ void app_dispatch(struct app_port_client *pc, const struct svm_msg *m)
         return;
     case SVM_MSG_ARM:
         if (s)
-            session_listener_arm(pc->w, &pc->aw, s, m->u.value != 0);
+            session_listener_arm(pc->w, &pc->aw, s, m->u.value == 1 ? SESSION_ARM_ON : m->u.value == 2 ? SESSION_ARM_WEAK : SESSION_ARM_OFF);
         return;
     case SVM_MSG_CONNECT:
         do_connect(pc, m, s);

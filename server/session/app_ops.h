@@ -46,8 +46,9 @@ struct app_worker {
     uint32_t ns;                   /* namespace index: local scope; and through its configuration the fib */
     uint16_t fib;                  /* interface table of the namespace's global scope */
     uint32_t scope;                /* SVM_HELLO_SCOPE_* */
-    struct session *sessions;      /* all sessions held, doubly linked through session.app_next/app_prev */
-    uint32_t n_sessions;
+    struct session_hold *holds;    /* of all sessions held, see session.h */
+    uint32_t n_sessions;           /* holds */
+    uint32_t n_fifos;              /* sessions whose FIFOs are in its memory; with n_sessions 0: it may be freed */
 };
 
 /* ---- called by the app side (and tests) ---- */
@@ -59,7 +60,8 @@ struct session_bind_args {
 };
 int session_bind(struct worker *w, struct app_worker *a, const struct session_bind_args *args, struct session **out);
 int session_listen(struct worker *w, struct app_worker *a, struct session *bound, uint32_t backlog);
-void session_listener_arm(struct worker *w, struct app_worker *a, struct session *listener, bool armed);
+enum session_arm { SESSION_ARM_OFF = 0, SESSION_ARM_ON = 1, SESSION_ARM_WEAK = 2 }; /* values of SVM_MSG_ARM */
+void session_listener_arm(struct worker *w, struct app_worker *a, struct session *listener, enum session_arm arm);
 struct session_connect_args {
     uint8_t proto;
     uint8_t flags;
@@ -75,6 +77,13 @@ void session_tx_kick(struct worker *w, struct session *s);       /* SVM_MSG_DATA
 void session_rx_space_kick(struct worker *w, struct session *s); /* SVM_MSG_SPACE arrived */
 int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const void *val, uint32_t len);
 int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *val, uint32_t *len);
+bool session_is_held_by(const struct session *s, const struct app_worker *a);
+/* Adds `a` as a further holder (fork): 0, -ENOMEM. All sessions of `parent` that are there now. */
+int session_hold_all(struct worker *w, struct app_worker *parent, struct app_worker *a);
+/* A holder uses the session: events go to it from now on. False: the session has nothing to use (no FIFOs). */
+bool session_take(struct worker *w, struct app_worker *a, struct session *s);
+/* The program has named an accepted session. False: it is not waiting for that. */
+bool session_accepted(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx);
 struct session *session_from_handle(struct worker *w, struct svm_handle h);  /* NULL = stale */
 void app_worker_detach(struct worker *w, struct app_worker *a);  /* the client has died: closes its sessions in order */
 

@@ -21,26 +21,44 @@ enum session_state {
     SESSION_DEAD,
 };
 
+/* One program's hold of a session: it closes with the last one. */
+struct session_hold {
+    struct session *s;
+    struct app_worker *a;
+    struct session_hold *app_next, *app_prev; /* all holds of a program worker */
+    struct session_hold *s_next;              /* all holds of a session */
+};
+
 struct session {
     struct svm_fifo_prod rx;
     struct svm_fifo_cons tx;
     struct transport_conn *conn;       /* NULL = none (yet, or any more) */
     const struct transport_ops *ops;
-    struct app_worker *app;            /* whom events go to; NULL = nobody yet (accepted, no armed worker) */
-    struct listener *listener;         /* own, when LISTENING; the one it came from, when ACCEPTING */
-    struct session *app_next, *app_prev;
+    struct app_worker *app;            /* whom events go to; NULL = nobody (any more, or accepted and no armed worker yet) */
+    struct app_worker *mem;            /* whose memory the FIFOs are in; NULL with has_fifos: server-private (session_limbo.c) */
+    struct listener *listener;         /* own: LISTENING, and bound datagram sessions */
+    struct svm_handle from;            /* listener that it was accepted from, while it may go back there */
+    struct session_hold hold0;         /* first holder; further ones (fork) are allocated */
+    struct session_hold *holds;
     struct session *evt_next, *tx_next; /* on the worker's lists of due events and of sessions to send */
+    struct session *queue_next;        /* waiting in a listener for somebody who accepts */
+    struct session_endpoint *endpoint; /* reserved local endpoint; NULL = none of its own */
     struct svm_handle handle;
     struct svm_msg_slot slot;
     struct ip_endpoint lcl, rmt;
     uint32_t ctx;
-    uint32_t n_holders;
+    uint16_t fib;
     uint8_t state;                     /* enum session_state */
     uint8_t proto;
     uint8_t flags;                     /* SVM_BIND_*, SVM_CONN_* */
-    bool has_fifos, on_evt_list, on_tx_list, rx_event_due, rx_fin, local;
+    bool has_fifos, on_evt_list, on_tx_list, is_queued, rx_fin, tx_fin_told, rd_closed;
+    bool local;                        /* cut-through: FIFOs are between two programs, the server has no part in them */
+    bool local_waiting;                /* cut-through: its PAIR segment is being made */
+    int linger_s;
     int error;
-    struct session *peer;              /* cut-through: the other end, same worker */
+    struct session *peer;              /* cut-through: the other end, same worker; NULL = gone */
+    struct app_pair *pair;             /* cut-through */
+    struct session_attrs *attrs;       /* attributes set while there was no connection; NULL = none */
 };
 
 #endif
