@@ -21,10 +21,15 @@ static void config_defaults(struct stack_config *cfg)
     cfg->unx.log_level = HS_LOG_INFO;
     cfg->cpu.workers = 1;
     cfg->cpu.poll_mode = CONFIG_POLL_ADAPTIVE;
-    cfg->session.segment_size = 256u << 20;
-    cfg->session.add_segment_size = 128u << 20;
-    cfg->session.evt_q_length = 16384;
-    strcpy(cfg->tcp.cc_algo, "cubic");
+    cfg->session.segment_size = 64u << 20;
+    cfg->session.add_segment_size = 64u << 20;
+    cfg->session.evt_q_length = 1024;
+    cfg->session.max_fifo_size = 16u << 20;
+    cfg->session.max_clients = 1024;
+    cfg->session.max_sessions = 1u << 20;
+    cfg->session.max_listeners = 65536;
+    cfg->session.max_segments = 16;
+    tcp_config_defaults(&cfg->tcp);
 }
 
 const struct config_interface *config_find_interface(const struct stack_config *cfg, const char *name)
@@ -261,13 +266,15 @@ static int check_references(struct conf_reader *r, struct stack_config *cfg)
     return 0;
 }
 
-static int check_memory(struct conf_reader *r, const struct stack_config *cfg)
+static int check_limits(struct conf_reader *r, const struct stack_config *cfg)
 {
     uint64_t need = MEMORY_OF_EAL + cfg->dpdk.small_packets * SMALL_PACKET_COST + cfg->dpdk.big_packets * BIG_PACKET_COST;
 
     if (cfg->dpdk.memory && need > cfg->dpdk.memory)
         return conf_fail(r, "small-packets and big-packets of dpdk need %llum, memory is %llum",
                          (unsigned long long)(need >> 20) + 1, (unsigned long long)cfg->dpdk.memory >> 20);
+    if (cfg->tcp.rto_max_us < cfg->tcp.rto_min_us)
+        return conf_fail(r, "rto-max of tcp is less than rto-min");
     return 0;
 }
 
@@ -321,7 +328,7 @@ int config_parse(const char *file, const char *text, size_t len, struct stack_co
     conf_init(r, file, text, len);
     rc = take_stanzas(r, cfg);
     if (rc == 0)
-        rc = check_memory(r, cfg);
+        rc = check_limits(r, cfg);
     if (rc == 0)
         rc = check_references(r, cfg);
     if (rc != 0)

@@ -10,23 +10,25 @@
 #define HOSTSTACK_SERVER_CONFIG_H
 
 #include "common/conf.h"
+#include "common/runtime_dir.h"
 #include "server/ip/interface.h"
 #include "server/port/port.h"
 #include "server/route/route.h"
+#include "server/tcp/tcp.h"
 #include "server/worker/worker.h"
 
 enum config_limits {
     CONFIG_NAME_MAX = 64,
-    CONFIG_PATH_MAX = 90,        /* of runtime-dir: room for "/app.sock" in a sockaddr_un */
     CONFIG_NAMESPACE_MAX = 256,
 };
 
 enum config_poll_mode { CONFIG_POLL_ADAPTIVE, CONFIG_POLL_BUSY, CONFIG_POLL_INTERRUPT };
 
 struct config_unix {
-    char runtime_dir[CONFIG_PATH_MAX];    /* empty: chosen by runtime_dir_default() */
+    char runtime_dir[RUNTIME_DIR_MAX];    /* empty: chosen by runtime_dir_default() */
     char socket_group[CONFIG_NAME_MAX];   /* empty: the server's own group */
     char user[CONFIG_NAME_MAX];           /* empty: stays the user it was started as */
+    char log[256];                        /* file; empty: standard error, the journal when in the background */
     unsigned log_level;                   /* enum hs_log_level */
 };
 
@@ -65,11 +67,12 @@ struct config_route {
 struct config_session {
     uint64_t segment_size;                /* bytes of ring memory of a client's first bank */
     uint64_t add_segment_size;            /* of each further one */
-    uint64_t evt_q_length;                /* messages per queue, where the client asks for nothing else */
-};
-
-struct config_tcp {
-    char cc_algo[16];
+    uint32_t evt_q_length;                /* messages per queue, where the client asks for nothing else */
+    uint32_t max_fifo_size;               /* bytes; what a client may ask for at most */
+    uint32_t max_clients;                 /* client workers of the server */
+    uint32_t max_sessions;                /* of one client worker, as the next two */
+    uint32_t max_listeners;
+    uint32_t max_segments;
 };
 
 struct config_namespace {
@@ -85,7 +88,7 @@ struct stack_config {
     struct config_cpu cpu;
     struct config_dpdk dpdk;
     struct config_session session;
-    struct config_tcp tcp;
+    struct tcp_config tcp;
     unsigned n_ports;
     struct port_config port[STACK_MAX_PORTS];
     unsigned n_interfaces;

@@ -13,7 +13,6 @@ int config_take_stanza(struct conf_reader *r, const char *stanza, void *base);
 int config_take_unix_log_level(struct conf_reader *r, void *base);
 int config_take_cpu_core(struct conf_reader *r, void *base);
 int config_take_cpu_poll_mode(struct conf_reader *r, void *base);
-int config_take_dpdk_no_huge(struct conf_reader *r, void *base);
 int config_take_port_device(struct conf_reader *r, void *base);
 int config_take_port_mac(struct conf_reader *r, void *base);
 int config_take_interface_address(struct conf_reader *r, void *base);

@@ -6,7 +6,7 @@
 
 #include "common/log.h"
 
-enum word_kind { WORD_FLAG, WORD_TEXT, WORD_NUMBER, WORD_SIZE, WORD_TIME, WORD_OTHER };
+enum word_kind { WORD_FLAG, WORD_CLEAR, WORD_TEXT, WORD_NUMBER, WORD_SIZE, WORD_TIME, WORD_OTHER };
 
 struct config_word {
     const char *stanza, *word;
@@ -20,6 +20,7 @@ struct config_word {
 #define ROW_FIELD(stanza, word, kind, type, field, lo, hi) \
     { stanza, word, kind, offsetof(struct type, field), sizeof(((struct type *)0)->field), lo, hi, NULL },
 #define ROW_FLAG(stanza, word, type, field, lo, hi) ROW_FIELD(#stanza, word, WORD_FLAG, type, field, lo, hi)
+#define ROW_CLEAR(stanza, word, type, field, lo, hi) ROW_FIELD(#stanza, word, WORD_CLEAR, type, field, lo, hi)
 #define ROW_TEXT(stanza, word, type, field, lo, hi) ROW_FIELD(#stanza, word, WORD_TEXT, type, field, lo, hi)
 #define ROW_NUMBER(stanza, word, type, field, lo, hi) ROW_FIELD(#stanza, word, WORD_NUMBER, type, field, lo, hi)
 #define ROW_SIZE(stanza, word, type, field, lo, hi) ROW_FIELD(#stanza, word, WORD_SIZE, type, field, lo, hi)
@@ -67,7 +68,8 @@ static int take_value(struct conf_reader *r, const struct config_word *w, void *
     snprintf(what, sizeof(what), "%s of %s", w->word, w->stanza);
     switch (w->kind) {
     case WORD_FLAG:
-        *(bool *)at = true;
+    case WORD_CLEAR:
+        *(bool *)at = w->kind == WORD_FLAG;
         return 0;
     case WORD_TEXT:
         return conf_take_text(r, what, at, w->size);
@@ -170,14 +172,6 @@ int config_take_cpu_poll_mode(struct conf_reader *r, void *base)
     return conf_take_choice(r, "poll-mode of cpu", names, HS_ARRAY_LEN(names), &cpu->poll_mode);
 }
 
-int config_take_dpdk_no_huge(struct conf_reader *r HS_UNUSED, void *base)
-{
-    struct config_dpdk *d = base;
-
-    d->hugepages = false;
-    return 0;
-}
-
 /* The device's name and every word after it that is an argument (name=value), separated by blanks. */
 int config_take_port_device(struct conf_reader *r, void *base)
 {
@@ -239,11 +233,11 @@ int config_take_interface_address(struct conf_reader *r, void *base)
 int config_take_tcp_cc_algo(struct conf_reader *r, void *base)
 {
     static const char *const names[] = { "cubic", "newreno" };
-    struct config_tcp *tcp = base;
+    struct tcp_config *tcp = base;
     unsigned i;
 
     if (conf_take_choice(r, "cc-algo of tcp", names, HS_ARRAY_LEN(names), &i) != 0)
         return -EINVAL;
-    snprintf(tcp->cc_algo, sizeof(tcp->cc_algo), "%s", names[i]);
+    tcp->cc_algo = names[i];
     return 0;
 }

@@ -63,8 +63,10 @@ Test(config, every_stanza)
         "route 0.0.0.0/0 via 10.0.0.254 table 3\n"
         "route fd01::/16 via fe80::1 dev wire0 table 3\n"
         "route 10.9.0.0/16 dev t\n"
-        "session { segment-size 64m add-segment-size 32m evt-q-length 1024 }\n"
-        "tcp { cc-algo newreno }\n"
+        "session { segment-size 64m add-segment-size 32m evt-q-length 4096 max-fifo-size 1m\n"
+        "  max-clients 2 max-sessions 3 max-listeners 4 max-segments 5 }\n"
+        "tcp { cc-algo newreno rto-min 10ms rto-max 2s delayed-ack 5ms msl 1s fin-wait2 3s initial-cwnd 4\n"
+        "  syn-retries 2 synack-retries 3 data-retries 9 no-timestamps no-sack no-window-scaling }\n"
         "namespace blue { secret 0x7 interface wire0 }\n"
         "namespace red { }\n");
     struct ip_addr a;
@@ -100,8 +102,15 @@ Test(config, every_stanza)
     cr_assert_not(cfg->route[2].has_via);
     cr_assert_eq(cfg->session.segment_size, 64u << 20);
     cr_assert_eq(cfg->session.add_segment_size, 32u << 20);
-    cr_assert_eq(cfg->session.evt_q_length, 1024);
+    cr_assert_eq(cfg->session.evt_q_length, 4096);
+    cr_assert_eq(cfg->session.max_fifo_size, 1u << 20);
+    cr_assert(cfg->session.max_clients == 2 && cfg->session.max_sessions == 3);
+    cr_assert(cfg->session.max_listeners == 4 && cfg->session.max_segments == 5);
     cr_assert_str_eq(cfg->tcp.cc_algo, "newreno");
+    cr_assert(cfg->tcp.rto_min_us == 10000 && cfg->tcp.rto_max_us == 2000000 && cfg->tcp.delack_us == 5000);
+    cr_assert(cfg->tcp.msl_us == 1000000 && cfg->tcp.fin_wait2_us == 3000000 && cfg->tcp.initial_cwnd_segs == 4);
+    cr_assert(cfg->tcp.syn_retries == 2 && cfg->tcp.synack_retries == 3 && cfg->tcp.data_retries == 9);
+    cr_assert(!cfg->tcp.timestamps && !cfg->tcp.sack && !cfg->tcp.wscale);
     cr_assert_eq(cfg->n_namespaces, 2);
     cr_assert_eq(cfg->ns[0].secret, 7);
     cr_assert_str_eq(cfg->ns[0].interface, "wire0");
@@ -113,7 +122,7 @@ Test(config, mistakes_name_line_and_what_is_accepted)
     fails("\nunix { }\ncolour { }", "t.conf:3: unknown word colour; accepted are unix, cpu, dpdk, port, interface, route, "
           "session, tcp, namespace");
     fails("unix {\n nodaemon }", "t.conf:2: unknown word nodaemon in unix { }; accepted are runtime-dir, socket-group, "
-          "user, log-level");
+          "user, log, log-level");
     fails("cpu {\n workers 17 }", "t.conf:2: workers of cpu is 17; from 1 to 16 is accepted");
     fails("cpu { workers }", "t.conf:1: workers of cpu is missing before }");
     fails("cpu { workers 1", "t.conf:1: the } of cpu in line 1 is missing");
@@ -128,6 +137,8 @@ Test(config, mistakes_name_line_and_what_is_accepted)
     fails("dpdk { memory 64m big-packets 4096 }", "t.conf:1: small-packets and big-packets of dpdk need 283m, memory is 64m");
     fails("{ }", "t.conf:1: { where a stanza such as unix or port is expected");
     fails("}", "t.conf:1: } where a stanza such as unix or port is expected");
+    fails("tcp { rto-min 5s rto-max 1s }", "t.conf:1: rto-max of tcp is less than rto-min");
+    fails("tcp { msl 5 }", "t.conf:1: msl of tcp is a time with us, ms or s, not 5");
     fails("tcp { cc-algo bbr }", "t.conf:1: cc-algo of tcp is cubic or newreno, not bbr");
 }
 

@@ -1,0 +1,31 @@
+/* ctl_command.h - what hoststackctl can ask for, and how an answer is put together
+ *
+ *   begin() on the control thread -> for each worker: piece() on that worker until it says it is done -> the answer
+ *
+ * Owner:  static table; struct ctl_gather belongs to one request.
+ * Thread: begin: control thread. piece: the worker.
+ * Errors: none; a command that does not exist is answered with the list of those that do. */
+#ifndef HOSTSTACK_SERVER_CTL_COMMAND_H
+#define HOSTSTACK_SERVER_CTL_COMMAND_H
+
+#include <jansson.h>
+#include "server/worker/worker.h"
+
+enum { CTL_PIECE_MAX = 256, CTL_DONE = UINT32_MAX };
+
+struct ctl_command {
+    const char *name;       /* "show session" */
+    const char *argument;   /* accepted after the name, or NULL: "verbose" */
+    const char *help;
+    bool is_array;          /* the result is a list */
+    void (*begin)(struct stack *s, json_t *result, bool with_argument);      /* may be NULL */
+    /* Adds up to CTL_PIECE_MAX rows beginning at `from`; returns where to go on, or CTL_DONE. May be NULL. */
+    uint32_t (*piece)(struct worker *w, uint32_t from, json_t *result, bool with_argument);
+};
+
+extern const struct ctl_command ctl_commands[];
+extern const unsigned ctl_n_commands;
+/* words: array of strings. NULL: no such command, and *error (a new string object) says what there is. */
+const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argument, json_t **error);
+
+#endif

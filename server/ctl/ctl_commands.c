@@ -1,0 +1,115 @@
+/* ctl_commands.c - the table of commands, and the ones that need no more than a few lines */
+#include "server/ctl/ctl_command.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "common/clock.h"
+#include "server/app/app_server.h"
+#include "server/config/config.h"
+#include "server/ctl/ctl_show.h"
+#include "server/neigh/neigh.h"
+#include "server/worker/eal.h"
+
+static void begin_help(struct stack *s HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
+{
+    for (unsigned i = 0; i < ctl_n_commands; i++) {
+        json_t *o = json_object();
+        json_object_set_new(o, "command", json_string(ctl_commands[i].name));
+        if (ctl_commands[i].argument)
+            json_object_set_new(o, "argument", json_string(ctl_commands[i].argument));
+        json_object_set_new(o, "help", json_string(ctl_commands[i].help));
+        json_array_append_new(result, o);
+    }
+}
+
+static void begin_version(struct stack *s, json_t *result, bool with_argument HS_UNUSED)
+{
+    json_object_set_new(result, "name", json_string(PACKAGE_NAME));
+    json_object_set_new(result, "version", json_string(PACKAGE_VERSION));
+    json_object_set_new(result, "dpdk", json_string(eal_version()));
+    json_object_set_new(result, "pid", json_integer(getpid()));
+    json_object_set_new(result, "workers", json_integer(s->n_workers));
+    json_object_set_new(result, "configuration", json_string(s->config && s->config->file[0] ? s->config->file : "defaults"));
+}
+
+static void begin_interface(struct stack *s, json_t *result, bool with_argument HS_UNUSED)
+{
+    interface_show(s, result);
+}
+
+static void begin_route(struct stack *s, json_t *result, bool with_argument HS_UNUSED)
+{
+    route_show(s, result);
+}
+
+static void begin_app(struct stack *s, json_t *result, bool with_argument HS_UNUSED)
+{
+    if (s->apps)
+        app_server_show(s->apps, result);
+}
+
+static uint32_t piece_neighbor(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
+{
+    neigh_show(w, result);
+    return CTL_DONE;
+}
+
+const struct ctl_command ctl_commands[] = {
+    { "help", NULL, "list the commands", true, begin_help, NULL },
+    { "show version", NULL, "versions, process, configuration file", false, begin_version, NULL },
+    { "show interface", NULL, "interfaces with their addresses and port counters", true, begin_interface, NULL },
+    { "show neighbor", NULL, "link-layer addresses of neighbours (ARP, ND)", true, NULL, piece_neighbor },
+    { "show route", NULL, "connected and static routes", true, begin_route, NULL },
+    { "show app", NULL, "programs attached, and what is held for them", false, begin_app, NULL },
+    { "show session", "verbose", "connections and listeners; verbose adds what the transport knows", true, NULL, ctl_show_session },
+    { "show tcp", NULL, "TCP counters of each worker", true, NULL, ctl_show_tcp },
+    { "show worker", NULL, "where the workers' processor time goes", true, ctl_show_worker, NULL },
+    { "show errors", NULL, "packets dropped, by reason", true, NULL, ctl_show_errors },
+};
+const unsigned ctl_n_commands = HS_ARRAY_LEN(ctl_commands);
+
+/* Matches "show session" against ["show", "session", …]; *rest gets how many words the name has. */
+static bool name_matches(const char *name, const json_t *words, size_t *rest)
+{
+    for (*rest = 0; *name; (*rest)++) {
+        const char *word = json_string_value(json_array_get(words, *rest));
+        size_t n = strcspn(name, " ");
+        if (!word || strlen(word) != n || memcmp(word, name, n) != 0)
+            return false;
+        name += n + (name[n] == ' ');
+    }
+    return true;
+}
+
+const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argument, json_t **error)
+{
+    size_t n_words = json_array_size(words), used;
+
+    *with_argument = false;
+    for (unsigned i = 0; i < ctl_n_commands; i++) {
+        const struct ctl_command *c = &ctl_commands[i];
+        if (!name_matches(c->name, words, &used))
+            continue;
+        if (n_words == used)
+            return c;
+        const char *extra = json_string_value(json_array_get(words, used));
+        if (c->argument && n_words == used + 1 && extra && strcmp(extra, c->argument) == 0) {
+            *with_argument = true;
+            return c;
+        }
+        if (c->argument)
+            *error = json_sprintf("after %s only %s is accepted", c->name, c->argument);
+        else
+            *error = json_sprintf("after %s nothing more is accepted", c->name);
+        return NULL;
+    }
+    char list[512] = "";
+    for (unsigned i = 0; i < ctl_n_commands; i++) {
+        strcat(list, i ? ", " : "");
+        strcat(list, ctl_commands[i].name);
+    }
+    *error = json_sprintf("no such command; accepted are %s", list);
+    return NULL;
+}
