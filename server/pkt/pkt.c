@@ -127,6 +127,19 @@ void pkt_copy_out(struct pkt *p, uint32_t off, void *buf, uint32_t len)
         memcpy(buf, at, len);
 }
 
+void pkt_chain(struct pkt *head, struct pkt *tail)
+{
+    rte_pktmbuf_chain(&head->m, &tail->m); /* fails only beyond 65535 pieces: fragments are at least 8 bytes of 65535 */
+}
+
+uint16_t pkt_raw_sum(struct pkt *p, uint32_t off)
+{
+    uint16_t sum = 0;
+
+    rte_raw_cksum_mbuf(&p->m, off, p->m.pkt_len - off, &sum);
+    return sum;
+}
+
 static uint16_t fold(uint32_t sum)
 {
     sum = (sum & 0xffff) + (sum >> 16);

@@ -1,0 +1,220 @@
+/* interface.c - interfaces and their addresses: configuration, lookup, source selection, show */
+#include "server/ip/interface.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/ip/ip_internal.h"
+#include "server/neigh/neigh.h"
+
+int interface_add(struct stack *s, unsigned port, uint16_t fib, uint16_t mtu, unsigned addr_flags, struct interface **out)
+{
+    if (port >= s->n_ports || !s->port[port])
+        return -ENODEV;
+    if (s->interfaces->by_port[port])
+        return -EEXIST;
+    const struct port *p = s->port[port];
+    if (mtu == 0)
+        mtu = p->mtu;
+    if (mtu < IP4_MIN_MTU || mtu > p->mtu || fib >= ROUTE_MAX_FIBS)
+        return -EINVAL;
+    struct interface *ifc = calloc(1, sizeof(*ifc));
+    if (!ifc)
+        return -ENOMEM;
+    ifc->stack = s;
+    ifc->port = port;
+    ifc->fib = fib;
+    ifc->mtu = mtu;
+    memcpy(ifc->mac, p->mac, 6);
+    memcpy(ifc->name, p->name, sizeof(ifc->name));
+    s->interfaces->ifc[s->interfaces->n++] = ifc;
+    s->interfaces->by_port[port] = ifc;
+    if (out)
+        *out = ifc;
+    if (mtu < IP6_MIN_MTU)
+        return 0;
+    /* RFC 4291 App. A: modified EUI-64, the universal/local bit inverted. */
+    struct ip_prefix ll = { .len = 64 };
+    ll.ip.b[0] = 0xfe;
+    ll.ip.b[1] = 0x80;
+    memcpy(ll.ip.b + 8, ifc->mac, 3);
+    ll.ip.b[8] ^= 2;
+    ll.ip.b[11] = 0xff;
+    ll.ip.b[12] = 0xfe;
+    memcpy(ll.ip.b + 13, ifc->mac + 3, 3);
+    int ret = interface_add_address(ifc, &ll, addr_flags | INTERFACE_ADDR_AUTO);
+    /* Two interfaces of one table with the same hardware address cannot both have it. */
+    return ret == -EEXIST ? 0 : ret;
+}
+
+/* RFC 1122 s3.2.1.3: neither the network's own nor its broadcast address; RFC 3021: /31 has neither. */
+static bool is_network_or_broadcast(const struct ip_prefix *p)
+{
+    if (!ip_addr_is_v4(&p->ip) || p->len >= 31)
+        return false;
+    uint32_t host = be32_get(p->ip.w[3]) & (0xffffffffu >> p->len);
+    return host == 0 || host == 0xffffffffu >> p->len;
+}
+
+int interface_add_address(struct interface *ifc, const struct ip_prefix *prefix, unsigned addr_flags)
+{
+    bool v4 = ip_addr_is_v4(&prefix->ip);
+
+    if (prefix->len > (v4 ? 32 : 128) || ip_addr_is_any(&prefix->ip) || ip_addr_is_multicast(&prefix->ip) ||
+        ip_addr_is_loopback(&prefix->ip) || ip_addr_is_broadcast(&prefix->ip) || is_network_or_broadcast(prefix))
+        return -EINVAL;
+    if (!v4 && ifc->mtu < IP6_MIN_MTU)
+        return -EINVAL;
+    if (interfaces_find_addr(ifc->stack, ifc->fib, &prefix->ip))
+        return -EEXIST;
+    if (ifc->n_addrs == INTERFACE_MAX_ADDRS)
+        return -ENOSPC;
+    int ret = route_add_connected(ifc, prefix);
+    if (ret < 0 && ret != -EEXIST) /* a second address of the same prefix */
+        return ret;
+    struct interface_addr *a = &ifc->addr[ifc->n_addrs++];
+    *a = (struct interface_addr){ .ip = prefix->ip, .len = prefix->len, .flags = (uint8_t)addr_flags, .ifc = ifc };
+    bool probe = !v4 && !(addr_flags & INTERFACE_ADDR_NO_DAD);
+    interface_addr_state_set(a, probe ? INTERFACE_ADDR_TENTATIVE : INTERFACE_ADDR_PREFERRED);
+    neigh_announce_start(a);
+    return 0;
+}
+
+void interface_addr_state_set(struct interface_addr *a, uint8_t state)
+{
+    __atomic_store_n(&a->state, state, __ATOMIC_RELEASE); /* pairs with the load-acquire in interface_addr_state_get() */
+}
+
+struct interface *interface_by_name(const struct stack *s, const char *name)
+{
+    for (unsigned i = 0; i < s->interfaces->n; i++) {
+        if (strcmp(s->interfaces->ifc[i]->name, name) == 0)
+            return s->interfaces->ifc[i];
+    }
+    return NULL;
+}
+
+struct interface_addr *interface_find_addr(struct interface *ifc, const struct ip_addr *ip)
+{
+    for (unsigned i = 0; i < ifc->n_addrs; i++) {
+        if (ip_addr_eq(&ifc->addr[i].ip, ip))
+            return &ifc->addr[i];
+    }
+    return NULL;
+}
+
+struct interface_addr *interfaces_find_addr(const struct stack *s, uint16_t fib, const struct ip_addr *ip)
+{
+    for (unsigned i = 0; i < s->interfaces->n; i++) {
+        struct interface *ifc = s->interfaces->ifc[i];
+        struct interface_addr *a = ifc->fib == fib ? interface_find_addr(ifc, ip) : NULL;
+        if (a)
+            return a;
+    }
+    return NULL;
+}
+
+bool interface_is_broadcast(const struct interface *ifc, const struct ip_addr *ip)
+{
+    if (!ip_addr_is_v4(ip))
+        return false;
+    if (ip_addr_is_broadcast(ip))
+        return true;
+    uint32_t v4 = be32_get(ip->w[3]);
+    for (unsigned i = 0; i < ifc->n_addrs; i++) {
+        const struct interface_addr *a = &ifc->addr[i];
+        if (!ip_addr_is_v4(&a->ip) || a->len >= 31)
+            continue;
+        uint32_t host_mask = 0xffffffffu >> a->len;
+        if ((v4 & host_mask) == host_mask && ((v4 ^ be32_get(a->ip.w[3])) & ~host_mask) == 0)
+            return true;
+    }
+    return false;
+}
+
+static unsigned common_bits(const struct ip_addr *a, const struct ip_addr *b)
+{
+    unsigned n = 0;
+
+    for (; n < 128 && ((a->b[n / 8] ^ b->b[n / 8]) & (0x80u >> (n % 8))) == 0; n++)
+        ;
+    return n;
+}
+
+/* Of two usable sources, is a better than b for dst? */
+static bool source_is_better(const struct interface_addr *a, const struct interface_addr *b, const struct ip_addr *dst,
+                             const struct ip_addr *next_hop)
+{
+    if (ip_addr_is_v4(dst)) {
+        struct ip_prefix pa = { a->ip, a->len }, pb = { b->ip, b->len };
+        return ip_prefix_contains(&pa, next_hop) && !ip_prefix_contains(&pb, next_hop);
+    }
+    /* RFC 6724 s5: rule 1 the same address, rule 2 the appropriate scope, rule 8 the longest matching prefix. */
+    if (ip_addr_eq(&a->ip, dst) != ip_addr_eq(&b->ip, dst))
+        return ip_addr_eq(&a->ip, dst);
+    bool ll = ip_addr_is_link_local(dst) || (ip_addr_is_multicast(dst) && (dst->b[1] & 15) <= 2);
+    if (ip_addr_is_link_local(&a->ip) != ip_addr_is_link_local(&b->ip))
+        return ip_addr_is_link_local(&a->ip) == ll;
+    unsigned ca = common_bits(&a->ip, dst), cb = common_bits(&b->ip, dst);
+    return (ca > a->len ? a->len : ca) > (cb > b->len ? b->len : cb);
+}
+
+const struct ip_addr *interface_select_source(const struct interface *ifc, const struct ip_addr *dst,
+                                              const struct ip_addr *next_hop)
+{
+    const struct interface_addr *best = NULL;
+
+    for (unsigned i = 0; i < ifc->n_addrs; i++) {
+        const struct interface_addr *a = &ifc->addr[i];
+        if (ip_addr_is_v4(&a->ip) != ip_addr_is_v4(dst) || interface_addr_state_get(a) != INTERFACE_ADDR_PREFERRED)
+            continue;
+        if (!best || source_is_better(a, best, dst, next_hop))
+            best = a;
+    }
+    return best ? &best->ip : NULL;
+}
+
+/* ---------------------------------------------------------------- show */
+
+static json_t *addr_row(const struct interface_addr *a)
+{
+    static const char *const names[] = { "tentative", "preferred", "duplicate" };
+    char addr[IP_ADDR_TEXT_MAX], text[IP_ADDR_TEXT_MAX + 5];
+
+    snprintf(text, sizeof(text), "%s/%u", ip_addr_format(&a->ip, addr), a->len);
+    return json_pack("{s:s, s:s}", "address", text, "state", names[interface_addr_state_get(a)]);
+}
+
+void interface_show(struct stack *s, json_t *array)
+{
+    for (unsigned i = 0; i < s->n_ports; i++) {
+        struct port *p = s->port[i];
+        const struct interface *ifc = s->interfaces->by_port[i];
+        struct port_stats st = { 0 };
+        char mac[18];
+
+        p->ops->stats(p, &st);
+        snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", p->mac[0], p->mac[1], p->mac[2], p->mac[3], p->mac[4], p->mac[5]);
+        json_t *addrs = json_array();
+        for (unsigned k = 0; ifc && k < ifc->n_addrs; k++)
+            json_array_append_new(addrs, addr_row(&ifc->addr[k]));
+        json_t *row = json_pack("{s:s, s:s, s:s, s:b, s:i, s:i, s:i, s:i, s:o}", "name", p->name, "kind", p->ops->kind, "mac", mac, "up",
+                                p->ops->link_up(p) > 0, "mtu", ifc ? ifc->mtu : p->mtu, "table", ifc ? ifc->fib : 0, "rx_queues",
+                                (int)p->n_rx_queues, "tx_queues", (int)p->n_tx_queues, "addresses", addrs);
+        json_t *offloads = json_array();
+        if (p->offloads & PORT_TX_CSUM)
+            json_array_append_new(offloads, json_string("tx-checksum"));
+        if (p->offloads & PORT_RX_CSUM)
+            json_array_append_new(offloads, json_string("rx-checksum"));
+        if (p->offloads & PORT_TX_TSO)
+            json_array_append_new(offloads, json_string("tso"));
+        json_object_set_new(row, "offloads", offloads);
+        json_object_update_new(row, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rx_packets", (json_int_t)st.rx_packets, "rx_bytes",
+                                              (json_int_t)st.rx_bytes, "tx_packets", (json_int_t)st.tx_packets, "tx_bytes",
+                                              (json_int_t)st.tx_bytes, "rx_errors", (json_int_t)st.rx_errors, "rx_nombuf",
+                                              (json_int_t)st.rx_nombuf, "tx_drops", (json_int_t)st.tx_drops));
+        json_array_append_new(array, row);
+    }
+}

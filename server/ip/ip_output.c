@@ -1,0 +1,296 @@
+/* ip_output.c - IPv4 and IPv6 output: route, source, header, fragments, loopback to ourselves */
+#include <errno.h>
+#include <netinet/in.h>
+#include <rte_ip.h>
+
+#include "common/siphash.h"
+#include "server/icmp/icmp.h"
+#include "server/eth/eth.h"
+#include "server/ip/ip_internal.h"
+#include "server/neigh/neigh.h"
+
+enum { LOCAL_MTU = 65000 }; /* of packets to ourselves: fits a big packet with its headers */
+
+struct ip_way {                  /* where a packet goes */
+    struct interface *ifc;       /* NULL: to ourselves */
+    const struct ip_addr *nh;    /* the neighbour */
+};
+
+static int drop_out(struct worker *w, struct pkt *p, enum ip_drop why, int err)
+{
+    ip_drop(w, p, why);
+    return err;
+}
+
+/* RFC 7739 s5.3, as Linux does: a counter per destination bucket, start and bucket unpredictable. */
+static uint16_t ip4_next_id(struct worker *w, const struct ip_tx *tx)
+{
+    struct { be32 src, dst; uint32_t proto; } key = { tx->src.w[3], tx->dst.w[3], tx->ip_proto };
+
+    return w->ip->ip4_id[siphash24(w->secret, &key, sizeof(key)) % IP_ID_BUCKETS]++;
+}
+
+bool ip_push_header(struct worker *w, struct pkt *p, const struct ip_tx *tx, unsigned payload_len)
+{
+    struct pkt_meta *m = pkt_meta(p);
+    uint8_t ttl = tx->ttl ? tx->ttl : IP_DEFAULT_TTL;
+
+    if (ip_addr_is_v4(&tx->dst)) {
+        struct ip4_hdr *h = (struct ip4_hdr *)pkt_push(p, IP4_HDR_LEN);
+        if (!h)
+            return false;
+        /* RFC 6864 s4.1: an atomic datagram's identification means nothing; zero tells nobody how busy we are. */
+        *h = (struct ip4_hdr){ .ver_ihl = 0x45, .tos = tx->tos, .total_len = be16_of((uint16_t)(IP4_HDR_LEN + payload_len)),
+                               .id = be16_of(tx->dont_fragment ? 0 : ip4_next_id(w, tx)),
+                               .frag = be16_of(tx->dont_fragment ? IP4_DF : 0), .ttl = ttl, .proto = tx->ip_proto,
+                               .src = tx->src.w[3], .dst = tx->dst.w[3] };
+        h->csum = (be16){ (uint16_t)~rte_raw_cksum(h, IP4_HDR_LEN) };
+        m->l3_len = IP4_HDR_LEN;
+    } else {
+        struct ip6_hdr_wire *h = (struct ip6_hdr_wire *)pkt_push(p, IP6_HDR_LEN);
+        if (!h)
+            return false;
+        h->ver_tc_flow = be32_of(0x60000000u | (uint32_t)tx->tos << 20);
+        h->payload_len = be16_of((uint16_t)payload_len);
+        h->next = tx->ip_proto;
+        h->hop_limit = ttl;
+        memcpy(h->src, tx->src.b, 16);
+        memcpy(h->dst, tx->dst.b, 16);
+        m->l3_len = IP6_HDR_LEN;
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- where to */
+
+/* Destinations that say nothing about the interface: link-local, multicast, broadcast. The source address does. */
+static struct interface *interface_of_source(const struct stack *s, uint16_t fib, const struct ip_addr *src)
+{
+    struct interface_addr *a = ip_addr_is_any(src) ? NULL : interfaces_find_addr(s, fib, src);
+
+    return a ? a->ifc : NULL;
+}
+
+static bool is_scoped(const struct ip_addr *dst)
+{
+    return ip_addr_is_multicast(dst) || ip_addr_is_broadcast(dst) || (!ip_addr_is_v4(dst) && ip_addr_is_link_local(dst));
+}
+
+static int way_lookup(struct worker *w, uint16_t fib, const struct ip_addr *src, const struct ip_addr *dst, struct ip_way *way,
+                      const struct route **route)
+{
+    const struct stack *s = w->stack;
+    const struct route *r;
+
+    *route = NULL;
+    way->nh = dst;
+    way->ifc = NULL;
+    if (ip_is_local_addr(w, fib, dst))
+        return 0;
+    if (ip_addr_is_loopback(dst) || ip_addr_is_any(dst))
+        return -ENETUNREACH; /* the kernel's own loopback; programs meet there by cut-through, not over IP */
+    if (is_scoped(dst)) {
+        way->ifc = interface_of_source(s, fib, src);
+        if (way->ifc)
+            return 0;
+    }
+    r = route_lookup(s->routes, fib, dst);
+    if (!r) {
+        if (!is_scoped(dst))
+            return -ENETUNREACH;
+        for (unsigned i = 0; i < s->interfaces->n && !way->ifc; i++)
+            way->ifc = s->interfaces->ifc[i]->fib == fib ? s->interfaces->ifc[i] : NULL;
+        return way->ifc ? 0 : -ENETUNREACH;
+    }
+    way->ifc = r->ifc;
+    if (r->has_gateway)
+        way->nh = &r->gateway;
+    *route = r;
+    return 0;
+}
+
+int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, struct ip_path *out)
+{
+    struct ip_addr any = ip_addr_any(ip_addr_is_v4(dst));
+    const struct route *r;
+    struct ip_way way;
+    int ret = way_lookup(w, fib, &any, dst, &way, &r);
+
+    if (ret < 0)
+        return ret;
+    if (!way.ifc) {
+        *out = (struct ip_path){ .mtu = LOCAL_MTU, .offloads = PORT_TX_CSUM | PORT_TX_TSO | PORT_RX_CSUM, .tso_max = LOCAL_MTU,
+                                 .src = *dst, .is_local = true };
+        return 0;
+    }
+    const struct ip_addr *src = interface_select_source(way.ifc, dst, way.nh);
+    if (!src)
+        return -EADDRNOTAVAIL;
+    const struct port *port = w->stack->port[way.ifc->port];
+    *out = (struct ip_path){ .mtu = way.ifc->mtu, .offloads = port->offloads, .tso_max = port->tso_max, .src = *src, .ifc = way.ifc };
+    return 0;
+}
+
+/* ---------------------------------------------------------------- sending */
+
+/* p at the IP header. Returns the neighbour, or NULL. */
+static struct neigh *emit(struct worker *w, const struct ip_way *way, struct neigh *n, struct pkt *p)
+{
+    const struct pkt_meta *m = pkt_meta(p);
+    uint16_t type = ip_addr_is_v4(&m->dst) ? ETH_TYPE_IPV4 : ETH_TYPE_IPV6;
+    static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+
+    w->ip->count.ip_out++;
+    if (hs_unlikely(ip_addr_is_multicast(way->nh))) {
+        const uint8_t *b = way->nh->b;
+        const uint8_t mac4[6] = { 0x01, 0x00, 0x5e, b[13] & 0x7f, b[14], b[15] }; /* RFC 1112 s6.4 */
+        const uint8_t mac6[6] = { 0x33, 0x33, b[12], b[13], b[14], b[15] };       /* RFC 2464 s7 */
+        eth_output(w, way->ifc, p, type == ETH_TYPE_IPV4 ? mac4 : mac6, type);
+        return NULL;
+    }
+    if (hs_unlikely(type == ETH_TYPE_IPV4 && interface_is_broadcast(way->ifc, way->nh))) {
+        eth_output(w, way->ifc, p, broadcast, type);
+        return NULL;
+    }
+    return neigh_output(w, way->ifc, way->nh, n, p);
+}
+
+/* Cuts p (at the L4 header) into fragments of at most mtu bytes (RFC 791 s3.2, RFC 8200 s4.5). Takes p. */
+static int fragment(struct worker *w, const struct ip_way *way, struct pkt *p, const struct ip_tx *tx, uint16_t mtu)
+{
+    bool v4 = ip_addr_is_v4(&tx->dst);
+    unsigned overhead = v4 ? IP4_HDR_LEN : IP6_HDR_LEN + 8;
+    uint32_t len = pkt_len(p), piece = (mtu - overhead) & ~7u;
+    uint16_t id4 = v4 ? ip4_next_id(w, tx) : 0;
+    be32 id6 = be32_of(v4 ? 0 : w->ip->ip6_frag_id++);
+
+    pkt_meta(p)->l2_len = pkt_meta(p)->l3_len = 0;
+    pkt_finish_csum(p);
+    for (uint32_t off = 0; off < len; off += piece) {
+        uint32_t n = hs_min_u32(piece, len - off);
+        bool more = off + n < len;
+        struct pkt *f = pkt_alloc(w->pools, n);
+        if (!f)
+            return drop_out(w, p, IP_DROP_NO_BUFFER, -ENOBUFS);
+        pkt_copy_out(p, off, pkt_append(f, (uint16_t)n), n);
+        struct pkt_meta *fm = pkt_meta(f);
+        *fm = (struct pkt_meta){ .src = tx->src, .dst = tx->dst, .ip_proto = tx->ip_proto, .ifc = way->ifc };
+        struct ip_tx ftx = *tx;
+        if (!v4) {
+            uint8_t *h = pkt_push(f, 8);
+            be16 offlg = be16_of((uint16_t)(off | more));
+            h[0] = tx->ip_proto;
+            h[1] = 0;
+            memcpy(h + 2, &offlg, 2);
+            memcpy(h + 4, &id6, 4);
+            ftx.ip_proto = IPPROTO_FRAGMENT;
+        }
+        if (!ip_push_header(w, f, &ftx, v4 ? n : n + 8)) {
+            pkt_free(f);
+            return drop_out(w, p, IP_DROP_TX_NO_HEADROOM, -ENOBUFS);
+        }
+        if (v4) {
+            struct ip4_hdr *h = (struct ip4_hdr *)pkt_data(f);
+            h->id = be16_of(id4);
+            h->frag = be16_of((uint16_t)(off / 8 | (more ? IP4_MF : 0)));
+            h->csum = (be16){ 0 };
+            h->csum = (be16){ (uint16_t)~rte_raw_cksum(h, IP4_HDR_LEN) };
+        }
+        emit(w, way, NULL, f);
+    }
+    w->ip->count.fragmented++;
+    pkt_free(p);
+    return 0;
+}
+
+static int to_ourselves(struct worker *w, struct pkt *p, const struct ip_tx *tx)
+{
+    struct ip_worker *ip = w->ip;
+    struct pkt_meta *m = pkt_meta(p);
+
+    if (ip->local_tail - ip->local_head == IP_LOCAL_QUEUE)
+        return drop_out(w, p, IP_DROP_LOCAL_QUEUE, -ENOBUFS);
+    m->flags = PKT_LOCAL | PKT_L4_CSUM_GOOD; /* never left the machine */
+    m->l2_len = m->l3_len = 0;
+    m->ttl = tx->ttl ? tx->ttl : IP_DEFAULT_TTL;
+    m->tos = tx->tos;
+    m->l4_total = pkt_len(p);
+    const struct interface_addr *a = interfaces_find_addr(w->stack, tx->fib, &tx->dst);
+    m->ifc = a ? a->ifc : NULL; /* as if it came in where the address is */
+    ip->local[ip->local_tail++ % IP_LOCAL_QUEUE] = p;
+    ip->count.ip_local++;
+    return 0;
+}
+
+static int output_way(struct worker *w, struct pkt *p, const struct ip_tx *tx, const struct ip_way *way)
+{
+    struct pkt_meta *m = pkt_meta(p);
+    uint32_t len = pkt_len(p);
+    unsigned hdr = ip_addr_is_v4(&tx->dst) ? IP4_HDR_LEN : IP6_HDR_LEN;
+    struct neigh *n = NULL;
+
+    m->src = tx->src;
+    m->dst = tx->dst;
+    m->ip_proto = tx->ip_proto;
+    m->ifc = way->ifc;
+    m->l2_len = 0;
+    if (hs_unlikely(len + hdr > way->ifc->mtu && !(m->flags & PKT_GSO))) {
+        if (tx->dont_fragment || len + hdr > 65535)
+            return drop_out(w, p, IP_DROP_TX_TOO_BIG, -EMSGSIZE);
+        return fragment(w, way, p, tx, way->ifc->mtu);
+    }
+    if (hs_unlikely(len > 65535u - hdr))
+        return drop_out(w, p, IP_DROP_TX_TOO_BIG, -EMSGSIZE);
+    if (hs_unlikely(!ip_push_header(w, p, tx, len)))
+        return drop_out(w, p, IP_DROP_TX_NO_HEADROOM, -ENOBUFS);
+    if (tx->cache && neigh_is_valid(tx->cache->neigh, tx->cache->neigh_gen))
+        n = tx->cache->neigh;
+    n = emit(w, way, n, p);
+    if (tx->cache) {
+        tx->cache->neigh = n;
+        tx->cache->neigh_gen = n ? n->gen : 0;
+    }
+    return 0;
+}
+
+int ip_output_on(struct worker *w, struct interface *ifc, const struct ip_addr *nh, struct pkt *p, const struct ip_tx *tx)
+{
+    struct ip_way way = { .ifc = ifc, .nh = nh };
+
+    return output_way(w, p, tx, &way);
+}
+
+int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
+{
+    struct ip_way way;
+    const struct route *r = NULL;
+    struct ip_route_cache *c = tx->cache;
+    uint32_t gen = route_generation(w->stack->routes);
+
+    if (hs_likely(c && c->generation == gen && c->next_hop)) {
+        r = c->next_hop;
+        way.ifc = r->ifc;
+        way.nh = r->has_gateway ? &r->gateway : &tx->dst;
+        return output_way(w, p, tx, &way);
+    }
+    int ret = way_lookup(w, tx->fib, &tx->src, &tx->dst, &way, &r);
+    if (ret < 0)
+        return drop_out(w, p, IP_DROP_TX_NO_ROUTE, ret);
+    struct ip_tx full = *tx;
+    if (hs_unlikely(ip_addr_is_any(&tx->src))) {
+        const struct ip_addr *src = way.ifc ? interface_select_source(way.ifc, &tx->dst, way.nh) : &tx->dst;
+        if (!src)
+            return drop_out(w, p, IP_DROP_TX_SOURCE, -EADDRNOTAVAIL);
+        full.src = *src;
+    }
+    if (!way.ifc) {
+        pkt_meta(p)->src = full.src;
+        pkt_meta(p)->dst = full.dst;
+        pkt_meta(p)->ip_proto = full.ip_proto;
+        return to_ourselves(w, p, &full);
+    }
+    if (c && r) {
+        *c = (struct ip_route_cache){ .generation = gen, .next_hop = r, .mtu = way.ifc->mtu, .port = (uint16_t)way.ifc->port };
+    }
+    return output_way(w, p, &full, &way);
+}

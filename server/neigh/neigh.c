@@ -1,0 +1,356 @@
+/* neigh.c - the neighbour table: states, timers, waiting packets, limits (RFC 4861 s7.3, used for ARP as well) */
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "common/siphash.h"
+#include "server/eth/eth.h"
+#include "server/icmp/icmp.h"
+#include "server/neigh/neigh_internal.h"
+
+int neigh_create(struct worker *w)
+{
+    w->ip->neigh = calloc(1, sizeof(*w->ip->neigh));
+    return w->ip->neigh ? 0 : -ENOMEM;
+}
+
+void neigh_destroy(struct worker *w)
+{
+    struct neigh_table *t = w->ip->neigh;
+
+    if (!t)
+        return;
+    for (uint32_t i = 0; i < t->n_made; i++) {
+        struct neigh *n = &t->slab[i / NEIGH_SLAB][i % NEIGH_SLAB];
+        if (n->state != NEIGH_FREE)
+            timer_stop(&n->timer, &w->timers);
+        for (unsigned k = 0; k < n->n_queued; k++)
+            pkt_free(n->queue[k]);
+    }
+    for (unsigned i = 0; i < HS_ARRAY_LEN(t->slab); i++)
+        free(t->slab[i]);
+    free(t);
+    w->ip->neigh = NULL;
+}
+
+static struct neigh **bucket_of(struct worker *w, const struct interface *ifc, const struct ip_addr *ip)
+{
+    struct { struct ip_addr ip; uint64_t port; } key = { *ip, ifc->port };
+
+    return &w->ip->neigh->bucket[siphash24(w->secret, &key, sizeof(key)) % NEIGH_BUCKETS];
+}
+
+struct neigh *neigh_lookup(struct worker *w, const struct interface *ifc, const struct ip_addr *ip)
+{
+    struct neigh *n = *bucket_of(w, ifc, ip);
+
+    while (n && !(n->ifc == ifc && ip_addr_eq(&n->ip, ip)))
+        n = n->next;
+    return n;
+}
+
+/* What may be in which state, one row a state: RFC 4861 s7.3.3 and App. C. */
+static const uint8_t edges[NEIGH_STATES] = {
+    [NEIGH_FREE] = 1u << NEIGH_INCOMPLETE | 1u << NEIGH_STALE,
+    [NEIGH_INCOMPLETE] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE,
+    [NEIGH_REACHABLE] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE,
+    [NEIGH_STALE] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE | 1u << NEIGH_DELAY,
+    [NEIGH_DELAY] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE | 1u << NEIGH_PROBE,
+    [NEIGH_PROBE] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE,
+};
+
+static void neigh_set_state(struct worker *w, struct neigh *n, enum neigh_state to)
+{
+    struct neigh_table *t = w->ip->neigh;
+    uint64_t wait_us = 0;
+
+    assert(edges[n->state] & 1u << to);
+    t->n_incomplete += (to == NEIGH_INCOMPLETE) - (uint32_t)(n->state == NEIGH_INCOMPLETE);
+    n->state = (uint8_t)to;
+    n->probes = 0;
+    switch (to) {
+    case NEIGH_INCOMPLETE:
+    case NEIGH_PROBE:
+        wait_us = NEIGH_RETRANS_US;
+        break;
+    case NEIGH_REACHABLE: /* s6.3.2: 0.5 to 1.5 of the base, so that hosts do not probe in step */
+        wait_us = NEIGH_REACHABLE_US / 2 + worker_random(w) % NEIGH_REACHABLE_US;
+        break;
+    case NEIGH_STALE:
+        n->used = false;
+        wait_us = NEIGH_GC_US;
+        break;
+    case NEIGH_DELAY:
+        wait_us = NEIGH_DELAY_FIRST_US;
+        break;
+    default:
+        timer_stop(&n->timer, &w->timers);
+        return;
+    }
+    timer_start(&w->timers, &n->timer, w->now_us + wait_us);
+}
+
+static void neigh_release(struct worker *w, struct neigh *n)
+{
+    struct neigh_table *t = w->ip->neigh;
+    struct neigh **at = bucket_of(w, n->ifc, &n->ip);
+
+    while (*at != n)
+        at = &(*at)->next;
+    *at = n->next;
+    neigh_set_state(w, n, NEIGH_FREE);
+    n->gen = ++t->next_gen; /* pointers kept in route caches are stale now */
+    n->next = t->free;
+    t->free = n;
+}
+
+/* Nobody answered: whoever waits is told (RFC 1122 s2.3.2.2, RFC 4861 s7.2.2), then the entry goes. The queue is taken off first, because
+ * the transport may send again while it is told. */
+static void neigh_fail(struct worker *w, struct neigh *n)
+{
+    struct pkt *waiting[NEIGH_QUEUE];
+    unsigned count = n->n_queued;
+
+    memcpy(waiting, n->queue, count * sizeof(waiting[0]));
+    n->n_queued = 0;
+    neigh_release(w, n);
+    for (unsigned i = 0; i < count; i++) {
+        icmp_report_local(w, waiting[i], -EHOSTUNREACH, false, 0);
+        neigh_drop(w, waiting[i], NEIGH_DROP_UNREACHABLE);
+    }
+}
+
+static void neigh_ask(struct worker *w, struct neigh *n)
+{
+    const uint8_t *mac = n->state == NEIGH_PROBE ? n->mac : NULL;
+
+    n->probes++;
+    if (ip_addr_is_v4(&n->ip))
+        arp_request(w, n->ifc, &n->ip, mac);
+    else
+        nd_solicit(w, n->ifc, &n->ip, mac);
+}
+
+static void neigh_timer(struct worker *w, struct timer_node *timer)
+{
+    struct neigh *n = hs_container_of(timer, struct neigh, timer);
+
+    switch (n->state) {
+    case NEIGH_INCOMPLETE:
+    case NEIGH_PROBE:
+        if (n->probes >= NEIGH_MAX_PROBES) {
+            neigh_fail(w, n);
+            return;
+        }
+        neigh_ask(w, n);
+        timer_start(&w->timers, &n->timer, w->now_us + NEIGH_RETRANS_US);
+        return;
+    case NEIGH_REACHABLE:
+        neigh_set_state(w, n, NEIGH_STALE);
+        return;
+    case NEIGH_DELAY:
+        neigh_set_state(w, n, NEIGH_PROBE);
+        neigh_ask(w, n);
+        return;
+    default:
+        neigh_release(w, n);
+        return;
+    }
+}
+
+/* Frees one entry that can be spared: not in use, or an unanswered one. A bounded look, so that a full table costs little. */
+static bool neigh_collect(struct worker *w, bool incomplete_only)
+{
+    struct neigh_table *t = w->ip->neigh;
+
+    for (unsigned i = 0; i < 2 * NEIGH_SLAB && t->n_made; i++) {
+        t->hand = (t->hand + 1) % t->n_made;
+        struct neigh *n = &t->slab[t->hand / NEIGH_SLAB][t->hand % NEIGH_SLAB];
+        if (n->state == NEIGH_INCOMPLETE && n->probes > 1) {
+            neigh_fail(w, n);
+            return true;
+        }
+        if (n->state == NEIGH_STALE && !incomplete_only) {
+            if (!n->used) {
+                neigh_release(w, n);
+                return true;
+            }
+            n->used = false;
+        }
+    }
+    return false;
+}
+
+static struct neigh *neigh_new(struct worker *w, struct interface *ifc, const struct ip_addr *ip, enum neigh_state state)
+{
+    struct neigh_table *t = w->ip->neigh;
+
+    if (state == NEIGH_INCOMPLETE && t->n_incomplete >= NEIGH_MAX_INCOMPLETE && !neigh_collect(w, true))
+        return NULL;
+    if (!t->free && t->n_made == NEIGH_MAX && !neigh_collect(w, false))
+        return NULL;
+    struct neigh *n = t->free;
+    if (n) {
+        t->free = n->next;
+    } else {
+        struct neigh **slab = &t->slab[t->n_made / NEIGH_SLAB];
+        if (!*slab)
+            *slab = calloc(NEIGH_SLAB, sizeof(**slab));
+        if (!*slab)
+            return NULL;
+        n = &(*slab)[t->n_made++ % NEIGH_SLAB];
+    }
+    struct neigh **b = bucket_of(w, ifc, ip);
+    *n = (struct neigh){ .ip = *ip, .ifc = ifc, .gen = ++t->next_gen, .w = w, .next = *b };
+    n->timer.fire = neigh_timer;
+    *b = n;
+    neigh_set_state(w, n, state);
+    return n;
+}
+
+static void neigh_enqueue(struct worker *w, struct neigh *n, struct pkt *p)
+{
+    if (n->n_queued == NEIGH_QUEUE) { /* RFC 4861 s7.2.2: the newest replaces the oldest */
+        neigh_drop(w, n->queue[0], NEIGH_DROP_QUEUE_FULL);
+        memmove(n->queue, n->queue + 1, (NEIGH_QUEUE - 1) * sizeof(n->queue[0]));
+        n->n_queued--;
+    }
+    n->queue[n->n_queued++] = p;
+}
+
+static void transmit(struct worker *w, struct neigh *n, struct pkt *p)
+{
+    eth_output(w, n->ifc, p, n->mac, ip_addr_is_v4(&n->ip) ? ETH_TYPE_IPV4 : ETH_TYPE_IPV6);
+}
+
+struct neigh *neigh_output(struct worker *w, struct interface *ifc, const struct ip_addr *ip, struct neigh *n, struct pkt *p)
+{
+    if (!n)
+        n = neigh_lookup(w, ifc, ip);
+    if (hs_unlikely(!n)) {
+        n = neigh_new(w, ifc, ip, NEIGH_INCOMPLETE);
+        if (!n) {
+            neigh_drop(w, p, NEIGH_DROP_TABLE_FULL);
+            return NULL;
+        }
+        neigh_enqueue(w, n, p);
+        neigh_ask(w, n);
+        return n;
+    }
+    if (hs_unlikely(n->state == NEIGH_INCOMPLETE)) {
+        neigh_enqueue(w, n, p);
+        return n;
+    }
+    if (hs_unlikely(n->state == NEIGH_STALE))
+        neigh_set_state(w, n, NEIGH_DELAY);
+    n->used = true;
+    transmit(w, n, p);
+    return n;
+}
+
+void neigh_send_queue(struct worker *w, struct neigh *n)
+{
+    unsigned count = n->n_queued;
+
+    n->n_queued = 0;
+    for (unsigned i = 0; i < count; i++)
+        transmit(w, n, n->queue[i]);
+}
+
+void neigh_heard(struct worker *w, struct interface *ifc, const struct ip_addr *ip, const uint8_t mac[6], enum neigh_learn how)
+{
+    struct neigh *n = neigh_lookup(w, ifc, ip);
+
+    if (!n) {
+        if (how != NEIGH_LEARN_CREATE)
+            return;
+        n = neigh_new(w, ifc, ip, NEIGH_STALE);
+        if (!n) {
+            w->ip->count.neigh[NEIGH_DROP_TABLE_FULL]++;
+            return;
+        }
+        memcpy(n->mac, mac, 6);
+        return;
+    }
+    /* RFC 4861 s7.2.3: the same address again changes nothing. */
+    if (n->state != NEIGH_INCOMPLETE && memcmp(n->mac, mac, 6) == 0)
+        return;
+    memcpy(n->mac, mac, 6);
+    bool waiting = n->n_queued != 0;
+    neigh_set_state(w, n, NEIGH_STALE);
+    if (waiting) {
+        neigh_set_state(w, n, NEIGH_DELAY);
+        neigh_send_queue(w, n);
+    }
+}
+
+void neigh_answered(struct worker *w, struct neigh *n, const uint8_t mac[6])
+{
+    memcpy(n->mac, mac, 6);
+    neigh_set_state(w, n, NEIGH_REACHABLE);
+    neigh_send_queue(w, n);
+}
+
+void neigh_stale(struct worker *w, struct neigh *n)
+{
+    if (n->state != NEIGH_INCOMPLETE)
+        neigh_set_state(w, n, NEIGH_STALE);
+}
+
+/* ---------------------------------------------------------------- our own addresses */
+
+/* Worker 0: probes of a tentative IPv6 address (RFC 4862 s5.4.2), or announcements of an IPv4 one (RFC 5227 s2.3). */
+static void announce_timer(struct worker *w, struct timer_node *timer)
+{
+    struct interface_addr *a = hs_container_of(timer, struct interface_addr, timer);
+    uint8_t state = interface_addr_state_get(a);
+
+    if (ip_addr_is_v4(&a->ip)) {
+        arp_announce(w, a);
+        if (--a->probes_left)
+            timer_start(&w->timers, &a->timer, w->now_us + 2000000); /* s1.1 ANNOUNCE_INTERVAL */
+        return;
+    }
+    if (state == INTERFACE_ADDR_DUPLICATE)
+        return;
+    if (state == INTERFACE_ADDR_TENTATIVE && a->probes_left) {
+        a->probes_left--;
+        nd_dad_probe(w, a);
+        timer_start(&w->timers, &a->timer, w->now_us + NEIGH_RETRANS_US);
+        return;
+    }
+    interface_addr_state_set(a, INTERFACE_ADDR_PREFERRED);
+    nd_advertise_unsolicited(w, a); /* RFC 4861 s7.2.6: neighbours that knew another owner hear of us */
+}
+
+void neigh_announce_start(struct interface_addr *a)
+{
+    struct worker *w = a->ifc->stack->worker[0];
+
+    a->probes_left = ip_addr_is_v4(&a->ip) ? 2 : INTERFACE_DAD_TRANSMITS; /* RFC 5227 s1.1 ANNOUNCE_NUM */
+    a->timer.fire = announce_timer;
+    timer_start(&w->timers, &a->timer, w->now_us);
+}
+
+/* ---------------------------------------------------------------- show */
+
+void neigh_show(struct worker *w, json_t *array)
+{
+    static const char *const names[NEIGH_STATES] = { "free", "incomplete", "reachable", "stale", "delay", "probe" };
+    struct neigh_table *t = w->ip->neigh;
+    char addr[IP_ADDR_TEXT_MAX], mac[18];
+
+    for (uint32_t i = 0; i < t->n_made; i++) {
+        const struct neigh *n = &t->slab[i / NEIGH_SLAB][i % NEIGH_SLAB];
+        if (n->state == NEIGH_FREE)
+            continue;
+        snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", n->mac[0], n->mac[1], n->mac[2], n->mac[3], n->mac[4], n->mac[5]);
+        json_t *row = json_pack("{s:s, s:s, s:s, s:i, s:i}", "address", ip_addr_format(&n->ip, addr), "interface", n->ifc->name, "state",
+                                names[n->state], "worker", (int)w->index, "queued", n->n_queued);
+        if (row && n->state != NEIGH_INCOMPLETE)
+            json_object_set_new(row, "mac", json_string(mac));
+        if (row && n->is_router)
+            json_object_set_new(row, "router", json_true());
+        json_array_append_new(array, row);
+    }
+}

@@ -1,0 +1,201 @@
+/* route.c - routes in a binary trie per interface table and family */
+#include "server/route/route.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+
+struct trie_node {
+    uint32_t child[2];   /* 0 = none: node 0 is never a child */
+    uint32_t route;      /* index + 1; 0 = none ends here */
+};
+
+struct route_table {
+    uint32_t generation;
+    struct trie_node *node;
+    uint32_t n_nodes, cap_nodes;
+    struct route **route;            /* each its own allocation: addresses stay, caches point to them */
+    uint32_t n_routes, cap_routes;
+    uint32_t root[ROUTE_MAX_FIBS][2]; /* [fib][is v4]; 0 = empty */
+};
+
+int route_table_create(struct route_table **out)
+{
+    struct route_table *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return -ENOMEM;
+    t->generation = 1; /* a zeroed cache is stale */
+    t->n_nodes = 1;
+    *out = t;
+    return 0;
+}
+
+void route_table_destroy(struct route_table *t)
+{
+    if (!t)
+        return;
+    for (uint32_t i = 0; i < t->n_routes; i++)
+        free(t->route[i]);
+    free(t->route);
+    free(t->node);
+    free(t);
+}
+
+uint32_t route_generation(const struct route_table *t) { return t->generation; }
+
+static unsigned addr_bit(const struct ip_addr *a, unsigned i) { return (a->b[i / 8] >> (7 - i % 8)) & 1u; }
+
+static uint32_t node_new(struct route_table *t)
+{
+    if (t->n_nodes >= t->cap_nodes) {
+        uint32_t cap = t->cap_nodes ? 2 * t->cap_nodes : 256;
+        struct trie_node *grown = realloc(t->node, cap * sizeof(*grown));
+        if (!grown)
+            return 0;
+        t->node = grown;
+        t->cap_nodes = cap;
+    }
+    t->node[t->n_nodes] = (struct trie_node){ .route = 0 };
+    return t->n_nodes++;
+}
+
+/* Where the route of a prefix is noted, making the way to it; NULL: no memory. Valid until the next node is made. */
+static uint32_t *trie_slot(struct route_table *t, uint16_t fib, const struct ip_prefix *p)
+{
+    bool v4 = ip_addr_is_v4(&p->ip);
+    unsigned first = v4 ? 96 : 0;
+    uint32_t at = t->root[fib][v4];
+
+    if (at == 0) {
+        at = node_new(t);
+        if (at == 0)
+            return NULL;
+        t->root[fib][v4] = at;
+    }
+    for (unsigned i = first; i < first + p->len; i++) {
+        unsigned b = addr_bit(&p->ip, i);
+        uint32_t next = t->node[at].child[b];
+        if (next == 0) {
+            next = node_new(t);
+            if (next == 0)
+                return NULL;
+            t->node[at].child[b] = next;
+        }
+        at = next;
+    }
+    return &t->node[at].route;
+}
+
+const struct route *route_lookup(const struct route_table *t, uint16_t fib, const struct ip_addr *dst)
+{
+    bool v4 = ip_addr_is_v4(dst);
+    uint32_t best = 0;
+
+    if (fib >= ROUTE_MAX_FIBS)
+        return NULL;
+    uint32_t at = t->root[fib][v4];
+    for (unsigned i = v4 ? 96 : 0; at != 0; i++) {
+        if (t->node[at].route)
+            best = t->node[at].route;
+        if (i == 128)
+            break;
+        at = t->node[at].child[addr_bit(dst, i)];
+    }
+    return best ? t->route[best - 1] : NULL;
+}
+
+static void mask_host_bits(struct ip_prefix *p)
+{
+    unsigned bits = ip_addr_is_v4(&p->ip) ? 96u + p->len : p->len;
+
+    for (unsigned i = bits; i < 128; i++)
+        p->ip.b[i / 8] &= (uint8_t)~(0x80u >> (i % 8));
+}
+
+static int route_insert(struct route_table *t, const struct route *r)
+{
+    if (t->n_routes == ROUTE_MAX)
+        return -ENOSPC;
+    if (t->n_routes == t->cap_routes) {
+        uint32_t cap = t->cap_routes ? 2 * t->cap_routes : 64;
+        struct route **grown = realloc(t->route, cap * sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        t->route = grown;
+        t->cap_routes = cap;
+    }
+    struct route *own = malloc(sizeof(*own));
+    if (!own)
+        return -ENOMEM;
+    *own = *r;
+    mask_host_bits(&own->prefix);
+    uint32_t *slot = trie_slot(t, r->fib, &own->prefix);
+    if (!slot) {
+        free(own);
+        return -ENOMEM;
+    }
+    if (*slot) {
+        free(own);
+        return -EEXIST;
+    }
+    t->route[t->n_routes++] = own;
+    *slot = t->n_routes;
+    t->generation++;
+    return 0;
+}
+
+/* A gateway is on the link of an interface of the same table. */
+static struct interface *interface_of_gateway(const struct stack *s, uint16_t fib, const struct ip_addr *via)
+{
+    const struct route *r = route_lookup(s->routes, fib, via);
+
+    return r && r->kind == ROUTE_CONNECTED ? r->ifc : NULL;
+}
+
+int route_add(struct stack *s, uint16_t fib, const struct ip_prefix *prefix, const struct ip_addr *via, struct interface *ifc)
+{
+    struct route r = { .prefix = *prefix, .fib = fib, .kind = ROUTE_STATIC, .ifc = ifc };
+
+    if (fib >= ROUTE_MAX_FIBS || (!via && !ifc) || (prefix->len != 0 && ip_addr_is_multicast(&prefix->ip)))
+        return -EINVAL;
+    if (prefix->len > (ip_addr_is_v4(&prefix->ip) ? 32 : 128))
+        return -EINVAL;
+    if (ifc && ifc->fib != fib)
+        return -EINVAL;
+    if (via) {
+        if (ip_addr_is_v4(via) != ip_addr_is_v4(&prefix->ip) || ip_addr_is_any(via) || ip_addr_is_multicast(via) ||
+            ip_addr_is_broadcast(via) || interfaces_find_addr(s, fib, via))
+            return -EINVAL;
+        if (!ifc)
+            r.ifc = interface_of_gateway(s, fib, via);
+        if (!r.ifc)
+            return -ENETUNREACH;
+        r.has_gateway = true;
+        r.gateway = *via;
+    }
+    return route_insert(s->routes, &r);
+}
+
+int route_add_connected(struct interface *ifc, const struct ip_prefix *prefix)
+{
+    struct route r = { .prefix = *prefix, .fib = ifc->fib, .kind = ROUTE_CONNECTED, .ifc = ifc };
+
+    return route_insert(ifc->stack->routes, &r);
+}
+
+void route_show(struct stack *s, json_t *array)
+{
+    const struct route_table *t = s->routes;
+    char addr[IP_ADDR_TEXT_MAX], text[IP_ADDR_TEXT_MAX + 5];
+
+    for (uint32_t i = 0; i < t->n_routes; i++) {
+        const struct route *r = t->route[i];
+        snprintf(text, sizeof(text), "%s/%u", ip_addr_format(&r->prefix.ip, addr), r->prefix.len);
+        json_t *row = json_pack("{s:s, s:i, s:s, s:s}", "prefix", text, "table", r->fib, "kind",
+                                r->kind == ROUTE_CONNECTED ? "connected" : "static", "interface", r->ifc->name);
+        if (row && r->has_gateway)
+            json_object_set_new(row, "via", json_string(ip_addr_format(&r->gateway, addr)));
+        json_array_append_new(array, row);
+    }
+}
