@@ -262,6 +262,16 @@ static int start_loop(struct daemon *d)
     return rc;
 }
 
+/* As configured, else systemd's RuntimeDirectory=, else the default of the user. */
+static int choose_runtime_dir(const struct config_unix *u, char dir[RUNTIME_DIR_MAX])
+{
+    const char *given = u->runtime_dir[0] ? u->runtime_dir : getenv("RUNTIME_DIRECTORY");
+
+    if (!given || given[0] == '\0')
+        return runtime_dir_default(dir);
+    return snprintf(dir, RUNTIME_DIR_MAX, "%s", given) < RUNTIME_DIR_MAX ? 0 : -ENAMETOOLONG;
+}
+
 int daemon_start(struct daemon *d)
 {
     const struct config_unix *u = &d->config->unx;
@@ -275,11 +285,11 @@ int daemon_start(struct daemon *d)
         rc = privileges_find_group(u->socket_group, &socket_gid, err, sizeof(err));
     if (rc != 0)
         goto say;
-    rc = u->runtime_dir[0] ? 0 : runtime_dir_default(dir);
+    rc = choose_runtime_dir(u, dir);
     if (rc == 0)
-        rc = runtime_lock_take(u->runtime_dir[0] ? u->runtime_dir : dir, &d->lock, err, sizeof(err));
+        rc = runtime_lock_take(dir, &d->lock, err, sizeof(err));
     else
-        snprintf(err, sizeof(err), "XDG_RUNTIME_DIR is too long for a socket; set unix { runtime-dir }");
+        snprintf(err, sizeof(err), "the runtime directory's name is too long for a socket; set unix { runtime-dir }");
     if (rc != 0)
         goto say;
     privileges_raise_descriptors();
