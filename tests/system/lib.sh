@@ -26,6 +26,7 @@ hs_namespaces=()
 hs_pids=()          # started here, not necessarily in a namespace of ours
 hs_servers=()       # names
 hs_n=0 hs_failed=0
+HS_EXEC=            # `exec` inside of bg
 
 # ---------------------------------------------------------------- TAP
 
@@ -103,7 +104,10 @@ pid_gone() { ! kill -0 "$1" 2>/dev/null; }
 bg() {
     local log=$1
     shift
-    "$@" >"$log" 2>&1 </dev/null &
+    { # the id must be the program's: in_s, in_k, pre and spre replace this subshell
+        HS_EXEC=exec
+        if declare -F "$1" >/dev/null; then "$@"; else exec "$@"; fi
+    } >"$log" 2>&1 </dev/null &
     bg_pid=$!
     hs_pids+=("$bg_pid")
 }
@@ -145,8 +149,8 @@ make_ns() {
     ip netns exec "$1" sysctl -qw net.ipv4.ping_group_range="0 0" 2>/dev/null
 }
 # TMO=seconds before any of in_s, in_k, pre, spre: the command is ended when it takes longer.
-in_s() { ip netns exec "$NS_S" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
-in_k() { ip netns exec "$NS_K" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
+in_s() { $HS_EXEC ip netns exec "$NS_S" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
+in_k() { $HS_EXEC ip netns exec "$NS_K" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
 
 # topo_veth [MTU]
 topo_veth() {
@@ -193,7 +197,7 @@ cpu { workers ${2:-1} }
 dpdk { no-huge  memory 256m }
 CONF
 }
-conf_addrs() { printf 'interface %s { address %s/24  address %s/64 }\n' "$1" "$2" "$3"; }
+conf_addrs() { printf 'interface %s { address %s/24  address %s/64  no-dad }\n' "$1" "$2" "$3"; }
 conf_packet() { # NAME [WORKERS]: the packet port on vs0
     conf_head "$1" "${2:-1}"
     printf 'port wire0 { device packet iface=vs0  rx-queues %s }\n' "${2:-1}"
@@ -243,9 +247,9 @@ hs_preload_libs() {
 pre() {
     local name=$1
     shift
-    if [ "$HS_STACK" = kernel ]; then ${TMO:+timeout -k 2 "$TMO"} "$@"; return; fi
+    if [ "$HS_STACK" = kernel ]; then $HS_EXEC ${TMO:+timeout -k 2 "$TMO"} "$@"; return; fi
     : "${hs_pre:=$(hs_preload_libs)}"
-    ${TMO:+timeout -k 2 "$TMO"} env LD_LIBRARY_PATH="$PRELOAD_DIR" ASAN_OPTIONS=detect_leaks=0 \
+    $HS_EXEC ${TMO:+timeout -k 2 "$TMO"} env LD_LIBRARY_PATH="$PRELOAD_DIR" ASAN_OPTIONS=detect_leaks=0 \
         VCL_CONFIG="${VCL:-$TMP/$name.vcl}" LD_PRELOAD="$hs_pre" "$@"
 }
 # spre NAME COMMAND...: the same in namespace S.
@@ -258,16 +262,22 @@ spre() {
         VCL_CONFIG="${VCL:-$TMP/$name.vcl}" LD_PRELOAD="$hs_pre" "$@"
 }
 
-# What a program leaves in the server, as one line of numbers: sessions, clients, segments, descriptors and mappings.
+app_count() { ctl "$1" --json show app | jq -r "[.. | objects | .$2? | numbers] | first // 0"; }
+# What programs leave in the server, as one line: every count of `show app`, descriptors and shared mappings.
 server_counts() {
     [ "$HS_STACK" = kernel ] && { echo none; return; }
     local pid
     pid=$(server_pid "$1")
     printf '%s fds=%s maps=%s\n' \
-        "$(ctl "$1" --json show app | jq -c '[.. | objects | select(has("sessions") or has("segments") or has("clients"))
-            | {sessions, segments, clients} | with_entries(select(.value | type == "number"))]')" \
+        "$(ctl "$1" --json show app | jq -c '[leaf_paths as $p | select(getpath($p) | type == "number")
+            | select($p | all(type == "string")) | select($p[-1] | test("ever|violations|total") | not) | "\($p[-1])=\(getpath($p))"] | sort | join(" ")')" \
         "$(find "/proc/$pid/fd" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)" \
         "$(grep -c 'memfd:' "/proc/$pid/maps" 2>/dev/null)"
+}
+server_is_empty() {
+    [ "$HS_STACK" = kernel ] && return 0
+    local what
+    for what in apps sessions segments zombies; do [ "$(app_count "$1" $what)" = 0 ] || return 1; done
 }
 server_cpu_ticks() { local f; read -r -a f <<<"$(sed 's/.*) //' "/proc/$1/stat")"; echo $((f[11] + f[12])); }
 listening() { grep -q '^ready' "$1"; }

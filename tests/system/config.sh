@@ -1,0 +1,59 @@
+#!/bin/bash
+# config.sh - hoststackd --check-config: right files pass, wrong ones end with 2 and one line FILE:LINE: what
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+need_stack
+only_hoststack
+conf_case() { # DESCRIPTION LINE TEXT WORDS: the error is at LINE and names all WORDS
+    local what=$1 line=$2 text=$3 w out rc
+    shift 3
+    printf '%s\n' "$text" >"$TMP/c.conf"
+    out=$(timeout 10 "$HOSTSTACKD" -c "$TMP/c.conf" --check-config 2>&1)
+    rc=$?
+    [ "$rc" = 2 ] || { not_ok "$what: exit code 2" "exit $rc: $out"; return; }
+    grep -q "c.conf:$line: " <<<"$out" || { not_ok "$what: names line $line" "$out"; return; }
+    for w in "$@"; do grep -qF -- "$w" <<<"$out" || { not_ok "$what: names $w" "$out"; return; }; done
+    ok "$what: $(sed "s,.*/c.conf,c.conf,; q" <<<"$out")"
+}
+good() {
+    local what=$1
+    printf '%s\n' "$2" >"$TMP/c.conf"
+    check "$what" timeout 10 "$HOSTSTACKD" -c "$TMP/c.conf" --check-config
+}
+good "an empty file" ""
+good "everything a first configuration has" "
+# comment
+unix { runtime-dir $TMP/r }
+cpu { workers 2 }
+dpdk { no-huge memory 128m }
+port wire0 { device packet iface=veth0  mtu 1500  rx-queues 2 }
+interface wire0 { address 10.0.0.1/24  address fd00::1/64 }
+route 0.0.0.0/0 via 10.0.0.254
+session { segment-size 64m  add-segment-size 64m  evt-q-length 1024 }
+tcp { cc-algo cubic }
+namespace blue { secret 7  interface wire0 }"
+conf_case "unknown stanza" 2 $'\nfrobnicate { }' frobnicate
+conf_case "unknown word" 1 'cpu { wokers 2 }' wokers
+conf_case "a number that is none" 1 'cpu { workers many }' many
+conf_case "a number out of range" 1 'cpu { workers 0 }' workers
+conf_case "a brace that never closes" 1 'cpu { workers 1'
+conf_case "an address that is none" 2 $'port w { device net_null0 }\ninterface w { address 10.0.0.300/24 }' 10.0.0.300
+conf_case "a prefix too long" 2 $'port w { device net_null0 }\ninterface w { address 10.0.0.3/33 }' 10.0.0.3/33
+conf_case "an interface without a port" 1 'interface nope { address 10.0.0.3/24 }' nope
+conf_case "a size that is none" 1 'dpdk { memory 12q }' 12q
+conf_case "an unknown congestion control" 1 'tcp { cc-algo vegas }' vegas cubic
+conf_case "a port twice" 3 $'port w { device net_null0 }\n\nport w { device net_null0 }' w
+timeout 10 "$HOSTSTACKD" -c "$TMP/none.conf" --check-config >"$TMP/out" 2>&1
+check_eq "a file that is not there: exit code 2" $? 2
+check "and it is named" grep -qF none.conf "$TMP/out"
+timeout 10 "$HOSTSTACKD" --no-such-option >"$TMP/out" 2>&1
+check_eq "an unknown option: exit code 2" $? 2
+check "hoststackd --version" "$HOSTSTACKD" --version
+timeout 10 "$CTL" -s "$TMP/none.sock" show version >"$TMP/out" 2>&1
+check_eq "hoststackctl without a server: exit code 1" $? 1
+check "and the socket is named" grep -qF none.sock "$TMP/out"
+printf 'unix { runtime-dir %s/r }\nport w { device packet iface=%s }\n' "$TMP" nosuchif0 >"$TMP/c.conf"
+timeout 20 "$HOSTSTACKD" -c "$TMP/c.conf" --foreground >"$TMP/out" 2>&1
+check_eq "a port that cannot be opened: exit code 1" $? 1
+check "and the device is named" grep -qF nosuchif0 "$TMP/out"
+finish

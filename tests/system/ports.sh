@@ -1,0 +1,83 @@
+#!/bin/bash
+# ports.sh - two servers joined by DPDK devices, and DPDK's own ports to the kernel: echo and bulk data over each
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+need_root
+need_stack
+only_hoststack
+topo_veth
+B4=10.77.0.2 B6=fd77::2
+
+two() { # WHAT DEVICE-A DEVICE-B: two servers, echo between a program of each
+    local what=$1 pid
+    { conf_head a; printf 'port p0 { device %s }\n' "$2"; conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"
+    { conf_head b; printf 'port p0 { device %s }\n' "$3"; conf_addrs p0 $B4 $B6; } >"$TMP/b.conf"
+    server_start a "$NS_S"
+    server_start b "$NS_S"
+    stack_a() { spre a "$@"; }
+    stack_b() { spre b "$@"; }
+    bg "$TMP/echo" stack_a "$ECHO" server $S4 7000
+    pid=$bg_pid
+    wait_for 5 listening "$TMP/echo" || { not_ok "$what: echo server listens" "$(cat "$TMP/echo")"; return; }
+    reach() { TMO=3 stack_b "$ECHO" -b 10 client $S4 7000; }
+    wait_for 10 reach || not_ok "$what: the two servers reach each other"
+    TMO=20 check "$what: TCP, 20 connections of 1 MB at once" stack_b "$ECHO" -N -n 20 -b 1000000 client $S4 7000
+    TMO=20 check "$what: TCP, one connection of 30 MB" stack_b "$ECHO" -N -b 30000000 client $S4 7000
+    TMO=20 check "$what: TCP, 100 connections of 1 byte" stack_b "$ECHO" -n 100 -b 1 client $S4 7000
+    end_pid "$pid"
+    bg "$TMP/echo6" stack_a "$ECHO" -u server $S6 7001
+    pid=$bg_pid
+    wait_for 5 listening "$TMP/echo6" || { not_ok "$what: UDP echo server listens" "$(cat "$TMP/echo6")"; return; }
+    TMO=20 check "$what: UDP v6, 50 datagrams" stack_b "$ECHO" -u -n 50 -b 1200 client $S6 7001
+    end_pid "$pid"
+    server_alive a && server_alive b && ok "$what: both servers live" || not_ok "$what: both servers live"
+    server_stop b
+    server_stop a
+}
+two "vhost and virtio_user" "net_vhost0,iface=$TMP/vhost.sock" \
+    "net_virtio_user0,path=$TMP/vhost.sock,packed_vq=1,mrg_rxbuf=1,mac=02:00:00:00:77:02"
+two "memif" "net_memif0,role=server,id=0,socket=$TMP/memif.sock,socket-abstract=no,mac=02:00:00:00:77:01" \
+    "net_memif0,role=client,id=0,socket=$TMP/memif.sock,socket-abstract=no,mac=02:00:00:00:77:02"
+
+one() { # WHAT DEVICE: a server and the kernel
+    local what=$1 pid
+    { conf_head a; printf 'port p0 { device %s }\n' "$2"; conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"
+    server_start a "$NS_S"
+    stack_a() { spre a "$@"; }
+    [ -z "${3:-}" ] || "$3"
+    bg "$TMP/echo" stack_a "$ECHO" server $S4 7000
+    pid=$bg_pid
+    wait_for 5 listening "$TMP/echo" || { not_ok "$what: echo server listens" "$(cat "$TMP/echo")"; return; }
+    reach() { TMO=3 in_k "$ECHO" -b 10 client $S4 7000; }
+    wait_for 10 reach || not_ok "$what: the kernel reaches the stack"
+    TMO=20 check "$what: TCP, 5 connections of 500 KB at once" in_k "$ECHO" -N -n 5 -b 500000 client $S4 7000
+    TMO=20 check "$what: TCP, 50 connections of 1 byte" in_k "$ECHO" -n 50 -b 1 client $S4 7000
+    end_pid "$pid"
+    server_alive a && ok "$what: the server lives" || not_ok "$what: the server lives"
+    server_stop a
+}
+# The stock AF_PACKET driver truncates super-frames: the peer must not send any.
+if command -v ethtool >/dev/null; then
+    in_k ethtool -K vk0 tx off tso off gso off >/dev/null 2>&1
+    one "net_af_packet" "net_af_packet0,iface=vs0,blocksz=262144,framesz=2048,framecnt=4096"
+else
+    skip "net_af_packet" "no ethtool here"
+fi
+tap_addr() {
+    wait_for 5 ip -n "$NS_S" link show dtap0
+    ip -n "$NS_S" link set dtap0 up
+    ip -n "$NS_S" addr add $K4/24 dev dtap0
+}
+NS_K=$NS_S
+one "net_tap" "net_tap0,iface=dtap0" tap_addr
+
+# One process, a ring: what the stack sends to its own segment comes back to it; it must do no harm.
+{ conf_head a; printf 'port p0 { device net_ring0 }\n'; conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"
+server_start a "$NS_S"
+stack() { spre a "$@"; }
+bg "$TMP/echo" stack "$ECHO" server $S4 7000
+wait_for 5 listening "$TMP/echo" || not_ok "net_ring: echo server listens" "$(cat "$TMP/echo")"
+TMO=20 check "net_ring: cut-through echo" stack "$ECHO" -n 10 -b 100000 client $S4 7000
+VCL=$TMP/a.global.vcl TMO=20 check "net_ring: TCP inside one server" stack "$ECHO" -N -n 10 -b 1000000 client $S4 7000
+server_alive a && ok "net_ring: the server lives" || not_ok "net_ring: the server lives"
+finish
