@@ -66,7 +66,7 @@ const struct ctl_command ctl_commands[] = {
     { "show session", "verbose", "connections and listeners; verbose adds what the transport knows", true, NULL, ctl_show_session },
     { "show tcp", NULL, "TCP counters of each worker", true, NULL, ctl_show_tcp },
     { "show worker", NULL, "where the workers' processor time goes", true, ctl_show_worker, NULL },
-    { "show errors", NULL, "packets dropped, by reason", true, NULL, ctl_show_errors },
+    { "show errors", NULL, "packets dropped, by reason", true, ctl_show_errors_ip, ctl_show_errors },
 };
 const unsigned ctl_n_commands = HS_ARRAY_LEN(ctl_commands);
 

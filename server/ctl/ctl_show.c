@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "server/ctl/ctl_command.h"
-#include "server/ip/ip_internal.h"
+#include "server/ip/ip_show.h"
 #include "server/session/session_show.h"
 #include "server/session/transport.h"
 #include "server/worker/worker_thread.h"
@@ -40,72 +40,48 @@ uint32_t ctl_show_tcp(struct worker *w, uint32_t from HS_UNUSED, json_t *result,
 
 /* ---------------------------------------------------------------- drops */
 
-struct drop_desc {
-    const char *name, *text;
+static const struct tcp_counter {
+    const char *name, *severity, *text;
+} tcp_counters[] = {
+#define X(name, severity, text) { #name, #severity, text },
+#include "server/tcp/tcp_drops.def"
+#undef X
 };
-#define DROP(name, text) { #name, text },
-static const struct drop_desc eth_desc[] = {
-#include "server/eth/eth_drops.def"
-};
-static const struct drop_desc neigh_desc[] = {
-#include "server/neigh/neigh_drops.def"
-};
-static const struct drop_desc ip_desc[] = {
-#include "server/ip/ip_drops.def"
-};
-static const struct drop_desc icmp_desc[] = {
-#include "server/icmp/icmp_drops.def"
-};
-#undef DROP
-#define X(name, severity, text) { #name, strcmp(#severity, "DROP") == 0 ? text : NULL },
 
-static void add_row(json_t *result, unsigned worker, const char *layer, const char *name, const char *text, json_int_t n)
+/* One row a reason: what several workers dropped is added up. */
+static void add_drops(json_t *result, const char *layer, const char *reason, json_int_t n)
 {
-    char lower[64];
     size_t i;
-    json_t *o;
+    json_t *row;
 
-    if (n == 0)
+    json_array_foreach(result, i, row) {
+        json_t *count = json_object_get(row, "count");
+        if (strcmp(json_string_value(json_object_get(row, "layer")), layer) != 0 ||
+            strcmp(json_string_value(json_object_get(row, "reason")), reason) != 0)
+            continue;
+        json_integer_set(count, json_integer_value(count) + n);
         return;
-    for (i = 0; name[i] && i + 1 < sizeof(lower); i++)
-        lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
-    lower[i] = '\0';
-    o = json_object();
-    json_object_set_new(o, "worker", json_integer(worker));
-    json_object_set_new(o, "layer", json_string(layer));
-    json_object_set_new(o, "name", json_string(lower));
-    json_object_set_new(o, "packets", json_integer(n));
-    json_object_set_new(o, "reason", json_string(text));
-    json_array_append_new(result, o);
+    }
+    json_array_append_new(result, json_pack("{s:s, s:s, s:I}", "layer", layer, "reason", reason, "count", n));
 }
 
-static void add_layer(json_t *result, unsigned worker, const char *layer, const struct drop_desc *desc, const uint64_t *n,
-                      unsigned count)
+void ctl_show_errors_ip(struct stack *s, json_t *result, bool with_argument HS_UNUSED)
 {
-    for (unsigned i = 0; i < count; i++)
-        add_row(result, worker, layer, desc[i].name, desc[i].text, (json_int_t)n[i]);
+    ip_drops_show(s, result);
 }
 
 uint32_t ctl_show_errors(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
 {
-    const struct drop_desc tcp_desc[] = {
-#include "server/tcp/tcp_drops.def"
-    };
-    const struct ip_counters *c = &w->ip->count;
+    json_t *stats = transport_stats(w, SVM_PROTO_TCP);
 
-    add_layer(result, w->index, "ethernet", eth_desc, c->eth, ETH_DROP_MAX);
-    add_layer(result, w->index, "neighbor", neigh_desc, c->neigh, NEIGH_DROP_MAX);
-    add_layer(result, w->index, "ip", ip_desc, c->ip, IP_DROP_MAX);
-    add_layer(result, w->index, "icmp", icmp_desc, c->icmp, ICMP_DROP_MAX);
-    json_t *tcp = transport_stats(w, SVM_PROTO_TCP);
-    for (unsigned i = 0; i < HS_ARRAY_LEN(tcp_desc); i++)
-        if (tcp_desc[i].text)
-            add_row(result, w->index, "tcp", tcp_desc[i].name, tcp_desc[i].text,
-                    json_integer_value(json_object_get(tcp, tcp_desc[i].name)));
-    json_decref(tcp);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(tcp_counters); i++) {
+        json_int_t n = json_integer_value(json_object_get(stats, tcp_counters[i].name));
+        if (n != 0 && strcmp(tcp_counters[i].severity, "DROP") == 0)
+            add_drops(result, "tcp", tcp_counters[i].text, n);
+    }
+    json_decref(stats);
     return CTL_DONE;
 }
-#undef X
 
 /* ---------------------------------------------------------------- processor time */
 

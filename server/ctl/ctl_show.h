@@ -1,5 +1,5 @@
 /* ctl_show.h - the commands that gather from workers
- * Thread: ctl_show_worker(): control thread. Others: the worker (see ctl_command.h).
+ * Thread: ctl_show_worker(), ctl_show_errors_ip(): control thread. Others: the worker (see ctl_command.h).
  * Errors: none. */
 #ifndef HOSTSTACK_SERVER_CTL_SHOW_H
 #define HOSTSTACK_SERVER_CTL_SHOW_H
@@ -10,6 +10,7 @@
 void ctl_show_worker(struct stack *s, json_t *result, bool with_argument);
 uint32_t ctl_show_session(struct worker *w, uint32_t from, json_t *result, bool verbose);
 uint32_t ctl_show_tcp(struct worker *w, uint32_t from, json_t *result, bool with_argument);
+void ctl_show_errors_ip(struct stack *s, json_t *result, bool with_argument);
 uint32_t ctl_show_errors(struct worker *w, uint32_t from, json_t *result, bool with_argument);
 
 #endif
