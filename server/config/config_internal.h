@@ -1,5 +1,6 @@
 /* config_internal.h - between config.c (stanzas) and config_words.c (the words in them)
- * Owner, thread, memory: as config.h.
+ * Owner:  the configuration being read (config.h).
+ * Thread: control thread.
  * Errors: 0 or -EINVAL, noted in the reader. */
 #ifndef HOSTSTACK_SERVER_CONFIG_INTERNAL_H
 #define HOSTSTACK_SERVER_CONFIG_INTERNAL_H

@@ -1,4 +1,5 @@
-/* neigh_internal.h - the table behind neigh.h */
+/* neigh_internal.h - the table behind neigh.h
+ * Owner, thread: as neigh.h. */
 #ifndef HOSTSTACK_SERVER_NEIGH_INTERNAL_H
 #define HOSTSTACK_SERVER_NEIGH_INTERNAL_H
 

@@ -1,4 +1,5 @@
 /* port_internal.h - shared by the kinds of ports
+ * Owner:  struct port; its kind owns priv.
  * Each *_open fills ops, mac, mtu, offloads, queues and priv of a port whose name and pools are set. On failure it leaves
  * nothing behind and err holds one sentence. The close operation frees priv, never the port itself. */
 #ifndef HOSTSTACK_SERVER_PORT_INTERNAL_H

@@ -8,7 +8,7 @@ trap 'rm -f "$all"' EXIT
 code >"$all"
 
 for doc in README.md ARCHITECTURE.md; do
-    [ -s "$doc" ] || echo "empty" | check "$doc is written"
+    { [ -s "$doc" ] || echo "empty"; } | check "$doc is written"
     grep -oE '`[A-Za-z_][A-Za-z0-9_]*\(\)`' "$doc" | tr -d '`()' | sort -u | while read -r name; do
         grep -qw "$name" "$all" || echo "$name()"
     done | check "functions named in $doc exist"

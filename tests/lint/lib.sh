@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # lib.sh - TAP for lint tests: check DESCRIPTION, then what is wrong on standard input (nothing = fine)
 set -u
+shopt -s lastpipe # `… | check` counts in this shell
 export LC_ALL=C.UTF-8
 cd "${top_srcdir:?}" || exit 99
 lint_n=0 lint_failed=0

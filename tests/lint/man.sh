@@ -30,7 +30,7 @@ done | check "every stanza is in hoststackd.conf(5)"
 sed -n 's/^    { "\(help\|show [a-z]*\)", .*/\1/p' server/ctl/ctl_commands.c | while read -r command; do
     grep -qE "^\.It Cm $command( |\$)" man/hoststackctl.1 || echo "$command"
 done | check "every command is in hoststackctl(1)"
-[ "$(sed -n 's/^    { "\(help\|show [a-z]*\)", .*/\1/p' server/ctl/ctl_commands.c | wc -l)" -ge 10 ] || echo "found too few commands" |
+{ [ "$(sed -n 's/^    { "\(help\|show [a-z]*\)", .*/\1/p' server/ctl/ctl_commands.c | wc -l)" -ge 10 ] || echo "found too few commands"; } |
     check "the commands were found"
 
 if [ -f vcl/vcl_config.c ]; then
