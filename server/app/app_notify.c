@@ -180,6 +180,17 @@ static void notify_soft_error(struct worker *w, struct app_worker *a, struct ses
     notify_error(a, s, SVM_MSG_ERROR, error);
 }
 
+static void notify_peer_gone(struct worker *w, struct app_worker *a, struct session *s)
+{
+    (void)w;
+    notify_error(a, s, SVM_MSG_PEER_GONE, -EPIPE);
+}
+
+static struct app_worker *notify_on_worker(struct app_worker *a, unsigned index)
+{
+    return &port_client_of(a)->client->per[index].aw;
+}
+
 static void notify_closed(struct worker *w, struct app_worker *a, struct session *s)
 {
     struct svm_msg m = notice(s, SVM_MSG_CLOSED);
@@ -212,6 +223,8 @@ const struct app_ops app_client_ops = {
     .space = notify_space,
     .reset = notify_reset,
     .soft_error = notify_soft_error,
+    .on_worker = notify_on_worker,
+    .peer_gone = notify_peer_gone,
     .closed = notify_closed,
     .violation = notify_violation,
 };

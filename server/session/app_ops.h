@@ -27,6 +27,9 @@ struct app_fifos {
 struct app_ops {
     int (*fifos_alloc)(struct worker *w, struct app_worker *a, struct app_fifos *out);     /* -ENOBUFS: quota; -ENOMEM */
     void (*fifos_free)(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot);
+    /* The same program worker as worker `index` of the stack knows it (listeners are copied to all workers); may be NULL when the
+     * stack has one worker. */
+    struct app_worker *(*on_worker)(struct app_worker *a, unsigned index);
     /* Notices to the program; none may call back into the session layer. Queue full: the app side keeps them and retries. */
     void (*accept)(struct worker *w, struct app_worker *a, struct listener *l, struct session *s);
     void (*connected)(struct worker *w, struct app_worker *a, struct session *s, int error);
@@ -34,6 +37,7 @@ struct app_ops {
     void (*space)(struct worker *w, struct app_worker *a, struct session *s);              /* event for the tx FIFO is due */
     void (*reset)(struct worker *w, struct app_worker *a, struct session *s, int error);
     void (*soft_error)(struct worker *w, struct app_worker *a, struct session *s, int error);
+    void (*peer_gone)(struct worker *w, struct app_worker *a, struct session *s);          /* cut-through: the other side died */
     void (*closed)(struct worker *w, struct app_worker *a, struct session *s);             /* last notice; slot freed after it */
     void (*violation)(struct worker *w, struct app_worker *a, const char *what);           /* contract broken: drop this client */
 };

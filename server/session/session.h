@@ -51,7 +51,7 @@ struct session {
     uint8_t state;                     /* enum session_state */
     uint8_t proto;
     uint8_t flags;                     /* SVM_BIND_*, SVM_CONN_* */
-    bool has_fifos, on_evt_list, on_tx_list, is_queued, rx_fin, tx_fin_told, rd_closed;
+    bool has_fifos, on_evt_list, on_tx_list, is_queued, lost_bytes, rx_fin, tx_fin_told, rd_closed;
     bool local;                        /* cut-through: FIFOs are between two programs, the server has no part in them */
     bool local_waiting;                /* cut-through: its PAIR segment is being made */
     int linger_s;

@@ -1,0 +1,194 @@
+/* local.c - cut-through: joining two programs, and noticing when one of them goes */
+#include "server/local/local.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include "server/app/app_server.h"
+
+struct joining {               /* a PAIR segment is being made for this connect */
+    struct svm_handle connecting;
+    struct svm_handle listener;
+    struct app_worker *to;
+};
+
+static void fail(struct worker *w, struct session *s, int error)
+{
+    s->error = error;
+    s->state = SESSION_DEAD;
+    if (s->app)
+        s->app->ops->connected(w, s->app, s, error);
+}
+
+static void slot_put(struct worker *w, struct session *s)
+{
+    if (s->pair)
+        app_pair_put(w, s->pair, (int)s->slot.slot);
+    s->pair = NULL;
+}
+
+int local_connect(struct worker *w, struct listener *l, struct session *s)
+{
+    if (listener_backlog_room(l) == 0)
+        return -ECONNREFUSED;
+    s->local = true;
+    s->flags |= SVM_CONN_LOCAL;
+    s->from = l->handle;
+    l->n_waiting++;
+    listener_offer(w, l, s);
+    return 0;
+}
+
+static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
+{
+    struct joining j = *(struct joining *)arg;
+    struct session *s = session_from_handle(w, j.connecting), *p;
+    struct listener *l = listener_of_session(w, j.listener);
+
+    free(arg);
+    if (s)
+        s->local_waiting = false;
+    if (!s || s->state != SESSION_CONNECTING) { /* closed meanwhile */
+        if (pair)
+            app_pair_put(w, pair, slot);
+        return;
+    }
+    if (!l) {
+        if (pair)
+            app_pair_put(w, pair, slot);
+        local_refused(w, s);
+        return;
+    }
+    p = pair ? session_alloc(w, s->proto) : NULL;
+    if (!p || session_hold_add(p, j.to) != 0) {
+        if (p)
+            session_free(w, p);
+        if (pair)
+            app_pair_put(w, pair, slot);
+        else if (slot == -ECONNREFUSED) { /* that program has gone meanwhile: the next one */
+            listener_offer(w, l, s);
+            return;
+        }
+        listener_taken(w, s);
+        fail(w, s, pair ? -ENOMEM : slot);
+        return;
+    }
+    s->pair = p->pair = pair;
+    s->slot = p->slot = (struct svm_msg_slot){ app_pair_seg_id(pair), (uint32_t)slot };
+    p->local = true;
+    p->state = SESSION_ACCEPTING;
+    p->app = j.to;
+    p->flags = (uint8_t)((l->flags & SVM_CONN_V6) | SVM_CONN_LOCAL);
+    p->fib = l->fib;
+    p->lcl = s->rmt;
+    p->rmt = s->lcl;
+    p->from = l->handle;
+    p->peer = s;
+    s->peer = p;
+    listener_offered(l, j.to, 1);
+    j.to->ops->accept(w, j.to, l, p);
+}
+
+void local_offer(struct worker *w, struct listener *l, struct session *s, struct app_worker *a)
+{
+    struct joining *j;
+
+    if (!a) {
+        listener_enqueue(l, s);
+        return;
+    }
+    j = malloc(sizeof(*j));
+    if (!j || !s->app) {
+        free(j);
+        listener_taken(w, s);
+        fail(w, s, -ENOMEM);
+        return;
+    }
+    *j = (struct joining){ s->handle, l->handle, a };
+    s->local_waiting = true;
+    app_pair_get(w, s->app, a, joined, j);
+}
+
+void local_refused(struct worker *w, struct session *s)
+{
+    s->from = (struct svm_handle){ 0, 0 };
+    fail(w, s, -ECONNREFUSED);
+}
+
+bool local_accepted(struct worker *w, struct session *p)
+{
+    struct session *s = p->peer;
+
+    listener_offered(listener_of_session(w, p->from), p->app, -1);
+    if (s)
+        listener_taken(w, s);
+    p->from = (struct svm_handle){ 0, 0 };
+    p->state = SESSION_ESTABLISHED;
+    if (!s) { /* the connecting side went before */
+        p->app->ops->peer_gone(w, p->app, p);
+        return true;
+    }
+    s->state = SESSION_ESTABLISHED;
+    if (s->app)
+        s->app->ops->connected(w, s->app, s, 0);
+    return true;
+}
+
+/* The hold of the accepting program has been removed by the caller. */
+void local_returned(struct worker *w, struct session *p)
+{
+    struct session *s = p->peer;
+    struct listener *l = listener_of_session(w, p->from);
+
+    listener_offered(l, p->app, -1);
+    p->app = NULL;
+
+    if (s) {
+        s->peer = NULL;
+        s->pair = NULL;
+    }
+    slot_put(w, p);
+    p->peer = NULL;
+    p->from = (struct svm_handle){ 0, 0 };
+    session_free(w, p);
+    if (!s)
+        return;
+    if (l)
+        listener_offer(w, l, s);
+    else
+        local_refused(w, s);
+}
+
+/* The last holder of s has closed it, or died. Both ends gone: the slot may be used again, and both programs are told. */
+void local_close(struct worker *w, struct session *s, bool died)
+{
+    struct session *p = s->peer;
+
+    if (s->state == SESSION_ACCEPTING) { /* the accepting program closes what it has never named */
+        session_return(w, s->app, s);
+        return;
+    }
+    if (s->from.gen) /* the connecting side, nobody has named the other end yet */
+        listener_taken(w, s);
+    if (!p || p->state == SESSION_CLOSING) {
+        slot_put(w, s);
+        s->peer = NULL;
+        if (p) {
+            p->peer = NULL;
+            p->pair = NULL;
+            session_finish(w, p);
+        }
+        session_finish(w, s);
+        return;
+    }
+    if (!died && s->state == SESSION_ESTABLISHED) {
+        /* In order: FIN is in the FIFO, the other end reads on. What s wrote stays in place until p closes. */
+        s->state = SESSION_CLOSING;
+        return;
+    }
+    s->peer = NULL;
+    s->pair = NULL; /* p keeps the slot */
+    p->peer = NULL;
+    if (p->state == SESSION_ESTABLISHED && p->app)
+        p->app->ops->peer_gone(w, p->app, p);
+    session_finish(w, s);
+}

@@ -1,0 +1,26 @@
+/* local.h - cut-through: two programs of this host joined over FIFOs that only they use
+ *
+ *   connect -> local_connect(): waiting for somebody who accepts -> PAIR segment (control thread, once per pair of workers)
+ *           -> ACCEPT to the one side -> it names the session (ACCEPTED) -> CONNECTED to the other; from now on the server
+ *              only hears of close and death
+ *
+ * The connecting session and its peer are two struct session of the same worker, `local`, without transport connection.
+ * The slot of the PAIR segment is free again when both have gone.
+ *
+ * Owner:  session layer.
+ * Thread: owning worker.
+ * Errors: 0 or -errno. */
+#ifndef HOSTSTACK_SERVER_LOCAL_H
+#define HOSTSTACK_SERVER_LOCAL_H
+
+#include "server/session/session_internal.h"
+
+/* s: CONNECTING, held by its program. 0, or -ECONNREFUSED (backlog full). */
+int local_connect(struct worker *w, struct listener *l, struct session *s);
+void local_offer(struct worker *w, struct listener *l, struct session *s, struct app_worker *a);
+void local_refused(struct worker *w, struct session *s);       /* the listener went while s waited */
+bool local_accepted(struct worker *w, struct session *p);      /* the accepting program has named its end */
+void local_returned(struct worker *w, struct session *p);      /* it gives its end back, or died before naming it */
+void local_close(struct worker *w, struct session *s, bool died);  /* its last holder closes it, or has died */
+
+#endif

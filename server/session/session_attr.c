@@ -1,0 +1,143 @@
+/* session_attr.c - attributes of sessions: kept until there is a connection, passed on from listeners, else the transport's */
+#include "server/session/session_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static_assert(SVM_ATTR_TX_QUEUED < SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
+
+static bool is_settable(uint8_t attr)
+{
+    return attr >= SVM_ATTR_NODELAY && attr <= SVM_ATTR_CORK && attr != SVM_ATTR_TCP_INFO;
+}
+
+/* -errno for a value that no transport would take. */
+static int check_value(uint8_t attr, int32_t v)
+{
+    switch (attr) {
+    case SVM_ATTR_KEEPIDLE:
+    case SVM_ATTR_KEEPINTVL:
+        return v >= 1 && v <= 32767 ? 0 : -EINVAL;
+    case SVM_ATTR_KEEPCNT:
+        return v >= 1 && v <= 127 ? 0 : -EINVAL;
+    case SVM_ATTR_MSS:
+        return v == 0 || (v >= 88 && v <= 32767) ? 0 : -EINVAL;
+    case SVM_ATTR_USER_TIMEOUT:
+        return v >= 0 ? 0 : -EINVAL;
+    case SVM_ATTR_TTL:
+        return v == -1 || (v >= 1 && v <= 255) ? 0 : -EINVAL;
+    default:
+        return 0;
+    }
+}
+
+static int attrs_keep(struct session_attrs **attrs, uint8_t attr, const void *val, uint32_t len)
+{
+    struct session_attrs *a = *attrs ? *attrs : calloc(1, sizeof(*a));
+    int32_t v;
+
+    if (!a)
+        return -ENOMEM;
+    *attrs = a;
+    if (attr == SVM_ATTR_CONGESTION) {
+        if (len == 0 || len > sizeof(a->congestion))
+            return -EINVAL;
+        memset(a->congestion, 0, sizeof(a->congestion));
+        memcpy(a->congestion, val, len);
+        a->congestion[sizeof(a->congestion) - 1] = '\0';
+    } else {
+        memcpy(&v, val, sizeof(v));
+        a->value[attr] = v;
+    }
+    a->is_set |= 1u << attr;
+    return 0;
+}
+
+/* FIFO sizes take effect where the FIFO is: a receive FIFO is the server's, a transmit FIFO grows in the program. */
+static int fifo_limit(struct session *s, uint8_t attr, int32_t v)
+{
+    uint32_t size = 4096;
+
+    if (v < 0)
+        return -EINVAL;
+    while (size < (uint32_t)v && size < (1u << SVM_RING_MAX_LOG2))
+        size <<= 1;
+    if (attr == SVM_ATTR_RX_FIFO && s->has_fifos && size <= s->rx.max_size) {
+        int64_t unread = svm_fifo_prod_unread(&s->rx);
+        if (unread >= 0 && unread + 4096 < (int64_t)size && s->rx.n_ooo == 0 && s->rx.cur_log2 <= (uint8_t)__builtin_ctz(size)) {
+            s->rx.max_size = size;
+            s->rx.max_log2 = (uint8_t)__builtin_ctz(size);
+        }
+    }
+    return 0;
+}
+
+int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const void *val, uint32_t len)
+{
+    int32_t v = 0;
+    int err;
+
+    if (!is_settable(attr))
+        return -ENOPROTOOPT;
+    if (attr != SVM_ATTR_CONGESTION) {
+        if (len != sizeof(v))
+            return -EINVAL;
+        memcpy(&v, val, sizeof(v));
+        err = check_value(attr, v);
+        if (err != 0)
+            return err;
+    }
+    if (attr == SVM_ATTR_RX_FIFO || attr == SVM_ATTR_TX_FIFO)
+        return fifo_limit(s, attr, v);
+    if (s->conn) {
+        err = s->ops->attr_set ? s->ops->attr_set(w, s->conn, attr, val, len) : -ENOPROTOOPT;
+        if (err != 0)
+            return err;
+    }
+    err = attrs_keep(&s->attrs, attr, val, len);
+    if (err == 0 && s->listener)
+        s->listener->attrs = *s->attrs;
+    return err;
+}
+
+int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *val, uint32_t *len)
+{
+    int32_t v;
+
+    if (attr == SVM_ATTR_RX_FIFO || attr == SVM_ATTR_TX_FIFO) {
+        if (*len < sizeof(v))
+            return -EINVAL;
+        v = (int32_t)(attr == SVM_ATTR_RX_FIFO ? s->rx.max_size : s->tx.max_size);
+        memcpy(val, &v, sizeof(v));
+        *len = sizeof(v);
+        return 0;
+    }
+    if (s->conn && s->ops->attr_get)
+        return s->ops->attr_get(w, s->conn, attr, val, len);
+    if (!is_settable(attr) || !s->attrs || !(s->attrs->is_set & (1u << attr)))
+        return -ENOPROTOOPT;
+    if (attr == SVM_ATTR_CONGESTION) {
+        *len = (uint32_t)strnlen(s->attrs->congestion, sizeof(s->attrs->congestion)) + 1;
+        memcpy(val, s->attrs->congestion, *len);
+        return 0;
+    }
+    memcpy(val, &s->attrs->value[attr], sizeof(v));
+    *len = sizeof(v);
+    return 0;
+}
+
+void session_attrs_apply(struct worker *w, struct session *s)
+{
+    if (!s->attrs || !s->conn || !s->ops->attr_set)
+        return;
+    for (uint8_t attr = 1; attr < SESSION_MAX_ATTRS; attr++) {
+        if (!(s->attrs->is_set & (1u << attr)))
+            continue;
+        /* Values were checked when they were set; an option that this transport lacks was refused then, too. */
+        if (attr == SVM_ATTR_CONGESTION)
+            (void)s->ops->attr_set(w, s->conn, attr, s->attrs->congestion, (uint32_t)strlen(s->attrs->congestion) + 1);
+        else
+            (void)s->ops->attr_set(w, s->conn, attr, &s->attrs->value[attr], sizeof(int32_t));
+    }
+}

@@ -1,0 +1,220 @@
+/* session_close.c - shutdown, close, return, reset, the death of a program: how sessions end
+ *
+ * The last holder stays noted until the session is finished, so that it is told (CLOSED) and its death is noticed. */
+#include "server/session/session_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include "server/local/local.h"
+
+static void list_remove(struct session **head, struct session ***tail, struct session *s, size_t link)
+{
+    for (struct session **p = head; *p; p = (struct session **)(void *)((char *)*p + link)) {
+        if (*p != s)
+            continue;
+        *p = *(struct session **)(void *)((char *)s + link);
+        if (!*p)
+            *tail = p;
+        return;
+    }
+}
+
+void session_unlist(struct worker *w, struct session *s)
+{
+    struct session_worker *sw = w->session;
+
+    if (s->on_evt_list)
+        list_remove(&sw->evt_head, &sw->evt_tail, s, offsetof(struct session, evt_next));
+    if (s->on_tx_list)
+        list_remove(&sw->tx_head, &sw->tx_tail, s, offsetof(struct session, tx_next));
+    s->on_evt_list = s->on_tx_list = false;
+}
+
+void session_finish(struct worker *w, struct session *s)
+{
+    session_unlist(w, s);
+    if (s->from.gen) {
+        if (s->app && !s->local)
+            listener_offered(listener_of_session(w, s->from), s->app, -1);
+        listener_taken(w, s);
+    }
+    session_fifos_drop(w, s);
+    session_endpoint_release(w, s->endpoint);
+    s->endpoint = NULL;
+    s->app = NULL;
+    while (s->holds) {
+        struct app_worker *a = s->holds->a;
+        a->ops->closed(w, a, s);
+        session_hold_remove(s, a);
+    }
+    session_free(w, s);
+}
+
+static void detach_conn(struct session *s)
+{
+    if (s->conn)
+        s->conn->session = NULL;
+    s->conn = NULL;
+}
+
+/* ---- by transports ---- */
+
+void session_reset(struct worker *w, struct session *s, int error)
+{
+    detach_conn(s);
+    if (s->state == SESSION_CLOSING || (s->state == SESSION_ACCEPTING && !s->app)) {
+        session_finish(w, s);
+        return;
+    }
+    if (s->state == SESSION_CONNECTING) {
+        session_connected(w, s, error);
+        return;
+    }
+    s->error = error;
+    s->state = SESSION_DEAD;
+    if (s->has_fifos)
+        svm_fifo_prod_set_rst(&s->rx, error);
+    if (s->app && !s->from.gen) /* unnamed: told when it is named (session_accepted) */
+        s->app->ops->reset(w, s->app, s, error);
+}
+
+void session_soft_error(struct worker *w, struct session *s, int error)
+{
+    if (s->app)
+        s->app->ops->soft_error(w, s->app, s, error);
+}
+
+void session_closed(struct worker *w, struct session *s)
+{
+    detach_conn(s);
+    if (s->state == SESSION_CLOSING)
+        session_finish(w, s);
+    else
+        s->state = SESSION_DEAD; /* both directions have ended, the program has still to close */
+}
+
+/* ---- by programs ---- */
+
+void session_shutdown(struct worker *w, struct session *s, int how)
+{
+    if (s->local || !s->conn || s->state == SESSION_CLOSING)
+        return; /* cut-through: flags in the FIFO and an event between the two say all */
+    if (how == SHUT_RD || how == SHUT_RDWR)
+        s->rd_closed = true;
+    if ((how == SHUT_WR || how == SHUT_RDWR) && !s->tx_fin_told) {
+        s->tx_fin_told = true;
+        s->ops->shutdown_wr(w, s->conn);
+        session_tx_schedule(w, s);
+    }
+}
+
+static void last_close(struct worker *w, struct session *s, int linger_s, bool died)
+{
+    if (s->local || s->local_waiting) {
+        local_close(w, s, died);
+        return;
+    }
+    if (s->listener)
+        listener_destroy(w, s->listener);
+    if (!s->conn) {
+        session_finish(w, s);
+        return;
+    }
+    if (s->state == SESSION_CONNECTING)
+        linger_s = 0; /* RFC 9293 s3.10.4, SYN-SENT: delete */
+    s->state = SESSION_CLOSING;
+    if (linger_s == 0)
+        s->ops->reset(w, s->conn);
+    else
+        s->ops->close(w, s->conn, linger_s);
+}
+
+/* One of several holders lets go: events go to another one. */
+static void hold_drop(struct worker *w, struct app_worker *a, struct session *s)
+{
+    if (s->listener)
+        listener_unarm(w, s->listener, a);
+    session_hold_remove(s, a);
+    if (s->app != a)
+        return;
+    s->app = s->holds->a;
+    if (s->has_fifos && s->rx.evt_seq)
+        s->app->ops->data(w, s->app, s);
+}
+
+void session_close(struct worker *w, struct app_worker *a, struct session *s, int linger_s)
+{
+    if (!session_is_held_by(s, a) || s->state == SESSION_CLOSING)
+        return;
+    if (s->holds->s_next) {
+        a->ops->closed(w, a, s);
+        hold_drop(w, a, s);
+        return;
+    }
+    last_close(w, s, linger_s, false);
+}
+
+void session_return(struct worker *w, struct app_worker *a, struct session *s)
+{
+    struct listener *l = listener_of_session(w, s->from);
+
+    if (s->state == SESSION_DEAD && s->from.gen) { /* reset before anybody took it */
+        session_finish(w, s);
+        return;
+    }
+    if (s->state != SESSION_ACCEPTING || !session_hold_remove(s, a))
+        return;
+    if (s->local) {
+        local_returned(w, s);
+        return;
+    }
+    listener_offered(l, a, -1);
+    s->app = NULL;
+    if (l) {
+        listener_offer(w, l, s);
+    } else {
+        s->state = SESSION_CLOSING;
+        s->ops->reset(w, s->conn);
+    }
+}
+
+void app_worker_detach(struct worker *w, struct app_worker *a)
+{
+    /* Listeners first, so that what this program has been offered goes to others. */
+    for (struct session_hold *h = a->holds; h;) {
+        struct session *s = h->s;
+        bool is_acceptor = false;
+        for (struct acceptor *x = s->listener ? s->listener->acceptors : NULL; x; x = x->next)
+            is_acceptor |= x->a == a;
+        if (is_acceptor) {
+            listener_unarm(w, s->listener, a);
+            h = a->holds; /* the list has changed */
+        } else {
+            h = h->app_next;
+        }
+    }
+    while (a->holds) {
+        struct session *s = a->holds->s;
+        struct svm_handle handle = s->handle;
+        if (s->holds->s_next) {
+            hold_drop(w, a, s);
+            continue;
+        }
+        if (s->state != SESSION_CLOSING)
+            last_close(w, s, -1, true);
+        s = session_from_handle(w, handle);
+        if (s && session_is_held_by(s, a)) { /* goes on without anybody to tell */
+            session_hold_remove(s, a);
+            s->app = NULL;
+        }
+    }
+}
+
+void session_app_fail(struct worker *w, struct session *s, const char *what)
+{
+    struct app_worker *a = s->app ? s->app : s->mem;
+
+    if (a)
+        a->ops->violation(w, a, what);
+}

@@ -1,0 +1,308 @@
+/* session_connect.c - bind, listen, connect, accept: how sessions begin */
+#include "server/session/session_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "server/ip/ip.h"
+#include "server/local/local.h"
+
+static bool may_bind(struct worker *w, const struct app_worker *a, const struct session_bind_args *args)
+{
+    const struct ip_addr *ip = &args->lcl.ip;
+
+    if (ip_addr_is_any(ip) || ip_addr_is_loopback(ip) || ip_is_local_addr(w, a->fib, ip))
+        return true;
+    return args->proto == SVM_PROTO_UDP && (ip_addr_is_multicast(ip) || ip_addr_is_broadcast(ip));
+}
+
+/* A datagram session is ready for use when it is bound: FIFOs, and a connection without a peer. */
+static int datagram_open(struct worker *w, struct session *s)
+{
+    struct ip_endpoint none = { ip_addr_any(ip_addr_is_v4(&s->lcl.ip)), { 0 } };
+    int err = session_fifos_make(w, s, s->app);
+
+    if (err != 0)
+        return err;
+    err = listener_create(w, s, 0);
+    if (err != 0)
+        return err;
+    err = s->ops->connect(w, s, &s->lcl, &none, &s->conn);
+    if (err == 0) {
+        s->state = SESSION_ESTABLISHED;
+        session_attrs_apply(w, s);
+    }
+    return err;
+}
+
+int session_bind(struct worker *w, struct app_worker *a, const struct session_bind_args *args, struct session **out)
+{
+    const struct transport_ops *ops = transport_get(args->proto);
+    struct session *s;
+    int err;
+
+    if (!ops)
+        return -EPROTONOSUPPORT;
+    if (!(args->flags & (SVM_CONN_SCOPE_LOCAL | SVM_CONN_SCOPE_GLOBAL)))
+        return -EACCES;
+    if (!may_bind(w, a, args))
+        return -EADDRNOTAVAIL;
+    s = session_alloc(w, args->proto);
+    if (!s)
+        return -ENOMEM;
+    err = session_endpoint_reserve(w, args, a->ns, a->fib, &s->endpoint);
+    if (err != 0) {
+        session_free(w, s);
+        return err;
+    }
+    s->state = SESSION_BOUND;
+    s->flags = args->flags;
+    s->fib = a->fib;
+    s->ctx = args->ctx;
+    s->lcl = s->endpoint->lcl;
+    s->rmt.ip = ip_addr_any(ip_addr_is_v4(&s->lcl.ip));
+    s->app = a;
+    err = session_hold_add(s, a);
+    if (err == 0 && ops->is_datagram)
+        err = datagram_open(w, s);
+    if (err != 0) {
+        session_hold_remove(s, a);
+        s->app = NULL;
+        if (s->listener)
+            listener_destroy(w, s->listener);
+        session_fifos_drop(w, s);
+        session_endpoint_release(w, s->endpoint);
+        s->endpoint = NULL;
+        session_free(w, s);
+        return err;
+    }
+    *out = s;
+    return 0;
+}
+
+int session_listen(struct worker *w, struct app_worker *a, struct session *s, uint32_t backlog)
+{
+    int err;
+
+    (void)a;
+    if (s->ops->is_datagram)
+        return -EOPNOTSUPP;
+    if (s->state == SESSION_LISTENING) { /* listen(2) again sets the backlog */
+        s->listener->backlog = backlog ? backlog : 1;
+        return 0;
+    }
+    if (s->state != SESSION_BOUND)
+        return -EINVAL;
+    err = session_endpoint_listen(w, s->endpoint);
+    if (err != 0)
+        return err;
+    err = listener_create(w, s, backlog);
+    if (err == 0 && s->ops->listen) {
+        err = s->ops->listen(w, s->listener);
+        if (err != 0)
+            listener_destroy(w, s->listener);
+    }
+    if (err == 0)
+        s->state = SESSION_LISTENING;
+    return err;
+}
+
+/* ---- active ---- */
+
+static int connect_datagram(struct worker *w, struct session *s, const struct ip_endpoint *rmt)
+{
+    struct ip_endpoint lcl = s->lcl;
+    int err = 0;
+
+    if (rmt->port.raw && ip_addr_is_any(&lcl.ip))
+        err = session_choose_source(w, s->proto, rmt, s->fib, &lcl);
+    if (err == 0)
+        err = s->ops->connect(w, s, &lcl, rmt, &s->conn);
+    if (err == 0) {
+        s->rmt = *rmt;
+        s->lcl = lcl;
+        s->app->ops->connected(w, s->app, s, 0);
+    }
+    return err;
+}
+
+static int connect_global(struct worker *w, struct session *s, struct app_worker *a)
+{
+    int err = session_choose_source(w, s->proto, &s->rmt, s->fib, &s->lcl);
+
+    if (err != 0)
+        return err;
+    err = session_fifos_make(w, s, a);
+    if (err != 0)
+        return err;
+    err = s->ops->connect(w, s, &s->lcl, &s->rmt, &s->conn);
+    if (err != 0) {
+        session_fifos_drop(w, s);
+        return err;
+    }
+    s->conn->session = s;
+    session_attrs_apply(w, s);
+    return 0;
+}
+
+/* What a cut-through socket says of its own address: as over loopback, the address it was called by. */
+static int choose_local_source(struct worker *w, struct session *s)
+{
+    if (ip_addr_is_any(&s->rmt.ip)) /* connecting to the wildcard means this host (Linux) */
+        s->rmt.ip = ip_addr_is_v4(&s->rmt.ip) ? ip_addr_v4(be32_of(0x7f000001)) : (struct ip_addr){ .w = { [3] = be32_of(1) } };
+    if (ip_addr_is_any(&s->lcl.ip))
+        s->lcl.ip = s->rmt.ip;
+    if (s->lcl.port.raw)
+        return 0;
+    s->lcl.port = be16_of((uint16_t)(SESSION_EPHEMERAL_LO +
+                                     worker_random(w) % (SESSION_EPHEMERAL_HI - SESSION_EPHEMERAL_LO + 1)));
+    return 0;
+}
+
+static int connect_stream(struct worker *w, struct session *s, struct app_worker *a, uint8_t flags)
+{
+    struct listener *l = NULL;
+
+    if (flags & SVM_CONN_SCOPE_LOCAL)
+        l = listener_find_local(w, s->proto, &s->rmt, a->ns);
+    if (l) {
+        int err = choose_local_source(w, s);
+        return err != 0 ? err : local_connect(w, l, s);
+    }
+    if (ip_addr_is_loopback(&s->rmt.ip) || ip_addr_is_any(&s->rmt.ip))
+        return -ECONNREFUSED;
+    if (!(flags & SVM_CONN_SCOPE_GLOBAL))
+        return -ENETUNREACH;
+    if (ip_addr_is_multicast(&s->rmt.ip) || ip_addr_is_broadcast(&s->rmt.ip)) /* RFC 9293 MUST-46 */
+        return -ENETUNREACH;
+    return connect_global(w, s, a);
+}
+
+int session_connect(struct worker *w, struct app_worker *a, const struct session_connect_args *args, struct session **out)
+{
+    const struct transport_ops *ops = transport_get(args->proto);
+    struct session *s = args->bound;
+    bool is_new = !s;
+    int err;
+
+    if (!ops)
+        return -EPROTONOSUPPORT;
+    if (s && s->proto != args->proto)
+        return -EINVAL;
+    if (ops->is_datagram) {
+        if (!s) {
+            struct session_bind_args b = { .proto = args->proto, .flags = args->flags, .ctx = args->ctx, .lcl = args->lcl };
+            err = session_bind(w, a, &b, &s);
+            if (err != 0)
+                return err;
+        }
+        err = s->conn ? connect_datagram(w, s, &args->rmt) : -ENOTCONN;
+        if (err != 0 && is_new)
+            session_close(w, a, s, -1);
+        else
+            *out = s;
+        return err;
+    }
+    if (s && s->state != SESSION_BOUND)
+        return s->state == SESSION_LISTENING ? -EISCONN : s->state == SESSION_CONNECTING ? -EALREADY : -EISCONN;
+    if (args->rmt.port.raw == 0)
+        return -ECONNREFUSED;
+    if (is_new) {
+        s = session_alloc(w, args->proto);
+        if (!s)
+            return -ENOMEM;
+        s->fib = a->fib;
+        s->lcl = args->lcl;
+        err = session_hold_add(s, a);
+        if (err != 0) {
+            session_free(w, s);
+            return err;
+        }
+    }
+    s->flags |= args->flags;
+    s->ctx = args->ctx;
+    s->app = a;
+    s->rmt = args->rmt;
+    s->state = SESSION_CONNECTING;
+    err = connect_stream(w, s, a, args->flags);
+    if (err != 0) {
+        if (is_new) {
+            session_hold_remove(s, a);
+            s->app = NULL;
+            session_free(w, s);
+        } else {
+            s->state = SESSION_BOUND;
+            s->lcl = s->endpoint->lcl;
+        }
+        return err;
+    }
+    *out = s;
+    return 0;
+}
+
+/* ---- told by transports ---- */
+
+void session_connected(struct worker *w, struct session *s, int error)
+{
+    if (s->state != SESSION_CONNECTING)
+        return;
+    if (error) {
+        if (s->conn)
+            s->conn->session = NULL;
+        s->conn = NULL;
+        s->error = error;
+        s->state = SESSION_DEAD;
+    } else {
+        s->state = SESSION_ESTABLISHED;
+        s->lcl = s->conn->lcl;
+    }
+    if (s->app)
+        s->app->ops->connected(w, s->app, s, error);
+    else if (error)
+        session_finish(w, s);
+}
+
+int session_accept(struct worker *w, struct listener *l, struct transport_conn *c)
+{
+    struct session *s;
+
+    if (l->is_dead)
+        return -ECONNREFUSED;
+    if (l->n_waiting > l->backlog)
+        return -ENOBUFS;
+    s = session_alloc(w, l->proto);
+    if (!s)
+        return -ENOMEM;
+    s->state = SESSION_ACCEPTING;
+    s->flags = (uint8_t)(l->flags & SVM_CONN_V6);
+    s->fib = l->fib;
+    s->lcl = c->lcl;
+    s->rmt = c->rmt;
+    s->from = l->handle;
+    s->conn = c;
+    c->session = s;
+    l->n_waiting++;
+    listener_offer(w, l, s);
+    if (!s->has_fifos) {
+        listener_taken(w, s);
+        c->session = NULL;
+        s->conn = NULL;
+        session_free(w, s);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+bool session_accepted(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx)
+{
+    if (s->state != SESSION_ACCEPTING && !(s->state == SESSION_DEAD && s->from.gen))
+        return false;
+    s->ctx = ctx;
+    if (s->local)
+        return local_accepted(w, s);
+    listener_offered(listener_of_session(w, s->from), a, -1);
+    listener_taken(w, s);
+    if (s->state == SESSION_ACCEPTING)
+        s->state = SESSION_ESTABLISHED;
+    return true;
+}

@@ -1,0 +1,176 @@
+/* session_endpoint.c - local endpoints in use by all workers: who may bind the same address and port, and source ports
+ *
+ * Under the stack's lock: bind, listen and close only. Connections do not reserve anything: their 4-tuples belong to one worker. */
+#include "server/session/session_internal.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include "common/siphash.h"
+#include "server/ip/ip.h"
+
+static unsigned bucket_of(be16 port)
+{
+    return be16_get(port) % SESSION_PORT_BUCKETS;
+}
+
+/* May the two be told apart by the address of a packet, or do they overlap? */
+static bool addresses_overlap(const struct ip_endpoint *a, uint8_t a_flags, const struct ip_endpoint *b, uint8_t b_flags)
+{
+    bool a_any = ip_addr_is_any(&a->ip), b_any = ip_addr_is_any(&b->ip);
+    bool a4 = ip_addr_is_v4(&a->ip), b4 = ip_addr_is_v4(&b->ip);
+
+    if (!a_any && !b_any)
+        return ip_addr_eq(&a->ip, &b->ip);
+    /* A wildcard covers its own family; :: covers IPv4 too unless IPV6_V6ONLY (RFC 3493 s5.3). */
+    if (a4 == b4)
+        return true;
+    if (a_any && !a4 && !(a_flags & SVM_BIND_V6ONLY))
+        return true;
+    return b_any && !b4 && !(b_flags & SVM_BIND_V6ONLY);
+}
+
+static bool may_share(const struct session_endpoint *e, const struct session_bind_args *args)
+{
+    if (e->flags & args->flags & SVM_BIND_REUSEPORT)
+        return true;
+    /* socket(7): SO_REUSEADDR on both, and for TCP no listener among them. */
+    return (e->flags & args->flags & SVM_BIND_REUSEADDR) && !(e->proto == SVM_PROTO_TCP && e->is_listening);
+}
+
+static bool is_free(const struct session_stack *ss, const struct session_bind_args *args, const struct ip_endpoint *lcl,
+                    uint32_t ns, uint16_t fib)
+{
+    for (const struct session_endpoint *e = ss->bucket[bucket_of(lcl->port)]; e; e = e->next) {
+        if (e->proto == args->proto && e->lcl.port.raw == lcl->port.raw && e->ns == ns && e->fib == fib &&
+            addresses_overlap(&e->lcl, e->flags, lcl, args->flags) && !may_share(e, args))
+            return false;
+    }
+    return true;
+}
+
+int session_endpoint_reserve(struct worker *w, const struct session_bind_args *args, uint32_t ns, uint16_t fib,
+                             struct session_endpoint **out)
+{
+    enum { RANGE = SESSION_EPHEMERAL_HI - SESSION_EPHEMERAL_LO + 1 };
+    struct session_stack *ss = w->stack->session;
+    struct session_endpoint *e = calloc(1, sizeof(*e));
+    struct ip_endpoint lcl = args->lcl;
+    int err = -EADDRINUSE;
+
+    if (!e)
+        return -ENOMEM;
+    pthread_mutex_lock(&ss->lock);
+    if (lcl.port.raw) {
+        if (is_free(ss, args, &lcl, ns, fib))
+            err = 0;
+    } else { /* RFC 6056 s3.3.1: a random start, then the next free one */
+        uint32_t start = (uint32_t)(worker_random(w) % RANGE);
+        for (uint32_t i = 0; i < RANGE && err != 0; i++) {
+            lcl.port = be16_of((uint16_t)(SESSION_EPHEMERAL_LO + (start + i) % RANGE));
+            if (is_free(ss, args, &lcl, ns, fib))
+                err = 0;
+        }
+    }
+    if (err == 0) {
+        unsigned b = bucket_of(lcl.port);
+        *e = (struct session_endpoint){ .next = ss->bucket[b], .lcl = lcl, .proto = args->proto, .flags = args->flags,
+                                        .fib = fib, .ns = ns };
+        ss->bucket[b] = e;
+    }
+    pthread_mutex_unlock(&ss->lock);
+    if (err != 0)
+        free(e);
+    else
+        *out = e;
+    return err;
+}
+
+int session_endpoint_listen(struct worker *w, struct session_endpoint *e)
+{
+    struct session_stack *ss = w->stack->session;
+    int err = 0;
+
+    pthread_mutex_lock(&ss->lock);
+    for (const struct session_endpoint *o = ss->bucket[bucket_of(e->lcl.port)]; o; o = o->next) {
+        if (o != e && o->is_listening && o->proto == e->proto && o->lcl.port.raw == e->lcl.port.raw && o->ns == e->ns &&
+            o->fib == e->fib && addresses_overlap(&o->lcl, o->flags, &e->lcl, e->flags) &&
+            !(o->flags & e->flags & SVM_BIND_REUSEPORT))
+            err = -EADDRINUSE;
+    }
+    if (err == 0)
+        e->is_listening = true;
+    pthread_mutex_unlock(&ss->lock);
+    return err;
+}
+
+void session_endpoint_release(struct worker *w, struct session_endpoint *e)
+{
+    struct session_stack *ss = w->stack->session;
+
+    if (!e)
+        return;
+    pthread_mutex_lock(&ss->lock);
+    for (struct session_endpoint **p = &ss->bucket[bucket_of(e->lcl.port)]; *p; p = &(*p)->next) {
+        if (*p == e) {
+            *p = e->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&ss->lock);
+    free(e);
+}
+
+bool session_endpoint_is_taken(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, uint16_t fib)
+{
+    struct session_stack *ss = w->stack->session;
+    bool taken = false;
+
+    pthread_mutex_lock(&ss->lock);
+    for (const struct session_endpoint *e = ss->bucket[bucket_of(lcl->port)]; e && !taken; e = e->next)
+        taken = e->proto == proto && e->lcl.port.raw == lcl->port.raw && e->fib == fib &&
+                addresses_overlap(&e->lcl, e->flags, lcl, 0);
+    pthread_mutex_unlock(&ss->lock);
+    return taken;
+}
+
+/* RFC 6056 s3.3.4, algorithm 4: a keyed hash of the other three parts of the tuple gives where to begin, and one of several
+ * counters how far, so that the ports for one destination follow each other and tell nothing of those for another. */
+int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint16_t fib, struct ip_endpoint *lcl)
+{
+    enum { RANGE = SESSION_EPHEMERAL_HI - SESSION_EPHEMERAL_LO + 1 };
+    struct session_worker *sw = w->session;
+    const struct transport_ops *ops = transport_get(proto);
+    struct {
+        struct ip_addr lcl, rmt;
+        uint16_t rport, proto;
+    } key;
+    uint64_t h;
+    uint16_t *next;
+
+    if (ip_addr_is_any(&lcl->ip)) {
+        struct ip_path path;
+        int err = ip_path_lookup(w, fib, &rmt->ip, &path);
+        if (err != 0)
+            return err;
+        lcl->ip = path.src;
+    }
+    if (lcl->port.raw)
+        return session_lookup(w, proto, lcl, rmt, fib) ? -EADDRINUSE : 0;
+    key.lcl = lcl->ip;
+    key.rmt = rmt->ip;
+    key.rport = rmt->port.raw;
+    key.proto = proto;
+    h = siphash24(w->secret, &key, sizeof(key));
+    next = &sw->port_table[(h >> 32) % HS_ARRAY_LEN(sw->port_table)];
+    for (uint32_t i = 0; i < RANGE; i++) {
+        uint32_t at = (uint32_t)((h + (*next)++) % RANGE);
+        lcl->port = be16_of((uint16_t)(SESSION_EPHEMERAL_LO + at));
+        if (w->stack->n_workers > 1 && worker_rss_owner(w->stack, ops->ip_proto, rmt, lcl) != w->index)
+            continue;
+        if (!session_lookup(w, proto, lcl, rmt, fib) && !session_endpoint_is_taken(w, proto, lcl, fib))
+            return 0;
+    }
+    lcl->port = (be16){ 0 };
+    return -EADDRNOTAVAIL;
+}

@@ -1,0 +1,122 @@
+/* session_internal.h - what the files of session/ and local/ share
+ * Owner:  struct session_worker: the worker. struct session_stack: the stack.
+ * Thread: session_worker: the worker. session_stack: any worker, under its lock, for bind and close only.
+ * Errors: 0 or -errno. */
+#ifndef HOSTSTACK_SERVER_SESSION_INTERNAL_H
+#define HOSTSTACK_SERVER_SESSION_INTERNAL_H
+
+#include <pthread.h>
+#include "server/session/session.h"
+#include "server/session/session_run.h"
+#include "server/worker/worker.h"
+
+enum session_limits {
+    SESSION_CHUNK = 256,             /* sessions an arena chunk */
+    SESSION_MAX_CHUNKS = 1 << 14,    /* 4 Mi sessions a worker */
+    SESSION_TX_BUDGET = 128 * 1024,  /* bytes a session may send in one turn */
+    SESSION_TX_TURN = 256,           /* sessions served in one turn */
+    SESSION_PORT_BUCKETS = 1024,     /* listeners and reserved endpoints, by port */
+    SESSION_EPHEMERAL_LO = 32768, SESSION_EPHEMERAL_HI = 60999, /* as Linux */
+    SESSION_MAX_ATTRS = 20,
+};
+
+struct session_attrs {               /* set before there was a connection; a listener's pass on to what it accepts */
+    int32_t value[SESSION_MAX_ATTRS];
+    uint32_t is_set;                 /* bit per SVM_ATTR_ */
+    char congestion[16];
+};
+
+/* Who accepts from a listener on this worker. */
+struct acceptor {
+    struct acceptor *next;
+    struct app_worker *a;
+    enum session_arm arm;
+    uint32_t n_offered;              /* accepted sessions it has not named yet */
+};
+
+struct listener {
+    struct listener *next;           /* of its port bucket */
+    struct session *session;         /* its own; a copy on another worker than its session's: the same session, only ->ctx,
+                                        ->handle and ->flags are read there, which do not change while it listens */
+    struct worker *w;
+    struct ip_endpoint lcl;
+    struct svm_handle handle;
+    uint8_t proto, flags;
+    uint16_t fib;
+    uint32_t ns;
+    uint32_t backlog, n_half_open, n_waiting;  /* waiting: established or half joined, nobody has taken them */
+    struct acceptor *acceptors, *next_acceptor;
+    struct session *queue, **queue_tail;       /* nobody accepts yet */
+    struct session_attrs attrs;
+    bool is_dead;
+};
+
+/* A local endpoint in use, of all workers: who may bind the same port. */
+struct session_endpoint {
+    struct session_endpoint *next;
+    struct ip_endpoint lcl;
+    uint8_t proto, flags;
+    uint16_t fib;
+    uint32_t ns;
+    bool is_listening;
+};
+struct session_stack {
+    pthread_mutex_t lock;
+    struct session_endpoint *bucket[SESSION_PORT_BUCKETS];
+};
+
+struct session_worker {
+    struct session **chunk;          /* arena: addresses are stable */
+    uint32_t n_chunks, n_used;
+    struct session *free;            /* through queue_next */
+    struct transport_conn **table;   /* lookup, power of two buckets */
+    uint32_t table_mask, n_conns;
+    struct listener *listener[SESSION_PORT_BUCKETS];
+    uint32_t n_listeners;
+    struct session *evt_head, **evt_tail;
+    struct session *tx_head, **tx_tail;
+    struct session_limbo *limbo;     /* FIFO memory of sessions that nobody has taken yet; made at first need */
+    uint16_t port_table[1024];       /* RFC 6056 s3.3.4: increments of algorithm 4 */
+};
+
+/* session_pool.c */
+struct session *session_alloc(struct worker *w, uint8_t proto);
+void session_free(struct worker *w, struct session *s);           /* no holder, no connection, no FIFOs */
+int session_hold_add(struct session *s, struct app_worker *a);
+bool session_hold_remove(struct session *s, struct app_worker *a); /* false: a holds it not */
+uint32_t session_count(const struct worker *w);
+
+/* session_memory.c: FIFOs */
+int session_fifos_make(struct worker *w, struct session *s, struct app_worker *a); /* a NULL: server-private */
+void session_fifos_drop(struct worker *w, struct session *s);
+int session_fifos_move(struct worker *w, struct session *s, struct app_worker *to);
+void session_limbo_destroy(struct session_limbo *l);
+
+/* session_endpoint.c */
+int session_endpoint_reserve(struct worker *w, const struct session_bind_args *args, uint32_t ns, uint16_t fib,
+                             struct session_endpoint **out);      /* chooses the port when it is 0 */
+int session_endpoint_listen(struct worker *w, struct session_endpoint *e);  /* -EADDRINUSE: somebody listens there */
+void session_endpoint_release(struct worker *w, struct session_endpoint *e);
+bool session_endpoint_is_taken(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, uint16_t fib);
+
+/* session_listener.c */
+int listener_create(struct worker *w, struct session *s, uint32_t backlog);
+void listener_destroy(struct worker *w, struct listener *l);
+struct listener *listener_of_session(struct worker *w, struct svm_handle h);
+struct app_worker *listener_pick(struct listener *l);             /* NULL: nobody accepts */
+void listener_unarm(struct worker *w, struct listener *l, struct app_worker *a);
+void listener_enqueue(struct listener *l, struct session *s);
+void listener_taken(struct worker *w, struct session *s);         /* s is offered no more: accepted, or gone */
+void listener_offered(struct listener *l, const struct app_worker *a, int delta);
+void listener_offer(struct worker *w, struct listener *l, struct session *s);
+struct listener *listener_find_local(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint32_t ns);
+
+/* session_attr.c */
+void session_attrs_apply(struct worker *w, struct session *s);    /* what was set before the connection was there */
+
+/* session_close.c */
+void session_unlist(struct worker *w, struct session *s);         /* from event and transmit lists */
+void session_finish(struct worker *w, struct session *s);         /* FIFOs, endpoint, holder told, freed */
+void session_app_fail(struct worker *w, struct session *s, const char *what); /* its program broke the FIFO contract */
+
+#endif

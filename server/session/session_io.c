@@ -1,0 +1,244 @@
+/* session_io.c - bytes between transports and FIFOs, events when they are due, and who sends next */
+#include "server/session/session_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- receive ---- */
+
+static void evt_list_add(struct worker *w, struct session *s)
+{
+    struct session_worker *sw = w->session;
+
+    if (s->on_evt_list)
+        return;
+    s->on_evt_list = true;
+    s->evt_next = NULL;
+    *sw->evt_tail = s;
+    sw->evt_tail = &s->evt_next;
+}
+
+int64_t session_rx_enqueue(struct worker *w, struct session *s, uint32_t offset, const void *data, uint32_t len)
+{
+    int64_t n;
+
+    if (hs_unlikely(s->rd_closed))
+        return offset ? -ENOBUFS : (int64_t)len; /* SHUT_RD: Linux takes and forgets */
+    n = svm_fifo_enqueue_at(&s->rx, offset, data, len);
+    if (hs_likely(n > 0))
+        evt_list_add(w, s);
+    else if (hs_unlikely(n == -EPROTO))
+        session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
+    return n == -EPROTO || n == -ENOMEM ? -ENOBUFS : n;
+}
+
+int session_rx_enqueue_record(struct worker *w, struct session *s, const struct iovec *iov, int n_iov)
+{
+    int err = svm_fifo_enqueue_record(&s->rx, iov, n_iov);
+
+    if (err == 0)
+        evt_list_add(w, s);
+    else if (err == -EPROTO)
+        session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
+    return err == 0 ? 0 : -ENOBUFS;
+}
+
+uint32_t session_rx_space(struct worker *w, struct session *s)
+{
+    int64_t n = svm_fifo_prod_space(&s->rx);
+
+    if (hs_unlikely(n < 0)) {
+        if (n == -EPROTO)
+            session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
+        return 0;
+    }
+    return s->rd_closed ? s->rx.max_size : (uint32_t)n;
+}
+
+uint32_t session_rx_max(const struct session *s)
+{
+    return s->rx.max_size;
+}
+
+int session_rx_ooo(struct session *s, struct session_ooo *out, int max)
+{
+    const struct svm_fifo_prod *f = &s->rx;
+    int n = 0;
+
+    if (f->n_ooo == 0 || max <= 0)
+        return 0;
+    /* Most recently changed first (RFC 2018 s4), then the others. */
+    out[n++] = (struct session_ooo){ f->ooo[f->ooo_newest].start - f->tail, f->ooo[f->ooo_newest].end - f->tail };
+    for (unsigned i = 0; i < f->n_ooo && n < max; i++) {
+        if (i != f->ooo_newest)
+            out[n++] = (struct session_ooo){ f->ooo[i].start - f->tail, f->ooo[i].end - f->tail };
+    }
+    return n;
+}
+
+void session_rx_want_space(struct worker *w, struct session *s, uint32_t bytes)
+{
+    if (svm_fifo_prod_want_space(&s->rx, bytes) && s->conn && !s->rx.failed && s->ops->rx_space)
+        session_tx_schedule(w, s); /* there is room already: the window update goes out in the transmit stage */
+}
+
+void session_rx_fin(struct worker *w, struct session *s)
+{
+    s->rx_fin = true;
+    svm_fifo_prod_set_fin(&s->rx);
+    evt_list_add(w, s);
+}
+
+unsigned session_events_flush(struct worker *w)
+{
+    struct session_worker *sw = w->session;
+    unsigned n = 0;
+
+    while (sw->evt_head) {
+        struct session *s = sw->evt_head;
+        sw->evt_head = s->evt_next;
+        if (!sw->evt_head)
+            sw->evt_tail = &sw->evt_head;
+        s->on_evt_list = false;
+        n++;
+        if (s->app && s->has_fifos && svm_fifo_prod_event_due(&s->rx))
+            s->app->ops->data(w, s->app, s);
+    }
+    return n;
+}
+
+void session_rx_space_kick(struct worker *w, struct session *s)
+{
+    if (s->conn && s->ops->rx_space && s->state != SESSION_CLOSING)
+        s->ops->rx_space(w, s->conn);
+    /* A program that has read all of a burst gives the burst's memory back. */
+    if (s->has_fifos)
+        svm_fifo_prod_give_back(&s->rx);
+}
+
+/* ---- transmit ---- */
+
+void session_tx_schedule(struct worker *w, struct session *s)
+{
+    struct session_worker *sw = w->session;
+
+    if (s->on_tx_list)
+        return;
+    s->on_tx_list = true;
+    s->tx_next = NULL;
+    *sw->tx_tail = s;
+    sw->tx_tail = &s->tx_next;
+}
+
+void session_tx_kick(struct worker *w, struct session *s)
+{
+    /* The value in the message is the program's word; what counts for arming is what the FIFO says now. */
+    svm_fifo_cons_event_taken(&s->tx, __atomic_load_n(&s->tx.peer->evt_seq, __ATOMIC_RELAXED));
+    session_tx_schedule(w, s);
+}
+
+uint32_t session_tx_avail(struct worker *w, struct session *s)
+{
+    int64_t n;
+
+    if (hs_unlikely(!s->has_fifos))
+        return 0;
+    n = svm_fifo_cons_avail(&s->tx);
+    if (hs_unlikely(n < 0)) {
+        session_app_fail(w, s, "the tail of a transmit FIFO is out of bounds");
+        return 0;
+    }
+    return (uint32_t)n;
+}
+
+int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, uint32_t len, struct iovec iov[4])
+{
+    int n = svm_fifo_peek_iov(&s->tx, offset, len, iov);
+
+    if (hs_unlikely(n < 0)) {
+        session_app_fail(w, s, "a ring of a transmit FIFO is outside of its memory");
+        return 0;
+    }
+    return n;
+}
+
+/* Bytes that a misbehaving program has made unreadable are sent as zeros until it is dropped: the peer's stream keeps its length. */
+void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void *dst, uint32_t len)
+{
+    struct iovec iov[4];
+    int n = session_tx_peek_iov(w, s, offset, len, iov);
+    uint8_t *to = dst;
+
+    for (int i = 0; i < n; i++) {
+        memcpy(to, iov[i].iov_base, iov[i].iov_len);
+        to += iov[i].iov_len;
+    }
+    if (hs_unlikely(to != (uint8_t *)dst + len))
+        memset(to, 0, (size_t)((uint8_t *)dst + len - to));
+}
+
+void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
+{
+    if (hs_unlikely(!s->has_fifos))
+        return;
+    if (hs_unlikely(svm_fifo_drop(&s->tx, len) != 0)) {
+        session_app_fail(w, s, "the tail of a transmit FIFO is out of bounds");
+        return;
+    }
+    if (svm_fifo_cons_space_due(&s->tx) && s->app)
+        s->app->ops->space(w, s->app, s);
+}
+
+bool session_tx_is_fin(const struct session *s)
+{
+    return s->tx_fin_told || s->state == SESSION_CLOSING;
+}
+
+/* All that there is has been looked at: ask for an event. True: more has come meanwhile. */
+static bool tx_arm(struct session *s)
+{
+    uint32_t seen = s->tx.tail_seen;
+
+    (void)svm_fifo_cons_arm(&s->tx);
+    return s->tx.tail_seen != seen;
+}
+
+unsigned session_tx_run(struct worker *w)
+{
+    struct session_worker *sw = w->session;
+    struct session *s = sw->tx_head;
+    unsigned n = 0;
+
+    /* One pass over who is on the list now; who wants more goes to its end. */
+    if (!s)
+        return 0;
+    sw->tx_head = NULL;
+    sw->tx_tail = &sw->tx_head;
+    while (s && n < SESSION_TX_TURN) {
+        struct session *next = s->tx_next;
+        s->on_tx_list = false;
+        n++;
+        if (s->conn && s->has_fifos) {
+            struct svm_handle h = s->handle;
+            enum transport_tx_verdict v = s->ops->tx(w, s->conn, SESSION_TX_BUDGET);
+            if (session_from_handle(w, h) == s && s->has_fifos && (v == TRANSPORT_TX_MORE || tx_arm(s)))
+                session_tx_schedule(w, s);
+        }
+        s = next;
+    }
+    if (s) { /* the rest of the former list comes first in the next turn */
+        struct session *last = s;
+        while (last->tx_next)
+            last = last->tx_next;
+        last->tx_next = sw->tx_head;
+        if (!sw->tx_head)
+            sw->tx_tail = &last->tx_next;
+        sw->tx_head = s;
+    }
+    return n;
+}
+
+bool session_has_work(const struct worker *w)
+{
+    return w->session->tx_head || w->session->evt_head;
+}

@@ -1,0 +1,391 @@
+/* session_listener.c - listeners and bound datagram endpoints of this worker; who accepts, and what waits */
+#include "server/session/session_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "common/siphash.h"
+#include "server/ip/ip.h"
+#include "server/local/local.h"
+
+static unsigned bucket_of(be16 port)
+{
+    return be16_get(port) % SESSION_PORT_BUCKETS;
+}
+
+int listener_create(struct worker *w, struct session *s, uint32_t backlog)
+{
+    struct session_worker *sw = w->session;
+    struct listener *l = calloc(1, sizeof(*l));
+    unsigned b = bucket_of(s->lcl.port);
+
+    if (!l)
+        return -ENOMEM;
+    l->session = s;
+    l->w = w;
+    l->lcl = s->lcl;
+    l->handle = s->handle;
+    l->proto = s->proto;
+    l->flags = s->flags;
+    l->fib = s->fib;
+    l->ns = s->app->ns;
+    l->backlog = backlog ? backlog : 1;
+    l->queue_tail = &l->queue;
+    if (s->attrs)
+        l->attrs = *s->attrs;
+    l->next = sw->listener[b];
+    sw->listener[b] = l;
+    sw->n_listeners++;
+    s->listener = l;
+    return 0;
+}
+
+/* What waits in it is reset, as Linux does when the last descriptor of a listener is closed. */
+void listener_destroy(struct worker *w, struct listener *l)
+{
+    struct session_worker *sw = w->session;
+
+    for (struct listener **p = &sw->listener[bucket_of(l->lcl.port)]; *p; p = &(*p)->next) {
+        if (*p == l) {
+            *p = l->next;
+            break;
+        }
+    }
+    sw->n_listeners--;
+    l->is_dead = true;
+    if (l->session)
+        l->session->listener = NULL;
+    const struct transport_ops *ops = transport_get(l->proto);
+    if (ops && ops->unlisten)
+        ops->unlisten(w, l);
+    while (l->queue) {
+        struct session *s = l->queue;
+        l->queue = s->queue_next;
+        s->is_queued = false;
+        s->from = (struct svm_handle){ 0, 0 };
+        if (s->local)
+            local_refused(w, s);
+        else if (s->conn)
+            s->ops->reset(w, s->conn); /* detaches and, nobody holding it, frees the session */
+        else
+            session_finish(w, s);
+    }
+    for (struct acceptor *a = l->acceptors, *next; a; a = next) {
+        next = a->next;
+        free(a);
+    }
+    free(l);
+}
+
+struct session *listener_session(const struct listener *l)
+{
+    return l->session;
+}
+
+struct listener *listener_of_session(struct worker *w, struct svm_handle h)
+{
+    struct session *s = h.gen ? session_from_handle(w, h) : NULL;
+
+    return s ? s->listener : NULL;
+}
+
+/* Points of a match: the address itself counts more than the family's wildcard, and that more than ::. 0 = no match. */
+static int match(const struct listener *l, uint8_t proto, const struct ip_endpoint *lcl)
+{
+    if (l->proto != proto || l->lcl.port.raw != lcl->port.raw)
+        return 0;
+    if (ip_addr_eq(&l->lcl.ip, &lcl->ip))
+        return 3;
+    if (!ip_addr_is_any(&l->lcl.ip))
+        return 0;
+    if (ip_addr_is_v4(&l->lcl.ip) == ip_addr_is_v4(&lcl->ip))
+        return 2;
+    return !ip_addr_is_v4(&l->lcl.ip) && !(l->flags & SVM_BIND_V6ONLY) ? 1 : 0;
+}
+
+static uint32_t flow_hash(struct worker *w, const struct ip_endpoint *rmt)
+{
+    struct {
+        struct ip_addr ip;
+        uint64_t port;
+    } key = { rmt->ip, rmt->port.raw };
+
+    return (uint32_t)siphash24(w->secret, &key, sizeof(key));
+}
+
+static bool is_group(const struct listener *a, const struct listener *b)
+{
+    return (a->flags & b->flags & SVM_BIND_REUSEPORT) && ip_addr_eq(&a->lcl.ip, &b->lcl.ip) && a->ns == b->ns && a->fib == b->fib;
+}
+
+/* SO_REUSEPORT: one of the group, by the peer's address and port. Those that nobody accepts from are passed over while another
+ * member has somebody: so a reload loses nothing. */
+static struct listener *group_member(struct worker *w, struct listener *first, const struct ip_endpoint *rmt)
+{
+    uint32_t n = 0, n_live = 0, pick;
+    bool live;
+
+    for (struct listener *l = first; l; l = l->next) {
+        if (l->lcl.port.raw == first->lcl.port.raw && l->proto == first->proto && is_group(l, first)) {
+            n++;
+            n_live += l->acceptors != NULL;
+        }
+    }
+    if (n <= 1)
+        return first;
+    live = n_live > 0;
+    pick = (uint32_t)(((uint64_t)flow_hash(w, rmt) * (live ? n_live : n)) >> 32);
+    for (struct listener *l = first; l; l = l->next) {
+        if (l->lcl.port.raw != first->lcl.port.raw || l->proto != first->proto || !is_group(l, first) ||
+            (live && !l->acceptors))
+            continue;
+        if (pick-- == 0)
+            return l;
+    }
+    return first;
+}
+
+struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
+                                         const struct ip_endpoint *rmt, uint16_t fib)
+{
+    struct listener *best = NULL;
+    int points = 0;
+
+    for (struct listener *l = w->session->listener[bucket_of(lcl->port)]; l; l = l->next) {
+        int p = l->fib == fib && (l->flags & SVM_CONN_SCOPE_GLOBAL) ? match(l, proto, lcl) : 0;
+        if (p > points) {
+            points = p;
+            best = l;
+        }
+    }
+    if (hs_unlikely(best && (best->flags & SVM_BIND_REUSEPORT)))
+        return group_member(w, best, rmt);
+    return best;
+}
+
+/* Cut-through: a listener in local scope of the namespace that serves this address on this host. */
+struct listener *listener_find_local(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint32_t ns)
+{
+    struct listener *best = NULL;
+    int points = 0;
+    struct ip_endpoint to = *rmt;
+    bool here = ip_addr_is_loopback(&to.ip) || ip_addr_is_any(&to.ip) || ip_is_local_addr(w, 0, &to.ip);
+
+    for (struct listener *l = w->session->listener[bucket_of(to.port)]; l; l = l->next) {
+        int p = l->ns == ns && (l->flags & SVM_CONN_SCOPE_LOCAL) ? match(l, proto, &to) : 0;
+        if (p == 0 || (p < 3 && !here))
+            continue; /* an address that is not ours: only who is bound to just that */
+        if (p > points || (p == points && !best->acceptors && l->acceptors)) {
+            points = p;
+            best = l;
+        }
+    }
+    if (best && (best->flags & SVM_BIND_REUSEPORT)) {
+        struct ip_endpoint any = { to.ip, be16_of((uint16_t)worker_random(w)) };
+        return group_member(w, best, &any);
+    }
+    return best;
+}
+
+uint32_t listener_backlog_room(const struct listener *l)
+{
+    uint32_t used = l->n_half_open + l->n_waiting;
+
+    /* Linux takes one more than the backlog. */
+    return used > l->backlog ? 0 : l->backlog + 1 - used;
+}
+
+int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
+{
+    if (attr >= SESSION_MAX_ATTRS || !(l->attrs.is_set & (1u << attr)))
+        return -ENOENT;
+    *value = l->attrs.value[attr];
+    return 0;
+}
+
+void listener_half_open(struct listener *l, int delta)
+{
+    l->n_half_open = (uint32_t)((int64_t)l->n_half_open + delta);
+}
+
+/* ---- who accepts ---- */
+
+static struct acceptor *acceptor_find(struct listener *l, const struct app_worker *a)
+{
+    for (struct acceptor *x = l->acceptors; x; x = x->next) {
+        if (x->a == a)
+            return x;
+    }
+    return NULL;
+}
+
+/* Fewest that it has not taken yet; round robin among equals; weak ones only while there is no other. */
+struct app_worker *listener_pick(struct listener *l)
+{
+    struct acceptor *best = NULL, *x = l->next_acceptor ? l->next_acceptor : l->acceptors;
+    uint32_t n = 0;
+
+    for (struct acceptor *a = l->acceptors; a; a = a->next)
+        n++;
+    for (; n > 0; n--, x = x->next ? x->next : l->acceptors) {
+        if (!best || (x->arm == SESSION_ARM_ON && best->arm == SESSION_ARM_WEAK) ||
+            (x->arm == best->arm && x->n_offered < best->n_offered))
+            best = x;
+    }
+    if (!best)
+        return NULL;
+    l->next_acceptor = best->next;
+    return best->a;
+}
+
+void listener_enqueue(struct listener *l, struct session *s)
+{
+    s->queue_next = NULL;
+    s->is_queued = true;
+    *l->queue_tail = s;
+    l->queue_tail = &s->queue_next;
+}
+
+static struct session *listener_dequeue(struct listener *l)
+{
+    struct session *s = l->queue;
+
+    if (s) {
+        l->queue = s->queue_next;
+        if (!l->queue)
+            l->queue_tail = &l->queue;
+        s->is_queued = false;
+    }
+    return s;
+}
+
+static void queue_remove(struct listener *l, struct session *s)
+{
+    struct session **p;
+
+    for (p = &l->queue; *p && *p != s; p = &(*p)->queue_next)
+        ;
+    if (!*p)
+        return;
+    *p = s->queue_next;
+    if (!*p)
+        l->queue_tail = p;
+    s->is_queued = false;
+}
+
+/* How many offers of the listener a program has not named yet; more of them, fewer new ones. */
+void listener_offered(struct listener *l, const struct app_worker *a, int delta)
+{
+    struct acceptor *x = l ? acceptor_find(l, a) : NULL;
+
+    if (x)
+        x->n_offered = (uint32_t)((int64_t)x->n_offered + delta);
+}
+
+/* s waits no longer: a program has named it, or it ended. */
+void listener_taken(struct worker *w, struct session *s)
+{
+    struct listener *l = listener_of_session(w, s->from);
+
+    s->from = (struct svm_handle){ 0, 0 };
+    if (!l) {
+        s->is_queued = false; /* the listener has gone and with it its queue */
+        return;
+    }
+    if (s->is_queued)
+        queue_remove(l, s);
+    if (l->n_waiting)
+        l->n_waiting--;
+}
+
+/* Gives a waiting session (counted in n_waiting, in no queue) to somebody who accepts, or lets it wait. Without memory for it
+ * anywhere it is left without FIFOs. */
+void listener_offer(struct worker *w, struct listener *l, struct session *s)
+{
+    struct app_worker *a = listener_pick(l);
+    int err = -ENOBUFS;
+
+    if (s->local) {
+        local_offer(w, l, s, a);
+        return;
+    }
+    s->app = NULL;
+    if (a)
+        err = s->has_fifos ? session_fifos_move(w, s, a) : session_fifos_make(w, s, a);
+    if (err == 0)
+        err = session_hold_add(s, a);
+    if (err == 0) {
+        s->app = a;
+        listener_offered(l, a, 1);
+        a->ops->accept(w, a, l, s);
+        return;
+    }
+    if (!s->has_fifos && session_fifos_make(w, s, NULL) != 0)
+        return;
+    listener_enqueue(l, s); /* until the next worker arms */
+}
+
+/* Offers that a weak acceptor has not taken go to one that really accepts. */
+static void take_back_offers(struct worker *w, struct listener *l, struct app_worker *a)
+{
+    for (struct session_hold *h = a->holds, *next; h; h = next) {
+        struct session *s = h->s;
+        next = h->app_next;
+        if (s->state != SESSION_ACCEPTING || listener_of_session(w, s->from) != l)
+            continue;
+        a->ops->closed(w, a, s);
+        session_return(w, a, s);
+    }
+}
+
+void session_listener_arm(struct worker *w, struct app_worker *a, struct session *ls, enum session_arm arm)
+{
+    struct listener *l = ls->listener;
+    struct acceptor *x;
+
+    if (!l || ls->state != SESSION_LISTENING)
+        return;
+    x = acceptor_find(l, a);
+    if (arm == SESSION_ARM_OFF) {
+        if (x)
+            listener_unarm(w, l, a);
+        return;
+    }
+    if (!x) {
+        x = calloc(1, sizeof(*x));
+        if (!x)
+            return; /* it is given nothing; others are */
+        x->a = a;
+        x->next = l->acceptors;
+        l->acceptors = x;
+    } else if (x->arm == SESSION_ARM_ON) {
+        return;
+    }
+    x->arm = arm;
+    if (arm == SESSION_ARM_ON) {
+        for (struct acceptor *o = l->acceptors; o; o = o->next) {
+            if (o->arm == SESSION_ARM_WEAK && o->n_offered)
+                take_back_offers(w, l, o->a);
+        }
+    }
+    for (uint32_t n = l->n_waiting; n > 0 && l->queue; n--)
+        listener_offer(w, l, listener_dequeue(l));
+}
+
+void listener_unarm(struct worker *w, struct listener *l, struct app_worker *a)
+{
+    for (struct acceptor **p = &l->acceptors, *x; (x = *p); p = &x->next) {
+        if (x->a != a)
+            continue;
+        *p = x->next;
+        l->next_acceptor = NULL;
+        free(x);
+        break;
+    }
+    for (struct session_hold *h = a->holds, *next; h; h = next) {
+        struct session *s = h->s;
+        next = h->app_next;
+        if (s->state == SESSION_ACCEPTING && listener_of_session(w, s->from) == l)
+            session_return(w, a, s);
+    }
+}

@@ -1,0 +1,81 @@
+/* session_lookup.c - connections of this worker by 6-tuple: a hash table keyed with the worker's secret, chained, grows by doubling */
+#include "server/session/session_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "common/siphash.h"
+
+static uint32_t tuple_hash(const struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+                           uint16_t fib)
+{
+    struct {
+        struct ip_addr lcl, rmt;
+        uint16_t lport, rport, fib, proto;
+    } key = { lcl->ip, rmt->ip, lcl->port.raw, rmt->port.raw, fib, proto };
+
+    /* Keyed, so that nobody outside can make chains long. */
+    return (uint32_t)siphash24(w->secret, &key, sizeof(key));
+}
+
+static void table_grow(struct session_worker *sw)
+{
+    uint32_t size = (sw->table_mask + 1) * 2;
+    struct transport_conn **t = calloc(size, sizeof(*t));
+
+    if (!t) /* longer chains, nothing else */
+        return;
+    for (uint32_t i = 0; i <= sw->table_mask; i++) {
+        for (struct transport_conn *c = sw->table[i], *next; c; c = next) {
+            next = c->lookup_next;
+            c->lookup_next = t[c->hash & (size - 1)];
+            t[c->hash & (size - 1)] = c;
+        }
+    }
+    free(sw->table);
+    sw->table = t;
+    sw->table_mask = size - 1;
+}
+
+void session_lookup_add(struct worker *w, struct transport_conn *c)
+{
+    struct session_worker *sw = w->session;
+
+    assert(!c->in_lookup);
+    if (sw->n_conns > sw->table_mask)
+        table_grow(sw);
+    c->hash = tuple_hash(w, c->proto, &c->lcl, &c->rmt, c->fib);
+    c->lookup_next = sw->table[c->hash & sw->table_mask];
+    sw->table[c->hash & sw->table_mask] = c;
+    c->in_lookup = true;
+    sw->n_conns++;
+}
+
+void session_lookup_del(struct worker *w, struct transport_conn *c)
+{
+    struct session_worker *sw = w->session;
+
+    if (!c->in_lookup)
+        return;
+    for (struct transport_conn **p = &sw->table[c->hash & sw->table_mask]; *p; p = &(*p)->lookup_next) {
+        if (*p == c) {
+            *p = c->lookup_next;
+            break;
+        }
+    }
+    c->in_lookup = false;
+    sw->n_conns--;
+}
+
+struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
+                                      const struct ip_endpoint *rmt, uint16_t fib)
+{
+    struct session_worker *sw = w->session;
+    uint32_t hash = tuple_hash(w, proto, lcl, rmt, fib);
+
+    for (struct transport_conn *c = sw->table[hash & sw->table_mask]; c; c = c->lookup_next) {
+        if (c->hash == hash && c->proto == proto && c->fib == fib && c->lcl.port.raw == lcl->port.raw &&
+            c->rmt.port.raw == rmt->port.raw && ip_addr_eq(&c->lcl.ip, &lcl->ip) && ip_addr_eq(&c->rmt.ip, &rmt->ip))
+            return c;
+    }
+    return NULL;
+}

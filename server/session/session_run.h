@@ -1,0 +1,25 @@
+/* session_run.h - the session layer's stages of a worker's turn
+ * Owner:  the worker.
+ * Thread: the worker; create and destroy: control thread.
+ * Errors: 0 or -errno. */
+#ifndef HOSTSTACK_SERVER_SESSION_RUN_H
+#define HOSTSTACK_SERVER_SESSION_RUN_H
+
+#include "server/worker/worker.h"
+
+int session_stack_create(struct stack *s);       /* before the first session_worker_create() */
+void session_stack_destroy(struct stack *s);
+int session_worker_create(struct worker *w);     /* also every registered transport's worker_init */
+void session_worker_destroy(struct worker *w);
+/* After a stage of input: events that have become due go to the programs; returns how many. */
+unsigned session_events_flush(struct worker *w);
+/* Sessions with bytes to send, each with a budget, round and round; returns how many were served. */
+unsigned session_tx_run(struct worker *w);
+bool session_has_work(const struct worker *w);   /* something is on those lists */
+uint32_t session_count(const struct worker *w);
+uint32_t session_listener_count(const struct worker *w);
+
+struct json_t;
+void session_show(struct worker *w, struct json_t *array, bool verbose); /* one object per session of this worker */
+
+#endif

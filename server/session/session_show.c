@@ -1,0 +1,72 @@
+/* session_show.c - rows of `hoststackctl show session` */
+#include "server/session/session_internal.h"
+
+#include <jansson.h>
+
+static const char *const state_names[] = {
+    [SESSION_FREE] = "free", [SESSION_BOUND] = "bound", [SESSION_LISTENING] = "listening", [SESSION_CONNECTING] = "connecting",
+    [SESSION_ACCEPTING] = "accepting", [SESSION_ESTABLISHED] = "established", [SESSION_CLOSING] = "closing", [SESSION_DEAD] = "dead",
+};
+
+static uint32_t count_holds(const struct session *s)
+{
+    uint32_t n = 0;
+
+    for (const struct session_hold *h = s->holds; h; h = h->s_next)
+        n++;
+    return n;
+}
+
+static json_t *row(struct worker *w, struct session *s, bool verbose)
+{
+    char lcl[IP_ENDPOINT_TEXT_MAX], rmt[IP_ENDPOINT_TEXT_MAX];
+    json_t *o = json_object();
+
+    json_object_set_new(o, "proto", json_string(s->ops ? s->ops->name : "?"));
+    json_object_set_new(o, "local", json_string(ip_endpoint_format(&s->lcl, lcl)));
+    json_object_set_new(o, "remote", json_string(ip_endpoint_format(&s->rmt, rmt)));
+    json_object_set_new(o, "state", json_string(state_names[s->state]));
+    json_object_set_new(o, "path", json_string(s->local ? "cut-through" : s->state == SESSION_LISTENING ? "-" : "network"));
+    json_object_set_new(o, "worker", json_integer(w->index));
+    json_object_set_new(o, "client", s->app ? json_integer(s->app->client_id) : json_null());
+    if (s->has_fifos) {
+        int64_t tx = s->tx.failed ? 0 : svm_fifo_cons_avail(&s->tx);
+        int64_t rx = svm_fifo_prod_unread(&s->rx);
+        json_object_set_new(o, "rx_queued", json_integer(rx < 0 ? 0 : rx));
+        json_object_set_new(o, "tx_queued", json_integer(tx < 0 ? 0 : tx));
+    }
+    if (!verbose)
+        return o;
+    json_object_set_new(o, "index", json_integer(s->handle.index));
+    json_object_set_new(o, "generation", json_integer(s->handle.gen));
+    json_object_set_new(o, "holders", json_integer(count_holds(s)));
+    if (s->has_fifos) {
+        json_object_set_new(o, "rx_fifo_size", json_integer(s->rx.mask ? s->rx.mask + 1 : 0));
+        json_object_set_new(o, "rx_fifo_max", json_integer(s->rx.max_size));
+        json_object_set_new(o, "tx_fifo_max", json_integer(s->tx.max_size));
+        json_object_set_new(o, "rx_out_of_order", json_integer(s->rx.n_ooo));
+    }
+    if (s->listener) {
+        json_object_set_new(o, "backlog", json_integer(s->listener->backlog));
+        json_object_set_new(o, "half_open", json_integer(s->listener->n_half_open));
+        json_object_set_new(o, "waiting", json_integer(s->listener->n_waiting));
+    }
+    if (s->error)
+        json_object_set_new(o, "error", json_integer(s->error));
+    if (s->conn && s->ops->show)
+        s->ops->show(w, s->conn, o);
+    return o;
+}
+
+void session_show(struct worker *w, json_t *array, bool verbose)
+{
+    struct session_worker *sw = w->session;
+
+    for (uint32_t c = 0; c < sw->n_chunks; c++) {
+        for (uint32_t i = 0; i < SESSION_CHUNK; i++) {
+            struct session *s = &sw->chunk[c][i];
+            if (s->state != SESSION_FREE)
+                json_array_append_new(array, row(w, s, verbose));
+        }
+    }
+}
