@@ -6,6 +6,7 @@
  * It is made by the control thread, published to each worker by worker_call(), and freed by the control thread when every worker
  * has said that none of its sessions is left (app_client_worker_done).
  *
+ *   NEW (connected, no HELLO yet) -- HELLO --> ATTACHED
  *   ATTACHED -- hang-up, DETACH or violation --> LEAVING -- last session gone on all workers --> freed
  *   FORKED (a child that has not attached yet, only holds) -- HELLO with its token --> ATTACHED
  *   FORKED -- lifeline hangs up --> LEAVING
@@ -29,13 +30,21 @@ enum app_limits {
     APP_BURST = 32,             /* messages taken from one queue in a turn */
     APP_PENDING_STOP = 4096,    /* notices waiting for room from which on the client's requests are left in its queue */
     APP_OUT_MAX = 4096,         /* attach messages waiting for room in a client's socket */
-    APP_BANK0_SLOTS = 16384,
-    APP_PAIR_SLOTS = 4096,
-    APP_PAIR_ARENA_MB = 64,     /* a side; address space, memory only when used */
-    APP_PAIR_QUEUE_LOG2 = 10,
+    APP_BANK_SLOTS = 65536,     /* address space, as all sizes below: memory only when used */
+    APP_SLOT_CHUNK = 64,        /* slots whose memory is reserved at a time */
+    APP_PAIR_SLOTS = 65536,
+    APP_PAIR_ARENA_MB = 256,    /* a side */
+    APP_PAIR_QUEUE_LOG2 = 12,
 };
 
-enum app_client_state { APP_CLIENT_FORKED, APP_CLIENT_ATTACHED, APP_CLIENT_LEAVING };
+/* What an epoll event is about. */
+enum app_src_kind { APP_SRC_LISTEN, APP_SRC_EVENT, APP_SRC_SOCK, APP_SRC_LIFELINE, APP_SRC_PIDFD };
+struct app_src {
+    enum app_src_kind kind;
+    struct app_client *client;
+};
+
+enum app_client_state { APP_CLIENT_NEW, APP_CLIENT_FORKED, APP_CLIENT_ATTACHED, APP_CLIENT_LEAVING };
 
 /* A request of a worker to the control thread; embedded in what it is about. */
 enum app_event_type { APP_EVENT_DONE, APP_EVENT_FAILED, APP_EVENT_DETACH, APP_EVENT_BANK, APP_EVENT_PAIR, APP_EVENT_PAIR_GONE };
@@ -62,7 +71,8 @@ struct app_port_client {        /* worker's */
 };
 
 struct app_bank {
-    struct svm_mapping s, c;    /* server's mappings */
+    struct svm_segment s, c;    /* server's mappings */
+    uint64_t slots_off;
     uint32_t seg_id;
     uint32_t n_slots;
     uint32_t n_used;
@@ -98,14 +108,12 @@ struct app_client {
     int lifeline;               /* of a fork child; -1 = none */
     int pidfd;                  /* -1 = none */
     uint64_t fork_token;
-    int p_fd, bell_wr;          /* its P page and doorbell: the server's own write end */
-    struct svm_mapping p;
+    int bell_wr;                /* its doorbell: the server's own write end */
+    struct svm_segment p;
     struct app_out *out_head, **out_tail;
     uint32_t n_out;
-    bool wants_pollout, hello_done;
-    uint32_t n_workers_told, n_workers_done; /* adds published; workers with nothing left */
-    uint32_t n_workers_leave;   /* workers that were told to let go */
-    uint32_t n_fds;             /* descriptors that the server holds for it */
+    struct app_src sock_src, lifeline_src, pidfd_src;
+    uint32_t n_workers_done;    /* workers on which nothing of it is left */
     struct app_event bank_event;
     bool bank_requested;        /* atomic: a worker has asked for another bank */
 
@@ -134,8 +142,8 @@ struct app_pair {
     struct app_client *side[2];            /* worker: NULL when that client has gone */
     uint32_t client_id[2];
     uint32_t seg_id;
-    struct svm_mapping map;                /* made by the control thread before `ready` */
-    int fd;
+    struct svm_segment seg;                /* made by the control thread before `is_ready` */
+    uint64_t slots_off;
     int error;                             /* making it failed */
     bool is_ready, is_requested;           /* worker */
     struct app_pair_wait *waits;           /* worker */
@@ -166,47 +174,48 @@ struct app_server {
     char *socket_path;
     int listen_fd, epfd, event_fd;
     struct app_client *clients;
-    struct app_conn *conns;                /* accepted, no HELLO yet */
-    uint32_t n_clients, n_conns;
+    uint32_t n_clients;
+    struct app_src listen_src, event_src;
     uint32_t next_client_id, next_app_id, next_seg_id; /* next_seg_id: atomic */
     uint64_t clients_ever, violations;
     uint32_t n_pairs;
-    int srv_fd;
-    struct svm_mapping srv;                /* svm_server_page */
+    struct svm_segment srv;                /* svm_server_page */
     pthread_mutex_t event_lock;
     struct app_event *events, **events_tail;
     struct app_call *calls, **calls_tail;
     struct hs_log_limit log_limit;
-    bool is_stopping;
+    uint64_t now_us;
 };
 
 /* app_server.c: control thread */
+/* As worker_call(), but tried again until the worker's ring has room. -ENOMEM. */
 int app_server_call(struct app_server *as, struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
-uint64_t app_random(void);
+int app_server_watch(struct app_server *as, int fd, struct app_src *src, uint32_t events);
+uint32_t app_server_seg_id(struct app_server *as);
 
 /* app_event.c: worker -> control */
 void app_event_post(struct app_server *as, struct app_event *e);
 struct app_event *app_event_take_all(struct app_server *as);
 
 /* app_client.c: control thread */
-struct app_client *app_client_new(struct app_server *as);
-int app_client_make_segments(struct app_client *c, const struct svm_att_hello *h, struct svm_att_welcome *welcome,
-                             int *fds, int *n_fds);
+struct app_client *app_client_new(struct app_server *as, int sock);
+struct app_client *app_client_by_id(struct app_server *as, uint32_t client_id);  /* not LEAVING; NULL */
+int app_client_attach(struct app_client *c, const struct svm_att_hello *h);      /* segments, WELCOME, published to the workers */
 int app_client_add_bank(struct app_client *c);
-void app_client_publish(struct app_client *c);       /* to all workers */
-void app_client_leave(struct app_client *c, const char *why); /* hang up; workers let go */
+void app_client_leave(struct app_client *c, const char *why); /* hang up; workers let go, the last one done frees it */
 void app_client_worker_done(struct app_client *c);
 void app_client_free(struct app_client *c);
-int app_client_send(struct app_client *c, const void *msg, size_t len, const int *fds, int n_fds); /* takes the fds */
+void app_client_send(struct app_client *c, const void *msg, size_t len, int *fds, int n_fds); /* takes the fds */
 void app_client_flush(struct app_client *c);
+unsigned app_client_fds(const struct app_client *c);
 
 /* app_attach.c: control thread */
 void app_attach_accept(struct app_server *as);
-void app_attach_input(struct app_server *as, void *what, uint32_t events);
+void app_attach_input(struct app_client *c, uint32_t events);
 
 /* app_fork.c: control thread */
 int app_fork_note(struct app_client *parent, int lifeline, uint64_t *token);
-struct app_client *app_fork_find(struct app_server *as, uint64_t token, const struct svm_att_hello *h);
+struct app_client *app_fork_find(struct app_server *as, const struct app_client *by, uint64_t token);
 
 /* app_memory.c: worker */
 int app_memory_fifos_alloc(struct worker *w, struct app_worker *a, struct app_fifos *out);
@@ -217,7 +226,7 @@ int app_memory_bank_init(struct app_bank *b, uint32_t n_slots);
 extern const struct app_ops app_client_ops;
 void app_port_add(struct worker *w, void *port_client);
 void app_port_leave(struct worker *w, void *port_client);
-void app_port_check_done(struct worker *w, struct app_port_client *pc);
+void app_port_mark(struct app_port_client *pc);       /* look at it at the end of the turn */
 void app_notify_post(struct app_port_client *pc, const struct svm_msg *m);
 void app_notify_flush(struct app_port_client *pc);
 void app_notify_accepted(struct app_port_client *pc, struct session *s);

@@ -7,12 +7,24 @@
 
 int app_memory_bank_init(struct app_bank *b, uint32_t n_slots)
 {
+    static_assert(APP_BANK_SLOTS % APP_SLOT_CHUNK == 0, "whole chunks");
+
     b->slot_next = malloc(n_slots * sizeof(*b->slot_next));
     if (!b->slot_next)
         return -ENOMEM;
     b->n_slots = n_slots;
     b->n_used = b->free_head = b->high = 0;
     return 0;
+}
+
+/* Memory of the next slots of both parts, so that touching them cannot fault later. */
+static int chunk_reserve(struct app_bank *b)
+{
+    uint64_t off = b->slots_off + (uint64_t)b->high * sizeof(struct svm_slot_srv);
+    uint64_t len = APP_SLOT_CHUNK * sizeof(struct svm_slot_srv);
+    int err = svm_segment_reserve(&b->s, off, len);
+
+    return err != 0 ? err : svm_segment_reserve(&b->c, off, len);
 }
 
 /* Lowest slots first: the pages of the upper ones stay untouched. */
@@ -24,6 +36,8 @@ static int slot_take(struct app_bank *b)
         slot = b->free_head - 1;
         b->free_head = b->slot_next[slot];
     } else if (b->high < b->n_slots) {
+        if (b->high % APP_SLOT_CHUNK == 0 && chunk_reserve(b) != 0)
+            return -ENOBUFS;
         slot = b->high++;
     } else {
         return -ENOBUFS;
@@ -52,7 +66,7 @@ static int ring_alloc(void *ctx, uint8_t log2, uint16_t *region, uint64_t *offse
     int err;
 
     pthread_spin_lock(&c->lock);
-    err = svm_ring_alloc(&c->rings, log2, region, offset);
+    err = svm_ring_alloc_ops.alloc(&c->rings, log2, region, offset);
     if (err == 0)
         c->ring_bytes += 1ull << log2;
     pthread_spin_unlock(&c->lock);
@@ -64,7 +78,7 @@ static void ring_free(void *ctx, uint8_t log2, uint16_t region, uint64_t offset)
     struct app_client *c = ctx;
 
     pthread_spin_lock(&c->lock);
-    svm_ring_free(&c->rings, log2, region, offset);
+    svm_ring_alloc_ops.free(&c->rings, log2, region, offset);
     c->ring_bytes -= 1ull << log2;
     pthread_spin_unlock(&c->lock);
 }
@@ -92,11 +106,9 @@ int app_memory_fifos_alloc(struct worker *w, struct app_worker *a, struct app_fi
     if (slot < 0)
         return -ENOBUFS;
 
-    struct svm_slot_srv *srv = svm_slot_srv(&b->s, (uint32_t)slot);
-    struct svm_slot_cli *cli = svm_slot_cli(&b->c, (uint32_t)slot);
-    /* A free slot is ours, in both parts (svm_layout.h). */
-    memset(srv, 0, sizeof(*srv));
-    memset(cli, 0, sizeof(*cli));
+    struct svm_slot_srv *srv = svm_slot_srv_at(&b->s, b->slots_off, (uint32_t)slot);
+    struct svm_slot_cli *cli = svm_slot_cli_at(&b->c, b->slots_off, (uint32_t)slot);
+    svm_slot_clear(srv, cli); /* a free slot is ours, in both parts */
     *out = (struct app_fifos){
         .rx_prod = &srv->rx,
         .rx_cons = &cli->rx,
@@ -130,4 +142,5 @@ void app_memory_fifos_free(struct worker *w, struct app_worker *a, const struct 
         break;
     }
     pthread_spin_unlock(&c->lock);
+    app_port_mark(hs_container_of(a, struct app_port_client, aw));
 }

@@ -11,7 +11,7 @@ static struct app_port_client *port_client_of(struct app_worker *a)
     return hs_container_of(a, struct app_port_client, aw);
 }
 
-static void mark_dirty(struct app_port_client *pc)
+void app_port_mark(struct app_port_client *pc)
 {
     struct app_port *port = pc->w->app;
 
@@ -46,7 +46,7 @@ void app_notify_post(struct app_port_client *pc, const struct svm_msg *m)
 {
     if (!pc->has_queues || pc->is_leaving || pc->is_failed)
         return;
-    mark_dirty(pc);
+    app_port_mark(pc);
     if (hs_likely(pc->n_pending == 0)) {
         int err = svm_msgq_post(&pc->out, m);
         if (hs_likely(err == 0))
@@ -197,6 +197,7 @@ static void notify_closed(struct worker *w, struct app_worker *a, struct session
 
     (void)w;
     app_notify_post(port_client_of(a), &m);
+    app_port_mark(port_client_of(a));
 }
 
 static void notify_violation(struct worker *w, struct app_worker *a, const char *what)

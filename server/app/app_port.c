@@ -104,15 +104,16 @@ void app_port_leave(struct worker *w, void *port_client)
         app_pair_client_gone(w, pc->client);
         app_worker_detach(w, &pc->aw);
     }
-    app_port_check_done(w, pc);
+    app_port_mark(pc); /* is anything left? looked at when this turn is over (app_port_flush) */
 }
 
-void app_port_check_done(struct worker *w, struct app_port_client *pc)
+/* No session knows this client any more: the control thread may free it as soon as the event is posted. */
+static void check_done(struct app_port *port, struct app_port_client *pc)
 {
-    if (!pc->is_leaving || pc->done_told || pc->aw.n_sessions != 0)
+    if (pc->done_told || pc->aw.n_sessions != 0 || pc->aw.n_fifos != 0)
         return;
     pc->done_told = true;
-    list_remove(w->app, pc);
+    list_remove(port, pc);
     free(pc->pending);
     pc->pending = NULL;
     pc->n_pending = 0;
@@ -165,7 +166,9 @@ void app_port_flush(struct worker *w)
     while (pc) {
         struct app_port_client *next = pc->dirty_next;
         pc->is_dirty = false;
-        if (!pc->is_leaving) {
+        if (pc->is_leaving) {
+            check_done(port, pc);
+        } else {
             app_notify_flush(pc);
             if (pc->n_pending && !pc->is_failed) {
                 pc->is_dirty = true;

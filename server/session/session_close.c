@@ -211,6 +211,25 @@ void app_worker_detach(struct worker *w, struct app_worker *a)
     }
 }
 
+void session_abort_all(struct worker *w)
+{
+    struct session_worker *sw = w->session;
+
+    for (uint32_t c = 0; c < sw->n_chunks; c++) {
+        for (uint32_t i = 0; i < SESSION_CHUNK; i++) {
+            struct session *s = &sw->chunk[c][i];
+            if (s->state == SESSION_FREE)
+                continue;
+            if (s->listener)
+                listener_destroy(w, s->listener);
+            if (s->conn && s->state != SESSION_FREE) {
+                s->state = SESSION_CLOSING;
+                s->ops->reset(w, s->conn);
+            }
+        }
+    }
+}
+
 void session_app_fail(struct worker *w, struct session *s, const char *what)
 {
     struct app_worker *a = s->app ? s->app : s->mem;

@@ -20,18 +20,6 @@ struct session_limbo {
     struct svm_region_table regions;
 };
 
-static int limbo_ring_alloc(void *ctx, uint8_t log2, uint16_t *region, uint64_t *offset)
-{
-    return svm_ring_alloc(&((struct session_limbo *)ctx)->rings, log2, region, offset);
-}
-
-static void limbo_ring_free(void *ctx, uint8_t log2, uint16_t region, uint64_t offset)
-{
-    svm_ring_free(&((struct session_limbo *)ctx)->rings, log2, region, offset);
-}
-
-static const struct svm_ring_ops limbo_ring_ops = { .alloc = limbo_ring_alloc, .free = limbo_ring_free };
-
 /* Address space only: a page is used when bytes wait in it. */
 static struct session_limbo *limbo_get(struct worker *w)
 {
@@ -52,7 +40,7 @@ static struct session_limbo *limbo_get(struct worker *w)
     l->regions.r[0] = (struct svm_region){ area, LIMBO_AREA };
     l->regions.n = 1;
     svm_ring_alloc_init(&l->rings);
-    if (svm_ring_alloc_add_area(&l->rings, 0, 0, LIMBO_AREA) != 0) {
+    if (svm_ring_alloc_add(&l->rings, 0, 0, LIMBO_AREA, -1, false) != 0) {
         munmap(area, LIMBO_AREA);
         free(l);
         return NULL;
@@ -80,7 +68,7 @@ static int limbo_fifos(struct worker *w, struct app_fifos *out)
     memset(lines, 0, sizeof(*lines));
     *out = (struct app_fifos){
         .rx_prod = &lines->rx_prod, .rx_cons = &lines->rx_cons, .tx_prod = &lines->tx_prod, .tx_cons = &lines->tx_cons,
-        .rx_regions = &l->regions, .tx_regions = &l->regions, .ring_ops = &limbo_ring_ops, .ring_ctx = l,
+        .rx_regions = &l->regions, .tx_regions = &l->regions, .ring_ops = &svm_ring_alloc_ops, .ring_ctx = &l->rings,
         .rx_max = LIMBO_FIFO_MAX, .tx_max = LIMBO_FIFO_MAX,
     };
     return 0;

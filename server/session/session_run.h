@@ -16,6 +16,7 @@ unsigned session_events_flush(struct worker *w);
 /* Sessions with bytes to send, each with a budget, round and round; returns how many were served. */
 unsigned session_tx_run(struct worker *w);
 bool session_has_work(const struct worker *w);   /* something is on those lists */
+void session_abort_all(struct worker *w);        /* resets what is left; the worker does not run any more */
 uint32_t session_count(const struct worker *w);
 uint32_t session_listener_count(const struct worker *w);
 

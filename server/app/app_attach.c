@@ -1,0 +1,238 @@
+/* app_attach.c - the attach socket: who connects, and what it asks (svm_proto.h) */
+#include "server/app/app_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "server/ip/ip.h"
+#include "server/route/route.h"
+
+static void refuse(struct app_client *c, int error, const char *text)
+{
+    struct svm_att_error m = { .type = SVM_ATT_ERROR, .error = error };
+
+    snprintf(m.text, sizeof(m.text), "%s", text);
+    if (c->sock >= 0) /* best effort: the hang-up says the rest */
+        (void)svm_sock_send(c->sock, &m, sizeof(m), NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL);
+    hs_log_limited(c->as->stack->log, &c->as->log_limit, c->as->now_us, HS_LOG_NOTICE, "client %u (%s) refused: %s", c->client_id,
+                   c->peer, text);
+    app_client_leave(c, NULL);
+}
+
+void app_attach_accept(struct app_server *as)
+{
+    for (int n = 0; n < 64; n++) {
+        struct ucred cred = { 0 };
+        socklen_t len = sizeof(cred);
+        struct app_client *c;
+        int fd = accept4(as->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd < 0)
+            return;
+        c = app_client_new(as, fd);
+        if (!c) {
+            close(fd);
+            return;
+        }
+        (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+        c->pid = cred.pid;
+        c->uid = cred.uid;
+        snprintf(c->peer, sizeof(c->peer), "pid %d uid %u", (int)cred.pid, (unsigned)cred.uid);
+        if (app_server_watch(as, fd, &c->sock_src, EPOLLIN | EPOLLRDHUP) != 0)
+            app_client_leave(c, NULL);
+        else if (as->n_clients > as->opt.max_clients)
+            refuse(c, -EUSERS, "the server has as many clients as it may");
+    }
+}
+
+static int find_namespace(struct app_server *as, const struct svm_att_hello *h, uint32_t *ns)
+{
+    if (h->ns_name[0] == '\0') {
+        *ns = 0;
+        return 0;
+    }
+    for (unsigned i = 0; i < as->opt.n_namespaces; i++) {
+        if (strncmp(as->ns[i].name, h->ns_name, sizeof(h->ns_name)) != 0)
+            continue;
+        if (as->ns[i].secret != h->namespace_secret)
+            return -EACCES;
+        *ns = i + 1;
+        return 0;
+    }
+    return -ENOENT;
+}
+
+/* A further worker of an app, or a new app. */
+static int join_app(struct app_client *c, const struct svm_att_hello *h)
+{
+    if (!(h->flags & SVM_HELLO_WORKER)) {
+        c->app_id = ++c->as->next_app_id;
+        return getrandom(&c->app_cookie, sizeof(c->app_cookie), 0) == sizeof(c->app_cookie) ? 0 : -errno;
+    }
+    for (const struct app_client *o = c->as->clients; o; o = o->next) {
+        if (o != c && o->app_id == h->app_id && o->app_cookie == h->app_cookie && o->app_cookie != 0 && o->uid == c->uid) {
+            c->app_id = o->app_id;
+            c->app_cookie = o->app_cookie;
+            return 0;
+        }
+    }
+    return -EACCES;
+}
+
+static void watch_process(struct app_client *c)
+{
+    /* Its socket may have been inherited by somebody who outlives it. Not available for a process in another pid namespace. */
+    c->pidfd = c->pid > 0 ? (int)syscall(SYS_pidfd_open, c->pid, 0) : -1;
+    if (c->pidfd >= 0)
+        (void)app_server_watch(c->as, c->pidfd, &c->pidfd_src, EPOLLIN);
+}
+
+static void do_hello(struct app_client *c, const struct svm_att_hello *m)
+{
+    struct svm_att_hello h = *m;
+    struct app_client *forked;
+    uint32_t scope = h.flags & (SVM_HELLO_SCOPE_LOCAL | SVM_HELLO_SCOPE_GLOBAL);
+    int err;
+
+    h.ns_name[sizeof(h.ns_name) - 1] = h.app_name[sizeof(h.app_name) - 1] = '\0';
+    if (c->state != APP_CLIENT_NEW) {
+        refuse(c, -EPROTO, "a second HELLO");
+        return;
+    }
+    if (h.abi_version != SVM_ABI_VERSION) {
+        refuse(c, -EPROTO, "client library and server are of different versions");
+        return;
+    }
+    if (h.fork_token) {
+        forked = app_fork_find(c->as, c, h.fork_token);
+        if (forked) { /* the socket moves to who has been waiting for it */
+            forked->sock = c->sock;
+            forked->pid = c->pid;
+            memcpy(forked->peer, c->peer, sizeof(c->peer));
+            c->sock = -1;
+            app_client_leave(c, NULL);
+            c = forked;
+            if (app_server_watch(c->as, c->sock, &c->sock_src, EPOLLIN | EPOLLRDHUP) != 0) {
+                app_client_leave(c, "its socket cannot be watched");
+                return;
+            }
+        }
+    }
+    memcpy(c->name, h.app_name, sizeof(c->name));
+    if (c->state == APP_CLIENT_NEW) {
+        c->scope = scope ? scope : SVM_HELLO_SCOPE_LOCAL | SVM_HELLO_SCOPE_GLOBAL;
+        err = find_namespace(c->as, &h, &c->ns);
+        if (err != 0) {
+            refuse(c, err, err == -EACCES ? "wrong namespace secret" : "no such namespace");
+            return;
+        }
+        err = join_app(c, &h);
+        if (err != 0) {
+            refuse(c, err, "it is no worker of the application that it names");
+            return;
+        }
+    }
+    err = app_client_attach(c, &h);
+    if (err != 0) {
+        refuse(c, err, "no memory or descriptors for its segments");
+        return;
+    }
+    watch_process(c);
+}
+
+static void do_who(struct app_client *c, const struct svm_att_who *q)
+{
+    struct stack *s = c->as->stack;
+    struct svm_att_simple m = { .type = SVM_ATT_OK };
+    uint16_t fib = c->ns ? c->as->ns[c->ns - 1].fib : 0;
+
+    if (interfaces_find_addr(s, fib, &q->ip))
+        m.value |= SVM_WHO_INTERFACE;
+    else if (s->routes && route_lookup(s->routes, fib, &q->ip))
+        m.value |= SVM_WHO_ROUTED;
+    if (s->n_ports)
+        m.value |= SVM_WHO_HAS_PORTS;
+    app_client_send(c, &m, sizeof(m), NULL, 0);
+}
+
+static void do_error(struct app_client *c, int error, const char *text)
+{
+    struct svm_att_error m = { .type = SVM_ATT_ERROR, .error = error };
+
+    snprintf(m.text, sizeof(m.text), "%s", text);
+    app_client_send(c, &m, sizeof(m), NULL, 0);
+}
+
+static void do_fork(struct app_client *c, int *fds, int n_fds)
+{
+    struct svm_att_simple m = { .type = SVM_ATT_OK };
+    int err = -EINVAL;
+
+    if (n_fds == 1) {
+        err = app_fork_note(c, fds[0], &m.value);
+        fds[0] = -1; /* taken */
+    }
+    if (err != 0)
+        do_error(c, err, "the child cannot be noted");
+    else
+        app_client_send(c, &m, sizeof(m), NULL, 0);
+}
+
+static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *fds, int n_fds)
+{
+    uint32_t type = 0;
+    struct svm_att_hello hello;
+    struct svm_att_who who;
+
+    if (len >= sizeof(type))
+        memcpy(&type, buf, sizeof(type));
+    if (c->state == APP_CLIENT_NEW && type != SVM_ATT_HELLO) {
+        refuse(c, -EPROTO, "its first message is no HELLO");
+    } else if (type == SVM_ATT_HELLO && len == sizeof(hello)) {
+        memcpy(&hello, buf, sizeof(hello));
+        do_hello(c, &hello);
+    } else if (type == SVM_ATT_WHO && len == sizeof(who)) {
+        memcpy(&who, buf, sizeof(who));
+        do_who(c, &who);
+    } else if (type == SVM_ATT_FORK && len == sizeof(struct svm_att_fork)) {
+        do_fork(c, fds, n_fds);
+    } else if (type == SVM_ATT_BANK && len == sizeof(struct svm_att_simple)) {
+        int err = app_client_add_bank(c);
+        if (err != 0)
+            do_error(c, err, "no further bank");
+    } else if (type == SVM_ATT_IDENTIFY && len == sizeof(struct svm_att_simple)) {
+        do_error(c, -EOPNOTSUPP, "descriptors are not identified in this version");
+    } else {
+        app_client_leave(c, "it sent an attach message that is none");
+    }
+}
+
+void app_attach_input(struct app_client *c, uint32_t events)
+{
+    uint8_t buf[SVM_ATT_MAX_MSG];
+
+    if (events & EPOLLOUT)
+        app_client_flush(c);
+    if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP)))
+        return;
+    for (int n = 0; n < 16 && c->sock >= 0; n++) {
+        int fds[SVM_ATT_MAX_FDS], n_fds = 0;
+        ssize_t len = svm_sock_recv(c->sock, buf, sizeof(buf), fds, SVM_ATT_MAX_FDS, &n_fds, MSG_DONTWAIT);
+        if (len == -EAGAIN || len == -EINTR)
+            return;
+        if (len <= 0) {
+            app_client_leave(c, len == 0 || len == -ECONNRESET ? NULL : "it sent an attach message that cannot be received");
+            return;
+        }
+        dispatch(c, buf, (size_t)len, fds, n_fds);
+        for (int i = 0; i < n_fds; i++) {
+            if (fds[i] >= 0)
+                close(fds[i]);
+        }
+    }
+}

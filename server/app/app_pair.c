@@ -1,0 +1,246 @@
+/* app_pair.c - PAIR segments: shared by two client workers for their cut-through sessions, one per server worker
+ *
+ * Found or asked for on the worker; made, sent to both clients and freed on the control thread. */
+#include "server/app/app_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct app_client *client_of(struct app_worker *a)
+{
+    return hs_container_of(a, struct app_port_client, aw)->client;
+}
+
+/* ---- worker ---- */
+
+static int slot_take(struct app_pair *p)
+{
+    uint32_t slot;
+
+    if (p->free_head) {
+        slot = p->free_head - 1;
+        p->free_head = p->slot_next[slot];
+    } else if (p->high < APP_PAIR_SLOTS) {
+        uint64_t off = p->slots_off + (uint64_t)p->high * sizeof(struct svm_slot_pair);
+        if (p->high % APP_SLOT_CHUNK == 0 &&
+            svm_segment_reserve(&p->seg, off, APP_SLOT_CHUNK * sizeof(struct svm_slot_pair)) != 0)
+            return -ENOMEM;
+        slot = p->high++;
+    } else {
+        return -ENOBUFS;
+    }
+    p->n_used++;
+    svm_slot_pair_clear(svm_slot_pair_at(&p->seg, p->slots_off, slot));
+    return (int)slot;
+}
+
+static void unlink_pair(struct app_port *port, struct app_pair *p)
+{
+    if (p->prev)
+        p->prev->next = p->next;
+    else
+        port->pairs = p->next;
+    if (p->next)
+        p->next->prev = p->prev;
+}
+
+/* A side has gone and no slot is in use: the segment goes, too. */
+static void check_gone(struct worker *w, struct app_pair *p)
+{
+    if ((p->side[0] && p->side[1]) || p->n_used || !p->is_ready)
+        return;
+    unlink_pair(w->app, p);
+    p->event.type = APP_EVENT_PAIR_GONE;
+    app_event_post(p->as, &p->event);
+}
+
+static struct app_pair *pair_find(struct app_port *port, const struct app_client *a, const struct app_client *b)
+{
+    for (struct app_pair *p = port->pairs; p; p = p->next) {
+        if ((p->side[0] == a && p->side[1] == b) || (p->side[0] == b && p->side[1] == a))
+            return p;
+    }
+    return NULL;
+}
+
+static struct app_pair *pair_new(struct worker *w, struct app_client *a, struct app_client *b)
+{
+    struct app_port *port = w->app;
+    struct app_pair *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return NULL;
+    p->slot_next = malloc(APP_PAIR_SLOTS * sizeof(*p->slot_next));
+    if (!p->slot_next) {
+        free(p);
+        return NULL;
+    }
+    p->w = w;
+    p->as = port->as;
+    p->seg.fd = -1;
+    p->side[0] = a;
+    p->side[1] = b;
+    p->client_id[0] = a->client_id;
+    p->client_id[1] = b->client_id;
+    p->next = port->pairs;
+    if (p->next)
+        p->next->prev = p;
+    port->pairs = p;
+    p->event.type = APP_EVENT_PAIR;
+    app_event_post(p->as, &p->event);
+    return p;
+}
+
+void app_pair_get(struct worker *w, struct app_worker *side0, struct app_worker *side1,
+                  void (*done)(struct worker *w, void *arg, struct app_pair *pair, int slot), void *arg)
+{
+    struct app_client *a = client_of(side0), *b = client_of(side1);
+    struct app_pair *p = pair_find(w->app, a, b);
+    struct app_pair_wait *wait, **tail;
+
+    if (p && p->is_ready) {
+        int slot = slot_take(p);
+        done(w, arg, slot >= 0 ? p : NULL, slot);
+        return;
+    }
+    wait = malloc(sizeof(*wait));
+    if (wait && !p)
+        p = pair_new(w, a, b);
+    if (!wait || !p) {
+        free(wait);
+        done(w, arg, NULL, -ENOMEM);
+        return;
+    }
+    *wait = (struct app_pair_wait){ NULL, done, arg };
+    for (tail = &p->waits; *tail; tail = &(*tail)->next)
+        ;
+    *tail = wait;
+}
+
+void app_pair_put(struct worker *w, struct app_pair *p, int slot)
+{
+    p->slot_next[slot] = p->free_head;
+    p->free_head = (uint32_t)slot + 1;
+    p->n_used--;
+    check_gone(w, p);
+}
+
+uint32_t app_pair_seg_id(const struct app_pair *p)
+{
+    return p->seg_id;
+}
+
+int app_pair_side(const struct app_pair *p, const struct app_worker *a)
+{
+    return p->client_id[0] == a->client_id ? 0 : 1;
+}
+
+/* By worker_call(): the segment has been made and sent, or could not be. */
+static void pair_ready(struct worker *w, void *arg)
+{
+    struct app_pair *p = arg;
+    struct app_pair_wait *wait = p->waits;
+
+    p->waits = NULL;
+    p->is_ready = true;
+    while (wait) {
+        struct app_pair_wait *next = wait->next;
+        bool gone = !p->side[0] || !p->side[1];
+        int slot = p->error ? p->error : gone ? -ECONNREFUSED : slot_take(p);
+        wait->done(w, wait->arg, slot >= 0 ? p : NULL, slot);
+        free(wait);
+        wait = next;
+    }
+    if (p->error) /* the next connect tries again */
+        p->side[0] = p->side[1] = NULL;
+    check_gone(w, p);
+}
+
+void app_pair_client_gone(struct worker *w, struct app_client *c)
+{
+    struct app_port *port = w->app;
+
+    for (struct app_pair *p = port->pairs, *next; p; p = next) {
+        next = p->next;
+        if (p->side[0] != c && p->side[1] != c)
+            continue;
+        for (int i = 0; i < 2; i++) {
+            if (p->side[i] == c)
+                p->side[i] = NULL;
+        }
+        check_gone(w, p);
+    }
+}
+
+/* ---- control thread ---- */
+
+/* An open file description of its own, so that nobody can make another's writing block. */
+static int bell_reopen(int fd)
+{
+    char path[32];
+    int r;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    r = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    return r < 0 ? -errno : r;
+}
+
+static int pair_send(struct app_pair *p, struct app_client *to, const struct app_client *peer, uint32_t side)
+{
+    struct svm_att_segment m = { .type = SVM_ATT_SEGMENT, .kind = SVM_SEG_PAIR, .seg_id = p->seg_id, .side = side,
+                                 .peer_client_id = peer->client_id };
+    int fds[3];
+
+    fds[0] = fcntl(p->seg.fd, F_DUPFD_CLOEXEC, 0);
+    fds[1] = svm_segment_reopen_readonly(&peer->p);
+    fds[2] = bell_reopen(peer->bell_wr);
+    if (fds[0] < 0 || fds[1] < 0 || fds[2] < 0) {
+        for (int i = 0; i < 3; i++) {
+            if (fds[i] >= 0)
+                close(fds[i]);
+        }
+        return -EMFILE;
+    }
+    app_client_send(to, &m, sizeof(m), fds, 3);
+    return 0;
+}
+
+void app_pair_make(struct app_server *as, struct app_pair *p)
+{
+    struct app_client *a = app_client_by_id(as, p->client_id[0]), *b = app_client_by_id(as, p->client_id[1]);
+    struct svm_pair_layout l = { .n_slots = APP_PAIR_SLOTS, .queue_log2 = APP_PAIR_QUEUE_LOG2,
+                                 .arena_size = (uint64_t)APP_PAIR_ARENA_MB << 20 };
+    int err = a && b ? svm_pair_layout(&l) : -ECONNREFUSED;
+
+    as->n_pairs++;
+    if (err == 0)
+        err = svm_segment_create(&p->seg, "hoststack-pair", l.size, l.slots_off, false);
+    if (err == 0) {
+        p->seg_id = app_server_seg_id(as);
+        p->slots_off = l.slots_off;
+        svm_pair_format(&l, p->seg_id, p->seg.base);
+        err = pair_send(p, a, b, 0);
+    }
+    if (err == 0 && a != b)
+        err = pair_send(p, b, a, 1);
+    p->error = err;
+    (void)app_server_call(as, p->w, pair_ready, p);
+}
+
+void app_pair_free(struct app_server *as, struct app_pair *p)
+{
+    struct svm_att_segment m = { .type = SVM_ATT_SEGMENT_GONE, .kind = SVM_SEG_PAIR, .seg_id = p->seg_id };
+
+    for (int i = 0; i < 2; i++) {
+        struct app_client *c = app_client_by_id(as, p->client_id[i]);
+        if (c && p->seg_id)
+            app_client_send(c, &m, sizeof(m), NULL, 0);
+    }
+    svm_segment_unmap(&p->seg);
+    free(p->slot_next);
+    free(p);
+    as->n_pairs--;
+}
