@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <string.h>
+#include "server/session/session_run.h"
 
 void app_server_get_counts(struct app_server *as, struct app_server_counts *out)
 {
