@@ -85,7 +85,7 @@ static int ext_fragment(struct worker *w, struct pkt **pp, uint8_t *next)
         return 0;
     }
     p = reass_input(w, p, be32_get((be32){ f.ip6f_ident }), offset, more);
-    if (!p)
+    if (!p || ip_steer_reassembled(w, p))
         return 1;
     *pp = p;
     *next = pkt_meta(p)->ip_proto;

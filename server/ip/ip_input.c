@@ -23,6 +23,42 @@ bool ip_is_local_addr(struct worker *w, uint16_t fib, const struct ip_addr *ip)
     return a && interface_addr_state_get(a) == INTERFACE_ADDR_PREFERRED;
 }
 
+/* With several workers: fragments came here by their addresses alone; the datagram belongs to the worker of its ports. It goes there
+ * with a header as if it had never been cut. */
+bool ip_steer_reassembled(struct worker *w, struct pkt *p)
+{
+    struct pkt_meta *m = pkt_meta(p);
+    struct ip_endpoint src = { .ip = m->src }, dst = { .ip = m->dst };
+    bool v4 = ip_addr_is_v4(&m->src);
+
+    if (w->stack->n_workers == 1 || pkt_pullup(p, 4) < 0)
+        return false;
+    memcpy(&src.port, pkt_data(p), 2);
+    memcpy(&dst.port, pkt_data(p) + 2, 2);
+    uint8_t *old = ip_header_of(p);
+    uint16_t l3 = v4 ? m->l3_len : IP6_HDR_LEN;
+    uint8_t *hdr = pkt_push(p, l3); /* the headers are still in front: there is room */
+    if (!hdr)
+        return false;
+    memmove(hdr, old, l3); /* IPv6: the fixed header moves up to the payload, over the extension headers */
+    if (v4) {
+        struct ip4_hdr *h = (struct ip4_hdr *)hdr;
+        h->total_len = be16_of((uint16_t)(l3 + m->l4_total));
+        h->frag = be16_of(0);
+        h->csum = be16_of(0);
+        h->csum = (be16){ (uint16_t)~rte_raw_cksum(h, l3) };
+    } else {
+        struct ip6_hdr_wire *h = (struct ip6_hdr_wire *)hdr;
+        h->payload_len = be16_of((uint16_t)m->l4_total);
+        h->next = m->ip_proto;
+    }
+    if (worker_steer(w, m->ifc, p, m->ip_proto, &src, &dst))
+        return true;
+    pkt_pull(p, l3);
+    m->l3_len = l3;
+    return false;
+}
+
 /* ---------------------------------------------------------------- IPv4 */
 
 /* RFC 1122 s3.2.1.3: sources that cannot be. */
@@ -73,7 +109,8 @@ static enum ip_drop ip4_check(struct worker *w, struct interface *ifc, struct pk
         return IP_DROP_CHECKSUM;
     m->src = ip_addr_v4(h->src);
     m->dst = ip_addr_v4(h->dst);
-    if (ip4_source_is_martian(ifc, &m->src) || ip_is_local_addr(w, ifc->fib, &m->src))
+    /* Our own address as source: a loop, or somebody who pretends; but one worker's packet to ourselves may come to another. */
+    if (ip4_source_is_martian(ifc, &m->src) || (!(m->flags & PKT_LOCAL) && ip_is_local_addr(w, ifc->fib, &m->src)))
         return IP_DROP_SOURCE;
     if (hdr_len > IP4_HDR_LEN) {
         enum ip_drop bad = ip4_check_options((const uint8_t *)(h + 1), hdr_len - IP4_HDR_LEN);
@@ -110,8 +147,11 @@ static struct pkt *ip4_input(struct worker *w, struct interface *ifc, struct pkt
         ip_drop(w, p, bad);
         return NULL;
     }
-    if (hs_unlikely(frag & (IP4_MF | IP4_OFF_MASK)))
-        return reass_input(w, p, id, (frag & IP4_OFF_MASK) * 8u, (frag & IP4_MF) != 0);
+    if (hs_unlikely(frag & (IP4_MF | IP4_OFF_MASK))) {
+        p = reass_input(w, p, id, (frag & IP4_OFF_MASK) * 8u, (frag & IP4_MF) != 0);
+        if (p && ip_steer_reassembled(w, p))
+            p = NULL;
+    }
     return p;
 }
 
@@ -152,7 +192,7 @@ static enum ip_drop ip6_check(struct worker *w, struct interface *ifc, struct pk
     memcpy(m->dst.b, h->dst, 16);
     bool unspecified = ip_addr_is_any(&m->src);
     if (ip_addr_is_multicast(&m->src) || ip_addr_is_loopback(&m->src) || ip6_is_mapped(&m->src) || ip6_is_mapped(&m->dst) ||
-        (!unspecified && ip_is_local_addr(w, ifc->fib, &m->src) && !ip_addr_is_link_local(&m->src)))
+        (!unspecified && !(m->flags & PKT_LOCAL) && ip_is_local_addr(w, ifc->fib, &m->src)))
         return IP_DROP_SOURCE;
     if (dst_is_ours(ifc, &m->dst)) {
         if ((m->flags & PKT_BCAST) || unspecified)

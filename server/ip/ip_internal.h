@@ -91,6 +91,8 @@ static inline struct interface *interface_of_port(const struct stack *s, unsigne
 /* ---- ip_input.c ---- */
 /* The rest of input for a whole datagram: p at the L4 header (or after IPv6 extension headers), meta complete. Takes p. */
 void ip_deliver(struct worker *w, struct pkt **pkts, unsigned n);
+/* A reassembled datagram, at its L4 header, of another worker's flow: true = handed over to it. */
+bool ip_steer_reassembled(struct worker *w, struct pkt *p);
 static inline void ip_drop(struct worker *w, struct pkt *p, enum ip_drop why)
 {
     w->ip->count.ip[why]++;

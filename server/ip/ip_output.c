@@ -203,6 +203,28 @@ static int fragment(struct worker *w, const struct ip_way *way, struct pkt *p, c
     return 0;
 }
 
+/* The receiving connection may live on another worker: there the packet comes in with an IP header. */
+static bool to_other_worker(struct worker *w, struct pkt *p, const struct ip_tx *tx)
+{
+    struct pkt_meta *m = pkt_meta(p);
+    struct ip_endpoint src = { .ip = tx->src }, dst = { .ip = tx->dst };
+
+    if (pkt_first_len(p) < 4)
+        return false;
+    memcpy(&src.port, pkt_data(p), 2);
+    memcpy(&dst.port, pkt_data(p) + 2, 2);
+    if (!m->ifc || pkt_len(p) > 65535u - IP6_HDR_LEN || worker_rss_owner(w->stack, tx->ip_proto, &src, &dst) == w->index ||
+        !ip_push_header(w, p, tx, pkt_len(p)))
+        return false;
+    if (worker_steer(w, m->ifc, p, tx->ip_proto, &src, &dst)) {
+        w->ip->count.ip_local++;
+        return true;
+    }
+    pkt_pull(p, m->l3_len);
+    m->l3_len = 0;
+    return false;
+}
+
 static int to_ourselves(struct worker *w, struct pkt *p, const struct ip_tx *tx)
 {
     struct ip_worker *ip = w->ip;
@@ -217,6 +239,8 @@ static int to_ourselves(struct worker *w, struct pkt *p, const struct ip_tx *tx)
     m->l4_total = pkt_len(p);
     const struct interface_addr *a = interfaces_find_addr(w->stack, tx->fib, &tx->dst);
     m->ifc = a ? a->ifc : NULL; /* as if it came in where the address is */
+    if (w->stack->n_workers > 1 && to_other_worker(w, p, tx))
+        return 0;
     ip->local[ip->local_tail++ % IP_LOCAL_QUEUE] = p;
     ip->count.ip_local++;
     return 0;

@@ -189,7 +189,8 @@ struct pkt *reass_input(struct worker *w, struct pkt *p, uint32_t id, uint32_t o
     uint32_t len = pkt_len(p);
 
     /* RFC 791 s3.2: all but the last carry a multiple of 8 bytes; nothing lies beyond the largest datagram. */
-    if (len == 0 || (more && len % 8 != 0) || offset + len > 65535) {
+    uint32_t in_front = ip_addr_is_v4(&m->src) ? m->l3_len : 0; /* IPv4's total length counts the header */
+    if (len == 0 || (more && len % 8 != 0) || in_front + offset + len > 65535) {
         ip_drop(w, p, IP_DROP_FRAG_MALFORMED);
         return NULL;
     }

@@ -127,6 +127,23 @@ void pkt_copy_out(struct pkt *p, uint32_t off, void *buf, uint32_t len)
         memcpy(buf, at, len);
 }
 
+int pkt_iov(struct pkt *p, uint32_t off, struct iovec *iov, int max)
+{
+    int n = 0;
+
+    for (struct rte_mbuf *s = &p->m; s; s = s->next) {
+        if (off >= s->data_len) {
+            off -= s->data_len;
+            continue;
+        }
+        if (n == max)
+            return -E2BIG;
+        iov[n++] = (struct iovec){ rte_pktmbuf_mtod_offset(s, void *, off), s->data_len - off };
+        off = 0;
+    }
+    return n;
+}
+
 void pkt_chain(struct pkt *head, struct pkt *tail)
 {
     rte_pktmbuf_chain(&head->m, &tail->m); /* fails only beyond 65535 pieces: fragments are at least 8 bytes of 65535 */

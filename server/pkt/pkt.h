@@ -7,6 +7,7 @@
 #define HOSTSTACK_SERVER_PKT_H
 
 #include <rte_mbuf.h>
+#include <sys/uio.h>
 #include "common/ip_addr.h"
 
 struct interface;
@@ -64,6 +65,8 @@ int pkt_trim(struct pkt *p, uint32_t new_len);         /* drops bytes at the end
 void pkt_copy_out(struct pkt *p, uint32_t off, void *buf, uint32_t len);
 void pkt_chain(struct pkt *head, struct pkt *tail);    /* tail's pieces go behind head's; gives tail away */
 uint16_t pkt_raw_sum(struct pkt *p, uint32_t off);     /* one's-complement sum from off to the end, not inverted */
+/* The pieces of p from byte `off` on; number of iovs, or -E2BIG: more than max. */
+int pkt_iov(struct pkt *p, uint32_t off, struct iovec *iov, int max);
 /* One's-complement sum helpers (RFC 1071) over all pieces. */
 uint16_t pkt_l4_checksum(struct pkt *p);               /* full sum incl. pseudo header from meta; 0 = correct on rx */
 uint16_t pkt_pseudo_sum(const struct pkt_meta *m, uint32_t l4_len); /* not inverted, for PKT_L4_CSUM_NEEDED */

@@ -21,11 +21,11 @@ enum ethdev_limits { ETHDEV_MAX_QUEUES = 16, ETHDEV_DESCRIPTORS = 512, ETHDEV_TS
 
 struct ethdev {
     uint16_t id;
-    bool started, csum_needs_len;
+    bool started;
     struct rte_device *device;
     int wait_fd[ETHDEV_MAX_QUEUES];     /* -1: the driver cannot wake us */
     uint64_t rx_offloads, tx_offloads;
-    struct { rte_spinlock_t lock; uint64_t drops; } HS_ALIGNED_LINE tx[ETHDEV_MAX_QUEUES];
+    struct { rte_spinlock_t lock; } HS_ALIGNED_LINE tx[ETHDEV_MAX_QUEUES];
 };
 
 /* ---------------------------------------------------------------- data path */
@@ -50,8 +50,7 @@ static unsigned ethdev_rx_burst(struct port *p, unsigned queue, struct pkt **pkt
 /* DPDK wants the pseudo-header sum of a TSO packet without the length; ours has it (as virtio does). */
 static void tso_fix_pseudo_sum(struct rte_mbuf *m, const struct pkt_meta *meta)
 {
-    struct pkt_meta without = *meta;
-    uint16_t sum = pkt_pseudo_sum(&without, 0);
+    uint16_t sum = pkt_pseudo_sum(meta, 0);
 
     memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, meta->l2_len + meta->l3_len + 16), &sum, 2);
 }
@@ -220,14 +219,12 @@ static int probe(struct ethdev *e, const struct port_config *cfg, char *err, siz
     return 0;
 }
 
-static uint64_t csum_all(uint64_t ipv4, uint64_t tcp, uint64_t udp) { return ipv4 | tcp | udp; }
-
 /* What the device reports and we use. */
 static void choose_offloads(struct port *p, struct ethdev *e, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf,
                             unsigned n_rx)
 {
-    uint64_t rx = csum_all(0, RTE_ETH_RX_OFFLOAD_TCP_CKSUM, RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
-    uint64_t tx = csum_all(0, RTE_ETH_TX_OFFLOAD_TCP_CKSUM, RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
+    uint64_t rx = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+    uint64_t tx = RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
     uint64_t tso = RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
 
     p->offloads = PORT_MT_TX;

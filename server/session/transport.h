@@ -62,7 +62,8 @@ struct transport_ops {
 
     int (*listen)(struct worker *w, struct listener *l);       /* may be NULL */
     void (*unlisten)(struct worker *w, struct listener *l);    /* drop half-open connections of it */
-    /* Starts a connection for s; lcl is complete (address and port chosen and reserved). *out = the new connection. */
+    /* Starts a connection for s; lcl is complete (address and port chosen and reserved). *out = the new connection. A datagram
+     * transport is done when it returns 0: the session layer tells the program, session_connected() is not called. */
     int (*connect)(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                    struct transport_conn **out);
     void (*shutdown_wr)(struct worker *w, struct transport_conn *c);  /* FIN after what is in the tx FIFO */

@@ -1,0 +1,239 @@
+/* udp.c - UDP endpoints: connect, close, attributes, ICMP errors, counters */
+#include "server/udp/udp_internal.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+
+#include "server/ip/interface.h"
+
+static int udp_worker_init(struct worker *w HS_UNUSED) { return 0; }
+
+static void udp_worker_fini(struct worker *w)
+{
+    struct udp_worker *uw = udp_worker_of(w);
+
+    while (uw->conns)
+        udp_free(w, uw->conns);
+}
+
+void udp_free(struct worker *w, struct udp_conn *c)
+{
+    if (c->base.in_lookup)
+        session_lookup_del(w, &c->base);
+    *c->pprev = c->next;
+    if (c->next)
+        c->next->pprev = c->pprev;
+    free(c);
+}
+
+static struct udp_conn *udp_new(struct worker *w, struct session *s)
+{
+    struct udp_worker *uw = udp_worker_of(w);
+    struct udp_conn *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->base.proto = SVM_PROTO_UDP;
+    c->base.fib = s->fib;
+    c->base.session = s;
+    c->next = uw->conns;
+    c->pprev = &uw->conns;
+    if (c->next)
+        c->next->pprev = &c->next;
+    uw->conns = c;
+    return c;
+}
+
+/* A peer that no datagram can reach. Connecting to a broadcast address needs SO_BROADCAST, as on Linux. */
+static int check_peer(struct worker *w, const struct udp_conn *c, const struct ip_endpoint *rmt)
+{
+    struct ip_path path;
+
+    if (ip_addr_is_any(&rmt->ip))
+        return -EINVAL;
+    if (ip_addr_is_broadcast(&rmt->ip))
+        return c->broadcast ? 0 : -EACCES;
+    if (ip_addr_is_multicast(&rmt->ip))
+        return 0;
+    int ret = ip_path_lookup(w, c->base.fib, &rmt->ip, &path);
+    if (ret == 0 && path.ifc && interface_is_broadcast(path.ifc, &rmt->ip) && !c->broadcast)
+        ret = -EACCES;
+    return ret;
+}
+
+/* rmt 0.0.0.0:0 or [::]:0: bound only; the session layer finds it as a listener. With a peer it is in the connection table. */
+static int udp_connect(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+                       struct transport_conn **out)
+{
+    bool again = s->conn != NULL;
+    struct udp_conn *c = again ? udp_of_base(s->conn) : udp_new(w, s);
+
+    if (!c)
+        return -ENOMEM;
+    if (be16_get(rmt->port) != 0) {
+        int ret = check_peer(w, c, rmt);
+        if (ret < 0) {
+            if (!again)
+                udp_free(w, c);
+            return ret;
+        }
+    }
+    if (c->base.in_lookup)
+        session_lookup_del(w, &c->base);
+    c->base.lcl = *lcl;
+    c->base.rmt = *rmt;
+    c->cache = (struct ip_route_cache){ 0 };
+    if (udp_is_connected(c))
+        session_lookup_add(w, &c->base);
+    *out = &c->base;
+    return 0;
+}
+
+static void udp_shutdown_wr(struct worker *w HS_UNUSED, struct transport_conn *b HS_UNUSED)
+{
+    /* Nothing goes over the wire; what is in the FIFO is sent, the program writes no more. */
+}
+
+static void udp_close(struct worker *w, struct transport_conn *b, int linger_s HS_UNUSED)
+{
+    struct udp_conn *c = udp_of_base(b);
+    struct session *s = b->session;
+
+    /* Records that were written before close are sent; sending never waits for anybody, so this ends. */
+    c->closing = true;
+    while (b->session && udp_tx(w, b, UINT32_MAX) == TRANSPORT_TX_MORE)
+        ;
+    if (s)
+        session_closed(w, s);
+    udp_free(w, c);
+}
+
+static void udp_reset(struct worker *w, struct transport_conn *b)
+{
+    struct session *s = b->session;
+
+    if (s)
+        session_reset(w, s, -ECONNABORTED);
+    udp_free(w, udp_of_base(b));
+}
+
+static void udp_rx_space(struct worker *w HS_UNUSED, struct transport_conn *c HS_UNUSED)
+{
+    /* No window: what did not fit was dropped. */
+}
+
+/* The quoted ports name a connected socket: Linux reports hard errors there, soft ones only with IP_RECVERR. An unconnected
+ * socket hears nothing (RFC 1122 s4.1.3.3 asks for it; Linux and the sockets API leave it to IP_RECVERR). */
+static void udp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+                           const uint8_t *l4 HS_UNUSED, unsigned l4_len HS_UNUSED, int err, bool hard, uint32_t mtu)
+{
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_UDP, lcl, rmt, 0);
+
+    if (!b || !b->session || !hard || mtu) {
+        udp_count(w, UDP_C_icmp_ignored);
+        return;
+    }
+    udp_count(w, UDP_C_icmp_errors);
+    session_soft_error(w, b->session, err);
+}
+
+static int udp_attr_set(struct worker *w HS_UNUSED, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len)
+{
+    struct udp_conn *c = udp_of_base(b);
+    int32_t v;
+
+    if (len < sizeof(v))
+        return -EINVAL;
+    memcpy(&v, val, sizeof(v));
+    switch (attr) {
+    case SVM_ATTR_DSCP:
+        if (v < 0 || v > 255)
+            return -EINVAL;
+        c->tos = (uint8_t)v;
+        return 0;
+    case SVM_ATTR_TTL:
+        if (v < -1 || v == 0 || v > 255) /* -1: the default again */
+            return -EINVAL;
+        c->ttl = v < 0 ? 0 : (uint8_t)v;
+        return 0;
+    case SVM_ATTR_BROADCAST:
+        c->broadcast = v != 0;
+        return 0;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+static int udp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len)
+{
+    const struct udp_conn *c = udp_of_base(b);
+    int32_t v;
+
+    switch (attr) {
+    case SVM_ATTR_DSCP:
+        v = c->tos;
+        break;
+    case SVM_ATTR_TTL:
+        v = c->ttl ? c->ttl : 64;
+        break;
+    case SVM_ATTR_BROADCAST:
+        v = c->broadcast;
+        break;
+    case SVM_ATTR_TX_QUEUED:
+        v = b->session ? (int32_t)session_tx_avail(w, b->session) : 0;
+        break;
+    default:
+        return -ENOPROTOOPT;
+    }
+    if (*len < sizeof(v))
+        return -EINVAL;
+    memcpy(val, &v, sizeof(v));
+    *len = sizeof(v);
+    return 0;
+}
+
+static void udp_show(struct worker *w HS_UNUSED, const struct transport_conn *b, json_t *obj)
+{
+    const struct udp_conn *c = hs_container_of(b, const struct udp_conn, base);
+
+    json_object_set_new(obj, "state", json_string(udp_is_connected(c) ? "connected" : "bound"));
+    json_object_set_new(obj, "rx_datagrams", json_integer((json_int_t)c->rx_datagrams));
+    json_object_set_new(obj, "tx_datagrams", json_integer((json_int_t)c->tx_datagrams));
+    json_object_set_new(obj, "rx_full", json_integer((json_int_t)c->rx_full));
+}
+
+static void udp_show_stats(struct worker *w, json_t *obj)
+{
+    static const char *const names[] = {
+#define COUNT(name, text) #name,
+#include "server/udp/udp_drops.def"
+#undef COUNT
+    };
+
+    for (unsigned i = 0; i < UDP_C_MAX; i++)
+        json_object_set_new(obj, names[i], json_integer((json_int_t)udp_worker_of(w)->count[i]));
+}
+
+const struct transport_ops udp_transport_ops = {
+    .name = "udp",
+    .proto = SVM_PROTO_UDP,
+    .ip_proto = IPPROTO_UDP,
+    .is_datagram = true,
+    .worker_state_size = sizeof(struct udp_worker),
+    .worker_init = udp_worker_init,
+    .worker_fini = udp_worker_fini,
+    .input = udp_input,
+    .icmp_error = udp_icmp_error,
+    .connect = udp_connect,
+    .shutdown_wr = udp_shutdown_wr,
+    .close = udp_close,
+    .reset = udp_reset,
+    .tx = udp_tx,
+    .rx_space = udp_rx_space,
+    .attr_set = udp_attr_set,
+    .attr_get = udp_attr_get,
+    .show = udp_show,
+    .show_stats = udp_show_stats,
+};

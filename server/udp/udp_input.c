@@ -1,0 +1,106 @@
+/* udp_input.c - datagrams from the network to the receive FIFO (RFC 768, RFC 1122 s4.1.3) */
+#include "server/udp/udp_internal.h"
+
+#include <errno.h>
+
+#include "server/icmp/icmp.h"
+#include "server/ip/interface.h"
+
+enum { RX_MAX_PIECES = 8 };
+
+/* Checks the header; p ends where the datagram ends. UDP_C_MAX = good. */
+static enum udp_count udp_check(struct pkt *p, struct udp_hdr *h)
+{
+    const struct pkt_meta *m = pkt_meta(p);
+
+    if (pkt_pullup(p, UDP_HDR_LEN) < 0)
+        return UDP_C_drop_short;
+    memcpy(h, pkt_data(p), sizeof(*h));
+    uint16_t len = be16_get(h->len);
+    if (len < UDP_HDR_LEN || len > pkt_len(p) || be16_get(h->dst) == 0)
+        return UDP_C_drop_short;
+    pkt_trim(p, len); /* IP may carry more than UDP says */
+    if (h->csum == 0) /* RFC 8200 s8.1: IPv6 forbids what RFC 768 allows */
+        return ip_addr_is_v4(&m->dst) ? UDP_C_MAX : UDP_C_drop_no_checksum;
+    if (!(m->flags & PKT_L4_CSUM_GOOD) && pkt_l4_checksum(p) != 0)
+        return UDP_C_drop_checksum;
+    return UDP_C_MAX;
+}
+
+/* Connected sockets first, then the best bound one. */
+static struct session *find_session(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib)
+{
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_UDP, lcl, rmt, fib);
+
+    if (b)
+        return b->session;
+    struct listener *l = session_lookup_listener(w, SVM_PROTO_UDP, lcl, rmt, fib);
+    return l ? listener_session(l) : NULL;
+}
+
+static void deliver(struct worker *w, struct session *s, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt)
+{
+    static const uint8_t zeros[8];
+    struct { struct svm_dgram_hdr h; struct svm_dgram_tlv tlv; uint8_t tos, pad[3]; } rec;
+    struct iovec iov[RX_MAX_PIECES + 2];
+    uint32_t len = pkt_len(p) - UDP_HDR_LEN;
+    uint8_t tos = pkt_meta(p)->tos;
+    struct udp_conn *c = s->conn ? udp_of_base(s->conn) : NULL;
+
+    static_assert(sizeof(rec) == sizeof(struct svm_dgram_hdr) + 8, "header and one TLV");
+    memset(&rec, 0, sizeof(rec));
+    rec.h = (struct svm_dgram_hdr){ .data_len = len, .hdr_len = sizeof(rec.h), .version = 1, .lcl_ip = lcl->ip, .rmt_ip = rmt->ip,
+                                    .lcl_port = lcl->port, .rmt_port = rmt->port };
+    if (tos) { /* absent means zero */
+        rec.h.hdr_len = sizeof(rec);
+        rec.tlv = (struct svm_dgram_tlv){ .type = SVM_TLV_TOS, .len = 1 };
+        rec.tos = tos;
+    }
+    iov[0] = (struct iovec){ &rec, rec.h.hdr_len };
+    int n = pkt_iov(p, UDP_HDR_LEN, iov + 1, RX_MAX_PIECES);
+    if (n < 0) {
+        uint8_t *flat = udp_worker_of(w)->scratch;
+        pkt_copy_out(p, UDP_HDR_LEN, flat, len);
+        iov[1] = (struct iovec){ flat, len };
+        n = 1;
+    }
+    n++;
+    if (len % 8)
+        iov[n++] = (struct iovec){ (void *)zeros, 8 - len % 8 };
+    if (session_rx_enqueue_record(w, s, iov, n) < 0) {
+        udp_count(w, UDP_C_drop_full);
+        if (c)
+            c->rx_full++;
+        return;
+    }
+    udp_count(w, UDP_C_received);
+    if (c)
+        c->rx_datagrams++;
+}
+
+void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct pkt *p = pkts[i];
+        struct pkt_meta *m = pkt_meta(p);
+        struct udp_hdr h;
+        enum udp_count bad = udp_check(p, &h);
+
+        if (i + 1 < n)
+            __builtin_prefetch(pkt_data(pkts[i + 1]));
+        if (bad != UDP_C_MAX) {
+            udp_count(w, bad);
+            pkt_free(p);
+            continue;
+        }
+        struct ip_endpoint lcl = { m->dst, h.dst }, rmt = { m->src, h.src };
+        struct session *s = find_session(w, &lcl, &rmt, m->ifc ? m->ifc->fib : 0);
+        if (s) {
+            deliver(w, s, p, &lcl, &rmt);
+        } else {
+            udp_count(w, UDP_C_drop_no_port);
+            icmp_unreachable_send(w, p, ICMP_UNREACH_PORT); /* RFC 1122 s4.1.3.1; nothing for broadcasts */
+        }
+        pkt_free(p);
+    }
+}

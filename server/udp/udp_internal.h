@@ -1,0 +1,44 @@
+/* udp_internal.h - state of the UDP transport
+ * Owner:  udp_conn: udp_connect() makes it, udp_free() frees it; one per bound or connected session.
+ * Thread: the worker. */
+#ifndef HOSTSTACK_SERVER_UDP_INTERNAL_H
+#define HOSTSTACK_SERVER_UDP_INTERNAL_H
+
+#include "server/ip/ip.h"
+#include "server/session/session.h"
+#include "server/udp/udp.h"
+#include "server/udp/udp_hdr.h"
+
+enum udp_count {
+#define COUNT(name, text) UDP_C_##name,
+#include "server/udp/udp_drops.def"
+#undef COUNT
+    UDP_C_MAX
+};
+
+struct udp_worker {
+    uint64_t count[UDP_C_MAX];
+    struct udp_conn *conns;          /* all of this worker, so that worker_fini can free them */
+    uint8_t scratch[65536];          /* a datagram of many pieces, in one */
+};
+
+struct udp_conn {
+    struct transport_conn base;
+    struct udp_conn *next, **pprev;
+    struct ip_route_cache cache;     /* to the connected peer */
+    uint8_t ttl, tos;                /* ttl 0 = default */
+    bool broadcast;                  /* SO_BROADCAST */
+    bool closing;                    /* sends what is left, then ends */
+    uint64_t rx_datagrams, tx_datagrams, rx_full;
+};
+
+static inline struct udp_worker *udp_worker_of(struct worker *w) { return worker_transport_state(w, SVM_PROTO_UDP); }
+static inline struct udp_conn *udp_of_base(struct transport_conn *b) { return hs_container_of(b, struct udp_conn, base); }
+static inline void udp_count(struct worker *w, enum udp_count c) { udp_worker_of(w)->count[c]++; }
+static inline bool udp_is_connected(const struct udp_conn *c) { return be16_get(c->base.rmt.port) != 0; }
+
+void udp_free(struct worker *w, struct udp_conn *c);
+void udp_input(struct worker *w, struct pkt **pkts, unsigned n);
+enum transport_tx_verdict udp_tx(struct worker *w, struct transport_conn *b, unsigned budget_bytes);
+
+#endif
