@@ -76,6 +76,8 @@ int worker_call(struct worker *w, void (*fn)(struct worker *w, void *arg), void 
 uint64_t worker_random(struct worker *w);
 /* Software RSS: the worker that owns packets from src to dst (as they arrive here). */
 unsigned worker_rss_owner(const struct stack *s, uint8_t ip_proto, const struct ip_endpoint *src, const struct ip_endpoint *dst);
+/* Datagrams to a bound local port come to the workers that have claimed it, before the hash decides. */
+void worker_rss_udp_claim(struct stack *s, be16 port, unsigned worker, bool on);
 /* A packet at its IP header whose tuple is known only now (reassembled): true = handed over to its owner, p is given away. */
 bool worker_steer(struct worker *w, struct interface *ifc, struct pkt *p, uint8_t ip_proto, const struct ip_endpoint *src,
                   const struct ip_endpoint *dst);

@@ -1,0 +1,76 @@
+/* worker_private.h - what the files of worker/ share
+ * Owner:  struct worker, struct stack.
+ * Thread: the worker, but for the rings (any producer) and the fields marked atomic.
+ * Memory: process-private; packets in the rings are EAL memory. */
+#ifndef HOSTSTACK_SERVER_WORKER_PRIVATE_H
+#define HOSTSTACK_SERVER_WORKER_PRIVATE_H
+
+#include <pthread.h>
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+#include "server/worker/worker_thread.h"
+
+enum worker_private_limits {
+    WORKER_TX_BUF = 64,           /* packets waiting for a port's tx queue */
+    WORKER_TX_STUCK_US = 1000,    /* a port that takes nothing for so long loses what waits */
+    WORKER_RING = 4096,           /* packets handed over, commands */
+    WORKER_RX_ROUNDS = 4,         /* bursts taken from one queue in a turn */
+};
+
+struct worker_handover {          /* a packet for another worker */
+    struct pkt *p;
+    uint32_t port;
+    uint32_t kind;                /* enum worker_handover_kind */
+};
+enum worker_handover_kind { HANDOVER_ETH, HANDOVER_IP, HANDOVER_TX };
+static_assert(sizeof(struct worker_handover) == 16, "ring element");
+
+struct worker_command {
+    void (*fn)(struct worker *w, void *arg);
+    void *arg;
+};
+static_assert(sizeof(struct worker_command) == 16, "ring element");
+
+struct worker_tx_buf {
+    unsigned n;
+    uint64_t stuck_since_us;      /* 0 = the port took what it was given */
+    struct pkt *p[WORKER_TX_BUF];
+};
+
+struct worker_private {
+    struct worker_tx_buf tx[STACK_MAX_PORTS];
+    struct rte_ring *handover;    /* worker_handover, many producers */
+    struct rte_ring *commands;    /* worker_command, many producers */
+    struct worker_counters counters;
+    uint64_t active_us;           /* last turn that did something */
+
+    /* thread */
+    pthread_t thread;
+    uintptr_t self;               /* atomic: its pthread_self(), 0 = no thread */
+    bool has_thread;              /* control thread's */
+    bool stop;                    /* atomic */
+    bool is_sleeping;             /* atomic: worker_wake() must write event_fd */
+    int event_fd, epfd;
+    bool must_poll;               /* some port has no wait descriptor */
+    struct worker_thread_options opt;
+    uint64_t no_spin_until_us;
+    long n_preempted;
+};
+
+struct stack_private {
+    uint8_t rss_key[16];          /* Toeplitz key, of 12 bytes of input */
+    unsigned n_threads;           /* atomic: running worker threads */
+    uint16_t (*udp_claims)[WORKER_MAX]; /* [port][worker]: bound sessions; NULL with one worker. atomic */
+};
+
+static inline void worker_count(uint64_t *counter, uint64_t n)
+{
+    __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED); /* one writer; readers only want a recent value */
+}
+
+bool worker_is_here(const struct worker *w);     /* the caller may touch w: it is its thread, or no thread runs */
+unsigned worker_rss_of_frame(const struct stack *s, struct pkt *p);
+bool worker_hand_over(struct worker *from, struct worker *to, struct pkt *p, unsigned port, enum worker_handover_kind kind);
+bool worker_tx_is_pending(const struct worker *w);
+
+#endif

@@ -1,0 +1,155 @@
+/* worker_rss.c - software RSS: which worker owns a packet (Toeplitz hash over the tuple) */
+#include <netinet/in.h>
+#include <rte_thash.h>
+#include <rte_mbuf.h>
+#include "server/worker/worker_private.h"
+
+enum { TYPE_IPV4 = 0x0800, TYPE_IPV6 = 0x86dd, ETH_LEN = 14, IPV4_LEN = 20, IPV6_LEN = 40, MAX_EXT = 8 };
+
+/* An IPv6 address counts as the exclusive or of its words: spread is what matters here, the session lookup has a keyed hash. */
+static uint32_t fold(const struct ip_addr *a)
+{
+    if (ip_addr_is_v4(a))
+        return a->w[3].raw;
+    return a->w[0].raw ^ a->w[1].raw ^ a->w[2].raw ^ a->w[3].raw;
+}
+
+/* Datagrams from anywhere come to a bound socket: its port's owners go before the hash. */
+static unsigned udp_owner(const struct stack *s, uint16_t port, uint32_t hash, unsigned otherwise)
+{
+    unsigned owners[WORKER_MAX], n = 0;
+
+    for (unsigned i = 0; i < s->n_workers; i++)
+        if (__atomic_load_n(&s->priv->udp_claims[port][i], __ATOMIC_RELAXED))
+            owners[n++] = i;
+    return n ? owners[hash % n] : otherwise;
+}
+
+unsigned worker_rss_owner(const struct stack *s, uint8_t ip_proto, const struct ip_endpoint *src, const struct ip_endpoint *dst)
+{
+    if (s->n_workers == 1)
+        return 0;
+    uint32_t tuple[3] = { fold(&src->ip), fold(&dst->ip), (uint32_t)be16_get(src->port) << 16 | be16_get(dst->port) };
+    uint32_t hash = rte_softrss(tuple, 3, s->priv->rss_key);
+    unsigned owner = (unsigned)(((uint64_t)hash * s->n_workers) >> 32);
+
+    return ip_proto == IPPROTO_UDP ? udp_owner(s, be16_get(dst->port), hash, owner) : owner;
+}
+
+void worker_rss_udp_claim(struct stack *s, be16 port, unsigned worker, bool on)
+{
+    if (s->n_workers == 1)
+        return;
+    if (on)
+        __atomic_fetch_add(&s->priv->udp_claims[be16_get(port)][worker], 1, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_sub(&s->priv->udp_claims[be16_get(port)][worker], 1, __ATOMIC_RELAXED);
+}
+
+struct view {                     /* bytes of the first piece not looked at yet */
+    const uint8_t *b;
+    uint32_t len;
+};
+
+static bool skip(struct view *v, uint32_t n)
+{
+    if (v->len < n)
+        return false;
+    v->b += n;
+    v->len -= n;
+    return true;
+}
+
+/* At an IP header: its tuple, and the view at what follows. False: no transport header that could be hashed (a fragment, an
+ * extension header that hides it, too short). */
+static bool read_ip(struct view *v, bool v6, struct ip_endpoint *src, struct ip_endpoint *dst, uint8_t *proto)
+{
+    if (!v6) {
+        if (v->len < IPV4_LEN || v->b[0] >> 4 != 4 || (v->b[0] & 15) < 5)
+            return false;
+        if (((v->b[6] & 0x3f) | v->b[7]) != 0) /* more fragments, or an offset */
+            return false;
+        be32 a;
+        memcpy(&a, v->b + 12, 4);
+        src->ip = ip_addr_v4(a);
+        memcpy(&a, v->b + 16, 4);
+        dst->ip = ip_addr_v4(a);
+        *proto = v->b[9];
+        return skip(v, (v->b[0] & 15u) * 4u);
+    }
+    if (v->len < IPV6_LEN || v->b[0] >> 4 != 6)
+        return false;
+    memcpy(src->ip.b, v->b + 8, 16);
+    memcpy(dst->ip.b, v->b + 24, 16);
+    uint8_t next = v->b[6];
+    if (!skip(v, IPV6_LEN))
+        return false;
+    for (int i = 0; i < MAX_EXT && (next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS); i++) {
+        if (v->len < 8)
+            return false;
+        next = v->b[0];
+        if (!skip(v, (v->b[1] + 1u) * 8u))
+            return false;
+    }
+    *proto = next;
+    return next != IPPROTO_FRAGMENT;
+}
+
+static bool read_ports(const struct view *v, uint8_t proto, struct ip_endpoint *src, struct ip_endpoint *dst)
+{
+    if ((proto != IPPROTO_TCP && proto != IPPROTO_UDP) || v->len < 4)
+        return false;
+    memcpy(&src->port, v->b, 2);
+    memcpy(&dst->port, v->b + 2, 2);
+    return true;
+}
+
+/* ICMP errors (RFC 792; RFC 4443 s2.1: types below 128) quote the packet that they are about. */
+static bool is_icmp_error(const struct view *v, uint8_t proto)
+{
+    if (v->len < 8)
+        return false;
+    if (proto == IPPROTO_ICMPV6)
+        return v->b[0] < 128;
+    return proto == IPPROTO_ICMP && (v->b[0] == 3 || v->b[0] == 4 || v->b[0] == 11 || v->b[0] == 12);
+}
+
+/* p at its Ethernet header. What has no tuple goes to worker 0. */
+unsigned worker_rss_of_frame(const struct stack *s, struct pkt *p)
+{
+    struct view v = { pkt_data(p), pkt_first_len(p) };
+    struct ip_endpoint src, dst;
+    uint8_t proto;
+
+    if (v.len < ETH_LEN)
+        return 0;
+    unsigned type = (unsigned)v.b[12] << 8 | v.b[13];
+    if (type != TYPE_IPV4 && type != TYPE_IPV6)
+        return 0;
+    bool v6 = type == TYPE_IPV6;
+    skip(&v, ETH_LEN);
+    if (!read_ip(&v, v6, &src, &dst, &proto))
+        return 0;
+    if (read_ports(&v, proto, &src, &dst))
+        return worker_rss_owner(s, proto, &src, &dst);
+    if (!is_icmp_error(&v, proto))
+        return 0;
+    skip(&v, 8);
+    /* The quoted packet is one of ours: its answers would have come with the tuple turned round. */
+    if (!read_ip(&v, v6, &src, &dst, &proto) || !read_ports(&v, proto, &src, &dst))
+        return 0;
+    return worker_rss_owner(s, proto, &dst, &src);
+}
+
+bool worker_steer(struct worker *w, struct interface *ifc, struct pkt *p, uint8_t ip_proto, const struct ip_endpoint *src,
+                  const struct ip_endpoint *dst)
+{
+    unsigned owner = worker_rss_owner(w->stack, ip_proto, src, dst);
+
+    if (owner == w->index)
+        return false;
+    pkt_meta(p)->ifc = ifc;
+    if (!worker_hand_over(w, w->stack->worker[owner], p, 0, HANDOVER_IP))
+        pkt_free(p);
+    return true;
+}
