@@ -159,7 +159,8 @@ enum svm_msg_type {
     SVM_MSG_SHUTDOWN,   /* u.value = SHUT_RD, SHUT_WR, SHUT_RDWR. The FIN flag of the tx FIFO is set by the client first */
     SVM_MSG_CLOSE,      /* this holder lets go; the last one's close closes in order: data, then FIN. u.value = SO_LINGER:
                            -1 none, 0 reset at once, n seconds. Answer CLOSED when the slot may be used again */
-    SVM_MSG_RETURN,     /* an unaccepted session goes back to the listener, for another worker. No answer but CLOSED */
+    SVM_MSG_RETURN,     /* a session that the program has not seen (nothing read or written) goes back to its listener, for another
+                           worker. No answer but CLOSED */
     SVM_MSG_ATTR_SET,   /* attr = enum svm_attr, u.attr; answer ATTR */
     SVM_MSG_ATTR_GET,   /* answer ATTR */
     SVM_MSG_DETACH,     /* this worker lets go of everything in order (vppcom_app_destroy) */
@@ -177,6 +178,9 @@ enum svm_msg_type {
                            it); or RETURN. CLOSED for a handle that it has not named yet takes the offer back */
     SVM_MSG_RESET,      /* connection aborted, error = -ECONNRESET, -ETIMEDOUT, -EHOSTUNREACH …; also set in the FIFO */
     SVM_MSG_PEER_GONE,  /* cut-through: the other side's process has died: its FIFO ends at its tail, writing gets EPIPE */
+    SVM_MSG_MOVED,      /* cut-through: the program that had been offered this connection gave it back unread and another one has it
+                           now: slot as in CONNECTED. What was written (all of it is in the old slot's FIFO) is written again
+                           to the new one; the old slot stays until the session is closed */
     SVM_MSG_ERROR,      /* soft error for SO_ERROR (UDP: -ECONNREFUSED from ICMP) */
 
     /* both ways, and between cut-through peers; no handle check beyond ownership */

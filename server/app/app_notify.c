@@ -186,6 +186,15 @@ static void notify_peer_gone(struct worker *w, struct app_worker *a, struct sess
     notify_error(a, s, SVM_MSG_PEER_GONE, -EPIPE);
 }
 
+static void notify_moved(struct worker *w, struct app_worker *a, struct session *s)
+{
+    struct svm_msg m = notice(s, SVM_MSG_MOVED);
+
+    (void)w;
+    fill_conn(&m, s, 0);
+    app_notify_post(port_client_of(a), &m);
+}
+
 static struct app_worker *notify_on_worker(struct app_worker *a, unsigned index)
 {
     return &port_client_of(a)->client->per[index].aw;
@@ -226,6 +235,7 @@ const struct app_ops app_client_ops = {
     .soft_error = notify_soft_error,
     .on_worker = notify_on_worker,
     .peer_gone = notify_peer_gone,
+    .moved = notify_moved,
     .closed = notify_closed,
     .violation = notify_violation,
 };

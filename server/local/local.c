@@ -26,6 +26,27 @@ static void slot_put(struct worker *w, struct session *s)
     s->pair = NULL;
 }
 
+static void old_slot_put(struct worker *w, struct session *s)
+{
+    if (s->old_pair)
+        app_pair_put(w, s->old_pair, s->old_slot);
+    s->old_pair = NULL;
+}
+
+/* Nobody is left to whom s could be offered. */
+static void refuse(struct worker *w, struct session *s, int error)
+{
+    if (!s->local_moving) {
+        fail(w, s, error);
+        return;
+    }
+    s->local_moving = false;
+    s->error = -ECONNRESET;
+    s->state = SESSION_DEAD;
+    if (s->app)
+        s->app->ops->reset(w, s->app, s, -ECONNRESET);
+}
+
 int local_connect(struct worker *w, struct listener *l, struct session *s)
 {
     if (listener_backlog_room(l) == 0)
@@ -47,7 +68,7 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
     free(arg);
     if (s)
         s->local_waiting = false;
-    if (!s || s->state != SESSION_CONNECTING) { /* closed meanwhile */
+    if (!s || (s->state != SESSION_CONNECTING && !s->local_moving)) { /* closed meanwhile */
         if (pair)
             app_pair_put(w, pair, slot);
         return;
@@ -69,7 +90,7 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
             return;
         }
         listener_taken(w, s);
-        fail(w, s, pair ? -ENOMEM : slot);
+        refuse(w, s, pair ? -ENOMEM : slot);
         return;
     }
     s->pair = p->pair = pair;
@@ -81,7 +102,7 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
     p->fib = l->fib;
     p->lcl = s->rmt;
     p->rmt = s->lcl;
-    p->from = l->handle;
+    p->origin = l->handle;
     p->peer = s;
     s->peer = p;
     listener_offered(l, j.to, 1);
@@ -100,7 +121,7 @@ void local_offer(struct worker *w, struct listener *l, struct session *s, struct
     if (!j || !s->app) {
         free(j);
         listener_taken(w, s);
-        fail(w, s, -ENOMEM);
+        refuse(w, s, -ENOMEM);
         return;
     }
     *j = (struct joining){ s->handle, l->handle, a };
@@ -111,51 +132,71 @@ void local_offer(struct worker *w, struct listener *l, struct session *s, struct
 void local_refused(struct worker *w, struct session *s)
 {
     s->from = (struct svm_handle){ 0, 0 };
-    fail(w, s, -ECONNREFUSED);
+    refuse(w, s, -ECONNREFUSED);
 }
 
 bool local_accepted(struct worker *w, struct session *p)
 {
     struct session *s = p->peer;
 
-    listener_offered(listener_of_session(w, p->from), p->app, -1);
+    listener_offered(listener_of_session(w, p->origin), p->app, -1);
     if (s)
         listener_taken(w, s);
-    p->from = (struct svm_handle){ 0, 0 };
     p->state = SESSION_ESTABLISHED;
     if (!s) { /* the connecting side went before */
         p->app->ops->peer_gone(w, p->app, p);
         return true;
     }
     s->state = SESSION_ESTABLISHED;
-    if (s->app)
+    if (s->app && s->local_moving)
+        s->app->ops->moved(w, s->app, s);
+    else if (s->app)
         s->app->ops->connected(w, s->app, s, 0);
+    s->local_moving = false;
     return true;
 }
 
-/* The hold of the accepting program has been removed by the caller. */
-void local_returned(struct worker *w, struct session *p)
+void local_returned(struct worker *w, struct session *p, struct listener *l)
 {
     struct session *s = p->peer;
-    struct listener *l = listener_of_session(w, p->from);
+    bool named = p->state == SESSION_ESTABLISHED;
 
-    listener_offered(l, p->app, -1);
-    p->app = NULL;
-
-    if (s) {
-        s->peer = NULL;
-        s->pair = NULL;
-    }
-    slot_put(w, p);
     p->peer = NULL;
-    p->from = (struct svm_handle){ 0, 0 };
-    session_free(w, p);
-    if (!s)
+    if (!s || s->state == SESSION_CLOSING) { /* nobody on the other side any more */
+        slot_put(w, p);
+        session_free(w, p);
+        if (s) {
+            s->peer = NULL;
+            s->pair = NULL;
+            old_slot_put(w, s);
+            session_finish(w, s);
+        }
         return;
-    if (l)
-        listener_offer(w, l, s);
-    else
+    }
+    s->peer = NULL;
+    s->pair = NULL;
+    if (!named) {
+        slot_put(w, p);
+    } else if (!s->old_pair) { /* the other side may have written into it already */
+        s->old_pair = p->pair;
+        s->old_slot = (int)p->slot.slot;
+        s->local_moving = true;
+    } else { /* a second time before it was seen once: too much to follow */
+        slot_put(w, p);
+        s->local_moving = true;
+        l = NULL;
+    }
+    p->pair = NULL;
+    session_free(w, p);
+    if (!l) {
         local_refused(w, s);
+        return;
+    }
+    if (named) {
+        s->from = l->handle;
+        l->n_waiting++;
+    }
+    listener_offer(w, l, s);
 }
 
 /* The last holder of s has closed it, or died. Both ends gone: the slot may be used again, and both programs are told. */
@@ -169,6 +210,11 @@ void local_close(struct worker *w, struct session *s, bool died)
     }
     if (s->from.gen) /* the connecting side, nobody has named the other end yet */
         listener_taken(w, s);
+    s->local_moving = false;
+    if (p && p->state == SESSION_CLOSING)
+        old_slot_put(w, p);
+    if (!p || died || p->state == SESSION_CLOSING)
+        old_slot_put(w, s);
     if (!p || p->state == SESSION_CLOSING) {
         slot_put(w, s);
         s->peer = NULL;

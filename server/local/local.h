@@ -5,6 +5,8 @@
  *              only hears of close and death
  *
  * The connecting session and its peer are two struct session of the same worker, `local`, without transport connection.
+ * A program may give back an end that nobody in it has seen (SVM_MSG_RETURN, at a reload): another one gets it, in a PAIR segment with
+ * that one, and the connecting side is told (SVM_MSG_MOVED).
  * The slot of the PAIR segment is free again when both have gone.
  *
  * Owner:  session layer.
@@ -20,7 +22,8 @@ int local_connect(struct worker *w, struct listener *l, struct session *s);
 void local_offer(struct worker *w, struct listener *l, struct session *s, struct app_worker *a);
 void local_refused(struct worker *w, struct session *s);       /* the listener went while s waited */
 bool local_accepted(struct worker *w, struct session *p);      /* the accepting program has named its end */
-void local_returned(struct worker *w, struct session *p);      /* it gives its end back, or died before naming it */
+/* It gives its end back, or died before naming it; its hold has been removed. l: the listener, NULL = gone. Frees p. */
+void local_returned(struct worker *w, struct session *p, struct listener *l);
 void local_close(struct worker *w, struct session *s, bool died);  /* its last holder closes it, or has died */
 
 #endif

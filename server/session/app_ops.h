@@ -38,6 +38,7 @@ struct app_ops {
     void (*reset)(struct worker *w, struct app_worker *a, struct session *s, int error);
     void (*soft_error)(struct worker *w, struct app_worker *a, struct session *s, int error);
     void (*peer_gone)(struct worker *w, struct app_worker *a, struct session *s);          /* cut-through: the other side died */
+    void (*moved)(struct worker *w, struct app_worker *a, struct session *s);              /* cut-through: s->slot is another one */
     void (*closed)(struct worker *w, struct app_worker *a, struct session *s);             /* last notice; slot freed after it */
     void (*violation)(struct worker *w, struct app_worker *a, const char *what);           /* contract broken: drop this client */
 };

@@ -37,7 +37,8 @@ struct session {
     struct app_worker *app;            /* whom events go to; NULL = nobody (any more, or accepted and no armed worker yet) */
     struct app_worker *mem;            /* whose memory the FIFOs are in; NULL with has_fifos: server-private (session_limbo.c) */
     struct listener *listener;         /* own: LISTENING, and bound datagram sessions */
-    struct svm_handle from;            /* listener that it was accepted from, while it may go back there */
+    struct svm_handle from;            /* listener in whose count of waiting ones it is */
+    struct svm_handle origin;          /* listener that it was accepted from: it may be given back there */
     struct session_hold hold0;         /* first holder; further ones (fork) are allocated */
     struct session_hold *holds;
     struct session *evt_next, *tx_next; /* on the worker's lists of due events and of sessions to send */
@@ -54,6 +55,9 @@ struct session {
     bool has_fifos, on_evt_list, on_tx_list, is_queued, lost_bytes, rx_fin, tx_fin_told, rd_closed;
     bool local;                        /* cut-through: FIFOs are between two programs, the server has no part in them */
     bool local_waiting;                /* cut-through: its PAIR segment is being made */
+    bool local_moving;                 /* cut-through: its peer gave it back, it is offered to others */
+    int old_slot;                      /* cut-through: of old_pair, before it moved */
+    struct app_pair *old_pair;
     int linger_s;
     int error;
     struct session *peer;              /* cut-through: the other end, same worker; NULL = gone */

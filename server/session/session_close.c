@@ -155,28 +155,47 @@ void session_close(struct worker *w, struct app_worker *a, struct session *s, in
     last_close(w, s, linger_s, false);
 }
 
+/* Nothing was read or written by the program that had it. */
+static bool is_untouched(const struct session *s)
+{
+    return s->local || (s->has_fifos && s->rx.head_seen == 0 && __atomic_load_n(&s->rx.peer->head, __ATOMIC_RELAXED) == 0 &&
+                        s->tx.head == 0 && __atomic_load_n(&s->tx.peer->tail, __ATOMIC_RELAXED) == 0);
+}
+
 void session_return(struct worker *w, struct app_worker *a, struct session *s)
 {
-    struct listener *l = listener_of_session(w, s->from);
+    struct listener *l = listener_of_session(w, s->origin);
+    bool unnamed = s->state == SESSION_ACCEPTING;
 
-    if (s->state == SESSION_DEAD && s->from.gen) { /* reset before anybody took it */
+    if (!session_is_held_by(s, a) || s->holds->s_next || !s->origin.gen)
+        return;
+    if (s->state == SESSION_DEAD) { /* reset before anybody took it */
         session_finish(w, s);
         return;
     }
-    if (s->state != SESSION_ACCEPTING || !session_hold_remove(s, a))
+    if (!unnamed && (s->state != SESSION_ESTABLISHED || !is_untouched(s)))
         return;
+    if (unnamed)
+        listener_offered(l, a, -1);
+    a->ops->closed(w, a, s);
+    session_hold_remove(s, a);
+    s->app = NULL;
     if (s->local) {
-        local_returned(w, s);
+        local_returned(w, s, l);
         return;
     }
-    listener_offered(l, a, -1);
-    s->app = NULL;
-    if (l) {
-        listener_offer(w, l, s);
-    } else {
+    if (!l) {
         s->state = SESSION_CLOSING;
         s->ops->reset(w, s->conn);
+        return;
     }
+    if (!unnamed) {
+        s->state = SESSION_ACCEPTING;
+        s->from = l->handle;
+        l->n_waiting++;
+    }
+    session_unlist(w, s);
+    listener_offer(w, l, s);
 }
 
 void app_worker_detach(struct worker *w, struct app_worker *a)

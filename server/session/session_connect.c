@@ -278,7 +278,7 @@ int session_accept(struct worker *w, struct listener *l, struct transport_conn *
     s->fib = l->fib;
     s->lcl = c->lcl;
     s->rmt = c->rmt;
-    s->from = l->handle;
+    s->from = s->origin = l->handle;
     s->conn = c;
     c->session = s;
     l->n_waiting++;

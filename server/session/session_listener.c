@@ -333,7 +333,6 @@ static void take_back_offers(struct worker *w, struct listener *l, struct app_wo
         next = h->app_next;
         if (s->state != SESSION_ACCEPTING || listener_of_session(w, s->from) != l)
             continue;
-        a->ops->closed(w, a, s);
         session_return(w, a, s);
     }
 }
