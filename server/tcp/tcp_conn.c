@@ -96,7 +96,7 @@ struct tcp_conn *tcp_conn_alloc(struct worker *w, const struct ip_endpoint *lcl,
     c->base.rmt = *rmt;
     c->base.proto = SVM_PROTO_TCP;
     c->base.fib = fib;
-    c->cc = tcp_cc_find(tw->cfg.cc_algo);
+    c->cc = tcp_cc_default(w, &tw->cfg);
     c->keepidle_s = tw->cfg.keepidle_s;
     c->keepintvl_s = tw->cfg.keepintvl_s;
     c->keepcnt = tw->cfg.keepcnt;
