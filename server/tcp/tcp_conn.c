@@ -270,7 +270,8 @@ void tcp_conn_established(struct worker *w, struct tcp_conn *c)
     c->rexmt_first_us = 0;
     tcp_rexmt_stop(c);
     c->ca_state = TCP_CA_OPEN;
-    c->recover = c->lost_high = c->high_rxt = c->snd_una;
+    c->recover = c->snd_una - 1; /* RFC 6582 s3.2 step 1: the first loss counts */
+    c->lost_high = c->high_rxt = c->snd_una;
     c->snd_sml = c->snd_una;
     c->ssthresh = UINT32_MAX;
     c->cwnd = tcp_cc_initial_window(c, cfg);
