@@ -256,7 +256,7 @@ static void loss_detect(struct worker *w, struct tcp_conn *c, bool dup)
 static void window_opened(struct worker *w, struct tcp_conn *c)
 {
     if (c->flags & TCP_F_PROBE_OUT) { /* one byte or the FIN: sent together with what follows */
-        c->snd_nxt = c->snd_una;
+        c->snd_nxt = c->lost_high = c->high_rxt = c->snd_una;
         c->flags &= ~(TCP_F_PROBE_OUT | TCP_F_FIN_SENT);
         tcp_rexmt_stop(c);
         c->backoff = 0;

@@ -23,6 +23,7 @@ static void choose_iss(struct worker *w, struct tcp_conn *c, uint32_t iss_floor)
     c->snd_nxt = c->iss + 1;
     c->data_una = c->iss + 1;
     c->recover = c->iss;
+    c->lost_high = c->high_rxt = c->snd_una;
 }
 
 static void start_handshake(struct worker *w, struct tcp_conn *c)

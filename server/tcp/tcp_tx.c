@@ -165,6 +165,8 @@ static void tx_blocked(struct worker *w, struct tcp_conn *c)
     tx_room(w, c, &r);
     if (!r.unsent && !r.fin)
         return;
+    if (c->rexmt_mode == TCP_REXMT_PERSIST)
+        return;
     if (c->snd_nxt != c->snd_una) {
         rto_ensure(w, c);
         return;
