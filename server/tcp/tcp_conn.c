@@ -229,6 +229,8 @@ void tcp_conn_mss_update(struct tcp_conn *c, uint32_t tso_max)
     room = hs_min_u32(tso_max, PKT_BIG_DATA - 64);
     room = room > ip_hdr + fixed + c->opt_len + mss ? room - ip_hdr - fixed - c->opt_len : mss;
     c->gso_max = room / mss * mss;
+    if (c->cwnd && c->cwnd < mss)
+        c->cwnd = mss; /* one segment always fits */
 }
 
 int tcp_conn_path_update(struct worker *w, struct tcp_conn *c)
