@@ -67,8 +67,10 @@ uint32_t tcp_rcv_window(struct worker *w, struct tcp_conn *c)
         old = space;
         c->rcv_adv = c->rcv_nxt + space;
     }
-    if (old < max / 4 && space < max / 2) /* the program is behind: hear when it has caught up */
+    if (old < max / 4 && space < max / 2) { /* the program is behind: hear when it has caught up */
+        c->flags |= TCP_F_WANT_SPACE;
         session_rx_want_space(w, s, max / 2);
+    }
     return hs_min_u32(old, limit);
 }
 
@@ -78,6 +80,7 @@ void tcp_rx_space(struct worker *w, struct transport_conn *b)
     struct tcp_conn *c = tcp_of_base(b);
     uint32_t before = c->rcv_adv;
 
+    c->flags &= ~TCP_F_WANT_SPACE;
     if (!tcp_can_receive(c))
         return;
     tcp_rcv_window(w, c);

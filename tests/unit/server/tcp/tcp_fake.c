@@ -199,6 +199,12 @@ void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
     s->tx_len -= len;
 }
 
+uint16_t session_fib(const struct session *s)
+{
+    (void)s;
+    return 0;
+}
+
 void session_tx_schedule(struct worker *w, struct session *s)
 {
     (void)w;
