@@ -65,6 +65,7 @@ const struct ctl_command ctl_commands[] = {
     { "show app", NULL, "programs attached, and what is held for them", false, begin_app, NULL },
     { "show session", "verbose", "connections and listeners; verbose adds what the transport knows", true, NULL, ctl_show_session },
     { "show tcp", NULL, "TCP counters of each worker", true, NULL, ctl_show_tcp },
+    { "show udp", NULL, "UDP counters of each worker", true, NULL, ctl_show_udp },
     { "show worker", NULL, "where the workers' processor time goes", true, ctl_show_worker, NULL },
     { "show errors", NULL, "packets dropped, by reason", true, ctl_show_errors_ip, ctl_show_errors },
 };

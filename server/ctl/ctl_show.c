@@ -5,7 +5,7 @@
 
 #include "server/ctl/ctl_command.h"
 #include "server/ip/ip_show.h"
-#include "server/session/session_show.h"
+#include "server/session/session_run.h"
 #include "server/session/transport.h"
 #include "server/worker/worker_thread.h"
 
@@ -26,27 +26,49 @@ static json_t *transport_stats(struct worker *w, uint8_t proto)
     return o;
 }
 
-uint32_t ctl_show_tcp(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
+static uint32_t show_transport(struct worker *w, json_t *result, uint8_t proto)
 {
-    json_t *o = json_object();
+    json_t *o = json_object(), *stats = transport_stats(w, proto);
 
     json_object_set_new(o, "worker", json_integer(w->index));
-    json_t *stats = transport_stats(w, SVM_PROTO_TCP);
     json_object_update(o, stats);
     json_decref(stats);
     json_array_append_new(result, o);
     return CTL_DONE;
 }
 
+uint32_t ctl_show_tcp(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
+{
+    return show_transport(w, result, SVM_PROTO_TCP);
+}
+
+uint32_t ctl_show_udp(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
+{
+    return show_transport(w, result, SVM_PROTO_UDP);
+}
+
 /* ---------------------------------------------------------------- drops */
 
-static const struct tcp_counter {
-    const char *name, *severity, *text;
-} tcp_counters[] = {
-#define X(name, severity, text) { #name, #severity, text },
+/* Counters of transports are of both kinds: packets dropped, and others. */
+struct transport_counter {
+    const char *name, *text;
+    const char *severity; /* "DROP", or NULL: the name begins with drop_ */
+};
+static const struct transport_counter tcp_counters[] = {
+#define X(name, severity, text) { #name, text, #severity },
 #include "server/tcp/tcp_drops.def"
 #undef X
 };
+static const struct transport_counter udp_counters[] = {
+#define COUNT(name, text) { #name, text, NULL },
+#include "server/udp/udp_drops.def"
+#undef COUNT
+};
+
+static bool counts_drops(const struct transport_counter *c)
+{
+    return c->severity ? strcmp(c->severity, "DROP") == 0 : strncmp(c->name, "drop_", 5) == 0;
+}
 
 /* One row a reason: what several workers dropped is added up. */
 static void add_drops(json_t *result, const char *layer, const char *reason, json_int_t n)
@@ -70,16 +92,23 @@ void ctl_show_errors_ip(struct stack *s, json_t *result, bool with_argument HS_U
     ip_drops_show(s, result);
 }
 
-uint32_t ctl_show_errors(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
+static void add_transport(struct worker *w, json_t *result, uint8_t proto, const char *layer,
+                          const struct transport_counter *counters, unsigned n_counters)
 {
-    json_t *stats = transport_stats(w, SVM_PROTO_TCP);
+    json_t *stats = transport_stats(w, proto);
 
-    for (unsigned i = 0; i < HS_ARRAY_LEN(tcp_counters); i++) {
-        json_int_t n = json_integer_value(json_object_get(stats, tcp_counters[i].name));
-        if (n != 0 && strcmp(tcp_counters[i].severity, "DROP") == 0)
-            add_drops(result, "tcp", tcp_counters[i].text, n);
+    for (unsigned i = 0; i < n_counters; i++) {
+        json_int_t n = json_integer_value(json_object_get(stats, counters[i].name));
+        if (n != 0 && counts_drops(&counters[i]))
+            add_drops(result, layer, counters[i].text, n);
     }
     json_decref(stats);
+}
+
+uint32_t ctl_show_errors(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
+{
+    add_transport(w, result, SVM_PROTO_TCP, "tcp", tcp_counters, HS_ARRAY_LEN(tcp_counters));
+    add_transport(w, result, SVM_PROTO_UDP, "udp", udp_counters, HS_ARRAY_LEN(udp_counters));
     return CTL_DONE;
 }
 

@@ -295,9 +295,9 @@ int daemon_start(struct daemon *d)
     privileges_raise_descriptors();
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* workers sleep for tens of microseconds; threads inherit it */
 
-    if ((rc = start_eal(d)) != 0 || (rc = transport_register(&tcp_transport_ops)) != 0 ||
-        (rc = transport_register(&udp_transport_ops)) != 0 || (rc = open_ports(d)) != 0 ||
-        (rc = add_interfaces(d)) != 0 || (rc = add_routes(d)) != 0)
+    /* Transports first: each worker gets its state of every transport when the stack is made. */
+    if ((rc = transport_register(&tcp_transport_ops)) != 0 || (rc = transport_register(&udp_transport_ops)) != 0 ||
+        (rc = start_eal(d)) != 0 || (rc = open_ports(d)) != 0 || (rc = add_interfaces(d)) != 0 || (rc = add_routes(d)) != 0)
         return rc;
     if (uid != (uid_t)-1 && (rc = runtime_lock_chown(&d->lock, uid)) != 0) {
         snprintf(err, sizeof(err), "cannot give %s to user %s: %s", d->lock.dir, u->user, strerror(-rc));

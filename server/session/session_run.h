@@ -21,6 +21,8 @@ uint32_t session_count(const struct worker *w);
 uint32_t session_listener_count(const struct worker *w);
 
 struct json_t;
-void session_show(struct worker *w, struct json_t *array, bool verbose); /* one object per session of this worker */
+/* One object per session of this worker: looks at up to max slots beginning at `from` (0 at first), so that a worker with a million
+ * sessions is not held up. Returns the slot to go on from, or UINT32_MAX at the end. */
+uint32_t session_show(struct worker *w, uint32_t from, unsigned max, bool verbose, struct json_t *array);
 
 #endif

@@ -58,15 +58,16 @@ static json_t *row(struct worker *w, struct session *s, bool verbose)
     return o;
 }
 
-void session_show(struct worker *w, json_t *array, bool verbose)
+uint32_t session_show(struct worker *w, uint32_t from, unsigned max, bool verbose, json_t *array)
 {
     struct session_worker *sw = w->session;
+    uint32_t end = sw->n_chunks * SESSION_CHUNK;
+    uint32_t stop = end - hs_min_u32(from, end) > max ? from + max : end;
 
-    for (uint32_t c = 0; c < sw->n_chunks; c++) {
-        for (uint32_t i = 0; i < SESSION_CHUNK; i++) {
-            struct session *s = &sw->chunk[c][i];
-            if (s->state != SESSION_FREE)
-                json_array_append_new(array, row(w, s, verbose));
-        }
+    for (uint32_t i = from; i < stop; i++) {
+        struct session *s = &sw->chunk[i / SESSION_CHUNK][i % SESSION_CHUNK];
+        if (s->state != SESSION_FREE)
+            json_array_append_new(array, row(w, s, verbose));
     }
+    return stop < end ? stop : UINT32_MAX;
 }

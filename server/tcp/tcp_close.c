@@ -58,15 +58,12 @@ void tcp_close(struct worker *w, struct transport_conn *b, int linger_s)
     }
 }
 
-/* ABORT by the session layer: it takes the session back by session_reset(), which frees it if nobody holds it. */
+/* The session layer has detached the session already, or does so when this returns. */
 void tcp_reset(struct worker *w, struct transport_conn *b)
 {
     struct tcp_conn *c = tcp_of_base(b);
-    struct session *s = b->session;
 
     tcp_send_rst(w, c);
-    b->session = NULL;
-    if (s)
-        session_reset(w, s, -ECONNABORTED);
+    c->base.session = NULL;
     tcp_conn_free(w, c);
 }
