@@ -189,6 +189,11 @@ void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
         s->app->ops->space(w, s->app, s);
 }
 
+uint16_t session_fib(const struct session *s)
+{
+    return s->fib;
+}
+
 bool session_tx_is_fin(const struct session *s)
 {
     return s->tx_fin_told || s->state == SESSION_CLOSING;

@@ -124,6 +124,7 @@ int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, ui
 void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void *dst, uint32_t len);
 void session_tx_drop(struct worker *w, struct session *s, uint32_t len);  /* acknowledged */
 void session_tx_schedule(struct worker *w, struct session *s);       /* ops->tx() will be called in this turn or the next */
+uint16_t session_fib(const struct session *s);                       /* interface table of its namespace */
 bool session_tx_is_fin(const struct session *s);                     /* the program has shut down writing */
 
 /* Local ports (RFC 6056 s3.3.3 algorithm 3, hash with a secret and a random increment); the port is chosen so that answers reach this

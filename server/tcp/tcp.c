@@ -5,7 +5,6 @@
 void tcp_config_defaults(struct tcp_config *cfg)
 {
     *cfg = (struct tcp_config){
-        .cc_algo = "cubic",
         .rto_min_us = 200000,
         .rto_max_us = 60000000,
         .delack_us = 40000,
@@ -27,7 +26,7 @@ void tcp_config_defaults(struct tcp_config *cfg)
 
 static bool config_ok(const struct tcp_config *c)
 {
-    return c->cc_algo && tcp_cc_is_known(c->cc_algo) && c->rto_min_us >= 1000 && c->rto_max_us >= c->rto_min_us &&
+    return (!c->cc_algo || tcp_cc_is_known(c->cc_algo)) && c->rto_min_us >= 1000 && c->rto_max_us >= c->rto_min_us &&
            c->delack_us >= TIMER_TICK_US && c->delack_us < 500000 /* MUST-40 */ && c->keepidle_s && c->keepintvl_s &&
            c->keepcnt && c->initial_cwnd_segs >= 1 && c->initial_cwnd_segs <= 1000;
 }

@@ -252,6 +252,24 @@ static void loss_detect(struct worker *w, struct tcp_conn *c, bool dup)
     }
 }
 
+/* What was in flight while the window was closed was refused: it goes out again at once, and cwnd stays. */
+static void window_opened(struct worker *w, struct tcp_conn *c)
+{
+    if (c->flags & TCP_F_PROBE_OUT) { /* one byte or the FIN: sent together with what follows */
+        c->snd_nxt = c->lost_high = c->high_rxt = c->snd_una;
+        c->flags &= ~(TCP_F_PROBE_OUT | TCP_F_FIN_SENT);
+        tcp_rexmt_stop(c);
+        c->backoff = 0;
+        return;
+    }
+    c->lost_high = c->snd_nxt;
+    c->high_rxt = c->snd_una;
+    c->backoff = 0;
+    c->flags |= TCP_F_RTX_FORCE;
+    c->flags &= ~TCP_F_RTT_TIMING;
+    tcp_rexmt_start(w, c, TCP_REXMT_RTO, c->rto_us);
+}
+
 static void window_update(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
 {
     uint32_t wnd = (uint32_t)seg->wnd << c->snd_wscale;
@@ -262,19 +280,14 @@ static void window_update(struct worker *w, struct tcp_conn *c, const struct tcp
     c->snd_wl2 = seg->ack;
     if (wnd == c->snd_wnd)
         return;
-    if (wnd > 0 && c->snd_wnd == 0 && (c->flags & TCP_F_PROBE_OUT) && c->snd_una == seg->ack) {
-        c->snd_nxt = c->snd_una; /* the probe's byte was refused: it goes out again with what follows it */
-        c->flags &= ~TCP_F_PROBE_OUT;
-        c->flags &= ~TCP_F_FIN_SENT;       /* if it was the FIN */
-    }
+    if (wnd > 0 && c->snd_wnd == 0 && c->snd_una == seg->ack && c->snd_nxt != c->snd_una)
+        window_opened(w, c);
     c->snd_wnd = wnd;
     if (wnd > c->snd_max_wnd)
         c->snd_max_wnd = wnd;
     if (wnd > 0 && c->rexmt_mode == TCP_REXMT_PERSIST) {
         tcp_rexmt_stop(c);
         c->backoff = 0;
-        if (c->snd_nxt != c->snd_una) /* what the peer took back when it shrank its window */
-            tcp_rexmt_start(w, c, TCP_REXMT_RTO, c->rto_us);
     }
 }
 

@@ -92,9 +92,9 @@ static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v
         c->tos = (uint8_t)(v & ~3); /* the ECN bits are TCP's */
         return 0;
     case SVM_ATTR_TTL:
-        if (v < 0 || v > 255)
+        if (v < -1 || v > 255)
             return -EINVAL;
-        c->ttl = (uint8_t)v;
+        c->ttl = (uint8_t)(v == -1 ? 0 : v); /* 0 = the default of IP */
         return 0;
     default:
         return -ENOPROTOOPT;

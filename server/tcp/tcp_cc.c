@@ -1,4 +1,5 @@
 /* tcp_cc.c - what all congestion controls share: the table, the initial window, slow start, restart after idle */
+#include "server/config/config.h"
 #include "server/tcp/tcp_cc.h"
 
 static const struct tcp_cc_ops *const tcp_cc_all[] = { &tcp_cc_cubic, &tcp_cc_newreno };
@@ -12,6 +13,15 @@ const struct tcp_cc_ops *tcp_cc_find(const char *name)
     if (strcmp(name, "reno") == 0) /* the kernel's name of the same */
         return &tcp_cc_newreno;
     return NULL;
+}
+
+const struct tcp_cc_ops *tcp_cc_default(struct worker *w, const struct tcp_config *cfg)
+{
+    const char *name = cfg->cc_algo;
+
+    if (!name && w->stack->config)
+        name = w->stack->config->tcp.cc_algo;
+    return name && tcp_cc_find(name) ? tcp_cc_find(name) : &tcp_cc_cubic;
 }
 
 bool tcp_cc_is_known(const char *name) { return tcp_cc_find(name) != NULL; }

@@ -22,6 +22,7 @@ struct tcp_cc_ops {
 extern const struct tcp_cc_ops tcp_cc_newreno, tcp_cc_cubic;
 
 const struct tcp_cc_ops *tcp_cc_find(const char *name); /* NULL = unknown */
+const struct tcp_cc_ops *tcp_cc_default(struct worker *w, const struct tcp_config *cfg); /* for a new connection */
 uint32_t tcp_cc_initial_window(const struct tcp_conn *c, const struct tcp_config *cfg); /* RFC 6928 */
 void tcp_cc_slow_start(struct tcp_conn *c, uint32_t *acked);  /* grows up to ssthresh, leaves the rest of acked */
 void tcp_cc_after_idle(struct worker *w, struct tcp_conn *c);

@@ -58,12 +58,15 @@ void tcp_close(struct worker *w, struct transport_conn *b, int linger_s)
     }
 }
 
-/* The session layer has detached the session already, or does so when this returns. */
+/* ABORT by the session layer: it takes the session back by session_reset(), which frees it if nobody holds it. */
 void tcp_reset(struct worker *w, struct transport_conn *b)
 {
     struct tcp_conn *c = tcp_of_base(b);
+    struct session *s = b->session;
 
     tcp_send_rst(w, c);
-    c->base.session = NULL;
+    b->session = NULL;
+    if (s)
+        session_reset(w, s, -ECONNABORTED);
     tcp_conn_free(w, c);
 }

@@ -96,7 +96,7 @@ struct tcp_conn *tcp_conn_alloc(struct worker *w, const struct ip_endpoint *lcl,
     c->base.rmt = *rmt;
     c->base.proto = SVM_PROTO_TCP;
     c->base.fib = fib;
-    c->cc = tcp_cc_find(tw->cfg.cc_algo);
+    c->cc = tcp_cc_default(w, &tw->cfg);
     c->keepidle_s = tw->cfg.keepidle_s;
     c->keepintvl_s = tw->cfg.keepintvl_s;
     c->keepcnt = tw->cfg.keepcnt;
@@ -229,6 +229,8 @@ void tcp_conn_mss_update(struct tcp_conn *c, uint32_t tso_max)
     room = hs_min_u32(tso_max, PKT_BIG_DATA - 64);
     room = room > ip_hdr + fixed + c->opt_len + mss ? room - ip_hdr - fixed - c->opt_len : mss;
     c->gso_max = room / mss * mss;
+    if (c->cwnd && c->cwnd < mss)
+        c->cwnd = mss; /* one segment always fits */
 }
 
 int tcp_conn_path_update(struct worker *w, struct tcp_conn *c)
@@ -270,7 +272,8 @@ void tcp_conn_established(struct worker *w, struct tcp_conn *c)
     c->rexmt_first_us = 0;
     tcp_rexmt_stop(c);
     c->ca_state = TCP_CA_OPEN;
-    c->recover = c->lost_high = c->high_rxt = c->snd_una;
+    c->recover = c->snd_una - 1; /* RFC 6582 s3.2 step 1: the first loss counts */
+    c->lost_high = c->high_rxt = c->snd_una;
     c->snd_sml = c->snd_una;
     c->ssthresh = UINT32_MAX;
     c->cwnd = tcp_cc_initial_window(c, cfg);

@@ -1,5 +1,6 @@
 /* tcp_input.c - a segment arrives: checks, lookup, and the numbered steps of RFC 9293 s3.10.7 */
 #include <errno.h>
+#include "server/ip/interface.h"
 #include "server/tcp/tcp_internal.h"
 
 enum { TCP_TS_RECENT_MAX_AGE_MS = 24u * 24 * 3600 * 1000 }; /* RFC 7323 s5.5: 24 days */
@@ -41,7 +42,7 @@ static bool seg_parse(struct worker *w, struct pkt *p, struct tcp_seg *seg)
     seg->p = p;
     seg->src = (struct ip_endpoint){ m->src, h->src_port };
     seg->dst = (struct ip_endpoint){ m->dst, h->dst_port };
-    seg->fib = 0;
+    seg->fib = m->ifc ? m->ifc->fib : 0;
     seg->seq = be32_get(h->seq);
     seg->ack = be32_get(h->ack);
     seg->wnd = be16_get(h->window);
@@ -105,6 +106,8 @@ static void input_syn_sent(struct worker *w, struct tcp_conn *c, struct tcp_seg 
     tcp_conn_established(w, c);
     tcp_count(w, TCP_C_active_opens);
     session_connected(w, c->base.session, 0);
+    if (c->flags & TCP_F_FIN_QUEUED)
+        tcp_set_state(w, c, TCP_S_FIN_WAIT_1);
     if (seg->len || (seg->flags & TCP_FIN)) { /* text in the SYN,ACK: sixth to eighth step */
         seg->seq++;
         seg->flags &= (uint8_t)~TCP_SYN;
@@ -169,7 +172,7 @@ static bool step1_sequence(struct worker *w, struct tcp_conn *c, struct tcp_seg 
     }
     if (seg->flags & TCP_SYN) /* RFC 5961 s4: whatever its sequence number */
         tcp_send_challenge_ack(w, c);
-    else if (seg->had_data)
+    else if (seg->had_data || (seg->flags & TCP_FIN))
         tcp_rcv_ack_now(w, c);
     else if (tcp_oow_ack_allowed(w, c))
         tcp_send_ack(w, c);
@@ -230,7 +233,8 @@ static bool step5_syn_rcvd(struct worker *w, struct tcp_conn *c, struct tcp_seg 
         tcp_rcv_window(w, c); /* from now on by the FIFO */
     if (!(c->flags & TCP_F_PASSIVE)) {
         tcp_count(w, TCP_C_active_opens);
-        session_connected(w, c->base.session, 0);
+        if (!(c->flags & TCP_F_CLOSED))
+            session_connected(w, c->base.session, 0);
     }
     if (c->flags & TCP_F_FIN_QUEUED)
         tcp_set_state(w, c, TCP_S_FIN_WAIT_1);

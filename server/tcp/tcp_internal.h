@@ -68,6 +68,7 @@ enum tcp_conn_flags {
     TCP_F_PUSH_PARTIAL = 1u << 21,/* the cork timer ran out: send what there is */
     TCP_F_SYN_RTX = 1u << 22,     /* a SYN was retransmitted: RTO 3 s at data (RFC 6298 s5.7), IW 1 (RFC 5681 s3.1) */
     TCP_F_LOCAL = 1u << 23,       /* the peer is an address of this stack */
+    TCP_F_WANT_SPACE = 1u << 24,  /* the session layer was asked to tell of room in the receive FIFO */
 };
 
 enum tcp_rexmt_mode { TCP_REXMT_NONE, TCP_REXMT_RTO, TCP_REXMT_PERSIST, TCP_REXMT_CORK };

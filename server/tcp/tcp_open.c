@@ -23,6 +23,7 @@ static void choose_iss(struct worker *w, struct tcp_conn *c, uint32_t iss_floor)
     c->snd_nxt = c->iss + 1;
     c->data_una = c->iss + 1;
     c->recover = c->iss;
+    c->lost_high = c->high_rxt = c->snd_una;
 }
 
 static void start_handshake(struct worker *w, struct tcp_conn *c)
@@ -67,10 +68,10 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
 
     if (ip_addr_is_multicast(&rmt->ip) || ip_addr_is_broadcast(&rmt->ip))
         return -ENETUNREACH; /* MUST-46 */
-    rc = tcp_timewait_take_over(w, lcl, rmt, 0, &iss_floor);
+    rc = tcp_timewait_take_over(w, lcl, rmt, session_fib(s), &iss_floor);
     if (rc != 0)
         return rc;
-    c = tcp_conn_alloc(w, lcl, rmt, 0);
+    c = tcp_conn_alloc(w, lcl, rmt, session_fib(s));
     if (!c)
         return -ENOMEM;
     rc = tcp_conn_path_update(w, c);

@@ -67,8 +67,10 @@ uint32_t tcp_rcv_window(struct worker *w, struct tcp_conn *c)
         old = space;
         c->rcv_adv = c->rcv_nxt + space;
     }
-    if (old < max / 4 && space < max / 2) /* the program is behind: hear when it has caught up */
+    if (old < max / 4 && space < max / 2) { /* the program is behind: hear when it has caught up */
+        c->flags |= TCP_F_WANT_SPACE;
         session_rx_want_space(w, s, max / 2);
+    }
     return hs_min_u32(old, limit);
 }
 
@@ -78,6 +80,7 @@ void tcp_rx_space(struct worker *w, struct transport_conn *b)
     struct tcp_conn *c = tcp_of_base(b);
     uint32_t before = c->rcv_adv;
 
+    c->flags &= ~TCP_F_WANT_SPACE;
     if (!tcp_can_receive(c))
         return;
     tcp_rcv_window(w, c);
@@ -88,10 +91,12 @@ void tcp_rx_space(struct worker *w, struct transport_conn *b)
 /* ---- text ---- */
 
 /* Every second full segment at least (SHLD-19); super-frames count for what they hold. */
-static void ack_in_order(struct worker *w, struct tcp_conn *c, uint32_t len)
+static void ack_in_order(struct worker *w, struct tcp_conn *c, struct pkt *p, uint32_t len)
 {
-    if (len > c->rcv_mss)
-        c->rcv_mss = (uint16_t)hs_min_u32(len, c->adv_mss);
+    uint32_t size = (pkt_meta(p)->flags & PKT_GSO) ? pkt_meta(p)->gso_size : len;
+
+    if (size > c->rcv_mss && size <= (uint32_t)c->adv_mss - c->opt_len) /* longer: merged, its pieces are not known */
+        c->rcv_mss = (uint16_t)size;
     if (c->rcv_nxt - c->last_ack_sent >= 2u * c->rcv_mss)
         tcp_rcv_ack_now(w, c);
     else
@@ -203,7 +208,7 @@ void tcp_rcv_text(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
         } else if (had_hole) { /* fills a hole: ACK at once, the sender waits for it */
             tcp_rcv_ack_now(w, c);
         } else {
-            ack_in_order(w, c, len);
+            ack_in_order(w, c, seg->p, len);
         }
     }
     if ((c->flags & TCP_F_RCV_FIN) && c->rcv_nxt == c->rcv_fin_seq)

@@ -165,6 +165,8 @@ static void tx_blocked(struct worker *w, struct tcp_conn *c)
     tx_room(w, c, &r);
     if (!r.unsent && !r.fin)
         return;
+    if (c->rexmt_mode == TCP_REXMT_PERSIST)
+        return;
     if (c->snd_nxt != c->snd_una) {
         rto_ensure(w, c);
         return;
@@ -182,6 +184,8 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
     struct tcp_conn *c = tcp_of_base(b);
     int64_t left = (int64_t)budget_bytes, n;
 
+    if (hs_unlikely(c->flags & TCP_F_WANT_SPACE) && b->session)
+        tcp_rx_space(w, b); /* the program may have read between our look and our wish */
     if (!b->session || !tcp_can_send(c))
         return TRANSPORT_TX_DONE;
     if (c->snd_una == c->snd_nxt)

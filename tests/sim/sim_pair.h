@@ -1,0 +1,24 @@
+/* sim_pair.h - two stacks on a simulated link with addresses of both families: what the TCP tests start from
+ * Owner:  the test.
+ * Errors: 0 or -errno. */
+#ifndef HOSTSTACK_TESTS_SIM_PAIR_H
+#define HOSTSTACK_TESTS_SIM_PAIR_H
+
+#include "server/port/port_sim.h"
+#include "tests/sim/sim_app.h"
+
+struct sim_pair {
+    struct sim_net *net;
+    struct sim_link *link;
+    struct stack *stack[2];   /* [1] NULL: the test plays the peer */
+};
+
+int sim_eal_init(const char *prefix);                 /* once a process; no hugepages, no devices */
+/* Stack i has 10.9.0.(i+1)/24 and fd09::(i+1)/64. one_sided: no stack 1. */
+int sim_pair_create(struct sim_pair *p, uint64_t seed, const struct sim_params *link, bool one_sided);
+void sim_pair_destroy(struct sim_pair *p);
+void sim_pair_crash(struct sim_pair *p, unsigned i);  /* the stack is gone, without a word */
+struct ip_endpoint sim_pair_endpoint(unsigned i, bool v4, uint16_t port);
+unsigned sim_pair_pkts_in_use(const struct sim_pair *p, unsigned i);  /* packets taken from the pools */
+
+#endif

@@ -1,0 +1,593 @@
+/* sim_tcp.c - TCP between two stacks over a network that loses, delays, reorders, doubles and corrupts
+ *
+ * Everything follows from the seed: link, options of both sides, programs. Each byte is checked. At the end of a seed no
+ * connection, no half-open connection and no packet may be left.
+ *
+ *   sim_tcp [--seeds A-B] [--seed N] [--verbose]          exit 0: all passed; 1: prints the failing seed */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "server/tcp/tcp_internal.h"
+#include "tests/sim/sim_pair.h"
+
+enum {
+    MAX_FLOWS = 24, PORT_BASE = 5000,
+    LIMIT_S = 7200,          /* virtual time for the transfers */
+    QUIET_S = 1500,          /* after it: R2, TIME-WAIT and every other wait of a connection has passed */
+};
+
+enum flow_end {              /* how a side ends */
+    END_SHUTDOWN_THEN_CLOSE, /* writes all, shuts down, reads to the end, closes */
+    END_READ_THEN_CLOSE,     /* reads to the end first, closes: its FIN comes last */
+    END_CLOSE_AT_ONCE,       /* writes all and closes without reading: the peer may see a reset */
+    END_ABORT,               /* resets in the middle */
+    N_ENDS
+};
+
+struct flow_side {
+    struct sim_sock *sock;
+    uint32_t to_send, to_recv;       /* bytes */
+    uint32_t tx_seed, rx_seed;
+    uint32_t sent, received;
+    uint32_t write_max, read_max;    /* bytes a call */
+    uint32_t pause_us;               /* between reads; 0 = reads at once */
+    uint64_t next_read_us;
+    uint8_t end;                     /* enum flow_end */
+    bool shut, done, saw_reset, saw_eof;
+    int error;
+};
+
+struct flow {
+    struct flow_side side[2];        /* 0 connects, 1 accepts */
+    uint64_t start_us;
+    bool v4, may_reset;              /* a reset is a right outcome */
+};
+
+struct run {
+    uint64_t seed;
+    struct sim_pair pair;
+    struct sim_app *app[2];
+    struct sim_sock *listener[MAX_FLOWS];
+    struct flow flow[MAX_FLOWS];
+    unsigned n_flows;
+    uint64_t rng;
+    unsigned crash;                  /* 0 none, 1 program of side 1 dies, 2 stack of side 1 dies */
+    uint64_t crash_us;
+    bool crashed, verbose;
+    const char *failure;
+    unsigned failed_flow;
+    uint64_t bytes;
+};
+
+static uint64_t rnd(struct run *r)
+{
+    uint64_t z = (r->rng += 0x9e3779b97f4a7c15ull); /* splitmix64 */
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+static uint32_t below(struct run *r, uint32_t n) { return (uint32_t)(rnd(r) % n); }
+static bool chance(struct run *r, uint32_t percent) { return below(r, 100) < percent; }
+
+static bool fail(struct run *r, unsigned flow, const char *what)
+{
+    if (!r->failure) {
+        r->failure = what;
+        r->failed_flow = flow;
+    }
+    return false;
+}
+
+/* ---- what the seed decides ---- */
+
+static void choose_link(struct run *r, struct sim_params *p)
+{
+    static const uint16_t mtus[] = { 1500, 1500, 1280, 1400, 9000 };
+
+    memset(p, 0, sizeof(*p));
+    p->mtu = mtus[below(r, HS_ARRAY_LEN(mtus))];
+    p->delay_us = chance(r, 30) ? 0 : below(r, 60000);
+    if (chance(r, 50))
+        p->loss_ppm = below(r, 60000);
+    if (chance(r, 10))
+        p->loss_ppm = below(r, 200000);
+    if (chance(r, 20)) {
+        p->burst_ppm = below(r, 5000);
+        p->burst_len = 2 + below(r, 30);
+    }
+    if (chance(r, 40))
+        p->dup_ppm = below(r, 50000);
+    if (chance(r, 40)) {
+        p->reorder_ppm = below(r, 100000);
+        p->reorder_us = below(r, 30000);
+    }
+    if (chance(r, 30))
+        p->jitter_us = below(r, 5000);
+    if (chance(r, 30)) {
+        p->bits_per_s = 1000000ull << below(r, 8);
+        p->queue_frames = 10 + below(r, 100);
+    }
+    p->offload = chance(r, 30);
+    if (!p->offload && chance(r, 30)) /* frames without a checksum on the way cannot be checked */
+        p->corrupt_ppm = below(r, 20000);
+}
+
+static int choose_tcp(struct run *r, unsigned i)
+{
+    struct tcp_config cfg;
+
+    tcp_config_defaults(&cfg);
+    cfg.cc_algo = chance(r, 50) ? "cubic" : "newreno";
+    cfg.sack = !chance(r, 25);
+    cfg.timestamps = !chance(r, 25);
+    cfg.wscale = !chance(r, 20);
+    return tcp_worker_config(r->pair.stack[i]->worker[0], &cfg);
+}
+
+static uint32_t choose_size(struct run *r)
+{
+    switch (below(r, 5)) {
+    case 0: return 0;
+    case 1: return below(r, 100);
+    case 2: return below(r, 5000);
+    default: return below(r, 150000);
+    }
+}
+
+static void choose_flow(struct run *r, struct flow *f)
+{
+    memset(f, 0, sizeof(*f));
+    f->v4 = chance(r, 50);
+    f->start_us = chance(r, 50) ? 0 : below(r, 2000000);
+    for (unsigned i = 0; i < 2; i++) {
+        struct flow_side *s = &f->side[i];
+
+        s->to_send = choose_size(r);
+        s->tx_seed = (uint32_t)rnd(r);
+        s->write_max = 1 + below(r, chance(r, 50) ? 100000 : 3000);
+        s->read_max = 1 + below(r, chance(r, 70) ? 100000 : 3000);
+        if (chance(r, 15))
+            s->pause_us = 1000 + below(r, 400000);
+        s->end = (uint8_t)(chance(r, 85) ? below(r, 2) : below(r, N_ENDS));
+    }
+    if (f->side[0].end == END_READ_THEN_CLOSE && f->side[1].end == END_READ_THEN_CLOSE)
+        f->side[below(r, 2)].end = END_SHUTDOWN_THEN_CLOSE; /* both would wait for ever */
+    for (unsigned i = 0; i < 2; i++) {
+        struct flow_side *s = &f->side[i];
+
+        s->to_recv = f->side[!i].to_send;
+        s->rx_seed = f->side[!i].tx_seed;
+        if (s->end == END_CLOSE_AT_ONCE || s->end == END_ABORT)
+            f->may_reset = true;
+        if (s->pause_us && s->to_recv / s->read_max > 200)
+            s->read_max = s->to_recv / 200 + 1;
+    }
+}
+
+/* ---- programs ---- */
+
+static void side_close(struct flow_side *s, int linger)
+{
+    sim_close(s->sock, linger);
+    s->done = true;
+}
+
+static unsigned side_write(struct run *r, unsigned n, struct flow_side *s)
+{
+    unsigned work = 0;
+
+    while (s->sent < s->to_send) {
+        int64_t rc;
+
+        if (s->end == END_ABORT && s->sent >= s->to_send / 2) {
+            side_close(s, 0);
+            return work + 1;
+        }
+        rc = sim_write_pattern(s->sock, s->tx_seed, hs_min_u32(s->write_max, s->to_send - s->sent));
+        if (rc < 0) {
+            s->saw_reset = true;
+            s->error = (int)rc;
+            if (!r->flow[n].may_reset && !r->crashed)
+                fail(r, n, "write failed");
+            side_close(s, -1);
+            return work + 1;
+        }
+        if (rc == 0)
+            return work;
+        s->sent += (uint32_t)rc;
+        work++;
+    }
+    if (s->shut)
+        return work;
+    if (s->end == END_CLOSE_AT_ONCE || s->end == END_ABORT) {
+        side_close(s, s->end == END_ABORT ? 0 : -1);
+        return work + 1;
+    }
+    if (s->end == END_SHUTDOWN_THEN_CLOSE) {
+        sim_shutdown(s->sock, SHUT_WR);
+        s->shut = true;
+        work++;
+    }
+    return work;
+}
+
+static unsigned side_read(struct run *r, unsigned n, struct flow_side *s, uint64_t now_us)
+{
+    unsigned work = 0;
+
+    if (now_us < s->next_read_us)
+        return 0;
+    for (;;) {
+        int64_t rc = sim_read_check(s->sock, s->rx_seed, s->read_max);
+
+        if (rc == -EAGAIN)
+            return work;
+        work++;
+        if (rc > 0) {
+            s->received += (uint32_t)rc;
+            r->bytes += (uint64_t)rc;
+            if (s->received > s->to_recv)
+                fail(r, n, "more bytes than were written");
+            if (s->pause_us) {
+                s->next_read_us = now_us + s->pause_us;
+                return work;
+            }
+            continue;
+        }
+        if (rc == 0) {
+            s->saw_eof = true;
+            if (s->received != s->to_recv && !r->crashed)
+                fail(r, n, "stream ended early");
+            if (s->end == END_SHUTDOWN_THEN_CLOSE ? s->shut : s->sent == s->to_send)
+                side_close(s, -1);
+            else
+                s->next_read_us = UINT64_MAX; /* nothing more to read, still writing */
+            return work;
+        }
+        if (rc == -EILSEQ)
+            fail(r, n, "a wrong byte");
+        s->saw_reset = true;
+        s->error = (int)rc;
+        if (!r->flow[n].may_reset && !r->crashed)
+            fail(r, n, "reset for no reason");
+        side_close(s, -1);
+        return work;
+    }
+}
+
+static unsigned side_step(struct run *r, unsigned n, struct flow_side *s, uint64_t now_us)
+{
+    unsigned work = 0;
+
+    if (s->done || !s->sock)
+        return 0;
+    if (s->sock->connect_done && s->sock->connect_error) {
+        s->error = s->sock->connect_error;
+        if (!r->crashed)
+            fail(r, n, "connect failed");
+        s->done = true;
+        return 1;
+    }
+    if (!s->sock->connected)
+        return 0;
+    work += side_write(r, n, s);
+    if (!s->done && s->saw_eof && (s->end == END_SHUTDOWN_THEN_CLOSE ? s->shut : s->sent == s->to_send)) {
+        side_close(s, -1);
+        return work + 1;
+    }
+    if (!s->done && !s->saw_eof)
+        work += side_read(r, n, s, now_us);
+    return work;
+}
+
+static unsigned flow_start(struct run *r, unsigned n, uint64_t now_us)
+{
+    struct flow *f = &r->flow[n];
+    struct ip_endpoint to = sim_pair_endpoint(1, f->v4, (uint16_t)(PORT_BASE + n));
+
+    if (f->side[0].sock || f->side[0].done || now_us < f->start_us)
+        return 0;
+    if (sim_connect(r->app[0], SVM_PROTO_TCP, NULL, &to, &f->side[0].sock) != 0) {
+        fail(r, n, "connect refused at once");
+        f->side[0].done = f->side[1].done = true;
+    }
+    return 1;
+}
+
+static unsigned programs(void *arg, uint64_t now_us)
+{
+    struct run *r = arg;
+    unsigned work = 0;
+
+    if (r->crash && !r->crashed && now_us >= r->crash_us) {
+        r->crashed = true;
+        for (unsigned n = 0; n < r->n_flows; n++)
+            r->flow[n].side[1].done = true;
+        sim_app_destroy(r->app[1]);
+        r->app[1] = NULL;
+        work++;
+    }
+    for (unsigned n = 0; n < r->n_flows; n++) {
+        struct flow *f = &r->flow[n];
+
+        work += flow_start(r, n, now_us);
+        if (r->app[1] && !f->side[1].sock && r->listener[n]) {
+            f->side[1].sock = sim_accept(r->listener[n]);
+            work += f->side[1].sock != NULL;
+        }
+        for (unsigned i = 0; i < 2; i++) {
+            if (r->app[i])
+                work += side_step(r, n, &f->side[i], now_us);
+        }
+    }
+    return work;
+}
+
+/* ---- a run ---- */
+
+static bool all_done(void *arg)
+{
+    struct run *r = arg;
+
+    if (r->failure)
+        return true;
+    for (unsigned n = 0; n < r->n_flows; n++) {
+        for (unsigned i = 0; i < 2; i++) {
+            const struct flow_side *s = &r->flow[n].side[i];
+
+            /* A peer that never came (reset before it was accepted) is done with the other side. */
+            if (!s->done && !(i == 1 && !s->sock && r->flow[n].side[0].done && r->flow[n].may_reset))
+                return false;
+        }
+    }
+    return true;
+}
+
+static uint64_t next_app_us(const struct run *r, uint64_t now_us, uint64_t limit_us)
+{
+    uint64_t next = limit_us;
+
+    if (r->crash && !r->crashed && r->crash_us < next)
+        next = r->crash_us;
+    for (unsigned n = 0; n < r->n_flows; n++) {
+        const struct flow *f = &r->flow[n];
+
+        if (!f->side[0].sock && !f->side[0].done && f->start_us < next)
+            next = f->start_us;
+        for (unsigned i = 0; i < 2; i++) {
+            const struct flow_side *s = &f->side[i];
+
+            if (s->sock && !s->done && s->next_read_us > now_us && s->next_read_us < next)
+                next = s->next_read_us;
+        }
+    }
+    return next > now_us ? next : now_us + 1;
+}
+
+/* Runs until cond or the limit; the programs' own points in time are stops. */
+static int run_while(struct run *r, bool (*cond)(void *), uint64_t limit_us)
+{
+    for (;;) {
+        uint64_t now = sim_net_now_us(r->pair.net), next;
+        int rc;
+
+        if (cond(r))
+            return 0;
+        if (now >= limit_us)
+            return -ETIMEDOUT;
+        next = next_app_us(r, now, limit_us);
+        rc = sim_net_run_while(r->pair.net, cond, r, next);
+        if (rc != 0 && rc != -ETIMEDOUT)
+            return rc;
+        programs(r, sim_net_now_us(r->pair.net)); /* a pause has ended */
+    }
+}
+
+static bool stacks_empty(void *arg)
+{
+    struct run *r = arg;
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct tcp_usage u;
+
+        if (!r->pair.stack[i])
+            continue;
+        tcp_worker_usage(r->pair.stack[i]->worker[0], &u);
+        if (u.n_conns)
+            return false;
+    }
+    return true;
+}
+
+static void check_left(struct run *r)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct tcp_worker *tw;
+
+        if (!r->pair.stack[i])
+            continue;
+        tw = tcp_worker_of(r->pair.stack[i]->worker[0]);
+        if (tw->n_half_open || tw->n_time_wait || tw->half_list || tw->ack_list || tw->n_sacks)
+            fail(r, 0, "TCP state is left");
+        if (sim_pair_pkts_in_use(&r->pair, i))
+            fail(r, 0, "packets are left");
+    }
+}
+
+static void print_stats(const struct run *r)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const struct tcp_worker *tw;
+
+        if (!r->pair.stack[i])
+            continue;
+        tw = tcp_worker_of(r->pair.stack[i]->worker[0]);
+        printf("  stack %u:", i);
+#define X(name, severity, text) if (tw->counters[TCP_C_##name]) printf(" " #name "=%llu", (unsigned long long)tw->counters[TCP_C_##name]);
+#include "server/tcp/tcp_drops.def"
+#undef X
+        printf("\n");
+    }
+}
+
+static void print_flows(const struct run *r)
+{
+    for (unsigned n = 0; n < r->n_flows; n++) {
+        for (unsigned i = 0; i < 2; i++) {
+            const struct flow_side *s = &r->flow[n].side[i];
+
+            printf("  flow %u.%u v%c end %u: sent %u of %u, received %u of %u, pause %u us%s%s%s%s error %d\n", n, i,
+                   r->flow[n].v4 ? '4' : '6', s->end, s->sent, s->to_send, s->received, s->to_recv, s->pause_us,
+                   s->sock ? "" : " nosock", s->saw_eof ? " eof" : "", s->saw_reset ? " reset" : "", s->done ? " done" : "",
+                   s->error);
+        }
+    }
+}
+
+static bool setup(struct run *r)
+{
+    struct sim_params link;
+
+    choose_link(r, &link);
+    if (sim_pair_create(&r->pair, r->seed, &link, false) != 0)
+        return fail(r, 0, "setup");
+    if (r->verbose)
+        printf("  link: mtu %u delay %u loss %u ppm burst %u/%u dup %u reorder %u/%u us jitter %u corrupt %u rate %llu queue %u%s\n",
+               link.mtu, link.delay_us, link.loss_ppm, link.burst_ppm, link.burst_len, link.dup_ppm, link.reorder_ppm,
+               link.reorder_us, link.jitter_us, link.corrupt_ppm, (unsigned long long)link.bits_per_s, link.queue_frames,
+               link.offload ? " offload" : "");
+    for (unsigned i = 0; i < 2; i++) {
+        struct sim_app_options opt = { .rx_max = 4096u << below(r, 7), .tx_max = 4096u << below(r, 7), .client_id = i + 1 };
+
+        if (choose_tcp(r, i) != 0 || sim_app_create(r->pair.stack[i]->worker[0], &opt, &r->app[i]) != 0)
+            return fail(r, 0, "setup");
+    }
+    r->n_flows = 1 + below(r, chance(r, 80) ? 5 : MAX_FLOWS);
+    for (unsigned n = 0; n < r->n_flows; n++) {
+        struct ip_endpoint lcl;
+
+        choose_flow(r, &r->flow[n]);
+        lcl = sim_pair_endpoint(1, r->flow[n].v4, (uint16_t)(PORT_BASE + n));
+        if (sim_listen(r->app[1], SVM_PROTO_TCP, &lcl, 16, &r->listener[n]) != 0)
+            return fail(r, n, "listen");
+    }
+    if (chance(r, 12)) {
+        r->crash = 1 + below(r, 2);
+        r->crash_us = below(r, 3000000);
+    }
+    return true;
+}
+
+/* The other stack vanishes without a word: what is in flight times out, what is idle is closed by its program. */
+static void stack_crash(struct run *r)
+{
+    if (r->crash != 2 || !r->crashed)
+        return;
+    sim_pair_crash(&r->pair, 1);
+}
+
+static void close_all(struct run *r)
+{
+    for (unsigned n = 0; n < r->n_flows; n++) {
+        struct flow_side *s = &r->flow[n].side[0];
+
+        if (s->sock && !s->done)
+            side_close(s, -1);
+    }
+}
+
+static bool crashed_or_done(void *arg)
+{
+    struct run *r = arg;
+
+    return all_done(r) || (r->crash == 2 && r->crashed);
+}
+
+static bool run_seed(uint64_t seed, bool verbose)
+{
+    struct run *r = calloc(1, sizeof(*r));
+    bool ok;
+    int rc;
+
+    r->seed = r->rng = seed;
+    r->verbose = verbose;
+    if (setup(r)) {
+        sim_net_set_hook(r->pair.net, programs, r);
+        rc = run_while(r, crashed_or_done, LIMIT_S * 1000000ull);
+        if (rc == 0 && r->crash == 2 && r->crashed) {
+            stack_crash(r);
+            run_while(r, all_done, sim_net_now_us(r->pair.net) + 2000000);
+            close_all(r);
+        } else if (rc == -ETIMEDOUT) {
+            fail(r, 0, "not finished in time");
+        } else if (rc != 0) {
+            fail(r, 0, "the simulation never gets idle");
+        }
+    }
+    if (!r->failure) {
+        for (unsigned i = 0; i < 2; i++) {
+            if (r->app[i])
+                sim_app_destroy(r->app[i]);
+            r->app[i] = NULL;
+        }
+        r->n_flows = 0;
+        rc = sim_net_run_while(r->pair.net, stacks_empty, r, sim_net_now_us(r->pair.net) + QUIET_S * 1000000ull);
+        if (rc != 0)
+            fail(r, 0, rc == -ETIMEDOUT ? "connections are left" : "the simulation never gets idle");
+        else
+            sim_net_run_until(r->pair.net, sim_net_now_us(r->pair.net) + 60000000); /* what waits for a neighbour gives up */
+        check_left(r);
+    }
+    if (verbose || r->failure) {
+        printf("seed %llu: %s%s after %.3f s, %llu bytes\n", (unsigned long long)seed, r->failure ? "FAILED: " : "passed",
+               r->failure ? r->failure : "", (double)sim_net_now_us(r->pair.net) / 1e6, (unsigned long long)r->bytes);
+        print_flows(r);
+        print_stats(r);
+    }
+    ok = !r->failure;
+    for (unsigned i = 0; i < 2; i++) {
+        if (r->app[i])
+            sim_app_destroy(r->app[i]);
+    }
+    sim_pair_destroy(&r->pair);
+    free(r);
+    return ok;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: sim_tcp [--seeds A-B] [--seed N] [--verbose]\n");
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option opts[] = { { "seeds", 1, NULL, 's' }, { "seed", 1, NULL, 'n' }, { "verbose", 0, NULL, 'v' }, { 0 } };
+    unsigned long long from = 1, to = 1000, failed = 0;
+    bool verbose = false;
+    int o;
+
+    while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
+        if (o == 's' && sscanf(optarg, "%llu-%llu", &from, &to) == 2)
+            continue;
+        if (o == 'n' && sscanf(optarg, "%llu", &from) == 1) {
+            to = from;
+            verbose = true;
+            continue;
+        }
+        if (o != 'v')
+            return usage();
+        verbose = true;
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (sim_eal_init("sim-tcp") != 0) {
+        fprintf(stderr, "sim_tcp: no EAL\n");
+        return 1;
+    }
+    for (unsigned long long seed = from; seed <= to; seed++)
+        failed += !run_seed(seed, verbose);
+    printf("%llu seeds, %llu failed\n", to - from + 1, failed);
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,186 @@
+/* tcp_cc_test.c - RTO arithmetic, initial window, NewReno and CUBIC growth and reduction */
+#include "tests/unit/server/tcp/tcp_unit.h"
+
+Test(tcp_rtt, first_sample_and_smoothing)
+{
+    struct tcp_unit u;
+    const struct tcp_config *cfg = &u.tw.cfg;
+
+    tcp_unit_init(&u);
+    u.tw.cfg.rto_min_us = 1000;
+    tcp_rtt_sample(&u.c, 100000, cfg); /* RFC 6298 (2.2): SRTT = R, RTTVAR = R/2, RTO = R + 4 * R/2 */
+    cr_assert_eq(u.c.srtt_us, 100000);
+    cr_assert_eq(u.c.rttvar_us, 50000);
+    cr_assert_eq(u.c.rto_us, 300000);
+    tcp_rtt_sample(&u.c, 200000, cfg); /* (2.3): RTTVAR = 3/4 * 50 + 1/4 * 100, SRTT = 7/8 * 100 + 1/8 * 200 */
+    cr_assert_eq(u.c.srtt_us, 112500);
+    cr_assert_eq(u.c.rttvar_us, 62500);
+    cr_assert_eq(u.c.rto_us, 362500);
+    for (int i = 0; i < 200; i++)
+        tcp_rtt_sample(&u.c, 20, cfg);
+    cr_assert_lt(u.c.srtt_us, 40);
+    cr_assert_geq(u.c.rto_us, 1000, "never below the clock's granularity");
+}
+
+Test(tcp_rtt, floor_cap_and_backoff)
+{
+    struct tcp_unit u;
+    const struct tcp_config *cfg = &u.tw.cfg;
+
+    tcp_unit_init(&u);
+    tcp_rtt_sample(&u.c, 50, cfg);
+    cr_assert(u.c.rto_us >= 200000 && u.c.rto_us < 201000);
+    u.c.backoff = 3;
+    cr_assert_eq(tcp_backoff_us(&u.c, cfg), u.c.rto_us * 8);
+    u.c.backoff = 16;
+    cr_assert_eq(tcp_backoff_us(&u.c, cfg), 60000000);
+    tcp_rtt_sample(&u.c, 50, cfg);
+    cr_assert_eq(u.c.backoff, 0, "a good sample ends the backoff");
+    tcp_rtt_sample(&u.c, UINT32_MAX / 2, cfg);
+    cr_assert_eq(u.c.rto_us, 60000000);
+}
+
+Test(tcp_cc, initial_window)
+{
+    struct tcp_unit u;
+
+    tcp_unit_init(&u);
+    u.c.mss = 1448;
+    cr_assert_eq(tcp_cc_initial_window(&u.c, &u.tw.cfg), 14480);
+    u.c.mss = 536;
+    cr_assert_eq(tcp_cc_initial_window(&u.c, &u.tw.cfg), 5360);
+    u.c.mss = 8948;
+    cr_assert_eq(tcp_cc_initial_window(&u.c, &u.tw.cfg), 17896, "two segments when they are large");
+    u.c.flags = TCP_F_SYN_RTX;
+    cr_assert_eq(tcp_cc_initial_window(&u.c, &u.tw.cfg), 8948, "one after a lost SYN");
+}
+
+Test(tcp_cc, newreno_slow_start_then_one_segment_a_window)
+{
+    struct tcp_unit u;
+
+    tcp_unit_init(&u);
+    u.c.cwnd = 10000;
+    u.c.ssthresh = 20000;
+    for (int i = 0; i < 10; i++)
+        u.c.cc->acked(&u.w, &u.c, 1000);
+    cr_assert_eq(u.c.cwnd, 20000, "doubled in one round trip");
+    for (int i = 0; i < 20; i++)
+        u.c.cc->acked(&u.w, &u.c, 1000);
+    cr_assert_eq(u.c.cwnd, 21000);
+    for (int i = 0; i < 21; i++)
+        u.c.cc->acked(&u.w, &u.c, 1000);
+    cr_assert_eq(u.c.cwnd, 22000);
+    cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 22000), 11000);
+    cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 1500), 2000, "never below two segments");
+}
+
+/* One second of acknowledgements of a full window each 10 ms. */
+static void cubic_run(struct tcp_unit *u, unsigned ms)
+{
+    for (unsigned t = 0; t < ms; t += 10) {
+        uint32_t left = u->c.cwnd;
+
+        u->w.now_us += 10000;
+        for (; left >= 2000; left -= 2000)
+            u->c.cc->acked(&u->w, &u->c, 2000);
+    }
+}
+
+Test(tcp_cc, cubic_curve)
+{
+    struct tcp_unit u;
+    uint32_t before, at_plateau;
+
+    tcp_unit_init(&u);
+    u.c.cc = &tcp_cc_cubic;
+    u.c.cc->init(&u.w, &u.c);
+    u.c.srtt_us = 10000;
+    u.c.cwnd = 1000000; /* 1000 segments */
+    u.c.ssthresh = u.c.cc->loss(&u.w, &u.c, u.c.cwnd);
+    cr_assert_eq(u.c.ssthresh, 700000, "beta 0.7");
+    u.c.cwnd = u.c.ssthresh;
+    /* K = cbrt(300 / 0.4) = 9.09 s: concave, back at W_max there, convex after it. The Reno-friendly window grows by 9/17
+     * segment each 10 ms = 53 segments a second and is behind all the way (700 + 480 at 9.09 s is above: it wins). */
+    u.c.srtt_us = 100000; /* slower Reno: 5.3 segments a second */
+    before = u.c.cwnd;
+    for (unsigned t = 0; t < 1000; t += 100) {
+        uint32_t left = u.c.cwnd;
+
+        u.w.now_us += 100000;
+        for (; left >= 2000; left -= 2000)
+            u.c.cc->acked(&u.w, &u.c, 2000);
+    }
+    /* W(1.1 s) = 1000 + 0.4 * (1.1 - 9.09)^3 = 796 segments */
+    cr_assert(u.c.cwnd > 770000 && u.c.cwnd < 815000, "%u after 1 s from %u", u.c.cwnd, before);
+    for (unsigned t = 1000; t < 9000; t += 100) {
+        uint32_t left = u.c.cwnd;
+
+        u.w.now_us += 100000;
+        for (; left >= 2000; left -= 2000)
+            u.c.cc->acked(&u.w, &u.c, 2000);
+    }
+    at_plateau = u.c.cwnd;
+    cr_assert(at_plateau > 980000 && at_plateau < 1010000, "%u at K", at_plateau);
+    cubic_run(&u, 5000);
+    cr_assert_gt(u.c.cwnd, 1040000, "convex: probes beyond W_max");
+}
+
+Test(tcp_cc, cubic_fast_convergence_and_floor)
+{
+    struct tcp_unit u;
+
+    tcp_unit_init(&u);
+    u.c.cc = &tcp_cc_cubic;
+    u.c.cc->init(&u.w, &u.c);
+    u.c.cwnd = 100000;
+    cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 100000), 70000);
+    u.c.cwnd = 70000;
+    cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 70000), 49000);
+    cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 0), 2000);
+}
+
+Test(tcp_cc, cubic_is_never_slower_than_reno_on_short_paths)
+{
+    struct tcp_unit u;
+
+    tcp_unit_init(&u);
+    u.c.cc = &tcp_cc_cubic;
+    u.c.cc->init(&u.w, &u.c);
+    u.c.srtt_us = 1000;
+    u.c.cwnd = 20000;
+    u.c.ssthresh = u.c.cc->loss(&u.w, &u.c, u.c.cwnd);
+    u.c.cwnd = u.c.ssthresh;
+    /* 1 ms round trips: Reno-friendly growth of 9/17 segment each, for 40 of them: more than 14 + 15 segments */
+    for (int i = 0; i < 40; i++) {
+        uint32_t left = u.c.cwnd;
+
+        u.w.now_us += 1000;
+        for (; left >= 1000; left -= 1000)
+            u.c.cc->acked(&u.w, &u.c, 1000);
+    }
+    cr_assert_gt(u.c.cwnd, 28000, "%u", u.c.cwnd);
+}
+
+Test(tcp_cc, names)
+{
+    cr_assert_eq(tcp_cc_find("newreno"), &tcp_cc_newreno);
+    cr_assert_eq(tcp_cc_find("reno"), &tcp_cc_newreno);
+    cr_assert_eq(tcp_cc_find("cubic"), &tcp_cc_cubic);
+    cr_assert_null(tcp_cc_find("vegas"));
+}
+
+Test(tcp_cc, restart_after_idle)
+{
+    struct tcp_unit u;
+
+    tcp_unit_init(&u);
+    u.c.cwnd = 500000;
+    u.c.rto_us = 200000;
+    u.c.snd_time_ms = tcp_now_ms(&u.w) - 150;
+    tcp_cc_after_idle(&u.w, &u.c);
+    cr_assert_eq(u.c.cwnd, 500000);
+    u.c.snd_time_ms = tcp_now_ms(&u.w) - 250;
+    tcp_cc_after_idle(&u.w, &u.c);
+    cr_assert_eq(u.c.cwnd, 10000);
+}

@@ -1,0 +1,441 @@
+/* tcp_fake.c - a session layer over plain arrays and a wire that is a list, for tests of TCP alone */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <rte_eal.h>
+#include "tests/unit/server/tcp/tcp_fake.h"
+
+static struct fake_host *host_of(struct worker *w) { return hs_container_of(w, struct fake_host, w); }
+
+/* ---- offered to TCP by the session layer ---- */
+
+void session_lookup_add(struct worker *w, struct transport_conn *c)
+{
+    c->lookup_next = host_of(w)->lookup;
+    host_of(w)->lookup = c;
+    c->in_lookup = true;
+}
+
+void session_lookup_del(struct worker *w, struct transport_conn *c)
+{
+    for (struct transport_conn **pp = &host_of(w)->lookup; *pp; pp = &(*pp)->lookup_next) {
+        if (*pp == c) {
+            *pp = c->lookup_next;
+            break;
+        }
+    }
+    c->in_lookup = false;
+}
+
+static bool endpoint_eq(const struct ip_endpoint *a, const struct ip_endpoint *b)
+{
+    return ip_addr_eq(&a->ip, &b->ip) && a->port.raw == b->port.raw;
+}
+
+struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+                                      uint16_t fib)
+{
+    (void)proto;
+    (void)fib;
+    for (struct transport_conn *c = host_of(w)->lookup; c; c = c->lookup_next) {
+        if (endpoint_eq(&c->lcl, lcl) && endpoint_eq(&c->rmt, rmt))
+            return c;
+    }
+    return NULL;
+}
+
+struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
+                                         const struct ip_endpoint *rmt, uint16_t fib)
+{
+    struct fake_host *h = host_of(w);
+
+    (void)proto;
+    (void)rmt;
+    (void)fib;
+    return h->listening && endpoint_eq(&h->listener.lcl, lcl) ? &h->listener : NULL;
+}
+
+uint32_t listener_backlog_room(const struct listener *l) { return l->half_open < l->backlog ? 1 : 0; }
+
+int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
+{
+    if (attr != SVM_ATTR_RX_FIFO || !l->rx_max)
+        return -ENOENT;
+    *value = l->rx_max;
+    return 0;
+}
+
+void listener_half_open(struct listener *l, int delta) { l->half_open += delta; }
+
+static struct session *session_new(struct fake_host *h)
+{
+    for (unsigned i = 0; i < FAKE_SESSIONS; i++) {
+        if (!h->s[i].used) {
+            memset(&h->s[i], 0, sizeof(h->s[i]));
+            h->s[i].used = true;
+            h->s[i].rx_max = FAKE_FIFO;
+            return &h->s[i];
+        }
+    }
+    abort();
+}
+
+int session_accept(struct worker *w, struct listener *l, struct transport_conn *c)
+{
+    struct session *s;
+
+    if (l->accept_error)
+        return l->accept_error;
+    s = session_new(host_of(w));
+    if (l->rx_max)
+        s->rx_max = (uint32_t)l->rx_max;
+    s->accepted = s->connected = true;
+    s->conn = c;
+    c->session = s;
+    return 0;
+}
+
+void session_connected(struct worker *w, struct session *s, int error)
+{
+    (void)w;
+    s->connected = error == 0;
+    s->connect_error = error;
+    if (error)
+        s->conn = NULL;
+}
+
+int64_t session_rx_enqueue(struct worker *w, struct session *s, uint32_t offset, const void *data, uint32_t len)
+{
+    uint32_t n = 0;
+
+    (void)w;
+    if (s->rx_len + offset + len > s->rx_max)
+        return -ENOBUFS;
+    memcpy(s->rx + s->rx_len + offset, data, len);
+    memset(s->have + s->rx_len + offset, 1, len);
+    while (s->rx_len + n < s->rx_max && s->have[s->rx_len + n])
+        n++;
+    s->rx_len += n;
+    return n;
+}
+
+uint32_t session_rx_space(struct worker *w, struct session *s)
+{
+    (void)w;
+    return s->rx_max - s->rx_len;
+}
+
+uint32_t session_rx_max(const struct session *s) { return s->rx_max; }
+
+int session_rx_ooo(struct session *s, struct session_ooo *out, int max)
+{
+    int n = 0;
+
+    for (uint32_t i = s->rx_len; i < s->rx_max && n < max;) {
+        uint32_t start;
+
+        while (i < s->rx_max && !s->have[i])
+            i++;
+        start = i;
+        while (i < s->rx_max && s->have[i])
+            i++;
+        if (i > start)
+            out[n++] = (struct session_ooo){ start - s->rx_len, i - s->rx_len };
+    }
+    return n;
+}
+
+void session_rx_want_space(struct worker *w, struct session *s, uint32_t bytes)
+{
+    (void)w;
+    s->want_space = bytes;
+}
+
+void session_rx_fin(struct worker *w, struct session *s)
+{
+    (void)w;
+    s->rx_fin = true;
+}
+
+void session_reset(struct worker *w, struct session *s, int error)
+{
+    (void)w;
+    s->reset_error = error;
+    s->conn = NULL;
+}
+
+void session_soft_error(struct worker *w, struct session *s, int error)
+{
+    (void)w;
+    s->soft_error = error;
+}
+
+void session_closed(struct worker *w, struct session *s)
+{
+    (void)w;
+    s->is_closed = true;
+    s->conn = NULL;
+}
+
+uint32_t session_tx_avail(struct worker *w, struct session *s)
+{
+    (void)w;
+    return s->tx_len;
+}
+
+void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void *dst, uint32_t len)
+{
+    (void)w;
+    assert(offset + len <= s->tx_len);
+    memcpy(dst, s->tx + offset, len);
+}
+
+void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
+{
+    (void)w;
+    assert(len <= s->tx_len);
+    memmove(s->tx, s->tx + len, s->tx_len - len);
+    s->tx_len -= len;
+}
+
+uint16_t session_fib(const struct session *s)
+{
+    (void)s;
+    return 0;
+}
+
+void session_tx_schedule(struct worker *w, struct session *s)
+{
+    (void)w;
+    s->tx_due = true;
+}
+
+uint64_t worker_random(struct worker *w) { return w->rng[0] += 0x9e3779b97f4a7c15ull; }
+
+/* ---- below TCP ---- */
+
+int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
+{
+    struct fake_host *h = host_of(w);
+
+    (void)tx;
+    if (h->output_error || h->n_out == FAKE_OUT) {
+        pkt_free(p);
+        return h->output_error;
+    }
+    h->out[h->n_out++] = p;
+    return 0;
+}
+
+int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, struct ip_path *out)
+{
+    struct fake_host *h = host_of(w);
+
+    (void)fib;
+    (void)dst;
+    *out = (struct ip_path){ .mtu = h->mtu, .offloads = h->tso_max ? PORT_TX_TSO | PORT_TX_CSUM : 0, .tso_max = h->tso_max };
+    return h->route_error;
+}
+
+/* ---- for tests ---- */
+
+int fake_eal_init(void)
+{
+    char prefix[64];
+    char *argv[] = { "tcp", "--no-huge", "-m", "64", "--no-pci", "--no-shconf", "--no-telemetry", "--log-level=error", prefix, NULL };
+
+    snprintf(prefix, sizeof(prefix), "--file-prefix=tcp-fake-%d", (int)getpid());
+    return rte_eal_init((int)HS_ARRAY_LEN(argv) - 1, argv);
+}
+
+void fake_init(struct fake_host *h, const char *pool_name)
+{
+    memset(h, 0, sizeof(*h));
+    h->w.stack = &h->stack;
+    h->w.pools = &h->stack.pools;
+    h->w.transport_state[SVM_PROTO_TCP] = &h->tw;
+    h->w.now_us = 1000000000;
+    h->w.rng[0] = 42;
+    h->w.secret[3] = 7;
+    h->mtu = 1500;
+    assert(pkt_pools_create(&h->stack.pools, pool_name, 2048, 64) == 0);
+    timer_wheel_init(&h->w.timers, h->w.now_us);
+    assert(tcp_transport_ops.worker_init(&h->w) == 0);
+    h->listener.backlog = 8;
+}
+
+void fake_fini(struct fake_host *h)
+{
+    tcp_transport_ops.worker_fini(&h->w);
+    for (unsigned i = 0; i < h->n_out; i++)
+        pkt_free(h->out[i]);
+    assert(h->w.timers.n_running == 0);
+    assert(h->tw.n_conns == 0 && h->tw.n_half_open == 0 && h->listener.half_open == 0);
+    assert(rte_mempool_in_use_count(h->stack.pools.small) == 0);
+    assert(rte_mempool_in_use_count(h->stack.pools.big) == 0);
+    pkt_pools_destroy(&h->stack.pools);
+}
+
+void fake_tx(struct fake_host *h)
+{
+    for (unsigned i = 0; i < FAKE_SESSIONS; i++) {
+        struct session *s = &h->s[i];
+
+        while (s->used && s->tx_due) {
+            s->tx_due = false;
+            if (s->conn && tcp_transport_ops.tx(&h->w, s->conn, 65536) == TRANSPORT_TX_MORE)
+                s->tx_due = true;
+        }
+    }
+}
+
+void fake_advance(struct fake_host *h, uint64_t us)
+{
+    uint64_t end = h->w.now_us + us;
+
+    for (;;) {
+        uint64_t next = timer_wheel_next_us(&h->w.timers);
+
+        if (next > end)
+            break;
+        if (next > h->w.now_us)
+            h->w.now_us = next;
+        timer_wheel_run(&h->w.timers, &h->w, h->w.now_us);
+        fake_tx(h);
+    }
+    h->w.now_us = end;
+}
+
+struct session *fake_accepted(struct fake_host *h)
+{
+    struct session *last = NULL;
+
+    for (unsigned i = 0; i < FAKE_SESSIONS; i++) {
+        if (h->s[i].used && h->s[i].accepted)
+            last = &h->s[i];
+    }
+    return last;
+}
+
+struct ip_endpoint fake_endpoint(const char *ip, uint16_t port)
+{
+    struct ip_endpoint e = { .port = be16_of(port) };
+
+    assert(ip_addr_parse(ip, &e.ip) == 0);
+    return e;
+}
+
+struct session *fake_connect(struct fake_host *h, const char *lcl, uint16_t lport, const char *rmt, uint16_t rport)
+{
+    struct ip_endpoint l = fake_endpoint(lcl, lport), r = fake_endpoint(rmt, rport);
+    struct session *s = session_new(h);
+    int rc = tcp_transport_ops.connect(&h->w, s, &l, &r, &s->conn);
+
+    if (rc != 0) {
+        s->connect_error = rc;
+        s->conn = NULL;
+    }
+    return s;
+}
+
+uint32_t fake_write(struct fake_host *h, struct session *s, const void *data, uint32_t len)
+{
+    if (len > FAKE_FIFO - s->tx_len)
+        len = FAKE_FIFO - s->tx_len;
+    memcpy(s->tx + s->tx_len, data, len);
+    s->tx_len += len;
+    s->tx_due = true;
+    fake_tx(h);
+    return len;
+}
+
+uint32_t fake_read(struct fake_host *h, struct session *s, void *buf, uint32_t len)
+{
+    if (len > s->rx_len)
+        len = s->rx_len;
+    memcpy(buf, s->rx, len);
+    memmove(s->rx, s->rx + len, s->rx_max - len);
+    memmove(s->have, s->have + len, s->rx_max - len);
+    memset(s->have + s->rx_max - len, 0, len);
+    s->rx_len -= len;
+    if (s->want_space && s->conn && s->rx_max - s->rx_len >= s->want_space) {
+        s->want_space = 0;
+        tcp_transport_ops.rx_space(&h->w, s->conn);
+    }
+    return len;
+}
+
+static void input_pkt(struct fake_host *h, struct pkt *p, const struct ip_addr *src, const struct ip_addr *dst, uint16_t flags)
+{
+    struct pkt_meta *m = pkt_meta(p);
+
+    memset(m, 0, sizeof(*m));
+    m->src = *src;
+    m->dst = *dst;
+    m->ip_proto = 6;
+    m->flags = flags;
+    m->l4_total = pkt_len(p);
+    tcp_transport_ops.input(&h->w, &p, 1);
+    fake_tx(h);
+}
+
+void fake_input(struct fake_host *h, const struct ip_endpoint *src, const struct ip_endpoint *dst, const struct fake_seg *s)
+{
+    unsigned opt_len = (s->opt_len + 3) & ~3u, hdr_len = 20 + opt_len;
+    struct pkt *p = pkt_alloc(&h->stack.pools, hdr_len + s->len);
+    struct tcp_hdr *t = (struct tcp_hdr *)(void *)pkt_append(p, (uint16_t)(hdr_len + s->len));
+
+    memset(t, 0, hdr_len);
+    t->src_port = src->port;
+    t->dst_port = dst->port;
+    t->seq = be32_of(s->seq);
+    t->ack = be32_of(s->ack);
+    t->data_off = (uint8_t)(hdr_len << 2);
+    t->flags = s->flags;
+    t->window = be16_of(s->wnd);
+    if (s->opt_len)
+        memcpy(t + 1, s->opt, s->opt_len);
+    if (s->len)
+        memcpy((uint8_t *)t + hdr_len, s->data, s->len);
+    input_pkt(h, p, &src->ip, &dst->ip, PKT_L4_CSUM_GOOD);
+}
+
+void fake_deliver(struct fake_host *h, struct pkt *p)
+{
+    struct pkt_meta *m = pkt_meta(p);
+    uint32_t n = pkt_len(p);
+    struct pkt *copy = pkt_alloc(&h->stack.pools, n);
+    struct ip_addr src = m->src, dst = m->dst;
+
+    pkt_copy_out(p, 0, pkt_append(copy, (uint16_t)n), n);
+    input_pkt(h, copy, &src, &dst, PKT_L4_CSUM_GOOD);
+}
+
+bool fake_take(struct fake_host *h, struct fake_seg *s, uint8_t *data, uint32_t data_max)
+{
+    static uint8_t opt[TCP_OPT_MAX]; /* valid until the next call */
+    const struct tcp_hdr *t;
+    struct pkt *p;
+    unsigned hdr_len;
+
+    if (h->n_out == 0)
+        return false;
+    memset(s, 0, sizeof(*s));
+    p = h->out[0];
+    memmove(h->out, h->out + 1, --h->n_out * sizeof(h->out[0]));
+    t = (const struct tcp_hdr *)(const void *)pkt_data(p);
+    hdr_len = tcp_hdr_len(t);
+    s->flags = t->flags;
+    s->seq = be32_get(t->seq);
+    s->ack = be32_get(t->ack);
+    s->wnd = be16_get(t->window);
+    s->opt_len = hdr_len - 20;
+    memcpy(opt, t + 1, s->opt_len);
+    s->opt = opt;
+    s->len = pkt_len(p) - hdr_len;
+    if (data && s->len <= data_max)
+        pkt_copy_out(p, hdr_len, data, s->len);
+    pkt_free(p);
+    return true;
+}

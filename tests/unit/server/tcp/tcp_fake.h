@@ -1,0 +1,74 @@
+/* tcp_fake.h - what lies above and below TCP, replaced: a session layer over plain arrays, and a wire that is a list
+ *
+ * A fake host is one worker with the real TCP. What TCP sends waits in `out` until the test takes it or a fake link delivers
+ * it. Defines the functions of transport.h and ip.h that TCP calls, so that no session or IP code is linked in.
+ *
+ * Owner:  the test.
+ * Errors: asserts. */
+#ifndef HOSTSTACK_TESTS_TCP_FAKE_H
+#define HOSTSTACK_TESTS_TCP_FAKE_H
+
+#include "server/tcp/tcp_cc.h"
+
+enum { FAKE_FIFO = 65536, FAKE_OUT = 4096, FAKE_SESSIONS = 32 };
+
+struct session {
+    struct transport_conn *conn;
+    bool used, accepted, connected, is_closed, rx_fin, tx_due;
+    int connect_error, reset_error, soft_error;
+    uint32_t rx_max, rx_len;             /* readable, in order */
+    uint32_t want_space;
+    uint8_t rx[FAKE_FIFO];
+    bool have[FAKE_FIFO];                /* beyond rx_len: bytes that came out of order */
+    uint32_t tx_len;
+    uint8_t tx[FAKE_FIFO];
+};
+
+struct listener {
+    struct ip_endpoint lcl;
+    int half_open, backlog;
+    int accept_error;                    /* what session_accept() answers */
+    int32_t rx_max;                      /* SVM_ATTR_RX_FIFO, 0 = not told */
+};
+
+struct fake_host {
+    struct stack stack;
+    struct worker w;
+    struct tcp_worker tw;
+    struct session s[FAKE_SESSIONS];
+    struct listener listener;
+    bool listening;
+    struct transport_conn *lookup;
+    struct pkt *out[FAKE_OUT];
+    unsigned n_out;
+    uint16_t mtu;
+    uint32_t tso_max;
+    int route_error, output_error;
+};
+
+int fake_eal_init(void);
+void fake_init(struct fake_host *h, const char *pool_name);
+void fake_fini(struct fake_host *h);                 /* asserts that no packet, timer or connection is left */
+void fake_advance(struct fake_host *h, uint64_t us); /* time passes: timers, then what is due to be sent */
+void fake_tx(struct fake_host *h);                   /* sessions that are due to send */
+struct session *fake_accepted(struct fake_host *h);  /* the last accepted session, NULL = none */
+struct session *fake_connect(struct fake_host *h, const char *lcl, uint16_t lport, const char *rmt, uint16_t rport);
+uint32_t fake_write(struct fake_host *h, struct session *s, const void *data, uint32_t len);
+uint32_t fake_read(struct fake_host *h, struct session *s, void *buf, uint32_t len);
+struct ip_endpoint fake_endpoint(const char *ip, uint16_t port);
+void fake_deliver(struct fake_host *h, struct pkt *p); /* one packet of another host, copied */
+
+/* A segment of the wire, built and read by tests. */
+struct fake_seg {
+    uint8_t flags;
+    uint32_t seq, ack;
+    uint16_t wnd;
+    const uint8_t *opt;
+    unsigned opt_len;
+    const void *data;
+    uint32_t len;
+};
+void fake_input(struct fake_host *h, const struct ip_endpoint *src, const struct ip_endpoint *dst, const struct fake_seg *s);
+bool fake_take(struct fake_host *h, struct fake_seg *s, uint8_t *data, uint32_t data_max); /* oldest sent; false = none */
+
+#endif

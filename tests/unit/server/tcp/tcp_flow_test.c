@@ -1,0 +1,584 @@
+/* tcp_flow_test.c - segment by segment: windows, probes, Nagle, ACK policy, loss recovery, keep-alive, ICMP */
+#include "tests/unit/server/tcp/tcp_script.h"
+
+static struct script T;
+static uint8_t bytes[65536];
+
+static void init(void)
+{
+    script_init(&T);
+    for (unsigned i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 7 + (i >> 8));
+}
+static void fini(void) { fake_fini(&T.h); }
+
+static unsigned drain(struct script *t)
+{
+    unsigned n = 0;
+
+    while (take(t))
+        n++;
+    return n;
+}
+
+/* ---- acknowledging ---- */
+
+Test(tcp_flow, delayed_ack_and_every_second_segment, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    for (unsigned i = 0; i < 3; i++) {
+        send_data(t, bytes, 1460);
+        EXPECT_NOTHING(t);
+        send_data(t, bytes, 1460);
+        EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    }
+    send_data(t, bytes, 10);
+    EXPECT_NOTHING(t);
+    fake_advance(&t->h, 39000);
+    EXPECT_NOTHING(t);
+    fake_advance(&t->h, 2000);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    cr_assert_eq(t->h.tw.counters[TCP_C_delayed_acks], 1);
+}
+
+Test(tcp_flow, out_of_order_sack_and_dsack, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct tcp_opts o;
+    uint32_t base;
+
+    script_open(t, false, true);
+    base = t->snd;
+    send_seg(t, TCP_ACK, base + 100, t->rcv, bytes + 100, 100);
+    EXPECT(t, TCP_ACK, t->rcv, base, 0);
+    cr_assert_eq(tcp_options_parse(t->seg.opt, t->seg.opt_len, &o), 0);
+    cr_assert(o.n_sack == 1 && o.sack[0].start == base + 100 && o.sack[0].end == base + 200);
+    send_seg(t, TCP_ACK, base + 300, t->rcv, bytes + 300, 100);
+    EXPECT(t, TCP_ACK, t->rcv, base, 0);
+    cr_assert_eq(tcp_options_parse(t->seg.opt, t->seg.opt_len, &o), 0);
+    cr_assert_eq(o.n_sack, 2);
+    send_seg(t, TCP_ACK, base, t->rcv, bytes, 100); /* fills the first hole: at once */
+    EXPECT(t, TCP_ACK, t->rcv, base + 200, 0);
+    send_seg(t, TCP_ACK, base + 200, t->rcv, bytes + 200, 100);
+    EXPECT(t, TCP_ACK, t->rcv, base + 400, 0);
+    cr_assert_eq(t->seg.opt_len, 0);
+    cr_assert_eq(memcmp(t->s->rx, bytes, 400), 0);
+    send_seg(t, TCP_ACK, base + 50, t->rcv, bytes + 50, 100); /* again: D-SACK */
+    EXPECT(t, TCP_ACK, t->rcv, base + 400, 0);
+    cr_assert_eq(tcp_options_parse(t->seg.opt, t->seg.opt_len, &o), 0);
+    cr_assert(o.n_sack == 1 && o.sack[0].start == base + 50 && o.sack[0].end == base + 150);
+}
+
+Test(tcp_flow, segment_that_overlaps_both_edges, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->h.listener.rx_max = 4096;
+    script_open(t, false, false);
+    send_data(t, bytes, 100);
+    send_seg(t, TCP_ACK, t->snd - 50, t->rcv, bytes + 50, 8000); /* from before rcv_nxt to beyond the window */
+    cr_assert_eq(t->s->rx_len, 4096);
+    cr_assert_eq(memcmp(t->s->rx, bytes, 4096), 0);
+}
+
+/* ---- our window ---- */
+
+Test(tcp_flow, window_closes_and_opens_by_useful_steps, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    static uint8_t buf[65536];
+    uint32_t edge;
+
+    t->h.listener.rx_max = 8192;
+    script_open(t, false, false);
+    for (unsigned i = 0; i < 8; i++)
+        send_data(t, bytes + i * 1024, 1024);
+    cr_assert_gt(drain(t), 0);
+    fake_advance(&t->h, 100000);
+    drain(t);
+    cr_assert_eq(t->seg.wnd, 0);
+    edge = t->seg.ack;
+    send_seg(t, TCP_ACK, t->snd, t->rcv, bytes, 1); /* a probe: refused, acknowledged */
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    cr_assert_eq(t->seg.wnd, 0);
+    fake_read(&t->h, t->s, buf, 100); /* silly: nothing is told */
+    EXPECT_NOTHING(t);
+    fake_read(&t->h, t->s, buf, 5000);
+    EXPECT(t, TCP_ACK, t->rcv, edge, 0);
+    cr_assert_geq(t->seg.wnd, 4096);
+    cr_assert_leq(t->seg.wnd, 5100);
+}
+
+Test(tcp_flow, ack_in_a_segment_for_a_closed_window_counts, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->h.listener.rx_max = 4096;
+    script_open(t, false, false);
+    send_data(t, bytes, 4096);
+    fake_write(&t->h, t->s, bytes, 500);
+    drain(t);
+    cr_assert_eq(t->seg.wnd, 0);
+    t->rcv += 500;
+    send_seg(t, TCP_ACK, t->snd, t->rcv, bytes, 100);
+    cr_assert_eq(t->s->tx_len, 0, "the text does not fit, its ACK does (s3.10.7.4)");
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+}
+
+/* ---- the peer's window ---- */
+
+Test(tcp_flow, zero_window_probes, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint64_t last, gap = 0;
+
+    t->wnd = 0;
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 3000);
+    EXPECT_NOTHING(t);
+    last = t->h.w.now_us;
+    for (unsigned i = 0; i < 40; i++) { /* far longer than R2: the connection lives as long as probes are answered (MUST-37) */
+        while (t->h.n_out == 0)
+            fake_advance(&t->h, 50000);
+        EXPECT(t, TCP_ACK, t->rcv, t->snd, 1);
+        cr_assert_eq(t->data[0], bytes[0]);
+        cr_assert_geq(t->h.w.now_us - last + 100000, gap, "backoff");
+        gap = t->h.w.now_us - last;
+        last = t->h.w.now_us;
+        send_ack(t);
+    }
+    cr_assert_leq(gap, 61000000);
+    cr_assert_eq(t->s->reset_error, 0);
+    t->wnd = 2500;
+    send_ack(t);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+    EXPECT(t, TCP_ACK, t->rcv + 1000, t->snd, 1000);
+    EXPECT_NOTHING(t);
+    t->rcv += 2000;
+    t->wnd = PEER_WND;
+    send_ack(t);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+    cr_assert_eq(memcmp(t->data, bytes + 2000, 1000), 0);
+}
+
+Test(tcp_flow, probe_that_is_taken, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->wnd = 0;
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 1500);
+    fake_advance(&t->h, 300000);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1);
+    t->rcv++;
+    t->wnd = PEER_WND;
+    send_ack(t);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+    cr_assert_eq(memcmp(t->data, bytes + 1, 1000), 0);
+}
+
+Test(tcp_flow, fin_waits_for_the_window, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->wnd = 0;
+    script_open(t, false, false);
+    tcp_transport_ops.close(&t->h.w, t->s->conn, -1);
+    fake_tx(&t->h);
+    EXPECT_NOTHING(t);
+    fake_advance(&t->h, 300000);
+    EXPECT(t, TCP_FIN | TCP_ACK, t->rcv, t->snd, 0);
+    send_ack(t); /* refused */
+    t->wnd = 10;
+    send_ack(t);
+    EXPECT(t, TCP_FIN | TCP_ACK, t->rcv, t->snd, 0);
+    t->rcv++;
+    send_ack(t);
+    cr_assert_eq(script_conn(t)->state, TCP_S_FIN_WAIT_2);
+}
+
+Test(tcp_flow, unanswered_probes_end_it, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->wnd = 0;
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 10);
+    fake_advance(&t->h, 2000000000ull);
+    cr_assert_eq(t->s->reset_error, -ETIMEDOUT);
+}
+
+Test(tcp_flow, shrunk_window, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    unsigned n;
+
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 5000);
+    n = drain(t);
+    cr_assert_eq(n, 5);
+    t->wnd = 0; /* taken back under data in flight (MUST-34) */
+    send_ack(t);
+    fake_advance(&t->h, 1500000);
+    cr_assert_geq(drain(t), 1);
+    cr_assert_eq(t->seg.len, 1, "a probe, no congestion");
+    send_ack(t);
+    t->wnd = PEER_WND;
+    send_ack(t);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+    cr_assert_eq(script_conn(t)->ca_state, TCP_CA_OPEN);
+    drain(t);
+    t->rcv += 5000;
+    send_ack(t);
+    cr_assert_eq(t->s->tx_len, 0);
+}
+
+Test(tcp_flow, nagle_nodelay_cork, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    int32_t on = 1, off = 0;
+
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 10);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 10); /* nothing in flight: at once */
+    fake_write(&t->h, t->s, bytes, 10);
+    EXPECT_NOTHING(t);
+    fake_write(&t->h, t->s, bytes, 985);
+    EXPECT_NOTHING(t);
+    fake_write(&t->h, t->s, bytes, 5);
+    EXPECT(t, TCP_ACK, t->rcv + 10, t->snd, 1000); /* a full segment goes */
+    fake_write(&t->h, t->s, bytes, 20);
+    EXPECT_NOTHING(t);
+    t->rcv += 10;
+    send_ack(t);
+    EXPECT(t, TCP_ACK, t->rcv + 1000, t->snd, 20); /* the partial one is acknowledged (Minshall) */
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_NODELAY, &on, sizeof(on)), 0);
+    fake_write(&t->h, t->s, bytes, 3);
+    EXPECT(t, TCP_ACK, t->rcv + 1020, t->snd, 3);
+    t->rcv += 1023;
+    send_ack(t);
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_CORK, &on, sizeof(on)), 0);
+    fake_write(&t->h, t->s, bytes, 7);
+    EXPECT_NOTHING(t);
+    fake_advance(&t->h, 250000); /* the ceiling */
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 7);
+    t->rcv += 7;
+    send_ack(t);
+    fake_write(&t->h, t->s, bytes, 8);
+    EXPECT_NOTHING(t);
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_CORK, &off, sizeof(off)), 0);
+    fake_tx(&t->h);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 8);
+}
+
+Test(tcp_flow, sender_avoids_silly_windows, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    t->wnd = 100; /* max window seen is 60000: 100 bytes are silly */
+    send_ack(t);
+    fake_write(&t->h, t->s, bytes, 5000);
+    EXPECT_NOTHING(t);
+    fake_advance(&t->h, 1500000); /* the override timer */
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 100);
+}
+
+Test(tcp_flow, super_frames, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->h.tso_max = 65535;
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 9500);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 9500);
+    cr_assert_eq(memcmp(t->data, bytes, 9500), 0);
+    fake_write(&t->h, t->s, bytes, 1500);
+    EXPECT_NOTHING(t); /* cwnd is 10 segments, and no room for a whole one is left */
+    t->rcv += 9500;
+    send_ack(t);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1500);
+}
+
+/* ---- loss ---- */
+
+Test(tcp_flow, fast_retransmit_newreno, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 20000);
+    cr_assert_eq(drain(t), 10, "IW10");
+    send_ack(t);
+    send_ack(t);
+    cr_assert_eq(drain(t), 2, "limited transmit (RFC 3042)");
+    cr_assert_eq(t->seg.seq, t->rcv + 11000);
+    send_ack(t);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+    cr_assert_eq(memcmp(t->data, bytes, 1000), 0);
+    cr_assert_eq(script_conn(t)->ca_state, TCP_CA_RECOVERY);
+    drain(t);
+    t->rcv += 3000; /* partial: the next hole at once (RFC 6582) */
+    send_ack(t);
+    cr_assert(take(t));
+    cr_assert_eq(t->seg.seq, t->rcv);
+    drain(t);
+    t->rcv = script_conn(t)->recover;
+    send_ack(t);
+    cr_assert_eq(script_conn(t)->ca_state, TCP_CA_OPEN);
+    cr_assert_eq(t->h.tw.counters[TCP_C_fast_recoveries], 1);
+    cr_assert_eq(t->h.tw.counters[TCP_C_rto], 0);
+}
+
+static void send_sack(struct script *t, uint32_t start, uint32_t end)
+{
+    uint8_t opt[12] = { 1, 1, 5, 10 };
+    be32 s = be32_of(start), e = be32_of(end);
+
+    memcpy(opt + 4, &s, 4);
+    memcpy(opt + 8, &e, 4);
+    fake_input(&t->h, &t->peer, &t->us, &(struct fake_seg){ .flags = TCP_ACK, .seq = t->snd, .ack = t->rcv, .wnd = t->wnd,
+               .opt = opt, .opt_len = sizeof(opt) });
+}
+
+Test(tcp_flow, sack_recovery_resends_only_holes, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint32_t base;
+
+    script_open(t, false, true);
+    base = t->rcv;
+    fake_write(&t->h, t->s, bytes, 10000);
+    cr_assert_eq(drain(t), 10);
+    send_sack(t, base + 1000, base + 2000);
+    send_sack(t, base + 3000, base + 4000);
+    EXPECT_NOTHING(t);
+    send_sack(t, base + 5000, base + 10000);
+    EXPECT(t, TCP_ACK, base, t->snd, 1000);
+    EXPECT(t, TCP_ACK, base + 2000, t->snd, 1000);
+    EXPECT(t, TCP_ACK, base + 4000, t->snd, 1000);
+    EXPECT_NOTHING(t);
+    t->rcv = base + 10000;
+    send_ack(t);
+    cr_assert_eq(t->s->tx_len, 0);
+    cr_assert_null(script_conn(t)->sack);
+    cr_assert_eq(t->h.tw.n_sacks, 0);
+}
+
+Test(tcp_flow, timeout_backs_off_and_gives_up, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint64_t last, gap = 0;
+    unsigned n = 0;
+
+    script_open(t, false, false);
+    last = t->h.w.now_us;
+    fake_write(&t->h, t->s, bytes, 5000);
+    cr_assert_eq(drain(t), 5);
+    while (t->s->reset_error == 0) {
+        fake_advance(&t->h, 10000);
+        while (take(t)) {
+            if (t->seg.flags & TCP_RST)
+                continue;
+            cr_assert_eq(t->seg.seq, t->rcv, "only the first segment (loss window)");
+            cr_assert_eq(t->seg.len, 1000);
+            cr_assert_geq(t->h.w.now_us - last + 20000, 2 * gap > 60000000 ? 60000000 : 2 * gap);
+            gap = t->h.w.now_us - last;
+            last = t->h.w.now_us;
+            n++;
+        }
+        cr_assert_lt(t->h.w.now_us - last, 200000000u);
+    }
+    cr_assert_eq(t->s->reset_error, -ETIMEDOUT);
+    cr_assert_eq(n, 15);
+}
+
+Test(tcp_flow, recovers_after_timeout, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 5000);
+    drain(t);
+    fake_advance(&t->h, 300000);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+    cr_assert_eq(script_conn(t)->cwnd, 1000);
+    t->rcv += 1000;
+    send_ack(t); /* slow start over what is lost */
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+    EXPECT(t, TCP_ACK, t->rcv + 1000, t->snd, 1000);
+    EXPECT_NOTHING(t);
+    t->rcv += 4000; /* the rest had arrived after all */
+    send_ack(t);
+    EXPECT_NOTHING(t);
+    cr_assert_eq(script_conn(t)->ca_state, TCP_CA_OPEN);
+    cr_assert_eq(t->s->tx_len, 0);
+}
+
+Test(tcp_flow, user_timeout, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    int32_t ms = 3000;
+
+    script_open(t, false, false);
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_USER_TIMEOUT, &ms, sizeof(ms)), 0);
+    fake_write(&t->h, t->s, bytes, 10);
+    fake_advance(&t->h, 2500000);
+    cr_assert_eq(t->s->reset_error, 0);
+    fake_advance(&t->h, 5000000);
+    cr_assert_eq(t->s->reset_error, -ETIMEDOUT);
+}
+
+Test(tcp_flow, keepalive, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    int32_t one = 1, idle = 10, intvl = 2, cnt = 3;
+    struct transport_conn *c;
+
+    script_open(t, false, false);
+    c = t->s->conn;
+    fake_advance(&t->h, 100000000);
+    EXPECT_NOTHING(t); /* off by default (MUST-25) */
+    tcp_transport_ops.attr_set(&t->h.w, c, SVM_ATTR_KEEPIDLE, &idle, 4);
+    tcp_transport_ops.attr_set(&t->h.w, c, SVM_ATTR_KEEPINTVL, &intvl, 4);
+    tcp_transport_ops.attr_set(&t->h.w, c, SVM_ATTR_KEEPCNT, &cnt, 4);
+    tcp_transport_ops.attr_set(&t->h.w, c, SVM_ATTR_KEEPALIVE, &one, 4);
+    fake_advance(&t->h, 10100000);
+    EXPECT(t, TCP_ACK, t->rcv - 1, t->snd, 0);
+    send_ack(t);
+    fake_advance(&t->h, 9000000);
+    EXPECT_NOTHING(t);
+    fake_advance(&t->h, 5500000);
+    cr_assert_eq(drain(t), 3, "three probes at most");
+    cr_assert_eq(t->s->reset_error, 0);
+    fake_advance(&t->h, 2500000);
+    cr_assert_eq(t->s->reset_error, -ETIMEDOUT);
+}
+
+/* ---- ICMP ---- */
+
+static void icmp(struct script *t, uint32_t seq, int err, bool hard, uint32_t mtu)
+{
+    struct tcp_hdr q = { .src_port = t->us.port, .dst_port = t->peer.port, .seq = be32_of(seq) };
+
+    tcp_transport_ops.icmp_error(&t->h.w, &t->us, &t->peer, (const uint8_t *)&q, 8, err, hard, mtu);
+    fake_tx(&t->h);
+}
+
+Test(tcp_flow, icmp_hard_error_ends_an_attempt_only, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_connect(t);
+    icmp(t, t->rcv + 77, -ECONNREFUSED, true, 0); /* not in flight (RFC 5927 s4.1) */
+    cr_assert_eq(t->s->connect_error, 0);
+    icmp(t, t->rcv - 1, -EHOSTUNREACH, false, 0); /* soft (MUST-56) */
+    cr_assert_eq(t->s->connect_error, 0);
+    icmp(t, t->rcv - 1, -ECONNREFUSED, true, 0);
+    cr_assert_eq(t->s->connect_error, -ECONNREFUSED);
+    cr_assert_eq(t->h.tw.n_conns, 0);
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 10);
+    drain(t);
+    icmp(t, t->rcv, -ECONNREFUSED, true, 0);
+    cr_assert_eq(t->s->reset_error, 0);
+    cr_assert_eq(t->s->soft_error, -ECONNREFUSED);
+}
+
+Test(tcp_flow, soft_error_is_the_reason_of_the_timeout, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_connect(t);
+    icmp(t, t->rcv - 1, -EHOSTUNREACH, false, 0);
+    fake_advance(&t->h, 400000000);
+    cr_assert_eq(t->s->connect_error, -EHOSTUNREACH);
+}
+
+Test(tcp_flow, path_mtu, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint32_t cwnd;
+
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 3000);
+    cr_assert_eq(drain(t), 3);
+    cwnd = script_conn(t)->cwnd;
+    icmp(t, t->rcv, -EMSGSIZE, false, 60); /* too small to be true */
+    icmp(t, t->rcv, -EMSGSIZE, false, 1500); /* no change */
+    EXPECT_NOTHING(t);
+    icmp(t, t->rcv, -EMSGSIZE, false, 640);
+    for (unsigned i = 0; i < 5; i++)
+        EXPECT(t, TCP_ACK, t->rcv + i * 600, t->snd, 600);
+    EXPECT_NOTHING(t);
+    cr_assert_eq(script_conn(t)->cwnd, cwnd, "no sign of congestion");
+    t->rcv += 3000;
+    send_ack(t);
+    cr_assert_eq(t->s->tx_len, 0);
+}
+
+Test(tcp_flow, no_buffers_then_buffers, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct pkt *held[4096];
+    unsigned n = 0;
+
+    script_open(t, false, false);
+    while (n < HS_ARRAY_LEN(held) && (held[n] = pkt_alloc(&t->h.stack.pools, 1)))
+        n++;
+    cr_assert_lt(n, HS_ARRAY_LEN(held));
+    while (n < HS_ARRAY_LEN(held) && (held[n] = pkt_alloc(&t->h.stack.pools, 60000)))
+        n++;
+    fake_write(&t->h, t->s, bytes, 2000);
+    EXPECT_NOTHING(t);
+    cr_assert_gt(t->h.tw.counters[TCP_C_tx_no_packet], 0);
+    while (n)
+        pkt_free(held[--n]);
+    fake_advance(&t->h, 50000);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+    EXPECT(t, TCP_ACK, t->rcv + 1000, t->snd, 1000);
+}
+
+/* ---- options and facts ---- */
+
+Test(tcp_flow, tcp_info_and_attributes, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct svm_tcp_info ti;
+    uint32_t len = sizeof(ti);
+    char name[16];
+    int32_t v;
+
+    t->tsval = 1;
+    script_open(t, true, true);
+    cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_TCP_INFO, &ti, &len), 0);
+    cr_assert(ti.state == 1 && ti.snd_mss == 988 && ti.snd_cwnd == 10 && (ti.options & 3) == 3);
+    len = sizeof(name);
+    cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_CONGESTION, name, &len), 0);
+    cr_assert_str_eq(name, "cubic");
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_CONGESTION, "reno", 4), 0);
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_CONGESTION, "vegas", 5), -ENOENT);
+    len = sizeof(v);
+    fake_write(&t->h, t->s, bytes, 123);
+    cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_TX_QUEUED, &v, &len), 0);
+    cr_assert_eq(v, 123);
+    v = 0;
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_KEEPIDLE, &v, 4), -EINVAL);
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, 250, &v, 4), -ENOPROTOOPT);
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_KEEPIDLE, &v, 2), -EINVAL);
+}
+
+Test(tcp_flow, connect_without_route_or_to_multicast, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct session *s;
+
+    s = fake_connect(&t->h, US, 1, "224.0.0.5", 1);
+    cr_assert_eq(s->connect_error, -ENETUNREACH);
+    t->h.route_error = -ENETUNREACH;
+    s = fake_connect(&t->h, US, 1, PEER, 1);
+    cr_assert_eq(s->connect_error, -ENETUNREACH);
+    cr_assert_eq(t->h.tw.n_conns, 0);
+}

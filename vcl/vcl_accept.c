@@ -1,0 +1,169 @@
+/* vcl_accept.c - listeners: whom the server gives connections to, and the queue of those not yet accepted */
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include "vcl/vcl_internal.h"
+
+/* Tells the server whether this worker accepts from the listener. */
+void vcl_accept_arm(struct vcl_socket *l, uint8_t arm)
+{
+    struct svm_msg m;
+
+    if (l->armed == arm || vcl_state(l) != VCL_LISTENING || vcl_handle_is_none(l->handle))
+        return;
+    l->armed = arm;
+    m = vcl_socket_msg(l, SVM_MSG_ARM);
+    m.u.value = arm;
+    vcl_socket_post(l, &m);
+}
+
+void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker)
+{
+    struct svm_msg r;
+
+    memset(&r, 0, sizeof(r));
+    r.type = SVM_MSG_RETURN;
+    r.proto = m->proto;
+    r.ctx = VCL_NO_CTX;
+    r.handle = m->handle;
+    vcl_worker_post(w, server_worker, &r);
+}
+
+/* The server offers a connection: it is named at once (a cut-through peer's connect completes by that), and queued. */
+void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t server_worker)
+{
+    struct vcl_worker *w = l->w;
+    struct vcl_socket *s = vcl_socket_alloc(w, l->proto, l->is_v6);
+    struct svm_msg r;
+
+    if (!s || vcl_socket_number(s) != 0)
+        goto refuse;
+    s->listener = l;
+    s->server_worker = server_worker;
+    vcl_socket_set_handle(s, m->handle);
+    s->lcl = (struct ip_endpoint){ m->u.conn.lcl_ip, m->u.conn.lcl_port };
+    s->rmt = (struct ip_endpoint){ m->u.conn.rmt_ip, m->u.conn.rmt_port };
+    s->has_lcl = s->has_rmt = true;
+    if (vcl_socket_map_fifos(s, m) != 0)
+        goto refuse;
+    vcl_options_inherit(&s->opt, &l->opt);
+    vcl_socket_set_state(s, VCL_CONNECTED);
+    r = vcl_socket_msg(s, SVM_MSG_ACCEPTED);
+    vcl_worker_post(w, server_worker, &r);
+    s->acc_next = NULL;
+    if (l->acc_tail)
+        l->acc_tail->acc_next = s;
+    else
+        l->acc_head = s;
+    l->acc_tail = s;
+    atomic_fetch_add(&l->n_acc, 1);
+    vcl_set_notify(l, EPOLLIN);
+    return;
+
+refuse:
+    vcl_accept_return(w, m, server_worker);
+    if (s) {
+        vcl_socket_unnumber(s);
+        vcl_socket_free(s);
+    }
+}
+
+void vcl_accept_unqueue(struct vcl_socket *l, struct vcl_socket *s)
+{
+    struct vcl_socket *before = NULL;
+
+    for (struct vcl_socket *c = l->acc_head; c; before = c, c = c->acc_next) {
+        if (c != s)
+            continue;
+        if (before)
+            before->acc_next = c->acc_next;
+        else
+            l->acc_head = c->acc_next;
+        if (l->acc_tail == c)
+            l->acc_tail = before;
+        atomic_fetch_sub(&l->n_acc, 1);
+        s->listener = NULL;
+        return;
+    }
+}
+
+/* What nobody has accepted goes back, for other processes that accept; the server resets it if there is none. */
+void vcl_accept_return_all(struct vcl_socket *l)
+{
+    while (l->acc_head) {
+        struct vcl_socket *s = l->acc_head;
+        struct svm_msg m = vcl_socket_msg(s, SVM_MSG_RETURN);
+
+        vcl_accept_unqueue(l, s);
+        vcl_socket_set_state(s, VCL_ZOMBIE); /* until CLOSED */
+        if (vcl_socket_post(s, &m) != 0) {
+            vcl_socket_unnumber(s);
+            vcl_socket_free(s);
+        }
+    }
+}
+
+static struct vcl_socket *take_accepted(struct vcl_socket *l)
+{
+    struct vcl_socket *s;
+
+    pthread_mutex_lock(&l->w->lock);
+    s = l->acc_head;
+    if (s)
+        vcl_accept_unqueue(l, s);
+    pthread_mutex_unlock(&l->w->lock);
+    return s;
+}
+
+static void arm(struct vcl_socket *l, uint8_t value)
+{
+    pthread_mutex_lock(&l->w->lock);
+    vcl_accept_arm(l, value);
+    pthread_mutex_unlock(&l->w->lock);
+}
+
+int vcl_accept(struct vcl_socket *l, int flags, struct vcl_socket **out)
+{
+    struct vcl_deadline d = vcl_deadline_ns(l->opt.rcv_timeout_ns);
+    int rc;
+
+    if (l->is_dgram)
+        return -EOPNOTSUPP;
+    if (l->epoch != l->w->epoch && !l->relisten) {
+        rc = vcl_socket_enter(l);
+        if (rc)
+            return rc;
+    }
+    if (vcl_state(l) != VCL_LISTENING)
+        return vcl_state(l) == VCL_DEAD ? vcl_listener_error(l) : -EINVAL;
+    if (l->armed != VCL_ARM_ON)
+        arm(l, VCL_ARM_ON);
+    if (!atomic_load_explicit(&l->n_acc, memory_order_acquire))
+        vcl_worker_turn(l->w);
+    for (;;) {
+        *out = take_accepted(l);
+        if (*out)
+            break;
+        if (flags & MSG_DONTWAIT || atomic_load(&l->nonblock))
+            return -EAGAIN;
+        rc = vcl_wait_socket(l, vcl_ready_read, &d);
+        if (rc)
+            break;
+        if (vcl_state(l) != VCL_LISTENING)
+            return vcl_listener_error(l);
+    }
+    /* Several processes hold the listener and this one only ever blocks in accept: while it works, others shall accept. */
+    if (l->shared && !l->n_in_subs && !atomic_load(&l->nonblock)) {
+        pthread_mutex_lock(&l->w->lock);
+        vcl_accept_return_all(l);
+        vcl_accept_arm(l, VCL_ARM_OFF);
+        pthread_mutex_unlock(&l->w->lock);
+    }
+    return *out ? 0 : rc;
+}
+
+int vcl_listener_error(struct vcl_socket *l)
+{
+    int error = atomic_exchange(&l->error, 0);
+
+    return error ? error : -EINVAL;
+}

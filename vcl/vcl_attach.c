@@ -1,0 +1,546 @@
+/* vcl_attach.c - the attach socket: hello and welcome, segments that come later, whose address, fork tokens, hang-up
+ * All of it runs under the worker lock: requests are rare, and answered by the server's control thread at once. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/un.h>
+#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sys.h"
+
+enum { ATT_TIMEOUT_MS = 5000, ATT_BUF = 2 * SVM_ATT_MAX_MSG };
+
+struct att_in {                /* one message of the attach socket */
+    union {
+        uint32_t type;
+        struct svm_att_welcome welcome;
+        struct svm_att_segment segment;
+        struct svm_att_simple simple;
+        struct svm_att_error error;
+        uint8_t bytes[ATT_BUF];
+    } u;
+    size_t len;
+    int fds[SVM_ATT_MAX_FDS];
+    unsigned n_fds;
+};
+
+static void close_fds(struct att_in *in)
+{
+    for (unsigned i = 0; i < in->n_fds; i++)
+        if (in->fds[i] >= 0)
+            sys_close(in->fds[i]);
+    in->n_fds = 0;
+}
+
+/* 0, -EAGAIN (nothing there), -EPIPE (hang-up), -errno. */
+static int att_recv(int fd, struct att_in *in)
+{
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[CMSG_SPACE(SVM_ATT_MAX_FDS * sizeof(int))];
+    } control;
+    struct iovec iov = { &in->u, sizeof(in->u) };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+    ssize_t n;
+
+    in->n_fds = 0;
+    do
+        n = sys_recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN ? -EAGAIN : -EPIPE;
+    if (n == 0)
+        return -EPIPE;
+    in->len = (size_t)n;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+        size_t bytes = c->cmsg_len - CMSG_LEN(0);
+
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t i = 0; i < bytes / sizeof(int) && in->n_fds < SVM_ATT_MAX_FDS; i++)
+            memcpy(&in->fds[in->n_fds++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+    }
+    if (in->len < sizeof(in->u.type) || msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+        close_fds(in);
+        return -EPROTO;
+    }
+    return 0;
+}
+
+static int att_send(int fd, const void *msg, size_t len, int pass_fd)
+{
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec iov = { (void *)(uintptr_t)msg, len };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+    ssize_t n;
+
+    if (pass_fd >= 0) {
+        struct cmsghdr *c;
+
+        memset(&control, 0, sizeof(control));
+        m.msg_control = &control;
+        m.msg_controllen = sizeof(control);
+        c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &pass_fd, sizeof(int));
+    }
+    do
+        n = sys_sendmsg(fd, &m, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)len ? 0 : -EPIPE;
+}
+
+/* ---- segments ---- */
+static void take_pair(struct vcl_worker *w, const struct svm_att_segment *m, struct att_in *in)
+{
+    struct vcl_pair *p;
+    uint32_t i, n = atomic_load(&w->n_pairs);
+    int rc = in->n_fds == 3 ? vcl_segment_map_pair(m, in->fds, &p) : -EPROTO;
+
+    if (rc) {
+        vcl_log(0, "cannot map a segment for a cut-through peer: %s", strerror(-rc));
+        return;
+    }
+    for (i = 0; i < n && w->pairs[i]; i++)
+        ;
+    if (i == VCL_MAX_PAIRS) {
+        vcl_segment_pair_free(p);
+        vcl_log(0, "more than %d cut-through peers", VCL_MAX_PAIRS);
+        return;
+    }
+    p->index = i;
+    __atomic_store_n(&w->pairs[i], p, __ATOMIC_RELEASE);
+    if (i == n)
+        atomic_store(&w->n_pairs, n + 1);
+}
+
+/* What comes unasked. */
+static void take_notice(struct vcl_worker *w, struct att_in *in)
+{
+    struct svm_att_segment m;
+
+    if (in->len < sizeof(m) || (in->u.type != SVM_ATT_SEGMENT && in->u.type != SVM_ATT_SEGMENT_GONE))
+        return;
+    memcpy(&m, &in->u.segment, sizeof(m));
+    if (m.type == SVM_ATT_SEGMENT_GONE) {
+        for (uint32_t i = 0; i < atomic_load(&w->n_pairs); i++)
+            if (w->pairs[i] && w->pairs[i]->seg_id == m.seg_id)
+                atomic_store(&w->pairs[i]->gone, true);
+        vcl_worker_reap_pairs(w);
+    } else if (m.kind == SVM_SEG_PAIR) {
+        take_pair(w, &m, in);
+    } else if (m.kind == SVM_SEG_BANK && in->n_fds == 2) {
+        int rc = vcl_segment_add_bank(w->life, m.seg_id, m.bank, in->fds[0], in->fds[1]);
+
+        if (rc)
+            vcl_log(0, "cannot map more memory: %s", strerror(-rc));
+    }
+}
+
+void vcl_worker_att_input(struct vcl_worker *w)
+{
+    struct att_in in;
+    int rc = 0;
+
+    if (!atomic_load(&w->attached) || w->lost)
+        return;
+    while ((rc = att_recv(w->att_fd, &in)) == 0) {
+        take_notice(w, &in);
+        close_fds(&in);
+    }
+    if (rc == -EPIPE)
+        w->lost = true;
+}
+
+/* The answer to a request: a message of type `want`, or an error. Notices before it are taken. */
+static int att_answer(struct vcl_worker *w, struct att_in *in, uint32_t want)
+{
+    int64_t until = vcl_now_ns() + ATT_TIMEOUT_MS * 1000000ll;
+
+    for (;;) {
+        int rc = att_recv(w->att_fd, in);
+
+        if (rc == -EAGAIN) {
+            struct pollfd pfd = { .fd = w->att_fd, .events = POLLIN };
+            int64_t left = (until - vcl_now_ns()) / 1000000;
+
+            if (left <= 0)
+                return -ETIMEDOUT;
+            sys_ppoll(&pfd, 1, &(struct timespec){ left / 1000, left % 1000 * 1000000 }, NULL);
+            continue;
+        }
+        if (rc) {
+            w->lost = true;
+            return -ENETDOWN;
+        }
+        if (in->u.type == want)
+            return 0;
+        if (in->u.type == SVM_ATT_ERROR && in->len >= sizeof(in->u.error)) {
+            rc = in->u.error.error < 0 ? in->u.error.error : -EPROTO;
+            close_fds(in);
+            return rc;
+        }
+        take_notice(w, in);
+        if (want == SVM_ATT_SEGMENT && in->u.type == SVM_ATT_SEGMENT) {
+            close_fds(in);
+            return 0;
+        }
+        close_fds(in);
+    }
+}
+
+/* A queue message may be faster than the attach socket: wait for the segment it names. */
+static bool wait_for_input(struct vcl_worker *w, int64_t until)
+{
+    struct pollfd pfd = { .fd = w->att_fd, .events = POLLIN };
+
+    if (w->lost || vcl_now_ns() > until)
+        return false;
+    sys_ppoll(&pfd, 1, &(struct timespec){ 0, 10000000 }, NULL);
+    vcl_worker_att_input(w);
+    return true;
+}
+
+struct vcl_pair *vcl_worker_pair(struct vcl_worker *w, uint32_t seg_id)
+{
+    int64_t until = 0;
+
+    do {
+        for (uint32_t i = 0; i < atomic_load(&w->n_pairs); i++)
+            if (w->pairs[i] && w->pairs[i]->seg_id == seg_id && !w->pairs[i]->inherited)
+                return w->pairs[i];
+        if (!until)
+            until = vcl_now_ns() + ATT_TIMEOUT_MS * 1000000ll;
+    } while (wait_for_input(w, until));
+    return NULL;
+}
+
+struct vcl_bank *vcl_worker_bank(struct vcl_worker *w, uint32_t seg_id, uint16_t *index)
+{
+    int64_t until = 0;
+
+    do {
+        for (uint32_t i = 0; i < w->life->n_banks; i++)
+            if (w->life->banks[i] && w->life->banks[i]->seg_id == seg_id) {
+                *index = (uint16_t)i;
+                return w->life->banks[i];
+            }
+        if (!until)
+            until = vcl_now_ns() + ATT_TIMEOUT_MS * 1000000ll;
+    } while (wait_for_input(w, until));
+    return NULL;
+}
+
+void vcl_worker_reap_pairs(struct vcl_worker *w)
+{
+    for (uint32_t i = 0; i < atomic_load(&w->n_pairs); i++) {
+        struct vcl_pair *p = w->pairs[i];
+
+        if (p && atomic_load(&p->gone) && p->n_sockets == 0 && !w->zero_copy) {
+            w->pairs[i] = NULL;
+            vcl_segment_pair_free(p);
+        }
+    }
+}
+
+/* ---- hello and welcome ---- */
+static int att_connect(const char *path)
+{
+    struct sockaddr_un sun = { .sun_family = AF_UNIX };
+    int fd;
+
+    if (strlen(path) >= sizeof(sun.sun_path))
+        return -ENAMETOOLONG;
+    strcpy(sun.sun_path, path);
+    fd = vcl_fd_keep(sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    if (fd >= 0 && sys_connect(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0) {
+        int rc = -errno;
+
+        vcl_fd_close(&fd);
+        return rc;
+    }
+    return fd;
+}
+
+static void fill_hello(struct vcl_worker *w, struct svm_att_hello *h)
+{
+    struct vcl_process *p = vcl_process();
+    const struct vcl_config *c = vcl_config();
+
+    memset(h, 0, sizeof(*h));
+    h->type = SVM_ATT_HELLO;
+    h->abi_version = SVM_ABI_VERSION;
+    h->flags = (c->scope_local ? SVM_HELLO_SCOPE_LOCAL : 0) | (c->scope_global ? SVM_HELLO_SCOPE_GLOBAL : 0);
+    if (p->has_app) {
+        h->flags |= SVM_HELLO_WORKER;
+        h->app_id = p->app_id;
+        h->app_cookie = p->app_cookie;
+        h->fork_token = w->fork_token;
+    }
+    h->namespace_secret = c->ns_secret;
+    h->rx_fifo_size = c->rx_fifo_size;
+    h->tx_fifo_size = c->tx_fifo_size;
+    h->evt_queue_len = c->event_queue_size;
+    h->segment_mb = c->segment_mb;
+    memcpy(h->ns_name, c->ns_name, sizeof(h->ns_name));
+    snprintf(h->app_name, sizeof(h->app_name), "%s", c->app_name[0] ? c->app_name : program_invocation_short_name);
+}
+
+/* Descriptors and queues of a welcome; what was made stands in w and is undone by vcl_worker_forget_server(). */
+static int take_welcome(struct vcl_worker *w, struct att_in *in)
+{
+    struct vcl_process *p = vcl_process();
+    struct svm_att_welcome m;
+    struct vcl_bank *b;
+    uint8_t *base;
+    uint64_t size;
+    int rc;
+
+    memcpy(&m, &in->u.welcome, sizeof(m));
+    if (in->len < sizeof(m) || m.abi_version != SVM_ABI_VERSION || m.n_workers == 0 || m.n_workers > SVM_MAX_SERVER_WORKERS ||
+        in->n_fds != 5 + m.n_workers)
+        return -EPROTO;
+    rc = vcl_segment_map(in->fds[0], false, sizeof(struct svm_server_page), &base, &size);
+    if (rc)
+        return rc;
+    w->srv = (const void *)base;
+    rc = vcl_segment_map(in->fds[1], true, sizeof(struct svm_presence_page), &base, &size);
+    if (rc)
+        return rc;
+    w->page = (void *)base;
+    rc = vcl_segment_add_bank(w->life, m.seg_id, 0, in->fds[3], in->fds[4]);
+    if (rc)
+        return rc;
+    b = w->life->banks[0];
+    for (uint32_t i = 0; i < m.n_workers; i++) {
+        rc = svm_msgq_cons_init(&w->in[i], &m.q[i].to_client, b->s_base, b->s_size, b->c_base, b->c_size);
+        if (!rc)
+            rc = svm_msgq_prod_init(&w->out[i], &m.q[i].to_server, b->c_base, b->c_size, b->s_base, b->s_size);
+        if (rc)
+            return rc;
+        w->server_bell[i] = vcl_fd_dup(in->fds[5 + i]);
+        w->server_rung[i] = 0;
+        if (w->server_bell[i] < 0)
+            return w->server_bell[i];
+    }
+    w->bell_fd = vcl_fd_dup(in->fds[2]);
+    if (w->bell_fd < 0)
+        return w->bell_fd;
+    sys_set_nonblock(w->bell_fd);
+    w->n_server_workers = m.n_workers;
+    w->client_id = m.client_id;
+    w->hello_flags = m.flags;
+    w->rx_fifo_size = m.rx_fifo_size;
+    w->tx_fifo_size = m.tx_fifo_size;
+    p->app_id = w->app_id = m.app_id;
+    p->app_cookie = w->app_cookie = m.app_cookie;
+    p->has_app = true;
+    return 0;
+}
+
+static int att_hello(struct vcl_worker *w)
+{
+    struct svm_att_hello hello;
+    struct att_in in;
+    int rc;
+
+    fill_hello(w, &hello);
+    rc = att_send(w->att_fd, &hello, sizeof(hello), -1);
+    if (rc)
+        return -ENETDOWN;
+    rc = att_answer(w, &in, SVM_ATT_WELCOME);
+    if (rc)
+        return rc;
+    rc = take_welcome(w, &in);
+    close_fds(&in);
+    return rc;
+}
+
+static int attach_locked(struct vcl_worker *w)
+{
+    struct vcl_process *p = vcl_process();
+    int rc = vcl_process_init();
+
+    if (rc)
+        return rc;
+    w->last_attach_ns = (uint64_t)vcl_now_ns();
+    w->att_fd = att_connect(p->cfg.app_socket);
+    if (w->att_fd < 0) {
+        rc = w->att_fd;
+        w->att_fd = -1;
+        if (!p->down_said)
+            vcl_log(0, "no server at %s: %s", p->cfg.app_socket, strerror(-rc));
+        p->down_said = true;
+        return rc == -EACCES || rc == -EPERM ? -EACCES : -ENETDOWN;
+    }
+    w->life = calloc(1, sizeof(*w->life));
+    if (!w->life) {
+        vcl_fd_close(&w->att_fd);
+        return -ENOMEM;
+    }
+    w->life->srv_regions.grows = true;
+    w->lost = false;
+    rc = att_hello(w);
+    if (rc) {
+        vcl_log(0, "the server at %s refuses: %s", p->cfg.app_socket, strerror(-rc));
+        vcl_worker_forget_server(w, false);
+        return rc;
+    }
+    w->epoch++;
+    w->fork_token = 0;
+    atomic_store(&w->attached, true);
+    p->down_said = false;
+    if (atomic_load(&w->eager))
+        vcl_worker_sleep_begin(w);
+    vcl_worker_event_fd_join(w);
+    vcl_worker_reattached(w);
+    return 0;
+}
+
+int vcl_worker_attach(struct vcl_worker *w)
+{
+    int rc = 0;
+
+    if (hs_likely(atomic_load_explicit(&w->attached, memory_order_acquire)))
+        return 0;
+    pthread_mutex_lock(&w->lock);
+    if (!atomic_load(&w->attached))
+        rc = attach_locked(w);
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+/* From a wait, when listeners hope for the server: not more often than every VCL_REATTACH_NS. Worker lock held. */
+void vcl_worker_retry_attach(struct vcl_worker *w)
+{
+    if (!atomic_load(&w->attached) && (uint64_t)vcl_now_ns() - w->last_attach_ns > VCL_REATTACH_NS)
+        attach_locked(w);
+}
+
+/* Everything that belonged to the connection to the server. In a fork's child memory stays mapped: sockets have FIFOs in it. */
+void vcl_worker_forget_server(struct vcl_worker *w, bool in_child)
+{
+    atomic_store(&w->attached, false);
+    vcl_fd_close(&w->att_fd);
+    vcl_fd_close(&w->bell_fd);
+    for (uint32_t i = 0; i < SVM_MAX_SERVER_WORKERS; i++)
+        vcl_fd_close(&w->server_bell[i]);
+    if (w->srv)
+        munmap((void *)(uintptr_t)w->srv, sizeof(struct svm_server_page));
+    if (w->page)
+        munmap(w->page, sizeof(*w->page));
+    w->srv = NULL;
+    w->page = NULL;
+    w->n_server_workers = 0;
+    w->n_pending = 0;
+    w->n_sleepers = 0;
+    w->lost = false;
+    memset(w->who, 0, sizeof(w->who));
+    for (uint32_t i = 0; i < atomic_load(&w->n_pairs); i++) {
+        struct vcl_pair *p = w->pairs[i];
+
+        if (!p)
+            continue;
+        if (in_child) {
+            p->inherited = true;
+        } else if (p->n_sockets == 0 && !w->zero_copy) {
+            w->pairs[i] = NULL;
+            vcl_segment_pair_free(p);
+        } else {
+            atomic_store(&p->gone, true);
+        }
+    }
+    if (!in_child && !w->zero_copy)
+        vcl_segment_life_free(w->life);
+    w->life = NULL;
+}
+
+/* The server has died or has been stopped: open sessions are reset, listeners wait for it to come back. */
+void vcl_worker_server_lost(struct vcl_worker *w)
+{
+    vcl_log(0, "the server has gone: connections are reset, listeners come back with it");
+    vcl_process()->has_app = false;
+    for (uint32_t i = 0; i < w->table_size; i++)
+        if (w->table[i])
+            vcl_socket_lost(w->table[i]);
+    vcl_worker_forget_server(w, false);
+}
+
+/* ---- requests ---- */
+int vcl_worker_more_memory(struct vcl_worker *w, uint32_t slots)
+{
+    struct svm_att_simple req = { .type = SVM_ATT_BANK, .value = slots };
+    struct att_in in;
+    uint32_t before;
+    int rc = -ENETDOWN;
+
+    pthread_mutex_lock(&w->lock);
+    if (atomic_load(&w->attached) && !w->lost && vcl_now_ns() >= w->no_memory_until_ns) {
+        before = w->life->n_banks;
+        rc = att_send(w->att_fd, &req, sizeof(req), -1);
+        while (!rc && w->life->n_banks == before) /* a PAIR segment may come first */
+            rc = att_answer(w, &in, SVM_ATT_SEGMENT);
+        if (rc)
+            w->no_memory_until_ns = vcl_now_ns() + 100000000; /* do not ask for every write */
+    }
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+int vcl_worker_who(struct vcl_worker *w, const struct ip_addr *ip, uint32_t *answer)
+{
+    struct svm_att_who req = { .type = SVM_ATT_WHO, .ip = *ip };
+    uint32_t at = (uint32_t)((ip->q[0] ^ ip->q[1] * 0x9e3779b97f4a7c15ull) >> 58) % VCL_WHO_CACHE, generation;
+    struct vcl_who_entry *e = &w->who[at];
+    struct att_in in;
+    int rc = vcl_worker_attach(w);
+
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&w->lock);
+    rc = -ENETDOWN;
+    if (!atomic_load(&w->attached) || w->lost)
+        goto out;
+    generation = __atomic_load_n(&w->srv->net_generation, __ATOMIC_ACQUIRE);
+    if (!e->used || e->generation != generation || !ip_addr_eq(&e->ip, ip)) {
+        rc = att_send(w->att_fd, &req, sizeof(req), -1);
+        if (!rc)
+            rc = att_answer(w, &in, SVM_ATT_OK);
+        if (rc)
+            goto out;
+        *e = (struct vcl_who_entry){ *ip, generation, (uint32_t)in.u.simple.value, true };
+        close_fds(&in);
+    }
+    *answer = e->answer;
+    rc = 0;
+out:
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+/* Worker lock held (fork has taken it). The child's end of the lifeline stays with the caller. */
+int vcl_worker_fork_token(struct vcl_worker *w, uint64_t *token, int *lifeline)
+{
+    struct svm_att_fork req = { .type = SVM_ATT_FORK };
+    struct att_in in;
+    int sv[2], rc;
+
+    if (sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
+        return -errno;
+    rc = att_send(w->att_fd, &req, sizeof(req), sv[1]);
+    sys_close(sv[1]);
+    if (!rc)
+        rc = att_answer(w, &in, SVM_ATT_OK);
+    if (rc) {
+        sys_close(sv[0]);
+        return rc;
+    }
+    close_fds(&in);
+    *token = in.u.simple.value;
+    *lifeline = vcl_fd_keep(sv[0]);
+    return *lifeline < 0 ? *lifeline : 0;
+}

@@ -1,0 +1,137 @@
+/* vcl_connect.c - connect of streams and datagram sockets */
+#include <sys/epoll.h>
+#include "vcl/vcl_internal.h"
+
+bool vcl_ready_connect(struct vcl_socket *s)
+{
+    return vcl_state(s) != VCL_CONNECTING;
+}
+
+static struct svm_msg connect_msg(const struct vcl_socket *s, const struct ip_endpoint *rmt)
+{
+    struct svm_msg m = vcl_socket_msg(s, SVM_MSG_CONNECT);
+
+    m.u.conn.lcl_ip = s->has_lcl ? s->lcl.ip : ip_addr_any(ip_addr_is_v4(&rmt->ip));
+    m.u.conn.lcl_port = s->has_lcl ? s->lcl.port : (be16){ 0 };
+    m.u.conn.rmt_ip = rmt->ip;
+    m.u.conn.rmt_port = rmt->port;
+    return m;
+}
+
+static int connect_dgram(struct vcl_socket *s, const struct ip_endpoint *rmt)
+{
+    int rc = vcl_bind_implicit(s);
+    struct svm_msg m;
+
+    if (rc)
+        return rc;
+    rc = vcl_socket_enter(s);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&s->op_lock);
+    m = connect_msg(s, rmt);
+    rc = vcl_socket_request(s, VCL_OP_CONNECT, &m);
+    if (!rc) {
+        s->rmt = *rmt;
+        s->has_rmt = true;
+    }
+    pthread_mutex_unlock(&s->op_lock);
+    return rc;
+}
+
+/* The end of an attempt in progress, told once. */
+static int connect_result(struct vcl_socket *s)
+{
+    int error;
+
+    if (vcl_state(s) == VCL_CONNECTED)
+        return 0;
+    error = atomic_exchange(&s->error, 0);
+    return error ? error : -ECONNABORTED;
+}
+
+static int wait_connected(struct vcl_socket *s)
+{
+    struct vcl_deadline d = vcl_deadline_ns(s->opt.snd_timeout_ns);
+    int rc = vcl_wait_socket(s, vcl_ready_connect, &d);
+
+    if (rc == -EAGAIN)
+        return -EINPROGRESS; /* SO_SNDTIMEO ran out: the attempt goes on, socket(7) */
+    return rc ? rc : connect_result(s);
+}
+
+/* After a failed attempt Linux lets the program try again with the same socket. */
+static void forget_attempt(struct vcl_socket *s)
+{
+    vcl_socket_fifos_drop(s);
+    s->has_rmt = false;
+    s->rd_shut = s->wr_shut = false;
+    s->died_connected = false;
+    atomic_store(&s->reset_told, false);
+    vcl_socket_set_state(s, VCL_NEW);
+}
+
+static int start_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
+{
+    struct vcl_worker *w = s->w;
+    struct svm_msg m;
+    int rc = vcl_socket_enter(s);
+
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&w->lock);
+    rc = vcl_socket_number(s);
+    if (!rc) {
+        if (vcl_handle_is_none(s->handle))
+            s->epoch = w->epoch;
+        m = connect_msg(s, rmt);
+        s->rmt = *rmt;
+        vcl_socket_set_state(s, VCL_CONNECTING);
+        rc = vcl_worker_post(w, s->server_worker, &m);
+        if (rc)
+            vcl_socket_set_state(s, VCL_NEW);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
+{
+    int rc = 0;
+
+    if (!s->is_v6 && !ip_addr_is_v4(&rmt->ip))
+        return -EAFNOSUPPORT;
+    if (s->is_dgram)
+        return connect_dgram(s, rmt);
+    vcl_worker_turn(s->w);
+    pthread_mutex_lock(&s->op_lock);
+    switch (vcl_state(s)) {
+    case VCL_LISTENING:
+    case VCL_CONNECTED:
+        rc = -EISCONN;
+        break;
+    case VCL_CONNECTING:
+        rc = -EALREADY;
+        break;
+    case VCL_DEAD:
+        if (atomic_load(&s->error)) { /* the attempt that was in progress has failed */
+            rc = connect_result(s);
+            break;
+        }
+        pthread_mutex_lock(&s->w->lock);
+        forget_attempt(s);
+        pthread_mutex_unlock(&s->w->lock);
+        rc = start_connect(s, rmt);
+        break;
+    default:
+        rc = start_connect(s, rmt);
+    }
+    pthread_mutex_unlock(&s->op_lock);
+    if (rc == -EALREADY && !atomic_load(&s->nonblock))
+        return wait_connected(s);
+    if (rc)
+        return rc;
+    if (atomic_load(&s->nonblock))
+        return -EINPROGRESS;
+    return wait_connected(s);
+}

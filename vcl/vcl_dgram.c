@@ -1,0 +1,204 @@
+/* vcl_dgram.c - datagrams: one record a message in the FIFOs (svm_proto.h), addresses beside it */
+#include <sys/epoll.h>
+#include "vcl/vcl_internal.h"
+
+enum { DGRAM_MAX = 65507, IOV_MAX_PIECES = 1024 };
+
+static bool blocks(const struct vcl_socket *s, int flags)
+{
+    return !(flags & MSG_DONTWAIT) && !atomic_load_explicit(&s->nonblock, memory_order_relaxed);
+}
+
+static uint32_t record_size(const struct svm_dgram_hdr *h)
+{
+    return h->hdr_len + ((h->data_len + 7u) & ~7u);
+}
+
+/* Copies the payload at the front of the FIFO into the pieces; returns the bytes copied. Socket lock held. */
+static int64_t copy_payload(struct vcl_socket *s, const struct svm_dgram_hdr *h, const struct iovec *iov, int n_iov)
+{
+    uint32_t done = 0;
+
+    for (int i = 0; i < n_iov && done < h->data_len; i++) {
+        uint32_t part = (uint32_t)hs_min_u64(iov[i].iov_len, h->data_len - done);
+        int64_t n = part ? svm_fifo_peek(&s->rx, h->hdr_len + done, iov[i].iov_base, part) : 0;
+
+        if (n < 0)
+            return n;
+        if ((uint32_t)n != part)
+            return -EPROTO;
+        done += part;
+    }
+    return done;
+}
+
+/* One record, or -EAGAIN. Socket lock held. */
+static int64_t take_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
+{
+    struct svm_dgram_hdr h;
+    int64_t avail, n;
+
+    if (!s->has_fifos)
+        return -EAGAIN;
+    if (s->shared)
+        vcl_socket_resync(s);
+    avail = svm_fifo_cons_avail(&s->rx);
+    if (avail <= 0)
+        return avail < 0 ? avail : -EAGAIN;
+    n = svm_fifo_peek(&s->rx, 0, &h, sizeof(h));
+    if (n < 0)
+        return n;
+    if (n < (int64_t)sizeof(h) || h.version != 1 || h.hdr_len < sizeof(h) || h.hdr_len % 8 || h.data_len > VCL_RECORD_MAX ||
+        record_size(&h) > avail)
+        return -EPROTO;
+    n = copy_payload(s, &h, iov, n_iov);
+    if (n < 0)
+        return n;
+    if (info) {
+        info->peer = (struct ip_endpoint){ h.rmt_ip, h.rmt_port };
+        info->lcl = h.lcl_ip;
+        info->has_peer = info->has_lcl = true;
+        info->full_len = h.data_len;
+        info->flags = (uint32_t)n < h.data_len || h.flags & SVM_DGRAM_TRUNC ? MSG_TRUNC : 0;
+    }
+    if (!(flags & MSG_PEEK)) {
+        int rc = svm_fifo_drop(&s->rx, record_size(&h));
+
+        if (rc)
+            return rc;
+    }
+    return flags & MSG_TRUNC ? (int64_t)h.data_len : n;
+}
+
+ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
+{
+    struct vcl_deadline d = { 0 };
+    bool has_deadline = false;
+
+    if (info)
+        *info = (struct vcl_msg_info){ 0 };
+    for (;;) {
+        int64_t n;
+        bool space = false;
+        int rc;
+
+        pthread_mutex_lock(&s->lock);
+        n = take_record(s, iov, n_iov, flags, info);
+        if (n >= 0 && !(flags & MSG_PEEK))
+            space = svm_fifo_cons_space_due(&s->rx);
+        pthread_mutex_unlock(&s->lock);
+        vcl_socket_event_due(s, false, space);
+        if (n >= 0) {
+            if (atomic_load_explicit(&s->w->eager, memory_order_relaxed) && vcl_arm_read(s))
+                vcl_socket_rearm(s);
+            return (ssize_t)n;
+        }
+        if (n == -ENXIO) {
+            pthread_mutex_lock(&s->w->lock);
+            vcl_worker_att_input(s->w);
+            pthread_mutex_unlock(&s->w->lock);
+            continue;
+        }
+        if (n != -EAGAIN) {
+            pthread_mutex_lock(&s->w->lock);
+            vcl_socket_fail(s, -EIO);
+            pthread_mutex_unlock(&s->w->lock);
+            return -EIO;
+        }
+        rc = atomic_exchange(&s->error, 0);
+        if (rc)
+            return rc;
+        if (s->rd_shut)
+            return 0;
+        if (!blocks(s, flags))
+            return vcl_idle_turn(s);
+        rc = s->has_fifos ? 0 : vcl_bind_implicit(s); /* nothing can come before it has a port */
+        if (rc)
+            return rc;
+        if (!has_deadline) {
+            d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
+            has_deadline = true;
+        }
+        rc = vcl_wait_socket(s, vcl_ready_read, &d);
+        if (rc)
+            return rc;
+    }
+}
+
+static int put_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len, const struct vcl_msg_info *info)
+{
+    struct svm_dgram_hdr h = { .data_len = (uint32_t)len, .hdr_len = sizeof(h), .version = 1 };
+    static const uint8_t zeros[8];
+    struct iovec all[IOV_MAX_PIECES + 2];
+    uint32_t pad = (8 - (len & 7)) & 7;
+
+    if (!s->has_fifos)
+        return -ENETDOWN;
+    if (s->shared)
+        vcl_socket_resync(s);
+    h.lcl_ip = info && info->has_lcl ? info->lcl : ip_addr_any(!s->is_v6);
+    h.rmt_ip = ip_addr_any(!s->is_v6);
+    if (info && info->has_peer) {
+        h.rmt_ip = info->peer.ip;
+        h.rmt_port = info->peer.port;
+    }
+    all[0] = (struct iovec){ &h, sizeof(h) };
+    memcpy(&all[1], iov, (size_t)n_iov * sizeof(*iov));
+    all[1 + n_iov] = (struct iovec){ (void *)(uintptr_t)zeros, pad };
+    return svm_fifo_enqueue_record(&s->tx, all, n_iov + 2);
+}
+
+ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)
+{
+    struct vcl_deadline d = { 0 };
+    bool has_deadline = false;
+    size_t len = 0;
+    int rc;
+
+    for (int i = 0; i < n_iov; i++)
+        len += iov[i].iov_len;
+    if (len > DGRAM_MAX || n_iov > IOV_MAX_PIECES)
+        return -EMSGSIZE;
+    if (!(info && info->has_peer) && !s->has_rmt)
+        return -EDESTADDRREQ;
+    if (s->wr_shut)
+        return -EPIPE;
+    if (info && info->has_peer && ip_addr_is_broadcast(&info->peer.ip) && !s->opt.broadcast)
+        return -EACCES;
+    rc = s->has_fifos ? 0 : vcl_bind_implicit(s);
+    if (rc)
+        return rc;
+    for (;;) {
+        bool data = false;
+
+        rc = atomic_exchange(&s->error, 0);
+        if (rc)
+            return rc;
+        pthread_mutex_lock(&s->lock);
+        rc = put_record(s, iov, n_iov, len, info);
+        if (!rc)
+            data = svm_fifo_prod_event_due(&s->tx);
+        pthread_mutex_unlock(&s->lock);
+        vcl_socket_event_due(s, data, false);
+        if (!rc)
+            return (ssize_t)len;
+        if (rc == -ENOMEM) {
+            rc = vcl_out_of_memory(s);
+            if (rc == 0)
+                continue;
+        }
+        if (rc != -EAGAIN)
+            return rc == -EPROTO ? -EIO : rc;
+        if (!blocks(s, flags)) {
+            vcl_want_room(s);
+            return vcl_idle_turn(s);
+        }
+        if (!has_deadline) {
+            d = vcl_deadline_ns(s->opt.snd_timeout_ns);
+            has_deadline = true;
+        }
+        rc = vcl_wait_socket(s, vcl_ready_write, &d);
+        if (rc)
+            return rc;
+    }
+}

@@ -1,0 +1,237 @@
+/* vcl_dispatch.c - what each message of the server and of cut-through peers does to its socket; worker lock held */
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include "vcl/vcl_internal.h"
+
+static void op_done(struct vcl_socket *s, uint8_t op, int error)
+{
+    if (atomic_load(&s->op) != op)
+        return;
+    s->op_error = error;
+    atomic_store_explicit(&s->op, VCL_OP_NONE, memory_order_release);
+    vcl_set_notify(s, 0); /* who asked waits for it */
+}
+
+static void on_bound(struct vcl_socket *s, const struct svm_msg *m)
+{
+    int error = m->u.conn.error;
+
+    if (!error) {
+        vcl_socket_set_handle(s, m->handle);
+        s->lcl = (struct ip_endpoint){ m->u.conn.lcl_ip, m->u.conn.lcl_port };
+        s->has_lcl = true;
+        if (s->is_dgram && !s->has_fifos)
+            error = vcl_socket_map_fifos(s, m);
+    }
+    if (s->relisten) { /* after a restart of the server nobody waits */
+        if (error) {
+            vcl_socket_fail(s, error);
+        } else if (s->backlog >= 0) {
+            struct svm_msg next = vcl_socket_msg(s, SVM_MSG_LISTEN);
+
+            next.u.value = s->backlog;
+            vcl_socket_post(s, &next);
+        }
+        return;
+    }
+    if (!error && vcl_state(s) == VCL_NEW)
+        vcl_socket_set_state(s, VCL_BOUND);
+    vcl_options_push(s);
+    op_done(s, VCL_OP_BIND, error);
+    if (s->is_dgram && !error)
+        vcl_set_notify(s, EPOLLOUT);
+}
+
+static void on_listening(struct vcl_socket *s, const struct svm_msg *m)
+{
+    int error = m->u.error;
+    uint8_t arm = s->armed ? s->armed : VCL_ARM_WEAK;
+
+    s->armed = VCL_ARM_OFF;
+    if (s->relisten) {
+        s->relisten = false;
+        if (error)
+            vcl_socket_fail(s, error);
+        else
+            vcl_accept_arm(s, arm);
+        return;
+    }
+    if (!error) {
+        vcl_socket_set_state(s, VCL_LISTENING);
+        vcl_accept_arm(s, arm);
+    }
+    op_done(s, VCL_OP_LISTEN, error);
+}
+
+/* Closed by the program while the attempt was under way. */
+static void on_connected_zombie(struct vcl_socket *s, const struct svm_msg *m)
+{
+    struct svm_msg r;
+
+    if (m->u.conn.error) {
+        vcl_socket_unnumber(s);
+        vcl_socket_free(s);
+        return;
+    }
+    vcl_socket_set_handle(s, m->handle);
+    r = vcl_socket_msg(s, SVM_MSG_CLOSE);
+    r.u.value = s->opt.linger.l_onoff ? s->opt.linger.l_linger : -1;
+    vcl_socket_post(s, &r);
+}
+
+static void on_connected(struct vcl_socket *s, const struct svm_msg *m)
+{
+    int error = m->u.conn.error;
+
+    if (vcl_state(s) == VCL_ZOMBIE) {
+        on_connected_zombie(s, m);
+        return;
+    }
+    if (!error) {
+        vcl_socket_set_handle(s, m->handle);
+        s->lcl = (struct ip_endpoint){ m->u.conn.lcl_ip, m->u.conn.lcl_port };
+        s->rmt = (struct ip_endpoint){ m->u.conn.rmt_ip, m->u.conn.rmt_port };
+        s->has_lcl = s->has_rmt = true;
+        if (!s->has_fifos)
+            error = vcl_socket_map_fifos(s, m);
+    }
+    if (s->is_dgram) {
+        op_done(s, VCL_OP_CONNECT, error);
+        return;
+    }
+    if (error) {
+        vcl_socket_set_handle(s, vcl_handle_none());
+        vcl_socket_fail(s, error);
+    } else {
+        vcl_options_push(s);
+        vcl_socket_set_state(s, VCL_CONNECTED);
+        vcl_set_notify(s, EPOLLOUT);
+    }
+    op_done(s, VCL_OP_CONNECT, error);
+}
+
+static void on_attr(struct vcl_socket *s, const struct svm_msg *m)
+{
+    if (atomic_load(&s->op) != VCL_OP_ATTR || s->attr_wanted != m->attr)
+        return; /* answer to an option that was set without waiting */
+    s->attr_len = (uint8_t)hs_min_u32(m->u.attr_val.len, sizeof(s->attr_bytes));
+    memcpy(s->attr_bytes, m->u.attr_val.bytes, s->attr_len);
+    op_done(s, VCL_OP_ATTR, m->u.attr_val.error);
+}
+
+static void on_closed(struct vcl_socket *s)
+{
+    vcl_socket_set_handle(s, vcl_handle_none());
+    if (atomic_load(&s->op) == VCL_OP_CLOSE) {
+        op_done(s, VCL_OP_CLOSE, 0);
+        return;
+    }
+    if (vcl_state(s) == VCL_ZOMBIE) {
+        vcl_socket_unnumber(s);
+        vcl_socket_free(s);
+        return;
+    }
+    if (s->listener) { /* nobody has seen it yet */
+        vcl_accept_unqueue(s->listener, s);
+        vcl_socket_set_state(s, VCL_ZOMBIE);
+        vcl_socket_unnumber(s);
+        vcl_socket_free(s);
+        return;
+    }
+    vcl_socket_fail(s, -ECONNRESET); /* the server let go of it first */
+}
+
+static void on_data(struct vcl_socket *s, uint32_t seq)
+{
+    atomic_store_explicit(&s->evt_seq, seq, memory_order_release);
+    vcl_set_notify(s, EPOLLIN | EPOLLRDHUP);
+}
+
+/* The other process has died or let go without a word: its FIFO ends where it is. */
+static void on_peer_gone(struct vcl_socket *s)
+{
+    atomic_store_explicit(&s->peer_gone, true, memory_order_release);
+    vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
+}
+
+void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t server_worker)
+{
+    struct vcl_socket *s = vcl_socket_by_msg(w, m);
+
+    if (!s) {
+        if (m->type == SVM_MSG_ACCEPT)
+            vcl_accept_return(w, m, server_worker);
+        return; /* answers to sockets that were closed meanwhile */
+    }
+    switch (m->type) {
+    case SVM_MSG_BOUND:
+        s->server_worker = server_worker;
+        on_bound(s, m);
+        break;
+    case SVM_MSG_LISTENING:
+        on_listening(s, m);
+        break;
+    case SVM_MSG_CONNECTED:
+        s->server_worker = server_worker;
+        on_connected(s, m);
+        break;
+    case SVM_MSG_ATTR:
+        on_attr(s, m);
+        break;
+    case SVM_MSG_CLOSED:
+        on_closed(s);
+        break;
+    case SVM_MSG_ACCEPT:
+        if (vcl_state(s) == VCL_LISTENING)
+            vcl_accept_queue(s, m, server_worker);
+        else
+            vcl_accept_return(w, m, server_worker);
+        break;
+    case SVM_MSG_RESET:
+        vcl_socket_fail(s, m->u.error < 0 ? m->u.error : -ECONNRESET);
+        break;
+    case SVM_MSG_PEER_GONE:
+        on_peer_gone(s);
+        break;
+    case SVM_MSG_ERROR:
+        atomic_store(&s->error, m->u.error);
+        vcl_set_notify(s, EPOLLERR | EPOLLIN | EPOLLOUT);
+        break;
+    case SVM_MSG_DATA:
+        on_data(s, (uint32_t)m->u.value);
+        break;
+    case SVM_MSG_SPACE:
+        vcl_set_notify(s, EPOLLOUT);
+        break;
+    default:
+        break;
+    }
+}
+
+void vcl_worker_dispatch_pair(struct vcl_pair *p, struct svm_msg *m)
+{
+    struct vcl_socket *s = m->ctx < p->n_slots ? p->by_slot[m->ctx] : NULL;
+
+    if (!s)
+        return; /* not accepted yet: the first look at the FIFO shows what this tells */
+    if (m->type == SVM_MSG_DATA)
+        on_data(s, (uint32_t)m->u.value);
+    else if (m->type == SVM_MSG_SPACE)
+        vcl_set_notify(s, EPOLLOUT);
+    else if (m->type == SVM_MSG_CLOSED)
+        vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
+}
+
+/* A connection of a worker to itself: no queue between, the other end hears at once. */
+void vcl_worker_self_event(struct vcl_socket *s, const struct svm_msg *m)
+{
+    struct vcl_pair *p = s->pair;
+    struct vcl_socket *other = s->side ? p->by_slot[s->slot] : p->by_slot_self[s->slot];
+
+    if (!other)
+        return;
+    if (m->type == SVM_MSG_DATA)
+        on_data(other, (uint32_t)m->u.value);
+    else
+        vcl_set_notify(other, EPOLLOUT);
+}

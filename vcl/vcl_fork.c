@@ -1,0 +1,233 @@
+/* vcl_fork.c - fork and detach: the parent waits for nothing but one answer of the server, the child attaches at first use
+ *
+ * Before fork the server is given the child's lifeline: from then on the child is a holder of every session, even if it never attaches.
+ * In the child, sessions keep their numbers and handles; their FIFOs stay in the parent's memory, which the child has mapped. It
+ * allocates no ring there (the books are the parent's), and its events go through queues of its own. */
+#include <stdlib.h>
+#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sys.h"
+
+static bool has_sessions(const struct vcl_worker *w)
+{
+    for (uint32_t i = 0; i < w->table_size; i++)
+        if (w->table[i])
+            return true;
+    return false;
+}
+
+/* Two processes may use them from now on. A stream that has no ring gets one: the child could not. */
+static void mark_shared(struct vcl_worker *w)
+{
+    for (uint32_t i = 0; i < w->table_size; i++) {
+        struct vcl_socket *s = w->table[i];
+
+        if (!s || vcl_state(s) == VCL_ZOMBIE)
+            continue;
+        pthread_mutex_lock(&s->lock);
+        s->shared = true;
+        if (s->has_fifos && !s->tx.mask && !s->inherited)
+            svm_fifo_prod_grow(&s->tx, 16384); /* without memory the child's writes fail with ENOBUFS */
+        pthread_mutex_unlock(&s->lock);
+    }
+}
+
+void vcl_fork_prepare(void)
+{
+    struct vcl_process *p = vcl_process();
+
+    pthread_mutex_lock(&p->lock);
+    for (struct vcl_worker *w = p->workers; w; w = w->next) {
+        pthread_mutex_lock(&w->lock);
+        w->child_token = 0;
+        w->child_lifeline = -1;
+        if (atomic_load(&w->attached) && !w->lost && has_sessions(w)) {
+            vcl_worker_drain(w);
+            if (vcl_worker_fork_token(w, &w->child_token, &w->child_lifeline) == 0)
+                mark_shared(w);
+        }
+    }
+    for (struct vcl_set *set = p->all_sets; set; set = set->all_next)
+        pthread_mutex_lock(&set->lock);
+}
+
+static void unlock_all(struct vcl_process *p)
+{
+    for (struct vcl_set *set = p->all_sets; set; set = set->all_next)
+        pthread_mutex_unlock(&set->lock);
+    for (struct vcl_worker *w = p->workers; w; w = w->next)
+        pthread_mutex_unlock(&w->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void vcl_fork_parent(void)
+{
+    struct vcl_process *p = vcl_process();
+
+    for (struct vcl_worker *w = p->workers; w; w = w->next)
+        vcl_fd_close(&w->child_lifeline);
+    unlock_all(p);
+}
+
+static void worker_in_child(struct vcl_worker *w)
+{
+    pthread_mutex_init(&w->lock, NULL);
+    vcl_worker_forget_server(w, true);
+    while (w->n_spare_fds)
+        vcl_fd_close(&w->spare_fds[--w->n_spare_fds]);
+    vcl_fd_close(&w->event_epfd);
+    atomic_store(&w->eager, false);
+    vcl_fd_close(&w->lifeline_fd);
+    w->lifeline_fd = w->child_lifeline;
+    w->child_lifeline = -1;
+    w->fork_token = w->child_token;
+    w->last_attach_ns = 0;
+    w->epoch++;
+    for (uint32_t i = 0; i < w->table_size; i++) {
+        struct vcl_socket *s = w->table[i];
+
+        if (!s)
+            continue;
+        pthread_mutex_init(&s->lock, NULL);
+        pthread_mutex_init(&s->op_lock, NULL);
+        s->waiters = NULL;
+        atomic_store(&s->op, VCL_OP_NONE);
+        s->armed = VCL_ARM_OFF;
+        if (vcl_state(s) == VCL_ZOMBIE) { /* the parent's to bury */
+            w->table[i] = NULL;
+            w->table_next[i] = w->table_free;
+            w->table_free = i;
+            free(s);
+        }
+    }
+}
+
+/* Connections that the parent was offered and has not accepted stay the parent's. */
+static void listeners_in_child(struct vcl_worker *w)
+{
+    for (uint32_t i = 0; i < w->table_size; i++) {
+        struct vcl_socket *l = w->table[i];
+
+        while (l && l->acc_head) {
+            struct vcl_socket *s = l->acc_head;
+
+            vcl_accept_unqueue(l, s);
+            s->fork_leftover = true;
+        }
+    }
+}
+
+/* The kernel's epoll descriptors are shared with the parent: what is in them of ours stays the parent's. */
+void vcl_set_after_fork(void)
+{
+    struct vcl_process *p = vcl_process();
+
+    for (struct vcl_set *set = p->all_sets; set; set = set->all_next) {
+        pthread_mutex_init(&set->lock, NULL);
+        vcl_fd_close(&set->wake_fd);
+        set->wake_pending = false;
+        set->n_waiting = 0;
+        memset(set->worker_epoch, 0, sizeof(set->worker_epoch));
+    }
+}
+
+void vcl_fork_child(void)
+{
+    struct vcl_process *p = vcl_process();
+
+    pthread_mutex_init(&p->lock, NULL);
+    for (struct vcl_worker *w = p->workers; w; w = w->next) {
+        worker_in_child(w);
+        listeners_in_child(w);
+    }
+    vcl_set_after_fork();
+}
+
+void vcl_socket_adopt(struct vcl_socket *s)
+{
+    struct svm_msg m;
+
+    s->epoch = s->w->epoch;
+    if (vcl_handle_is_none(s->handle) || !s->shared)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->inherited = true;
+    if (s->has_fifos)
+        s->tx.ring_ops = &vcl_no_ring_ops;
+    pthread_mutex_unlock(&s->lock);
+    if (!s->has_fifos || s->local)
+        return;
+    m = vcl_socket_msg(s, SVM_MSG_SPACE); /* the first message of a holder makes it the one that hears of events */
+    vcl_socket_post(s, &m);
+}
+
+static void resync_tx(struct vcl_socket *s)
+{
+    struct svm_fifo_prod *f = &s->tx;
+    const struct svm_ring_desc *d;
+
+    f->tail = f->line->tail;
+    f->evt_seq = f->line->evt_seq;
+    f->space_want = f->line->space_want;
+    f->head_seen = __atomic_load_n(&f->peer->head, __ATOMIC_ACQUIRE);
+    if (f->line->gen == f->gen)
+        return;
+    /* The other process has linked another ring. */
+    d = &f->line->ring[f->line->gen & 1];
+    f->gen = f->line->gen;
+    f->start = d->start;
+    f->old_log2 = 0;
+    f->cur_log2 = 0;
+    f->mask = 0;
+    f->data = NULL;
+    if (d->log2 && d->region < f->regions->n && f->regions->r[d->region].base) {
+        f->cur_region = d->region;
+        f->cur_offset = (uint64_t)d->offset64 << 6;
+        f->cur_log2 = d->log2;
+        f->data = f->regions->r[d->region].base + f->cur_offset;
+        f->mask = (1u << d->log2) - 1;
+    }
+}
+
+/* The private halves of a shared FIFO may be behind: our own lines, which only processes of this program write, are the truth. */
+void vcl_socket_resync(struct vcl_socket *s)
+{
+    resync_tx(s);
+    if (s->rx.head != s->rx.line->head) {
+        s->rx.head = s->rx.line->head;
+        s->rx.tail_seen = s->rx.head;
+    }
+    s->rx.space_acked = s->rx.line->space_ack;
+    s->rx.evt_taken = __atomic_load_n(&s->rx.peer->evt_seq, __ATOMIC_ACQUIRE);
+}
+
+/* ---- letting go of everything ---- */
+static void detach_worker(struct vcl_worker *w)
+{
+    struct svm_msg m;
+
+    pthread_mutex_lock(&w->lock);
+    if (atomic_load(&w->attached)) {
+        memset(&m, 0, sizeof(m));
+        m.type = SVM_MSG_DETACH;
+        for (uint32_t i = 0; i < w->n_server_workers; i++)
+            vcl_worker_post(w, i, &m);
+        for (uint32_t i = 0; i < w->table_size; i++)
+            if (w->table[i]) {
+                vcl_socket_lost(w->table[i]);
+                if (w->table[i])
+                    w->table[i]->relisten = false;
+            }
+        vcl_worker_forget_server(w, false);
+        vcl_fd_close(&w->lifeline_fd);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+void vcl_detach(void)
+{
+    struct vcl_process *p = vcl_process();
+
+    for (struct vcl_worker *w = p->workers; w; w = w->next)
+        detach_worker(w);
+    p->has_app = false;
+}

@@ -1,0 +1,395 @@
+/* vcl_internal.h - what the files of vcl/ share with each other and with nobody else
+ *
+ *   vcl_process (one) -> vcl_worker (the process's, one more per registered thread) -> vcl_socket, vcl_pair, vcl_bank
+ *
+ * Locks, taken in this order:
+ *   vcl_worker.lock   queues of the worker, socket table, socket states, accept queues, subscriptions of its sockets
+ *   vcl_set.lock      ready list and subscriptions of one set
+ *   vcl_socket.lock   the two FIFO halves
+ *   vcl_arena.lock        leaf
+ * The attach socket is used under vcl_worker.lock.
+ * The data path takes vcl_socket.lock alone; only when an event is due does it take vcl_worker.lock, after letting go.
+ * Memory: segments are SHARED; the private halves in svm_fifo_prod/cons hold the checked copies.
+ */
+#ifndef HOSTSTACK_VCL_VCL_INTERNAL_H
+#define HOSTSTACK_VCL_VCL_INTERNAL_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include "svm/svm_fifo.h"
+#include "svm/svm_msgq.h"
+#include "vcl/vcl.h"
+
+#define VCL_HIDDEN __attribute__((visibility("hidden")))
+
+enum vcl_limits {
+    VCL_NO_CTX = 0xffffffff,
+    VCL_MAX_PAIRS = 1024,
+    VCL_RECORD_MAX = 65536,          /* data bytes of one datagram */
+    VCL_WHO_CACHE = 64,
+    VCL_MAX_SET_WORKERS = 16,
+    VCL_DEFAULT_FIFO = 4 << 20,
+    VCL_LOCAL_FIFO_MAX = 1 << 20,               /* cut-through: more does not fit the caches; both sides check by it */
+    VCL_RETRY_NS = 1000000,          /* look again at a full queue after this */
+    VCL_REATTACH_NS = 200000000,     /* look for a restarted server after this */
+};
+
+/* ---- memory of this client: a buddy allocator over the ring area of a segment ---- */
+struct vcl_arena {
+    pthread_mutex_t lock;
+    uint64_t base_off, size;         /* of the area in its segment; size in whole minimum blocks */
+    uint32_t n_blocks;
+    uint8_t max_order;
+    uint8_t *state;                  /* per minimum block: 0 = inside of another, else VCL_BLK_FREE/USED | order */
+    uint32_t *next, *prev;           /* free lists, by block number + 1 */
+    uint32_t free_head[SVM_RING_MAX_LOG2 - SVM_RING_MIN_LOG2 + 1];
+    uint32_t n_used;
+};
+int vcl_arena_init(struct vcl_arena *a, uint64_t base_off, uint64_t size);
+void vcl_arena_fini(struct vcl_arena *a);
+int vcl_arena_alloc(struct vcl_arena *a, uint8_t log2, uint64_t *offset); /* 0, -ENOMEM */
+void vcl_arena_free(struct vcl_arena *a, uint8_t log2, uint64_t offset);
+
+struct vcl_bank {
+    uint32_t seg_id;
+    uint8_t *s_base, *c_base;
+    uint64_t s_size, c_size;
+    uint64_t s_slots_off, c_slots_off;
+    uint32_t n_slots;
+    struct vcl_arena arena;
+};
+
+/* The banks of one attachment. Outlives it in the child of a fork, whose inherited sockets have their FIFOs there. */
+struct vcl_life {
+    struct svm_region_table srv_regions, cli_regions;
+    struct vcl_bank *banks[SVM_MAX_BANKS];
+    uint32_t n_banks;
+};
+
+/* What two cut-through client workers share. */
+struct vcl_pair {
+    uint32_t index;                  /* in the worker's table */
+    uint8_t *base;
+    uint64_t size, slots_off;
+    uint32_t seg_id, n_slots, side, peer_client_id;
+    const struct svm_presence_page *peer_page;
+    int peer_bell;
+    uint32_t last_rung;
+    struct svm_msgq_prod out;
+    struct svm_msgq_cons in;
+    struct svm_region_table regions;
+    struct vcl_arena arena;
+    struct vcl_socket **by_slot;     /* n_slots */
+    struct vcl_socket **by_slot_self;/* n_slots: side 1 when this worker is at both ends */
+    atomic_bool gone;                /* SVM_ATT_SEGMENT_GONE came: unmap when no socket is left */
+    bool failed;                     /* the peer broke the contract */
+    bool inherited;                  /* from the parent of a fork: its queues are the parent's */
+    uint32_t n_sockets;
+};
+
+struct vcl_pending {                 /* a message that found its queue full */
+    int pair;                        /* index in pairs, or -1: server worker `to` */
+    uint32_t to;
+    struct svm_msg msg;
+};
+
+struct vcl_who_entry {
+    struct ip_addr ip;
+    uint32_t generation;
+    uint32_t answer;
+    bool used;
+};
+
+struct vcl_worker {
+    pthread_mutex_t lock;
+    struct vcl_worker *next;         /* of the process */
+    uint32_t index;
+    bool taken;                      /* a thread has registered for it; process lock */
+    atomic_bool attached;
+    uint32_t epoch;                  /* changes at every attach and fork: what belongs to an older one is dead or inherited */
+    int att_fd, bell_fd;
+    int event_epfd, event_fd;        /* vcl_event_fd(): bell_fd and event_fd in an epoll descriptor; -1 until asked for */
+    atomic_bool eager;               /* somebody waits in the kernel without telling: stay announced, arm at once */
+    uint64_t fork_token;             /* to attach with, as a fork child */
+    int lifeline_fd;
+    uint64_t child_token;            /* between fork_prepare and fork_child/parent */
+    int child_lifeline;
+    uint32_t client_id, app_id, hello_flags;
+    uint64_t app_cookie;
+    uint32_t rx_fifo_size, tx_fifo_size;
+    const struct svm_server_page *srv;
+    struct svm_presence_page *page;
+    uint32_t n_server_workers;
+    int server_bell[SVM_MAX_SERVER_WORKERS];
+    uint32_t server_rung[SVM_MAX_SERVER_WORKERS];
+    struct svm_msgq_prod out[SVM_MAX_SERVER_WORKERS];
+    struct svm_msgq_cons in[SVM_MAX_SERVER_WORKERS];
+    struct vcl_life *life;           /* memory of this attachment */
+    bool zero_copy;                  /* pieces of FIFOs were handed out: old memory stays mapped */
+    struct vcl_pair *pairs[VCL_MAX_PAIRS];
+    atomic_uint n_pairs;             /* slots of pairs in use or once used (NULL = free again) */
+    /* sockets with a number; growable, free numbers chained */
+    struct vcl_socket **table;
+    uint32_t table_size, table_free;
+    uint32_t *table_next;
+    struct vcl_pending *pending;
+    uint32_t n_pending, pending_size;
+    uint32_t n_sleepers;
+    struct vcl_waiter *waiters;
+    int spare_fds[16];               /* eventfds of waiters, kept */
+    unsigned n_spare_fds;
+    struct vcl_who_entry who[VCL_WHO_CACHE];
+    uint64_t last_attach_ns;
+    int64_t no_memory_until_ns;
+    bool lost;                       /* hang-up seen; handled at the end of the drain */
+    struct vcl_set *sets;            /* sets that have this worker's doorbell */
+};
+
+/* ---- process ---- */
+struct vcl_process {
+    pthread_mutex_t lock;
+    bool inited;
+    int init_error;
+    bool down_said;
+    struct vcl_config cfg;
+    struct vcl_worker *workers;      /* [0] is the process's own, made first */
+    uint32_t n_workers;
+    uint32_t app_id;
+    uint64_t app_cookie;
+    bool has_app;
+    int fd_base;
+    atomic_ulong fd_map[16];         /* internal descriptors from fd_base on */
+    struct vcl_set *all_sets;
+};
+struct vcl_process *vcl_process(void);
+struct vcl_worker *vcl_worker_current(void);   /* of this thread, else the process's; NULL = no memory */
+int vcl_worker_register_thread(void);          /* a worker of its own for this thread */
+int vcl_worker_unregister_thread(void);
+uint32_t vcl_worker_index(void);
+int vcl_worker_index_set(uint32_t index);
+void vcl_log(int level, const char *fmt, ...) HS_PRINTF(2, 3);
+
+int vcl_fd_keep(int fd);                       /* moves it up and remembers it: the new number; closes fd; -errno */
+int vcl_fd_dup(int fd);                        /* a copy that is ours, fd stays the caller's */
+void vcl_fd_close(int *fd);
+
+/* ---- sockets ---- */
+enum vcl_state {
+    VCL_NEW, VCL_BOUND, VCL_LISTENING, VCL_CONNECTING, VCL_CONNECTED, VCL_DEAD /* reset or failed; error told once */,
+    VCL_ZOMBIE /* closed by the program, waits for SVM_MSG_CLOSED */,
+};
+enum vcl_op { VCL_OP_NONE, VCL_OP_BIND, VCL_OP_LISTEN, VCL_OP_CONNECT, VCL_OP_ATTR, VCL_OP_CLOSE };
+
+struct vcl_opts {                    /* as set by the program; what the server must know is sent when there is a session */
+    int32_t rcvbuf, sndbuf;
+    int32_t keepidle, keepintvl, keepcnt, mss, user_timeout_ms, tos, ttl, linger2, rcvlowat, priority, mark, defer_accept;
+    struct linger linger;
+    int64_t rcv_timeout_ns, snd_timeout_ns;  /* 0 = none */
+    char congestion[16];
+    bool reuseaddr, reuseport, v6only, nodelay, keepalive, broadcast, cork, quickack, pktinfo, pktinfo6, recvtos, oobinline;
+    bool timestamp, fastopen;
+    uint32_t changed;                /* bit SVM_ATTR_*: to be sent */
+};
+
+struct vcl_socket {
+    atomic_uint refs;
+    uint8_t proto;
+    bool is_v6;
+    atomic_bool nonblock;
+    atomic_uchar state;              /* enum vcl_state; written under worker lock, FIFOs are ready before CONNECTED */
+    struct vcl_worker *w;
+    uint32_t epoch;                  /* of the worker when its session was made */
+    pthread_mutex_t lock;
+    struct svm_fifo_prod tx;
+    struct svm_fifo_cons rx;
+    bool has_fifos, local, is_dgram;
+    bool shared;                     /* another process may hold it: no FIN at close, counters are re-read */
+    bool fork_leftover;              /* was on the parent's accept queue at fork: nobody here knows it */
+    bool inherited;                  /* session of the parent: rings come from its banks, we allocate none */
+    bool rd_shut, wr_shut;
+    bool died_connected;             /* DEAD after it was CONNECTED: later reads see the end, not an error */
+    uint8_t side;                    /* in a PAIR slot */
+    atomic_bool peer_gone;
+    bool want_space;                 /* an event "space" was asked for */
+    struct vcl_pair *pair;
+    uint32_t slot;
+    uint32_t server_worker;          /* whose queue it came through */
+    uint32_t ctx;
+    struct svm_handle handle;
+    struct vcl_socket *listener;     /* while on its accept queue */
+    atomic_uint evt_seq;             /* of the last event "data" dispatched */
+    atomic_int error;                /* pending, negative errno */
+    atomic_bool reset_told;          /* the program has been given the error of a reset */
+    void *user;
+    struct ip_endpoint lcl, rmt;
+    bool has_lcl, has_rmt, relisten;
+    int backlog;
+    /* one request to the server at a time */
+    pthread_mutex_t op_lock;
+    atomic_uchar op;
+    int op_error;
+    uint8_t attr_wanted, attr_len;   /* enum svm_attr */
+    uint8_t attr_bytes[40];
+    /* listener */
+    struct vcl_socket *acc_head, *acc_tail, *acc_next; /* connections that nobody has accepted yet; acc_next: of such a one */
+    atomic_uint n_acc;
+    uint8_t armed;                   /* value of SVM_MSG_ARM told last */
+    uint32_t n_in_subs;
+    struct vcl_sub *subs;
+    struct vcl_waiter *waiters;
+    atomic_uint n_waiters;
+    struct vcl_opts opt;
+};
+
+static inline uint8_t vcl_state(const struct vcl_socket *s) { return atomic_load_explicit(&s->state, memory_order_acquire); }
+/* Owner: vcl_socket.c. The one place where a state changes; worker lock held. */
+void vcl_socket_set_state(struct vcl_socket *s, uint8_t state);
+int vcl_socket_enter(struct vcl_socket *s);     /* attach, adopt after fork; 0 or -errno */
+struct vcl_socket *vcl_socket_alloc(struct vcl_worker *w, uint8_t proto, bool is_v6);
+void vcl_socket_free(struct vcl_socket *s);
+int vcl_socket_number(struct vcl_socket *s);    /* gives it a ctx; worker lock held; 0 or -ENOMEM */
+void vcl_socket_unnumber(struct vcl_socket *s);
+void vcl_socket_set_handle(struct vcl_socket *s, struct svm_handle h);
+struct vcl_socket *vcl_socket_by_msg(struct vcl_worker *w, const struct svm_msg *m);
+int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m); /* from u.conn.slot; worker lock held */
+void vcl_socket_fifos_drop(struct vcl_socket *s);
+void vcl_socket_fail(struct vcl_socket *s, int error); /* DEAD with error, waiters woken; worker lock held */
+void vcl_socket_lost(struct vcl_socket *s);     /* the server has gone */
+void vcl_socket_adopt(struct vcl_socket *s);    /* fork child's first use; worker lock held */
+void vcl_socket_resync(struct vcl_socket *s);   /* shared ones: counters from our own lines; socket lock held */
+uint32_t vcl_socket_bind_flags(const struct vcl_socket *s);
+struct svm_msg vcl_socket_msg(const struct vcl_socket *s, uint8_t type);
+int vcl_socket_post(struct vcl_socket *s, const struct svm_msg *m); /* to its server worker; worker lock held */
+int vcl_socket_request(struct vcl_socket *s, uint8_t op, const struct svm_msg *m); /* post and wait; no lock held */
+void vcl_socket_event_due(struct vcl_socket *s, bool data, bool space); /* tells the other side; no lock held */
+int vcl_socket_take_hard_error(struct vcl_socket *s);
+struct svm_handle vcl_handle_none(void);
+bool vcl_handle_is_none(struct svm_handle h);
+
+int vcl_bind_implicit(struct vcl_socket *s);    /* UDP before its first send; -errno */
+void vcl_options_push(struct vcl_socket *s);    /* sends what was set before there was a session; worker lock held */
+void vcl_options_init(struct vcl_opts *o);
+enum vcl_arm { VCL_ARM_OFF = 0, VCL_ARM_ON = 1, VCL_ARM_WEAK = 2 };
+void vcl_accept_arm(struct vcl_socket *l, uint8_t arm);   /* worker lock held */
+void vcl_accept_return_all(struct vcl_socket *l);         /* worker lock held */
+void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t server_worker);
+int vcl_listener_error(struct vcl_socket *l);
+void vcl_options_inherit(struct vcl_opts *o, const struct vcl_opts *from);
+void vcl_accept_unqueue(struct vcl_socket *l, struct vcl_socket *s);
+void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker);
+ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
+ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
+ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
+ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
+uint32_t vcl_tx_low_water(const struct vcl_socket *s); /* free bytes from which on it is "writable"; socket lock held */
+bool vcl_arm_read(struct vcl_socket *s);        /* "tell me of new bytes"; true: there are some already */
+bool vcl_arm_write(struct vcl_socket *s);       /* "tell me of room"; true: there is some already */
+
+int vcl_out_of_memory(struct vcl_socket *s);
+void vcl_want_room(struct vcl_socket *s);
+void vcl_socket_rearm(struct vcl_socket *s);
+int vcl_idle_turn(struct vcl_socket *s);
+
+/* ---- waiting ---- */
+struct vcl_waiter {                  /* a thread asleep for a socket (on its stack), worker lock */
+    struct vcl_waiter *next, *prev;  /* of the socket */
+    pthread_t thread;
+    int fd;                          /* eventfd to wake it by, or -1: the only thread */
+    bool woken;
+};
+int64_t vcl_now_ns(void);
+struct vcl_deadline { int64_t at_ns; bool forever; };
+struct vcl_deadline vcl_deadline_of(const struct timespec *timeout);
+struct vcl_deadline vcl_deadline_ns(int64_t timeout_ns);  /* 0 = for ever */
+bool vcl_deadline_left(const struct vcl_deadline *d, struct timespec *left); /* false: it has passed */
+
+/* Waits until ready(s) or deadline or signal. 0, -EAGAIN (deadline), -EINTR. No lock held. ready() is called without locks and arms
+ * what has to be armed; it must be true when the socket has failed. */
+int vcl_wait_socket(struct vcl_socket *s, bool (*ready)(struct vcl_socket *s), const struct vcl_deadline *d);
+void vcl_waiter_link(struct vcl_socket *s, struct vcl_waiter *wt);    /* worker lock held */
+void vcl_waiter_unlink(struct vcl_socket *s, struct vcl_waiter *wt);
+void vcl_waiter_wake_all(struct vcl_socket *s);
+bool vcl_threads_share(void);        /* other threads may drain the queues */
+int64_t vcl_sleep_cap_ns(const struct vcl_worker *w); /* longest sleep now; -1 = any */
+bool vcl_ready_read(struct vcl_socket *s);
+bool vcl_ready_connect(struct vcl_socket *s);
+bool vcl_ready_write(struct vcl_socket *s);
+
+/* ---- worker: queues ---- */
+void vcl_worker_init(struct vcl_worker *w);
+void vcl_worker_drain(struct vcl_worker *w);              /* takes and dispatches what is in the queues; worker lock held */
+bool vcl_worker_has_work(struct vcl_worker *w);           /* any queue not empty; cheap; no lock needed */
+void vcl_worker_turn(struct vcl_worker *w);               /* lock, drain, unlock, if there is work */
+void vcl_worker_sleep_begin(struct vcl_worker *w);        /* worker lock held */
+void vcl_worker_sleep_end(struct vcl_worker *w);          /* worker lock held; re-announces for other sleepers */
+void vcl_worker_bell_drain(struct vcl_worker *w);
+bool vcl_worker_must_retry(const struct vcl_worker *w);   /* full queues or no server: do not sleep for long */
+int vcl_worker_post(struct vcl_worker *w, uint32_t server_worker, const struct svm_msg *m);
+int vcl_worker_post_pair(struct vcl_worker *w, struct vcl_pair *p, const struct svm_msg *m);
+void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t server_worker);
+void vcl_worker_dispatch_pair(struct vcl_pair *p, struct svm_msg *m);
+void vcl_worker_self_event(struct vcl_socket *s, const struct svm_msg *m); /* both ends are in this worker */
+int vcl_worker_spare_fd(struct vcl_worker *w);
+void vcl_worker_put_fd(struct vcl_worker *w, int fd);
+
+/* ---- attach ---- */
+int vcl_worker_attach(struct vcl_worker *w);
+void vcl_worker_retry_attach(struct vcl_worker *w);       /* worker lock held */
+void vcl_worker_reattached(struct vcl_worker *w);         /* listeners come back; worker lock held */
+void vcl_worker_event_fd_join(struct vcl_worker *w);      /* puts the doorbell into the event descriptor */
+void vcl_worker_server_lost(struct vcl_worker *w);        /* worker lock held */
+void vcl_worker_att_input(struct vcl_worker *w);          /* reads what came on the attach socket; worker lock held */
+int vcl_worker_more_memory(struct vcl_worker *w, uint32_t slots);
+struct vcl_pair *vcl_worker_pair(struct vcl_worker *w, uint32_t seg_id);   /* waits for it if need be; worker lock held */
+struct vcl_bank *vcl_worker_bank(struct vcl_worker *w, uint32_t seg_id, uint16_t *index);
+void vcl_worker_reap_pairs(struct vcl_worker *w);         /* unmaps those that are gone; worker lock held */
+int vcl_worker_who(struct vcl_worker *w, const struct ip_addr *ip, uint32_t *answer);
+int vcl_worker_fork_token(struct vcl_worker *w, uint64_t *token, int *lifeline);
+void vcl_worker_forget_server(struct vcl_worker *w, bool in_child);
+extern const struct svm_ring_ops vcl_bank_ring_ops, vcl_pair_ring_ops, vcl_no_ring_ops;
+
+/* ---- segments ---- */
+int vcl_segment_add_bank(struct vcl_life *life, uint32_t seg_id, uint32_t index, int s_fd, int c_fd);
+int vcl_segment_map_pair(const struct svm_att_segment *m, const int fds[3], struct vcl_pair **out);
+int vcl_segment_map(int fd, bool writable, uint64_t min_size, uint8_t **base, uint64_t *size);
+void vcl_segment_pair_free(struct vcl_pair *p);
+void vcl_segment_life_free(struct vcl_life *life);
+
+/* ---- sets ---- */
+struct vcl_sub {
+    struct vcl_sub *s_next;          /* of the socket, worker lock */
+    struct vcl_sub *set_next, *set_prev; /* of the set, set lock */
+    struct vcl_sub *rdy_next, *rdy_prev; /* ready list, set lock */
+    struct vcl_set *set;
+    struct vcl_socket *s;
+    int key;
+    uint32_t events;
+    uint64_t data;
+    uint32_t edges;                  /* edge-triggered: what has happened since it was last reported */
+    bool on_ready, disabled, rearm;
+};
+struct vcl_set {
+    atomic_uint refs;
+    pthread_mutex_t lock;
+    int epfd;
+    int wake_fd;                     /* eventfd in epfd: wakes threads in epoll_wait there; -1 until needed */
+    uint32_t n_waiting;              /* threads in epoll_wait */
+    struct vcl_sub *subs;
+    struct vcl_sub *rdy_head, *rdy_tail;
+    struct vcl_worker *workers[VCL_MAX_SET_WORKERS];
+    uint32_t worker_epoch[VCL_MAX_SET_WORKERS];
+    unsigned n_workers;
+    uint32_t turn;
+    bool kernel_busy, wake_pending, nested;
+    pid_t owner;                     /* process whose doorbells are in epfd */
+    struct vcl_set *next, *all_next;
+};
+void vcl_set_notify(struct vcl_socket *s, uint32_t events);  /* worker lock held: subscriptions and waiters of s */
+void vcl_set_forget(struct vcl_socket *s);                   /* worker lock held */
+void vcl_set_after_fork(void);
+void vcl_set_clear_wake(struct vcl_set *set);                /* set lock held */
+void vcl_set_join_all(struct vcl_set *set);                  /* set lock held */
+int vcl_set_collect(struct vcl_set *set, struct epoll_event *events, int max);
+
+#endif

@@ -1,0 +1,391 @@
+/* vcl_poll.c - waits over sockets and kernel descriptors together: vcl_set_wait, vcl_poll_wait, vcl_event_fd
+ *
+ * Ready list and queues first, the kernel without blocking every few turns; asleep only in the kernel, after every worker concerned
+ * has announced it and everything was looked at once more. */
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sys.h"
+
+enum { KERNEL_EVERY = 8 /* turns */, POLL_ON_STACK = 64 };
+
+/* The program's events to the front; true if one of ours was among them. */
+static bool drop_internal(struct epoll_event *ev, int *n)
+{
+    int kept = 0, all = *n;
+
+    for (int i = 0; i < all; i++)
+        if (ev[i].data.u64 != VCL_SET_DOORBELL_DATA)
+            ev[kept++] = ev[i];
+    *n = kept;
+    return kept != all;
+}
+
+static void worker_rang(struct vcl_worker *w)
+{
+    vcl_worker_bell_drain(w);
+    vcl_worker_att_input(w);
+    vcl_worker_drain(w);
+}
+
+static void set_rang(struct vcl_set *set)
+{
+    for (unsigned i = 0; i < set->n_workers; i++) {
+        struct vcl_worker *w = set->workers[i];
+
+        pthread_mutex_lock(&w->lock);
+        worker_rang(w);
+        if (!atomic_load(&w->attached))
+            vcl_worker_retry_attach(w);
+        pthread_mutex_unlock(&w->lock);
+    }
+    pthread_mutex_lock(&set->lock);
+    vcl_set_join_all(set);
+    pthread_mutex_unlock(&set->lock);
+}
+
+/* The kernel's events without blocking; ours are handled. Number of the program's, or -errno. */
+static int kernel_now(struct vcl_set *set, struct epoll_event *ev, int max)
+{
+    struct timespec zero = { 0, 0 };
+    int n = sys_epoll_pwait(set->epfd, ev, max, &zero, NULL);
+
+    if (n < 0)
+        return errno == EINTR ? 0 : -errno;
+    if (drop_internal(ev, &n))
+        set_rang(set);
+    set->kernel_busy = n > 0;
+    return n;
+}
+
+static bool shorten(struct timespec *left, const struct timespec **timeout, int64_t cap)
+{
+    if (cap < 0 || (*timeout && left->tv_sec == 0 && left->tv_nsec <= cap))
+        return false;
+    *left = (struct timespec){ cap / 1000000000, cap % 1000000000 };
+    *timeout = left;
+    return true;
+}
+
+/* One sleep. Number of events, 0 = look again (or time-out), -errno. */
+static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const struct vcl_deadline *d, const sigset_t *mask)
+{
+    struct timespec left = { 0, 0 };
+    const struct timespec *timeout = NULL;
+    int n, got = 0;
+    bool rang = false, retry = false;
+
+    if (!d->forever) {
+        vcl_deadline_left(d, &left);
+        timeout = &left;
+    }
+    for (unsigned i = 0; i < set->n_workers; i++) {
+        struct vcl_worker *w = set->workers[i];
+
+        pthread_mutex_lock(&w->lock);
+        vcl_worker_sleep_begin(w);
+        vcl_worker_drain(w);
+        retry = shorten(&left, &timeout, vcl_sleep_cap_ns(w)) || retry;
+        pthread_mutex_unlock(&w->lock);
+    }
+    pthread_mutex_lock(&set->lock);
+    set->n_waiting++;
+    vcl_set_join_all(set);
+    pthread_mutex_unlock(&set->lock);
+    n = vcl_set_collect(set, ev, max);
+    if (n == 0) {
+        got = sys_epoll_pwait(set->epfd, ev, max, timeout, mask);
+        got = got < 0 ? -errno : got;
+        if (got > 0)
+            rang = drop_internal(ev, &got);
+    }
+    pthread_mutex_lock(&set->lock);
+    set->n_waiting--;
+    pthread_mutex_unlock(&set->lock);
+    for (unsigned i = 0; i < set->n_workers; i++) {
+        struct vcl_worker *w = set->workers[i];
+
+        pthread_mutex_lock(&w->lock);
+        vcl_worker_sleep_end(w);
+        pthread_mutex_unlock(&w->lock);
+    }
+    if (rang || retry)
+        set_rang(set);
+    if (n == 0 && got > 0)
+        set->kernel_busy = true;
+    return n ? n : got;
+}
+
+int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *sigmask)
+{
+    struct vcl_deadline d = vcl_deadline_of(timeout);
+    struct timespec left;
+    int n, k;
+
+    if (max <= 0)
+        return -EINVAL;
+    for (;;) {
+        for (unsigned i = 0; i < set->n_workers; i++)
+            vcl_worker_turn(set->workers[i]);
+        /* Kernel descriptors that were ready last time keep their share of the room. */
+        n = set->rdy_head ? vcl_set_collect(set, events, set->kernel_busy && max > 1 ? max - max / 4 - 1 : max) : 0;
+        if (n > 0) {
+            set->turn++;
+            if (n < max && (set->kernel_busy || set->turn % KERNEL_EVERY == 0)) {
+                k = kernel_now(set, events + n, max - n);
+                n += k > 0 ? k : 0;
+            }
+            return n;
+        }
+        if (!d.forever && !vcl_deadline_left(&d, &left)) {
+            n = kernel_now(set, events, max);
+            if (n >= 0 && n < max)
+                n += vcl_set_collect(set, events + n, max - n);
+            return n;
+        }
+        n = set_sleep(set, events, max, &d, sigmask);
+        if (n < 0)
+            return n;
+        if (n > 0) {
+            if (n < max) {
+                for (unsigned i = 0; i < set->n_workers; i++)
+                    vcl_worker_turn(set->workers[i]);
+                n += set->rdy_head ? vcl_set_collect(set, events + n, max - n) : 0;
+            }
+            return n;
+        }
+    }
+}
+
+/* ---- poll ---- */
+struct poll_wait {
+    struct vcl_pollfd *fds;
+    unsigned n;
+    struct vcl_waiter *waiters;   /* one a socket */
+    struct pollfd *kernel;        /* kernel descriptors, then doorbells */
+    unsigned n_kernel, n_own;
+    struct vcl_worker *workers[VCL_MAX_SET_WORKERS];
+    unsigned n_workers;
+    int wake_fd;
+};
+
+static short to_poll(uint32_t ev) { return (short)(ev & 0x20ff); } /* EPOLL* and POLL* have the same numbers */
+
+static uint32_t look_socket(struct vcl_pollfd *p)
+{
+    uint32_t ev = vcl_poll_now(p->socket);
+
+    ev |= (ev & EPOLLIN ? EPOLLRDNORM : 0) | (ev & EPOLLOUT ? EPOLLWRNORM : 0);
+    return ev & ((uint32_t)(uint16_t)p->events | EPOLLERR | EPOLLHUP);
+}
+
+static int look_sockets(struct poll_wait *pw)
+{
+    int n = 0;
+
+    for (unsigned i = 0; i < pw->n; i++)
+        if (pw->fds[i].socket) {
+            pw->fds[i].revents = to_poll(look_socket(&pw->fds[i]));
+            n += pw->fds[i].revents != 0;
+        }
+    return n;
+}
+
+/* Arms what is asked for; true if something is ready after all. */
+static bool arm_sockets(struct poll_wait *pw)
+{
+    bool ready = false;
+
+    for (unsigned i = 0; i < pw->n; i++) {
+        struct vcl_socket *s = pw->fds[i].socket;
+
+        if (!s || vcl_state(s) == VCL_LISTENING)
+            continue;
+        if (pw->fds[i].events & (POLLIN | POLLRDNORM | POLLRDHUP))
+            vcl_arm_read(s);
+        if (pw->fds[i].events & (POLLOUT | POLLWRNORM))
+            vcl_arm_write(s);
+        ready = ready || look_socket(&pw->fds[i]);
+    }
+    return ready;
+}
+
+static int kernel_result(struct poll_wait *pw)
+{
+    unsigned k = 0;
+    int n = 0;
+
+    for (unsigned i = 0; i < pw->n; i++)
+        if (!pw->fds[i].socket) {
+            pw->fds[i].revents = pw->kernel[k++].revents;
+            n += pw->fds[i].revents != 0;
+        }
+    return n;
+}
+
+static void note_worker(struct poll_wait *pw, struct vcl_worker *w)
+{
+    for (unsigned i = 0; i < pw->n_workers; i++)
+        if (pw->workers[i] == w)
+            return;
+    if (pw->n_workers < VCL_MAX_SET_WORKERS)
+        pw->workers[pw->n_workers++] = w;
+}
+
+static void sleep_begin(struct poll_wait *pw, struct timespec *left, const struct timespec **timeout)
+{
+    pw->n_own = pw->n_kernel;
+    pw->wake_fd = -1;
+    for (unsigned i = 0; i < pw->n_workers; i++) {
+        struct vcl_worker *w = pw->workers[i];
+
+        pthread_mutex_lock(&w->lock);
+        if (pw->wake_fd < 0 && vcl_threads_share())
+            pw->wake_fd = vcl_worker_spare_fd(w);
+        vcl_worker_sleep_begin(w);
+        for (unsigned k = 0; k < pw->n; k++)
+            if (pw->fds[k].socket && pw->fds[k].socket->w == w) {
+                pw->waiters[k] = (struct vcl_waiter){ .thread = pthread_self(), .fd = pw->wake_fd };
+                vcl_waiter_link(pw->fds[k].socket, &pw->waiters[k]);
+            }
+        vcl_worker_drain(w);
+        pw->kernel[pw->n_own++] = (struct pollfd){ .fd = w->bell_fd, .events = POLLIN };
+        pw->kernel[pw->n_own++] = (struct pollfd){ .fd = w->att_fd, .events = POLLIN };
+        shorten(left, timeout, vcl_sleep_cap_ns(w));
+        pthread_mutex_unlock(&w->lock);
+    }
+    pw->kernel[pw->n_own++] = (struct pollfd){ .fd = pw->wake_fd, .events = POLLIN };
+}
+
+static void sleep_end(struct poll_wait *pw)
+{
+    for (unsigned i = 0; i < pw->n_workers; i++) {
+        struct vcl_worker *w = pw->workers[i];
+
+        pthread_mutex_lock(&w->lock);
+        vcl_worker_sleep_end(w);
+        for (unsigned k = 0; k < pw->n; k++)
+            if (pw->fds[k].socket && pw->fds[k].socket->w == w)
+                vcl_waiter_unlink(pw->fds[k].socket, &pw->waiters[k]);
+        worker_rang(w);
+        if (!atomic_load(&w->attached))
+            vcl_worker_retry_attach(w);
+        if (i == 0 && pw->wake_fd >= 0) {
+            uint64_t n;
+
+            if (sys_read(pw->wake_fd, &n, sizeof(n)) < 0)
+                n = 0; /* nobody woke us by it */
+            vcl_worker_put_fd(w, pw->wake_fd);
+        }
+        pthread_mutex_unlock(&w->lock);
+    }
+}
+
+static int poll_run(struct poll_wait *pw, const struct vcl_deadline *d, const sigset_t *mask)
+{
+    for (;;) {
+        struct timespec left = { 0, 0 };
+        const struct timespec *timeout = &left;
+        bool over;
+        int n, k;
+
+        for (unsigned i = 0; i < pw->n_workers; i++)
+            vcl_worker_turn(pw->workers[i]);
+        n = look_sockets(pw);
+        over = !d->forever && !vcl_deadline_left(d, &left);
+        if (n || over) { /* the kernel's, as they stand */
+            k = pw->n_kernel ? sys_ppoll(pw->kernel, pw->n_kernel, &(struct timespec){ 0, 0 }, over && !n ? mask : NULL) : 0;
+            if (k < 0)
+                return n ? n : -errno;
+            return n + kernel_result(pw);
+        }
+        if (d->forever)
+            timeout = NULL;
+        sleep_begin(pw, &left, &timeout);
+        k = 0;
+        if (!arm_sockets(pw))
+            k = sys_ppoll(pw->kernel, pw->n_own, timeout, mask) < 0 ? -errno : 0;
+        else
+            for (unsigned i = 0; i < pw->n_kernel; i++)
+                pw->kernel[i].revents = 0;
+        sleep_end(pw);
+        if (k < 0)
+            return k;
+        n = kernel_result(pw);
+        if (n)
+            return n + look_sockets(pw);
+    }
+}
+
+int vcl_poll_wait(struct vcl_pollfd *fds, unsigned n, const struct timespec *timeout, const sigset_t *sigmask)
+{
+    struct vcl_waiter waiters[POLL_ON_STACK];
+    struct pollfd kernel[POLL_ON_STACK + 2 * VCL_MAX_SET_WORKERS + 1];
+    struct poll_wait pw = { .fds = fds, .n = n, .waiters = waiters, .kernel = kernel, .wake_fd = -1 };
+    struct vcl_deadline d = vcl_deadline_of(timeout);
+    int rc = -ENOMEM;
+
+    if (n > POLL_ON_STACK) {
+        pw.waiters = calloc(n, sizeof(*pw.waiters));
+        pw.kernel = calloc(n + 2 * VCL_MAX_SET_WORKERS + 1, sizeof(*pw.kernel));
+        if (!pw.waiters || !pw.kernel)
+            goto out;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        struct vcl_socket *s = fds[i].socket;
+
+        fds[i].revents = 0;
+        if (!s) {
+            pw.kernel[pw.n_kernel++] = (struct pollfd){ .fd = fds[i].fd, .events = fds[i].events };
+            continue;
+        }
+        vcl_socket_enter(s);
+        note_worker(&pw, s->w);
+        if (vcl_state(s) == VCL_LISTENING && fds[i].events & (POLLIN | POLLRDNORM) && s->armed != VCL_ARM_ON) {
+            pthread_mutex_lock(&s->w->lock);
+            vcl_accept_arm(s, VCL_ARM_ON);
+            pthread_mutex_unlock(&s->w->lock);
+        }
+    }
+    rc = poll_run(&pw, &d, sigmask);
+out:
+    if (pw.waiters != waiters)
+        free(pw.waiters);
+    if (pw.kernel != kernel)
+        free(pw.kernel);
+    return rc;
+}
+
+/* ---- for those who wait in the kernel on their own ---- */
+void vcl_worker_event_fd_join(struct vcl_worker *w)
+{
+    struct epoll_event ev = { .events = EPOLLIN, .data.u64 = VCL_SET_DOORBELL_DATA };
+
+    if (w->event_epfd >= 0 && atomic_load(&w->attached)) {
+        sys_epoll_ctl(w->event_epfd, EPOLL_CTL_ADD, w->bell_fd, &ev);
+        sys_epoll_ctl(w->event_epfd, EPOLL_CTL_ADD, w->att_fd, &ev);
+    }
+}
+
+int vcl_event_fd(void)
+{
+    struct vcl_worker *w = vcl_worker_current();
+    int fd;
+
+    if (!w)
+        return -ENOMEM;
+    vcl_worker_attach(w); /* without a server it stays silent until one comes */
+    pthread_mutex_lock(&w->lock);
+    if (w->event_epfd < 0) {
+        w->event_epfd = vcl_fd_keep(sys_epoll_create());
+        if (w->event_epfd >= 0) {
+            atomic_store(&w->eager, true);
+            if (w->page)
+                svm_sleep_begin(&w->page->sleep);
+            vcl_worker_event_fd_join(w);
+        }
+    }
+    fd = w->event_epfd;
+    pthread_mutex_unlock(&w->lock);
+    return fd;
+}

@@ -1,0 +1,409 @@
+/* vcl_set.c - epoll sets: subscriptions, the ready list, and who hears of what
+ *
+ * A subscription is on its set's ready list while its socket may be ready. Level-triggered ones stay there until a look finds nothing;
+ * then the FIFO is armed, and the next event puts them back. Edge-triggered ones are put there by events (`edges` says which), with
+ * the FIFO armed as the event is taken, and leave when they are reported. */
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sys.h"
+
+#define ALWAYS (EPOLLERR | EPOLLHUP)
+
+int vcl_set_new(int kernel_epfd, struct vcl_set **out)
+{
+    struct vcl_process *p = vcl_process();
+    struct vcl_set *set = calloc(1, sizeof(*set));
+
+    if (!set)
+        return -ENOMEM;
+    atomic_init(&set->refs, 1);
+    pthread_mutex_init(&set->lock, NULL);
+    set->epfd = kernel_epfd;
+    set->wake_fd = -1;
+    set->owner = getpid();
+    pthread_mutex_lock(&p->lock);
+    set->all_next = p->all_sets;
+    p->all_sets = set;
+    pthread_mutex_unlock(&p->lock);
+    *out = set;
+    return 0;
+}
+
+struct vcl_set *vcl_set_get(struct vcl_set *set)
+{
+    atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
+    return set;
+}
+
+/* ---- ready list; set lock held ---- */
+static void ready_add(struct vcl_set *set, struct vcl_sub *sub)
+{
+    if (sub->on_ready || sub->disabled)
+        return;
+    sub->on_ready = true;
+    sub->rdy_next = NULL;
+    sub->rdy_prev = set->rdy_tail;
+    if (set->rdy_tail)
+        set->rdy_tail->rdy_next = sub;
+    else
+        set->rdy_head = sub;
+    set->rdy_tail = sub;
+}
+
+static void ready_remove(struct vcl_set *set, struct vcl_sub *sub)
+{
+    if (!sub->on_ready)
+        return;
+    sub->on_ready = false;
+    if (sub->rdy_prev)
+        sub->rdy_prev->rdy_next = sub->rdy_next;
+    else
+        set->rdy_head = sub->rdy_next;
+    if (sub->rdy_next)
+        sub->rdy_next->rdy_prev = sub->rdy_prev;
+    else
+        set->rdy_tail = sub->rdy_prev;
+}
+
+/* A thread asleep in the set, or somebody who watches the set's kernel descriptor, shall look. */
+static void wake_set(struct vcl_set *set)
+{
+    uint64_t one = 1;
+
+    if (set->wake_fd < 0 || set->wake_pending || (!set->n_waiting && !set->nested))
+        return;
+    set->wake_pending = true;
+    if (sys_write(set->wake_fd, &one, sizeof(one)) < 0)
+        return; /* full: it is readable */
+}
+
+void vcl_set_clear_wake(struct vcl_set *set)
+{
+    uint64_t n;
+
+    if (!set->wake_pending)
+        return;
+    set->wake_pending = false;
+    if (sys_read(set->wake_fd, &n, sizeof(n)) < 0)
+        return;
+}
+
+static bool is_edge(const struct vcl_sub *sub) { return sub->events & EPOLLET; }
+
+static void arm_for(struct vcl_sub *sub, uint32_t have)
+{
+    uint32_t missing = sub->events & ~have;
+
+    if (vcl_state(sub->s) == VCL_LISTENING)
+        return;
+    if (missing & (EPOLLIN | EPOLLRDHUP | EPOLLRDNORM) && vcl_arm_read(sub->s))
+        sub->rearm = true;
+    if (missing & (EPOLLOUT | EPOLLWRNORM) && vcl_arm_write(sub->s))
+        sub->rearm = true;
+}
+
+void vcl_set_notify(struct vcl_socket *s, uint32_t events)
+{
+    bool edge = false;
+
+    if (s->waiters)
+        vcl_waiter_wake_all(s);
+    if (!events)
+        return;
+    for (struct vcl_sub *sub = s->subs; sub; sub = sub->s_next) {
+        struct vcl_set *set = sub->set;
+
+        pthread_mutex_lock(&set->lock);
+        if (!sub->disabled && events & (sub->events | ALWAYS)) {
+            sub->edges |= events;
+            edge = edge || is_edge(sub);
+            ready_add(set, sub);
+            wake_set(set);
+        }
+        pthread_mutex_unlock(&set->lock);
+    }
+    if (edge && events & EPOLLIN && vcl_state(s) != VCL_LISTENING)
+        vcl_arm_read(s); /* the event is taken: the next bytes are a new edge */
+}
+
+/* ---- subscriptions ---- */
+static struct vcl_sub *find(struct vcl_set *set, struct vcl_socket *s, int key)
+{
+    struct vcl_sub *sub = s->subs;
+
+    while (sub && (sub->set != set || sub->key != key))
+        sub = sub->s_next;
+    return sub;
+}
+
+static bool wants_in(const struct vcl_sub *sub)
+{
+    return sub->events & (EPOLLIN | EPOLLRDNORM);
+}
+
+/* Listeners: only processes that wait for connections are given some. Worker lock held. */
+static void count_in(struct vcl_socket *s, int delta)
+{
+    if (!delta)
+        return;
+    s->n_in_subs += (uint32_t)delta;
+    if (vcl_state(s) != VCL_LISTENING)
+        return;
+    if (delta > 0) {
+        vcl_accept_arm(s, VCL_ARM_ON);
+    } else if (s->n_in_subs == 0) {
+        vcl_accept_return_all(s);
+        vcl_accept_arm(s, s->shared ? VCL_ARM_OFF : VCL_ARM_WEAK);
+    }
+}
+
+/* What is ready now counts as an edge: at add and at mod, as in Linux. Worker lock held. */
+static void start_sub(struct vcl_sub *sub)
+{
+    struct vcl_set *set = sub->set;
+
+    pthread_mutex_lock(&set->lock);
+    sub->disabled = false;
+    sub->edges = ~0u;
+    ready_add(set, sub);
+    wake_set(set);
+    pthread_mutex_unlock(&set->lock);
+}
+
+/* The worker's doorbell (and attach socket) into the kernel set, once per worker and attachment. Set lock held. */
+static int join_worker(struct vcl_set *set, struct vcl_worker *w)
+{
+    struct epoll_event ev = { .events = EPOLLIN, .data.u64 = VCL_SET_DOORBELL_DATA };
+    unsigned i;
+
+    for (i = 0; i < set->n_workers && set->workers[i] != w; i++)
+        ;
+    if (i == VCL_MAX_SET_WORKERS)
+        return -ENOSPC;
+    if (i == set->n_workers) {
+        set->workers[i] = w;
+        set->worker_epoch[i] = 0;
+        set->n_workers++;
+    }
+    if (set->wake_fd < 0) {
+        set->wake_fd = vcl_fd_keep(sys_eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+        if (set->wake_fd < 0)
+            return set->wake_fd;
+        if (sys_epoll_ctl(set->epfd, EPOLL_CTL_ADD, set->wake_fd, &ev) != 0)
+            return -errno;
+    }
+    if (!atomic_load(&w->attached) || set->worker_epoch[i] == w->epoch)
+        return 0;
+    if (sys_epoll_ctl(set->epfd, EPOLL_CTL_ADD, w->bell_fd, &ev) != 0 && errno != EEXIST)
+        return -errno;
+    if (sys_epoll_ctl(set->epfd, EPOLL_CTL_ADD, w->att_fd, &ev) != 0 && errno != EEXIST)
+        return -errno;
+    set->worker_epoch[i] = w->epoch;
+    return 0;
+}
+
+void vcl_set_join_all(struct vcl_set *set)
+{
+    for (unsigned i = 0; i < set->n_workers; i++)
+        join_worker(set, set->workers[i]);
+}
+
+int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev)
+{
+    struct vcl_sub *sub;
+    int rc;
+
+    /* A fork's child that waits for what it has inherited begins to use it. Without a server it may wait all the same. */
+    vcl_socket_enter(s);
+    sub = calloc(1, sizeof(*sub));
+    if (!sub)
+        return -ENOMEM;
+    *sub = (struct vcl_sub){ .set = set, .s = s, .key = key, .events = ev->events, .data = ev->data.u64 };
+    pthread_mutex_lock(&s->w->lock);
+    rc = find(set, s, key) ? -EEXIST : 0;
+    if (!rc) {
+        pthread_mutex_lock(&set->lock);
+        rc = join_worker(set, s->w);
+        if (!rc) {
+            sub->set_next = set->subs;
+            if (set->subs)
+                set->subs->set_prev = sub;
+            set->subs = sub;
+        }
+        pthread_mutex_unlock(&set->lock);
+    }
+    if (!rc) {
+        sub->s_next = s->subs;
+        s->subs = sub;
+        start_sub(sub);
+        count_in(s, wants_in(sub));
+    }
+    pthread_mutex_unlock(&s->w->lock);
+    if (rc)
+        free(sub);
+    return rc;
+}
+
+int vcl_set_mod(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev)
+{
+    struct vcl_sub *sub;
+    int before;
+
+    pthread_mutex_lock(&s->w->lock);
+    sub = find(set, s, key);
+    if (sub) {
+        before = wants_in(sub);
+        pthread_mutex_lock(&set->lock);
+        sub->events = ev->events;
+        sub->data = ev->data.u64;
+        pthread_mutex_unlock(&set->lock);
+        start_sub(sub);
+        count_in(s, (int)wants_in(sub) - before);
+    }
+    pthread_mutex_unlock(&s->w->lock);
+    return sub ? 0 : -ENOENT;
+}
+
+/* Worker lock held. */
+static void unlink_sub(struct vcl_sub *sub)
+{
+    struct vcl_set *set = sub->set;
+    struct vcl_sub **at = &sub->s->subs;
+
+    while (*at != sub)
+        at = &(*at)->s_next;
+    *at = sub->s_next;
+    pthread_mutex_lock(&set->lock);
+    ready_remove(set, sub);
+    if (sub->set_prev)
+        sub->set_prev->set_next = sub->set_next;
+    else
+        set->subs = sub->set_next;
+    if (sub->set_next)
+        sub->set_next->set_prev = sub->set_prev;
+    pthread_mutex_unlock(&set->lock);
+    free(sub);
+}
+
+int vcl_set_del(struct vcl_set *set, struct vcl_socket *s, int key)
+{
+    struct vcl_sub *sub;
+
+    pthread_mutex_lock(&s->w->lock);
+    sub = find(set, s, key);
+    if (sub) {
+        int in = wants_in(sub);
+
+        unlink_sub(sub);
+        count_in(s, -in);
+    }
+    pthread_mutex_unlock(&s->w->lock);
+    return sub ? 0 : -ENOENT;
+}
+
+void vcl_set_forget(struct vcl_socket *s)
+{
+    while (s->subs)
+        unlink_sub(s->subs);
+}
+
+void vcl_set_put(struct vcl_set *set)
+{
+    struct vcl_process *p = vcl_process();
+    struct vcl_set **at;
+
+    if (atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (;;) {
+        struct vcl_socket *s;
+        struct vcl_worker *w;
+
+        pthread_mutex_lock(&set->lock);
+        s = set->subs ? set->subs->s : NULL;
+        w = s ? s->w : NULL;
+        pthread_mutex_unlock(&set->lock);
+        if (!s)
+            break;
+        pthread_mutex_lock(&w->lock); /* the socket may have gone meanwhile: look again under both locks */
+        if (set->subs && set->subs->s == s) {
+            struct vcl_sub *sub = set->subs;
+            int in = wants_in(sub);
+
+            unlink_sub(sub);
+            count_in(s, -in);
+        }
+        pthread_mutex_unlock(&w->lock);
+    }
+    pthread_mutex_lock(&p->lock);
+    for (at = &p->all_sets; *at && *at != set; at = &(*at)->all_next)
+        ;
+    if (*at)
+        *at = set->all_next;
+    pthread_mutex_unlock(&p->lock);
+    vcl_fd_close(&set->wake_fd);
+    pthread_mutex_destroy(&set->lock);
+    free(set);
+}
+
+/* ---- taking events ---- */
+static uint32_t look(struct vcl_sub *sub)
+{
+    uint32_t ev = vcl_poll_now(sub->s);
+
+    if (ev & EPOLLIN)
+        ev |= EPOLLRDNORM;
+    if (ev & EPOLLOUT)
+        ev |= EPOLLWRNORM;
+    return ev & (sub->events | ALWAYS);
+}
+
+/* Up to max events off the ready list; each subscription is looked at once. Takes the set lock. */
+int vcl_set_collect(struct vcl_set *set, struct epoll_event *events, int max)
+{
+    struct vcl_sub *sub, *next, *last;
+    int n = 0;
+
+    pthread_mutex_lock(&set->lock);
+    vcl_set_clear_wake(set);
+    last = set->rdy_tail;
+    for (sub = set->rdy_head; sub && n < max; sub = next) {
+        uint32_t ev = look(sub);
+
+        next = sub == last ? NULL : sub->rdy_next;
+        if (is_edge(sub)) {
+            ready_remove(set, sub);
+            ev = sub->edges ? ev : 0;
+            sub->edges = 0;
+            arm_for(sub, ev & EPOLLOUT);
+            if (sub->rearm) /* it became ready between the look and the arming: that is an edge */
+                ev = look(sub);
+            sub->rearm = false;
+        } else if (!ev) {
+            ready_remove(set, sub);
+            sub->rearm = false;
+            arm_for(sub, 0);
+            if (sub->rearm || look(sub)) {
+                sub->rearm = false;
+                ev = look(sub);
+                ready_add(set, sub);
+            }
+        } else {
+            ready_remove(set, sub); /* to the end: the others have their turn first */
+            ready_add(set, sub);
+        }
+        if (!ev)
+            continue;
+        events[n].events = ev;
+        events[n].data.u64 = sub->data;
+        n++;
+        if (sub->events & EPOLLONESHOT) {
+            ready_remove(set, sub);
+            sub->disabled = true;
+        }
+    }
+    if (set->nested && set->rdy_head)
+        wake_set(set);
+    pthread_mutex_unlock(&set->lock);
+    return n;
+}

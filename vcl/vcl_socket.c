@@ -1,0 +1,514 @@
+/* vcl_socket.c - life of a socket: numbers and handles, FIFOs, references, close, errors, requests */
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include "vcl/vcl_internal.h"
+
+struct svm_handle vcl_handle_none(void) { return (struct svm_handle){ 0, 0 }; }
+bool vcl_handle_is_none(struct svm_handle h) { return h.index == 0 && h.gen == 0; }
+static bool handle_eq(struct svm_handle a, struct svm_handle b) { return a.index == b.index && a.gen == b.gen; }
+
+/* ---- making and freeing ---- */
+struct vcl_socket *vcl_socket_alloc(struct vcl_worker *w, uint8_t proto, bool is_v6)
+{
+    struct vcl_socket *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return NULL;
+    atomic_init(&s->refs, 1);
+    s->proto = proto;
+    s->is_v6 = is_v6;
+    s->is_dgram = proto == SVM_PROTO_UDP;
+    s->w = w;
+    s->epoch = w->epoch;
+    s->ctx = VCL_NO_CTX;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->op_lock, NULL);
+    vcl_options_init(&s->opt);
+    return s;
+}
+
+int vcl_socket_new(uint8_t proto, bool is_v6, struct vcl_socket **out)
+{
+    struct vcl_worker *w;
+
+    if (proto != SVM_PROTO_TCP && proto != SVM_PROTO_UDP)
+        return -EPROTONOSUPPORT;
+    w = vcl_worker_current();
+    *out = w ? vcl_socket_alloc(w, proto, is_v6) : NULL;
+    return *out ? 0 : -ENOMEM;
+}
+
+/* Nobody knows it any more: not the program, not the server, no table. */
+void vcl_socket_free(struct vcl_socket *s)
+{
+    vcl_socket_fifos_drop(s);
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->op_lock);
+    free(s);
+}
+
+struct vcl_socket *vcl_socket_get(struct vcl_socket *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+/* FREE edges: NEW -> BOUND -> LISTENING; NEW|BOUND -> CONNECTING -> CONNECTED; any -> DEAD; any -> ZOMBIE. */
+void vcl_socket_set_state(struct vcl_socket *s, uint8_t state)
+{
+    /* Release: pairs with the acquire in vcl_state(): FIFOs and addresses come first. */
+    atomic_store_explicit(&s->state, state, memory_order_release);
+}
+
+/* ---- numbers: what the server echoes ---- */
+int vcl_socket_number(struct vcl_socket *s)
+{
+    struct vcl_worker *w = s->w;
+
+    if (s->ctx != VCL_NO_CTX)
+        return 0;
+    if (w->table_free == VCL_NO_CTX) {
+        uint32_t n = w->table_size ? 2 * w->table_size : 64;
+        struct vcl_socket **table = realloc(w->table, n * sizeof(*table));
+        uint32_t *next;
+
+        if (!table)
+            return -ENOMEM;
+        w->table = table;
+        next = realloc(w->table_next, n * sizeof(*next));
+        if (!next)
+            return -ENOMEM;
+        w->table_next = next;
+        for (uint32_t i = n; i-- > w->table_size;) {
+            table[i] = NULL;
+            next[i] = w->table_free;
+            w->table_free = i;
+        }
+        w->table_size = n;
+    }
+    s->ctx = w->table_free;
+    w->table_free = w->table_next[s->ctx];
+    w->table[s->ctx] = s;
+    return 0;
+}
+
+void vcl_socket_unnumber(struct vcl_socket *s)
+{
+    struct vcl_worker *w = s->w;
+
+    if (s->ctx == VCL_NO_CTX)
+        return;
+    w->table[s->ctx] = NULL;
+    w->table_next[s->ctx] = w->table_free;
+    w->table_free = s->ctx;
+    s->ctx = VCL_NO_CTX;
+}
+
+void vcl_socket_set_handle(struct vcl_socket *s, struct svm_handle h)
+{
+    s->handle = h;
+}
+
+/* The socket a message is about; a number whose session has another handle is of an earlier life. */
+struct vcl_socket *vcl_socket_by_msg(struct vcl_worker *w, const struct svm_msg *m)
+{
+    struct vcl_socket *s = m->ctx < w->table_size ? w->table[m->ctx] : NULL;
+
+    if (!s)
+        return NULL;
+    if (m->type == SVM_MSG_ACCEPT || m->type == SVM_MSG_BOUND || m->type == SVM_MSG_CONNECTED)
+        return s;
+    if (m->type == SVM_MSG_CLOSED && m->u.error)
+        return s; /* it had gone already */
+    return handle_eq(s->handle, m->handle) ? s : NULL;
+}
+
+/* ---- FIFOs ---- */
+static int map_pair_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
+{
+    struct vcl_pair *p = vcl_worker_pair(s->w, slot->seg_id);
+    struct svm_slot_pair *sp;
+    uint32_t max = hs_min_u32(s->w->tx_fifo_size, VCL_LOCAL_FIFO_MAX);
+    unsigned side;
+
+    if (!p || slot->slot >= p->n_slots)
+        return -EPROTO;
+    /* One worker at both ends of a connection to itself has one mapping and two sockets in a slot: the server tells the side by order,
+     * 0 connects and 1 accepts. */
+    side = p->peer_client_id == s->w->client_id ? (s->listener ? 1 : 0) : p->side;
+    sp = (struct svm_slot_pair *)(void *)(p->base + p->slots_off) + slot->slot;
+    s->pair = p;
+    s->slot = slot->slot;
+    s->side = (uint8_t)side;
+    s->local = true;
+    svm_fifo_prod_init(&s->tx, &sp->side[side].tx, &sp->side[1 - side].rx, &p->regions, &vcl_pair_ring_ops, p, max);
+    svm_fifo_cons_init(&s->rx, &sp->side[side].rx, &sp->side[1 - side].tx, &p->regions, VCL_LOCAL_FIFO_MAX);
+    if (p->peer_client_id == s->w->client_id && side == 1)
+        p->by_slot_self[slot->slot] = s;
+    else
+        p->by_slot[slot->slot] = s;
+    p->n_sockets++;
+    return 0;
+}
+
+static int map_bank_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
+{
+    struct vcl_worker *w = s->w;
+    uint16_t index;
+    struct vcl_bank *b = vcl_worker_bank(w, slot->seg_id, &index);
+    struct svm_slot_srv *srv;
+    struct svm_slot_cli *cli;
+
+    if (!b || slot->slot >= b->n_slots)
+        return -EPROTO;
+    srv = (struct svm_slot_srv *)(void *)(b->s_base + b->s_slots_off) + slot->slot;
+    cli = (struct svm_slot_cli *)(void *)(b->c_base + b->c_slots_off) + slot->slot;
+    svm_fifo_prod_init(&s->tx, &cli->tx, &srv->tx, &w->life->cli_regions, &vcl_bank_ring_ops, w->life, w->tx_fifo_size);
+    svm_fifo_cons_init(&s->rx, &cli->rx, &srv->rx, &w->life->srv_regions, w->rx_fifo_size);
+    return 0;
+}
+
+int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m)
+{
+    struct svm_msg_slot slot = m->u.conn.slot;
+    int rc;
+
+    pthread_mutex_lock(&s->lock);
+    rc = m->flags & SVM_CONN_LOCAL ? map_pair_fifos(s, &slot) : map_bank_fifos(s, &slot);
+    if (!rc)
+        s->has_fifos = true;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+/* The slot is free again (CLOSED), or the server has gone: gives back rings and lets go of the segment. Worker lock held, or
+ * nobody else knows the socket. */
+void vcl_socket_fifos_drop(struct vcl_socket *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos)
+        svm_fifo_prod_fini(&s->tx);
+    s->has_fifos = false;
+    pthread_mutex_unlock(&s->lock);
+    if (s->pair) {
+        struct vcl_pair *p = s->pair;
+
+        if (p->by_slot[s->slot] == s)
+            p->by_slot[s->slot] = NULL;
+        if (p->by_slot_self[s->slot] == s)
+            p->by_slot_self[s->slot] = NULL;
+        p->n_sockets--;
+        s->pair = NULL;
+        if (atomic_load(&p->gone))
+            vcl_worker_reap_pairs(s->w);
+    }
+}
+
+/* ---- errors ---- */
+void vcl_socket_fail(struct vcl_socket *s, int error)
+{
+    if (vcl_state(s) == VCL_ZOMBIE || vcl_state(s) == VCL_DEAD)
+        return;
+    atomic_store(&s->error, error);
+    s->died_connected = vcl_state(s) == VCL_CONNECTED;
+    if (!s->is_dgram || vcl_handle_is_none(s->handle))
+        vcl_socket_set_state(s, VCL_DEAD);
+    if (atomic_load(&s->op) != VCL_OP_NONE) {
+        s->op_error = error;
+        atomic_store_explicit(&s->op, VCL_OP_NONE, memory_order_release);
+    }
+    vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDHUP);
+}
+
+void vcl_socket_lost(struct vcl_socket *s)
+{
+    uint8_t state = vcl_state(s);
+
+    vcl_socket_set_handle(s, vcl_handle_none());
+    vcl_socket_fifos_drop(s);
+    if (state == VCL_ZOMBIE) {
+        vcl_socket_unnumber(s);
+        vcl_socket_free(s);
+        return;
+    }
+    if (state == VCL_LISTENING || (state == VCL_BOUND && s->is_dgram)) {
+        while (s->acc_head) {
+            struct vcl_socket *c = s->acc_head;
+
+            vcl_accept_unqueue(s, c);
+            vcl_socket_unnumber(c);
+            vcl_socket_free(c);
+        }
+        s->relisten = true; /* vcl_worker_reattached() */
+        if (!s->is_dgram)
+            return;
+    }
+    vcl_socket_fail(s, -ECONNRESET);
+}
+
+/* A server again: listeners and bound datagram sockets get their endpoints back. */
+void vcl_worker_reattached(struct vcl_worker *w)
+{
+    for (uint32_t i = 0; i < w->table_size; i++) {
+        struct vcl_socket *s = w->table[i];
+        struct svm_msg m;
+
+        if (s && s->fork_leftover) {
+            m = vcl_socket_msg(s, SVM_MSG_CLOSE);
+            m.u.value = -1;
+            s->fork_leftover = false;
+            s->epoch = w->epoch;
+            vcl_socket_set_state(s, VCL_ZOMBIE);
+            vcl_socket_post(s, &m);
+        }
+        if (!s || !s->relisten)
+            continue;
+        s->epoch = w->epoch;
+        m = vcl_socket_msg(s, SVM_MSG_BIND);
+        m.u.conn.lcl_ip = s->lcl.ip;
+        m.u.conn.lcl_port = s->lcl.port;
+        vcl_worker_post(w, 0, &m);
+    }
+}
+
+int vcl_take_error(struct vcl_socket *s)
+{
+    vcl_worker_turn(s->w);
+    return -atomic_exchange(&s->error, 0);
+}
+
+/* ---- talking to the server ---- */
+uint32_t vcl_socket_bind_flags(const struct vcl_socket *s)
+{
+    const struct vcl_config *c = vcl_config();
+
+    return (s->opt.reuseaddr ? SVM_BIND_REUSEADDR : 0) | (s->opt.reuseport ? SVM_BIND_REUSEPORT : 0) |
+           (s->opt.v6only ? SVM_BIND_V6ONLY : 0) | (s->is_v6 ? SVM_CONN_V6 : 0) |
+           (c->scope_local ? SVM_CONN_SCOPE_LOCAL : 0) | (c->scope_global ? SVM_CONN_SCOPE_GLOBAL : 0);
+}
+
+struct svm_msg vcl_socket_msg(const struct vcl_socket *s, uint8_t type)
+{
+    struct svm_msg m;
+
+    memset(&m, 0, sizeof(m));
+    m.type = type;
+    m.flags = (uint8_t)vcl_socket_bind_flags(s);
+    m.proto = s->proto;
+    m.ctx = s->ctx;
+    m.handle = s->handle;
+    return m;
+}
+
+int vcl_socket_post(struct vcl_socket *s, const struct svm_msg *m)
+{
+    return vcl_worker_post(s->w, s->server_worker, m);
+}
+
+static bool op_is_done(struct vcl_socket *s)
+{
+    return atomic_load_explicit(&s->op, memory_order_acquire) == VCL_OP_NONE;
+}
+
+/* op_lock held by the caller. Signals do not interrupt: the answer takes microseconds, and a half-made bind cannot be told. */
+int vcl_socket_request(struct vcl_socket *s, uint8_t op, const struct svm_msg *m)
+{
+    struct vcl_deadline d = vcl_deadline_ns(10000000000ll);
+    int rc;
+
+    pthread_mutex_lock(&s->w->lock);
+    atomic_store(&s->op, op);
+    rc = vcl_worker_post(s->w, s->server_worker, m);
+    if (rc)
+        atomic_store(&s->op, VCL_OP_NONE);
+    pthread_mutex_unlock(&s->w->lock);
+    while (!rc) {
+        rc = vcl_wait_socket(s, op_is_done, &d);
+        if (!rc)
+            return s->op_error;
+        if (rc == -EINTR)
+            rc = 0;
+    }
+    return rc == -EAGAIN ? -ETIMEDOUT : rc;
+}
+
+/* Tells the other side what happened to the FIFOs; after the socket lock was let go. */
+void vcl_socket_event_due(struct vcl_socket *s, bool data, bool space)
+{
+    struct vcl_worker *w = s->w;
+    struct svm_msg m;
+
+    if (hs_likely(!data && !space))
+        return;
+    memset(&m, 0, sizeof(m));
+    pthread_mutex_lock(&w->lock);
+    if (s->has_fifos && !(s->pair && s->pair->inherited)) {
+        m.proto = s->proto;
+        m.handle = s->handle;
+        m.ctx = s->local ? s->slot : s->ctx;
+        for (int i = 0; i < 2; i++) {
+            if (!(i ? space : data))
+                continue;
+            m.type = i ? SVM_MSG_SPACE : SVM_MSG_DATA;
+            m.u.value = i ? 0 : s->tx.evt_seq;
+            if (!s->local)
+                vcl_worker_post(w, s->server_worker, &m);
+            else if (s->pair->peer_client_id == w->client_id)
+                vcl_worker_self_event(s, &m);
+            else
+                vcl_worker_post_pair(w, s->pair, &m);
+        }
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* Attached, and the session (if any) is of this process's life of the worker. */
+int vcl_socket_enter(struct vcl_socket *s)
+{
+    struct vcl_worker *w = s->w;
+    int rc = vcl_worker_attach(w);
+
+    if (hs_unlikely(rc))
+        return rc;
+    if (hs_unlikely(s->epoch != w->epoch)) {
+        pthread_mutex_lock(&w->lock);
+        if (s->epoch != w->epoch)
+            vcl_socket_adopt(s);
+        pthread_mutex_unlock(&w->lock);
+    }
+    return 0;
+}
+
+/* ---- close ---- */
+static bool has_closed(struct vcl_socket *s)
+{
+    return atomic_load_explicit(&s->op, memory_order_acquire) == VCL_OP_NONE;
+}
+
+/* Marks the FIFOs: what was written still goes out; a close with unread bytes is an abort (RFC 9293 s3.10.4, RFC 2525 s2.17). */
+static int mark_fifos_closed(struct vcl_socket *s)
+{
+    int linger = s->opt.linger.l_onoff ? s->opt.linger.l_linger : -1;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos && !s->shared) {
+        if (!s->is_dgram && svm_fifo_cons_avail(&s->rx) > 0)
+            linger = 0;
+        if (linger == 0 && s->local)
+            svm_fifo_prod_set_rst(&s->tx, -ECONNRESET);
+        if (!s->wr_shut)
+            svm_fifo_prod_set_fin(&s->tx);
+        svm_fifo_cons_set_closed(&s->rx);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return linger;
+}
+
+static void close_session(struct vcl_socket *s)
+{
+    struct vcl_worker *w = s->w;
+    int linger = mark_fifos_closed(s);
+    struct svm_msg m = vcl_socket_msg(s, SVM_MSG_CLOSE);
+
+    m.u.value = linger;
+    if (s->has_fifos && s->local && !s->shared) /* the peer does not hear it from the server */
+        vcl_socket_event_due(s, true, true);
+    pthread_mutex_lock(&w->lock);
+    if (vcl_state(s) == VCL_LISTENING)
+        vcl_accept_return_all(s);
+    vcl_set_forget(s);
+    m.handle = s->handle;
+    if (linger > 0 && !atomic_load(&s->nonblock) && !s->shared && !vcl_handle_is_none(s->handle))
+        atomic_store(&s->op, VCL_OP_CLOSE);
+    if (vcl_handle_is_none(s->handle)) { /* connecting: the answer will find a zombie */
+        vcl_socket_set_state(s, VCL_ZOMBIE);
+        pthread_mutex_unlock(&w->lock);
+        return;
+    }
+    if (vcl_worker_post(w, s->server_worker, &m) != 0) {
+        vcl_socket_unnumber(s); /* no server: nothing to wait for */
+        pthread_mutex_unlock(&w->lock);
+        vcl_socket_free(s);
+        return;
+    }
+    if (atomic_load(&s->op) == VCL_OP_CLOSE) {
+        struct vcl_deadline d = vcl_deadline_ns(linger * 1000000000ll);
+
+        pthread_mutex_unlock(&w->lock);
+        while (vcl_wait_socket(s, has_closed, &d) == -EINTR)
+            ;
+        pthread_mutex_lock(&w->lock);
+        if (vcl_handle_is_none(s->handle)) {
+            vcl_socket_unnumber(s);
+            pthread_mutex_unlock(&w->lock);
+            vcl_socket_free(s);
+            return;
+        }
+    }
+    vcl_socket_set_state(s, VCL_ZOMBIE);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* A fork's child lets go of what it has inherited and never used. It is a holder all the same: it says so when it attaches, and
+ * if it never does (exec, exit), its lifeline says it. */
+static bool let_go_later(struct vcl_socket *s)
+{
+    struct vcl_worker *w = s->w;
+    bool later;
+
+    if (atomic_load(&w->attached)) {
+        vcl_socket_enter(s);
+        return false;
+    }
+    pthread_mutex_lock(&w->lock);
+    later = s->shared && w->fork_token && !atomic_load(&w->attached);
+    if (later) {
+        vcl_set_forget(s);
+        s->fork_leftover = true;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return later;
+}
+
+void vcl_socket_put(struct vcl_socket *s)
+{
+    struct vcl_worker *w = s->w;
+
+    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (!vcl_handle_is_none(s->handle) && s->epoch != w->epoch && let_go_later(s))
+        return;
+    if (atomic_load(&w->attached) && s->epoch == w->epoch &&
+        (!vcl_handle_is_none(s->handle) || vcl_state(s) == VCL_CONNECTING)) {
+        close_session(s);
+        return;
+    }
+    pthread_mutex_lock(&w->lock);
+    vcl_set_forget(s);
+    vcl_socket_unnumber(s);
+    pthread_mutex_unlock(&w->lock);
+    vcl_socket_free(s);
+}
+
+/* ---- plain properties ---- */
+void vcl_socket_set_nonblock(struct vcl_socket *s, bool on) { atomic_store(&s->nonblock, on); }
+bool vcl_socket_is_nonblock(const struct vcl_socket *s) { return atomic_load(&s->nonblock); }
+void vcl_socket_set_user(struct vcl_socket *s, void *user) { s->user = user; }
+void *vcl_socket_user(const struct vcl_socket *s) { return s->user; }
+uint8_t vcl_socket_proto(const struct vcl_socket *s) { return s->proto; }
+bool vcl_is_listener(const struct vcl_socket *s) { return vcl_state(s) == VCL_LISTENING; }
+bool vcl_is_connected(const struct vcl_socket *s) { return vcl_state(s) == VCL_CONNECTED || (s->is_dgram && s->has_rmt); }
+
+int vcl_local_endpoint(struct vcl_socket *s, struct ip_endpoint *out)
+{
+    *out = s->has_lcl ? s->lcl : (struct ip_endpoint){ ip_addr_any(!s->is_v6), { 0 } };
+    return 0;
+}
+
+int vcl_peer_endpoint(struct vcl_socket *s, struct ip_endpoint *out)
+{
+    if (!vcl_is_connected(s))
+        return -ENOTCONN;
+    *out = s->rmt;
+    return 0;
+}

@@ -1,0 +1,529 @@
+/* vcl_stream.c - recv, send and shutdown of connected streams, zero-copy pieces included
+ * The short way touches the socket's lock and the FIFO only: no system call, no worker lock unless the other side wants an event. */
+#include <sys/epoll.h>
+#include "vcl/vcl_internal.h"
+
+enum {
+    COPY_PIECE = 128 << 10, /* published at once: the other side can begin before a large write is done */
+};
+
+static bool blocks(const struct vcl_socket *s, int flags)
+{
+    return !(flags & MSG_DONTWAIT) && !atomic_load_explicit(&s->nonblock, memory_order_relaxed);
+}
+
+/* A reset is an error once; from then on reads see the end of the stream and writes a broken pipe, as in Linux. */
+static int take_reset(struct vcl_socket *s)
+{
+    int error = atomic_exchange(&s->error, 0);
+
+    if (!error && s->has_fifos && !atomic_load(&s->reset_told))
+        error = svm_fifo_cons_rst(&s->rx);
+    if (error)
+        atomic_store(&s->reset_told, true);
+    return error;
+}
+
+/* State of a stream that is not simply connected: 0 = go on, 1 = end of stream, or -errno. */
+static int recv_state(struct vcl_socket *s)
+{
+    int error;
+
+    switch (vcl_state(s)) {
+    case VCL_CONNECTED:
+        return 0;
+    case VCL_CONNECTING:
+        return -EAGAIN;
+    case VCL_DEAD:
+        if (s->has_fifos && !atomic_load(&s->error))
+            return 0;
+        error = take_reset(s);
+        return error ? error : s->died_connected ? 1 : -ENOTCONN;
+    default:
+        return -ENOTCONN;
+    }
+}
+
+/* What an empty FIFO means: 1 = end of stream, -EAGAIN = wait, or -errno. Socket lock held. */
+static int empty_means(struct vcl_socket *s)
+{
+    int error;
+
+    if (s->rd_shut)
+        return 1;
+    if (svm_fifo_cons_rst(&s->rx) || vcl_state(s) == VCL_DEAD) {
+        error = take_reset(s);
+        return error ? error : 1;
+    }
+    if (svm_fifo_cons_is_fin(&s->rx) || atomic_load_explicit(&s->peer_gone, memory_order_acquire))
+        return svm_fifo_cons_avail(&s->rx) == 0 ? 1 : -EINPROGRESS; /* FIN came with bytes before it */
+    return -EAGAIN;
+}
+
+static int64_t peek_all(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip)
+{
+    uint32_t at = 0;
+
+    for (int i = 0; i < n_iov; i++) {
+        size_t len = iov[i].iov_len;
+        uint8_t *to = iov[i].iov_base;
+        int64_t n;
+
+        if (skip >= len) {
+            skip -= len;
+            continue;
+        }
+        n = svm_fifo_peek(&s->rx, at, to + skip, (uint32_t)hs_min_u64(len - skip, UINT32_MAX));
+        if (n < 0)
+            return n;
+        at += (uint32_t)n;
+        if ((size_t)n < len - skip)
+            break;
+        skip = 0;
+    }
+    return at;
+}
+
+/* One look at the FIFO: bytes taken into the pieces behind `skip`, or 0. Socket lock held. */
+static int64_t take_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags)
+{
+    int64_t n;
+
+    if (hs_unlikely(s->shared))
+        vcl_socket_resync(s);
+    if (flags & MSG_TRUNC) { /* tcp(7): bytes are thrown away, not copied */
+        uint64_t want = 0;
+
+        for (int i = 0; i < n_iov; i++)
+            want += iov[i].iov_len;
+        n = svm_fifo_cons_avail(&s->rx);
+        n = n > 0 ? (int64_t)hs_min_u64((uint64_t)n, want - skip) : n;
+        if (n > 0 && !(flags & MSG_PEEK))
+            svm_fifo_drop(&s->rx, (uint32_t)n);
+        return n;
+    }
+    if (hs_likely(n_iov == 1 && !(flags & MSG_PEEK)))
+        return svm_fifo_dequeue(&s->rx, (uint8_t *)iov->iov_base + skip, (uint32_t)hs_min_u64(iov->iov_len - skip, UINT32_MAX));
+    n = peek_all(s, iov, n_iov, skip);
+    if (n > 0 && !(flags & MSG_PEEK))
+        svm_fifo_drop(&s->rx, (uint32_t)n);
+    return n;
+}
+
+/* The ring is in a bank whose descriptors are still on their way. */
+static void fetch_bank(struct vcl_socket *s)
+{
+    pthread_mutex_lock(&s->w->lock);
+    vcl_worker_att_input(s->w);
+    pthread_mutex_unlock(&s->w->lock);
+}
+
+static size_t iov_len(const struct iovec *iov, int n_iov)
+{
+    size_t len = 0;
+
+    for (int i = 0; i < n_iov; i++)
+        len += iov[i].iov_len;
+    return len;
+}
+
+ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags)
+{
+    size_t want = iov_len(iov, n_iov), done = 0;
+    struct vcl_deadline d = { 0 };
+    bool has_deadline = false;
+    int rc;
+
+    if (flags & MSG_OOB)
+        return -EINVAL; /* no urgent data is kept out of line */
+    for (;;) {
+        int64_t n = 0;
+        bool space = false;
+
+        rc = recv_state(s);
+        if (hs_likely(rc == 0)) {
+            pthread_mutex_lock(&s->lock);
+            if (hs_likely(s->has_fifos)) {
+                n = want > done ? take_some(s, iov, n_iov, done, flags) : 0;
+                if (n > 0 && !(flags & MSG_PEEK))
+                    space = svm_fifo_cons_space_due(&s->rx);
+                if (n == 0)
+                    rc = empty_means(s);
+            } else {
+                rc = -ECONNRESET;
+            }
+            if (hs_unlikely(space || (n > 0 && atomic_load_explicit(&s->w->eager, memory_order_relaxed)))) {
+                pthread_mutex_unlock(&s->lock);
+                vcl_socket_event_due(s, false, space);
+                if (atomic_load_explicit(&s->w->eager, memory_order_relaxed) && vcl_arm_read(s))
+                    vcl_socket_rearm(s);
+            } else {
+                pthread_mutex_unlock(&s->lock);
+            }
+        }
+        if (hs_unlikely(n < 0)) {
+            if (n == -ENXIO) {
+                fetch_bank(s);
+                continue;
+            }
+            return done ? (ssize_t)done : -ECONNRESET;
+        }
+        done += (size_t)n;
+        if (hs_likely(done && (done == want || !(flags & MSG_WAITALL) || flags & MSG_PEEK)))
+            return (ssize_t)done;
+        if (n > 0 || rc == -EINPROGRESS)
+            continue;
+        if (rc == 1)
+            return (ssize_t)done;
+        if (rc != -EAGAIN && rc < 0)
+            return done ? (ssize_t)done : rc;
+        if (want == 0)
+            return 0;
+        if (!blocks(s, flags))
+            return done ? (ssize_t)done : vcl_idle_turn(s);
+        if (!has_deadline) {
+            d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
+            has_deadline = true;
+        }
+        rc = vcl_wait_socket(s, vcl_state(s) == VCL_CONNECTING ? vcl_ready_connect : vcl_ready_read, &d);
+        if (rc)
+            return done ? (ssize_t)done : rc;
+    }
+}
+
+/* ---- send ---- */
+static int send_state(struct vcl_socket *s)
+{
+    int error;
+
+    switch (vcl_state(s)) {
+    case VCL_CONNECTED:
+        if (hs_unlikely(s->wr_shut))
+            return -EPIPE;
+        if (hs_unlikely(atomic_load_explicit(&s->error, memory_order_relaxed))) {
+            error = take_reset(s);
+            return error ? error : -EPIPE;
+        }
+        return atomic_load_explicit(&s->peer_gone, memory_order_relaxed) ? -EPIPE : 0;
+    case VCL_CONNECTING:
+        return -EAGAIN;
+    case VCL_DEAD:
+        error = take_reset(s);
+        return error ? error : -EPIPE;
+    default:
+        return -EPIPE; /* as Linux for a stream that was never connected */
+    }
+}
+
+/* Bytes put into the FIFO from behind `skip`; 0 = full. Socket lock held. */
+static int64_t put_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip)
+{
+    int error;
+
+    if (hs_unlikely(!s->has_fifos))
+        return -ECONNRESET;
+    if (hs_unlikely(s->shared))
+        vcl_socket_resync(s);
+    if (hs_unlikely(svm_fifo_prod_peer_closed(&s->tx))) {
+        error = svm_fifo_cons_rst(&s->rx) ? take_reset(s) : 0;
+        return error ? error : -EPIPE;
+    }
+    while (skip >= iov->iov_len && n_iov > 1) {
+        skip -= iov->iov_len;
+        iov++;
+        n_iov--;
+    }
+    if (skip || iov->iov_len >= COPY_PIECE || n_iov == 1)
+        return svm_fifo_enqueue(&s->tx, (uint8_t *)iov->iov_base + skip, (uint32_t)hs_min_u64(iov->iov_len - skip, COPY_PIECE));
+    return svm_fifo_enqueue_iov(&s->tx, iov, n_iov);
+}
+
+ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags)
+{
+    size_t want = iov_len(iov, n_iov), done = 0;
+    struct vcl_deadline d = { 0 };
+    bool has_deadline = false;
+    int rc;
+
+    if (flags & MSG_OOB)
+        return -EOPNOTSUPP;
+    for (;;) {
+        int64_t n = 0;
+        bool data = false;
+
+        rc = send_state(s);
+        if (hs_likely(rc == 0)) {
+            if (want == 0)
+                return 0;
+            pthread_mutex_lock(&s->lock);
+            n = put_some(s, iov, n_iov, done);
+            if (n > 0)
+                data = svm_fifo_prod_event_due(&s->tx);
+            pthread_mutex_unlock(&s->lock);
+            vcl_socket_event_due(s, data, false);
+            if (hs_unlikely(n == -ENOMEM))
+                n = vcl_out_of_memory(s);
+            if (hs_unlikely(n < 0))
+                return done ? (ssize_t)done : n == -EPROTO ? -ECONNRESET : (ssize_t)n;
+            done += (size_t)n;
+            if (hs_likely(done == want))
+                return (ssize_t)done;
+            if (n > 0)
+                continue;
+        } else if (rc != -EAGAIN) {
+            return done ? (ssize_t)done : rc;
+        }
+        if (!blocks(s, flags)) {
+            if (rc == 0)
+                vcl_want_room(s);
+            return done ? (ssize_t)done : vcl_idle_turn(s);
+        }
+        if (!has_deadline) {
+            d = vcl_deadline_ns(s->opt.snd_timeout_ns);
+            has_deadline = true;
+        }
+        rc = vcl_wait_socket(s, vcl_state(s) == VCL_CONNECTING ? vcl_ready_connect : vcl_ready_write, &d);
+        if (rc)
+            return done ? (ssize_t)done : rc;
+    }
+}
+
+/* No ring at all: ask the server for a bank; cut-through segments do not grow. 0 = try again. */
+int vcl_out_of_memory(struct vcl_socket *s)
+{
+    if (s->inherited || s->local)
+        return -ENOBUFS;
+    return vcl_worker_more_memory(s->w, 0) ? -ENOBUFS : 0;
+}
+
+/* A full FIFO: an edge-triggered set must hear of room. */
+void vcl_want_room(struct vcl_socket *s)
+{
+    if (vcl_arm_write(s))
+        vcl_socket_rearm(s);
+}
+
+/* Readiness that no event will tell of any more: told here. */
+void vcl_socket_rearm(struct vcl_socket *s)
+{
+    pthread_mutex_lock(&s->w->lock);
+    vcl_set_notify(s, vcl_poll_now(s) & (EPOLLIN | EPOLLOUT));
+    pthread_mutex_unlock(&s->w->lock);
+}
+
+/* Before EAGAIN: a program that polls without waiting must see what the server tells. */
+int vcl_idle_turn(struct vcl_socket *s)
+{
+    vcl_worker_turn(s->w);
+    return -EAGAIN;
+}
+
+ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
+{
+    if (hs_unlikely(s->epoch != s->w->epoch) && !vcl_handle_is_none(s->handle)) {
+        int rc = vcl_socket_enter(s);
+
+        if (rc)
+            return rc;
+    }
+    if (s->is_dgram)
+        return vcl_dgram_recv(s, iov, n_iov, flags, info);
+    if (info)
+        *info = (struct vcl_msg_info){ 0 };
+    return vcl_stream_recv(s, iov, n_iov, flags);
+}
+
+ssize_t vcl_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)
+{
+    if (hs_unlikely(s->epoch != s->w->epoch) && !vcl_handle_is_none(s->handle)) {
+        int rc = vcl_socket_enter(s);
+
+        if (rc)
+            return rc;
+    }
+    if (s->is_dgram)
+        return vcl_dgram_send(s, iov, n_iov, flags, info);
+    return vcl_stream_send(s, iov, n_iov, flags);
+}
+
+int vcl_shutdown(struct vcl_socket *s, int how)
+{
+    struct vcl_worker *w = s->w;
+    struct svm_msg m;
+    bool data = false;
+
+    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+        return -EINVAL;
+    if (!s->is_dgram && vcl_state(s) == VCL_LISTENING)
+        return 0; /* Linux ends the listening; accept then fails: vcl_accept sees rd_shut */
+    if (!vcl_is_connected(s))
+        return -ENOTCONN;
+    if (vcl_socket_enter(s))
+        return -ENOTCONN;
+    pthread_mutex_lock(&s->lock);
+    if (how != SHUT_RD && !s->wr_shut && s->has_fifos) {
+        s->wr_shut = true;
+        if (!s->is_dgram)
+            svm_fifo_prod_set_fin(&s->tx);
+        data = svm_fifo_prod_event_due(&s->tx) || s->local;
+    }
+    if (how != SHUT_WR)
+        s->rd_shut = true;
+    pthread_mutex_unlock(&s->lock);
+    vcl_socket_event_due(s, data, false);
+    m = vcl_socket_msg(s, SVM_MSG_SHUTDOWN);
+    m.u.value = how;
+    pthread_mutex_lock(&w->lock);
+    if (!s->local)
+        vcl_socket_post(s, &m);
+    vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
+    pthread_mutex_unlock(&w->lock);
+    return 0;
+}
+
+/* ---- zero copy ---- */
+int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t max, int flags)
+{
+    struct vcl_deadline d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
+
+    if (s->is_dgram)
+        return -EOPNOTSUPP;
+    for (;;) {
+        struct iovec piece[4];
+        int got = 0, rc = recv_state(s);
+
+        if (rc == 0) {
+            pthread_mutex_lock(&s->lock);
+            s->w->zero_copy = true;
+            got = s->has_fifos ? svm_fifo_peek_iov(&s->rx, 0, max, piece) : -ECONNRESET;
+            if (got == 0)
+                rc = empty_means(s);
+            pthread_mutex_unlock(&s->lock);
+        }
+        if (got == -ENXIO) {
+            fetch_bank(s);
+            continue;
+        }
+        if (got < 0)
+            return -ECONNRESET;
+        if (got > 0) {
+            got = got < n ? got : n;
+            memcpy(iov, piece, (size_t)got * sizeof(*iov));
+            return got;
+        }
+        if (rc == 1)
+            return 0;
+        if (rc == -EINPROGRESS)
+            continue;
+        if (rc != -EAGAIN)
+            return rc;
+        if (!blocks(s, flags))
+            return vcl_idle_turn(s);
+        rc = vcl_wait_socket(s, vcl_ready_read, &d);
+        if (rc)
+            return rc;
+    }
+}
+
+int vcl_recv_release(struct vcl_socket *s, uint32_t len)
+{
+    bool space = false;
+    int rc = -ENOTCONN;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos) {
+        rc = svm_fifo_cons_avail(&s->rx) < (int64_t)len ? -EINVAL : svm_fifo_drop(&s->rx, len);
+        space = !rc && svm_fifo_cons_space_due(&s->rx);
+    }
+    pthread_mutex_unlock(&s->lock);
+    vcl_socket_event_due(s, false, space);
+    return rc;
+}
+
+int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, int flags)
+{
+    struct vcl_deadline d = vcl_deadline_ns(s->opt.snd_timeout_ns);
+
+    if (s->is_dgram)
+        return -EOPNOTSUPP;
+    for (;;) {
+        int n = 0, rc = send_state(s);
+
+        if (rc == 0) {
+            pthread_mutex_lock(&s->lock);
+            s->w->zero_copy = true;
+            n = s->has_fifos ? svm_fifo_reserve(&s->tx, want, iov) : -ECONNRESET;
+            pthread_mutex_unlock(&s->lock);
+            if (n == -ENOMEM && vcl_out_of_memory(s) == 0)
+                continue;
+            if (n)
+                return n;
+        } else if (rc != -EAGAIN) {
+            return rc;
+        }
+        if (!blocks(s, flags)) {
+            vcl_want_room(s);
+            return vcl_idle_turn(s);
+        }
+        rc = vcl_wait_socket(s, vcl_ready_write, &d);
+        if (rc)
+            return rc;
+    }
+}
+
+int vcl_send_commit(struct vcl_socket *s, uint32_t len)
+{
+    bool data = false;
+    int rc = -ENOTCONN;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos) {
+        rc = svm_fifo_commit(&s->tx, len);
+        data = !rc && len && svm_fifo_prod_event_due(&s->tx);
+    }
+    pthread_mutex_unlock(&s->lock);
+    vcl_socket_event_due(s, data, false);
+    return rc;
+}
+
+/* ---- counts ---- */
+int64_t vcl_readable_bytes(struct vcl_socket *s)
+{
+    int64_t n = 0;
+
+    vcl_worker_turn(s->w);
+    if (vcl_state(s) == VCL_LISTENING)
+        return atomic_load(&s->n_acc);
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos) {
+        struct svm_dgram_hdr h;
+
+        n = svm_fifo_cons_avail(&s->rx);
+        if (s->is_dgram && n > 0) /* FIONREAD of datagrams: the next one */
+            n = svm_fifo_peek(&s->rx, 0, &h, sizeof(h)) == (int64_t)sizeof(h) ? h.data_len : 0;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return n < 0 ? 0 : n;
+}
+
+int64_t vcl_writable_bytes(struct vcl_socket *s)
+{
+    int64_t n = 0;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos && !s->wr_shut)
+        n = svm_fifo_prod_space(&s->tx);
+    pthread_mutex_unlock(&s->lock);
+    return n < 0 ? 0 : n;
+}
+
+int64_t vcl_queued_bytes(struct vcl_socket *s)
+{
+    int64_t n = 0;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos)
+        n = svm_fifo_prod_unread(&s->tx); /* sent bytes stay in the ring until they are acknowledged */
+    pthread_mutex_unlock(&s->lock);
+    return n < 0 ? 0 : n;
+}

@@ -1,0 +1,273 @@
+/* vcl_wait.c - what a socket is ready for, arming of its FIFOs, and a thread's sleep for one socket
+ *
+ * No wake-up is lost: arm the FIFO (svm_fifo.h), announce the sleep (svm_layout.h), look at the queues and at the socket once more,
+ * then sleep on the doorbell. Another thread that takes our event out of the queue wakes us by our eventfd. */
+#include <sys/single_threaded.h>
+#include "common/clock.h"
+#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sys.h"
+
+int64_t vcl_now_ns(void) { return (int64_t)clock_now_ns(); }
+
+struct vcl_deadline vcl_deadline_ns(int64_t timeout_ns)
+{
+    return (struct vcl_deadline){ .at_ns = timeout_ns ? vcl_now_ns() + timeout_ns : 0, .forever = timeout_ns == 0 };
+}
+
+struct vcl_deadline vcl_deadline_of(const struct timespec *t)
+{
+    if (!t || t->tv_sec > INT64_MAX / 2000000000)
+        return (struct vcl_deadline){ .forever = true };
+    if (t->tv_sec == 0 && t->tv_nsec == 0)
+        return (struct vcl_deadline){ .at_ns = 0 }; /* has passed: no need of the clock */
+    return (struct vcl_deadline){ .at_ns = vcl_now_ns() + t->tv_sec * 1000000000ll + t->tv_nsec };
+}
+
+bool vcl_deadline_left(const struct vcl_deadline *d, struct timespec *left)
+{
+    int64_t ns;
+
+    if (d->at_ns == 0)
+        return false;
+    ns = d->at_ns - vcl_now_ns();
+    if (ns <= 0)
+        return false;
+    left->tv_sec = ns / 1000000000;
+    left->tv_nsec = ns % 1000000000;
+    return true;
+}
+
+bool vcl_threads_share(void) { return !__libc_single_threaded; }
+
+int64_t vcl_sleep_cap_ns(const struct vcl_worker *w)
+{
+    if (!atomic_load_explicit(&w->attached, memory_order_relaxed))
+        return VCL_REATTACH_NS;
+    return vcl_worker_must_retry(w) ? VCL_RETRY_NS : -1;
+}
+
+/* ---- readiness ---- */
+uint32_t vcl_tx_low_water(const struct vcl_socket *s)
+{
+    const struct svm_fifo_prod *f = &s->tx;
+    /* While the ring cannot be replaced by a larger one, it is all the room there can be. */
+    uint32_t cap = f->mask && (f->old_log2 || f->no_mem || s->inherited) ? f->mask + 1 : f->max_size;
+
+    if (s->is_dgram)
+        return hs_min_u32(65536 + 64, cap / 2);
+    return hs_max_u32(1, hs_min_u32(f->max_size / 4, cap / 2));
+}
+
+bool vcl_arm_read(struct vcl_socket *s)
+{
+    bool ready = true;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos) {
+        if (hs_unlikely(s->shared))
+            vcl_socket_resync(s);
+        svm_fifo_cons_event_taken(&s->rx, atomic_load_explicit(&s->evt_seq, memory_order_acquire));
+        ready = svm_fifo_cons_arm(&s->rx);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return ready;
+}
+
+bool vcl_arm_write(struct vcl_socket *s)
+{
+    bool ready = true;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos) {
+        uint32_t low = vcl_tx_low_water(s);
+        int64_t space = svm_fifo_prod_space(&s->tx);
+
+        if (space >= 0 && space < low && !svm_fifo_prod_peer_closed(&s->tx)) {
+            svm_fifo_prod_want_space(&s->tx, low);
+            space = svm_fifo_prod_space(&s->tx);
+            ready = space < 0 || space >= vcl_tx_low_water(s) || svm_fifo_prod_peer_closed(&s->tx);
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    return ready;
+}
+
+static uint32_t poll_fifos(struct vcl_socket *s)
+{
+    uint32_t ev = 0;
+    bool gone = atomic_load_explicit(&s->peer_gone, memory_order_acquire);
+
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos) {
+        int64_t space;
+        bool fin;
+
+        if (hs_unlikely(s->shared))
+            vcl_socket_resync(s);
+        fin = !s->is_dgram && (svm_fifo_cons_is_fin(&s->rx) || s->rd_shut || gone);
+        if (fin)
+            ev |= EPOLLIN | EPOLLRDHUP | (s->wr_shut ? EPOLLHUP : 0);
+        if (svm_fifo_cons_rst(&s->rx))
+            ev |= EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | (atomic_load(&s->reset_told) ? 0 : EPOLLERR);
+        if (svm_fifo_cons_avail(&s->rx) != 0)
+            ev |= EPOLLIN;
+        space = svm_fifo_prod_space(&s->tx);
+        if (space < 0 || space >= vcl_tx_low_water(s) || s->wr_shut || gone || svm_fifo_prod_peer_closed(&s->tx))
+            ev |= EPOLLOUT;
+    } else if (s->is_dgram) {
+        ev |= EPOLLOUT;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return ev;
+}
+
+/* As tcp_poll and datagram_poll of Linux show it. */
+uint32_t vcl_poll_now(struct vcl_socket *s)
+{
+    uint32_t ev = atomic_load_explicit(&s->error, memory_order_relaxed) ? EPOLLERR : 0;
+
+    switch (vcl_state(s)) {
+    case VCL_NEW:
+    case VCL_BOUND:
+        return ev | (s->is_dgram ? poll_fifos(s) : EPOLLOUT | EPOLLHUP) | (ev && s->is_dgram ? EPOLLIN : 0);
+    case VCL_LISTENING:
+        return ev | (atomic_load_explicit(&s->n_acc, memory_order_acquire) ? EPOLLIN : 0);
+    case VCL_CONNECTING:
+        return ev;
+    case VCL_CONNECTED:
+        return ev | poll_fifos(s);
+    default:
+        return ev | EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP;
+    }
+}
+
+static bool is_over(const struct vcl_socket *s)
+{
+    uint8_t state = vcl_state(s);
+
+    return state == VCL_DEAD || state == VCL_ZOMBIE || atomic_load_explicit(&s->error, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&s->peer_gone, memory_order_relaxed);
+}
+
+bool vcl_ready_read(struct vcl_socket *s)
+{
+    if (vcl_state(s) == VCL_LISTENING)
+        return atomic_load_explicit(&s->n_acc, memory_order_acquire) != 0;
+    return is_over(s) || s->rd_shut || vcl_arm_read(s);
+}
+
+bool vcl_ready_write(struct vcl_socket *s)
+{
+    return is_over(s) || s->wr_shut || vcl_arm_write(s);
+}
+
+/* ---- waiters ---- */
+void vcl_waiter_link(struct vcl_socket *s, struct vcl_waiter *wt)
+{
+    wt->prev = NULL;
+    wt->next = s->waiters;
+    if (wt->next)
+        wt->next->prev = wt;
+    s->waiters = wt;
+}
+
+void vcl_waiter_unlink(struct vcl_socket *s, struct vcl_waiter *wt)
+{
+    if (wt->prev)
+        wt->prev->next = wt->next;
+    else
+        s->waiters = wt->next;
+    if (wt->next)
+        wt->next->prev = wt->prev;
+}
+
+void vcl_waiter_wake_all(struct vcl_socket *s)
+{
+    for (struct vcl_waiter *wt = s->waiters; wt; wt = wt->next) {
+        uint64_t one = 1;
+
+        if (wt->woken || wt->fd < 0 || pthread_equal(wt->thread, pthread_self()))
+            continue;
+        wt->woken = true;
+        if (sys_write(wt->fd, &one, sizeof(one)) < 0)
+            continue; /* full: it is awake */
+    }
+}
+
+static void eventfd_clear(int fd)
+{
+    uint64_t n;
+
+    if (sys_read(fd, &n, sizeof(n)) < 0)
+        return;
+}
+
+/* Worker lock held at entry and at return; sleeps without it. 0, or -EINTR. */
+static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*ready)(struct vcl_socket *s),
+                         const struct vcl_deadline *d)
+{
+    struct vcl_waiter wt = { .thread = pthread_self(), .fd = vcl_threads_share() ? vcl_worker_spare_fd(w) : -1 };
+    struct pollfd fds[3];
+    struct timespec left, *timeout = NULL;
+    int64_t cap;
+    int n = 0;
+
+    vcl_waiter_link(s, &wt);
+    vcl_worker_sleep_begin(w);
+    if (vcl_worker_has_work(w) || w->n_pending)
+        vcl_worker_drain(w);
+    fds[0] = (struct pollfd){ .fd = w->bell_fd, .events = POLLIN };
+    fds[1] = (struct pollfd){ .fd = w->att_fd, .events = POLLIN };
+    fds[2] = (struct pollfd){ .fd = wt.fd, .events = POLLIN };
+    cap = vcl_sleep_cap_ns(w);
+    pthread_mutex_unlock(&w->lock);
+
+    if (!d->forever) {
+        if (!vcl_deadline_left(d, &left))
+            left = (struct timespec){ 0, 0 };
+        timeout = &left;
+    }
+    if (cap >= 0 && (!timeout || left.tv_sec > 0 || left.tv_nsec > cap)) {
+        left = (struct timespec){ 0, cap };
+        timeout = &left;
+    }
+    if (!ready(s))
+        n = sys_ppoll(fds, 3, timeout, NULL) < 0 ? -errno : 0;
+
+    pthread_mutex_lock(&w->lock);
+    vcl_worker_sleep_end(w);
+    if (n == 0 && fds[0].revents)
+        vcl_worker_bell_drain(w);
+    if (n == 0 && fds[1].revents)
+        vcl_worker_att_input(w);
+    if (!atomic_load(&w->attached))
+        vcl_worker_retry_attach(w);
+    vcl_worker_drain(w);
+    vcl_waiter_unlink(s, &wt);
+    if (wt.fd >= 0) {
+        if (wt.woken)
+            eventfd_clear(wt.fd);
+        vcl_worker_put_fd(w, wt.fd);
+    }
+    return n;
+}
+
+int vcl_wait_socket(struct vcl_socket *s, bool (*ready)(struct vcl_socket *s), const struct vcl_deadline *d)
+{
+    struct vcl_worker *w = s->w;
+    struct timespec left;
+    int rc;
+
+    for (;;) {
+        vcl_worker_turn(w);
+        if (ready(s))
+            return 0;
+        if (!d->forever && !vcl_deadline_left(d, &left))
+            return -EAGAIN;
+        pthread_mutex_lock(&w->lock);
+        rc = sleep_on_bell(w, s, ready, d);
+        pthread_mutex_unlock(&w->lock);
+        if (rc == -EINTR)
+            return ready(s) ? 0 : -EINTR;
+    }
+}

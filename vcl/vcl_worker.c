@@ -1,0 +1,244 @@
+/* vcl_worker.c - the queues of a client worker: posting, draining, doorbells, sleep announcements */
+#include <stdlib.h>
+#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sys.h"
+
+enum { TAKE_BATCH = 32 };
+
+void vcl_worker_init(struct vcl_worker *w)
+{
+    pthread_mutex_init(&w->lock, NULL);
+    w->att_fd = w->bell_fd = w->event_epfd = w->event_fd = w->lifeline_fd = w->child_lifeline = -1;
+    for (int i = 0; i < SVM_MAX_SERVER_WORKERS; i++)
+        w->server_bell[i] = -1;
+    w->table_free = VCL_NO_CTX;
+}
+
+/* ---- posting ---- */
+static void ring(int bell)
+{
+    /* A full pipe rings already. */
+    if (sys_write(bell, "", 1) < 0)
+        return;
+}
+
+static void ring_server(struct vcl_worker *w, uint32_t i)
+{
+    if (svm_sleep_must_ring(&w->srv->sleep[i], &w->server_rung[i]))
+        ring(w->server_bell[i]);
+}
+
+static void ring_pair(struct vcl_pair *p)
+{
+    if (svm_sleep_must_ring(&p->peer_page->sleep, &p->last_rung))
+        ring(p->peer_bell);
+}
+
+/* Nothing is dropped: what finds a full queue waits here, in order, and the next turn tries again. */
+static int keep_pending(struct vcl_worker *w, int pair, uint32_t to, const struct svm_msg *m)
+{
+    if (w->n_pending == w->pending_size) {
+        uint32_t n = w->pending_size ? 2 * w->pending_size : 64;
+        struct vcl_pending *grown = realloc(w->pending, n * sizeof(*grown));
+
+        if (!grown)
+            return -ENOMEM;
+        w->pending = grown;
+        w->pending_size = n;
+    }
+    w->pending[w->n_pending++] = (struct vcl_pending){ .pair = pair, .to = to, .msg = *m };
+    return 0;
+}
+
+static int post_server(struct vcl_worker *w, uint32_t to, const struct svm_msg *m)
+{
+    int rc = svm_msgq_post(&w->out[to], m);
+
+    if (hs_likely(rc == 0))
+        ring_server(w, to);
+    return rc;
+}
+
+static int post_pair(struct vcl_pair *p, const struct svm_msg *m)
+{
+    int rc = svm_msgq_post(&p->out, m);
+
+    if (hs_likely(rc == 0))
+        ring_pair(p);
+    else if (rc == -EPROTO)
+        p->failed = true;
+    return rc;
+}
+
+int vcl_worker_post(struct vcl_worker *w, uint32_t to, const struct svm_msg *m)
+{
+    int rc;
+
+    if (hs_unlikely(!atomic_load_explicit(&w->attached, memory_order_relaxed) || w->lost || to >= w->n_server_workers))
+        return -ENETDOWN;
+    rc = w->n_pending ? -EAGAIN : post_server(w, to, m);
+    return rc == -EAGAIN ? keep_pending(w, -1, to, m) : rc;
+}
+
+int vcl_worker_post_pair(struct vcl_worker *w, struct vcl_pair *p, const struct svm_msg *m)
+{
+    int rc;
+
+    if (hs_unlikely(p->failed))
+        return -EPROTO;
+    rc = w->n_pending ? -EAGAIN : post_pair(p, m);
+    return rc == -EAGAIN ? keep_pending(w, (int)p->index, 0, m) : rc;
+}
+
+/* Tries again what found its queue full. Messages to one queue keep their order; a full one does not hold up the others. */
+static void flush_pending(struct vcl_worker *w)
+{
+    uint64_t full_pairs[VCL_MAX_PAIRS / 64] = { 0 };
+    uint32_t full_servers = 0, kept = 0;
+
+    for (uint32_t i = 0; i < w->n_pending; i++) {
+        struct vcl_pending *p = &w->pending[i];
+        int rc = -EAGAIN;
+
+        if (p->pair < 0) {
+            if (!(full_servers & 1u << p->to))
+                rc = post_server(w, p->to, &p->msg);
+            if (rc == -EAGAIN)
+                full_servers |= 1u << p->to;
+        } else {
+            struct vcl_pair *pair = w->pairs[p->pair];
+
+            if (!pair)
+                rc = 0; /* the peer has gone */
+            else if (!(full_pairs[p->pair / 64] >> (p->pair % 64) & 1))
+                rc = post_pair(pair, &p->msg);
+            if (rc == -EAGAIN)
+                full_pairs[p->pair / 64] |= 1ull << (p->pair % 64);
+        }
+        if (rc == -EAGAIN)
+            w->pending[kept++] = *p;
+    }
+    w->n_pending = kept;
+}
+
+/* ---- taking ---- */
+static bool pair_is_live(const struct vcl_pair *p)
+{
+    return p && !p->failed && !p->inherited;
+}
+
+static void drain_server(struct vcl_worker *w, uint32_t i)
+{
+    struct svm_msg batch[TAKE_BATCH];
+    uint32_t epoch = w->epoch;
+    int n;
+
+    while ((n = svm_msgq_take(&w->in[i], batch, TAKE_BATCH)) > 0) {
+        for (int k = 0; k < n; k++)
+            vcl_worker_dispatch(w, &batch[k], i);
+        if (n < TAKE_BATCH || w->epoch != epoch)
+            return;
+    }
+    if (n < 0)
+        w->lost = true; /* the server's counters are out of bounds: nothing that it says can be trusted */
+}
+
+static void drain_pair(struct vcl_pair *p)
+{
+    struct svm_msg batch[TAKE_BATCH];
+    int n;
+
+    while ((n = svm_msgq_take(&p->in, batch, TAKE_BATCH)) > 0) {
+        for (int k = 0; k < n; k++)
+            vcl_worker_dispatch_pair(p, &batch[k]);
+        if (n < TAKE_BATCH)
+            return;
+    }
+    if (n < 0) {
+        p->failed = true;
+        for (uint32_t k = 0; k < p->n_slots; k++)
+            if (p->by_slot[k])
+                vcl_socket_fail(p->by_slot[k], -ECONNRESET);
+    }
+}
+
+void vcl_worker_drain(struct vcl_worker *w)
+{
+    uint32_t n_pairs = atomic_load_explicit(&w->n_pairs, memory_order_acquire);
+
+    if (!atomic_load_explicit(&w->attached, memory_order_relaxed))
+        return;
+    if (hs_unlikely(w->n_pending))
+        flush_pending(w);
+    for (uint32_t i = 0; i < w->n_server_workers; i++)
+        if (!svm_msgq_is_empty(&w->in[i]))
+            drain_server(w, i);
+    for (uint32_t i = 0; i < n_pairs; i++)
+        if (pair_is_live(w->pairs[i]) && !svm_msgq_is_empty(&w->pairs[i]->in))
+            drain_pair(w->pairs[i]);
+    if (hs_unlikely(w->lost))
+        vcl_worker_server_lost(w);
+    else if (atomic_load_explicit(&w->eager, memory_order_relaxed) && w->page)
+        svm_sleep_begin(&w->page->sleep); /* a new announcement: who has rung for the former one must ring again */
+}
+
+/* Called under the worker lock. */
+bool vcl_worker_has_work(struct vcl_worker *w)
+{
+    uint32_t n_pairs = atomic_load_explicit(&w->n_pairs, memory_order_acquire);
+
+    if (!atomic_load_explicit(&w->attached, memory_order_relaxed))
+        return false;
+    if (w->lost)
+        return true;
+    for (uint32_t i = 0; i < w->n_server_workers; i++)
+        if (!svm_msgq_is_empty(&w->in[i]))
+            return true;
+    for (uint32_t i = 0; i < n_pairs; i++)
+        if (pair_is_live(w->pairs[i]) && !svm_msgq_is_empty(&w->pairs[i]->in))
+            return true;
+    return false;
+}
+
+void vcl_worker_turn(struct vcl_worker *w)
+{
+    if (!atomic_load_explicit(&w->attached, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&w->lock);
+    if (w->n_pending || vcl_worker_has_work(w))
+        vcl_worker_drain(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+bool vcl_worker_must_retry(const struct vcl_worker *w)
+{
+    return w->n_pending != 0;
+}
+
+/* ---- sleeping ---- */
+void vcl_worker_sleep_begin(struct vcl_worker *w)
+{
+    w->n_sleepers++;
+    if (w->page)
+        svm_sleep_begin(&w->page->sleep);
+}
+
+void vcl_worker_sleep_end(struct vcl_worker *w)
+{
+    if (w->n_sleepers)
+        w->n_sleepers--;
+    if (!w->page)
+        return;
+    svm_sleep_end(&w->page->sleep);
+    /* Others still sleep, and who rang for the former announcement will not ring for it again. */
+    if (w->n_sleepers || atomic_load_explicit(&w->eager, memory_order_relaxed))
+        svm_sleep_begin(&w->page->sleep);
+}
+
+void vcl_worker_bell_drain(struct vcl_worker *w)
+{
+    char bytes[256];
+
+    while (w->bell_fd >= 0 && sys_read(w->bell_fd, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes))
+        ;
+}
