@@ -152,11 +152,11 @@ static int preload_bind_both_any(int fd, struct fd_file *f, const struct sockadd
 static int preload_bind_both(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len, struct ip_endpoint *e)
 {
     bool is_udp = f->sock.proto == SVM_PROTO_UDP;
-    if (vcl_attach() < 0) {
-        /* No server. A UDP socket with a port of its own is a server as a TCP listener is; anything else may be about to talk to
-         * addresses that only the kernel has, and need not know. TCP decides at listen() or connect(). */
+    if (!vcl_server_is_there()) {
+        /* A UDP socket with a port of its own is a server as a TCP listener is; anything else may be about to talk to addresses that
+         * only the kernel has, and need not know. TCP decides at listen() or connect(). */
         if (is_udp && e->port.raw && !vcl_config()->fallback_kernel)
-            return -ENETDOWN;
+            return vcl_attach(); /* says it, once */
         int r = (int)preload_kernel(libc_real()->bind(fd, sa, len));
         if (r == 0 && is_udp)
             preload_socket_decide(fd, f, FD_KERNEL, "no server");
@@ -184,6 +184,9 @@ static int preload_bind(int fd, struct fd_file *f, const struct sockaddr *sa, so
         r = (int)preload_kernel(libc_real()->bind(fd, sa, len));
         if (r == 0)
             preload_socket_decide(fd, f, FD_KERNEL, "bound to an address of the kernel");
+        /* An address that the kernel does not have either is the stack's, when there is one. */
+        if (r == -EADDRNOTAVAIL && !vcl_server_is_there() && !vcl_config()->fallback_kernel)
+            r = vcl_attach() < 0 ? -ENETDOWN : r;
         return r;
     case VCL_SERVE_STACK:
         r = vcl_bind(f->sock.vcl, &e);
@@ -210,7 +213,7 @@ HS_EXPORT int hs_bind(int fd, const struct sockaddr *sa, socklen_t len)
 static int preload_listen_no_server(int fd, struct fd_file *f, int backlog)
 {
     if (!vcl_config()->fallback_kernel)
-        return -ENETDOWN;
+        return vcl_attach() < 0 ? -ENETDOWN : -EINVAL; /* EINVAL: the server came after the bind, which it does not know of */
     int r = (int)preload_kernel(libc_real()->listen(fd, backlog));
     if (r == 0)
         preload_socket_decide(fd, f, FD_KERNEL, "no server, fallback kernel");
@@ -267,26 +270,34 @@ HS_EXPORT int hs_listen(int fd, int backlog)
 /* One connection from the stack's queue: a descriptor, -EAGAIN or another -errno. */
 static int preload_accept_stack(struct fd_file *f, struct sockaddr *sa, socklen_t *len, int flags)
 {
-    if (vcl_readable_bytes(f->sock.vcl) <= 0 && !(vcl_poll_now(f->sock.vcl) & (EPOLLIN | EPOLLERR | EPOLLHUP)))
-        return -EAGAIN;
+    struct vcl_socket *vs = NULL;
+    int fd = -1, r = 0;
+    /* With nothing there this arms the listener and says so; nothing is made for it. */
+    if (vcl_readable_bytes(f->sock.vcl) <= 0 && (r = vcl_accept(f->sock.vcl, MSG_DONTWAIT, &vs)) < 0)
+        return r;
     /* The number first, as Linux does: out of descriptors, the connection must stay in the queue. */
-    int fd = libc_real()->socket(AF_UNIX, SOCK_STREAM | flags, 0);
-    if (fd < 0)
-        return -errno;
-    struct vcl_socket *vs;
-    int r = vcl_accept(f->sock.vcl, MSG_DONTWAIT, &vs);
-    if (r < 0)
+    fd = libc_real()->socket(AF_UNIX, SOCK_STREAM | flags, 0);
+    if (fd < 0) {
+        r = -errno;
+        goto put_socket;
+    }
+    if (!vs && (r = vcl_accept(f->sock.vcl, MSG_DONTWAIT, &vs)) < 0) {
+        vs = NULL;
         goto close_number;
+    }
     vcl_socket_set_nonblock(vs, flags & SOCK_NONBLOCK);
     struct ip_endpoint peer;
     if (vcl_peer_endpoint(vs, &peer) == 0)
         preload_fill_sockaddr(&peer, f->sock.is_v6, sa, len);
     r = preload_socket_track(fd, vs, f->sock.is_v6, FD_STACK);
-    if (r < 0)
-        goto close_number;
-    return fd;
+    if (r == 0)
+        return fd;
+    vs = NULL; /* tracking took it over */
 close_number:
     libc_real()->close(fd);
+put_socket:
+    if (vs)
+        vcl_socket_put(vs);
     return r;
 }
 
@@ -357,17 +368,22 @@ static int preload_connect_stack(struct fd_file *f, const struct ip_endpoint *e)
     return r;
 }
 
-/* Is there somebody at this loopback address on the stack? The server answers at once, so that waiting for it is right for
- * non-blocking sockets too, and falling back to the kernel cannot be seen from outside. */
+/* Is there somebody at this loopback address on the stack? If not, the server says so at once; so waiting for that moment is right
+ * for non-blocking sockets too, and falling back to the kernel cannot be seen from outside. -EINPROGRESS: somebody is, and takes long. */
 static int preload_connect_try(struct fd_file *f, const struct ip_endpoint *e)
 {
+    enum { ANSWER_NS = 20000000 };
+    struct vcl_pollfd p = { .socket = f->sock.vcl, .fd = -1, .events = POLLOUT };
+    struct timespec wait = { .tv_nsec = ANSWER_NS };
     bool nonblock = vcl_socket_is_nonblock(f->sock.vcl);
-    vcl_socket_set_nonblock(f->sock.vcl, false);
+    vcl_socket_set_nonblock(f->sock.vcl, true);
     int r = vcl_connect(f->sock.vcl, e);
-    while (r == -EINTR || r == -EALREADY || r == -EINPROGRESS) {
-        struct vcl_pollfd p = { .socket = f->sock.vcl, .fd = -1, .events = POLLOUT };
-        if (vcl_poll_wait(&p, 1, NULL, NULL) == 1)
-            r = -vcl_take_error(f->sock.vcl);
+    if (r == -EINPROGRESS || r == -EALREADY) {
+        int n;
+        do
+            n = vcl_poll_wait(&p, 1, &wait, NULL);
+        while (n == -EINTR);
+        r = n == 1 ? -vcl_take_error(f->sock.vcl) : -EINPROGRESS;
     }
     vcl_socket_set_nonblock(f->sock.vcl, nonblock);
     return r;
@@ -382,7 +398,7 @@ static bool preload_nobody_there(int r)
 static int preload_connect_both(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len,
                                 const struct ip_endpoint *e)
 {
-    if (f->sock.needs_stack || vcl_attach() < 0)
+    if (f->sock.needs_stack || !vcl_server_is_there())
         return preload_connect_kernel(fd, f, sa, len, "no server");
     if (f->sock.proto == SVM_PROTO_UDP && preload_is_both(f)) {
         /* An answerer binds, hears from a peer and connects to it: the peer is where the datagram came from. */
@@ -393,9 +409,9 @@ static int preload_connect_both(int fd, struct fd_file *f, const struct sockaddr
     int r = preload_connect_try(f, e);
     if (preload_nobody_there(r))
         return preload_connect_kernel(fd, f, sa, len, "nobody on the stack listens there");
-    if (r == 0)
+    if (r == 0 || r == -EINPROGRESS)
         preload_socket_decide(fd, f, FD_STACK, NULL);
-    return r;
+    return r == -EINPROGRESS && !vcl_socket_is_nonblock(f->sock.vcl) ? preload_connect_stack(f, e) : r;
 }
 
 static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len)

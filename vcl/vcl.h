@@ -33,6 +33,7 @@ const struct vcl_config *vcl_config(void);
 /* Attaches this process as a client worker if it is not attached (also lazily by everything below). 0, -ENETDOWN (no server;
  * one line on stderr the first time), -EACCES (secret, scope), -EPROTO (version). A server that comes back is found again. */
 int vcl_attach(void);
+bool vcl_server_is_there(void);           /* attached, or can be now; no word on stderr where there is no server's socket */
 void vcl_detach(void);                    /* orderly: all sockets closed; also at exit */
 /* fork: prepare in the parent before (sends the lifeline when any socket exists), parent/child after. Child attaches at first use. */
 void vcl_fork_prepare(void);

@@ -4,7 +4,7 @@ lib=$top_builddir/.libs/libvcl_ldpreload.so
 calls=$top_builddir/tests/unit/preload/calls
 dir=$(mktemp -d) || exit 99
 trap 'rm -rf "$dir"' EXIT
-export XDG_RUNTIME_DIR=$dir/no-server
+export VCL_VPP_SAPI_SOCKET=$dir/no-server/app.sock
 unset VCL_CONFIG LD_PRELOAD HOSTSTACK_REPORT
 
 echo "1..8"
