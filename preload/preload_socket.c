@@ -213,10 +213,29 @@ HS_EXPORT int hs_bind(int fd, const struct sockaddr *sa, socklen_t len)
 static int preload_listen_no_server(int fd, struct fd_file *f, int backlog)
 {
     if (!vcl_config()->fallback_kernel)
-        return vcl_attach() < 0 ? -ENETDOWN : -EINVAL; /* EINVAL: the server came after the bind, which it does not know of */
+        return vcl_attach() < 0 ? -ENETDOWN : -EAGAIN; /* says why, once */
     int r = (int)preload_kernel(libc_real()->listen(fd, backlog));
     if (r == 0)
         preload_socket_decide(fd, f, FD_KERNEL, "no server, fallback kernel");
+    return r;
+}
+
+/* There was no server when the kernel's side was bound. If there is one now, the stack's side is bound to the same. */
+static int preload_bind_late(int fd, struct fd_file *f)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    struct ip_endpoint e;
+    if (!vcl_server_is_there())
+        return -ENETDOWN;
+    if (libc_real()->getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
+        ip_endpoint_from_sockaddr((struct sockaddr *)&ss, len, &e) < 0)
+        return -EINVAL;
+    int r = vcl_bind(f->sock.vcl, &e);
+    if (r == 0) {
+        f->sock.needs_stack = false;
+        preload_socket_decide(fd, f, FD_BOTH, NULL);
+    }
     return r;
 }
 
@@ -233,7 +252,7 @@ static void preload_listener_unblock(int fd, struct fd_file *f)
 static int preload_listen(int fd, struct fd_file *f, int backlog)
 {
     int r;
-    if (f->sock.needs_stack)
+    if (f->sock.needs_stack && preload_bind_late(fd, f) < 0)
         return preload_listen_no_server(fd, f, backlog);
     if (preload_serve(f) == FD_UNDECIDED) { /* listen() without bind(): any address, any port */
         struct sockaddr_storage any = { .ss_family = f->sock.is_v6 ? AF_INET6 : AF_INET };
