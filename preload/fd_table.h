@@ -13,7 +13,6 @@
 
 #include <stdatomic.h>
 #include <pthread.h>
-#include "common/ip_addr.h"
 #include "common/types.h"
 
 enum fd_kind { FD_NONE, FD_SOCKET, FD_EPOLL };
@@ -28,14 +27,12 @@ struct fd_watch;
 struct fd_socket {
     struct vcl_socket *vcl;    /* the stack's side, from socket() or accept() until the release */
     struct fd_watch *watches;  /* epoll entries made in kernel sets while UNDECIDED; under fd_table.lock */
-    struct ip_endpoint last_peer; /* UDP with BOTH: who sent the last datagram ... */
     _Atomic uint8_t serve;     /* enum fd_serve */
     uint8_t proto;             /* enum svm_proto */
     bool is_v6;
     bool is_listener;
     bool is_accepted;
     bool listener_blocking;    /* BOTH: the kernel's side is always non-blocking, this is what the program believes */
-    bool last_from_stack;      /* ... and through which side it came */
     bool needs_stack;          /* bound to an address that both should serve, but there is no server */
     const char *why;           /* static text for HOSTSTACK_REPORT */
 };

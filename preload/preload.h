@@ -75,8 +75,8 @@ void preload_socket_decide(int fd, struct fd_file *f, enum fd_serve serve, const
 int preload_wait_both(int fd, struct fd_file *f, short events, int timeout_option);
 /* After -EINTR of a blocking call: do all handlers that the program has installed ask for restart (SA_RESTART)? */
 bool preload_must_restart(struct fd_file *f, int timeout_option);
-/* Decides where a datagram from a socket not yet decided, or served by both, goes. 0 or -errno; *to_stack. */
-int preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, bool *to_stack);
+/* Decides where a datagram from a socket not yet decided, or served by both, goes. */
+void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, bool *to_stack);
 void preload_fill_sockaddr(const struct ip_endpoint *e, bool is_v6, struct sockaddr *sa, socklen_t *len);
 
 /* preload_fd.c */

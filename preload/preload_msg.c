@@ -53,8 +53,6 @@ static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int 
     size_t used = 0;
     msg->msg_flags = (int)info.flags & MSG_TRUNC;
     if (is_udp && info.has_peer) {
-        f->sock.last_peer = info.peer;
-        f->sock.last_from_stack = true;
         preload_fill_sockaddr(&info.peer, f->sock.is_v6, msg->msg_name, &msg->msg_namelen);
         if (msg->msg_control && info.has_lcl)
             preload_put_pktinfo(f, msg, &used, &info.lcl);
@@ -65,24 +63,9 @@ static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int 
     return r;
 }
 
-static ssize_t preload_recvmsg_kernel(int fd, struct fd_file *f, struct msghdr *msg, int flags)
+static ssize_t preload_recvmsg_kernel(int fd, struct msghdr *msg, int flags)
 {
-    struct sockaddr_storage ss;
-    struct msghdr m = *msg;
-    m.msg_name = &ss;
-    m.msg_namelen = sizeof(ss);
-    ssize_t r = preload_kernel(libc_real()->recvmsg(fd, &m, flags | MSG_DONTWAIT));
-    if (r < 0)
-        return r;
-    if (ip_endpoint_from_sockaddr((struct sockaddr *)&ss, m.msg_namelen, &f->sock.last_peer) == 0)
-        f->sock.last_from_stack = false;
-    if (msg->msg_name)
-        memcpy(msg->msg_name, &ss, m.msg_namelen < msg->msg_namelen ? m.msg_namelen : msg->msg_namelen);
-    m.msg_name = msg->msg_name;
-    if (!msg->msg_name)
-        m.msg_namelen = msg->msg_namelen;
-    *msg = m;
-    return r;
+    return preload_kernel(libc_real()->recvmsg(fd, msg, flags | MSG_DONTWAIT));
 }
 
 ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags)
@@ -90,7 +73,7 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
     if (msg->msg_iovlen > IOV_MAX)
         return -EMSGSIZE;
     if (flags & MSG_ERRQUEUE)
-        return preload_is_both(f) ? preload_recvmsg_kernel(fd, f, msg, flags) : -EAGAIN; /* the stack queues no errors */
+        return preload_is_both(f) ? preload_recvmsg_kernel(fd, msg, flags) : -EAGAIN; /* the stack queues no errors */
     if (!preload_is_both(f))
         return preload_recvmsg_stack(f, msg, flags);
     if (f->sock.proto != SVM_PROTO_UDP)
@@ -98,7 +81,7 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
     for (;;) {
         ssize_t r = preload_recvmsg_stack(f, msg, flags | MSG_DONTWAIT);
         if (r == -EAGAIN)
-            r = preload_recvmsg_kernel(fd, f, msg, flags);
+            r = preload_recvmsg_kernel(fd, msg, flags);
         if (r != -EAGAIN || (flags & MSG_DONTWAIT) || vcl_socket_is_nonblock(f->sock.vcl))
             return r;
         r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
@@ -217,9 +200,7 @@ ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int
         if (ip_endpoint_from_sockaddr(msg->msg_name, msg->msg_namelen, &info.peer) < 0)
             return to_stack ? -EAFNOSUPPORT : preload_kernel(libc_real()->sendmsg(fd, msg, flags));
         info.has_peer = true;
-        int r = preload_route_datagram(fd, f, &info.peer, &to_stack);
-        if (r < 0)
-            return r;
+        preload_route_datagram(fd, f, &info.peer, &to_stack);
     }
     if (!to_stack)
         return preload_kernel(libc_real()->sendmsg(fd, msg, flags));

@@ -419,12 +419,9 @@ static int preload_connect_both(int fd, struct fd_file *f, const struct sockaddr
 {
     if (f->sock.needs_stack || !vcl_server_is_there())
         return preload_connect_kernel(fd, f, sa, len, "no server");
-    if (f->sock.proto == SVM_PROTO_UDP && preload_is_both(f)) {
-        /* An answerer binds, hears from a peer and connects to it: the peer is where the datagram came from. */
-        bool known = be16_get(e->port) == be16_get(f->sock.last_peer.port) && ip_addr_eq(&e->ip, &f->sock.last_peer.ip);
-        if (known && !f->sock.last_from_stack)
-            return preload_connect_kernel(fd, f, sa, len, "its peer is on the kernel");
-    }
+    /* The stack joins streams on this host; datagrams to loopback are the kernel's. */
+    if (f->sock.proto == SVM_PROTO_UDP)
+        return preload_connect_kernel(fd, f, sa, len, "datagrams to loopback");
     int r = preload_connect_try(f, e);
     if (preload_nobody_there(r))
         return preload_connect_kernel(fd, f, sa, len, "nobody on the stack listens there");
@@ -468,26 +465,14 @@ HS_EXPORT int hs___connect(int fd, const struct sockaddr *sa, socklen_t len) { r
 
 /* ---- datagrams without a connection ---- */
 
-int preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, bool *to_stack)
+/* With BOTH each datagram goes where its address leads; loopback is the kernel's. */
+void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, bool *to_stack)
 {
-    enum vcl_serve who = vcl_who_serves_connect(f->sock.proto, to);
-    if (preload_serve(f) == FD_STACK) {
-        *to_stack = true;
-        return 0;
-    }
-    if (preload_serve(f) == FD_UNDECIDED) { /* the first datagram decides, as it binds */
-        *to_stack = who == VCL_SERVE_STACK;
+    enum fd_serve serve = preload_serve(f);
+    *to_stack = serve == FD_STACK || vcl_who_serves_connect(f->sock.proto, to) == VCL_SERVE_STACK;
+    if (serve == FD_UNDECIDED) /* the first datagram decides, as it binds */
         preload_socket_decide(fd, f, *to_stack ? FD_STACK : FD_KERNEL,
                               *to_stack ? NULL : "sent to an address that the kernel serves");
-        return 0;
-    }
-    if (who == VCL_SERVE_BOTH) { /* loopback: back to where the peer was heard from */
-        bool known = be16_get(to->port) == be16_get(f->sock.last_peer.port) && ip_addr_eq(&to->ip, &f->sock.last_peer.ip);
-        *to_stack = known && f->sock.last_from_stack;
-        return 0;
-    }
-    *to_stack = who == VCL_SERVE_STACK;
-    return 0;
 }
 
 HS_EXPORT int hs_shutdown(int fd, int how)
