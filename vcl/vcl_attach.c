@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/un.h>
+#include <unistd.h>
 #include "vcl/vcl_internal.h"
 #include "vcl/vcl_sys.h"
 
@@ -412,6 +413,18 @@ int vcl_worker_attach(struct vcl_worker *w)
         rc = attach_locked(w);
     pthread_mutex_unlock(&w->lock);
     return rc;
+}
+
+bool vcl_server_is_there(void)
+{
+    struct vcl_worker *w = vcl_worker_current();
+
+    if (!w || vcl_process_init() < 0)
+        return false;
+    if (hs_likely(atomic_load_explicit(&w->attached, memory_order_acquire)))
+        return true;
+    /* Looked for first: a program that needs no server shall not hear that there is none. */
+    return access(vcl_config()->app_socket, F_OK) == 0 && vcl_worker_attach(w) == 0;
 }
 
 /* From a wait, when listeners hope for the server: not more often than every VCL_REATTACH_NS. Worker lock held. */

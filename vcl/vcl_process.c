@@ -215,6 +215,18 @@ bool vcl_is_internal_fd(int fd)
            (atomic_load_explicit(&p->fd_map[at / FD_WORD_BITS], memory_order_relaxed) >> (at % FD_WORD_BITS) & 1);
 }
 
+int vcl_internal_fd_next(unsigned from)
+{
+    int base = __atomic_load_n(&the_process.fd_base, __ATOMIC_ACQUIRE);
+
+    if (base < 0)
+        return -1;
+    for (unsigned fd = hs_max_u32(from, (unsigned)base); fd < (unsigned)base + FD_RANGE; fd++)
+        if (vcl_is_internal_fd((int)fd))
+            return (int)fd;
+    return -1;
+}
+
 /* ---- worker's spare eventfds: one per thread that sleeps while others may drain ---- */
 int vcl_worker_spare_fd(struct vcl_worker *w)
 {

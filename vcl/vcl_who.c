@@ -29,7 +29,7 @@ static uint32_t who_bits(const struct ip_addr *ip)
     struct vcl_worker *w = vcl_worker_current();
     uint32_t bits = 0;
 
-    return w && vcl_worker_who(w, ip, &bits) == 0 ? bits : 0;
+    return w && vcl_server_is_there() && vcl_worker_who(w, ip, &bits) == 0 ? bits : 0;
 }
 
 enum vcl_serve vcl_who_serves_bind(uint8_t proto, const struct ip_endpoint *lcl)
