@@ -167,7 +167,7 @@ enum svm_msg_type {
 
     /* s->c answers; error = 0 or -errno */
     SVM_MSG_BOUND = 32, /* handle, lcl as granted; UDP: slot too */
-    SVM_MSG_LISTENING,
+    SVM_MSG_LISTENING,  /* u.conn.error; BOUND, LISTENING and CONNECTED all use u.conn */
     SVM_MSG_CONNECTED,  /* handle, lcl, rmt, slot; with error: no session any more */
     SVM_MSG_ATTR,
     SVM_MSG_CLOSED,     /* nothing more will come for this handle, its slot is free; ctx may be used again */
@@ -186,7 +186,10 @@ enum svm_msg_type {
     /* both ways, and between cut-through peers; no handle check beyond ownership */
     SVM_MSG_DATA = 64,  /* the FIFO that the sender produces has bytes, or FIN/RST. u.value = evt_seq */
     SVM_MSG_SPACE,      /* the FIFO that the sender consumes has the space that was wanted, or RD_CLOSED */
-    SVM_MSG_ACCEPTED,   /* c->s: ctx is this client's number for the session of an ACCEPT */
+    SVM_MSG_ACCEPTED,   /* c->s: ctx is this client's number for the session of an ACCEPT. Also from a holder (a fork's child, or its
+                           parent again) that begins to use a session: it is the owner now, events go to this worker with this ctx */
+    /* A cut-through session that a fork's child goes on with: DATA and SPACE in a server queue, handle set. From its owner: the
+     * server passes it to the other side (server queue, that side's ctx). From another holder: it passes it to the owner. */
 };
 
 enum svm_msg_flags {
