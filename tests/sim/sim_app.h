@@ -18,6 +18,8 @@ struct sim_sock {
     struct sim_sock *next, *prev;      /* on the app's list */
     struct sim_sock *accept_next;      /* waiting in the listener */
     struct sim_sock *accept_head, **accept_tail;
+    struct sim_sock *accept_from;      /* whose queue it waits in */
+    uint32_t ctx;
     struct session *session;           /* NULL after the notice "closed" */
     struct svm_handle handle;
     uint8_t proto;
