@@ -35,7 +35,11 @@ static struct session *find_session(struct worker *w, const struct ip_endpoint *
     if (b)
         return b->session;
     struct listener *l = session_lookup_listener(w, SVM_PROTO_UDP, lcl, rmt, fib);
-    return l ? listener_session(l) : NULL;
+    struct session *s = l ? listener_session(l) : NULL;
+    /* A bound socket that was connected since hears only its peer, who was looked up above. */
+    if (s && s->conn && udp_is_connected(udp_of_base(s->conn)))
+        return NULL;
+    return s;
 }
 
 static void deliver(struct worker *w, struct session *s, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt)

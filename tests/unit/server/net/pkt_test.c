@@ -1,0 +1,178 @@
+/* pkt_test.c - packets of several pieces: trimming, pulling up, checksums; and the simulated network replays from its seed */
+#include <stdlib.h>
+
+#include "tests/unit/server/net/net_test.h"
+
+static struct net n;
+static void open_net(void)
+{
+    net_open(&n, INTERFACE_ADDR_NO_DAD);
+    net_run_us(&n, 5000000);
+    net_learn_peer(&n);
+}
+static void shut(void) { net_close(&n); }
+TestSuite(pkt, .init = open_net, .fini = shut);
+
+/* A packet of random pieces over a known pattern. */
+static struct pkt *pieces(const uint8_t *data, uint32_t len)
+{
+    struct pkt *head = NULL;
+    uint32_t off = 0;
+
+    while (off < len || !head) {
+        uint32_t k = 1 + (uint32_t)(sim_net_random(n.sim) % 300);
+        k = k > len - off ? len - off : k;
+        struct pkt *p = pkt_alloc(n.w->pools, k);
+        memcpy(pkt_append(p, (uint16_t)k), data + off, k);
+        if (head)
+            pkt_chain(head, p);
+        else
+            head = p;
+        off += k;
+    }
+    return head;
+}
+
+Test(pkt, pieces_behave_as_one)
+{
+    static uint8_t data[3000], out[3000];
+
+    for (unsigned i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)sim_net_random(n.sim);
+    unsigned before = rte_mempool_in_use_count(n.s->pools.small);
+    for (unsigned round = 0; round < 2000; round++) {
+        uint32_t len = (uint32_t)(sim_net_random(n.sim) % sizeof(data));
+        struct pkt *p = pieces(data, len);
+        uint32_t keep = len ? (uint32_t)(sim_net_random(n.sim) % (len + 1)) : 0;
+        cr_assert_eq(pkt_len(p), len);
+        cr_assert(pkt_trim(p, len + 1) < 0);
+        cr_assert_eq(pkt_trim(p, keep), 0);
+        cr_assert_eq(pkt_len(p), keep);
+        pkt_copy_out(p, 0, out, keep);
+        cr_assert(memcmp(out, data, keep) == 0);
+        cr_assert_eq((uint16_t)~__builtin_bswap16(pkt_raw_sum(p, 0)) == (uint16_t)net_sum(data, keep, 0) ||
+                     (net_sum(data, keep, 0) == 0xffff && pkt_raw_sum(p, 0) == 0), true, "round %u", round);
+        uint32_t up = keep ? (uint32_t)(sim_net_random(n.sim) % (keep + 1)) : 0;
+        if (up <= 1500) {
+            cr_assert_eq(pkt_pullup(p, up), 0);
+            cr_assert(pkt_first_len(p) >= up);
+            cr_assert(memcmp(pkt_data(p), data, up) == 0);
+            cr_assert_eq(pkt_len(p), keep);
+        }
+        cr_assert_eq(pkt_pullup(p, keep + 1), -22);
+        pkt_copy_out(p, 0, out, keep);
+        cr_assert(memcmp(out, data, keep) == 0);
+        pkt_free(p);
+    }
+    cr_assert_eq(rte_mempool_in_use_count(n.s->pools.small), before, "nothing leaks");
+}
+
+Test(pkt, l4_checksum_both_ways)
+{
+    static uint8_t data[2000];
+
+    for (unsigned round = 0; round < 500; round++) {
+        bool v4 = round % 2;
+        uint32_t len = 8 + (uint32_t)(sim_net_random(n.sim) % 1500);
+        for (unsigned i = 0; i < len; i++)
+            data[i] = (uint8_t)sim_net_random(n.sim);
+        data[6] = data[7] = 0;
+        struct pkt *p = pkt_alloc(n.w->pools, len);
+        struct pkt_meta *m = pkt_meta(p);
+        memcpy(pkt_append(p, (uint16_t)len), data, len);
+        m->src = net_ip(v4 ? "10.0.0.1" : "fd00::1");
+        m->dst = net_ip(v4 ? "10.0.0.2" : "fd00::2");
+        m->ip_proto = 17;
+        uint16_t pseudo = pkt_pseudo_sum(m, len);
+        memcpy(pkt_data(p) + 6, &pseudo, 2);
+        m->flags = PKT_L4_CSUM_NEEDED;
+        pkt_finish_csum(p);
+        cr_assert_eq(m->flags & PKT_L4_CSUM_NEEDED, 0);
+        cr_assert_eq(pkt_l4_checksum(p), 0, "round %u", round);
+        uint32_t start = 17 + len; /* an independent sum says the same */
+        for (unsigned i = v4 ? 12 : 0; i < 16; i += 2)
+            start += (uint32_t)(m->src.b[i] << 8 | m->src.b[i + 1]) + (uint32_t)(m->dst.b[i] << 8 | m->dst.b[i + 1]);
+        cr_assert_eq(net_sum(pkt_data(p), len, start), 0);
+        pkt_data(p)[8 % len] ^= 1;
+        if (len > 8)
+            cr_assert_neq(pkt_l4_checksum(p), 0);
+        pkt_free(p);
+    }
+}
+
+/* ---------------------------------------------------------------- the simulated network itself */
+
+struct trace { uint64_t hash; unsigned frames; };
+
+static bool note(void *arg, struct sim_link *l, unsigned end, const uint8_t *f, uint32_t len, uint64_t now)
+{
+    struct trace *t = arg;
+
+    (void)l;
+    t->frames++;
+    t->hash = (t->hash ^ now ^ end ^ len) * 0x9e3779b97f4a7c15u;
+    for (uint32_t i = 0; i < len; i++)
+        t->hash = (t->hash ^ f[i]) * 0x100000001b3u;
+    return true;
+}
+
+/* Two stacks, packets both ways over a bad wire; returns what was seen and counted. */
+static struct trace play(uint64_t seed, struct sim_link_stats *stats, unsigned *delivered)
+{
+    struct sim_params bad = { .loss_ppm = 50000, .dup_ppm = 20000, .reorder_ppm = 50000, .reorder_us = 300, .delay_us = 100, .jitter_us = 50,
+                              .corrupt_ppm = 20000, .burst_ppm = 1000, .burst_len = 5 };
+    struct stack_options opt = { .n_workers = 1, .seed = seed, .n_small_pkts = 2048, .n_big_pkts = 16, .pool_name = "a" };
+    struct stack *s[2];
+    struct interface *ifc[2];
+    struct trace t = { 0 };
+    struct sim_link *l;
+    struct sim_net *sim = sim_net_create(seed);
+
+    cr_assert_eq(stack_create(&opt, &s[0]), 0);
+    opt.pool_name = "b";
+    opt.seed = seed + 1;
+    cr_assert_eq(stack_create(&opt, &s[1]), 0);
+    cr_assert_eq(sim_net_link(sim, s[0], s[1], &bad, &l), 0);
+    sim_link_set_tap(l, note, &t);
+    for (unsigned i = 0; i < 2; i++) {
+        struct ip_prefix p = { net_ip(i ? "10.5.0.2" : "10.5.0.1"), 24 };
+        cr_assert_eq(interface_add(s[i], 0, 0, 0, INTERFACE_ADDR_NO_DAD, &ifc[i]), 0);
+        cr_assert_eq(interface_add_address(ifc[i], &p, 0), 0);
+    }
+    unsigned before = n.n_input;
+    for (unsigned k = 0; k < 500; k++) {
+        for (unsigned i = 0; i < 2; i++) {
+            struct ip_tx tx = { .src = net_ip(i ? "10.5.0.2" : "10.5.0.1"), .dst = net_ip(i ? "10.5.0.1" : "10.5.0.2"), .ip_proto = NET_PROTO };
+            struct pkt *p = pkt_alloc(&s[i]->pools, 200);
+            memset(pkt_append(p, 200), (int)k, 200);
+            cr_assert_eq(ip_output(s[i]->worker[0], p, &tx), 0);
+        }
+        cr_assert_eq(sim_net_run_until(sim, sim_net_now_us(sim) + 20000), 0);
+    }
+    cr_assert_eq(sim_net_run_until(sim, sim_net_now_us(sim) + 5000000), 0);
+    *delivered = n.n_input - before;
+    sim_link_stats(l, 0, &stats[0]);
+    sim_link_stats(l, 1, &stats[1]);
+    stack_destroy(s[0]);
+    stack_destroy(s[1]);
+    sim_net_destroy(sim);
+    return t;
+}
+
+Test(pkt, simulation_replays_from_its_seed)
+{
+    struct sim_link_stats a[2], b[2], c[2];
+    unsigned da, db, dc;
+    struct trace ta = play(42, a, &da), tb = play(42, b, &db), tc = play(43, c, &dc);
+
+    cr_assert_eq(ta.hash, tb.hash);
+    cr_assert_eq(ta.frames, tb.frames);
+    cr_assert_eq(da, db);
+    cr_assert(memcmp(a, b, sizeof(a)) == 0);
+    cr_assert_neq(ta.hash, tc.hash);
+    for (unsigned i = 0; i < 2; i++) {
+        cr_assert(a[i].lost > 0 && a[i].duplicated > 0 && a[i].corrupted > 0 && a[i].reordered > 0);
+        cr_assert(a[i].sent > 500);
+    }
+    cr_assert(da > 800 && da < 1100, "%u of 1000 came through", da);
+}
