@@ -259,7 +259,8 @@ static int output_way(struct worker *w, struct pkt *p, const struct ip_tx *tx, c
     m->ifc = way->ifc;
     m->l2_len = 0;
     if (hs_unlikely(len + hdr > way->ifc->mtu && !(m->flags & PKT_GSO))) {
-        if (tx->dont_fragment || len + hdr > 65535)
+        /* IPv4's total length counts the header, IPv6's payload length does not. */
+        if (tx->dont_fragment || len > 65535u - (hdr == IP4_HDR_LEN ? IP4_HDR_LEN : 0))
             return drop_out(w, p, IP_DROP_TX_TOO_BIG, -EMSGSIZE);
         return fragment(w, way, p, tx, way->ifc->mtu);
     }

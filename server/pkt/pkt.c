@@ -149,18 +149,28 @@ void pkt_chain(struct pkt *head, struct pkt *tail)
     rte_pktmbuf_chain(&head->m, &tail->m); /* fails only beyond 65535 pieces: fragments are at least 8 bytes of 65535 */
 }
 
-uint16_t pkt_raw_sum(struct pkt *p, uint32_t off)
-{
-    uint16_t sum = 0;
-
-    rte_raw_cksum_mbuf(&p->m, off, p->m.pkt_len - off, &sum);
-    return sum;
-}
-
 static uint16_t fold(uint32_t sum)
 {
     sum = (sum & 0xffff) + (sum >> 16);
     return (uint16_t)((sum & 0xffff) + (sum >> 16));
+}
+
+/* Not rte_raw_cksum_mbuf(): DPDK 22.11's swaps the low half of an unfolded sum when a piece begins at an odd byte. */
+uint16_t pkt_raw_sum(struct pkt *p, uint32_t off)
+{
+    uint32_t sum = 0, done = 0;
+
+    for (const struct rte_mbuf *s = &p->m; s; s = s->next) {
+        if (off >= s->data_len) {
+            off -= s->data_len;
+            continue;
+        }
+        uint16_t piece = rte_raw_cksum(rte_pktmbuf_mtod_offset(s, const char *, off), s->data_len - off);
+        sum += done & 1 ? __builtin_bswap16(piece) : piece; /* at most 65535 pieces: no overflow */
+        done += s->data_len - off;
+        off = 0;
+    }
+    return fold(sum);
 }
 
 uint16_t pkt_pseudo_sum(const struct pkt_meta *m, uint32_t l4_len)
@@ -183,10 +193,7 @@ uint16_t pkt_pseudo_sum(const struct pkt_meta *m, uint32_t l4_len)
 
 uint16_t pkt_l4_checksum(struct pkt *p)
 {
-    uint16_t sum = 0;
-
-    rte_raw_cksum_mbuf(&p->m, 0, p->m.pkt_len, &sum);
-    return (uint16_t)~fold((uint32_t)sum + pkt_pseudo_sum(pkt_meta(p), p->m.pkt_len));
+    return (uint16_t)~fold((uint32_t)pkt_raw_sum(p, 0) + pkt_pseudo_sum(pkt_meta(p), p->m.pkt_len));
 }
 
 void pkt_finish_csum(struct pkt *p)
@@ -194,15 +201,13 @@ void pkt_finish_csum(struct pkt *p)
     struct pkt_meta *m = pkt_meta(p);
     uint32_t l4 = (uint32_t)m->l2_len + m->l3_len;
     uint32_t field = l4 + (m->ip_proto == IPPROTO_UDP ? 6u : 16u);
-    uint16_t sum = 0;
 
     if (!(m->flags & PKT_L4_CSUM_NEEDED))
         return;
     m->flags = (uint16_t)(m->flags & ~PKT_L4_CSUM_NEEDED);
     if (field + 2 > p->m.data_len)
         return; /* the L4 header is always in the first piece on tx: nothing of ours ends here */
-    rte_raw_cksum_mbuf(&p->m, l4, p->m.pkt_len - l4, &sum);
-    sum = (uint16_t)~sum;
+    uint16_t sum = (uint16_t)~pkt_raw_sum(p, l4);
     if (sum == 0 && m->ip_proto == IPPROTO_UDP)
         sum = 0xffff; /* RFC 768: zero on the wire means "none" */
     memcpy(pkt_data(p) + field, &sum, 2);

@@ -285,11 +285,10 @@ int sim_net_run_while(struct sim_net *n, bool (*cond)(void *arg), void *arg, uin
             continue;
         }
         uint64_t next = next_event(n);
-        if (next > until_us) {
-            n->now_us = until_us > n->now_us ? until_us : n->now_us;
+        if (next > until_us && n->now_us >= until_us)
             return cond ? -ETIMEDOUT : 0;
-        }
-        n->now_us = next;
+        /* The workers see the last instant too, so that what the test does next happens at it. */
+        n->now_us = next > until_us ? until_us : next;
         rounds = 0;
     }
 }
