@@ -154,6 +154,28 @@ static void on_peer_gone(struct vcl_socket *s)
     vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
 }
 
+/* Cut-through: who had been offered this connection gave it back unseen; now another program has it. */
+static void on_moved(struct vcl_socket *s, const struct svm_msg *m)
+{
+    bool data;
+
+    if (vcl_state(s) != VCL_CONNECTED && vcl_state(s) != VCL_ZOMBIE)
+        return;
+    if (vcl_socket_move_fifos(s, m, &data) != 0) {
+        vcl_socket_fail(s, -ECONNRESET);
+        return;
+    }
+    if (data) {
+        struct svm_msg e = { .type = SVM_MSG_DATA, .proto = s->proto, .ctx = s->slot, .u.value = s->tx.evt_seq };
+
+        if (s->pair->peer_client_id == s->w->client_id)
+            vcl_worker_self_event(s, &e);
+        else
+            vcl_worker_post_pair(s->w, s->pair, &e);
+    }
+    vcl_set_notify(s, EPOLLOUT);
+}
+
 void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t server_worker)
 {
     struct vcl_socket *s = vcl_socket_by_msg(w, m);
@@ -192,6 +214,9 @@ void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t serve
         break;
     case SVM_MSG_PEER_GONE:
         on_peer_gone(s);
+        break;
+    case SVM_MSG_MOVED:
+        on_moved(s, m);
         break;
     case SVM_MSG_ERROR:
         atomic_store(&s->error, m->u.error);

@@ -252,6 +252,7 @@ int vcl_socket_number(struct vcl_socket *s);    /* gives it a ctx; worker lock h
 void vcl_socket_unnumber(struct vcl_socket *s);
 void vcl_socket_set_handle(struct vcl_socket *s, struct svm_handle h);
 struct vcl_socket *vcl_socket_by_msg(struct vcl_worker *w, const struct svm_msg *m);
+int vcl_socket_move_fifos(struct vcl_socket *s, const struct svm_msg *m, bool *data); /* SVM_MSG_MOVED; data: post an event */
 int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m); /* from u.conn.slot; worker lock held */
 void vcl_socket_fifos_drop(struct vcl_socket *s);
 void vcl_socket_fail(struct vcl_socket *s, int error); /* DEAD with error, waiters woken; worker lock held */

@@ -181,6 +181,58 @@ int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m)
     return rc;
 }
 
+/* All that was written to a FIFO from which nothing was read, into another one. */
+static int copy_written(struct svm_fifo_prod *to, const struct svm_fifo_prod *from)
+{
+    struct svm_fifo_cons_line line;
+    struct svm_fifo_cons reader;
+    struct iovec iov[4];
+    int n;
+
+    memset(&line, 0, sizeof(line));
+    svm_fifo_cons_init(&reader, &line, from->line, from->regions, from->max_size);
+    if (from->tail == 0)
+        return 0;
+    n = svm_fifo_peek_iov(&reader, 0, from->tail, iov);
+    if (n < 0)
+        return n;
+    return svm_fifo_enqueue_iov(to, iov, n) == (int64_t)from->tail ? 0 : -ENOMEM;
+}
+
+int vcl_socket_move_fifos(struct vcl_socket *s, const struct svm_msg *m, bool *data)
+{
+    struct svm_msg_slot slot = m->u.conn.slot;
+    struct svm_fifo_prod old;
+    struct vcl_pair *old_pair;
+    uint32_t old_slot;
+    int rc;
+
+    *data = false;
+    pthread_mutex_lock(&s->lock);
+    if (!s->has_fifos || !s->pair) {
+        pthread_mutex_unlock(&s->lock);
+        return -EPROTO;
+    }
+    old = s->tx;
+    old_pair = s->pair;
+    old_slot = s->slot;
+    rc = map_pair_fifos(s, &slot);
+    if (rc == 0) {
+        rc = copy_written(&s->tx, &old);
+        if (old.fin)
+            svm_fifo_prod_set_fin(&s->tx);
+        *data = (s->tx.tail || old.fin) && svm_fifo_prod_event_due(&s->tx);
+        svm_fifo_prod_fini(&old);
+        if (old_pair->by_slot[old_slot] == s)
+            old_pair->by_slot[old_slot] = NULL;
+        old_pair->n_sockets--;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (atomic_load(&old_pair->gone))
+        vcl_worker_reap_pairs(s->w);
+    return rc;
+}
+
 /* The slot is free again (CLOSED), or the server has gone: gives back rings and lets go of the segment. Worker lock held, or
  * nobody else knows the socket. */
 void vcl_socket_fifos_drop(struct vcl_socket *s)
