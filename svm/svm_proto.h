@@ -17,7 +17,8 @@
 enum svm_att_type {
     /* client -> server */
     SVM_ATT_HELLO = 1,      /* svm_att_hello; first message. Optional fd: none */
-    SVM_ATT_FORK = 2,       /* svm_att_fork + 1 fd: server's end of a socketpair, the child's lifeline */
+    SVM_ATT_FORK = 2,       /* svm_att_fork + 1 fd: server's end of a SOCK_SEQPACKET socketpair, the child's lifeline. It is the child's
+                               attach socket, too: its HELLO comes on it, so that it needs no right to open app.sock */
     SVM_ATT_BANK = 3,       /* svm_att_simple: "one more bank, please" (value = slots wanted); answer SVM_ATT_SEGMENT or _ERROR */
     SVM_ATT_WHO = 5,        /* svm_att_who: whose address is this; answer SVM_ATT_OK, value = enum svm_who bits */
     SVM_ATT_IDENTIFY = 4,   /* svm_att_simple + 1 fd: who is this socket (SO_COOKIE)? reserved for exec and SCM_RIGHTS */

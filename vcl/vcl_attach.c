@@ -369,7 +369,12 @@ static int attach_locked(struct vcl_worker *w)
     if (rc)
         return rc;
     w->last_attach_ns = (uint64_t)vcl_now_ns();
-    w->att_fd = att_connect(p->cfg.app_socket);
+    if (w->fork_token && w->lifeline_fd >= 0) { /* works also for a child that may not open the socket (nginx's workers) */
+        w->att_fd = w->lifeline_fd;
+        w->lifeline_fd = -1;
+    } else {
+        w->att_fd = att_connect(p->cfg.app_socket);
+    }
     if (w->att_fd < 0) {
         rc = w->att_fd;
         w->att_fd = -1;

@@ -95,33 +95,21 @@ static void watch_process(struct app_client *c)
 static void do_hello(struct app_client *c, const struct svm_att_hello *m)
 {
     struct svm_att_hello h = *m;
-    struct app_client *forked;
     uint32_t scope = h.flags & (SVM_HELLO_SCOPE_LOCAL | SVM_HELLO_SCOPE_GLOBAL);
     int err;
 
     h.ns_name[sizeof(h.ns_name) - 1] = h.app_name[sizeof(h.app_name) - 1] = '\0';
-    if (c->state != APP_CLIENT_NEW) {
+    if (c->state != APP_CLIENT_NEW && c->state != APP_CLIENT_FORKED) {
         refuse(c, -EPROTO, "a second HELLO");
+        return;
+    }
+    if (c->state == APP_CLIENT_FORKED && h.fork_token != c->fork_token) {
+        refuse(c, -EACCES, "wrong fork token");
         return;
     }
     if (h.abi_version != SVM_ABI_VERSION) {
         refuse(c, -EPROTO, "client library and server are of different versions");
         return;
-    }
-    if (h.fork_token) {
-        forked = app_fork_find(c->as, c, h.fork_token);
-        if (forked) { /* the socket moves to who has been waiting for it */
-            forked->sock = c->sock;
-            forked->pid = c->pid;
-            memcpy(forked->peer, c->peer, sizeof(c->peer));
-            c->sock = -1;
-            app_client_leave(c, NULL);
-            c = forked;
-            if (app_server_watch(c->as, c->sock, &c->sock_src, EPOLLIN | EPOLLRDHUP) != 0) {
-                app_client_leave(c, "its socket cannot be watched");
-                return;
-            }
-        }
     }
     memcpy(c->name, h.app_name, sizeof(c->name));
     if (c->state == APP_CLIENT_NEW) {
@@ -142,7 +130,8 @@ static void do_hello(struct app_client *c, const struct svm_att_hello *m)
         refuse(c, err, "no memory or descriptors for its segments");
         return;
     }
-    watch_process(c);
+    if (c->fork_token == 0) /* of a fork child only its parent's credentials are known */
+        watch_process(c);
 }
 
 static void do_who(struct app_client *c, const struct svm_att_who *q)
@@ -191,7 +180,7 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
 
     if (len >= sizeof(type))
         memcpy(&type, buf, sizeof(type));
-    if (c->state == APP_CLIENT_NEW && type != SVM_ATT_HELLO) {
+    if ((c->state == APP_CLIENT_NEW || c->state == APP_CLIENT_FORKED) && type != SVM_ATT_HELLO) {
         refuse(c, -EPROTO, "its first message is no HELLO");
     } else if (type == SVM_ATT_HELLO && len == sizeof(hello)) {
         memcpy(&hello, buf, sizeof(hello));

@@ -1,7 +1,8 @@
 /* app_fork.c - a client forks: its child holds all its sessions from that moment on, whether it ever attaches or not
  *
  * The child is a client of its own right in state FORKED. Its lifeline, one end of a socketpair whose other end only the child keeps,
- * hangs up when the child dies or execs. When the child uses a socket it says HELLO with the token and becomes ATTACHED. */
+ * hangs up when the child dies or execs. When the child uses a socket it says HELLO on it, with the token, and becomes ATTACHED: also
+ * a child that has given up the user id that could open the attach socket. */
 #include "server/app/app_internal.h"
 
 #include <errno.h>
@@ -74,11 +75,14 @@ int app_fork_note(struct app_client *parent, int lifeline, uint64_t *token)
     return 0;
 }
 
-struct app_client *app_fork_find(struct app_server *as, const struct app_client *by, uint64_t token)
+/* The child attaches by its lifeline, or ends without having done so. */
+void app_fork_lifeline(struct app_client *c, uint32_t events)
 {
-    for (struct app_client *c = as->clients; c; c = c->next) {
-        if (c->state == APP_CLIENT_FORKED && c->fork_token == token && c->uid == by->uid)
-            return c;
+    c->sock = c->lifeline;
+    c->lifeline = -1;
+    if (app_server_watch(c->as, c->sock, &c->sock_src, EPOLLIN | EPOLLRDHUP) != 0) {
+        app_client_leave(c, "its socket cannot be watched");
+        return;
     }
-    return NULL;
+    app_attach_input(c, events);
 }

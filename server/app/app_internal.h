@@ -215,7 +215,7 @@ void app_attach_input(struct app_client *c, uint32_t events);
 
 /* app_fork.c: control thread */
 int app_fork_note(struct app_client *parent, int lifeline, uint64_t *token);
-struct app_client *app_fork_find(struct app_server *as, const struct app_client *by, uint64_t token);
+void app_fork_lifeline(struct app_client *c, uint32_t events);       /* it hangs up, or says HELLO */
 
 /* app_memory.c: worker */
 int app_memory_fifos_alloc(struct worker *w, struct app_worker *a, struct app_fifos *out);

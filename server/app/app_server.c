@@ -272,13 +272,8 @@ static void src_handle(struct app_server *as, struct app_src *src, uint32_t even
             app_attach_input(src->client, events);
         return;
     case APP_SRC_LIFELINE:
-        /* Nothing is ever sent on it: it hangs up. A child that has attached is known by its socket. */
-        if (src->client->state == APP_CLIENT_FORKED)
-            app_client_leave(src->client, NULL);
-        else if (src->client->lifeline >= 0) {
-            close(src->client->lifeline);
-            src->client->lifeline = -1;
-        }
+        if (src->client->state == APP_CLIENT_FORKED && src->client->lifeline >= 0)
+            app_fork_lifeline(src->client, events);
         return;
     case APP_SRC_PIDFD:
         app_client_leave(src->client, NULL);
