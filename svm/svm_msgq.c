@@ -57,10 +57,13 @@ int svm_msgq_cons_init(struct svm_msgq_cons *q, const struct svm_msgq_desc *d, c
 
 static int load_head(struct svm_msgq_prod *q)
 {
-    /* Acquire: pairs with the release in svm_msgq_take(): the entries before it have been copied. */
-    uint32_t head = __atomic_load_n(&q->peer->head, __ATOMIC_ACQUIRE);
+    uint32_t head;
 
-    if (hs_unlikely(q->failed || head - q->head_seen > q->tail - q->head_seen)) {
+    if (hs_unlikely(q->failed)) /* also after a failed init: there is no line */
+        return -EPROTO;
+    /* Acquire: pairs with the release in svm_msgq_take(): the entries before it have been copied. */
+    head = __atomic_load_n(&q->peer->head, __ATOMIC_ACQUIRE);
+    if (hs_unlikely(head - q->head_seen > q->tail - q->head_seen)) {
         q->failed = true;
         return -EPROTO;
     }
@@ -96,12 +99,14 @@ int svm_msgq_take(struct svm_msgq_cons *q, struct svm_msg *out, int max)
 {
     uint32_t n = q->tail_seen - q->head;
 
-    if (n == 0 || q->failed) {
+    if (hs_unlikely(q->failed))
+        return -EPROTO;
+    if (n == 0) {
         /* Acquire: pairs with the release in svm_msgq_post(). */
         uint32_t tail = __atomic_load_n(&q->peer->tail, __ATOMIC_ACQUIRE);
 
         n = tail - q->head;
-        if (hs_unlikely(n > q->mask + 1 || q->failed)) {
+        if (hs_unlikely(n > q->mask + 1)) {
             q->failed = true;
             return -EPROTO;
         }
@@ -120,7 +125,8 @@ int svm_msgq_take(struct svm_msgq_cons *q, struct svm_msg *out, int max)
 
 bool svm_msgq_is_empty(const struct svm_msgq_cons *q)
 {
-    return __atomic_load_n(&q->peer->tail, __ATOMIC_ACQUIRE) == q->head;
+    /* A dead half is not empty, so that its owner takes, and finds the error. */
+    return !q->failed && __atomic_load_n(&q->peer->tail, __ATOMIC_ACQUIRE) == q->head;
 }
 
 void svm_sleep_begin(struct svm_sleep_line *own)
