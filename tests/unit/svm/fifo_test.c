@@ -371,6 +371,63 @@ static uint32_t hostile_word(uint64_t *seed)
     }
 }
 
+/* One violation at a time: each bound of the contract on its own. */
+Test(fifo, each_bound_is_checked)
+{
+    const uint32_t last = (AREA - 512) >> 6;
+    const struct {
+        uint32_t offset64;
+        uint16_t region;
+        uint8_t log2;
+        uint32_t start, tail;
+        int want;
+    } row[] = {
+        { last, 0, 9, 0, 100, 100 },            /* the last ring that fits */
+        { last + 1, 0, 9, 0, 100, -EPROTO },    /* ends one unit outside */
+        { last, 0, 10, 0, 100, -EPROTO },
+        { 0xffffffff, 0, 9, 0, 100, -EPROTO },
+        { 0, 0, 20, 0, 100, 100 },              /* all of the area */
+        { 0, 0, 21, 0, 100, -EPROTO },
+        { 0, 0, 8, 0, 100, -EPROTO },
+        { 0, 0, 0, 0, 100, -EPROTO },           /* no ring, but bytes */
+        { 0, 0, 64 + 9, 0, 100, -EPROTO },
+        { 0, 1, 9, 0, 100, -EPROTO },
+        { 0, 64, 9, 0, 100, -EPROTO },
+        { 0, 65535, 9, 0, 100, -EPROTO },
+        { 0, 0, 9, 50, 100, -EPROTO },          /* the first 50 are in a previous ring that there is not */
+        { 0, 0, 9, 0, 513, -EPROTO },           /* more than the ring holds */
+        { 0, 0, 18, 0, MAX, MAX },
+        { 0, 0, 18, 0, MAX + 1, -EPROTO },      /* more than may be unread */
+        { 0, 0, 18, 0, 0xffffffff, -EPROTO },   /* behind head */
+    };
+    static uint8_t b[2 * MAX];
+
+    for (size_t i = 0; i < HS_ARRAY_LEN(row); i++) {
+        struct pair t;
+
+        pair_open(&t, MAX, AREA, 0);
+        t.pl->ring[1] = (struct svm_ring_desc){ .start = row[i].start, .offset64 = row[i].offset64, .region = row[i].region,
+                                                .log2 = row[i].log2 };
+        t.pl->gen = 1;
+        t.pl->tail = row[i].tail;
+        cr_assert_eq(svm_fifo_dequeue(&t.c, b, sizeof(b)), row[i].want, "row %zu", i);
+        cr_assert_eq(svm_fifo_cons_avail(&t.c), row[i].want < 0 ? -EPROTO : 0, "row %zu", i);
+        pair_close(&t);
+    }
+}
+
+Test(fifo, tail_taken_back)
+{
+    struct pair t;
+
+    pair_open(&t, MAX, AREA, 0);
+    svm_fifo_enqueue(&t.p, "0123456789", 10);
+    cr_assert_eq(svm_fifo_cons_avail(&t.c), 10);
+    t.pl->tail = 9;
+    cr_assert_eq(svm_fifo_cons_avail(&t.c), -EPROTO);
+    pair_close(&t);
+}
+
 /* Hostile producer: any garbage in its line; the consumer's results stay bounded and inside the area (ASan watches). */
 Test(fifo, hostile_producer)
 {
