@@ -35,6 +35,10 @@ void vcl_fork_prepare(void)
 {
     struct vcl_process *p = vcl_process();
 
+    /* A child that forks in turn before it has used a socket (daemons do) attaches now: only a holder can make holders. */
+    for (struct vcl_worker *w = p->workers; w; w = w->next)
+        if (!atomic_load(&w->attached) && w->fork_token && has_sessions(w))
+            vcl_worker_attach(w);
     pthread_mutex_lock(&p->lock);
     for (struct vcl_worker *w = p->workers; w; w = w->next) {
         pthread_mutex_lock(&w->lock);
