@@ -12,9 +12,22 @@ enum {
     MEMORY_WITHOUT_PORT = 96 * 1024 * 1024,
     MEMORY_WITH_PORT = 320 * 1024 * 1024,
     MEMORY_OF_EAL = 24 * 1024 * 1024, /* what DPDK's own tables and the pools' caches take */
-    SMALL_PACKET_COST = PKT_SMALL_DATA + PKT_HEADROOM + PKT_PRIV_SIZE + 256, /* mbuf and mempool headers, alignment */
-    BIG_PACKET_COST = 65536 + PKT_PRIV_SIZE + 512,
+    /* DPDK lets no packet that is smaller than a page cross the end of one: in 4 KiB pages a small packet takes a whole page. */
+    SMALL_PACKET_COST = 4096,
+    SMALL_PACKET_COST_HUGE = 2560,
+    BIG_PACKET_COST = 17 * 4096,
 };
+
+static uint64_t small_packet_cost(const struct stack_config *cfg)
+{
+    return cfg->dpdk.hugepages ? SMALL_PACKET_COST_HUGE : SMALL_PACKET_COST;
+}
+
+/* Bytes that the packets asked for by number take, with what DPDK takes for itself. */
+static uint64_t memory_asked_for(const struct stack_config *cfg)
+{
+    return MEMORY_OF_EAL + cfg->dpdk.small_packets * small_packet_cost(cfg) + cfg->dpdk.big_packets * BIG_PACKET_COST;
+}
 
 static void config_defaults(struct stack_config *cfg)
 {
@@ -30,6 +43,7 @@ static void config_defaults(struct stack_config *cfg)
     cfg->session.max_listeners = 65536;
     cfg->session.max_segments = 16;
     tcp_config_defaults(&cfg->tcp);
+    cfg->tcp.cc_algo = "cubic"; /* RFC 9438, as Linux */
 }
 
 const struct config_interface *config_find_interface(const struct stack_config *cfg, const char *name)
@@ -268,7 +282,7 @@ static int check_references(struct conf_reader *r, struct stack_config *cfg)
 
 static int check_limits(struct conf_reader *r, const struct stack_config *cfg)
 {
-    uint64_t need = MEMORY_OF_EAL + cfg->dpdk.small_packets * SMALL_PACKET_COST + cfg->dpdk.big_packets * BIG_PACKET_COST;
+    uint64_t need = memory_asked_for(cfg);
 
     if (cfg->dpdk.memory && need > cfg->dpdk.memory)
         return conf_fail(r, "small-packets and big-packets of dpdk need %llum, memory is %llum",
@@ -281,7 +295,7 @@ static int check_limits(struct conf_reader *r, const struct stack_config *cfg)
 uint64_t config_memory(const struct stack_config *cfg)
 {
     uint64_t base = cfg->n_ports ? MEMORY_WITH_PORT : MEMORY_WITHOUT_PORT;
-    uint64_t need = MEMORY_OF_EAL + cfg->dpdk.small_packets * SMALL_PACKET_COST + cfg->dpdk.big_packets * BIG_PACKET_COST;
+    uint64_t need = memory_asked_for(cfg);
 
     if (cfg->dpdk.memory)
         return cfg->dpdk.memory;
@@ -292,13 +306,13 @@ uint64_t config_memory(const struct stack_config *cfg)
 void config_packets(const struct stack_config *cfg, unsigned *n_small, unsigned *n_big)
 {
     uint64_t room = config_memory(cfg) - MEMORY_OF_EAL;
-    uint64_t small = cfg->dpdk.small_packets, big = cfg->dpdk.big_packets;
+    uint64_t small = cfg->dpdk.small_packets, big = cfg->dpdk.big_packets, cost = small_packet_cost(cfg);
 
-    /* A quarter for small packets: 25 of them cost what one super-frame costs, and most data moves in super-frames. */
+    /* A quarter for small packets: most data moves in super-frames, but acknowledgments and cards take small ones. */
     if (!small)
-        small = (big ? room - hs_min_u64(room, big * BIG_PACKET_COST) : room / 4) / SMALL_PACKET_COST;
+        small = (big ? room - hs_min_u64(room, big * BIG_PACKET_COST) : room / 4) / cost;
     if (!big)
-        big = (room - hs_min_u64(room, small * SMALL_PACKET_COST)) / BIG_PACKET_COST;
+        big = (room - hs_min_u64(room, small * cost)) / BIG_PACKET_COST;
     *n_small = (unsigned)hs_min_u64(small, 1u << 24);
     *n_big = (unsigned)hs_min_u64(big, 1u << 20);
 }

@@ -43,9 +43,9 @@ Test(config, defaults_need_no_file)
     cr_assert_not(cfg->dpdk.hugepages);
     cr_assert_str_eq(cfg->tcp.cc_algo, "cubic");
     config_packets(cfg, &n_small, &n_big);
-    cr_assert_geq(n_small, 4096);
+    cr_assert_geq(n_small, 2048);
     cr_assert_geq(n_big, 512);
-    cr_assert_lt((uint64_t)n_small * 2500 + (uint64_t)n_big * 66000, config_memory(cfg));
+    cr_assert_lt((uint64_t)n_small * (cfg->dpdk.hugepages ? 2528 : 4096) + (uint64_t)n_big * 69632, config_memory(cfg));
     config_free(cfg);
 }
 
@@ -134,7 +134,7 @@ Test(config, mistakes_name_line_and_what_is_accepted)
     fails("unix { log-level loud }", "t.conf:1: log-level of unix is error, warning, notice, info or debug, not loud");
     fails("dpdk { memory 16m }", "t.conf:1: memory of dpdk is 16m; from 33554432 to 1099511627776 is accepted");
     fails("dpdk { memory lots }", "t.conf:1: memory of dpdk is a size in bytes, or with k, m or g, not lots");
-    fails("dpdk { memory 64m big-packets 4096 }", "t.conf:1: small-packets and big-packets of dpdk need 283m, memory is 64m");
+    fails("dpdk { memory 64m big-packets 4096 }", "t.conf:1: small-packets and big-packets of dpdk need 297m, memory is 64m");
     fails("{ }", "t.conf:1: { where a stanza such as unix or port is expected");
     fails("}", "t.conf:1: } where a stanza such as unix or port is expected");
     fails("tcp { rto-min 5s rto-max 1s }", "t.conf:1: rto-max of tcp is less than rto-min");
@@ -172,7 +172,7 @@ Test(config, packets_fit_memory_however_given)
 {
     const char *texts[] = {
         "dpdk { memory 32m }", "dpdk { memory 4g }", "dpdk { small-packets 65536 }", "dpdk { big-packets 4096 }",
-        "dpdk { memory 512m small-packets 512 }", "port a { device tap }", "dpdk { memory 600m big-packets 4096 small-packets 65536 }",
+        "dpdk { memory 512m small-packets 512 }", "port a { device tap }", "dpdk { memory 600m big-packets 4096 small-packets 65536 }", "dpdk { hugepages memory 1g }",
     };
 
     for (unsigned i = 0; i < HS_ARRAY_LEN(texts); i++) {
@@ -181,7 +181,7 @@ Test(config, packets_fit_memory_however_given)
         config_packets(cfg, &n_small, &n_big);
         cr_assert_geq(n_small, 64, "%s: %u small", texts[i], n_small);
         cr_assert_geq(n_big, 16, "%s: %u big", texts[i], n_big);
-        cr_assert_leq((uint64_t)n_small * 2500 + (uint64_t)n_big * 66000, config_memory(cfg), "%s", texts[i]);
+        cr_assert_leq((uint64_t)n_small * (cfg->dpdk.hugepages ? 2528 : 4096) + (uint64_t)n_big * 69632, config_memory(cfg), "%s", texts[i]);
         config_free(cfg);
     }
 }
