@@ -50,15 +50,14 @@ uint32_t tcp_rcv_window(struct worker *w, struct tcp_conn *c)
 {
     struct session *s = c->base.session;
     uint32_t old = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0, space, max, step;
-    uint32_t limit = (uint32_t)UINT16_MAX << c->rcv_wscale;
+    uint32_t limit = (uint32_t)UINT16_MAX << c->rcv_wscale, room;
 
     if (!s || (c->flags & TCP_F_RCV_FIN && c->rcv_nxt == c->rcv_fin_seq + 1))
         return hs_min_u32(old, limit);
-    space = session_rx_space(w, s);
-    max = session_rx_max(s);
+    room = session_rx_space(w, s);
+    max = hs_min_u32(session_rx_max(s), limit);
+    space = hs_min_u32(room, limit);
     step = hs_min_u32(max / 2, c->rcv_mss ? c->rcv_mss : c->adv_mss);
-    if (space > limit)
-        space = limit;
     if (c->state == TCP_S_SYN_SENT || c->state == TCP_S_SYN_RCVD)
         space = hs_min_u32(space, UINT16_MAX); /* the SYN's window is not scaled: promise no more than it says */
     else
@@ -67,7 +66,7 @@ uint32_t tcp_rcv_window(struct worker *w, struct tcp_conn *c)
         old = space;
         c->rcv_adv = c->rcv_nxt + space;
     }
-    if (old < max / 4 && space < max / 2) { /* the program is behind: hear when it has caught up */
+    if (old < max / 4 && room < max / 2) { /* the program is behind: hear when it has caught up */
         c->flags |= TCP_F_WANT_SPACE;
         session_rx_want_space(w, s, max / 2);
     }
@@ -124,6 +123,18 @@ static int enqueue_piece(struct worker *w, struct tcp_conn *c, uint32_t seq, con
     return 0;
 }
 
+/* Less room than was promised: the SYN,ACK goes out before the size of the FIFO is known, and memory may be short. Takes what
+ * fits; the peer sends the rest again. */
+static int enqueue_what_fits(struct worker *w, struct tcp_conn *c, uint32_t seq, const uint8_t *data, uint32_t len)
+{
+    uint32_t end = c->rcv_nxt + session_rx_space(w, c->base.session);
+
+    tcp_count(w, TCP_C_rx_no_space);
+    if (seq_lt(seq, end) && seq_gt(seq + len, end))
+        (void)enqueue_piece(w, c, seq, data, end - seq);
+    return -ENOBUFS;
+}
+
 static int enqueue_packet(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
 {
     struct rte_mbuf *m = pkt_mbuf(seg->p);
@@ -141,7 +152,7 @@ static int enqueue_packet(struct worker *w, struct tcp_conn *c, struct tcp_seg *
         n = hs_min_u32(n - skip, left);
         rc = enqueue_piece(w, c, seq, pkt_data(piece) + skip, n);
         if (rc != 0)
-            return rc;
+            return enqueue_what_fits(w, c, seq, pkt_data(piece) + skip, n);
         skip = 0;
         seq += n;
         left -= n;
@@ -200,7 +211,6 @@ void tcp_rcv_text(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
 
         had_hole = session_rx_ooo(c->base.session, &o, 1) > 0;
         if (enqueue_packet(w, c, seg) != 0) {
-            tcp_count(w, TCP_C_rx_no_space);
             tcp_rcv_ack_now(w, c);
         } else if (c->rcv_nxt == before) { /* a hole before it: duplicate ACK, one for each segment (RFC 5681 s4.2) */
             tcp_count(w, TCP_C_out_of_order);

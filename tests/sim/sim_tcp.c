@@ -55,6 +55,8 @@ struct run {
     unsigned crash;                  /* 0 none, 1 program of side 1 dies, 2 stack of side 1 dies */
     uint64_t crash_us;
     bool crashed, verbose;
+    bool new_stop;                   /* a program has chosen a point in time to go on at */
+    bool (*until)(void *arg);
     const char *failure;
     unsigned failed_flow;
     uint64_t bytes;
@@ -95,7 +97,7 @@ static void choose_link(struct run *r, struct sim_params *p)
         p->loss_ppm = below(r, 200000);
     if (chance(r, 20)) {
         p->burst_ppm = below(r, 5000);
-        p->burst_len = 2 + below(r, 30);
+        p->burst_len = 2 + below(r, 6); /* longer ones would starve a handshake: its few tries are all lost */
     }
     if (chance(r, 40))
         p->dup_ppm = below(r, 50000);
@@ -232,6 +234,7 @@ static unsigned side_read(struct run *r, unsigned n, struct flow_side *s, uint64
                 fail(r, n, "more bytes than were written");
             if (s->pause_us) {
                 s->next_read_us = now_us + s->pause_us;
+                r->new_stop = true;
                 return work;
             }
             continue;
@@ -366,6 +369,13 @@ static uint64_t next_app_us(const struct run *r, uint64_t now_us, uint64_t limit
     return next > now_us ? next : now_us + 1;
 }
 
+static bool until_or_stop(void *arg)
+{
+    struct run *r = arg;
+
+    return r->new_stop || r->until(r);
+}
+
 /* Runs until cond or the limit; the programs' own points in time are stops. */
 static int run_while(struct run *r, bool (*cond)(void *), uint64_t limit_us)
 {
@@ -378,7 +388,9 @@ static int run_while(struct run *r, bool (*cond)(void *), uint64_t limit_us)
         if (now >= limit_us)
             return -ETIMEDOUT;
         next = next_app_us(r, now, limit_us);
-        rc = sim_net_run_while(r->pair.net, cond, r, next);
+        r->new_stop = false;
+        r->until = cond;
+        rc = sim_net_run_while(r->pair.net, until_or_stop, r, next);
         if (rc != 0 && rc != -ETIMEDOUT)
             return rc;
         programs(r, sim_net_now_us(r->pair.net)); /* a pause has ended */
@@ -416,6 +428,18 @@ static void check_left(struct run *r)
     }
 }
 
+static void print_conn(struct worker *w, struct tcp_conn *c, void *arg)
+{
+    struct session *s = c->base.session;
+
+    printf("    %s :%u flags %x una +%u nxt +%u wnd %u cwnd %u ca %u lost +%d rxt +%d mode %u deadline %lld tx %u | rcv wnd %u space %u of %u"
+           " ooo %u list %d\n", tcp_state_name(c->state), be16_get(c->base.lcl.port), c->flags, c->snd_una - c->iss, c->snd_nxt - c->iss,
+           c->snd_wnd, c->cwnd, c->ca_state, (int)(c->lost_high - c->iss), (int)(c->high_rxt - c->iss), c->rexmt_mode,
+           (long long)(c->rexmt_deadline_us - w->now_us), s ? session_tx_avail(w, s) : 0, c->rcv_adv - c->rcv_nxt,
+           s ? session_rx_space(w, s) : 0, s ? session_rx_max(s) : 0, s ? s->rx.n_ooo : 0, s ? s->on_tx_list : 0);
+    (void)arg;
+}
+
 static void print_stats(const struct run *r)
 {
     for (unsigned i = 0; i < 2; i++) {
@@ -429,6 +453,7 @@ static void print_stats(const struct run *r)
 #include "server/tcp/tcp_drops.def"
 #undef X
         printf("\n");
+        tcp_conn_for_each(r->pair.stack[i]->worker[0], print_conn, NULL);
     }
 }
 
@@ -438,6 +463,9 @@ static void print_flows(const struct run *r)
         for (unsigned i = 0; i < 2; i++) {
             const struct flow_side *s = &r->flow[n].side[i];
 
+            if (s->sock && !s->done)
+                printf("  readable %u eof %d next read %llu\n", sim_readable(s->sock), sim_at_eof(s->sock),
+                       (unsigned long long)s->next_read_us);
             printf("  flow %u.%u v%c end %u: sent %u of %u, received %u of %u, pause %u us%s%s%s%s error %d\n", n, i,
                    r->flow[n].v4 ? '4' : '6', s->end, s->sent, s->to_send, s->received, s->to_recv, s->pause_us,
                    s->sock ? "" : " nosock", s->saw_eof ? " eof" : "", s->saw_reset ? " reset" : "", s->done ? " done" : "",
