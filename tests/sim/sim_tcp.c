@@ -34,7 +34,7 @@ struct flow_side {
     uint32_t pause_us;               /* between reads; 0 = reads at once */
     uint64_t next_read_us;
     uint8_t end;                     /* enum flow_end */
-    bool shut, done, saw_reset, saw_eof;
+    bool started, shut, done, saw_reset, saw_eof;
     int error;
 };
 
@@ -260,6 +260,17 @@ static unsigned side_read(struct run *r, unsigned n, struct flow_side *s, uint64
     }
 }
 
+/* A lost RST leaves the other side waiting for ever, unless it asks. */
+static void keep_alive(struct worker *w, struct sim_sock *s)
+{
+    static const struct { uint8_t attr; int32_t value; } set[] = {
+        { SVM_ATTR_KEEPIDLE, 60 }, { SVM_ATTR_KEEPINTVL, 10 }, { SVM_ATTR_KEEPALIVE, 1 },
+    };
+
+    for (unsigned i = 0; i < HS_ARRAY_LEN(set); i++)
+        session_attr_set(w, s->session, set[i].attr, &set[i].value, sizeof(set[i].value));
+}
+
 static unsigned side_step(struct run *r, unsigned n, struct flow_side *s, uint64_t now_us)
 {
     unsigned work = 0;
@@ -275,6 +286,11 @@ static unsigned side_step(struct run *r, unsigned n, struct flow_side *s, uint64
     }
     if (!s->sock->connected)
         return 0;
+    if (!s->started) {
+        s->started = true;
+        if (s->sock->session)
+            keep_alive(r->pair.stack[s == &r->flow[n].side[1]]->worker[0], s->sock);
+    }
     work += side_write(r, n, s);
     if (!s->done && s->saw_eof && (s->end == END_SHUTDOWN_THEN_CLOSE ? s->shut : s->sent == s->to_send)) {
         side_close(s, -1);
@@ -304,7 +320,7 @@ static unsigned programs(void *arg, uint64_t now_us)
     struct run *r = arg;
     unsigned work = 0;
 
-    if (r->crash && !r->crashed && now_us >= r->crash_us) {
+    if (r->crash && !r->crashed && r->app[1] && now_us >= r->crash_us) {
         r->crashed = true;
         for (unsigned n = 0; n < r->n_flows; n++)
             r->flow[n].side[1].done = true;
