@@ -58,6 +58,16 @@ uint32_t vcl_tx_low_water(const struct vcl_socket *s)
     return hs_max_u32(1, hs_min_u32(f->max_size / 4, cap / 2));
 }
 
+/* The number of the last event that came. One that was posted for the former user of a PAIR slot may come late: it cannot be larger
+ * than what the present producer has posted, or it would never be told again. */
+static uint32_t event_seen(const struct vcl_socket *s)
+{
+    uint32_t seen = atomic_load_explicit(&s->evt_seq, memory_order_acquire);
+    uint32_t posted = __atomic_load_n(&s->rx.peer->evt_seq, __ATOMIC_RELAXED);
+
+    return seq_gt(seen, posted) ? posted : seen;
+}
+
 bool vcl_arm_read(struct vcl_socket *s)
 {
     bool ready = true;
@@ -66,7 +76,7 @@ bool vcl_arm_read(struct vcl_socket *s)
     if (s->has_fifos) {
         if (hs_unlikely(s->shared))
             vcl_socket_resync(s);
-        svm_fifo_cons_event_taken(&s->rx, atomic_load_explicit(&s->evt_seq, memory_order_acquire));
+        svm_fifo_cons_event_taken(&s->rx, event_seen(s));
         ready = svm_fifo_cons_arm(&s->rx);
     }
     pthread_mutex_unlock(&s->lock);
