@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "common/conf.h"
+#include "common/runtime_dir.h"
 #include "vcl/vcl.h"
 #include "vcl/vcl_internal.h"
 
@@ -45,15 +45,11 @@ static const struct word_row words[] = {
 
 static void defaults(struct vcl_config *c)
 {
-    const char *run = getenv("XDG_RUNTIME_DIR");
+    char dir[RUNTIME_DIR_MAX];
 
     memset(c, 0, sizeof(*c));
-    if (geteuid() == 0)
-        snprintf(c->app_socket, sizeof(c->app_socket), "/run/hoststack/app.sock");
-    else if (run && run[0])
-        snprintf(c->app_socket, sizeof(c->app_socket), "%s/hoststack/app.sock", run);
-    else
-        snprintf(c->app_socket, sizeof(c->app_socket), "/tmp/hoststack-%u/app.sock", (unsigned)getuid());
+    if (runtime_dir_default(dir) == 0)
+        snprintf(c->app_socket, sizeof(c->app_socket), "%s/app.sock", dir);
     c->rx_fifo_size = c->tx_fifo_size = VCL_DEFAULT_FIFO;
     c->event_queue_size = 4096;
     c->max_workers = 16;
