@@ -172,7 +172,8 @@ Test(config, packets_fit_memory_however_given)
 {
     const char *texts[] = {
         "dpdk { memory 32m }", "dpdk { memory 4g }", "dpdk { small-packets 65536 }", "dpdk { big-packets 4096 }",
-        "dpdk { memory 512m small-packets 512 }", "port a { device tap }", "dpdk { memory 600m big-packets 4096 small-packets 65536 }", "dpdk { hugepages memory 1g }",
+        "dpdk { memory 512m small-packets 512 }", "port a { device tap }",
+        "dpdk { memory 600m big-packets 4096 small-packets 65536 }", "dpdk { hugepages memory 1g }",
     };
 
     for (unsigned i = 0; i < HS_ARRAY_LEN(texts); i++) {
