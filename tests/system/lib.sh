@@ -277,7 +277,7 @@ server_counts() {
 server_is_empty() {
     [ "$HS_STACK" = kernel ] && return 0
     local what
-    for what in apps sessions segments zombies; do [ "$(app_count "$1" $what)" = 0 ] || return 1; done
+    for what in clients sessions segments leaving; do [ "$(app_count "$1" $what)" = 0 ] || return 1; done
 }
 server_cpu_ticks() { local f; read -r -a f <<<"$(sed 's/.*) //' "/proc/$1/stat")"; echo $((f[11] + f[12])); }
 listening() { grep -q '^ready' "$1"; }
