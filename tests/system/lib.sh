@@ -194,7 +194,7 @@ conf_head() { # NAME [WORKERS]
     cat <<CONF
 unix { runtime-dir $TMP/$1.run }
 cpu { workers ${2:-1} }
-dpdk { no-huge  memory 256m }
+dpdk { no-huge  memory 128m }
 CONF
 }
 conf_addrs() { printf 'interface %s { address %s/24  address %s/64  no-dad }\n' "$1" "$2" "$3"; }
