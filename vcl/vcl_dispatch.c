@@ -105,7 +105,7 @@ static void on_connected(struct vcl_socket *s, const struct svm_msg *m)
     } else {
         vcl_options_push(s);
         vcl_socket_set_state(s, VCL_CONNECTED);
-        vcl_set_notify(s, EPOLLOUT);
+        vcl_set_notify(s, EPOLLIN | EPOLLOUT); /* a cut-through peer may have written before we knew */
     }
     op_done(s, VCL_OP_CONNECT, error);
 }

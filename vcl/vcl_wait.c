@@ -58,14 +58,12 @@ uint32_t vcl_tx_low_water(const struct vcl_socket *s)
     return hs_max_u32(1, hs_min_u32(f->max_size / 4, cap / 2));
 }
 
-/* The number of the last event that came. One that was posted for the former user of a PAIR slot may come late: it cannot be larger
- * than what the present producer has posted, or it would never be told again. */
+/* The number of the last event. Between cut-through peers the message of one may come before its socket is known here, or late, for the
+ * PAIR slot's former user; the producer's own line is never behind. Of the server's events none is lost or of another session. */
 static uint32_t event_seen(const struct vcl_socket *s)
 {
-    uint32_t seen = atomic_load_explicit(&s->evt_seq, memory_order_acquire);
-    uint32_t posted = __atomic_load_n(&s->rx.peer->evt_seq, __ATOMIC_RELAXED);
-
-    return seq_gt(seen, posted) ? posted : seen;
+    return s->local ? __atomic_load_n(&s->rx.peer->evt_seq, __ATOMIC_ACQUIRE)
+                    : atomic_load_explicit(&s->evt_seq, memory_order_acquire);
 }
 
 bool vcl_arm_read(struct vcl_socket *s)
