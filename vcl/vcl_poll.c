@@ -68,7 +68,8 @@ static bool shorten(struct timespec *left, const struct timespec **timeout, int6
 }
 
 /* One sleep. Number of events, 0 = look again (or time-out), -errno. */
-static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const struct vcl_deadline *d, const sigset_t *mask)
+static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const struct vcl_deadline *d, const sigset_t *mask,
+                     bool *collected)
 {
     struct timespec left = { 0, 0 };
     const struct timespec *timeout = NULL;
@@ -113,6 +114,7 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
         set_rang(set);
     if (n == 0 && got > 0)
         set->kernel_busy = true;
+    *collected = n > 0;
     return n ? n : got;
 }
 
@@ -120,6 +122,7 @@ int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const
 {
     struct vcl_deadline d = vcl_deadline_of(timeout);
     struct timespec left;
+    bool collected;
     int n, k;
 
     if (max <= 0)
@@ -143,11 +146,11 @@ int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const
                 n += vcl_set_collect(set, events + n, max - n);
             return n;
         }
-        n = set_sleep(set, events, max, &d, sigmask);
+        n = set_sleep(set, events, max, &d, sigmask, &collected);
         if (n < 0)
             return n;
         if (n > 0) {
-            if (n < max) {
+            if (n < max && !collected) { /* a level-triggered socket may stand in the answer once only */
                 for (unsigned i = 0; i < set->n_workers; i++)
                     vcl_worker_turn(set->workers[i]);
                 n += set->rdy_head ? vcl_set_collect(set, events + n, max - n) : 0;
