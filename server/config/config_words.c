@@ -115,7 +115,8 @@ int config_take_stanza(struct conf_reader *r, const char *stanza, void *base)
         case CONF_OPEN:
             return conf_fail(r, "{ where a word of %s is expected", stanza);
         case CONF_END:
-            return conf_fail(r, "the } of %s in line %u is missing", stanza, line);
+            r->token_line = line; /* where it begins helps more than where the file ends */
+            return conf_fail(r, "the } of %s { is missing", stanza);
         default:
             return -EINVAL;
         }

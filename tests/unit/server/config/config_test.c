@@ -125,7 +125,7 @@ Test(config, mistakes_name_line_and_what_is_accepted)
           "user, log, log-level");
     fails("cpu {\n workers 17 }", "t.conf:2: workers of cpu is 17; from 1 to 16 is accepted");
     fails("cpu { workers }", "t.conf:1: workers of cpu is missing before }");
-    fails("cpu { workers 1", "t.conf:1: the } of cpu in line 1 is missing");
+    fails("\ncpu {\n workers 1\n\n", "t.conf:2: the } of cpu { is missing");
     fails("cpu workers 1", "t.conf:1: cpu is followed by {, not by workers");
     fails("cpu { corelist 3-1 }", "t.conf:1: corelist of cpu is core numbers such as 1 or 1,3 or 1-3, not 3-1");
     fails("cpu { corelist 1, }", "t.conf:1: corelist of cpu is core numbers such as 1 or 1,3 or 1-3, not 1,");
