@@ -112,8 +112,7 @@ static uint32_t new_data_len(struct tcp_conn *c, const struct tx_room *r, uint32
             return 0;
         len = r->cwnd;
     }
-    if (len > budget)
-        len = hs_max_u32(budget, c->mss);
+    len = hs_min_u32(len, hs_max_u32(budget, c->mss)); /* never more than there is: less than a segment may be left */
     if (len > c->mss) {
         uint32_t part = len % c->mss;
 
