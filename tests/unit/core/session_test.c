@@ -1,0 +1,226 @@
+/* session_test.c - the session layer under real TCP: connect, accept, data, ends, moving of unaccepted sessions, ports */
+#include "tests/unit/core/core_fixture.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <sys/socket.h>
+#include "server/session/session_run.h"
+
+static struct core_fixture fx; /* criterion runs each test in a process of its own */
+static struct sim_app *client, *server;
+
+static void setup(void)
+{
+    core_eal_init();
+    core_fixture_make(&fx, 42, 1, NULL);
+    cr_assert_eq(sim_app_create(fx.stack[0]->worker[0], NULL, &client), 0);
+    cr_assert_eq(sim_app_create(fx.stack[1]->worker[0], NULL, &server), 0);
+}
+
+static void teardown(void)
+{
+    sim_app_destroy(client);
+    sim_app_destroy(server);
+    core_fixture_end(&fx);
+}
+
+TestSuite(session, .init = setup, .fini = teardown);
+
+static struct sim_sock *listen_on(struct sim_app *a, const char *ip, uint16_t port, uint32_t backlog)
+{
+    struct ip_endpoint e = core_endpoint(ip, port);
+    struct sim_sock *s;
+
+    cr_assert_eq(sim_listen(a, SVM_PROTO_TCP, &e, backlog, &s), 0);
+    return s;
+}
+
+static struct sim_sock *connect_to(const char *ip, uint16_t port)
+{
+    struct ip_endpoint e = core_endpoint(ip, port);
+    struct sim_sock *s;
+
+    cr_assert_eq(sim_connect(client, SVM_PROTO_TCP, NULL, &e, &s), 0);
+    return s;
+}
+
+static void both_ways(const char *bind_ip, const char *to_ip)
+{
+    struct sim_sock *l = listen_on(server, bind_ip, 80, 8), *c = connect_to(to_ip, 80), *s;
+    uint64_t want = 1000000;
+
+    core_run(&fx, 10000);
+    cr_assert(c->connected);
+    s = sim_accept(l);
+    cr_assert_not_null(s);
+    for (int i = 0; i < 5000 && (s->read < want || c->read < want); i++) {
+        if (c->written < want)
+            sim_write_pattern(c, 1, (uint32_t)(want - c->written));
+        if (s->written < want)
+            sim_write_pattern(s, 2, (uint32_t)(want - s->written));
+        core_run(&fx, 200);
+        cr_assert_neq(sim_read_check(s, 1, 1 << 20), -EILSEQ);
+        cr_assert_neq(sim_read_check(c, 2, 1 << 20), -EILSEQ);
+    }
+    cr_assert_eq(s->read, want);
+    cr_assert_eq(c->read, want);
+    sim_shutdown(c, SHUT_WR);
+    core_run(&fx, 100000);
+    cr_assert(sim_at_eof(s));
+    cr_assert_gt(sim_write_pattern(s, 2, 100), 0, "the other direction stays open");
+    core_run(&fx, 10000);
+    cr_assert_eq(sim_read_check(c, 2, 1000), 100);
+    sim_close(s, -1);
+    core_run(&fx, 10000);
+    cr_assert(sim_at_eof(c));
+    sim_close(c, -1);
+    core_run(&fx, 1000000);
+    cr_assert(c->is_closed);
+    cr_assert(s->is_closed);
+}
+
+Test(session, both_ways_v4) { both_ways("10.7.0.2", "10.7.0.2"); }
+Test(session, both_ways_v6) { both_ways("fd07::2", "fd07::2"); }
+Test(session, v4_to_v6_wildcard) { both_ways("::", "10.7.0.2"); }
+Test(session, v4_wildcard) { both_ways("0.0.0.0", "10.7.0.2"); }
+
+Test(session, exact_address_goes_before_wildcard)
+{
+    struct sim_sock *any = listen_on(server, "::", 90, 4), *exact, *other;
+    struct ip_endpoint e = core_endpoint("10.7.0.2", 90);
+
+    cr_assert_eq(sim_listen(server, SVM_PROTO_TCP, &e, 4, &exact), -EADDRINUSE, "the IPv6 wildcard holds the IPv4 port too");
+    sim_close(any, -1);
+    exact = listen_on(server, "10.7.0.2", 90, 4);
+    other = listen_on(server, "fd07::2", 90, 4);
+    connect_to("10.7.0.2", 90);
+    core_run(&fx, 10000);
+    cr_assert_not_null(sim_accept(exact));
+    cr_assert_null(sim_accept(other));
+}
+
+Test(session, refused_when_nobody_listens)
+{
+    struct sim_sock *c = connect_to("10.7.0.2", 81);
+
+    core_run(&fx, 10000);
+    cr_assert(c->connect_done);
+    cr_assert_eq(c->connect_error, -ECONNREFUSED);
+    cr_assert_eq(sim_write(c, "x", 1), -ECONNREFUSED);
+}
+
+Test(session, no_route_and_bad_bind)
+{
+    struct ip_endpoint e = core_endpoint("192.0.2.1", 80);
+    struct sim_sock *s;
+
+    cr_assert_eq(sim_connect(client, SVM_PROTO_TCP, NULL, &e, &s), -ENETUNREACH);
+    cr_assert_eq(sim_listen(server, SVM_PROTO_TCP, &e, 1, &s), -EADDRNOTAVAIL);
+    cr_assert_eq(sim_app_n_socks(client), 0);
+}
+
+/* A program that dies: what it had written arrives, then the stream ends; nothing of it is left. */
+Test(session, death_sends_what_was_written)
+{
+    struct sim_sock *l = listen_on(server, "0.0.0.0", 80, 8), *c = connect_to("10.7.0.2", 80), *s;
+
+    core_run(&fx, 10000);
+    s = sim_accept(l);
+    cr_assert_eq(sim_write_pattern(c, 1, 50000), 50000);
+    sim_app_destroy(client);
+    for (int i = 0; i < 100 && !sim_at_eof(s); i++) {
+        core_run(&fx, 1000);
+        cr_assert_neq(sim_read_check(s, 1, 1 << 20), -EILSEQ);
+    }
+    cr_assert_eq(s->read, 50000);
+    cr_assert(sim_at_eof(s));
+    sim_close(s, -1);
+    core_run(&fx, 1000000);
+    cr_assert_eq(session_count(fx.stack[0]->worker[0]), 0);
+    cr_assert_eq(sim_app_create(fx.stack[0]->worker[0], NULL, &client), 0);
+}
+
+/* Nobody accepts yet: connections are established, their bytes wait in the server, and the first who accepts gets all. */
+Test(session, waits_until_somebody_accepts)
+{
+    struct sim_app_options opt = { .no_auto_accept = true, .client_id = 5 };
+    struct ip_endpoint e = core_endpoint("0.0.0.0", 82);
+    struct sim_app *late;
+    struct sim_sock *l, *c, *s;
+
+    cr_assert_eq(sim_app_create(fx.stack[1]->worker[0], &opt, &late), 0);
+    cr_assert_eq(sim_listen(late, SVM_PROTO_TCP, &e, 8, &l), 0);
+    c = connect_to("10.7.0.2", 82);
+    core_run(&fx, 10000);
+    cr_assert(c->connected);
+    cr_assert_eq(sim_write_pattern(c, 3, 30000), 30000);
+    sim_shutdown(c, SHUT_WR);
+    core_run(&fx, 50000);
+    cr_assert_null(sim_accept(l));
+    session_listener_arm(fx.stack[1]->worker[0], sim_app_worker(late), l->session, SESSION_ARM_ON);
+    core_run(&fx, 1000);
+    s = sim_accept(l);
+    cr_assert_not_null(s);
+    cr_assert_eq(sim_read_check(s, 3, 1 << 20), 30000);
+    cr_assert(sim_at_eof(s));
+    sim_app_destroy(late);
+}
+
+/* Closing a listener resets what nobody has accepted, and leaves what was accepted alone. */
+Test(session, listener_close)
+{
+    struct sim_sock *l = listen_on(server, "0.0.0.0", 83, 8), *c[2], *s;
+
+    c[0] = connect_to("10.7.0.2", 83);
+    core_run(&fx, 10000);
+    s = sim_accept(l);
+    session_listener_arm(fx.stack[1]->worker[0], sim_app_worker(server), l->session, SESSION_ARM_OFF);
+    c[1] = connect_to("10.7.0.2", 83);
+    core_run(&fx, 10000);
+    cr_assert(c[1]->connected);
+    sim_close(l, -1);
+    core_run(&fx, 10000);
+    cr_assert(c[1]->is_reset);
+    cr_assert_eq(c[1]->reset_error, -ECONNRESET);
+    cr_assert_not(c[0]->is_reset);
+    cr_assert_eq(sim_write_pattern(c[0], 1, 10), 10);
+    core_run(&fx, 10000);
+    cr_assert_eq(sim_read_check(s, 1, 100), 10);
+}
+
+/* Ports to one destination are all different, in the ephemeral range, and not simply counted up (RFC 6056). */
+Test(session, ephemeral_ports)
+{
+    static bool seen[65536];
+    unsigned jumps = 0;
+    uint16_t last = 0;
+
+    listen_on(server, "0.0.0.0", 80, 400);
+    for (int i = 0; i < 300; i++) {
+        struct sim_sock *c = connect_to("10.7.0.2", 80);
+        uint16_t port = be16_get(c->session->lcl.port);
+        cr_assert_geq(port, 32768);
+        cr_assert_leq(port, 60999);
+        cr_assert_not(seen[port], "port %u twice", port);
+        seen[port] = true;
+        jumps += port != last + 1;
+        last = port;
+        core_run(&fx, 1000);
+    }
+    cr_assert_gt(jumps, 100);
+}
+
+/* SO_LINGER 0: the peer sees a reset, also with bytes unsent. */
+Test(session, linger_zero_resets)
+{
+    struct sim_sock *l = listen_on(server, "0.0.0.0", 84, 8), *c = connect_to("10.7.0.2", 84), *s;
+
+    core_run(&fx, 10000);
+    s = sim_accept(l);
+    sim_write_pattern(c, 1, 1000);
+    sim_close(c, 0);
+    core_run(&fx, 10000);
+    cr_assert(c->is_closed);
+    cr_assert(s->is_reset);
+    cr_assert_eq(s->reset_error, -ECONNRESET);
+}
