@@ -528,8 +528,10 @@ static void kick(struct sim_sock *s)
 
 int64_t sim_write(struct sim_sock *s, const void *data, uint32_t len)
 {
+    if (s->connect_error)
+        return s->connect_error;
     if (!s->mem || s->close_called)
-        return s->connect_error ? s->connect_error : -EBADF;
+        return -EBADF;
     if (s->is_reset)
         return s->reset_error;
     if (s->tx.fin)
@@ -565,8 +567,10 @@ bool sim_at_eof(struct sim_sock *s)
 
 int64_t sim_read(struct sim_sock *s, void *buf, uint32_t len)
 {
+    if (s->connect_error)
+        return s->connect_error;
     if (!s->mem || s->close_called)
-        return s->connect_error ? s->connect_error : -EBADF;
+        return -EBADF;
     for (;;) {
         int64_t n = svm_fifo_dequeue(&s->rx, buf, len);
         if (n > 0)
