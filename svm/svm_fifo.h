@@ -76,7 +76,7 @@ struct svm_fifo_prod {
     uint8_t max_log2;
     bool fin, failed;
     bool no_mem;          /* the last attempt to grow found no memory */
-    uint32_t ring_floor;  /* the owner may set it: smallest ring to link when growing (TCP: the window it has advertised,
+    uint32_t ring_floor;  /* the owner may set it: smallest ring to follow another one (TCP: the window it has advertised,
                              since while the previous ring is unread the new one is all the room there is) */
     uint64_t cur_offset, old_offset;
     struct svm_ooo *ooo;  /* NULL until first used; n_ooo entries; freed by svm_fifo_prod_fini and when it empties */

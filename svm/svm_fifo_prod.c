@@ -159,9 +159,12 @@ static int grow_for(struct svm_fifo_prod *f, uint32_t need)
 
     if (f->cur_log2 >= f->max_log2 || f->old_log2)
         return -EAGAIN;
-    want = svm_ring_log2_for(hs_max_u32(hs_max_u32(need, beyond), hs_min_u32(f->ring_floor, f->max_size)));
+    want = svm_ring_log2_for(hs_max_u32(need, beyond));
     least = SVM_RING_MIN_LOG2;
     if (f->cur_log2) {
+        /* The one further ring until the consumer has emptied this one: it must hold all that was promised. */
+        if (f->ring_floor && want < svm_ring_log2_for(hs_min_u32(f->ring_floor, f->max_size)))
+            want = svm_ring_log2_for(hs_min_u32(f->ring_floor, f->max_size));
         least = f->cur_log2 + 1;
         want = want > f->cur_log2 + GROW_SHIFT ? want : f->cur_log2 + GROW_SHIFT;
     } else if (need > 1u << (STREAM_MIN_LOG2 - 1) && want < STREAM_MIN_LOG2) {

@@ -48,6 +48,7 @@ struct session {
     struct svm_msg_slot slot;
     struct ip_endpoint lcl, rmt;
     uint32_t ctx;
+    uint32_t rx_edge;                  /* stream position up to which the peer may send, as was promised */
     uint16_t fib;
     uint8_t state;                     /* enum session_state */
     uint8_t proto;

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { RX_STREAM_LOG2 = 16 };
+
 /* ---- receive ---- */
 
 static void evt_list_add(struct worker *w, struct session *s)
@@ -43,6 +45,22 @@ int session_rx_enqueue_record(struct worker *w, struct session *s, const struct 
     return err == 0 ? 0 : -ENOBUFS;
 }
 
+/* What may be advertised of `space` free bytes. A peer may fill all of it while the program reads nothing, and a FIFO can link only one
+ * further ring until then: that ring must hold whatever was advertised (ring_floor). So that a short exchange does not cost a large
+ * ring, the window is modest until the stream has shown that it fills 64 KiB. */
+static uint32_t rx_promise(struct session *s, uint32_t space)
+{
+    struct svm_fifo_prod *f = &s->rx;
+    uint32_t promised = seq_gt(s->rx_edge, f->tail) ? s->rx_edge - f->tail : 0;
+
+    if (f->cur_log2 < RX_STREAM_LOG2 && space > 1u << RX_STREAM_LOG2)
+        space = hs_max_u32(promised, 1u << RX_STREAM_LOG2);
+    if (space > promised)
+        s->rx_edge = f->tail + space;
+    f->ring_floor = hs_max_u32(space, promised);
+    return space;
+}
+
 uint32_t session_rx_space(struct worker *w, struct session *s)
 {
     int64_t n = svm_fifo_prod_space(&s->rx);
@@ -52,7 +70,7 @@ uint32_t session_rx_space(struct worker *w, struct session *s)
             session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
         return 0;
     }
-    return s->rd_closed ? s->rx.max_size : (uint32_t)n;
+    return s->rd_closed ? s->rx.max_size : rx_promise(s, (uint32_t)n);
 }
 
 uint32_t session_rx_max(const struct session *s)

@@ -209,7 +209,7 @@ Test(session, ephemeral_ports)
         core_run(&fx, 1000);
     }
     first_v6 = be16_get(connect_to("fd07::2", 80)->session->lcl.port);
-    cr_assert(first_v6 + 1000 < first_v4 || first_v6 > first_v4 + 1000, "%u and %u", first_v4, first_v6);
+    cr_assert(first_v6 < first_v4 || first_v6 > first_v4 + 310, "goes on where the other destination is: %u and %u", first_v4, first_v6);
 }
 
 /* SO_LINGER 0: the peer sees a reset, also with bytes unsent. */

@@ -184,8 +184,10 @@ Test(fifo, ring_floor_keeps_a_promise)
     pair_open(&t, MAX, AREA, 0);
     t.p.ring_floor = 32768;
     svm_fifo_enqueue(&t.p, b, 10);
+    cr_assert_eq(t.p.cur_log2, SVM_RING_MIN_LOG2, "the first ring is as small as ever");
+    cr_assert_eq(svm_fifo_enqueue(&t.p, b, 1000), 1000);
     cr_assert_eq(t.p.cur_log2, 15);
-    cr_assert_eq(svm_fifo_enqueue(&t.p, b, 32758), 32758, "without the consumer moving");
+    cr_assert_eq(svm_fifo_enqueue(&t.p, b, 31758), 31758, "without the consumer moving");
     pair_close(&t);
 }
 
