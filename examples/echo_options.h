@@ -25,7 +25,7 @@ static inline void echo_usage(const char *name)
             "  -u, -6          UDP, IPv6\n"
             "  -a ADDRESS      server: to bind to; client: to connect to (default: loopback)\n"
             "  -n CONNECTIONS  server: serve that many, then exit (default: for ever); client: one after the other\n"
-            "  -c COUNT        client: messages a connection; -s SIZE: bytes of each\n"
+            "  -c COUNT        client: messages a connection; -s SIZE: bytes of each, up to 256 KiB\n"
             "  -v              client: compare what comes back byte by byte\n",
             name);
     exit(2);
@@ -49,7 +49,7 @@ static inline struct echo_options echo_options(int argc, char **argv, int is_cli
         default: echo_usage(argv[0]);
         }
     }
-    if (o.port <= 0 || o.port > 65535 || o.size == 0 || o.size > 16 << 20 || (o.is_udp && o.size > 65507) || optind != argc)
+    if (o.port <= 0 || o.port > 65535 || o.size == 0 || o.size > 256 << 10 || (o.is_udp && o.size > 65507) || optind != argc)
         echo_usage(argv[0]);
     if (!o.address)
         o.address = is_client ? (o.is_v6 ? "::1" : "127.0.0.1") : (o.is_v6 ? "::" : "0.0.0.0");

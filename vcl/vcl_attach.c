@@ -323,10 +323,10 @@ static int take_welcome(struct vcl_worker *w, struct att_in *in)
             rc = svm_msgq_prod_init(&w->out[i], &m.q[i].to_server, b->c_base, b->c_size, b->s_base, b->s_size);
         if (rc)
             return rc;
-        w->server_bell[i] = vcl_fd_dup(in->fds[5 + i]);
         w->server_rung[i] = 0;
-        if (w->server_bell[i] < 0)
-            return w->server_bell[i];
+        rc = vcl_bell_take(&w->server_bell[i], in->fds[5 + i]);
+        if (rc)
+            return rc;
     }
     w->bell_fd = vcl_fd_dup(in->fds[2]);
     if (w->bell_fd < 0)
@@ -446,7 +446,7 @@ void vcl_worker_forget_server(struct vcl_worker *w, bool in_child)
     vcl_fd_close(&w->att_fd);
     vcl_fd_close(&w->bell_fd);
     for (uint32_t i = 0; i < SVM_MAX_SERVER_WORKERS; i++)
-        vcl_fd_close(&w->server_bell[i]);
+        vcl_bell_drop(&w->server_bell[i]);
     if (w->srv)
         munmap((void *)(uintptr_t)w->srv, sizeof(struct svm_server_page));
     if (w->page)

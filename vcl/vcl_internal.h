@@ -51,6 +51,15 @@ void vcl_arena_fini(struct vcl_arena *a);
 int vcl_arena_alloc(struct vcl_arena *a, uint8_t log2, uint64_t *offset); /* 0, -ENOMEM */
 void vcl_arena_free(struct vcl_arena *a, uint8_t log2, uint64_t offset);
 
+/* Write end of somebody's doorbell pipe. */
+struct vcl_bell {
+    int fd;
+    int reader;                      /* of the same pipe, never read: without it the bell of a dead peer would raise SIGPIPE; -1 = none */
+};
+int vcl_bell_take(struct vcl_bell *b, int fd);  /* a copy of fd; 0 or -errno */
+void vcl_bell_ring(const struct vcl_bell *b);
+void vcl_bell_drop(struct vcl_bell *b);
+
 struct vcl_bank {
     uint32_t seg_id;
     uint8_t *s_base, *c_base;
@@ -74,7 +83,7 @@ struct vcl_pair {
     uint64_t size, slots_off;
     uint32_t seg_id, n_slots, side, peer_client_id;
     const struct svm_presence_page *peer_page;
-    int peer_bell;
+    struct vcl_bell peer_bell;
     uint32_t last_rung;
     struct svm_msgq_prod out;
     struct svm_msgq_cons in;
@@ -121,7 +130,7 @@ struct vcl_worker {
     const struct svm_server_page *srv;
     struct svm_presence_page *page;
     uint32_t n_server_workers;
-    int server_bell[SVM_MAX_SERVER_WORKERS];
+    struct vcl_bell server_bell[SVM_MAX_SERVER_WORKERS];
     uint32_t server_rung[SVM_MAX_SERVER_WORKERS];
     struct svm_msgq_prod out[SVM_MAX_SERVER_WORKERS];
     struct svm_msgq_cons in[SVM_MAX_SERVER_WORKERS];

@@ -109,7 +109,7 @@ int vcl_segment_map_pair(const struct svm_att_segment *m, const int fds[3], stru
 
     if (!p)
         return -ENOMEM;
-    p->peer_bell = -1;
+    p->peer_bell = (struct vcl_bell){ -1, -1 };
     p->side = m->side & 1;
     p->seg_id = m->seg_id;
     p->peer_client_id = m->peer_client_id;
@@ -140,9 +140,8 @@ int vcl_segment_map_pair(const struct svm_att_segment *m, const int fds[3], stru
         goto undo;
     p->regions.r[0] = p->regions.r[1] = (struct svm_region){ p->base, p->size };
     p->regions.n = 2;
-    p->peer_bell = vcl_fd_dup(fds[2]);
-    rc = p->peer_bell;
-    if (rc < 0)
+    rc = vcl_bell_take(&p->peer_bell, fds[2]);
+    if (rc)
         goto undo;
     *out = p;
     return 0;
@@ -161,7 +160,7 @@ void vcl_segment_pair_free(struct vcl_pair *p)
     vcl_arena_fini(&p->arena);
     free(p->by_slot);
     free(p->by_slot_self);
-    vcl_fd_close(&p->peer_bell);
+    vcl_bell_drop(&p->peer_bell);
     free(p);
 }
 

@@ -19,6 +19,7 @@
 
 static inline ssize_t sys_read(int fd, void *buf, size_t n) { return syscall(SYS_read, fd, buf, n); }
 static inline ssize_t sys_write(int fd, const void *buf, size_t n) { return syscall(SYS_write, fd, buf, n); }
+static inline int sys_open(const char *path, int flags) { return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0); }
 static inline int sys_close(int fd) { return (int)syscall(SYS_close, fd); }
 static inline int sys_dup_above(int fd, int base) { return (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base); }
 static inline int sys_set_nonblock(int fd)

@@ -1,4 +1,5 @@
 /* vcl_worker.c - the queues of a client worker: posting, draining, doorbells, sleep announcements */
+#include <stdio.h>
 #include <stdlib.h>
 #include "vcl/vcl_internal.h"
 #include "vcl/vcl_sys.h"
@@ -10,28 +11,67 @@ void vcl_worker_init(struct vcl_worker *w)
     pthread_mutex_init(&w->lock, NULL);
     w->att_fd = w->bell_fd = w->event_epfd = w->event_fd = w->lifeline_fd = w->child_lifeline = -1;
     for (int i = 0; i < SVM_MAX_SERVER_WORKERS; i++)
-        w->server_bell[i] = -1;
+        w->server_bell[i] = (struct vcl_bell){ -1, -1 };
     w->table_free = VCL_NO_CTX;
 }
 
 /* ---- posting ---- */
-static void ring(int bell)
+int vcl_bell_take(struct vcl_bell *b, int fd)
 {
-    /* A full pipe rings already. */
-    if (sys_write(bell, "", 1) < 0)
-        return;
+    char path[32];
+
+    b->fd = vcl_fd_dup(fd);
+    b->reader = -1;
+    if (b->fd < 0)
+        return b->fd;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", b->fd);
+    b->reader = sys_open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (b->reader >= 0)
+        b->reader = vcl_fd_keep(b->reader);
+    return 0;
+}
+
+void vcl_bell_drop(struct vcl_bell *b)
+{
+    vcl_fd_close(&b->fd);
+    vcl_fd_close(&b->reader);
+}
+
+/* Without /proc: the signal of a broken pipe is held back and taken, as long as no other was pending. */
+static void ring_masked(int fd)
+{
+    const struct timespec zero = { 0, 0 };
+    sigset_t pipe_only, before, pending;
+
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+    if (sys_write(fd, "", 1) < 0 && errno == EPIPE && !sigismember(&pending, SIGPIPE))
+        sigtimedwait(&pipe_only, NULL, &zero);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void vcl_bell_ring(const struct vcl_bell *b)
+{
+    int saved = errno;
+
+    if (hs_unlikely(b->reader < 0))
+        ring_masked(b->fd);
+    else if (sys_write(b->fd, "", 1) < 0)
+        errno = saved; /* a full pipe rings already */
 }
 
 static void ring_server(struct vcl_worker *w, uint32_t i)
 {
     if (svm_sleep_must_ring(&w->srv->sleep[i], &w->server_rung[i]))
-        ring(w->server_bell[i]);
+        vcl_bell_ring(&w->server_bell[i]);
 }
 
 static void ring_pair(struct vcl_pair *p)
 {
     if (svm_sleep_must_ring(&p->peer_page->sleep, &p->last_rung))
-        ring(p->peer_bell);
+        vcl_bell_ring(&p->peer_bell);
 }
 
 /* Nothing is dropped: what finds a full queue waits here, in order, and the next turn tries again. */
