@@ -10,7 +10,7 @@ struct icmp_hdr {
     uint8_t type, code;
     uint16_t csum;      /* as on the wire */
     be32 rest;
-};
+} __attribute__((packed));
 static_assert(sizeof(struct icmp_hdr) == 8, "icmp_hdr");
 
 enum icmp4_type { ICMP4_ECHO_REPLY = 0, ICMP4_UNREACH = 3, ICMP4_QUENCH = 4, ICMP4_ECHO = 8, ICMP4_TIME = 11, ICMP4_PARAM = 12 };

@@ -53,7 +53,7 @@ struct ip4_hdr {
     uint8_t ttl, proto;
     be16 csum;
     be32 src, dst;
-};
+} __attribute__((packed));
 static_assert(sizeof(struct ip4_hdr) == IP4_HDR_LEN, "ip4_hdr");
 enum ip4_frag { IP4_DF = 0x4000, IP4_MF = 0x2000, IP4_OFF_MASK = 0x1fff };
 
@@ -62,7 +62,7 @@ struct ip6_hdr_wire {
     be16 payload_len;
     uint8_t next, hop_limit;
     uint8_t src[16], dst[16];
-};
+} __attribute__((packed));
 static_assert(sizeof(struct ip6_hdr_wire) == IP6_HDR_LEN, "ip6_hdr_wire");
 
 /* Token bucket: errors that we send (RFC 1812 s4.3.2.8, RFC 4443 s2.4 f). */

@@ -12,7 +12,7 @@ struct arp {
     uint8_t spa[4];
     uint8_t tha[6];
     uint8_t tpa[4];
-};
+} __attribute__((packed));
 static_assert(sizeof(struct arp) == 28, "arp");
 
 static struct ip_addr addr_of(const uint8_t v4[4])

@@ -11,7 +11,7 @@ enum { NA_ROUTER = 0x80, NA_SOLICITED = 0x40, NA_OVERRIDE = 0x20 };
 struct nd_msg {
     struct icmp_hdr icmp;        /* rest: flags of an advertisement in the first byte */
     uint8_t target[16];
-};
+} __attribute__((packed));
 static_assert(sizeof(struct nd_msg) == 24, "nd_msg");
 struct nd_ll_opt { uint8_t type, len, mac[6]; };
 

@@ -113,6 +113,7 @@ static void neigh_fail(struct worker *w, struct neigh *n)
 
     memcpy(waiting, n->queue, count * sizeof(waiting[0]));
     n->n_queued = 0;
+    w->ip->neigh->n_waiting -= count;
     neigh_release(w, n);
     for (unsigned i = 0; i < count; i++) {
         icmp_report_local(w, waiting[i], -EHOSTUNREACH, false, 0);
@@ -210,12 +211,19 @@ static struct neigh *neigh_new(struct worker *w, struct interface *ifc, const st
 
 static void neigh_enqueue(struct worker *w, struct neigh *n, struct pkt *p)
 {
-    if (n->n_queued == NEIGH_QUEUE) { /* RFC 4861 s7.2.2: the newest replaces the oldest */
+    struct neigh_table *t = w->ip->neigh;
+
+    if (n->n_queued == NEIGH_QUEUE || (n->n_queued && t->n_waiting >= NEIGH_QUEUE_TOTAL)) { /* s7.2.2: the newest replaces the oldest */
         neigh_drop(w, n->queue[0], NEIGH_DROP_QUEUE_FULL);
-        memmove(n->queue, n->queue + 1, (NEIGH_QUEUE - 1) * sizeof(n->queue[0]));
         n->n_queued--;
+        memmove(n->queue, n->queue + 1, n->n_queued * sizeof(n->queue[0]));
+        t->n_waiting--;
+    } else if (t->n_waiting >= NEIGH_QUEUE_TOTAL) {
+        neigh_drop(w, p, NEIGH_DROP_QUEUE_FULL);
+        return;
     }
     n->queue[n->n_queued++] = p;
+    t->n_waiting++;
 }
 
 static void transmit(struct worker *w, struct neigh *n, struct pkt *p)
@@ -253,6 +261,7 @@ void neigh_send_queue(struct worker *w, struct neigh *n)
     unsigned count = n->n_queued;
 
     n->n_queued = 0;
+    w->ip->neigh->n_waiting -= count;
     for (unsigned i = 0; i < count; i++)
         transmit(w, n, n->queue[i]);
 }

@@ -16,7 +16,8 @@ enum neigh_limits {
     NEIGH_MAX = 4096,            /* entries of a worker's table */
     NEIGH_MAX_INCOMPLETE = 512,  /* so that a scan cannot push out what is known */
     NEIGH_BUCKETS = 2048,
-    NEIGH_QUEUE = 32,            /* packets waiting for one neighbour (RFC 4861 s7.2.2: the oldest goes first) */
+    NEIGH_QUEUE = 100,           /* packets waiting for one neighbour (RFC 4861 s7.2.2: the oldest goes first); about Linux's 200 KiB */
+    NEIGH_QUEUE_TOTAL = 1024,    /* waiting in one worker: a scan may not empty the packet pool */
 };
 /* RFC 4861 s10. */
 enum neigh_times_us {

@@ -13,6 +13,7 @@ struct neigh_table {
     struct neigh *slab[NEIGH_MAX / NEIGH_SLAB]; /* entries never move: caches point to them */
     struct neigh *free;
     uint32_t n_made, n_incomplete;
+    uint32_t n_waiting;          /* packets in all queues */
     uint32_t hand;               /* where the collector looks next */
     uint32_t next_gen;
 };

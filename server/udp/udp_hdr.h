@@ -8,7 +8,7 @@
 struct udp_hdr {
     be16 src, dst, len;
     uint16_t csum; /* as on the wire; 0 = none (IPv4 only) */
-};
+} __attribute__((packed));
 static_assert(sizeof(struct udp_hdr) == 8, "udp_hdr");
 
 enum udp_limits {

@@ -6,7 +6,12 @@
 #include "server/icmp/icmp.h"
 #include "server/ip/interface.h"
 
-enum { RX_MAX_PIECES = 8 };
+enum {
+    RX_MAX_PIECES = 8,
+    /* A ring can be replaced only when the one before it is read to its end, and a burst does not wait for that: with this floor the
+     * first two rings hold as much as Linux's rmem_default. */
+    RX_RING_FLOOR = 64 << 10,
+};
 
 /* Checks the header; p ends where the datagram ends. UDP_C_MAX = good. */
 static enum udp_count udp_check(struct pkt *p, struct udp_hdr *h)
@@ -71,6 +76,7 @@ static void deliver(struct worker *w, struct session *s, struct pkt *p, const st
     n++;
     if (len % 8)
         iov[n++] = (struct iovec){ (void *)zeros, 8 - len % 8 };
+    s->rx.ring_floor = RX_RING_FLOOR;
     if (session_rx_enqueue_record(w, s, iov, n) < 0) {
         udp_count(w, UDP_C_drop_full);
         if (c)

@@ -203,6 +203,21 @@ Test(neigh, conflict_is_defended_once_in_ten_seconds)
     cr_assert_eq(n.w->ip->count.neigh[NEIGH_DROP_CONFLICT], 6);
 }
 
+Test(neigh, waiting_packets_are_bounded_in_all)
+{
+    char ip[32];
+
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(ip, sizeof(ip), "10.0.0.%u", i + 50);
+        for (unsigned k = 0; k < 50; k++)
+            net_send(&n, ip, 10, 0);
+    }
+    cr_assert_eq(n.w->ip->count.neigh[NEIGH_DROP_QUEUE_FULL], 40 * 50 - NEIGH_QUEUE_TOTAL);
+    net_run_us(&n, 5000000);
+    cr_assert_eq(n.w->ip->count.neigh[NEIGH_DROP_UNREACHABLE], NEIGH_QUEUE_TOTAL);
+    cr_assert_eq(n.n_errors, NEIGH_QUEUE_TOTAL, "every waiting packet's sender was told");
+}
+
 /* ---------------------------------------------------------------- ND */
 
 static uint32_t ns(uint8_t *f, const char *src, const char *dst, const char *target, bool with_mac)
