@@ -114,10 +114,19 @@ static int send_empty(struct worker *w, struct tcp_conn *c, uint32_t seq)
     return conn_send(w, c, &o, 0);
 }
 
+/* SEQ = SND.NXT (RFC 9293 s3.10.7.4), a FIN that waits for its acknowledgement being below it like data. But a peer that has
+ * shrunk its window below what is in flight would find that unacceptable and never look at the ACK; when it waits for just
+ * this ACK (its program does not read before it can write), nothing would ever move again. So: the end of its window. */
+static uint32_t ack_seq(const struct tcp_conn *c)
+{
+    uint32_t window_end = c->snd_una + c->snd_wnd;
+
+    return seq_lt(window_end, c->snd_nxt) ? window_end : c->snd_nxt;
+}
+
 int tcp_send_ack(struct worker *w, struct tcp_conn *c)
 {
-    /* A FIN that waits for its acknowledgement lies below snd_nxt like data: SEQ = SND.NXT always (RFC 9293 s3.10.7.4). */
-    return send_empty(w, c, c->snd_nxt);
+    return send_empty(w, c, ack_seq(c));
 }
 
 /* Keep-alive (RFC 9293 s3.8.4): SEG.SEQ = SND.NXT - 1 makes any peer answer with an ACK. */
