@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -65,12 +66,24 @@ static int drop_capabilities(void)
     return 0;
 }
 
-int privileges_drop(const char *user, uid_t uid, gid_t gid, char *err, size_t err_len)
+static int set_groups(const char *user, gid_t gid, gid_t socket_gid)
+{
+    gid_t groups[NGROUPS_MAX];
+    int n = NGROUPS_MAX - 1;
+
+    if (getgrouplist(user, gid, groups, &n) < 0)
+        return -1;
+    if (socket_gid != (gid_t)-1)
+        groups[n++] = socket_gid;
+    return setgroups((size_t)n, groups);
+}
+
+int privileges_drop(const char *user, uid_t uid, gid_t gid, gid_t socket_gid, char *err, size_t err_len)
 {
     int rc;
 
     if (uid != (uid_t)-1 && uid != geteuid()) {
-        if (initgroups(user, gid) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0) {
+        if (set_groups(user, gid, socket_gid) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0) {
             rc = -errno;
             snprintf(err, err_len, "cannot become user %s: %s", user, strerror(-rc));
             return rc;
