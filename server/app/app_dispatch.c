@@ -84,7 +84,8 @@ static void do_listen(struct app_port_client *pc, const struct svm_msg *m, struc
         err = -EBADF;
     else /* Linux takes a negative backlog as the largest. */
         err = session_listen(pc->w, &pc->aw, s, backlog < 0 || backlog > 65535 ? 65535 : (uint32_t)backlog);
-    answer(pc, m, SVM_MSG_LISTENING, err);
+    if (err != -EINPROGRESS) /* else told when every worker listens */
+        answer(pc, m, SVM_MSG_LISTENING, err);
 }
 
 static void do_connect(struct app_port_client *pc, const struct svm_msg *m, struct session *bound)

@@ -110,10 +110,9 @@ static void fill_conn(struct svm_msg *m, const struct session *s, int error)
 static void notify_accept(struct worker *w, struct app_worker *a, struct listener *l, struct session *s)
 {
     struct svm_msg m = notice(s, SVM_MSG_ACCEPT);
-    const struct session *ls = listener_session(l);
 
     (void)w;
-    m.ctx = ls->ctx;
+    m.ctx = listener_ctx(l);
     fill_conn(&m, s, 0);
     app_notify_post(port_client_of(a), &m);
 }
@@ -195,9 +194,22 @@ static void notify_moved(struct worker *w, struct app_worker *a, struct session 
     app_notify_post(port_client_of(a), &m);
 }
 
-static struct app_worker *notify_on_worker(struct app_worker *a, unsigned index)
+static struct app_worker *find_on_worker(struct worker *w, uint32_t client_id)
 {
-    return &port_client_of(a)->client->per[index].aw;
+    for (struct app_port_client *pc = w->app->clients; pc; pc = pc->next) {
+        if (pc->aw.client_id == client_id && !pc->is_leaving)
+            return &pc->aw;
+    }
+    return NULL;
+}
+
+static void notify_listening(struct worker *w, struct app_worker *a, struct session *s, int error)
+{
+    struct svm_msg m = notice(s, SVM_MSG_LISTENING);
+
+    (void)w;
+    m.u.error = error;
+    app_notify_post(port_client_of(a), &m);
 }
 
 static void notify_closed(struct worker *w, struct app_worker *a, struct session *s)
@@ -233,7 +245,8 @@ const struct app_ops app_client_ops = {
     .space = notify_space,
     .reset = notify_reset,
     .soft_error = notify_soft_error,
-    .on_worker = notify_on_worker,
+    .on_worker = find_on_worker,
+    .listening = notify_listening,
     .peer_gone = notify_peer_gone,
     .moved = notify_moved,
     .closed = notify_closed,

@@ -27,9 +27,11 @@ struct app_fifos {
 struct app_ops {
     int (*fifos_alloc)(struct worker *w, struct app_worker *a, struct app_fifos *out);     /* -ENOBUFS: quota; -ENOMEM */
     void (*fifos_free)(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot);
-    /* The same program worker as worker `index` of the stack knows it (listeners are copied to all workers); may be NULL when the
-     * stack has one worker. */
-    struct app_worker *(*on_worker)(struct app_worker *a, unsigned index);
+    /* The program worker `client_id` as worker w knows it, NULL = not there or leaving (listeners are copied to all workers). The op
+     * itself may be NULL when the stack has one worker. */
+    struct app_worker *(*on_worker)(struct worker *w, uint32_t client_id);
+    /* LISTENING, where session_listen() said -EINPROGRESS: all workers listen now. */
+    void (*listening)(struct worker *w, struct app_worker *a, struct session *s, int error);
     /* Notices to the program; none may call back into the session layer. Queue full: the app side keeps them and retries. */
     void (*accept)(struct worker *w, struct app_worker *a, struct listener *l, struct session *s);
     void (*connected)(struct worker *w, struct app_worker *a, struct session *s, int error);

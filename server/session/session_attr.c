@@ -96,8 +96,11 @@ int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const vo
             return err;
     }
     err = attrs_keep(&s->attrs, attr, val, len);
-    if (err == 0 && s->listener)
+    if (err == 0 && s->listener) {
         s->listener->attrs = *s->attrs;
+        if (s->state == SESSION_LISTENING)
+            err = listener_replicate(w, s);
+    }
     return err;
 }
 

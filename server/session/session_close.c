@@ -133,8 +133,10 @@ static void last_close(struct worker *w, struct session *s, int linger_s, bool d
 /* One of several holders lets go: events go to another one. */
 static void hold_drop(struct worker *w, struct app_worker *a, struct session *s)
 {
-    if (s->listener)
+    if (s->listener) {
+        listener_replicate_arm(w, s->listener, a, SESSION_ARM_OFF);
         listener_unarm(w, s->listener, a);
+    }
     session_hold_remove(s, a);
     if (s->app != a)
         return;
@@ -200,7 +202,9 @@ void session_return(struct worker *w, struct app_worker *a, struct session *s)
 
 void app_worker_detach(struct worker *w, struct app_worker *a)
 {
-    /* Listeners first, so that what this program has been offered goes to others. */
+    /* Listeners first, so that what this program has been offered goes to others. Copies here are not held, only accepted from. */
+    for (struct listener *l = w->session->replicas; l; l = l->replica_next)
+        listener_unarm(w, l, a);
     for (struct session_hold *h = a->holds; h;) {
         struct session *s = h->s;
         bool is_acceptor = false;

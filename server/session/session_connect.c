@@ -89,7 +89,7 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *s, ui
         return -EOPNOTSUPP;
     if (s->state == SESSION_LISTENING) { /* listen(2) again sets the backlog */
         s->listener->backlog = backlog ? backlog : 1;
-        return 0;
+        return listener_replicate(w, s);
     }
     if (s->state != SESSION_BOUND)
         return -EINVAL;
@@ -102,8 +102,14 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *s, ui
         if (err != 0)
             listener_destroy(w, s->listener);
     }
-    if (err == 0)
-        s->state = SESSION_LISTENING;
+    if (err != 0)
+        return err;
+    err = listener_replicate(w, s);
+    if (err != 0 && err != -EINPROGRESS) {
+        listener_destroy(w, s->listener);
+        return err;
+    }
+    s->state = SESSION_LISTENING;
     return err;
 }
 

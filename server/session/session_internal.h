@@ -36,9 +36,10 @@ struct acceptor {
 
 struct listener {
     struct listener *next;           /* of its port bucket */
-    struct session *session;         /* its own; a copy on another worker than its session's: the same session, only ->ctx,
-                                        ->handle and ->flags are read there, which do not change while it listens */
+    struct session *session;         /* its own; NULL: a copy on another worker than its session's (session_replica.c) */
+    struct listener *replica_next;   /* copies of this worker */
     struct worker *w;
+    uint32_t ctx;
     struct ip_endpoint lcl;
     struct svm_handle handle;
     uint8_t proto, flags;
@@ -73,6 +74,7 @@ struct session_worker {
     uint32_t table_mask, n_conns;
     struct listener *listener[SESSION_PORT_BUCKETS];
     uint32_t n_listeners;
+    struct listener *replicas;
     struct session *evt_head, **evt_tail;
     struct session *tx_head, **tx_tail;
     struct session_limbo *limbo;     /* FIFO memory of sessions that nobody has taken yet; made at first need */
@@ -110,6 +112,14 @@ void listener_taken(struct worker *w, struct session *s);         /* s is offere
 void listener_offered(struct listener *l, const struct app_worker *a, int delta);
 void listener_offer(struct worker *w, struct listener *l, struct session *s);
 struct listener *listener_find_local(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint32_t ns);
+
+struct listener *listener_insert(struct worker *w, const struct listener *like); /* NULL: no memory */
+void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, enum session_arm arm);
+
+/* session_replica.c: every worker has a copy of each listener. Home worker only. */
+int listener_replicate(struct worker *w, struct session *s);       /* 0, or -EINPROGRESS: ops->listening() tells */
+void listener_replicate_arm(struct worker *w, const struct listener *l, const struct app_worker *a, enum session_arm arm);
+void listener_replicate_end(struct worker *w, const struct listener *l);
 
 /* session_attr.c */
 void session_attrs_apply(struct worker *w, struct session *s);    /* what was set before the connection was there */

@@ -13,31 +13,34 @@ static unsigned bucket_of(be16 port)
     return be16_get(port) % SESSION_PORT_BUCKETS;
 }
 
-int listener_create(struct worker *w, struct session *s, uint32_t backlog)
+struct listener *listener_insert(struct worker *w, const struct listener *like)
 {
     struct session_worker *sw = w->session;
     struct listener *l = calloc(1, sizeof(*l));
-    unsigned b = bucket_of(s->lcl.port);
+    unsigned b = bucket_of(like->lcl.port);
 
     if (!l)
-        return -ENOMEM;
-    l->session = s;
+        return NULL;
+    *l = *like;
     l->w = w;
-    l->lcl = s->lcl;
-    l->handle = s->handle;
-    l->proto = s->proto;
-    l->flags = s->flags;
-    l->fib = s->fib;
-    l->ns = s->app->ns;
-    l->backlog = backlog ? backlog : 1;
     l->queue_tail = &l->queue;
-    if (s->attrs)
-        l->attrs = *s->attrs;
     l->next = sw->listener[b];
     sw->listener[b] = l;
     sw->n_listeners++;
-    s->listener = l;
-    return 0;
+    return l;
+}
+
+int listener_create(struct worker *w, struct session *s, uint32_t backlog)
+{
+    struct listener like = {
+        .session = s, .lcl = s->lcl, .handle = s->handle, .ctx = s->ctx, .proto = s->proto, .flags = s->flags, .fib = s->fib,
+        .ns = s->app->ns, .backlog = backlog ? backlog : 1,
+    };
+
+    if (s->attrs)
+        like.attrs = *s->attrs;
+    s->listener = listener_insert(w, &like);
+    return s->listener ? 0 : -ENOMEM;
 }
 
 /* What waits in it is reset, as Linux does when the last descriptor of a listener is closed. */
@@ -53,8 +56,17 @@ void listener_destroy(struct worker *w, struct listener *l)
     }
     sw->n_listeners--;
     l->is_dead = true;
-    if (l->session)
+    if (l->session) {
         l->session->listener = NULL;
+        listener_replicate_end(w, l);
+    } else {
+        for (struct listener **p = &sw->replicas; *p; p = &(*p)->replica_next) {
+            if (*p == l) {
+                *p = l->replica_next;
+                break;
+            }
+        }
+    }
     const struct transport_ops *ops = transport_get(l->proto);
     if (ops && ops->unlisten)
         ops->unlisten(w, l);
@@ -84,9 +96,24 @@ struct session *listener_session(const struct listener *l)
 
 struct listener *listener_of_session(struct worker *w, struct svm_handle h)
 {
-    struct session *s = h.gen ? session_from_handle(w, h) : NULL;
+    struct session *s;
 
-    return s ? s->listener : NULL;
+    if (h.gen == 0)
+        return NULL;
+    if (h.index % WORKER_MAX == w->index) {
+        s = session_from_handle(w, h);
+        return s ? s->listener : NULL;
+    }
+    for (struct listener *l = w->session->replicas; l; l = l->replica_next) {
+        if (l->handle.index == h.index && l->handle.gen == h.gen)
+            return l;
+    }
+    return NULL;
+}
+
+uint32_t listener_ctx(const struct listener *l)
+{
+    return l->ctx;
 }
 
 /* Points of a match: the address itself counts more than the family's wildcard, and that more than ::. 0 = no match. */
@@ -339,12 +366,16 @@ static void take_back_offers(struct worker *w, struct listener *l, struct app_wo
 
 void session_listener_arm(struct worker *w, struct app_worker *a, struct session *ls, enum session_arm arm)
 {
-    struct listener *l = ls->listener;
-    struct acceptor *x;
-
-    if (!l || ls->state != SESSION_LISTENING)
+    if (!ls->listener || ls->state != SESSION_LISTENING)
         return;
-    x = acceptor_find(l, a);
+    listener_replicate_arm(w, ls->listener, a, arm);
+    listener_arm(w, ls->listener, a, arm);
+}
+
+void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, enum session_arm arm)
+{
+    struct acceptor *x = acceptor_find(l, a);
+
     if (arm == SESSION_ARM_OFF) {
         if (x)
             listener_unarm(w, l, a);

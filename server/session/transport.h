@@ -92,6 +92,7 @@ struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const 
 /* Datagrams: a bound session without a peer (rmt 0.0.0.0:0 in ops->connect) is found as a listener; its session, or NULL. A
  * session whose peer is set gets ops->connect() again with s->conn set: the transport changes that connection. */
 struct session *listener_session(const struct listener *l);
+uint32_t listener_ctx(const struct listener *l);          /* the program's number of it */
 uint32_t listener_backlog_room(const struct listener *l); /* 0 = a new connection must be refused or dropped */
 /* Options a new connection takes over from its listener (SVM_ATTR_* set before accept). 0 or -ENOENT. */
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value);
