@@ -320,13 +320,8 @@ static void on_violation(struct worker *w, struct app_worker *aw, const char *wh
     abort(); /* this program keeps the contract: the stack or the FIFO is wrong */
 }
 
-static struct app_worker *on_worker(struct app_worker *aw, unsigned index)
-{
-    return index == app_of(aw)->w->index ? aw : NULL;
-}
-
 static const struct app_ops sim_ops = {
-    .fifos_alloc = fifos_alloc, .fifos_free = fifos_free, .on_worker = on_worker, .accept = on_accept, .connected = on_connected,
+    .fifos_alloc = fifos_alloc, .fifos_free = fifos_free, .accept = on_accept, .connected = on_connected,
     .data = on_data, .space = on_space, .reset = on_reset, .soft_error = on_soft_error, .peer_gone = on_peer_gone,
     .closed = on_closed, .violation = on_violation,
 };
