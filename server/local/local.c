@@ -26,11 +26,37 @@ static void slot_put(struct worker *w, struct session *s)
     s->pair = NULL;
 }
 
-static void old_slot_put(struct worker *w, struct session *s)
+/* A slot that a connection has moved away from. Its program hears of the move later, or not before it closes, and until then may
+ * write into the slot: nobody else can have it. */
+struct local_old {
+    struct local_old *next;
+    struct app_pair *pair;
+    int slot;
+};
+
+static void old_slots_put(struct worker *w, struct session *s)
 {
-    if (s->old_pair)
-        app_pair_put(w, s->old_pair, s->old_slot);
-    s->old_pair = NULL;
+    for (struct local_old *o = s->old_slots, *next; o; o = next) {
+        next = o->next;
+        app_pair_put(w, o->pair, o->slot);
+        free(o);
+    }
+    s->old_slots = NULL;
+}
+
+/* Keeps the slot of p for s, whose program may use it. False: no memory, or it was moved so often that it must end. */
+static bool old_slot_keep(struct session *s, const struct session *p)
+{
+    enum { MOVES_MAX = 32 };
+    unsigned n = 0;
+    for (const struct local_old *o = s->old_slots; o; o = o->next)
+        n++;
+    struct local_old *o = malloc(sizeof(*o));
+    if (!o)
+        return false; /* the slot is lost with its segment, rather than given to another */
+    *o = (struct local_old){ .next = s->old_slots, .pair = p->pair, .slot = (int)p->slot.slot };
+    s->old_slots = o;
+    return n < MOVES_MAX;
 }
 
 /* Nobody is left to whom s could be offered. */
@@ -168,7 +194,7 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
         if (s) {
             s->peer = NULL;
             s->pair = NULL;
-            old_slot_put(w, s);
+            old_slots_put(w, s);
             session_finish(w, s);
         }
         return;
@@ -177,14 +203,10 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
     s->pair = NULL;
     if (!named) {
         slot_put(w, p);
-    } else if (!s->old_pair) { /* the other side may have written into it already */
-        s->old_pair = p->pair;
-        s->old_slot = (int)p->slot.slot;
+    } else { /* the other side may have written into it already */
         s->local_moving = true;
-    } else { /* a second time before it was seen once: too much to follow */
-        slot_put(w, p);
-        s->local_moving = true;
-        l = NULL;
+        if (!old_slot_keep(s, p))
+            l = NULL;
     }
     p->pair = NULL;
     session_free(w, p);
@@ -212,9 +234,9 @@ void local_close(struct worker *w, struct session *s, bool died)
         listener_taken(w, s);
     s->local_moving = false;
     if (p && p->state == SESSION_CLOSING)
-        old_slot_put(w, p);
+        old_slots_put(w, p);
     if (!p || died || p->state == SESSION_CLOSING)
-        old_slot_put(w, s);
+        old_slots_put(w, s);
     if (!p || p->state == SESSION_CLOSING) {
         slot_put(w, s);
         s->peer = NULL;

@@ -57,8 +57,7 @@ struct session {
     bool local;                        /* cut-through: FIFOs are between two programs, the server has no part in them */
     bool local_waiting;                /* cut-through: its PAIR segment is being made */
     bool local_moving;                 /* cut-through: its peer gave it back, it is offered to others */
-    int old_slot;                      /* cut-through: of old_pair, before it moved */
-    struct app_pair *old_pair;
+    struct local_old *old_slots;       /* cut-through: those it had before it moved; the other program may still write there */
     int linger_s;
     int error;
     struct session *peer;              /* cut-through: the other end, same worker; NULL = gone */
