@@ -8,6 +8,9 @@ void vcl_accept_arm(struct vcl_socket *l, uint8_t arm)
 {
     struct svm_msg m;
 
+    l->arm_wanted = arm;
+    if (l->relisten && arm == VCL_ARM_ON)
+        vcl_socket_relisten(l);
     if (l->armed == arm || vcl_state(l) != VCL_LISTENING || vcl_handle_is_none(l->handle))
         return;
     l->armed = arm;

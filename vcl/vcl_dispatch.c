@@ -26,7 +26,10 @@ static void on_bound(struct vcl_socket *s, const struct svm_msg *m)
     if (s->relisten) { /* after a restart of the server nobody waits */
         if (error) {
             vcl_socket_fail(s, error);
-        } else if (s->backlog >= 0) {
+        } else if (s->is_dgram) {
+            s->relisten = false;
+            vcl_socket_set_state(s, VCL_BOUND);
+        } else {
             struct svm_msg next = vcl_socket_msg(s, SVM_MSG_LISTEN);
 
             next.u.value = s->backlog;
@@ -45,7 +48,7 @@ static void on_bound(struct vcl_socket *s, const struct svm_msg *m)
 static void on_listening(struct vcl_socket *s, const struct svm_msg *m)
 {
     int error = m->u.error;
-    uint8_t arm = s->armed ? s->armed : VCL_ARM_WEAK;
+    uint8_t arm = s->arm_wanted ? s->arm_wanted : VCL_ARM_WEAK;
 
     s->armed = VCL_ARM_OFF;
     if (s->relisten) {

@@ -48,6 +48,8 @@ void vcl_fork_prepare(void)
             vcl_worker_drain(w);
             if (vcl_worker_fork_token(w, &w->child_token, &w->child_lifeline) == 0)
                 mark_shared(w);
+        } else if (has_sessions(w)) {
+            mark_shared(w); /* listeners that wait for a server to come back are both processes', too */
         }
     }
     for (struct vcl_set *set = p->all_sets; set; set = set->all_next)
@@ -95,7 +97,8 @@ static void worker_in_child(struct vcl_worker *w)
         pthread_mutex_init(&s->op_lock, NULL);
         s->waiters = NULL;
         atomic_store(&s->op, VCL_OP_NONE);
-        s->armed = VCL_ARM_OFF;
+        s->armed = s->arm_wanted = VCL_ARM_OFF;
+        s->relisten_sent = false;
         if (vcl_state(s) == VCL_ZOMBIE) { /* the parent's to bury */
             w->table[i] = NULL;
             w->table_next[i] = w->table_free;

@@ -243,7 +243,8 @@ struct vcl_socket {
     /* listener */
     struct vcl_socket *acc_head, *acc_tail, *acc_next; /* connections that nobody has accepted yet; acc_next: of such a one */
     atomic_uint n_acc;
-    uint8_t armed;                   /* value of SVM_MSG_ARM told last */
+    uint8_t armed, arm_wanted;       /* value of SVM_MSG_ARM told last, and asked for last */
+    bool relisten_sent;              /* the server that came back has been asked */
     uint32_t n_in_subs;
     struct vcl_sub *subs;
     struct vcl_waiter *waiters;
@@ -282,6 +283,7 @@ void vcl_options_push(struct vcl_socket *s);    /* sends what was set before the
 void vcl_options_init(struct vcl_opts *o);
 enum vcl_arm { VCL_ARM_OFF = 0, VCL_ARM_ON = 1, VCL_ARM_WEAK = 2 };
 void vcl_accept_arm(struct vcl_socket *l, uint8_t arm);   /* worker lock held */
+void vcl_socket_relisten(struct vcl_socket *s);           /* worker lock held */
 void vcl_accept_return_all(struct vcl_socket *l);         /* worker lock held */
 void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t server_worker);
 int vcl_listener_error(struct vcl_socket *l);

@@ -292,6 +292,7 @@ void vcl_socket_lost(struct vcl_socket *s)
             vcl_socket_free(c);
         }
         s->relisten = true; /* vcl_worker_reattached() */
+        s->relisten_sent = false;
         if (!s->is_dgram)
             return;
     }
@@ -313,14 +314,27 @@ void vcl_worker_reattached(struct vcl_worker *w)
             vcl_socket_set_state(s, VCL_ZOMBIE);
             vcl_socket_post(s, &m);
         }
-        if (!s || !s->relisten)
-            continue;
-        s->epoch = w->epoch;
-        m = vcl_socket_msg(s, SVM_MSG_BIND);
-        m.u.conn.lcl_ip = s->lcl.ip;
-        m.u.conn.lcl_port = s->lcl.port;
-        vcl_worker_post(w, 0, &m);
+        if (s && s->relisten && (!s->shared || s->is_dgram || s->arm_wanted == VCL_ARM_ON))
+            vcl_socket_relisten(s);
     }
+}
+
+/* Of processes that share a listener, each that accepts binds for itself, and the stack spreads connections over them. One that only
+ * holds it (a master process) does so when it, or a child, begins to accept. */
+void vcl_socket_relisten(struct vcl_socket *s)
+{
+    struct svm_msg m;
+
+    if (s->relisten_sent || !atomic_load(&s->w->attached) || s->w->lost)
+        return;
+    s->relisten_sent = true;
+    s->epoch = s->w->epoch;
+    s->server_worker = 0;
+    m = vcl_socket_msg(s, SVM_MSG_BIND);
+    m.flags |= s->shared ? SVM_BIND_REUSEPORT : 0;
+    m.u.conn.lcl_ip = s->lcl.ip;
+    m.u.conn.lcl_port = s->lcl.port;
+    vcl_worker_post(s->w, 0, &m);
 }
 
 int vcl_take_error(struct vcl_socket *s)
