@@ -51,19 +51,22 @@ int privileges_find_group(const char *group, gid_t *gid, char *err, size_t err_l
     return 0;
 }
 
-/* The bounding set goes first: without it no file capability of a program can bring one back. */
+/* While we still may: without the bounding set no file capability of a program can bring one back. */
+static int drop_bounding_set(void)
+{
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0 && errno != EPERM) /* EPERM: no CAP_SETPCAP, started without privilege */
+            return -errno;
+    return 0;
+}
+
 static int drop_capabilities(void)
 {
     struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3, .pid = 0 };
     struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
 
-    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0 && errno != EPERM) /* EPERM: no CAP_SETPCAP, so none of the others matters */
-            return -errno;
     memset(none, 0, sizeof(none));
-    if (syscall(SYS_capset, &header, none) != 0)
-        return -errno;
-    return 0;
+    return syscall(SYS_capset, &header, none) == 0 ? 0 : -errno;
 }
 
 static int set_groups(const char *user, gid_t gid, gid_t socket_gid)
@@ -80,16 +83,17 @@ static int set_groups(const char *user, gid_t gid, gid_t socket_gid)
 
 int privileges_drop(const char *user, uid_t uid, gid_t gid, gid_t socket_gid, char *err, size_t err_len)
 {
-    int rc;
+    int rc = drop_bounding_set();
 
-    if (uid != (uid_t)-1 && uid != geteuid()) {
+    if (rc == 0 && uid != (uid_t)-1 && uid != geteuid()) {
         if (set_groups(user, gid, socket_gid) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0) {
             rc = -errno;
             snprintf(err, err_len, "cannot become user %s: %s", user, strerror(-rc));
             return rc;
         }
     }
-    rc = drop_capabilities();
+    if (rc == 0)
+        rc = drop_capabilities();
     if (rc == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         rc = -errno;
     if (rc != 0)
