@@ -284,7 +284,7 @@ void fake_tx(struct fake_host *h)
 
         while (s->used && s->tx_due) {
             s->tx_due = false;
-            if (s->conn && tcp_transport_ops.tx(&h->w, s->conn, 65536) == TRANSPORT_TX_MORE)
+            if (s->conn && tcp_transport_ops.tx(&h->w, s->conn, 1 + worker_random(&h->w) % 65536) == TRANSPORT_TX_MORE)
                 s->tx_due = true;
         }
     }
