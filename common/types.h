@@ -12,8 +12,8 @@
 
 /* Big-endian fields are struct types, so that the compiler refuses a plain
  * assignment or comparison with a host-order number. */
-typedef struct { uint16_t raw; } be16;
-typedef struct { uint32_t raw; } be32;
+typedef struct { uint16_t raw; } __attribute__((packed)) be16;
+typedef struct { uint32_t raw; } __attribute__((packed)) be32;
 
 static inline uint16_t be16_get(be16 v) { return __builtin_bswap16(v.raw); }
 static inline uint32_t be32_get(be32 v) { return __builtin_bswap32(v.raw); }
