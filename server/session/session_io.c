@@ -70,7 +70,23 @@ uint32_t session_rx_space(struct worker *w, struct session *s)
             session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
         return 0;
     }
-    return s->rd_closed ? s->rx.max_size : rx_promise(s, (uint32_t)n);
+    return s->rd_closed ? s->rx.max_size : (uint32_t)n;
+}
+
+uint32_t session_rx_window(struct worker *w, struct session *s)
+{
+    uint32_t space = session_rx_space(w, s);
+
+    return s->rd_closed || s->rx.failed ? space : rx_promise(s, space);
+}
+
+uint32_t session_rx_unread(struct worker *w, struct session *s)
+{
+    int64_t n = svm_fifo_prod_unread(&s->rx);
+
+    if (n < 0)
+        session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
+    return n > 0 ? (uint32_t)n : 0;
 }
 
 uint32_t session_rx_max(const struct session *s)

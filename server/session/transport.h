@@ -108,7 +108,10 @@ void session_connected(struct worker *w, struct session *s, int error); /* error
 int64_t session_rx_enqueue(struct worker *w, struct session *s, uint32_t offset, const void *data, uint32_t len);
 /* A datagram record; -ENOBUFS = does not fit, dropped. */
 int session_rx_enqueue_record(struct worker *w, struct session *s, const struct iovec *iov, int n_iov);
-uint32_t session_rx_space(struct worker *w, struct session *s);      /* bytes that may still be enqueued (for the window) */
+uint32_t session_rx_space(struct worker *w, struct session *s);      /* bytes that may still be enqueued */
+/* Bytes that may be promised to the peer: will fit whether the program reads or not. Never takes back what it has once said. */
+uint32_t session_rx_window(struct worker *w, struct session *s);
+uint32_t session_rx_unread(struct worker *w, struct session *s);     /* bytes in order that the program has not taken */
 uint32_t session_rx_max(const struct session *s);                    /* the FIFO's configured maximum */
 /* Out-of-order intervals as offsets from the next expected byte, most recent first; returns how many were written. */
 struct session_ooo { uint32_t start, end; };

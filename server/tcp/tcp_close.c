@@ -28,7 +28,7 @@ static bool has_unread(struct worker *w, struct tcp_conn *c)
 
     if (!s || c->state == TCP_S_TIME_WAIT || c->state == TCP_S_CLOSED || c->state == TCP_S_SYN_SENT)
         return false;
-    return session_rx_space(w, s) < session_rx_max(s) || session_rx_ooo(s, &o, 1) > 0;
+    return session_rx_unread(w, s) > 0 || session_rx_ooo(s, &o, 1) > 0;
 }
 
 void tcp_close(struct worker *w, struct transport_conn *b, int linger_s)

@@ -218,7 +218,7 @@ static bool step5_syn_rcvd(struct worker *w, struct tcp_conn *c, struct tcp_seg 
             return false;
         }
         tcp_half_open_del(w, c);
-        c->rcv_adv = c->rcv_nxt + hs_min_u32(c->rcv_adv - c->rcv_nxt, session_rx_space(w, c->base.session));
+        c->rcv_adv = c->rcv_nxt + hs_min_u32(c->rcv_adv - c->rcv_nxt, session_rx_window(w, c->base.session));
         tcp_count(w, TCP_C_passive_opens);
     }
     if ((c->flags & TCP_F_RTT_TIMING) && !(c->flags & TCP_F_SYN_RTX))

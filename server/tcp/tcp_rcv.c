@@ -56,7 +56,7 @@ uint32_t tcp_rcv_window(struct worker *w, struct tcp_conn *c)
         return hs_min_u32(old, limit);
     room = session_rx_space(w, s);
     max = hs_min_u32(session_rx_max(s), limit);
-    space = hs_min_u32(room, limit);
+    space = hs_min_u32(session_rx_window(w, s), limit);
     step = hs_min_u32(max / 2, c->rcv_mss ? c->rcv_mss : c->adv_mss);
     if (c->state == TCP_S_SYN_SENT || c->state == TCP_S_SYN_RCVD)
         space = hs_min_u32(space, UINT16_MAX); /* the SYN's window is not scaled: promise no more than it says */

@@ -212,6 +212,33 @@ Test(session, ephemeral_ports)
     cr_assert(first_v6 < first_v4 || first_v6 > first_v4 + 310, "goes on where the other destination is: %u and %u", first_v4, first_v6);
 }
 
+/* A program that has read all and closes ends the stream in order, however large its FIFO may become; one that has not read all
+ * resets it (RFC 9293 SHLD-3). */
+Test(session, close_with_large_fifo)
+{
+    struct sim_app_options opt = { .rx_max = 4 << 20, .client_id = 7 };
+    struct ip_endpoint e = core_endpoint("0.0.0.0", 85);
+    struct sim_app *big;
+    struct sim_sock *l, *c, *s;
+
+    cr_assert_eq(sim_app_create(fx.stack[1]->worker[0], &opt, &big), 0);
+    cr_assert_eq(sim_listen(big, SVM_PROTO_TCP, &e, 8, &l), 0);
+    for (int all = 0; all < 2; all++) {
+        c = connect_to("10.7.0.2", 85);
+        core_run(&fx, 10000);
+        s = sim_accept(l);
+        sim_write_pattern(c, 1, 60000);
+        core_run(&fx, 100000);
+        cr_assert_eq(sim_readable(s), 60000, "a first flight is kept while nobody reads");
+        sim_read_check(s, 1, all ? 60000 : 59999);
+        sim_close(s, -1);
+        core_run(&fx, 10000);
+        cr_assert_eq(c->is_reset, !all);
+        cr_assert(all ? sim_at_eof(c) : c->reset_error == -ECONNRESET);
+    }
+    sim_app_destroy(big);
+}
+
 /* SO_LINGER 0: the peer sees a reset, also with bytes unsent. */
 Test(session, linger_zero_resets)
 {

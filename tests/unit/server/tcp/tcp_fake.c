@@ -126,7 +126,14 @@ uint32_t session_rx_space(struct worker *w, struct session *s)
     return s->rx_max - s->rx_len;
 }
 
+uint32_t session_rx_window(struct worker *w, struct session *s) { return session_rx_space(w, s); }
 uint32_t session_rx_max(const struct session *s) { return s->rx_max; }
+
+uint32_t session_rx_unread(struct worker *w, struct session *s)
+{
+    (void)w;
+    return s->rx_len;
+}
 
 int session_rx_ooo(struct session *s, struct session_ooo *out, int max)
 {
