@@ -151,6 +151,7 @@ struct vcl_worker {
     struct vcl_who_entry who[VCL_WHO_CACHE];
     uint64_t last_attach_ns;
     int64_t no_memory_until_ns;
+    atomic_uint poll_turn;           /* polls that sockets alone answered */
     bool lost;                       /* hang-up seen; handled at the end of the drain */
     struct vcl_set *sets;            /* sets that have this worker's doorbell */
 };
@@ -294,7 +295,7 @@ ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov,
 ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
 ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
 ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
-uint32_t vcl_tx_low_water(const struct vcl_socket *s); /* free bytes from which on it is "writable"; socket lock held */
+uint32_t vcl_tx_low_water(const struct vcl_socket *s); /* free bytes from which on a sleeping writer is woken; socket lock held */
 bool vcl_arm_read(struct vcl_socket *s);        /* "tell me of new bytes"; true: there are some already */
 bool vcl_arm_write(struct vcl_socket *s);       /* "tell me of room"; true: there is some already */
 

@@ -21,10 +21,12 @@ static bool drop_internal(struct epoll_event *ev, int *n)
     return kept != all;
 }
 
-static void worker_rang(struct vcl_worker *w)
+static void worker_rang(struct vcl_worker *w, bool bell, bool attach_socket)
 {
-    vcl_worker_bell_drain(w);
-    vcl_worker_att_input(w);
+    if (bell)
+        vcl_worker_bell_drain(w);
+    if (attach_socket)
+        vcl_worker_att_input(w);
     vcl_worker_drain(w);
 }
 
@@ -34,7 +36,7 @@ static void set_rang(struct vcl_set *set)
         struct vcl_worker *w = set->workers[i];
 
         pthread_mutex_lock(&w->lock);
-        worker_rang(w);
+        worker_rang(w, true, true);
         if (!atomic_load(&w->attached))
             vcl_worker_retry_attach(w);
         pthread_mutex_unlock(&w->lock);
@@ -260,8 +262,10 @@ static void sleep_begin(struct poll_wait *pw, struct timespec *left, const struc
     pw->kernel[pw->n_own++] = (struct pollfd){ .fd = pw->wake_fd, .events = POLLIN };
 }
 
-static void sleep_end(struct poll_wait *pw)
+static void sleep_end(struct poll_wait *pw, bool slept)
 {
+    const struct pollfd *own = &pw->kernel[pw->n_kernel];
+
     for (unsigned i = 0; i < pw->n_workers; i++) {
         struct vcl_worker *w = pw->workers[i];
 
@@ -270,12 +274,13 @@ static void sleep_end(struct poll_wait *pw)
         for (unsigned k = 0; k < pw->n; k++)
             if (pw->fds[k].socket && pw->fds[k].socket->w == w)
                 vcl_waiter_unlink(pw->fds[k].socket, &pw->waiters[k]);
-        worker_rang(w);
+        worker_rang(w, slept && own[2 * i].revents, slept && own[2 * i + 1].revents);
         if (!atomic_load(&w->attached))
             vcl_worker_retry_attach(w);
         if (i == 0 && pw->wake_fd >= 0) {
             uint64_t n;
 
+            /* also when we did not sleep: somebody may have woken us between */
             if (sys_read(pw->wake_fd, &n, sizeof(n)) < 0)
                 n = 0; /* nobody woke us by it */
             vcl_worker_put_fd(w, pw->wake_fd);
@@ -284,18 +289,26 @@ static void sleep_end(struct poll_wait *pw)
     }
 }
 
+/* While sockets are ready, the kernel's descriptors are asked every few calls only: a call that finds something may tell a part. */
+static bool kernel_is_due(struct poll_wait *pw)
+{
+    return atomic_fetch_add_explicit(&pw->workers[0]->poll_turn, 1, memory_order_relaxed) % KERNEL_EVERY == 0;
+}
+
 static int poll_run(struct poll_wait *pw, const struct vcl_deadline *d, const sigset_t *mask)
 {
     for (;;) {
         struct timespec left = { 0, 0 };
         const struct timespec *timeout = &left;
-        bool over;
+        bool over, slept;
         int n, k;
 
         for (unsigned i = 0; i < pw->n_workers; i++)
             vcl_worker_turn(pw->workers[i]);
         n = look_sockets(pw);
         over = !d->forever && !vcl_deadline_left(d, &left);
+        if (n && pw->n_kernel && pw->n_workers && !kernel_is_due(pw))
+            return n;
         if (n || over) { /* the kernel's, as they stand */
             k = pw->n_kernel ? sys_ppoll(pw->kernel, pw->n_kernel, &(struct timespec){ 0, 0 }, over && !n ? mask : NULL) : 0;
             if (k < 0)
@@ -306,12 +319,13 @@ static int poll_run(struct poll_wait *pw, const struct vcl_deadline *d, const si
             timeout = NULL;
         sleep_begin(pw, &left, &timeout);
         k = 0;
-        if (!arm_sockets(pw))
+        slept = !arm_sockets(pw);
+        if (slept)
             k = sys_ppoll(pw->kernel, pw->n_own, timeout, mask) < 0 ? -errno : 0;
         else
             for (unsigned i = 0; i < pw->n_kernel; i++)
                 pw->kernel[i].revents = 0;
-        sleep_end(pw);
+        sleep_end(pw, slept && k == 0);
         if (k < 0)
             return k;
         n = kernel_result(pw);

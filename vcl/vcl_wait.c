@@ -66,6 +66,13 @@ static uint32_t event_seen(const struct vcl_socket *s)
                     : atomic_load_explicit(&s->evt_seq, memory_order_acquire);
 }
 
+/* "Writable" needs far less room than it takes to wake a sleeper: a program that asks before every write shall fill the FIFO
+ * and then sleep for long, not fall asleep after each write at the mark. */
+static uint32_t writable_from(const struct vcl_socket *s)
+{
+    return hs_min_u32(vcl_tx_low_water(s), 4096);
+}
+
 bool vcl_arm_read(struct vcl_socket *s)
 {
     bool ready = true;
@@ -120,7 +127,7 @@ static uint32_t poll_fifos(struct vcl_socket *s)
         if (svm_fifo_cons_avail(&s->rx) != 0)
             ev |= EPOLLIN;
         space = svm_fifo_prod_space(&s->tx);
-        if (space < 0 || space >= vcl_tx_low_water(s) || s->wr_shut || gone || svm_fifo_prod_peer_closed(&s->tx))
+        if (space < 0 || space >= writable_from(s) || s->wr_shut || gone || svm_fifo_prod_peer_closed(&s->tx))
             ev |= EPOLLOUT;
     } else if (s->is_dgram) {
         ev |= EPOLLOUT;
