@@ -291,7 +291,7 @@ static int setup_queues(struct port *p, struct ethdev *e, const struct rte_eth_d
     return ret;
 }
 
-static void setup_mac(struct port *p, struct ethdev *e, const struct port_config *cfg)
+static void setup_mac(struct port *p, struct ethdev *e, const struct port_config *cfg, const char *driver)
 {
     struct rte_ether_addr mac = { { 0 } };
     static const uint8_t none[6];
@@ -300,6 +300,14 @@ static void setup_mac(struct port *p, struct ethdev *e, const struct port_config
     if (rte_eth_macaddr_get(e->id, &mac) < 0 || rte_is_zero_ether_addr(&mac))
         own = false; /* net_ring has none */
     memcpy(p->mac, mac.addr_bytes, 6);
+    if (strcmp(driver, "net_tap") == 0) {
+        /* The driver gives its address to the kernel's interface, which is the station at the other end: ours is another. */
+        if (cfg->has_mac)
+            memcpy(p->mac, cfg->mac, 6);
+        else
+            vnet_make_mac(cfg->name, mac.addr_bytes, p->mac);
+        return; /* a TAP filters nothing */
+    }
     if (cfg->has_mac) {
         memcpy(p->mac, cfg->mac, 6);
         memcpy(mac.addr_bytes, cfg->mac, 6);
@@ -344,7 +352,7 @@ static int configure(struct port *p, struct ethdev *e, const struct port_config 
         goto err_device;
     e->started = true;
     setup_wait(e, conf.intr_conf.rxq ? info.driver_name : "", p->n_rx_queues);
-    setup_mac(p, e, cfg);
+    setup_mac(p, e, cfg, info.driver_name);
     return 0;
 
 err_device:
