@@ -8,9 +8,9 @@
 
 enum {
     RX_MAX_PIECES = 8,
-    /* A ring can be replaced only when the one before it is read to its end, and a burst does not wait for that: with this floor the
-     * first two rings hold as much as Linux's rmem_default. */
-    RX_RING_FLOOR = 64 << 10,
+    /* A FIFO links one further ring until the first is read to its end, and a burst does not wait for that: it holds as much as
+     * Linux's rmem_default. */
+    RX_RING_FLOOR = 256 << 10,
 };
 
 /* Checks the header; p ends where the datagram ends. UDP_C_MAX = good. */
