@@ -7,7 +7,7 @@
 #include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include "preload/preload.h"
+#include "preload/preload_io.h"
 
 static bool preload_is_own_fd(int fd)
 {
@@ -277,10 +277,10 @@ HS_EXPORT int hs_ioctl(int fd, unsigned long request, ...)
 /* ---- stdio ---- */
 
 /* libc's streams read and write through internal names that nobody can stand in for; a cookie stream calls us. */
-static ssize_t preload_cookie_read(void *cookie, char *buf, size_t len) { return hs_read((int)(intptr_t)cookie, buf, len); }
+static ssize_t preload_cookie_read(void *cookie, char *buf, size_t len) { return preload_read((int)(intptr_t)cookie, buf, len); }
 static ssize_t preload_cookie_write(void *cookie, const char *buf, size_t len)
 {
-    ssize_t r = hs_write((int)(intptr_t)cookie, buf, len);
+    ssize_t r = preload_write((int)(intptr_t)cookie, buf, len);
     return r < 0 ? 0 : r; /* fopencookie(3): 0 tells an error */
 }
 static int preload_cookie_close(void *cookie) { return hs_close((int)(intptr_t)cookie); }

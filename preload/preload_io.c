@@ -55,7 +55,7 @@ static ssize_t preload_send_buffer(int fd, struct fd_file *f, const void *buf, s
     return preload_result(r);
 }
 
-HS_EXPORT ssize_t hs_read(int fd, void *buf, size_t len)
+ssize_t preload_read(int fd, void *buf, size_t len)
 {
     struct fd_file *f = preload_get_stack(fd);
     if (hs_likely(!f))
@@ -66,21 +66,23 @@ HS_EXPORT ssize_t hs_read(int fd, void *buf, size_t len)
     }
     return preload_recv_buffer(fd, f, buf, len, 0);
 }
-HS_EXPORT ssize_t hs___read(int fd, void *buf, size_t len) { return hs_read(fd, buf, len); }
+HS_EXPORT ssize_t hs_read(int fd, void *buf, size_t len) { return preload_read(fd, buf, len); }
+HS_EXPORT ssize_t hs___read(int fd, void *buf, size_t len) { return preload_read(fd, buf, len); }
 
 HS_EXPORT ssize_t hs___read_chk(int fd, void *buf, size_t len, size_t size)
 {
-    return len > size ? libc_real()->__read_chk(fd, buf, len, size) : hs_read(fd, buf, len);
+    return len > size ? libc_real()->__read_chk(fd, buf, len, size) : preload_read(fd, buf, len);
 }
 
-HS_EXPORT ssize_t hs_write(int fd, const void *buf, size_t len)
+ssize_t preload_write(int fd, const void *buf, size_t len)
 {
     struct fd_file *f = preload_get_stack(fd);
     if (hs_likely(!f))
         return libc_real()->write(fd, buf, len);
     return preload_send_buffer(fd, f, buf, len, 0);
 }
-HS_EXPORT ssize_t hs___write(int fd, const void *buf, size_t len) { return hs_write(fd, buf, len); }
+HS_EXPORT ssize_t hs_write(int fd, const void *buf, size_t len) { return preload_write(fd, buf, len); }
+HS_EXPORT ssize_t hs___write(int fd, const void *buf, size_t len) { return preload_write(fd, buf, len); }
 
 HS_EXPORT ssize_t hs_readv(int fd, const struct iovec *iov, int n)
 {

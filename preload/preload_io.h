@@ -12,6 +12,9 @@ ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int
 /* The stack's side alone, with restarts after signals; send raises SIGPIPE where POSIX says so. */
 ssize_t preload_recv_stack(struct fd_file *f, const struct iovec *iov, int n, int flags, struct vcl_msg_info *info);
 ssize_t preload_send_stack(struct fd_file *f, const struct iovec *iov, int n, int flags, const struct vcl_msg_info *info);
+/* read() and write() as the program calls them, for other files: there the exported names lead to libc (--wrap). */
+ssize_t preload_read(int fd, void *buf, size_t len);
+ssize_t preload_write(int fd, const void *buf, size_t len);
 /* Bytes without addresses, whichever side. */
 ssize_t preload_recv(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags);
 ssize_t preload_send(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags);

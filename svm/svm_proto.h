@@ -183,6 +183,8 @@ enum svm_msg_type {
                            now: slot as in CONNECTED. What was written (all of it is in the old slot's FIFO) is written again
                            to the new one; the old slot stays until the session is closed */
     SVM_MSG_ERROR,      /* soft error for SO_ERROR (UDP: -ECONNREFUSED from ICMP) */
+    SVM_MSG_RECALL,     /* ctx and handle of a listener that this worker has armed weakly: another one really accepts from it now;
+                           what was named and not accepted is handed back with RETURN */
 
     /* both ways, and between cut-through peers; no handle check beyond ownership */
     SVM_MSG_DATA = 64,  /* the FIFO that the sender produces has bytes, or FIN/RST. u.value = evt_seq */

@@ -221,6 +221,10 @@ void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t serve
     case SVM_MSG_MOVED:
         on_moved(s, m);
         break;
+    case SVM_MSG_RECALL:
+        if (vcl_state(s) == VCL_LISTENING && s->armed != VCL_ARM_ON)
+            vcl_accept_return_all(s);
+        break;
     case SVM_MSG_ERROR:
         atomic_store(&s->error, m->u.error);
         vcl_set_notify(s, EPOLLERR | EPOLLIN | EPOLLOUT);

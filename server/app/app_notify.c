@@ -185,6 +185,19 @@ static void notify_peer_gone(struct worker *w, struct app_worker *a, struct sess
     notify_error(a, s, SVM_MSG_PEER_GONE, -EPIPE);
 }
 
+static void notify_recall(struct worker *w, struct app_worker *a, uint8_t proto, uint32_t ctx, struct svm_handle listener)
+{
+    struct svm_msg m;
+
+    (void)w;
+    memset(&m, 0, sizeof(m));
+    m.type = SVM_MSG_RECALL;
+    m.proto = proto;
+    m.ctx = ctx;
+    m.handle = listener;
+    app_notify_post(port_client_of(a), &m);
+}
+
 static void notify_moved(struct worker *w, struct app_worker *a, struct session *s)
 {
     struct svm_msg m = notice(s, SVM_MSG_MOVED);
@@ -249,6 +262,7 @@ const struct app_ops app_client_ops = {
     .listening = notify_listening,
     .peer_gone = notify_peer_gone,
     .moved = notify_moved,
+    .recall = notify_recall,
     .closed = notify_closed,
     .violation = notify_violation,
 };

@@ -394,8 +394,12 @@ void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, en
     x->arm = arm;
     if (arm == SESSION_ARM_ON) {
         for (struct acceptor *o = l->acceptors; o; o = o->next) {
-            if (o->arm == SESSION_ARM_WEAK && o->n_offered)
+            if (o->arm != SESSION_ARM_WEAK)
+                continue;
+            if (o->n_offered)
                 take_back_offers(w, l, o->a);
+            if (o->a->ops->recall)
+                o->a->ops->recall(w, o->a, l->proto, l->ctx, l->handle);
         }
     }
     for (uint32_t n = l->n_waiting; n > 0 && l->queue; n--)
