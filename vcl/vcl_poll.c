@@ -9,16 +9,22 @@
 
 enum { KERNEL_EVERY = 8 /* turns */, POLL_ON_STACK = 64 };
 
-/* The program's events to the front; true if one of ours was among them. */
-static bool drop_internal(struct epoll_event *ev, int *n)
+enum { RANG_BELL = 1, RANG_ATTACH = 2 };
+
+/* The program's events to the front; RANG_* of ours among them. The attach socket is in the set for EPOLLRDNORM, the others for
+ * EPOLLIN: that tells them apart. */
+static unsigned drop_internal(struct epoll_event *ev, int *n)
 {
     int kept = 0, all = *n;
+    unsigned rang = 0;
 
     for (int i = 0; i < all; i++)
         if (ev[i].data.u64 != VCL_SET_DOORBELL_DATA)
             ev[kept++] = ev[i];
+        else
+            rang |= ev[i].events & EPOLLIN && !(ev[i].events & (EPOLLHUP | EPOLLERR)) ? RANG_BELL : RANG_BELL | RANG_ATTACH;
     *n = kept;
-    return kept != all;
+    return rang;
 }
 
 static void worker_rang(struct vcl_worker *w, bool bell, bool attach_socket)
@@ -30,13 +36,13 @@ static void worker_rang(struct vcl_worker *w, bool bell, bool attach_socket)
     vcl_worker_drain(w);
 }
 
-static void set_rang(struct vcl_set *set)
+static void set_rang(struct vcl_set *set, unsigned rang)
 {
     for (unsigned i = 0; i < set->n_workers; i++) {
         struct vcl_worker *w = set->workers[i];
 
         pthread_mutex_lock(&w->lock);
-        worker_rang(w, true, true);
+        worker_rang(w, rang & RANG_BELL, rang & RANG_ATTACH);
         if (!atomic_load(&w->attached))
             vcl_worker_retry_attach(w);
         pthread_mutex_unlock(&w->lock);
@@ -51,11 +57,13 @@ static int kernel_now(struct vcl_set *set, struct epoll_event *ev, int max)
 {
     struct timespec zero = { 0, 0 };
     int n = sys_epoll_pwait(set->epfd, ev, max, &zero, NULL);
+    unsigned rang;
 
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
-    if (drop_internal(ev, &n))
-        set_rang(set);
+    rang = drop_internal(ev, &n);
+    if (rang)
+        set_rang(set, rang);
     set->kernel_busy = n > 0;
     return n;
 }
@@ -76,7 +84,8 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
     struct timespec left = { 0, 0 };
     const struct timespec *timeout = NULL;
     int n, got = 0;
-    bool rang = false, retry = false;
+    unsigned rang = 0;
+    bool retry = false;
 
     if (!d->forever) {
         vcl_deadline_left(d, &left);
@@ -113,7 +122,7 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
         pthread_mutex_unlock(&w->lock);
     }
     if (rang || retry)
-        set_rang(set);
+        set_rang(set, rang);
     if (n == 0 && got > 0)
         set->kernel_busy = true;
     *collected = n > 0;
@@ -380,7 +389,7 @@ void vcl_worker_event_fd_join(struct vcl_worker *w)
 
     if (w->event_epfd >= 0 && atomic_load(&w->attached)) {
         sys_epoll_ctl(w->event_epfd, EPOLL_CTL_ADD, w->bell_fd, &ev);
-        sys_epoll_ctl(w->event_epfd, EPOLL_CTL_ADD, w->att_fd, &ev);
+        sys_epoll_ctl(w->event_epfd, EPOLL_CTL_ADD, w->att_fd, &ev); /* nobody looks at its events here */
     }
 }
 

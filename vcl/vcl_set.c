@@ -197,6 +197,7 @@ static int join_worker(struct vcl_set *set, struct vcl_worker *w)
         return 0;
     if (sys_epoll_ctl(set->epfd, EPOLL_CTL_ADD, w->bell_fd, &ev) != 0 && errno != EEXIST)
         return -errno;
+    ev.events = EPOLLRDNORM; /* see drop_internal() (vcl_poll.c) */
     if (sys_epoll_ctl(set->epfd, EPOLL_CTL_ADD, w->att_fd, &ev) != 0 && errno != EEXIST)
         return -errno;
     set->worker_epoch[i] = w->epoch;
