@@ -23,11 +23,11 @@ done | check "every script begins with its name and purpose"
 sources '*.[ch]' '*.def' '*.sh' '*.py' '*.am' | grep -v '^tests/lint/' |
     xargs grep -nwE 'TODO|FIXME|XXX|HACK' | grep -vE 'mktemp|XXXXXX' | check "nothing is left to be done later"
 
-# Paths of the machines we work on, and hosts that packages come from.
+# Paths of the machines we work on, and addresses that packages come from.
 {
     sources '*' | grep -v '^tests/lint/style.sh$'
     find ./*.md quickstart configure.ac Makefile.am hoststack.in man systemd .ci -type f 2>/dev/null
-} | xargs grep -nIE '(^|[^a-z.])/work/|/root/|/home/[a-z]+/|deb\.debian\.org|pypi\.org|[0-9a-z.-]+\.internal\b' |
+} | xargs grep -nIE '(^|[^a-z.])/work/|/root/|/home/[a-z]+/|[0-9a-z.-]+\.internal\b|(deb|npm|pip)[a-z]*:?//' |
     check "no path of a developer's machine, no package host"
 
 for d in common svm server/* vcl preload examples tests/* man systemd; do
