@@ -35,9 +35,12 @@ void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t s
 void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t server_worker)
 {
     struct vcl_worker *w = l->w;
-    struct vcl_socket *s = vcl_socket_alloc(w, l->proto, l->is_v6);
+    struct vcl_socket *s = NULL;
     struct svm_msg r;
 
+    if (l->armed == VCL_ARM_OFF) /* it was on its way when this worker stopped accepting: for others */
+        goto refuse;
+    s = vcl_socket_alloc(w, l->proto, l->is_v6);
     if (!s || vcl_socket_number(s) != 0)
         goto refuse;
     s->listener = l;

@@ -246,6 +246,18 @@ static struct acceptor *acceptor_find(struct listener *l, const struct app_worke
     return NULL;
 }
 
+static void acceptor_remove(struct listener *l, const struct app_worker *a)
+{
+    for (struct acceptor **p = &l->acceptors, *x; (x = *p); p = &x->next) {
+        if (x->a != a)
+            continue;
+        *p = x->next;
+        l->next_acceptor = NULL;
+        free(x);
+        return;
+    }
+}
+
 /* Fewest that it has not taken yet; round robin among equals; weak ones only while there is no other. */
 struct app_worker *listener_pick(struct listener *l)
 {
@@ -305,7 +317,7 @@ void listener_offered(struct listener *l, const struct app_worker *a, int delta)
 {
     struct acceptor *x = l ? acceptor_find(l, a) : NULL;
 
-    if (x)
+    if (x && (delta > 0 || x->n_offered > 0)) /* offers from before it stopped and began again to accept are not counted */
         x->n_offered = (uint32_t)((int64_t)x->n_offered + delta);
 }
 
@@ -337,6 +349,8 @@ void listener_offer(struct worker *w, struct listener *l, struct session *s)
         return;
     }
     s->app = NULL;
+    if (a && acceptor_find(l, a)->arm == SESSION_ARM_WEAK)
+        a = NULL; /* it waits here until somebody really accepts: a master process never does */
     if (a)
         err = s->has_fifos ? session_fifos_move(w, s, a) : session_fifos_make(w, s, a);
     if (err == 0)
@@ -377,8 +391,8 @@ void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, en
     struct acceptor *x = acceptor_find(l, a);
 
     if (arm == SESSION_ARM_OFF) {
-        if (x)
-            listener_unarm(w, l, a);
+        /* What it has been offered it names or hands back itself: some of it is still on its way, or is named and accepted by now. */
+        acceptor_remove(l, a);
         return;
     }
     if (!x) {
@@ -406,16 +420,10 @@ void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, en
         listener_offer(w, l, listener_dequeue(l));
 }
 
+/* It has died, or lets go of the listener. */
 void listener_unarm(struct worker *w, struct listener *l, struct app_worker *a)
 {
-    for (struct acceptor **p = &l->acceptors, *x; (x = *p); p = &x->next) {
-        if (x->a != a)
-            continue;
-        *p = x->next;
-        l->next_acceptor = NULL;
-        free(x);
-        break;
-    }
+    acceptor_remove(l, a);
     for (struct session_hold *h = a->holds, *next; h; h = next) {
         struct session *s = h->s;
         next = h->app_next;
