@@ -36,7 +36,7 @@ conf_case "unknown stanza" 2 $'\nfrobnicate { }' frobnicate
 conf_case "unknown word" 1 'cpu { wokers 2 }' wokers
 conf_case "a number that is none" 1 'cpu { workers many }' many
 conf_case "a number out of range" 1 'cpu { workers 0 }' workers
-conf_case "a brace that never closes" 2 'cpu { workers 1'
+conf_case "a brace that never closes" 1 'cpu { workers 1'
 conf_case "an address that is none" 2 $'port w { device net_null0 }\ninterface w { address 10.0.0.300/24 }' 10.0.0.300
 conf_case "a prefix too long" 2 $'port w { device net_null0 }\ninterface w { address 10.0.0.3/33 }' 10.0.0.3/33
 conf_case "an interface without a port" 1 'interface nope { address 10.0.0.3/24 }' nope
