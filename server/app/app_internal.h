@@ -76,7 +76,9 @@ struct app_bank {
     uint32_t seg_id;
     uint32_t n_slots;
     uint32_t n_used;
-    uint32_t free_head;         /* index + 1 in slot_next, 0 = none */
+    /* Index + 1 in slot_next, 0 = none; by server worker: that a slot is free and that it is used again are told through the same
+     * queue, so that the program hears it in this order. */
+    uint32_t free_head[SVM_MAX_SERVER_WORKERS];
     uint32_t high;              /* slots below it were given out before */
     uint32_t *slot_next;
 };

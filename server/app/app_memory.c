@@ -13,7 +13,8 @@ int app_memory_bank_init(struct app_bank *b, uint32_t n_slots)
     if (!b->slot_next)
         return -ENOMEM;
     b->n_slots = n_slots;
-    b->n_used = b->free_head = b->high = 0;
+    b->n_used = b->high = 0;
+    memset(b->free_head, 0, sizeof(b->free_head));
     return 0;
 }
 
@@ -28,13 +29,13 @@ static int chunk_reserve(struct app_bank *b)
 }
 
 /* Lowest slots first: the pages of the upper ones stay untouched. */
-static int slot_take(struct app_bank *b)
+static int slot_take(struct app_bank *b, unsigned worker)
 {
     uint32_t slot;
 
-    if (b->free_head) {
-        slot = b->free_head - 1;
-        b->free_head = b->slot_next[slot];
+    if (b->free_head[worker]) {
+        slot = b->free_head[worker] - 1;
+        b->free_head[worker] = b->slot_next[slot];
     } else if (b->high < b->n_slots) {
         if (b->high % APP_SLOT_CHUNK == 0 && chunk_reserve(b) != 0)
             return -ENOBUFS;
@@ -91,13 +92,12 @@ int app_memory_fifos_alloc(struct worker *w, struct app_worker *a, struct app_fi
     struct app_bank *b = NULL;
     int slot = -ENOBUFS;
 
-    (void)w;
     if (a->n_sessions > c->as->opt.max_sessions)
         return -ENOBUFS;
     pthread_spin_lock(&c->lock);
     for (uint32_t i = 0; i < c->n_banks && slot < 0; i++) {
         b = &c->bank[i];
-        slot = slot_take(b);
+        slot = slot_take(b, w->index);
     }
     if (slot >= 0)
         c->n_slots_used++;
@@ -129,14 +129,13 @@ void app_memory_fifos_free(struct worker *w, struct app_worker *a, const struct 
 {
     struct app_client *c = hs_container_of(a, struct app_port_client, aw)->client;
 
-    (void)w;
     pthread_spin_lock(&c->lock);
     for (uint32_t i = 0; i < c->n_banks; i++) {
         struct app_bank *b = &c->bank[i];
         if (b->seg_id != slot->seg_id)
             continue;
-        b->slot_next[slot->slot] = b->free_head;
-        b->free_head = slot->slot + 1;
+        b->slot_next[slot->slot] = b->free_head[w->index];
+        b->free_head[w->index] = slot->slot + 1;
         b->n_used--;
         c->n_slots_used--;
         break;
