@@ -41,7 +41,8 @@ struct app_ops {
     void (*soft_error)(struct worker *w, struct app_worker *a, struct session *s, int error);
     void (*peer_gone)(struct worker *w, struct app_worker *a, struct session *s);          /* cut-through: the other side died */
     void (*moved)(struct worker *w, struct app_worker *a, struct session *s);              /* cut-through: s->slot is another one */
-    void (*recall)(struct worker *w, struct app_worker *a, uint8_t proto, uint32_t ctx, struct svm_handle listener); /* hand back what you named and do not accept */
+    /* Hand back what you have named and do not accept. */
+    void (*recall)(struct worker *w, struct app_worker *a, uint8_t proto, uint32_t ctx, struct svm_handle listener);
     void (*closed)(struct worker *w, struct app_worker *a, struct session *s);             /* last notice; slot freed after it */
     void (*violation)(struct worker *w, struct app_worker *a, const char *what);           /* contract broken: drop this client */
 };

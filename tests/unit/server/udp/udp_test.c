@@ -220,7 +220,8 @@ Test(udp, full_receiver_drops_and_recovers)
     }
     while (sim_recvfrom(s, NULL, buf, sizeof(buf)) == 1000)
         got++;
-    cr_assert(got > 200 && got < 270, "%u: what 256 KiB hold (%ld dropped, then %ld)", got, (long)counter(1, UDP_C_drop_full), (long)sim_recvfrom(s, NULL, buf, sizeof(buf)));
+    cr_assert(got > 200 && got < 270, "%u: what 256 KiB hold (%ld dropped, then %ld)", got,
+              (long)counter(1, UDP_C_drop_full), (long)sim_recvfrom(s, NULL, buf, sizeof(buf)));
     cr_assert_eq(counter(1, UDP_C_drop_full), sent - got);
     cr_assert_eq(sim_sendto(c, NULL, data, 5), 0);
     run_us(1000);
@@ -363,7 +364,8 @@ Test(udp, malformed_records)
     sim_app_worker(app[0])->ops = &ops;
     for (unsigned i = 0; i < HS_ARRAY_LEN(rows); i++) {
         struct sim_sock *u = bound(0, any);
-        struct svm_dgram_hdr h = { .data_len = rows[i].data_len, .hdr_len = rows[i].hdr_len, .version = rows[i].version, .rmt_ip = to.ip, .rmt_port = to.port };
+        struct svm_dgram_hdr h = { .data_len = rows[i].data_len, .hdr_len = rows[i].hdr_len, .version = rows[i].version,
+                                   .rmt_ip = to.ip, .rmt_port = to.port };
         memset(buf, 0xee, rows[i].bytes);
         memcpy(buf, &h, rows[i].bytes < sizeof(h) ? rows[i].bytes : sizeof(h));
         cr_assert_eq(svm_fifo_enqueue(&u->tx, buf, rows[i].bytes), rows[i].bytes);
