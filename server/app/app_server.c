@@ -168,8 +168,12 @@ void app_server_destroy(struct app_server *as)
 {
     if (!as)
         return;
-    for (struct app_client *c = as->clients, *next; c; c = next) {
-        next = c->next;
+    /* Programs are told nothing but by the hang-up: their listeners come back with the next server. */
+    for (struct app_client *c = as->clients; c; c = c->next) {
+        for (unsigned i = 0; i < as->stack->n_workers; i++)
+            c->per[i].is_leaving = true;
+    }
+    for (struct app_client *c = as->clients; c; c = c->next) {
         for (unsigned i = 0; i < as->stack->n_workers; i++) {
             if (as->stack->worker[i]->app)
                 app_worker_detach(as->stack->worker[i], &c->per[i].aw);
@@ -177,6 +181,11 @@ void app_server_destroy(struct app_server *as)
     }
     for (unsigned i = 0; i < as->stack->n_workers; i++) /* what would still be sent is in the memory that goes now */
         session_abort_all(as->stack->worker[i]);
+    for (struct app_event *e = app_event_take_all(as), *next; e; e = next) {
+        next = e->next;
+        if (e->type == APP_EVENT_PAIR_GONE) /* no worker knows it any more */
+            app_pair_free(as, hs_container_of(e, struct app_pair, event));
+    }
     if (as->listen_fd >= 0) {
         close(as->listen_fd);
         (void)unlink(as->socket_path);

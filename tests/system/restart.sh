@@ -26,7 +26,7 @@ for how in KILL TERM; do
         rc=$?
         check_eq "$how: a client in the middle of its work gets an error" "$rc" 1
         check "$how: and the error is a reset or the network being down" \
-            grep -Eq 'Connection reset|Broken pipe|Network is down|Connection refused|No such process|not connected' "$TMP/client"
+            grep -Eq 'Connection reset|Broken pipe|Network is down|Network is unreachable|Connection refused|No such process|not connected' "$TMP/client"
     else
         not_ok "$how: a client in the middle of its work gets an error" "it hangs: $(tail -n 3 "$TMP/client")"
         end_pid "$client" KILL
