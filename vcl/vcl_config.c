@@ -196,6 +196,17 @@ static int unknown(struct conf_reader *r)
     return conf_fail(r, "unknown word '%s'; accepted: %ssegment-size add-segment-size namespace-secret fallback rule", word, list);
 }
 
+/* Words whose value is checked as VPP's would be, but that nothing here acts on. */
+static bool is_checked_only(const char *word)
+{
+    static const char *const list[] = { "app-timeout", "session-timeout", "use-mq-eventfd", "multi-thread-workers" };
+
+    for (unsigned i = 0; i < HS_ARRAY_LEN(list); i++)
+        if (!strcmp(word, list[i]))
+            return true;
+    return false;
+}
+
 static int take_word(struct conf_reader *r, struct vcl_config *c)
 {
     static const char *const fallbacks[] = { "none", "kernel" };
@@ -203,12 +214,20 @@ static int take_word(struct conf_reader *r, struct vcl_config *c)
     int rc;
 
     for (unsigned i = 0; i < HS_ARRAY_LEN(words); i++)
-        if (!strcmp(r->word, words[i].word))
-            return take_row(r, c, &words[i]);
+        if (!strcmp(r->word, words[i].word)) {
+            rc = take_row(r, c, &words[i]);
+            if (rc == 0 && is_checked_only(words[i].word))
+                ignored(words[i].word);
+            return rc;
+        }
     if (!strcmp(r->word, "segment-size"))
         return take_mb(r, "segment-size", &c->segment_mb);
-    if (!strcmp(r->word, "add-segment-size"))
-        return take_mb(r, "add-segment-size", &c->add_segment_mb);
+    if (!strcmp(r->word, "add-segment-size")) {
+        rc = take_mb(r, "add-segment-size", &c->add_segment_mb);
+        if (rc == 0)
+            ignored("add-segment-size"); /* further banks have the size that the server is configured for */
+        return rc;
+    }
     if (!strcmp(r->word, "namespace-secret"))
         return take_secret(r, &c->ns_secret);
     if (!strcmp(r->word, "rule"))
