@@ -27,7 +27,7 @@ sources '*.[ch]' '*.def' '*.sh' '*.py' '*.am' | grep -v '^tests/lint/' |
 {
     sources '*' | grep -v '^tests/lint/style.sh$'
     find ./*.md quickstart configure.ac Makefile.am hoststack.in man systemd .ci -type f 2>/dev/null
-} | xargs grep -nIE '(^|[^a-z.])/work/|/root/|/home/[a-z]+/|[0-9a-z.-]+\.internal\b|(deb|npm|pip)[a-z]*:?//' |
+} | xargs grep -nIE '(^|[^a-z.])/wor[k]/|/root/|/home/[a-z]+/|[0-9a-z.-]+\.internal\b|(deb|npm|pip)[a-z]*:?//' |
     check "no path of a developer's machine, no package host"
 
 for d in common svm server/* vcl preload examples tests/* man systemd; do
