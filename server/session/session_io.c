@@ -216,7 +216,7 @@ void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
     if (hs_unlikely(!s->has_fifos))
         return;
     if (hs_unlikely(svm_fifo_drop(&s->tx, len) != 0)) {
-        session_app_fail(w, s, "the tail of a transmit FIFO is out of bounds");
+        session_app_fail(w, s, "the tail of a transmit FIFO has moved back");
         return;
     }
     if (svm_fifo_cons_space_due(&s->tx) && s->app)
