@@ -36,7 +36,7 @@ void core_fixture_make(struct core_fixture *f, uint64_t seed, unsigned n_workers
     cr_assert_not_null(f->net);
     for (unsigned i = 0; i < 2; i++) {
         snprintf(name, sizeof(name), "core%u", i);
-        struct stack_options opt = { .n_workers = n_workers, .seed = seed * 2 + i + 1, .n_small_pkts = 4096, .n_big_pkts = 64,
+        struct stack_options opt = { .n_workers = i ? 1 : n_workers, .seed = seed * 2 + i + 1, .n_small_pkts = 4096, .n_big_pkts = 64,
                                      .pool_name = name };
         cr_assert_eq(stack_create(&opt, &f->stack[i]), 0);
     }

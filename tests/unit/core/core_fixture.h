@@ -12,6 +12,7 @@ struct core_fixture {
     struct sim_link *link;
 };
 void core_eal_init(void);                                    /* once per test process; registers TCP */
+/* The first stack has n_workers, the second one. */
 void core_fixture_make(struct core_fixture *f, uint64_t seed, unsigned n_workers, const struct sim_params *link);
 void core_fixture_end(struct core_fixture *f);
 struct ip_endpoint core_endpoint(const char *ip, uint16_t port);

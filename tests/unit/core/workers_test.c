@@ -1,0 +1,158 @@
+/* workers_test.c - several workers: who owns a packet, listeners on all of them, hand-over, commands, threads that sleep */
+#include "tests/unit/core/core_fixture.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include "common/clock.h"
+#include "server/worker/worker_thread.h"
+
+enum { N_WORKERS = 3, N_CONNS = 60 };
+static struct core_fixture fx; /* criterion runs each test in a process of its own */
+
+static void setup(void)
+{
+    core_eal_init();
+    core_fixture_make(&fx, 7, N_WORKERS, NULL);
+}
+
+static void teardown(void)
+{
+    core_fixture_end(&fx);
+}
+
+TestSuite(workers, .init = setup, .fini = teardown);
+
+Test(workers, rss_spreads_and_is_stable)
+{
+    unsigned hits[N_WORKERS] = { 0 };
+    struct ip_endpoint src = core_endpoint("10.7.0.1", 0), dst = core_endpoint("10.7.0.2", 80);
+
+    for (unsigned port = 1024; port < 1024 + 3000; port++) {
+        src.port = be16_of((uint16_t)port);
+        unsigned owner = worker_rss_owner(fx.stack[0], IPPROTO_TCP, &src, &dst);
+        cr_assert_lt(owner, N_WORKERS);
+        cr_assert_eq(owner, worker_rss_owner(fx.stack[0], IPPROTO_TCP, &src, &dst));
+        hits[owner]++;
+    }
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        cr_assert(hits[i] > 700 && hits[i] < 1300, "worker %u has %u of 3000", i, hits[i]);
+}
+
+Test(workers, udp_ports_come_to_who_claimed_them)
+{
+    struct ip_endpoint src = core_endpoint("10.7.0.1", 1), dst = core_endpoint("10.7.0.2", 53);
+
+    worker_rss_udp_claim(fx.stack[0], dst.port, 2, true);
+    for (unsigned port = 1; port < 200; port++) {
+        src.port = be16_of((uint16_t)port);
+        cr_assert_eq(worker_rss_owner(fx.stack[0], IPPROTO_UDP, &src, &dst), 2);
+    }
+    worker_rss_udp_claim(fx.stack[0], dst.port, 2, false);
+    unsigned others = 0;
+    for (unsigned port = 1; port < 200; port++) {
+        src.port = be16_of((uint16_t)port);
+        others += worker_rss_owner(fx.stack[0], IPPROTO_UDP, &src, &dst) != 2;
+    }
+    cr_assert_gt(others, 50);
+}
+
+static struct sim_app *client[N_WORKERS];
+
+/* Every worker connects from ports whose answers come to it, although the port has one queue, worker 0's. */
+Test(workers, connections_of_all_workers)
+{
+    struct ip_endpoint e = core_endpoint("10.7.0.2", 80), any = core_endpoint("0.0.0.0", 80);
+    struct sim_sock *c[N_CONNS], *l;
+    struct sim_app *server;
+
+    cr_assert_eq(sim_app_create(fx.stack[1]->worker[0], NULL, &server), 0);
+    cr_assert_eq(sim_listen(server, SVM_PROTO_TCP, &any, 100, &l), 0);
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        cr_assert_eq(sim_app_create(fx.stack[0]->worker[i], NULL, &client[i]), 0);
+    for (unsigned i = 0; i < N_CONNS; i++)
+        cr_assert_eq(sim_connect(client[i % N_WORKERS], SVM_PROTO_TCP, NULL, &e, &c[i]), 0);
+    core_run(&fx, 100000);
+    for (unsigned i = 0; i < N_CONNS; i++) {
+        struct ip_endpoint from = c[i]->session->rmt, to = c[i]->session->lcl;
+        cr_assert_eq(worker_rss_owner(fx.stack[0], IPPROTO_TCP, &from, &to), i % N_WORKERS);
+        cr_assert(c[i]->connected, "connection %u: %d", i, c[i]->connect_error);
+    }
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        sim_app_destroy(client[i]);
+    sim_app_destroy(server);
+}
+
+/* ---- threads ---- */
+
+static int done_pipe[2];
+
+static void tell(struct worker *w, void *arg)
+{
+    char c = (char)w->index;
+
+    (void)arg;
+    cr_assert_eq(write(done_pipe[1], &c, 1), 1);
+}
+
+static void ask_neighbour(struct worker *w, void *arg)
+{
+    struct worker *next = w->stack->worker[(w->index + 1) % N_WORKERS];
+
+    cr_assert_eq(worker_call(next, tell, arg), 0);
+}
+
+static uint64_t thread_cpu_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void wait_told(char expect)
+{
+    struct pollfd p = { .fd = done_pipe[0], .events = POLLIN };
+    char c;
+
+    cr_assert_eq(poll(&p, 1, 5000), 1, "no answer within 5 s");
+    cr_assert_eq(read(done_pipe[0], &c, 1), 1);
+    cr_assert_eq(c, expect);
+}
+
+/* Commands reach sleeping workers, from outside and from each other; workers in between use no time worth mentioning. */
+Test(workers, threads_sleep_and_wake)
+{
+    struct worker_thread_options opt = { .poll_mode = WORKER_POLL_ADAPTIVE, .core = -1 };
+    struct stack_options so = { .n_workers = N_WORKERS, .seed = 1, .n_small_pkts = 512, .n_big_pkts = 8, .pool_name = "threads" };
+    struct stack *s;
+    struct worker_counters n;
+
+    cr_assert_eq(pipe(done_pipe), 0);
+    cr_assert_eq(stack_create(&so, &s), 0);
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        cr_assert_eq(worker_start(s->worker[i], &opt), 0);
+    cr_assert_eq(worker_start(s->worker[0], &opt), -EALREADY);
+    for (int round = 0; round < 1000; round++) {
+        unsigned i = (unsigned)round % N_WORKERS;
+        cr_assert_eq(worker_call(s->worker[i], ask_neighbour, NULL), 0);
+        wait_told((char)((i + 1) % N_WORKERS));
+    }
+    uint64_t cpu = thread_cpu_us();
+    struct pollfd nothing = { .fd = done_pipe[0], .events = POLLIN };
+    cr_assert_eq(poll(&nothing, 1, 1000), 0);
+    cr_assert_lt(thread_cpu_us() - cpu, 20000, "idle workers used %lu us of a second", thread_cpu_us() - cpu);
+    for (unsigned i = 0; i < N_WORKERS; i++) {
+        worker_get_counters(s->worker[i], &n);
+        cr_assert_gt(n.sleeps, 0);
+        cr_assert_gt(n.commands, 600);
+        worker_stop(s->worker[i]);
+        cr_assert_not(worker_is_running(s->worker[i]));
+    }
+    stack_destroy(s);
+}
