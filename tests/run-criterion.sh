@@ -11,7 +11,9 @@ trap 'exit 99' HUP INT TERM
 
 HS_TEST_TMP=$dir
 export HS_TEST_TMP
-timeout -k 10 "$limit" "$prog" --tap="$dir/tap" ${CRITERION_ARGS-} >"$dir/out" 2>&1
+# In the foreground, so that an interrupted make check takes its tests with it. Criterion ends its own children; the outer
+# limit is for a criterion that hangs itself.
+timeout --foreground -k 10 $((limit + 30)) "$prog" --tap="$dir/tap" --timeout "$limit" ${CRITERION_ARGS-} >"$dir/out" 2>&1
 rc=$?
 
 sed 's/^/# /' "$dir/out"

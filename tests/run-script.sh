@@ -6,7 +6,8 @@ set -u
 limit=${HS_TEST_TIMEOUT:-600}
 out=$(mktemp "${TMPDIR:-/tmp}/hoststack-test.XXXXXX") || exit 99
 trap 'rm -f "$out"' EXIT
-timeout -k 10 "$limit" bash "$@" 2>&1 | tee "$out"
+# In the foreground, so that an interrupted make check takes its tests with it; scripts clean up on TERM.
+timeout --foreground -k 10 "$limit" bash "$@" 2>&1 | tee "$out"
 rc=${PIPESTATUS[0]}
 if [ "$rc" -eq 124 ] || [ "$rc" -eq 137 ]; then
     echo "Bail out! $1: stopped after $limit s"
