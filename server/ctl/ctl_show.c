@@ -131,6 +131,8 @@ void ctl_show_worker(struct stack *s, json_t *result, bool with_argument HS_UNUS
         json_object_set_new(o, "handed_over", json_integer((json_int_t)c.handed_over));
         json_object_set_new(o, "handover_drops", json_integer((json_int_t)c.handover_drops));
         json_object_set_new(o, "commands", json_integer((json_int_t)c.commands));
+        json_object_set_new(o, "cpu_us", json_integer((json_int_t)worker_cpu_us(s->worker[i])));
+        json_object_set_new(o, "cycles_hz", json_integer((json_int_t)worker_cycles_hz()));
         for (unsigned k = 0; k < WORKER_N_STAGES; k++)
             json_object_set_new(cycles, worker_stage_name((enum worker_stage)k), json_integer((json_int_t)c.cycles[k]));
         json_object_set_new(o, "cycles", cycles);

@@ -8,7 +8,9 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
+#include <rte_cycles.h>
 #include <rte_lcore.h>
 #include <rte_pause.h>
 #include "common/clock.h"
@@ -272,6 +274,21 @@ void worker_get_counters(const struct worker *w, struct worker_counters *out)
 
     for (size_t i = 0; i < sizeof(*out) / sizeof(uint64_t); i++)
         to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+}
+
+uint64_t worker_cycles_hz(void)
+{
+    return rte_get_tsc_hz();
+}
+
+uint64_t worker_cpu_us(const struct worker *w)
+{
+    struct timespec ts;
+    clockid_t clock;
+
+    if (!w->priv->has_thread || pthread_getcpuclockid(w->priv->thread, &clock) != 0 || clock_gettime(clock, &ts) != 0)
+        return 0;
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 const char *worker_stage_name(enum worker_stage stage)

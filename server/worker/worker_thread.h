@@ -28,6 +28,10 @@ struct worker_counters {       /* written by the worker only; cycles of the time
     uint64_t turns, busy_turns, sleeps, rx_packets, tx_packets, tx_drops, handed_over, handover_drops, commands;
 } HS_ALIGNED_LINE;
 void worker_get_counters(const struct worker *w, struct worker_counters *out);
+uint64_t worker_cycles_hz(void);               /* of worker_counters.cycles */
+/* Processor time of the thread, system calls included, time of others on the same core not; control thread only. Cycles go on
+ * while others have the core: where it is shared, they say how this time divides, not how long it was. */
+uint64_t worker_cpu_us(const struct worker *w);
 const char *worker_stage_name(enum worker_stage stage);
 
 #endif

@@ -132,6 +132,7 @@ Test(workers, threads_sleep_and_wake)
     struct stack_options so = { .n_workers = N_WORKERS, .seed = 1, .n_small_pkts = 512, .n_big_pkts = 8, .pool_name = "threads" };
     struct stack *s;
     struct worker_counters n;
+    uint64_t begin_us = clock_now_us() - 1000; /* the counter's frequency is known to about 1 in 1000 of a second */
 
     cr_assert_eq(pipe(done_pipe), 0);
     cr_assert_eq(stack_create(&so, &s), 0);
@@ -151,8 +152,14 @@ Test(workers, threads_sleep_and_wake)
         worker_get_counters(s->worker[i], &n);
         cr_assert_gt(n.sleeps, 0);
         cr_assert_gt(n.commands, 600);
+        uint64_t cycles = 0, used_us = worker_cpu_us(s->worker[i]);
+        for (unsigned k = 0; k < WORKER_N_STAGES; k++)
+            cycles += n.cycles[k];
+        cr_assert_gt(used_us, 0);
+        cr_assert_leq(cycles / (worker_cycles_hz() / 1000000), clock_now_us() - begin_us, "more cycles than time went by");
         worker_stop(s->worker[i]);
         cr_assert_not(worker_is_running(s->worker[i]));
+        cr_assert_eq(worker_cpu_us(s->worker[i]), 0);
     }
     stack_destroy(s);
 }
