@@ -37,6 +37,7 @@ struct quote {                   /* the packet that an error is about: src is we
     const uint8_t *l4;
     unsigned l4_len;
     uint32_t total_len;
+    uint16_t fib;                /* interface table that the packet belonged to */
 };
 
 static bool quote_parse4(const uint8_t *d, unsigned len, struct quote *q)
@@ -146,7 +147,7 @@ static void tell_transport(struct worker *w, const struct quote *q, const struct
         return;
     memcpy(&lcl.port, q->l4, 2);
     memcpy(&rmt.port, q->l4 + 2, 2);
-    ops->icmp_error(w, &lcl, &rmt, q->l4, q->l4_len, what->err, what->hard, mtu);
+    ops->icmp_error(w, &lcl, &rmt, q->fib, q->l4, q->l4_len, what->err, what->hard, mtu);
 }
 
 void icmp_error_input(struct worker *w, struct pkt *p)
@@ -170,6 +171,7 @@ void icmp_error_input(struct worker *w, struct pkt *p)
         w->ip->count.icmp[ICMP_DROP_QUOTE]++;
         return;
     }
+    q.fib = m->ifc ? m->ifc->fib : 0;
     tell_transport(w, &q, &what, mtu);
 }
 
@@ -183,6 +185,7 @@ void icmp_report_local(struct worker *w, struct pkt *p, int err, bool hard, uint
         return;
     unsigned len = hs_min_u32(pkt_len(p) - m->l3_len, sizeof(l4));
     pkt_copy_out(p, m->l3_len, l4, len);
-    struct quote q = { .src = m->src, .dst = m->dst, .ip_proto = m->ip_proto, .l4 = l4, .l4_len = len };
+    struct quote q = { .src = m->src, .dst = m->dst, .ip_proto = m->ip_proto, .l4 = l4, .l4_len = len,
+                       .fib = m->ifc ? m->ifc->fib : 0 };
     tell_transport(w, &q, &what, mtu);
 }

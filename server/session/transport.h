@@ -57,7 +57,7 @@ struct transport_ops {
      * PKT_L4_CSUM_GOOD. Takes the packets. */
     void (*input)(struct worker *w, struct pkt **pkts, unsigned n);
     /* ICMP error about a packet we sent: quoted L4 header bytes (8 or more). err = -errno Linux gives; mtu != 0: packet too big. */
-    void (*icmp_error)(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+    void (*icmp_error)(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
                        const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu);
 
     int (*listen)(struct worker *w, struct listener *l);       /* may be NULL */

@@ -18,6 +18,8 @@ void tcp_config_defaults(struct tcp_config *cfg)
         .keepintvl_s = 75,
         .keepcnt = 9,
         .initial_cwnd_segs = 10,
+        .max_time_wait = 65536,
+        .max_orphans = 65536,
         .timestamps = true,
         .sack = true,
         .wscale = true,
@@ -27,7 +29,8 @@ void tcp_config_defaults(struct tcp_config *cfg)
 static bool config_ok(const struct tcp_config *c)
 {
     return (!c->cc_algo || tcp_cc_is_known(c->cc_algo)) && c->rto_min_us >= 1000 && c->rto_max_us >= c->rto_min_us &&
-           c->delack_us >= TIMER_TICK_US && c->delack_us < 500000 /* MUST-40 */ && c->keepidle_s && c->keepintvl_s &&
+           c->delack_us >= TIMER_TICK_US && c->delack_us < 500000 /* MUST-40 */ && c->keepidle_s && c->keepidle_s <= TCP_KEEP_MAX_S &&
+           c->keepintvl_s && c->keepintvl_s <= TCP_KEEP_MAX_S &&
            c->keepcnt && c->initial_cwnd_segs >= 1 && c->initial_cwnd_segs <= 1000;
 }
 
@@ -43,7 +46,7 @@ void tcp_worker_usage(struct worker *w, struct tcp_usage *out)
 {
     const struct tcp_worker *tw = tcp_worker_of(w);
 
-    *out = (struct tcp_usage){ tw->n_conns, tw->n_half_open, tw->n_time_wait, tw->n_slabs };
+    *out = (struct tcp_usage){ tw->n_conns, tw->n_half_open, tw->n_time_wait, tw->n_orphans, tw->n_slabs };
 }
 
 static int tcp_worker_init(struct worker *w)

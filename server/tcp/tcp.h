@@ -25,6 +25,8 @@ struct tcp_config {
     uint32_t keepidle_s, keepintvl_s;
     uint8_t keepcnt;
     uint32_t initial_cwnd_segs; /* RFC 6928 */
+    uint32_t max_time_wait;    /* of one worker: beyond, a connection ends without TIME-WAIT */
+    uint32_t max_orphans;      /* of one worker: beyond, close() resets */
     bool timestamps, sack, wscale;
 };
 
@@ -35,7 +37,7 @@ bool tcp_cc_is_known(const char *name);
 
 /* For tests and `show`: how much this worker holds. */
 struct tcp_usage {
-    uint32_t n_conns, n_half_open, n_time_wait, n_slots;
+    uint32_t n_conns, n_half_open, n_time_wait, n_orphans, n_slots;
 };
 void tcp_worker_usage(struct worker *w, struct tcp_usage *out);
 

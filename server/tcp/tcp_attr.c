@@ -65,9 +65,9 @@ static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v
         return 0;
     case SVM_ATTR_KEEPIDLE:
     case SVM_ATTR_KEEPINTVL:
-        if (v < 1 || v > 32767)
+        if (v < 1 || v > TCP_KEEP_MAX_S)
             return -EINVAL;
-        *(attr == SVM_ATTR_KEEPIDLE ? &c->keepidle_s : &c->keepintvl_s) = (uint32_t)v;
+        *(attr == SVM_ATTR_KEEPIDLE ? &c->keepidle_s : &c->keepintvl_s) = (uint16_t)v;
         if (c->flags & TCP_F_KEEPALIVE)
             tcp_keepalive_update(w, c);
         return 0;
@@ -84,7 +84,7 @@ static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v
         c->user_timeout_ms = (uint32_t)v;
         return 0;
     case SVM_ATTR_LINGER2:
-        c->linger2_s = v > 60 ? 60 : v; /* Linux caps it at its own default */
+        c->linger2_s = (int16_t)(v > 60 ? 60 : v < 0 ? -1 : v); /* Linux caps it at its own default */
         return 0;
     case SVM_ATTR_DSCP:
         if (v < 0 || v > 255)
@@ -161,8 +161,8 @@ static int get_int(struct worker *w, const struct tcp_conn *c, uint8_t attr, int
     case SVM_ATTR_CORK: *v = !!(c->flags & TCP_F_CORK); return 0;
     case SVM_ATTR_QUICKACK: *v = !!(c->flags & TCP_F_QUICKACK); return 0;
     case SVM_ATTR_KEEPALIVE: *v = !!(c->flags & TCP_F_KEEPALIVE); return 0;
-    case SVM_ATTR_KEEPIDLE: *v = (int32_t)c->keepidle_s; return 0;
-    case SVM_ATTR_KEEPINTVL: *v = (int32_t)c->keepintvl_s; return 0;
+    case SVM_ATTR_KEEPIDLE: *v = c->keepidle_s; return 0;
+    case SVM_ATTR_KEEPINTVL: *v = c->keepintvl_s; return 0;
     case SVM_ATTR_KEEPCNT: *v = c->keepcnt; return 0;
     case SVM_ATTR_MSS: *v = c->mss + c->opt_len; return 0;
     case SVM_ATTR_USER_TIMEOUT: *v = (int32_t)c->user_timeout_ms; return 0;

@@ -34,8 +34,15 @@ static bool has_unread(struct worker *w, struct tcp_conn *c)
 void tcp_close(struct worker *w, struct transport_conn *b, int linger_s)
 {
     struct tcp_conn *c = tcp_of_base(b);
+    struct tcp_worker *tw = tcp_worker_of(w);
 
     c->flags |= TCP_F_CLOSED;
+    if (c->state != TCP_S_TIME_WAIT && ++tw->n_orphans > tw->cfg.max_orphans && c->state != TCP_S_CLOSED) {
+        /* Nobody waits for them, and each holds memory until its peer has acknowledged: the number is bounded. */
+        tcp_count(w, TCP_C_orphans_reset);
+        tcp_conn_abort(w, c, -ECONNABORTED, true);
+        return;
+    }
     if (linger_s == 0 || has_unread(w, c) || c->state == TCP_S_SYN_SENT) {
         /* ABORT (s3.10.5), SO_LINGER with 0; bytes that nobody will read: the peer must know (SHLD-3) */
         tcp_conn_abort(w, c, -ECONNABORTED, true);

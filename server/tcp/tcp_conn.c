@@ -97,8 +97,8 @@ struct tcp_conn *tcp_conn_alloc(struct worker *w, const struct ip_endpoint *lcl,
     c->base.proto = SVM_PROTO_TCP;
     c->base.fib = fib;
     c->cc = tcp_cc_default(w, &tw->cfg);
-    c->keepidle_s = tw->cfg.keepidle_s;
-    c->keepintvl_s = tw->cfg.keepintvl_s;
+    c->keepidle_s = (uint16_t)tw->cfg.keepidle_s;
+    c->keepintvl_s = (uint16_t)tw->cfg.keepintvl_s;
     c->keepcnt = tw->cfg.keepcnt;
     c->ts_offset = tcp_ts_offset(w, lcl, rmt);
     c->rcv_time_ms = c->snd_time_ms = tcp_now_ms(w);
@@ -129,6 +129,8 @@ void tcp_conn_free(struct worker *w, struct tcp_conn *c)
     assert(!c->base.session);
     if (c->state == TCP_S_SYN_RCVD)
         tcp_half_open_del(w, c);
+    if ((c->flags & TCP_F_CLOSED) && c->state != TCP_S_TIME_WAIT)
+        tw->n_orphans--;
     tcp_timer_stop_all(w, c);
     tcp_sack_clear(w, c);
     ack_list_remove(tw, c);

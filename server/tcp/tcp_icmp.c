@@ -27,10 +27,10 @@ static void packet_too_big(struct worker *w, struct tcp_conn *c, uint32_t mtu)
     tcp_tx_request(w, c);
 }
 
-void tcp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, const uint8_t *l4,
-                    unsigned l4_len, int err, bool hard, uint32_t mtu)
+void tcp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
+                    const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu)
 {
-    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, lcl, rmt, 0);
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, lcl, rmt, fib);
     struct tcp_conn *c = b ? tcp_of_base(b) : NULL;
     be32 quoted;
     uint32_t seq;
@@ -54,7 +54,7 @@ void tcp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struc
         tcp_conn_abort(w, c, err, false);
         return;
     }
-    c->soft_error = err;
+    c->soft_error = (int16_t)err;
     if (b->session && tcp_is_synchronized(c) && c->state != TCP_S_SYN_RCVD)
         session_soft_error(w, b->session, err);
 }

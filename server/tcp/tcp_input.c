@@ -341,10 +341,12 @@ static void seg_demux(struct worker *w, struct tcp_seg *seg)
             input_synchronized(w, c, seg);
             return;
         }
-        if (tcp_timewait_input(w, c, seg, &iss_floor))
+        l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+        if (tcp_timewait_input(w, c, seg, l, &iss_floor))
             return;
+    } else {
+        l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
     }
-    l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
     if (l) {
         tcp_listen_input(w, l, seg, iss_floor);
         return;

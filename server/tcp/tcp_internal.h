@@ -71,6 +71,7 @@ enum tcp_conn_flags {
     TCP_F_WANT_SPACE = 1u << 24,  /* the session layer was asked to tell of room in the receive FIFO */
 };
 
+enum { TCP_KEEP_MAX_S = 32767 };     /* largest TCP_KEEPIDLE and TCP_KEEPINTVL of Linux */
 enum tcp_rexmt_mode { TCP_REXMT_NONE, TCP_REXMT_RTO, TCP_REXMT_PERSIST, TCP_REXMT_CORK };
 
 enum tcp_counter {
@@ -158,10 +159,10 @@ struct tcp_conn {
     uint32_t last_oow_ack_ms;   /* rate limit of ACKs for segments outside of the window (RFC 5961 s7) */
     uint32_t total_retrans;
     uint32_t user_timeout_ms;   /* 0 = R2 */
-    uint32_t keepidle_s, keepintvl_s;
     uint32_t pmtu_until_ms;     /* when a lowered path MTU may be raised again (RFC 1191 s6.3) */
-    int32_t soft_error;         /* last soft ICMP error: the reason to give on timeout */
-    int32_t linger2_s;
+    uint16_t keepidle_s, keepintvl_s;
+    int16_t soft_error;         /* last soft ICMP error: the reason to give on timeout */
+    int16_t linger2_s;
     uint16_t peer_mss;          /* MSS option of the peer */
     uint16_t user_mss;          /* TCP_MAXSEG, 0 = none */
     uint16_t path_mtu;
@@ -179,6 +180,7 @@ struct tcp_worker {
     struct tcp_slab **slabs;
     uint32_t n_slabs, cap_slabs;
     uint32_t n_conns, n_time_wait, n_half_open;
+    uint32_t n_orphans;            /* closed by their programs, not yet at an end: TIME-WAIT is counted for itself */
     struct tcp_conn *half_list;    /* all SYN-RCVD of listeners */
     struct tcp_sack *free_sacks;
     uint32_t n_sacks;
@@ -329,8 +331,9 @@ void tcp_keepalive_update(struct worker *w, struct tcp_conn *c);
 
 /* tcp_timewait.c */
 void tcp_timewait_enter(struct worker *w, struct tcp_conn *c);
-/* True: the segment was used up. False: a new SYN took the connection's place, go on at the listener with *iss_floor. */
-bool tcp_timewait_input(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg, uint32_t *iss_floor);
+/* True: the segment was used up. False: a new SYN took the connection's place, go on at the listener l with *iss_floor. l may be
+ * NULL: then nothing can take the place. */
+bool tcp_timewait_input(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg, const struct listener *l, uint32_t *iss_floor);
 int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
                            uint32_t *iss_floor); /* connect() to a tuple in TIME-WAIT: 0, -EADDRNOTAVAIL */
 
@@ -339,8 +342,8 @@ uint32_t tcp_isn(struct worker *w, const struct ip_endpoint *lcl, const struct i
 uint32_t tcp_ts_offset(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 
 /* tcp_icmp.c */
-void tcp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, const uint8_t *l4,
-                    unsigned l4_len, int err, bool hard, uint32_t mtu);
+void tcp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
+                    const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu);
 
 /* tcp_attr.c */
 int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len);

@@ -1,5 +1,6 @@
 /* tcp_open.c - connections begin: connect(), and a SYN for a listener (RFC 9293 s3.10.1, s3.10.7.2) */
 #include <errno.h>
+#include "server/ip/interface.h"
 #include "server/tcp/tcp_internal.h"
 
 enum { TCP_ISS_STEP = 65535 + 2 }; /* beyond any window of the connection before */
@@ -59,6 +60,15 @@ void tcp_apply_syn_options(struct worker *w, struct tcp_conn *c, const struct tc
 
 /* ---- active ---- */
 
+/* 10.0.0.255 on 10.0.0.0/24: as little a host as 255.255.255.255 is (MUST-46). */
+static bool is_directed_broadcast(struct worker *w, const struct tcp_conn *c)
+{
+    struct ip_path path;
+
+    return ip_addr_is_v4(&c->base.rmt.ip) && ip_path_lookup(w, c->base.fib, &c->base.rmt.ip, &path) == 0 && path.ifc &&
+           interface_is_broadcast(path.ifc, &c->base.rmt.ip);
+}
+
 int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                 struct transport_conn **out)
 {
@@ -75,6 +85,8 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
     if (!c)
         return -ENOMEM;
     rc = tcp_conn_path_update(w, c);
+    if (rc == 0 && is_directed_broadcast(w, c))
+        rc = -ENETUNREACH;
     if (rc != 0) {
         tcp_conn_free(w, c);
         return rc;

@@ -41,6 +41,7 @@ void tcp_show_stats(struct worker *w, struct json_t *obj)
     json_object_set_new(obj, "connections", json_integer(tw->n_conns));
     json_object_set_new(obj, "half_open", json_integer(tw->n_half_open));
     json_object_set_new(obj, "time_wait", json_integer(tw->n_time_wait));
+    json_object_set_new(obj, "orphans", json_integer(tw->n_orphans));
     for (unsigned i = 0; i < TCP_C_MAX; i++)
         json_object_set_new(obj, tcp_counter_desc[i].name, json_integer((json_int_t)tw->counters[i]));
 }

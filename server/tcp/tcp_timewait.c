@@ -6,10 +6,19 @@ enum { TCP_ISS_STEP = 65535 + 2, TCP_REUSE_MS = 1000 };
 
 void tcp_timewait_enter(struct worker *w, struct tcp_conn *c)
 {
+    const struct tcp_config *cfg = &tcp_worker_of(w)->cfg;
+    uint64_t wait_us = 2ull * cfg->msl_us;
+
+    if (c->flags & TCP_F_CLOSED)
+        tcp_worker_of(w)->n_orphans--;
     tcp_set_state(w, c, TCP_S_TIME_WAIT);
     tcp_sack_clear(w, c);
     tcp_timer_stop_all(w, c); /* an ACK that is owed goes out at the end of the batch */
-    tcp_misc_start(w, c, 2ull * tcp_worker_of(w)->cfg.msl_us);
+    if (tcp_worker_of(w)->n_time_wait > cfg->max_time_wait) { /* over at the next tick: the caller still holds c */
+        tcp_count(w, TCP_C_timewait_skipped);
+        wait_us = TIMER_TICK_US;
+    }
+    tcp_misc_start(w, c, wait_us);
     tcp_conn_release_session(w, c);
 }
 
@@ -23,9 +32,10 @@ static bool syn_is_new(const struct tcp_conn *c, const struct tcp_seg *seg)
     return seq_gt(seg->seq, c->rcv_nxt);
 }
 
-bool tcp_timewait_input(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg, uint32_t *iss_floor)
+bool tcp_timewait_input(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg, const struct listener *l, uint32_t *iss_floor)
 {
-    if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && syn_is_new(c, seg)) {
+    /* Without room for the new connection the old one keeps its protection. */
+    if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && l && listener_backlog_room(l) && syn_is_new(c, seg)) {
         tcp_count(w, TCP_C_timewait_reused);
         *iss_floor = c->snd_nxt;
         if (*iss_floor == 0)

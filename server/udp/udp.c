@@ -126,10 +126,10 @@ static void udp_rx_space(struct worker *w HS_UNUSED, struct transport_conn *c HS
 
 /* The quoted ports name a connected socket: Linux reports hard errors there, soft ones only with IP_RECVERR. An unconnected
  * socket hears nothing (RFC 1122 s4.1.3.3 asks for it; Linux and the sockets API leave it to IP_RECVERR). */
-static void udp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+static void udp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
                            const uint8_t *l4 HS_UNUSED, unsigned l4_len HS_UNUSED, int err, bool hard, uint32_t mtu)
 {
-    struct transport_conn *b = session_lookup(w, SVM_PROTO_UDP, lcl, rmt, 0);
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_UDP, lcl, rmt, fib);
 
     if (!b || !b->session || !hard || mtu) {
         udp_count(w, UDP_C_icmp_ignored);

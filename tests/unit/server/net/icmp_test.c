@@ -158,6 +158,20 @@ Test(icmp, errors_reach_the_transport_as_linux_maps_them)
     cr_assert_eq(n.n_frames, 0, "errors are never answered");
 }
 
+Test(icmp, errors_name_the_table_they_came_in_by)
+{
+    n.ifc->fib = 3;
+    error4(3, 3, 0, "10.0.0.1");
+    cr_assert_eq(n.n_errors, 1);
+    cr_assert_eq(n.last_fib, 3);
+    error6(1, 4, 0);
+    cr_assert_eq(n.n_errors, 2);
+    cr_assert_eq(n.last_fib, 3);
+    n.ifc->fib = 0;
+    error4(3, 3, 0, "10.0.0.1");
+    cr_assert_eq(n.last_fib, 0);
+}
+
 Test(icmp, errors_that_are_ignored)
 {
     error4(3, 3, 0, "10.0.0.7");   /* quotes a packet that is not ours */

@@ -36,13 +36,14 @@ static void fake_input(struct worker *w, struct pkt **pkts, unsigned count)
     }
 }
 
-static void fake_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, const uint8_t *l4, unsigned l4_len,
-                       int err, bool hard, uint32_t mtu)
+static void fake_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
+                       const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu)
 {
     struct net *n = current;
 
     (void)w; (void)lcl; (void)rmt; (void)l4; (void)l4_len;
     n->n_errors++;
+    n->last_fib = fib;
     n->last_err = err;
     n->last_hard = hard;
     n->last_mtu = mtu;

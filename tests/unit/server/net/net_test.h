@@ -31,6 +31,7 @@ struct net {
     int last_err;
     bool last_hard;
     uint32_t last_mtu;
+    uint16_t last_fib;
 };
 
 extern const uint8_t PEER_MAC[6];

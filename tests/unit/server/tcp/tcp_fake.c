@@ -37,9 +37,8 @@ struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const str
                                       uint16_t fib)
 {
     (void)proto;
-    (void)fib;
     for (struct transport_conn *c = host_of(w)->lookup; c; c = c->lookup_next) {
-        if (endpoint_eq(&c->lcl, lcl) && endpoint_eq(&c->rmt, rmt))
+        if (c->fib == fib && endpoint_eq(&c->lcl, lcl) && endpoint_eq(&c->rmt, rmt))
             return c;
     }
     return NULL;
@@ -241,8 +240,15 @@ int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, st
 
     (void)fib;
     (void)dst;
-    *out = (struct ip_path){ .mtu = h->mtu, .offloads = h->tso_max ? PORT_TX_TSO | PORT_TX_CSUM : 0, .tso_max = h->tso_max };
+    *out = (struct ip_path){ .mtu = h->mtu, .offloads = h->tso_max ? PORT_TX_TSO | PORT_TX_CSUM : 0, .tso_max = h->tso_max,
+                             .ifc = &h->ifc };
     return h->route_error;
+}
+
+bool interface_is_broadcast(const struct interface *ifc, const struct ip_addr *ip)
+{
+    (void)ifc;
+    return ip_addr_is_v4(ip) && (be32_get(ip->w[3]) & 255) == 255;
 }
 
 /* ---- for tests ---- */
@@ -382,6 +388,7 @@ static void input_pkt(struct fake_host *h, struct pkt *p, const struct ip_addr *
     m->dst = *dst;
     m->ip_proto = 6;
     m->flags = flags;
+    m->ifc = &h->ifc;
     m->l4_total = pkt_len(p);
     tcp_transport_ops.input(&h->w, &p, 1);
     fake_tx(h);

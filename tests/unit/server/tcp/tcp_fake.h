@@ -8,6 +8,7 @@
 #ifndef HOSTSTACK_TESTS_TCP_FAKE_H
 #define HOSTSTACK_TESTS_TCP_FAKE_H
 
+#include "server/ip/interface.h"
 #include "server/tcp/tcp_cc.h"
 
 enum { FAKE_FIFO = 65536, FAKE_OUT = 4096, FAKE_SESSIONS = 32 };
@@ -44,6 +45,7 @@ struct fake_host {
     uint16_t mtu;
     uint32_t tso_max;
     int route_error, output_error;
+    struct interface ifc;                /* what packets come in by; its fib is that of passive connections */
 };
 
 int fake_eal_init(void);

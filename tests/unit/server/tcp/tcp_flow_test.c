@@ -463,7 +463,7 @@ static void icmp(struct script *t, uint32_t seq, int err, bool hard, uint32_t mt
 {
     struct tcp_hdr q = { .src_port = t->us.port, .dst_port = t->peer.port, .seq = be32_of(seq) };
 
-    tcp_transport_ops.icmp_error(&t->h.w, &t->us, &t->peer, (const uint8_t *)&q, 8, err, hard, mtu);
+    tcp_transport_ops.icmp_error(&t->h.w, &t->us, &t->peer, t->h.ifc.fib, (const uint8_t *)&q, 8, err, hard, mtu);
     fake_tx(&t->h);
 }
 
@@ -517,6 +517,24 @@ Test(tcp_flow, path_mtu, .init = init, .fini = fini)
     t->rcv += 3000;
     send_ack(t);
     cr_assert_eq(t->s->tx_len, 0);
+}
+
+/* Another table may have the same addresses and ports: an error there says nothing about this connection. */
+Test(tcp_flow, icmp_acts_in_its_own_table, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->h.ifc.fib = 3;
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 1000);
+    cr_assert_eq(drain(t), 1);
+    t->h.ifc.fib = 0;
+    icmp(t, t->rcv, -EMSGSIZE, false, 640);
+    EXPECT_NOTHING(t);
+    cr_assert_eq(t->h.tw.counters[TCP_C_icmp_ignored], 1);
+    t->h.ifc.fib = 3;
+    icmp(t, t->rcv, -EMSGSIZE, false, 640);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 600);
 }
 
 Test(tcp_flow, no_buffers_then_buffers, .init = init, .fini = fini)
