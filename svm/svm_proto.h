@@ -256,6 +256,7 @@ enum svm_attr {
     SVM_ATTR_QUICKACK,
     SVM_ATTR_CORK,
     SVM_ATTR_TX_QUEUED,  /* get only: bytes sent or to send, not acknowledged (SIOCOUTQ) */
+    SVM_ATTR_DEFER_ACCEPT, /* s; of a listener: connections are offered when their first bytes are there */
 };
 
 /* The part of TCP_INFO that fits one message. */

@@ -274,7 +274,7 @@ int session_accept(struct worker *w, struct listener *l, struct transport_conn *
 
     if (l->is_dead)
         return -ECONNREFUSED;
-    if (l->n_waiting > l->backlog)
+    if (listener_accept_full(l))
         return -ENOBUFS;
     s = session_alloc(w, l->proto);
     if (!s)

@@ -222,6 +222,11 @@ uint32_t listener_backlog_room(const struct listener *l)
     return used > l->backlog ? 0 : l->backlog + 1 - used;
 }
 
+bool listener_accept_full(const struct listener *l)
+{
+    return l->n_waiting > l->backlog;
+}
+
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
 {
     if (attr >= SESSION_MAX_ATTRS || !(l->attrs.is_set & (1u << attr)))

@@ -94,6 +94,7 @@ struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const 
 struct session *listener_session(const struct listener *l);
 uint32_t listener_ctx(const struct listener *l);          /* the program's number of it */
 uint32_t listener_backlog_room(const struct listener *l); /* 0 = a new connection must be refused or dropped */
+bool listener_accept_full(const struct listener *l);      /* established connections alone fill the backlog */
 /* Options a new connection takes over from its listener (SVM_ATTR_* set before accept). 0 or -ENOENT. */
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value);
 void listener_half_open(struct listener *l, int delta);   /* half-open connections count against the backlog */

@@ -23,6 +23,7 @@ void tcp_config_defaults(struct tcp_config *cfg)
         .timestamps = true,
         .sack = true,
         .wscale = true,
+        .syn_cookies = true,
     };
 }
 

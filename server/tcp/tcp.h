@@ -27,7 +27,7 @@ struct tcp_config {
     uint32_t initial_cwnd_segs; /* RFC 6928 */
     uint32_t max_time_wait;    /* of one worker: beyond, a connection ends without TIME-WAIT */
     uint32_t max_orphans;      /* of one worker: beyond, close() resets */
-    bool timestamps, sack, wscale;
+    bool timestamps, sack, wscale, syn_cookies;
 };
 
 void tcp_config_defaults(struct tcp_config *cfg);

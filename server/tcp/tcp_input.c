@@ -197,6 +197,24 @@ static void step2_reset(struct worker *w, struct tcp_conn *c, const struct tcp_s
     tcp_conn_abort(w, c, error, false);
 }
 
+/* TCP_DEFER_ACCEPT: the handshake is not over for the program until bytes come, or its time is up. The SYN,ACK is then sent once
+ * more, so that the peer answers even when it has nothing to say. */
+static bool is_deferred(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
+{
+    uint64_t age_us = (uint64_t)(tcp_now_ms(w) - c->snd_time_ms) * 1000, defer_us; /* since its SYN */
+    int32_t defer_s;
+
+    if (seg->had_data || (seg->flags & TCP_FIN) || listener_attr(c->half.listener, SVM_ATTR_DEFER_ACCEPT, &defer_s) != 0)
+        return false;
+    defer_us = (uint64_t)defer_s * 1000000;
+    if (age_us >= defer_us)
+        return false;
+    tcp_count(w, TCP_C_accept_deferred);
+    if (c->rexmt_mode == TCP_REXMT_RTO) /* not for a cookie's: that one is forgotten again */
+        tcp_rexmt_start(w, c, TCP_REXMT_RTO, (uint32_t)hs_min_u64(defer_us - age_us, 1u << 31));
+    return true;
+}
+
 /* Fifth in SYN-RCVD: the ACK of our SYN,ACK. False: the segment is done with, the connection perhaps too. */
 static bool step5_syn_rcvd(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
 {
@@ -206,6 +224,8 @@ static bool step5_syn_rcvd(struct worker *w, struct tcp_conn *c, struct tcp_seg 
         return false;
     }
     if (c->flags & TCP_F_PASSIVE) {
+        if (is_deferred(w, c, seg))
+            return false;
         int rc = session_accept(w, c->half.listener, &c->base);
 
         if (rc == -ECONNREFUSED) {
@@ -277,7 +297,7 @@ static bool data_after_close(struct worker *w, struct tcp_conn *c, const struct 
     return true;
 }
 
-static void input_synchronized(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
+void tcp_input_synchronized(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
 {
     bool had_fin;
 
@@ -338,7 +358,7 @@ static void seg_demux(struct worker *w, struct tcp_seg *seg)
             return;
         }
         if (c->state != TCP_S_TIME_WAIT) {
-            input_synchronized(w, c, seg);
+            tcp_input_synchronized(w, c, seg);
             return;
         }
         l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);

@@ -71,6 +71,7 @@ enum tcp_conn_flags {
     TCP_F_WANT_SPACE = 1u << 24,  /* the session layer was asked to tell of room in the receive FIFO */
 };
 
+enum { TCP_RX_MAX_UNKNOWN = 4 << 20 }; /* the session comes with the last ACK; a window scale too large costs only granularity */
 enum { TCP_KEEP_MAX_S = 32767 };     /* largest TCP_KEEPIDLE and TCP_KEEPINTVL of Linux */
 enum tcp_rexmt_mode { TCP_REXMT_NONE, TCP_REXMT_RTO, TCP_REXMT_PERSIST, TCP_REXMT_CORK };
 
@@ -184,6 +185,7 @@ struct tcp_worker {
     struct tcp_conn *half_list;    /* all SYN-RCVD of listeners */
     struct tcp_sack *free_sacks;
     uint32_t n_sacks;
+    uint64_t cookie_until_us;      /* SYN cookies may be on their way until then */
     uint32_t challenge_left;       /* RFC 5961 s7: in the current second */
     uint32_t challenge_second;
     uint64_t counters[TCP_C_MAX];
@@ -256,6 +258,8 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
                 struct transport_conn **out);
 void tcp_listen_input(struct worker *w, struct listener *l, struct tcp_seg *seg, uint32_t iss_floor);
 void tcp_unlisten(struct worker *w, struct listener *l);
+uint8_t tcp_wscale_for(uint32_t rx_max);
+struct tcp_conn *tcp_passive_new(struct worker *w, struct listener *l, const struct tcp_seg *seg, int32_t rx_max);
 void tcp_apply_syn_options(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg);
 
 /* tcp_close.c */
@@ -265,6 +269,7 @@ void tcp_reset(struct worker *w, struct transport_conn *b);
 
 /* tcp_input.c */
 void tcp_input(struct worker *w, struct pkt **pkts, unsigned n);
+void tcp_input_synchronized(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg); /* c may be gone afterwards */
 /* The acceptability test of RFC 9293 s3.10.7.4, table 6. */
 static inline bool tcp_seq_acceptable(uint32_t rcv_nxt, uint32_t wnd, uint32_t seq, uint32_t seg_len)
 {
@@ -295,6 +300,8 @@ void tcp_send_rst_to(struct worker *w, const struct tcp_seg *seg); /* no connect
 void tcp_send_challenge_ack(struct worker *w, struct tcp_conn *c); /* rate-limited */
 bool tcp_oow_ack_allowed(struct worker *w, struct tcp_conn *c);
 void tcp_tx_request(struct worker *w, struct tcp_conn *c);
+
+void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len);
 
 /* tcp_options.c */
 int tcp_options_parse(const uint8_t *opt, unsigned len, struct tcp_opts *out);  /* 0 or -EINVAL; knows SYN options too */
@@ -336,6 +343,11 @@ void tcp_timewait_enter(struct worker *w, struct tcp_conn *c);
 bool tcp_timewait_input(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg, const struct listener *l, uint32_t *iss_floor);
 int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
                            uint32_t *iss_floor); /* connect() to a tuple in TIME-WAIT: 0, -EADDRNOTAVAIL */
+
+/* tcp_cookie.c */
+void tcp_cookie_reply(struct worker *w, struct listener *l, const struct tcp_seg *seg);    /* SYN,ACK without a connection */
+/* ACK at a listener: a connection in SYN-RCVD that this segment is for; NULL: it brings no cookie of ours. */
+struct tcp_conn *tcp_cookie_accept(struct worker *w, struct listener *l, const struct tcp_seg *seg);
 
 /* tcp_isn.c */
 uint32_t tcp_isn(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);       /* RFC 6528 */

@@ -6,7 +6,7 @@
 enum { TCP_ISS_STEP = 65535 + 2 }; /* beyond any window of the connection before */
 
 /* Smallest shift with which the window field can say the whole buffer (RFC 7323 s2.3). */
-static uint8_t wscale_for(uint32_t rx_max)
+uint8_t tcp_wscale_for(uint32_t rx_max)
 {
     uint8_t s = 0;
 
@@ -92,7 +92,7 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
         return rc;
     }
     c->base.session = s;
-    c->rcv_wscale = wscale_for(session_rx_max(s));
+    c->rcv_wscale = tcp_wscale_for(session_rx_max(s));
     choose_iss(w, c, iss_floor);
     tcp_set_state(w, c, TCP_S_SYN_SENT);
     *out = &c->base;
@@ -102,19 +102,17 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
 
 /* ---- passive ---- */
 
-static void accept_syn(struct worker *w, struct listener *l, struct tcp_seg *seg, uint32_t iss_floor)
+/* What a SYN and the listener say of a connection; its own sequence number and state are for the caller. NULL: no memory. */
+struct tcp_conn *tcp_passive_new(struct worker *w, struct listener *l, const struct tcp_seg *seg, int32_t rx_max)
 {
     struct tcp_conn *c = tcp_conn_alloc(w, &seg->dst, &seg->src, seg->fib);
-    int32_t rx_max = 0;
 
     if (!c) {
         tcp_count(w, TCP_C_no_memory);
-        return;
+        return NULL;
     }
     c->flags |= TCP_F_PASSIVE;
-    if (listener_attr(l, SVM_ATTR_RX_FIFO, &rx_max) != 0 || rx_max <= 0)
-        rx_max = 4 << 20; /* the session comes with the last ACK; a shift too large costs only granularity */
-    c->rcv_wscale = wscale_for((uint32_t)rx_max);
+    c->rcv_wscale = tcp_wscale_for((uint32_t)rx_max);
     tcp_attr_inherit(w, c, l);
     tcp_apply_syn_options(w, c, seg);
     tcp_conn_path_update(w, c);
@@ -123,11 +121,39 @@ static void accept_syn(struct worker *w, struct listener *l, struct tcp_seg *seg
     c->rcv_adv = c->rcv_nxt + hs_min_u32((uint32_t)rx_max, UINT16_MAX);
     c->snd_wnd = c->snd_max_wnd = seg->wnd;
     c->snd_wl1 = seg->seq;
+    return c;
+}
+
+static void accept_syn(struct worker *w, struct listener *l, struct tcp_seg *seg, uint32_t iss_floor)
+{
+    struct tcp_conn *c;
+    int32_t rx_max = 0;
+
+    if (listener_attr(l, SVM_ATTR_RX_FIFO, &rx_max) != 0 || rx_max <= 0)
+        rx_max = TCP_RX_MAX_UNKNOWN;
+    c = tcp_passive_new(w, l, seg, rx_max);
+    if (!c)
+        return;
     choose_iss(w, c, iss_floor);
     c->snd_wl2 = c->iss;
     tcp_set_state(w, c, TCP_S_SYN_RCVD);
     tcp_half_open_add(w, c, l);
     start_handshake(w, c);
+}
+
+/* A connection whose SYN is a cookie: it lives on only if this ACK makes it a session's. */
+static bool cookie_input(struct worker *w, struct listener *l, struct tcp_seg *seg)
+{
+    struct tcp_conn *c = tcp_cookie_accept(w, l, seg);
+    struct transport_conn *b;
+
+    if (!c)
+        return false;
+    tcp_input_synchronized(w, c, seg);
+    b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib); /* c may be gone */
+    if (b && tcp_of_base(b)->state == TCP_S_SYN_RCVD)
+        tcp_conn_free(w, tcp_of_base(b)); /* the accept queue is full: what the peer sends next holds the cookie again */
+    return true;
 }
 
 /* RFC 9293 s3.10.7.2. */
@@ -138,6 +164,8 @@ void tcp_listen_input(struct worker *w, struct listener *l, struct tcp_seg *seg,
         return;
     }
     if (seg->flags & TCP_ACK) { /* second */
+        if (!(seg->flags & TCP_SYN) && cookie_input(w, l, seg))
+            return;
         tcp_count(w, TCP_C_no_socket);
         tcp_send_rst_to(w, seg);
         return;
@@ -147,7 +175,10 @@ void tcp_listen_input(struct worker *w, struct listener *l, struct tcp_seg *seg,
         return;
     }
     if (listener_backlog_room(l) == 0) {
-        tcp_count(w, TCP_C_backlog_full);
+        if (tcp_worker_of(w)->cfg.syn_cookies && !listener_accept_full(l))
+            tcp_cookie_reply(w, l, seg); /* RFC 4987: half-open connections, perhaps of an attacker, hold it all */
+        else
+            tcp_count(w, TCP_C_backlog_full);
         return;
     }
     accept_syn(w, l, seg, iss_floor ? iss_floor + TCP_ISS_STEP : 0); /* third */

@@ -188,6 +188,19 @@ void tcp_send_rst_to(struct worker *w, const struct tcp_seg *seg)
     out_send(w, &o, &seg->dst, &seg->src, &tx, 0);
 }
 
+/* SYN,ACK to a SYN for which nothing is remembered. */
+void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len)
+{
+    struct tcp_out o = { .seq = iss, .ack = seg->seq + 1, .wnd = wnd, .flags = TCP_SYN | TCP_ACK, .opt_len = (uint8_t)opt_len };
+    struct ip_tx tx = { .src = seg->dst.ip, .dst = seg->src.ip, .fib = seg->fib, .ip_proto = 6, .dont_fragment = true };
+
+    o.p = out_alloc(w, 0);
+    if (!o.p)
+        return;
+    memcpy(o.opt, opt, opt_len);
+    out_send(w, &o, &seg->dst, &seg->src, &tx, 0);
+}
+
 /* ---- answers that a stranger can cause are limited (RFC 5961 s7) ---- */
 
 enum { TCP_OOW_ACK_MS = 500, TCP_CHALLENGES_A_SECOND = 1000 };

@@ -57,12 +57,12 @@ struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const 
 
 uint32_t listener_backlog_room(const struct listener *l) { return l->half_open < l->backlog ? 1 : 0; }
 
+bool listener_accept_full(const struct listener *l) { return l->accept_error == -ENOBUFS; }
+
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
 {
-    if (attr != SVM_ATTR_RX_FIFO || !l->rx_max)
-        return -ENOENT;
-    *value = l->rx_max;
-    return 0;
+    *value = attr == SVM_ATTR_RX_FIFO ? l->rx_max : attr < HS_ARRAY_LEN(l->attr) ? l->attr[attr] : 0;
+    return *value ? 0 : -ENOENT;
 }
 
 void listener_half_open(struct listener *l, int delta) { l->half_open += delta; }
