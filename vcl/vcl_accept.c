@@ -108,6 +108,42 @@ void vcl_accept_return_all(struct vcl_socket *l)
     }
 }
 
+/* A program may take a listener out of its set and put it back at once (nginx does so every 16 connections, to let the other
+ * workers have their share): what it has not accepted goes to others only if it then waits without the listener. */
+void vcl_accept_stop(struct vcl_socket *l)
+{
+    if (l->is_stopping)
+        return;
+    l->is_stopping = true;
+    l->stop_next = l->w->stopping;
+    l->w->stopping = l;
+}
+
+void vcl_accept_settle(struct vcl_worker *w)
+{
+    while (w->stopping) {
+        struct vcl_socket *l = w->stopping;
+
+        w->stopping = l->stop_next;
+        l->is_stopping = false;
+        if (l->n_in_subs || vcl_state(l) != VCL_LISTENING)
+            continue;
+        vcl_accept_return_all(l);
+        vcl_accept_arm(l, l->shared ? VCL_ARM_OFF : VCL_ARM_WEAK);
+    }
+}
+
+void vcl_accept_unstop(struct vcl_socket *l)
+{
+    for (struct vcl_socket **at = &l->w->stopping; l->is_stopping && *at; at = &(*at)->stop_next) {
+        if (*at != l)
+            continue;
+        *at = l->stop_next;
+        l->is_stopping = false;
+        return;
+    }
+}
+
 static struct vcl_socket *take_accepted(struct vcl_socket *l)
 {
     struct vcl_socket *s;

@@ -78,7 +78,7 @@ static void on_connected_zombie(struct vcl_socket *s, const struct svm_msg *m)
     }
     vcl_socket_set_handle(s, m->handle);
     r = vcl_socket_msg(s, SVM_MSG_CLOSE);
-    r.u.value = s->opt.linger.l_onoff ? s->opt.linger.l_linger : -1;
+    r.u.value = 0; /* an abort: RFC 9293 s3.10.4, SYN-SENT. Cut-through, no FIFO of ours could tell the other end. */
     vcl_socket_post(s, &r);
 }
 

@@ -42,6 +42,7 @@ void vcl_fork_prepare(void)
     pthread_mutex_lock(&p->lock);
     for (struct vcl_worker *w = p->workers; w; w = w->next) {
         pthread_mutex_lock(&w->lock);
+        vcl_accept_settle(w);
         w->child_token = 0;
         w->child_lifeline = -1;
         if (atomic_load(&w->attached) && !w->lost && has_sessions(w)) {

@@ -154,6 +154,7 @@ struct vcl_worker {
     atomic_uint poll_turn;           /* polls that sockets alone answered */
     bool lost;                       /* hang-up seen; handled at the end of the drain */
     struct vcl_set *sets;            /* sets that have this worker's doorbell */
+    struct vcl_socket *stopping;     /* listeners, see vcl_accept_stop() */
 };
 
 /* ---- process ---- */
@@ -247,6 +248,8 @@ struct vcl_socket {
     uint8_t armed, arm_wanted;       /* value of SVM_MSG_ARM told last, and asked for last */
     bool relisten_sent;              /* the server that came back has been asked */
     uint32_t n_in_subs;
+    bool is_stopping;                /* on the worker's list of listeners that nobody waits for any more */
+    struct vcl_socket *stop_next;
     struct vcl_sub *subs;
     struct vcl_waiter *waiters;
     atomic_uint n_waiters;
@@ -286,6 +289,9 @@ enum vcl_arm { VCL_ARM_OFF = 0, VCL_ARM_ON = 1, VCL_ARM_WEAK = 2 };
 void vcl_accept_arm(struct vcl_socket *l, uint8_t arm);   /* worker lock held */
 void vcl_socket_relisten(struct vcl_socket *s);           /* worker lock held */
 void vcl_accept_return_all(struct vcl_socket *l);         /* worker lock held */
+void vcl_accept_stop(struct vcl_socket *l);               /* nobody waits for it any more; worker lock held */
+void vcl_accept_settle(struct vcl_worker *w);             /* before the next look at the queues; worker lock held */
+void vcl_accept_unstop(struct vcl_socket *l);             /* it closes; worker lock held */
 void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t server_worker);
 int vcl_listener_error(struct vcl_socket *l);
 void vcl_options_inherit(struct vcl_opts *o, const struct vcl_opts *from);

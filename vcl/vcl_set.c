@@ -153,8 +153,7 @@ static void count_in(struct vcl_socket *s, int delta)
     if (delta > 0) {
         vcl_accept_arm(s, VCL_ARM_ON);
     } else if (s->n_in_subs == 0) {
-        vcl_accept_return_all(s);
-        vcl_accept_arm(s, s->shared ? VCL_ARM_OFF : VCL_ARM_WEAK);
+        vcl_accept_stop(s);
     }
 }
 
@@ -305,6 +304,7 @@ int vcl_set_del(struct vcl_set *set, struct vcl_socket *s, int key)
 
 void vcl_set_forget(struct vcl_socket *s)
 {
+    vcl_accept_unstop(s);
     while (s->subs)
         unlink_sub(s->subs);
 }

@@ -245,6 +245,8 @@ void vcl_worker_turn(struct vcl_worker *w)
     if (!atomic_load_explicit(&w->attached, memory_order_relaxed))
         return;
     pthread_mutex_lock(&w->lock);
+    if (hs_unlikely(w->stopping))
+        vcl_accept_settle(w);
     if (w->n_pending || vcl_worker_has_work(w))
         vcl_worker_drain(w);
     pthread_mutex_unlock(&w->lock);

@@ -11,7 +11,7 @@ struct joining {               /* a PAIR segment is being made for this connect 
     struct app_worker *to;
 };
 
-static void fail(struct worker *w, struct session *s, int error)
+void local_fail(struct worker *w, struct session *s, int error)
 {
     s->error = error;
     s->state = SESSION_DEAD;
@@ -63,7 +63,7 @@ static bool old_slot_keep(struct session *s, const struct session *p)
 static void refuse(struct worker *w, struct session *s, int error)
 {
     if (!s->local_moving) {
-        fail(w, s, error);
+        local_fail(w, s, error);
         return;
     }
     s->local_moving = false;
@@ -73,16 +73,17 @@ static void refuse(struct worker *w, struct session *s, int error)
         s->app->ops->reset(w, s->app, s, -ECONNRESET);
 }
 
-int local_connect(struct worker *w, struct listener *l, struct session *s)
+void local_connect(struct worker *w, struct listener *l, struct session *s)
 {
-    if (listener_backlog_room(l) == 0)
-        return -ECONNREFUSED;
     s->local = true;
     s->flags |= SVM_CONN_LOCAL;
+    if (l->wait || listener_backlog_room(l) == 0) {
+        local_wait_add(w, l, s);
+        return;
+    }
     s->from = l->handle;
     l->n_waiting++;
     listener_offer(w, l, s);
-    return 0;
 }
 
 static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)

@@ -17,13 +17,20 @@
 
 #include "server/session/session_internal.h"
 
-/* s: CONNECTING, held by its program. 0, or -ECONNREFUSED (backlog full). */
-int local_connect(struct worker *w, struct listener *l, struct session *s);
+/* s: CONNECTING, held by its program. */
+void local_connect(struct worker *w, struct listener *l, struct session *s);
 void local_offer(struct worker *w, struct listener *l, struct session *s, struct app_worker *a);
 void local_refused(struct worker *w, struct session *s);       /* the listener went while s waited */
 bool local_accepted(struct worker *w, struct session *p);      /* the accepting program has named its end */
 /* It gives its end back, or died before naming it; its hold has been removed. l: the listener, NULL = gone. Frees p. */
 void local_returned(struct worker *w, struct session *p, struct listener *l);
 void local_close(struct worker *w, struct session *s, bool died);  /* its last holder closes it, or has died */
+void local_fail(struct worker *w, struct session *s, int error);   /* the connect of s ends with it */
+
+/* local_wait.c: connects that find the backlog full, in line for room in it */
+void local_wait_add(struct worker *w, struct listener *l, struct session *s);
+void local_wait_remove(struct listener *l, struct session *s);
+void local_wait_go_on(struct listener *l);                         /* there may be room now */
+void local_wait_end(struct worker *w, struct listener *l);         /* the listener goes: they are refused */
 
 #endif

@@ -49,6 +49,7 @@ struct session {
     struct ip_endpoint lcl, rmt;
     uint32_t ctx;
     uint32_t rx_edge;                  /* stream position up to which the peer may send, as was promised */
+    uint32_t wait_until_s;             /* local_in_line: when it gives up, on the worker's clock */
     uint16_t fib;
     uint8_t state;                     /* enum session_state */
     uint8_t proto;
@@ -56,6 +57,7 @@ struct session {
     bool has_fifos, on_evt_list, on_tx_list, is_queued, lost_bytes, rx_fin, tx_fin_told, rd_closed;
     bool local;                        /* cut-through: FIFOs are between two programs, the server has no part in them */
     bool local_waiting;                /* cut-through: its PAIR segment is being made */
+    bool local_in_line;                /* cut-through: waits for room in the backlog (local_wait.c) */
     bool local_moving;                 /* cut-through: its peer gave it back, it is offered to others */
     struct local_old *old_slots;       /* cut-through: those it had before it moved; the other program may still write there */
     int linger_s;

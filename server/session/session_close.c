@@ -112,7 +112,7 @@ void session_shutdown(struct worker *w, struct session *s, int how)
 static void last_close(struct worker *w, struct session *s, int linger_s, bool died)
 {
     if (s->local || s->local_waiting) {
-        local_close(w, s, died);
+        local_close(w, s, died || linger_s == 0); /* aborted: nothing in the FIFO says so if it never had one */
         return;
     }
     if (s->listener)

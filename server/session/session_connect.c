@@ -173,7 +173,9 @@ static int connect_stream(struct worker *w, struct session *s, struct app_worker
         l = listener_find_local(w, s->proto, &s->rmt, a->ns);
     if (l) {
         int err = choose_local_source(w, s);
-        return err != 0 ? err : local_connect(w, l, s);
+        if (err == 0)
+            local_connect(w, l, s);
+        return err;
     }
     if (ip_addr_is_loopback(&s->rmt.ip) || ip_addr_is_any(&s->rmt.ip))
         return -ECONNREFUSED;

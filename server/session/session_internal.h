@@ -48,8 +48,10 @@ struct listener {
     uint32_t backlog, n_half_open, n_waiting;  /* waiting: established or half joined, nobody has taken them */
     struct acceptor *acceptors, *next_acceptor;
     struct session *queue, **queue_tail;       /* nobody accepts yet */
+    struct session *wait, **wait_tail;         /* cut-through connects that find the backlog full, oldest first */
+    struct timer_node wait_timer;              /* when the oldest gives up */
     struct session_attrs attrs;
-    bool is_dead;
+    bool is_dead, is_waking;
 };
 
 /* A local endpoint in use, of all workers: who may bind the same port. */

@@ -24,6 +24,9 @@ struct listener *listener_insert(struct worker *w, const struct listener *like)
     *l = *like;
     l->w = w;
     l->queue_tail = &l->queue;
+    l->wait = NULL;
+    l->wait_tail = &l->wait;
+    l->wait_timer = (struct timer_node){ 0 };
     l->next = sw->listener[b];
     sw->listener[b] = l;
     sw->n_listeners++;
@@ -70,6 +73,7 @@ void listener_destroy(struct worker *w, struct listener *l)
     const struct transport_ops *ops = transport_get(l->proto);
     if (ops && ops->unlisten)
         ops->unlisten(w, l);
+    local_wait_end(w, l);
     while (l->queue) {
         struct session *s = l->queue;
         l->queue = s->queue_next;
@@ -238,6 +242,8 @@ int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
 void listener_half_open(struct listener *l, int delta)
 {
     l->n_half_open = (uint32_t)((int64_t)l->n_half_open + delta);
+    if (hs_unlikely(l->wait))
+        local_wait_go_on(l);
 }
 
 /* ---- who accepts ---- */
@@ -336,10 +342,16 @@ void listener_taken(struct worker *w, struct session *s)
         s->is_queued = false; /* the listener has gone and with it its queue */
         return;
     }
+    if (s->local_in_line) {
+        local_wait_remove(l, s);
+        return;
+    }
     if (s->is_queued)
         queue_remove(l, s);
     if (l->n_waiting)
         l->n_waiting--;
+    if (hs_unlikely(l->wait))
+        local_wait_go_on(l);
 }
 
 /* Gives a waiting session (counted in n_waiting, in no queue) to somebody who accepts, or lets it wait. Without memory for it

@@ -15,7 +15,7 @@ master_process on;
 worker_processes $workers;
 pid $dir/nginx.pid;
 error_log $dir/logs/error.log notice;
-events { worker_connections 4096; }
+events { worker_connections ${NGX_CONNS:-4096}; }
 http {
     access_log off;
     sendfile on;
@@ -53,7 +53,7 @@ wrk_case() {
     shift 5
     while [ "$done" -lt "$want" ]; do
         runs=$((runs + 1))
-        if ! TMO=20 "$side" wrk -t 2 -c "$conns" -d "${WRK_SECS:-2}" --timeout 5 "$@" "$url" >"$out" 2>&1 || ! wrk_clean "$out"; then
+        if ! TMO=40 "$side" wrk -t 2 -c "$conns" -d "${WRK_SECS:-2}" --timeout "${WRK_TIMEOUT:-5}" "$@" "$url" >"$out" 2>&1 || ! wrk_clean "$out"; then
             not_ok "$what" "after $done requests: $(cat "$out")"
             return 1
         fi

@@ -1,0 +1,90 @@
+/* local_wait.c - cut-through connects that find the backlog full
+ *
+ * Over a network their SYN would be dropped and sent again until there is room or the attempts are used up; here they stand in line. */
+#include "server/local/local.h"
+
+#include <errno.h>
+
+enum { SYN_LIFE_S = 127 }; /* as long as Linux tries on with its tcp_syn_retries of 6 */
+
+static uint32_t now_s(const struct worker *w) { return (uint32_t)(w->now_us / 1000000); }
+
+static struct session *take_first(struct listener *l)
+{
+    struct session *s = l->wait;
+
+    l->wait = s->queue_next;
+    if (!l->wait)
+        l->wait_tail = &l->wait;
+    s->local_in_line = false;
+    s->from = (struct svm_handle){ 0, 0 };
+    return s;
+}
+
+static void start_timer(struct listener *l)
+{
+    uint32_t now = now_s(l->w), left = l->wait->wait_until_s > now ? l->wait->wait_until_s - now : 1;
+
+    timer_start(&l->w->timers, &l->wait_timer, l->w->now_us + left * 1000000ull);
+}
+
+static void expire(struct worker *w, struct timer_node *t)
+{
+    struct listener *l = hs_container_of(t, struct listener, wait_timer);
+
+    while (l->wait && l->wait->wait_until_s <= now_s(w))
+        local_fail(w, take_first(l), -ETIMEDOUT);
+    if (l->wait)
+        start_timer(l);
+}
+
+void local_wait_add(struct worker *w, struct listener *l, struct session *s)
+{
+    s->local_in_line = true;
+    s->from = l->handle;
+    s->wait_until_s = now_s(w) + SYN_LIFE_S;
+    s->queue_next = NULL;
+    *l->wait_tail = s;
+    l->wait_tail = &s->queue_next;
+    l->wait_timer.fire = expire;
+    if (!timer_is_running(&l->wait_timer))
+        start_timer(l);
+}
+
+void local_wait_remove(struct listener *l, struct session *s)
+{
+    for (struct session **p = &l->wait; *p; p = &(*p)->queue_next) {
+        if (*p != s)
+            continue;
+        *p = s->queue_next;
+        if (!*p)
+            l->wait_tail = p;
+        break;
+    }
+    s->local_in_line = false;
+}
+
+/* An offer that fails at once makes room again: one loop for all of them, not a call within a call. */
+void local_wait_go_on(struct listener *l)
+{
+    if (l->is_waking)
+        return;
+    l->is_waking = true;
+    while (l->wait && listener_backlog_room(l) != 0) {
+        struct session *s = take_first(l);
+
+        s->from = l->handle;
+        l->n_waiting++;
+        listener_offer(l->w, l, s);
+    }
+    l->is_waking = false;
+    if (!l->wait)
+        timer_stop(&l->wait_timer, &l->w->timers);
+}
+
+void local_wait_end(struct worker *w, struct listener *l)
+{
+    timer_stop(&l->wait_timer, &w->timers);
+    while (l->wait)
+        local_refused(w, take_first(l));
+}
