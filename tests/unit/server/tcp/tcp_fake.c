@@ -225,7 +225,7 @@ int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
 {
     struct fake_host *h = host_of(w);
 
-    (void)tx;
+    h->last_tx = *tx;
     if (h->output_error || h->n_out == FAKE_OUT) {
         pkt_free(p);
         return h->output_error;
@@ -379,7 +379,7 @@ uint32_t fake_read(struct fake_host *h, struct session *s, void *buf, uint32_t l
     return len;
 }
 
-static void input_pkt(struct fake_host *h, struct pkt *p, const struct ip_addr *src, const struct ip_addr *dst, uint16_t flags)
+static void prepare_pkt(struct fake_host *h, struct pkt *p, const struct ip_addr *src, const struct ip_addr *dst, uint16_t flags)
 {
     struct pkt_meta *m = pkt_meta(p);
 
@@ -390,11 +390,15 @@ static void input_pkt(struct fake_host *h, struct pkt *p, const struct ip_addr *
     m->flags = flags;
     m->ifc = &h->ifc;
     m->l4_total = pkt_len(p);
+}
+
+static void input_pkt(struct fake_host *h, struct pkt *p)
+{
     tcp_transport_ops.input(&h->w, &p, 1);
     fake_tx(h);
 }
 
-void fake_input(struct fake_host *h, const struct ip_endpoint *src, const struct ip_endpoint *dst, const struct fake_seg *s)
+struct pkt *fake_packet(struct fake_host *h, const struct ip_endpoint *src, const struct ip_endpoint *dst, const struct fake_seg *s)
 {
     unsigned opt_len = (s->opt_len + 3) & ~3u, hdr_len = 20 + opt_len;
     struct pkt *p = pkt_alloc(&h->stack.pools, hdr_len + s->len);
@@ -405,14 +409,23 @@ void fake_input(struct fake_host *h, const struct ip_endpoint *src, const struct
     t->dst_port = dst->port;
     t->seq = be32_of(s->seq);
     t->ack = be32_of(s->ack);
-    t->data_off = (uint8_t)(hdr_len << 2);
+    t->data_off = (uint8_t)(hdr_len << 2 | (s->reserved & 15));
+    t->urgent = be16_of(s->urgent);
     t->flags = s->flags;
     t->window = be16_of(s->wnd);
     if (s->opt_len)
         memcpy(t + 1, s->opt, s->opt_len);
     if (s->len)
         memcpy((uint8_t *)t + hdr_len, s->data, s->len);
-    input_pkt(h, p, &src->ip, &dst->ip, PKT_L4_CSUM_GOOD);
+    if (s->bad_checksum)
+        t->checksum.raw = 0x1234;
+    prepare_pkt(h, p, &src->ip, &dst->ip, (uint16_t)(s->pkt_flags | (s->bad_checksum ? 0 : PKT_L4_CSUM_GOOD)));
+    return p;
+}
+
+void fake_input(struct fake_host *h, const struct ip_endpoint *src, const struct ip_endpoint *dst, const struct fake_seg *s)
+{
+    input_pkt(h, fake_packet(h, src, dst, s));
 }
 
 void fake_deliver(struct fake_host *h, struct pkt *p)
@@ -423,7 +436,8 @@ void fake_deliver(struct fake_host *h, struct pkt *p)
     struct ip_addr src = m->src, dst = m->dst;
 
     pkt_copy_out(p, 0, pkt_append(copy, (uint16_t)n), n);
-    input_pkt(h, copy, &src, &dst, PKT_L4_CSUM_GOOD);
+    prepare_pkt(h, copy, &src, &dst, PKT_L4_CSUM_GOOD);
+    input_pkt(h, copy);
 }
 
 bool fake_take(struct fake_host *h, struct fake_seg *s, uint8_t *data, uint32_t data_max)
@@ -444,6 +458,8 @@ bool fake_take(struct fake_host *h, struct fake_seg *s, uint8_t *data, uint32_t 
     s->seq = be32_get(t->seq);
     s->ack = be32_get(t->ack);
     s->wnd = be16_get(t->window);
+    s->urgent = be16_get(t->urgent);
+    s->reserved = t->data_off & 15;
     s->opt_len = hdr_len - 20;
     memcpy(opt, t + 1, s->opt_len);
     s->opt = opt;

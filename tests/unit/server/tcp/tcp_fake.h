@@ -46,6 +46,7 @@ struct fake_host {
     uint16_t mtu;
     uint32_t tso_max;
     int route_error, output_error;
+    struct ip_tx last_tx;                /* how the last segment was to be sent */
     struct interface ifc;                /* what packets come in by; its fib is that of passive connections */
 };
 
@@ -70,7 +71,12 @@ struct fake_seg {
     unsigned opt_len;
     const void *data;
     uint32_t len;
+    uint16_t urgent;
+    uint16_t pkt_flags;   /* enum pkt_flags besides PKT_L4_CSUM_GOOD */
+    uint8_t reserved;     /* low four bits of data_off */
+    bool bad_checksum;    /* the checksum field holds nonsense, and nobody has checked it yet */
 };
+struct pkt *fake_packet(struct fake_host *h, const struct ip_endpoint *src, const struct ip_endpoint *dst, const struct fake_seg *s);
 void fake_input(struct fake_host *h, const struct ip_endpoint *src, const struct ip_endpoint *dst, const struct fake_seg *s);
 bool fake_take(struct fake_host *h, struct fake_seg *s, uint8_t *data, uint32_t data_max); /* oldest sent; false = none */
 

@@ -1,0 +1,308 @@
+/* tcp_rules_test.c - single rules of RFC 9293 appendix B that no longer scenario shows */
+#include "tests/unit/server/tcp/tcp_script.h"
+
+static struct script T;
+static void init(void) { script_init(&T); }
+static void fini(void) { fake_fini(&T.h); }
+
+static void input(struct script *t, struct fake_seg s) { fake_input(&t->h, &t->peer, &t->us, &s); }
+
+static void set_attr(struct script *t, uint8_t attr, int32_t v)
+{
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, attr, &v, sizeof(v)), 0);
+}
+
+/* MUST-3: a segment whose checksum is wrong has no effect and no answer. */
+Test(tcp_rules, bad_checksum_is_dropped, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    input(t, (struct fake_seg){ .flags = TCP_SYN, .seq = 1, .bad_checksum = true });
+    EXPECT_NOTHING(t);
+    script_open(t, false, false);
+    input(t, (struct fake_seg){ .flags = TCP_RST, .seq = t->snd, .bad_checksum = true });
+    input(t, (struct fake_seg){ .flags = TCP_ACK, .seq = t->snd, .ack = t->rcv, .data = "x", .len = 1, .bad_checksum = true });
+    EXPECT_NOTHING(t);
+    cr_assert_eq(t->h.tw.counters[TCP_C_bad_checksum], 3);
+    cr_assert_eq(t->s->rx_len, 0);
+    cr_assert_eq(t->s->reset_error, 0);
+}
+
+/* s3.1: reserved bits are sent as zero and ignored. */
+Test(tcp_rules, reserved_bits, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    input(t, (struct fake_seg){ .flags = TCP_ACK, .seq = t->snd, .ack = t->rcv, .wnd = PEER_WND, .data = "abc", .len = 3, .reserved = 15 });
+    cr_assert_eq(t->s->rx_len, 3);
+    fake_write(&t->h, t->s, "x", 1);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd + 3, 1);
+    cr_assert_eq(t->seg.reserved, 0);
+    cr_assert_eq(t->seg.urgent, 0);
+}
+
+/* MUST-1: 65535 is a large window, not -1. */
+Test(tcp_rules, window_is_unsigned, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->wnd = 65535;
+    script_open(t, false, false);
+    cr_assert_eq(script_conn(t)->snd_wnd, 65535);
+    fake_write(&t->h, t->s, t->data, 5000);
+    for (unsigned i = 0; i < 5; i++)
+        EXPECT(t, TCP_ACK, t->rcv + i * 1000, t->snd, 1000);
+}
+
+/* MUST-57: to a broadcast or multicast address, by link or by IP: silently. */
+Test(tcp_rules, broadcast_is_silent, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    static const char *const dst[] = { "255.255.255.255", "224.0.0.1", "ff02::1" };
+
+    for (unsigned i = 0; i < HS_ARRAY_LEN(dst); i++) {
+        t->us = fake_endpoint(dst[i], PORT);
+        t->h.listener.lcl = t->us;
+        input(t, (struct fake_seg){ .flags = TCP_SYN, .seq = 1 });
+        input(t, (struct fake_seg){ .flags = TCP_ACK, .seq = 1, .ack = 1 });
+    }
+    t->us = fake_endpoint(US, PORT);
+    t->h.listener.lcl = t->us;
+    input(t, (struct fake_seg){ .flags = TCP_SYN, .seq = 1, .pkt_flags = PKT_BCAST });
+    EXPECT_NOTHING(t);
+    cr_assert_eq(t->h.tw.counters[TCP_C_bcast], 7);
+    cr_assert_eq(t->h.tw.n_conns, 0);
+}
+
+/* MUST-63: SYNs from addresses that no host has. */
+Test(tcp_rules, syn_from_an_invalid_source, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    static const char *const src[] = { "255.255.255.255", "224.0.0.1", "0.0.0.0", "ff02::1", "::" };
+
+    for (unsigned i = 0; i < HS_ARRAY_LEN(src); i++) {
+        t->peer = fake_endpoint(src[i], PEER_PORT);
+        input(t, (struct fake_seg){ .flags = TCP_SYN, .seq = 1 });
+    }
+    EXPECT_NOTHING(t);
+    cr_assert_eq(t->h.tw.counters[TCP_C_bad_source], HS_ARRAY_LEN(src));
+}
+
+/* MUST-11: SYN-RECEIVED goes back to LISTEN after a passive open, and ends the attempt after an active one. */
+Test(tcp_rules, rst_in_syn_received, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_syn(t, NULL, 0);
+    send_seg(t, TCP_RST, t->snd, 0, NULL, 0);
+    cr_assert_eq(t->h.tw.n_conns, 0);
+    cr_assert_null(fake_accepted(&t->h), "the program is not told");
+    script_syn(t, NULL, 0); /* the listener is as it was */
+    send_seg(t, TCP_RST, t->snd, 0, NULL, 0);
+    EXPECT_NOTHING(t);
+    t->peer.port = be16_of(PEER_PORT);
+    script_connect(t);
+    send_seg(t, TCP_SYN, t->snd++, 0, NULL, 0);
+    EXPECT(t, TCP_SYN | TCP_ACK, t->rcv - 1, t->snd, 0);
+    send_seg(t, TCP_RST, t->snd, 0, NULL, 0);
+    cr_assert_eq(t->s->connect_error, -ECONNREFUSED);
+    cr_assert_eq(t->h.tw.n_conns, 0);
+}
+
+/* s3.10.7.4 fifth: in SYN-RECEIVED an ACK of something else is answered by a reset, and the handshake goes on. */
+Test(tcp_rules, bad_ack_in_syn_received, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_syn(t, NULL, 0);
+    send_seg(t, TCP_ACK, t->snd, t->rcv + 1, NULL, 0);
+    EXPECT(t, TCP_RST, t->rcv + 1, 0, 0);
+    send_seg(t, TCP_ACK, t->snd, t->rcv - 1, NULL, 0);
+    EXPECT(t, TCP_RST, t->rcv - 1, 0, 0);
+    cr_assert_eq(script_conn(t)->state, TCP_S_SYN_RCVD);
+    send_ack(t);
+    cr_assert_eq(script_conn(t)->state, TCP_S_ESTABLISHED);
+}
+
+/* MUST-48, MUST-49, SHLD-21, SHLD-22: what the program says of TTL and DSCP reaches IP, at any time; DF is always set. */
+Test(tcp_rules, ttl_and_dscp, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    set_attr(t, SVM_ATTR_TTL, 7);
+    set_attr(t, SVM_ATTR_DSCP, 0xb8);
+    fake_write(&t->h, t->s, "x", 1);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1);
+    cr_assert_eq(t->h.last_tx.ttl, 7);
+    cr_assert_eq(t->h.last_tx.tos & 0xfc, 0xb8);
+    cr_assert(t->h.last_tx.dont_fragment);
+    set_attr(t, SVM_ATTR_DSCP, 0x28);
+    t->rcv++;
+    send_data(t, "y", 1);
+    fake_advance(&t->h, 100000);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    cr_assert_eq(t->h.last_tx.tos & 0xfc, 0x28);
+}
+
+/* MUST-58, MUST-59: segments that come in one batch are acknowledged once, after all of them. */
+Test(tcp_rules, one_ack_for_a_batch, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct pkt *pkts[6];
+
+    script_open(t, false, false);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(pkts); i++) {
+        pkts[i] = fake_packet(&t->h, &t->peer, &t->us, &(struct fake_seg){ .flags = TCP_ACK, .seq = t->snd, .ack = t->rcv,
+                              .wnd = PEER_WND, .data = t->data, .len = 1000 });
+        t->snd += 1000;
+    }
+    tcp_transport_ops.input(&t->h.w, pkts, HS_ARRAY_LEN(pkts));
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    EXPECT_NOTHING(t);
+}
+
+/* MUST-60, MUST-61: nothing waits for a PUSH; the last segment of what was written carries it, others do not. */
+Test(tcp_rules, push_on_the_last_segment, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, t->data, 2500);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert(take(t));
+        cr_assert_eq(!!(t->seg.flags & TCP_PSH), i == 2, "segment %u", i);
+    }
+    send_seg(t, TCP_ACK, t->snd, t->rcv, "no push", 7); /* and of the peer's, none waits for one either */
+    cr_assert_eq(t->s->rx_len, 7);
+}
+
+/* MUST-66: a RST at a closed window counts. */
+Test(tcp_rules, rst_with_a_zero_window, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->h.listener.rx_max = 4000;
+    script_open(t, false, false);
+    send_data(t, t->data, 4000);
+    cr_assert(take(t));
+    while (take(t))
+        ;
+    cr_assert_eq(t->seg.wnd, 0);
+    send_seg(t, TCP_RST, t->snd + 1, 0, NULL, 0);
+    cr_assert_eq(t->s->reset_error, 0);
+    send_seg(t, TCP_RST, t->snd, 0, NULL, 0);
+    cr_assert_eq(t->s->reset_error, -ECONNRESET);
+}
+
+/* MUST-25 and the defaults of s3.8.3, s3.8.4. */
+Test(tcp_rules, defaults)
+{
+    struct tcp_config c;
+
+    tcp_config_defaults(&c);
+    cr_assert_geq(c.keepidle_s, 7200);    /* MUST-28 */
+    cr_assert_gt(c.keepcnt, 1);           /* MUST-29 */
+    cr_assert_lt(c.delack_us, 500000);    /* MUST-40 */
+    cr_assert_eq(2 * c.msl_us, 60000000); /* MUST-13: as Linux */
+    cr_assert_geq(c.rto_max_us, 60000000);
+    cr_assert_geq(c.data_retries, 9);     /* SHLD-11: 100 s and more at the smallest RTO */
+}
+
+/* SHLD-5, MUST-65, MUST-67: the option is in every SYN, says what we can receive, and is in no other segment. */
+Test(tcp_rules, mss_option_on_syns_only, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct tcp_opts o;
+
+    script_syn(t, NULL, 0);
+    cr_assert_eq(tcp_options_parse(t->seg.opt, t->seg.opt_len, &o), 0);
+    cr_assert(o.has_mss && o.mss == 1460);
+    send_ack(t);
+    t->s = fake_accepted(&t->h);
+    fake_write(&t->h, t->s, "x", 1);
+    cr_assert(take(t));
+    cr_assert_eq(tcp_options_parse(t->seg.opt, t->seg.opt_len, &o), 0);
+    cr_assert_not(o.has_mss);
+    t->peer = fake_endpoint("fd00::2", PEER_PORT);
+    t->us = fake_endpoint("fd00::1", PORT);
+    t->h.listener.lcl = t->us;
+    t->snd = PEER_ISS;
+    script_syn(t, NULL, 0);
+    cr_assert_eq(tcp_options_parse(t->seg.opt, t->seg.opt_len, &o), 0);
+    cr_assert(o.has_mss && o.mss == 1440);
+}
+
+/* MUST-5: an MSS option in a later segment is read over and changes nothing. */
+Test(tcp_rules, options_of_a_syn_in_other_segments, .init = init, .fini = fini)
+{
+    static const uint8_t opt[12] = { 2, 4, 0, 100, 3, 3, 5, 4, 2, 1, 1, 0 };
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    input(t, (struct fake_seg){ .flags = TCP_ACK, .seq = t->snd, .ack = t->rcv, .wnd = 500, .data = "ok", .len = 2, .opt = opt,
+          .opt_len = sizeof(opt) });
+    cr_assert_eq(t->s->rx_len, 2);
+    cr_assert_eq(script_conn(t)->mss, 1000);
+    cr_assert_eq(script_conn(t)->snd_wnd, 500);
+    cr_assert_eq(script_conn(t)->flags & TCP_F_SACK, 0);
+}
+
+/* RFC 7323 s5.5: after 24 days without a segment an old timestamp says nothing; the connection goes on. */
+Test(tcp_rules, paws_after_24_days, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->tsval = 0x70000000;
+    script_open(t, true, false);
+    t->h.w.now_us += 24ull * 86400 * 1000000 - 1000000;
+    t->tsval = 5;
+    send_seg(t, TCP_ACK, t->snd, t->rcv, "old", 3);
+    cr_assert_eq(t->s->rx_len, 0);
+    cr_assert_eq(t->h.tw.counters[TCP_C_paws], 1);
+    t->h.w.now_us += 2000000;
+    send_seg(t, TCP_ACK, t->snd, t->rcv, "new", 3);
+    cr_assert_eq(t->s->rx_len, 3);
+    cr_assert_eq(script_conn(t)->ts_recent, 5);
+}
+
+/* RFC 1191 s6.3, RFC 8201 s4: a size that ICMP told is not raised for 10 minutes, and then to the route's. */
+Test(tcp_rules, path_mtu_is_kept_ten_minutes, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct tcp_hdr q;
+    struct tcp_conn *c;
+
+    script_open(t, false, false);
+    c = script_conn(t);
+    fake_write(&t->h, t->s, t->data, 1000);
+    cr_assert(take(t));
+    q = (struct tcp_hdr){ .src_port = t->us.port, .dst_port = t->peer.port, .seq = be32_of(t->rcv) };
+    tcp_transport_ops.icmp_error(&t->h.w, &t->us, &t->peer, 0, (const uint8_t *)&q, 8, -EMSGSIZE, false, 640);
+    cr_assert_eq(c->mss, 600);
+    t->rcv += 1000;
+    send_ack(t);
+    t->h.w.now_us += 590000000;
+    tcp_conn_path_update(&t->h.w, c);
+    cr_assert_eq(c->mss, 600);
+    t->h.w.now_us += 20000000;
+    tcp_conn_path_update(&t->h.w, c);
+    cr_assert_eq(c->mss, 1000);
+}
+
+/* RFC 6298 s5.7 and RFC 5681 s3.1: who lost a SYN begins with 3 s and one segment. */
+Test(tcp_rules, rto_after_a_lost_syn, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_connect(t);
+    fake_advance(&t->h, 1100000);
+    EXPECT(t, TCP_SYN, t->rcv - 1, 0, 0);
+    send_seg(t, TCP_SYN | TCP_ACK, t->snd++, t->rcv, NULL, 0);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    cr_assert_eq(script_conn(t)->rto_us, 3000000);
+    fake_write(&t->h, t->s, t->data, 3000);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 536);
+    EXPECT_NOTHING(t);
+}
