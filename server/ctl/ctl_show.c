@@ -7,6 +7,7 @@
 #include "server/ip/ip_show.h"
 #include "server/session/session_run.h"
 #include "server/session/transport.h"
+#include "server/tcp/tcp.h"
 #include "server/worker/worker_thread.h"
 
 uint32_t ctl_show_session(struct worker *w, uint32_t from, json_t *result, bool verbose)
@@ -37,9 +38,31 @@ static uint32_t show_transport(struct worker *w, json_t *result, uint8_t proto)
     return CTL_DONE;
 }
 
-uint32_t ctl_show_tcp(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
+uint32_t ctl_show_tcp(struct worker *w, uint32_t from, json_t *result, bool timers)
 {
+    if (timers)
+        return tcp_show_timers(w, from, CTL_PIECE_MAX, result);
     return show_transport(w, result, SVM_PROTO_TCP);
+}
+
+static uint32_t trace_switch(struct worker *w, json_t *result, bool on)
+{
+    int err = tcp_trace_switch(w, on);
+
+    json_array_append_new(result, json_pack("{s:i, s:s}", "worker", w->index, "trace", err ? "no memory" : on ? "on" : "off"));
+    return CTL_DONE;
+}
+uint32_t ctl_trace_on(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
+{
+    return trace_switch(w, result, true);
+}
+uint32_t ctl_trace_off(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
+{
+    return trace_switch(w, result, false);
+}
+uint32_t ctl_show_trace(struct worker *w, uint32_t from, json_t *result, bool with_argument HS_UNUSED)
+{
+    return tcp_trace_show(w, from, CTL_PIECE_MAX, result);
 }
 
 uint32_t ctl_show_udp(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)

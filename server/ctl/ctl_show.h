@@ -10,7 +10,10 @@
 void ctl_show_worker(struct stack *s, json_t *result, bool with_argument);
 uint32_t ctl_show_session(struct worker *w, uint32_t from, json_t *result, bool verbose);
 uint32_t ctl_show_udp(struct worker *w, uint32_t from, json_t *result, bool with_argument);
-uint32_t ctl_show_tcp(struct worker *w, uint32_t from, json_t *result, bool with_argument);
+uint32_t ctl_show_tcp(struct worker *w, uint32_t from, json_t *result, bool timers);
+uint32_t ctl_show_trace(struct worker *w, uint32_t from, json_t *result, bool with_argument);
+uint32_t ctl_trace_on(struct worker *w, uint32_t from, json_t *result, bool with_argument);
+uint32_t ctl_trace_off(struct worker *w, uint32_t from, json_t *result, bool with_argument);
 void ctl_show_errors_ip(struct stack *s, json_t *result, bool with_argument);
 uint32_t ctl_show_errors(struct worker *w, uint32_t from, json_t *result, bool with_argument);
 

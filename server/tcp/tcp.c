@@ -59,7 +59,11 @@ static int tcp_worker_init(struct worker *w)
     return 0;
 }
 
-static void tcp_worker_fini(struct worker *w) { tcp_conn_free_all(w); }
+static void tcp_worker_fini(struct worker *w)
+{
+    tcp_conn_free_all(w);
+    tcp_trace_switch(w, false);
+}
 
 const struct transport_ops tcp_transport_ops = {
     .name = "tcp",

@@ -28,12 +28,18 @@ struct tcp_config {
     uint32_t max_time_wait;    /* of one worker: beyond, a connection ends without TIME-WAIT */
     uint32_t max_orphans;      /* of one worker: beyond, close() resets */
     bool timestamps, sack, wscale, syn_cookies;
+    bool user_timeout_option;  /* RFC 5482; off by default, as its s4 says */
 };
 
 void tcp_config_defaults(struct tcp_config *cfg);
 /* Replaces the worker's configuration: connections made later use it. -EINVAL: unknown cc_algo or a value out of range. */
 int tcp_worker_config(struct worker *w, const struct tcp_config *cfg);
 bool tcp_cc_is_known(const char *name);
+
+/* Rows of `show trace` and `show tcp timers`: up to max, beginning at from; returns where to go on, UINT32_MAX = that was all. */
+uint32_t tcp_trace_show(struct worker *w, uint32_t from, unsigned max, struct json_t *array);
+uint32_t tcp_show_timers(struct worker *w, uint32_t from, unsigned max, struct json_t *array);
+int tcp_trace_switch(struct worker *w, bool on); /* 0 or -ENOMEM */
 
 /* For tests and `show`: how much this worker holds. */
 struct tcp_usage {

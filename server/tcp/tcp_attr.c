@@ -43,6 +43,17 @@ static int set_congestion(struct worker *w, struct tcp_conn *c, const void *val,
     return 0;
 }
 
+/* RFC 5482 s3.1: USER_TIMEOUT = min(U_LIMIT, max(ADV_UTO, REMOTE_UTO, L_LIMIT)). A program that has chosen its own keeps it
+ * (CHANGEABLE is false then). The limits keep a peer from having a connection dropped at once, or held for ever. */
+void tcp_user_timeout_input(struct worker *w, struct tcp_conn *c, uint32_t peer_s)
+{
+    enum { L_LIMIT_S = 100, U_LIMIT_S = 3600 };
+
+    if (!tcp_worker_of(w)->cfg.user_timeout_option || (c->flags & TCP_F_USER_TIMEOUT_SET))
+        return;
+    c->user_timeout_ms = 1000 * (peer_s < L_LIMIT_S ? L_LIMIT_S : peer_s > U_LIMIT_S ? U_LIMIT_S : peer_s);
+}
+
 static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v)
 {
     switch (attr) {
@@ -82,6 +93,11 @@ static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v
         if (v < 0)
             return -EINVAL;
         c->user_timeout_ms = (uint32_t)v;
+        set_flag(c, TCP_F_USER_TIMEOUT_SET, v != 0);
+        if (v && tcp_worker_of(w)->cfg.user_timeout_option && c->state == TCP_S_ESTABLISHED) {
+            c->flags |= TCP_F_TELL_USER_TIMEOUT;
+            tcp_send_ack(w, c);
+        }
         return 0;
     case SVM_ATTR_LINGER2:
         c->linger2_s = (int16_t)(v > 60 ? 60 : v < 0 ? -1 : v); /* Linux caps it at its own default */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "server/tcp/tcp_cc.h"
+#include "server/tcp/tcp_trace.h"
 
 enum { TCP_SLAB_CONNS = 64 };
 
@@ -46,13 +47,16 @@ bool tcp_state_edge_ok(enum tcp_state from, enum tcp_state to)
 void tcp_set_state(struct worker *w, struct tcp_conn *c, enum tcp_state to)
 {
     struct tcp_worker *tw = tcp_worker_of(w);
+    uint8_t from;
 
     assert(tcp_state_edge_ok(c->state, to));
     if (c->state == TCP_S_TIME_WAIT)
         tw->n_time_wait--;
     if (to == TCP_S_TIME_WAIT)
         tw->n_time_wait++;
+    from = c->state;
     c->state = (uint8_t)to;
+    tcp_trace(w, c, TCP_TRACE_STATE, from);
 }
 
 /* ---- arena ---- */
@@ -154,6 +158,11 @@ void tcp_conn_for_each(struct worker *w, tcp_conn_fn fn, void *arg)
                 fn(w, &tw->slabs[i]->conn[k], arg);
         }
     }
+}
+
+const struct tcp_conn *tcp_conn_at(const struct tcp_worker *tw, uint32_t i)
+{
+    return i / TCP_SLAB_CONNS < tw->n_slabs ? &tw->slabs[i / TCP_SLAB_CONNS]->conn[i % TCP_SLAB_CONNS] : NULL;
 }
 
 static void conn_drop(struct worker *w, struct tcp_conn *c, void *arg)
@@ -283,6 +292,7 @@ void tcp_conn_established(struct worker *w, struct tcp_conn *c)
     if (c->flags & TCP_F_SYN_RTX && c->rto_us < 3000000 && c->srtt_us == 0)
         c->rto_us = 3000000; /* RFC 6298 s5.7 */
     c->rcv_mss = (uint16_t)hs_min_u32(c->adv_mss, TCP_MSS_DEFAULT_V4);
+    c->quick_acks = TCP_QUICK_ACKS;
     tcp_keepalive_update(w, c);
 }
 
@@ -304,6 +314,7 @@ void tcp_conn_abort(struct worker *w, struct tcp_conn *c, int error, bool send_r
     struct session *s = c->base.session;
     enum tcp_state st = c->state;
 
+    tcp_trace(w, c, TCP_TRACE_RESET, (uint32_t)-error);
     if (send_rst)
         tcp_send_rst(w, c);
     c->base.session = NULL;

@@ -1,6 +1,6 @@
 /* tcp_icmp.c - ICMP errors about our segments: path MTU, soft and hard errors (RFC 9293 s3.9.2.2, RFC 5927, RFC 1191, RFC 8201) */
 #include <errno.h>
-#include "server/tcp/tcp_internal.h"
+#include "server/tcp/tcp_trace.h"
 
 enum { TCP_MIN_MTU_V4 = 68, TCP_MIN_MTU_V6 = 1280, TCP_PMTU_HOLD_MS = 10 * 60 * 1000 };
 
@@ -18,6 +18,7 @@ static void packet_too_big(struct worker *w, struct tcp_conn *c, uint32_t mtu)
     if (c->pmtu_until_ms == 0)
         c->pmtu_until_ms = 1;
     tcp_conn_path_update(w, c);
+    tcp_trace(w, c, TCP_TRACE_MTU, mtu);
     if (!tcp_can_send(c) || c->mss >= mss || c->snd_una == c->snd_nxt)
         return;
     c->lost_high = c->snd_nxt;

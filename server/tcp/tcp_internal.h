@@ -68,10 +68,13 @@ enum tcp_conn_flags {
     TCP_F_PUSH_PARTIAL = 1u << 21,/* the cork timer ran out: send what there is */
     TCP_F_SYN_RTX = 1u << 22,     /* a SYN was retransmitted: RTO 3 s at data (RFC 6298 s5.7), IW 1 (RFC 5681 s3.1) */
     TCP_F_LOCAL = 1u << 23,       /* the peer is an address of this stack */
+    TCP_F_USER_TIMEOUT_SET = 1u << 25, /* by the program: the peer's wish (RFC 5482) does not count */
+    TCP_F_TELL_USER_TIMEOUT = 1u << 26, /* the next ACK carries it (RFC 5482) */
     TCP_F_WANT_SPACE = 1u << 24,  /* the session layer was asked to tell of room in the receive FIFO */
 };
 
 enum { TCP_RX_MAX_UNKNOWN = 4 << 20 }; /* the session comes with the last ACK; a window scale too large costs only granularity */
+enum { TCP_QUICK_ACKS = 16 };        /* a window of 10 segments that doubles is then well on its way */
 enum { TCP_KEEP_MAX_S = 32767 };     /* largest TCP_KEEPIDLE and TCP_KEEPINTVL of Linux */
 enum tcp_rexmt_mode { TCP_REXMT_NONE, TCP_REXMT_RTO, TCP_REXMT_PERSIST, TCP_REXMT_CORK };
 
@@ -169,6 +172,7 @@ struct tcp_conn {
     uint16_t path_mtu;
     uint8_t keepcnt;
     uint8_t ttl;
+    uint8_t quick_acks;         /* full segments that will still be acknowledged at once */
     uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
 };
 static_assert(sizeof(struct tcp_conn) <= 512, "an idle connection stays small");
@@ -185,6 +189,7 @@ struct tcp_worker {
     struct tcp_conn *half_list;    /* all SYN-RCVD of listeners */
     struct tcp_sack *free_sacks;
     uint32_t n_sacks;
+    struct tcp_trace *trace;       /* NULL = off */
     uint64_t cookie_until_us;      /* SYN cookies may be on their way until then */
     uint32_t challenge_left;       /* RFC 5961 s7: in the current second */
     uint32_t challenge_second;
@@ -193,8 +198,9 @@ struct tcp_worker {
 
 /* One segment as it was received, trimmed on its way. */
 struct tcp_opts {
-    bool has_mss, has_wscale, has_sack_ok, has_ts;
+    bool has_mss, has_wscale, has_sack_ok, has_ts, has_uto;
     uint8_t wscale, n_sack;
+    uint32_t uto_s;
     uint16_t mss;
     uint32_t tsval, tsecr;
     struct tcp_sack_range sack[TCP_MAX_SACK_BLOCKS];
@@ -241,6 +247,8 @@ void tcp_set_state(struct worker *w, struct tcp_conn *c, enum tcp_state to);
 const char *tcp_state_name(enum tcp_state s);
 bool tcp_state_edge_ok(enum tcp_state from, enum tcp_state to);
 void tcp_conn_free_all(struct worker *w);
+/* The i-th place of the arena, with or without a connection in it; NULL = behind the last. */
+const struct tcp_conn *tcp_conn_at(const struct tcp_worker *tw, uint32_t i);
 typedef void (*tcp_conn_fn)(struct worker *w, struct tcp_conn *c, void *arg);
 void tcp_conn_for_each(struct worker *w, tcp_conn_fn fn, void *arg);
 int tcp_conn_path_update(struct worker *w, struct tcp_conn *c);       /* MTU and offloads of the route; -ENETUNREACH */
@@ -302,6 +310,8 @@ bool tcp_oow_ack_allowed(struct worker *w, struct tcp_conn *c);
 void tcp_tx_request(struct worker *w, struct tcp_conn *c);
 
 void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len);
+
+void tcp_user_timeout_input(struct worker *w, struct tcp_conn *c, uint32_t peer_s); /* tcp_attr.c; RFC 5482 */
 
 /* tcp_options.c */
 int tcp_options_parse(const uint8_t *opt, unsigned len, struct tcp_opts *out);  /* 0 or -EINVAL; knows SYN options too */

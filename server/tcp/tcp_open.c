@@ -48,6 +48,8 @@ void tcp_apply_syn_options(struct worker *w, struct tcp_conn *c, const struct tc
         c->ts_recent = seg->o.tsval;
         c->ts_recent_ms = tcp_now_ms(w);
     }
+    if (seg->o.has_uto)
+        tcp_user_timeout_input(w, c, seg->o.uto_s);
     if (cfg->sack && seg->o.has_sack_ok)
         c->flags |= TCP_F_SACK;
     if (cfg->wscale && seg->o.has_wscale) {

@@ -55,6 +55,14 @@ static int parse_one(uint8_t kind, const uint8_t *opt, unsigned len, struct tcp_
             out->n_sack++;
         }
         return 0;
+    case TCP_OPT_USER_TIMEOUT: /* RFC 5482 s3.1: granularity bit, then seconds or minutes */
+        if (len != 4)
+            return -EINVAL;
+        out->uto_s = load_be16(opt + 2) & 0x7fffu;
+        if (opt[2] & 0x80)
+            out->uto_s *= 60;
+        out->has_uto = out->uto_s != 0;
+        return 0;
     case TCP_OPT_TS:
         if (len != 10)
             return -EINVAL;
@@ -71,7 +79,7 @@ int tcp_options_parse(const uint8_t *opt, unsigned len, struct tcp_opts *out)
 {
     static const uint8_t ts_layout[4] = { TCP_OPT_NOP, TCP_OPT_NOP, TCP_OPT_TS, 10 };
 
-    out->has_mss = out->has_wscale = out->has_sack_ok = out->has_ts = false;
+    out->has_mss = out->has_wscale = out->has_sack_ok = out->has_ts = out->has_uto = false;
     out->wscale = out->n_sack = 0;
     out->mss = 0;
     out->tsval = out->tsecr = 0;
@@ -113,6 +121,19 @@ static uint8_t *put_ts(uint8_t *p, uint32_t tsval, uint32_t tsecr)
     return store_be32(p, tsecr);
 }
 
+/* RFC 5482 s3.1, s3.2: our timeout, for the peer to wait as long. Minutes where seconds do not fit. */
+static uint8_t *put_user_timeout(uint8_t *p, uint32_t ms)
+{
+    uint32_t s = (ms + 999) / 1000;
+    uint16_t v = s < 0x8000 ? (uint16_t)s : (uint16_t)(0x8000u | hs_min_u32((s + 59) / 60, 0x7fff));
+
+    *p++ = TCP_OPT_USER_TIMEOUT;
+    *p++ = 4;
+    *p++ = (uint8_t)(v >> 8);
+    *p++ = (uint8_t)v;
+    return p;
+}
+
 /* A SYN offers what the configuration allows; a SYN,ACK only what the peer has offered (RFC 7323 s2.2, s3.2; RFC 2018 s2). */
 unsigned tcp_options_build_syn(const struct tcp_conn *c, const struct tcp_config *cfg, uint32_t now_ms, uint8_t out[TCP_OPT_MAX])
 {
@@ -152,6 +173,8 @@ unsigned tcp_options_build_syn(const struct tcp_conn *c, const struct tcp_config
         *p++ = 3;
         *p++ = c->rcv_wscale;
     }
+    if (cfg->user_timeout_option && c->user_timeout_ms)
+        p = put_user_timeout(p, c->user_timeout_ms);
     return (unsigned)(p - out);
 }
 
@@ -192,6 +215,10 @@ unsigned tcp_options_build(struct worker *w, struct tcp_conn *c, bool with_sack,
 
     if (c->flags & TCP_F_TS)
         p = put_ts(p, tcp_now_ms(w) + c->ts_offset, c->ts_recent);
+    if (hs_unlikely(c->flags & TCP_F_TELL_USER_TIMEOUT) && with_sack) { /* has changed (s3.2); once, as SHOULD is enough */
+        c->flags &= ~TCP_F_TELL_USER_TIMEOUT;
+        p = put_user_timeout(p, c->user_timeout_ms);
+    }
     if (with_sack && (c->flags & TCP_F_SACK))
         p = put_sack(c, p, TCP_OPT_MAX - (unsigned)(p - out));
     return (unsigned)(p - out);

@@ -96,6 +96,13 @@ static void ack_in_order(struct worker *w, struct tcp_conn *c, struct pkt *p, ui
 
     if (size > c->rcv_mss && size <= (uint32_t)c->adv_mss - c->opt_len) /* longer: merged, its pieces are not known */
         c->rcv_mss = (uint16_t)size;
+    /* A sender that begins grows its window by our ACKs: delaying them would cost it whole round trips. Once the program answers,
+     * its answers carry them. */
+    if (c->quick_acks && size >= c->rcv_mss && c->snd_nxt == c->iss + 1) {
+        c->quick_acks--;
+        tcp_rcv_ack_now(w, c);
+        return;
+    }
     if (c->rcv_nxt - c->last_ack_sent >= 2u * c->rcv_mss)
         tcp_rcv_ack_now(w, c);
     else

@@ -45,3 +45,46 @@ void tcp_show_stats(struct worker *w, struct json_t *obj)
     for (unsigned i = 0; i < TCP_C_MAX; i++)
         json_object_set_new(obj, tcp_counter_desc[i].name, json_integer((json_int_t)tw->counters[i]));
 }
+
+/* Milliseconds until t fires, with its name; what is not running is not named. */
+static void put_timer(const struct worker *w, json_t *o, const struct timer_node *t, const char *name, uint64_t due_us)
+{
+    if (timer_is_running(t))
+        json_object_set_new(o, name, json_real(due_us > w->now_us ? (double)(due_us - w->now_us) / 1000 : 0.0));
+}
+
+static json_t *timer_row(const struct worker *w, const struct tcp_conn *c)
+{
+    static const char *const modes[] = {
+        [TCP_REXMT_RTO] = "retransmit_ms", [TCP_REXMT_PERSIST] = "window_probe_ms", [TCP_REXMT_CORK] = "held_back_ms",
+    };
+    const char *mode = c->rexmt_mode < HS_ARRAY_LEN(modes) && modes[c->rexmt_mode] ? modes[c->rexmt_mode] : "loss_detection_ms";
+    char lcl[IP_ENDPOINT_TEXT_MAX], rmt[IP_ENDPOINT_TEXT_MAX];
+    json_t *o = json_object();
+
+    json_object_set_new(o, "worker", json_integer(w->index));
+    json_object_set_new(o, "local", json_string(ip_endpoint_format(&c->base.lcl, lcl)));
+    json_object_set_new(o, "remote", json_string(ip_endpoint_format(&c->base.rmt, rmt)));
+    json_object_set_new(o, "state", json_string(tcp_state_name(c->state)));
+    if (c->rexmt_mode != TCP_REXMT_NONE)
+        put_timer(w, o, &c->t_rexmt, mode, c->rexmt_deadline_us);
+    if (c->flags & TCP_F_ACK_DELAYED)
+        put_timer(w, o, &c->t_delack, "delayed_ack_ms", c->t_delack.expires_us);
+    put_timer(w, o, &c->t_misc, c->state == TCP_S_TIME_WAIT ? "time_wait_ms" : c->state == TCP_S_FIN_WAIT_2 && (c->flags & TCP_F_CLOSED) ?
+              "fin_wait2_ms" : "keepalive_ms", c->t_misc.expires_us);
+    json_object_set_new(o, "rto_ms", json_real((double)c->rto_us / 1000));
+    json_object_set_new(o, "timeouts", json_integer(c->retransmits));
+    return o;
+}
+
+/* Every connection, also those that no session shows: half open, and in TIME-WAIT. */
+uint32_t tcp_show_timers(struct worker *w, uint32_t from, unsigned max, struct json_t *array)
+{
+    const struct tcp_conn *c;
+
+    for (; (c = tcp_conn_at(tcp_worker_of(w), from)) && max; from++, max--) {
+        if (c->state != TCP_S_FREE)
+            json_array_append_new(array, timer_row(w, c));
+    }
+    return c ? from : UINT32_MAX;
+}

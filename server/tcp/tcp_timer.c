@@ -2,6 +2,7 @@
  * (RFC 6298 s5, RFC 9293 s3.8) */
 #include <errno.h>
 #include "server/tcp/tcp_cc.h"
+#include "server/tcp/tcp_trace.h"
 
 enum { TCP_ORPHAN_RETRIES = 8, TCP_R1 = 3 };
 
@@ -107,6 +108,7 @@ static void rexmt_data(struct worker *w, struct tcp_conn *c)
 
     tcp_count(w, TCP_C_rto);
     count_timeout(w, c);
+    tcp_trace(w, c, TCP_TRACE_RTO, c->retransmits);
     if (given_up(c, w, data_retries(c, cfg))) {
         tcp_count(w, TCP_C_timeouts);
         tcp_conn_abort(w, c, timeout_error(c), true);
@@ -147,6 +149,7 @@ static void persist(struct worker *w, struct tcp_conn *c)
         return;
     }
     tcp_count(w, TCP_C_window_probes);
+    tcp_trace(w, c, TCP_TRACE_PROBE, c->retransmits);
     tcp_rexmt_start(w, c, TCP_REXMT_PERSIST, tcp_backoff_us(c, cfg));
     if (fin) {
         c->fin_seq = c->snd_una;

@@ -27,7 +27,7 @@ sed -n 's/^    { "\([a-z]*\)", take_.*/\1/p' server/config/config.c | while read
     grep -qE "^\.Ss $stanza( |\$)" man/hoststackd.conf.5 || echo "$stanza"
 done | check "every stanza is in hoststackd.conf(5)"
 
-sed -n 's/^    { "\(help\|show [a-z]*\)", .*/\1/p' server/ctl/ctl_commands.c | while read -r command; do
+sed -n 's/^    { "\(help\|[a-z]* [a-z ]*\)", .*/\1/p' server/ctl/ctl_commands.c | while read -r command; do
     grep -qE "^\.It Cm $command( |\$)" man/hoststackctl.1 || echo "$command"
 done | check "every command is in hoststackctl(1)"
 { [ "$(sed -n 's/^    { "\(help\|show [a-z]*\)", .*/\1/p' server/ctl/ctl_commands.c | wc -l)" -ge 10 ] || echo "found too few commands"; } |

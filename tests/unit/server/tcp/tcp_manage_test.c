@@ -1,4 +1,5 @@
 /* tcp_manage_test.c - limits on what ended connections may hold, and what may not be connected to (RFC 9293 s3.6, s3.9.2.3) */
+#include <jansson.h>
 #include "tests/unit/server/tcp/tcp_script.h"
 
 static struct script T;
@@ -134,4 +135,166 @@ Test(tcp_manage, connect_to_a_broadcast_address, .init = init, .fini = fini)
     cr_assert_eq(fake_connect(&t->h, US, 1, "ff02::1", 1)->connect_error, -ENETUNREACH);
     cr_assert_eq(t->h.tw.n_conns, 0);
     EXPECT_NOTHING(t);
+}
+
+/* ---- acknowledging at the start ---- */
+
+Test(tcp_manage, full_segments_are_acknowledged_at_once_at_the_start, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    unsigned n = 0;
+
+    script_open(t, false, false);
+    send_data(t, t->data, 100); /* a request: its answer will carry the ACK */
+    EXPECT_NOTHING(t);
+    for (unsigned i = 0; i < 20; i++) {
+        send_data(t, t->data, 1000);
+        while (take(t))
+            n++;
+        t->s->rx_len = 0;
+        memset(t->s->have, 0, sizeof(t->s->have));
+    }
+    cr_assert_eq(n, 16 + 2, "16 at once, then every second one");
+}
+
+Test(tcp_manage, no_quick_acks_for_who_answers, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, "220 ready", 9);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 9);
+    t->rcv += 9;
+    send_data(t, t->data, 1000);
+    EXPECT_NOTHING(t);
+    send_data(t, t->data, 1000);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+}
+
+/* ---- user timeout option (RFC 5482) ---- */
+
+static bool has_uto(const struct fake_seg *s, uint16_t *v)
+{
+    for (unsigned i = 0; i + 3 < s->opt_len;) {
+        if (s->opt[i] == 1) {
+            i++;
+            continue;
+        }
+        if (s->opt[i] == 28) {
+            *v = (uint16_t)(s->opt[i + 2] << 8 | s->opt[i + 3]);
+            return s->opt[i + 1] == 4;
+        }
+        i += s->opt[i + 1];
+    }
+    return false;
+}
+
+Test(tcp_uto, off_by_default, .init = init, .fini = fini)
+{
+    static const uint8_t opt[4] = { 28, 4, 0, 200 };
+    struct script *t = &T;
+    int32_t v = 5000;
+    uint16_t uto;
+
+    script_syn(t, opt, sizeof(opt));
+    cr_assert_not(has_uto(&t->seg, &uto));
+    send_ack(t);
+    t->s = fake_accepted(&t->h);
+    cr_assert_eq(script_conn(t)->user_timeout_ms, 0);
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_USER_TIMEOUT, &v, 4), 0);
+    EXPECT_NOTHING(t);
+}
+
+Test(tcp_uto, told_and_taken_within_limits, .init = init, .fini = fini)
+{
+    static const struct { uint8_t hi, lo; uint32_t ms; } rows[] = {
+        { 0, 200, 200000 }, { 0, 1, 100000 }, { 0x80, 5, 300000 }, { 0xff, 0xff, 3600000 }, { 0x80, 0, 300000 },
+    };
+    struct script *t = &T;
+    uint32_t before = 0;
+    int32_t v = 45000;
+    uint16_t uto = 0;
+
+    t->h.tw.cfg.user_timeout_option = true;
+    script_open(t, false, false);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(rows); i++) {
+        uint8_t opt[4] = { 28, 4, rows[i].hi, rows[i].lo };
+        uint32_t want = rows[i].hi == 0x80 && rows[i].lo == 0 ? before : rows[i].ms; /* 0 is no timeout: ignored */
+
+        fake_input(&t->h, &t->peer, &t->us, &(struct fake_seg){ .flags = TCP_ACK, .seq = t->snd, .ack = t->rcv, .wnd = t->wnd, .opt = opt,
+                   .opt_len = 4 });
+        cr_assert_eq(script_conn(t)->user_timeout_ms, want, "row %u: %u", i, script_conn(t)->user_timeout_ms);
+        before = want;
+    }
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_USER_TIMEOUT, &v, 4), 0);
+    cr_assert(take(t));
+    cr_assert(has_uto(&t->seg, &uto));
+    cr_assert_eq(uto, 45);
+    fake_input(&t->h, &t->peer, &t->us, &(struct fake_seg){ .flags = TCP_ACK, .seq = t->snd, .ack = t->rcv, .wnd = t->wnd,
+               .opt = (const uint8_t[]){ 28, 4, 2, 0 }, .opt_len = 4 });
+    cr_assert_eq(script_conn(t)->user_timeout_ms, 45000, "the program's own wins");
+    send_seg(t, TCP_ACK, t->snd - 2000, t->rcv, "old", 3);
+    cr_assert(take(t));
+    cr_assert_not(has_uto(&t->seg, &uto), "told once");
+}
+
+/* ---- show ---- */
+
+Test(tcp_show, trace_is_off_until_asked_for, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    json_t *rows = json_array();
+
+    script_open(t, false, false);
+    cr_assert_eq(tcp_trace_show(&t->h.w, 0, 100, rows), UINT32_MAX);
+    cr_assert_eq(json_array_size(rows), 0);
+    cr_assert_eq(tcp_trace_switch(&t->h.w, true), 0);
+    close_in_order(t);
+    cr_assert_eq(tcp_trace_show(&t->h.w, 0, 1, rows), 1, "a piece");
+    cr_assert_eq(tcp_trace_show(&t->h.w, 1, 100, rows), UINT32_MAX);
+    cr_assert_eq(json_array_size(rows), 3);
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(rows, 0), "from")), "ESTABLISHED");
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(rows, 0), "state")), "FIN-WAIT-1");
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(rows, 2), "state")), "TIME-WAIT");
+    json_decref(rows);
+    rows = json_array();
+    cr_assert_eq(tcp_trace_switch(&t->h.w, false), 0);
+    cr_assert_eq(tcp_trace_show(&t->h.w, 0, 100, rows), UINT32_MAX);
+    cr_assert_eq(json_array_size(rows), 0);
+    json_decref(rows);
+}
+
+Test(tcp_show, trace_keeps_the_latest, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    json_t *rows = json_array();
+
+    cr_assert_eq(tcp_trace_switch(&t->h.w, true), 0);
+    for (unsigned i = 0; i < 5000; i++) { /* two events each: SYN-RCVD, CLOSED */
+        t->snd = PEER_ISS;
+        script_syn(t, NULL, 0);
+        send_seg(t, TCP_RST, t->snd, 0, NULL, 0);
+    }
+    cr_assert_eq(tcp_trace_show(&t->h.w, 0, 100000, rows), UINT32_MAX);
+    cr_assert_eq(json_array_size(rows), 8192);
+    json_decref(rows);
+}
+
+Test(tcp_show, timers_of_every_connection, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    json_t *rows = json_array(), *row;
+
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, "x", 1);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1);
+    cr_assert_eq(tcp_show_timers(&t->h.w, 0, 10, rows), 10, "places of the arena are counted, not rows");
+    cr_assert_eq(json_array_size(rows), 1);
+    row = json_array_get(rows, 0);
+    cr_assert_str_eq(json_string_value(json_object_get(row, "state")), "ESTABLISHED");
+    cr_assert_gt(json_real_value(json_object_get(row, "retransmit_ms")), 0.0);
+    cr_assert_null(json_object_get(row, "delayed_ack_ms"));
+    cr_assert_null(json_object_get(row, "keepalive_ms"));
+    cr_assert_eq(tcp_show_timers(&t->h.w, 64, 10, rows), UINT32_MAX);
+    json_decref(rows);
 }
