@@ -1,4 +1,6 @@
-/* preload_file.c - sendfile: from a file straight into the socket's FIFO; splice, which sockets of ours refuse */
+/* preload_file.c - sendfile: from a file straight into the socket's FIFO; splice: between a pipe and the FIFO */
+#include <limits.h>
+#include <sys/ioctl.h>
 #include "preload/preload_io.h"
 
 enum { SENDFILE_PIECE = 1 << 20, SENDFILE_MAX = 0x7ffff000 }; /* sendfile(2): at most this many bytes a call */
@@ -64,14 +66,86 @@ HS_EXPORT ssize_t hs_sendfile64(int out, int in, off64_t *offset, size_t len)
 static_assert(sizeof(off_t) == sizeof(off64_t), "sendfile and sendfile64 are one on 64-bit hosts");
 HS_EXPORT ssize_t hs_sendfile(int out, int in, off_t *offset, size_t len) { return hs_sendfile64(out, in, offset, len); }
 
-/* Bytes of ours are in no kernel buffer that could be moved. Callers know EINVAL from files that cannot do it and copy instead. */
+/* ---- splice: bytes of ours are in no kernel buffer that could be moved, so they are copied between FIFO and pipe ---- */
+
+enum { SPLICE_MAX = 1 << 20 };
+
+static bool preload_pipe_blocks(int pipe, unsigned flags)
+{
+    return !(flags & SPLICE_F_NONBLOCK) && !(libc_real()->fcntl(pipe, F_GETFL) & O_NONBLOCK);
+}
+
+/* splice(2): between a pipe and the socket; waits until the pipe has bytes, or room. 0 or -errno. */
+static int preload_pipe_wait(int pipe, short events, unsigned flags)
+{
+    struct pollfd p = { .fd = pipe, .events = events };
+    long r = preload_kernel(libc_real()->poll(&p, 1, preload_pipe_blocks(pipe, flags) ? -1 : 0));
+    return r < 0 ? (int)r : r == 0 ? -EAGAIN : 0;
+}
+
+/* What a pipe takes without blocking: all of it when it is empty, else one page at a time (pipe(7), PIPE_BUF). */
+static size_t preload_pipe_room(int pipe)
+{
+    int held = 1, size = libc_real()->fcntl(pipe, F_GETPIPE_SZ);
+    if (size > 0 && libc_real()->ioctl(pipe, FIONREAD, &held) == 0 && held == 0)
+        return (size_t)size;
+    return PIPE_BUF;
+}
+
+static ssize_t preload_splice_in(struct fd_file *f, int pipe, size_t len, unsigned flags)
+{
+    struct iovec iov[4];
+    ssize_t r = preload_pipe_wait(pipe, POLLOUT, flags);
+    if (r < 0)
+        return r;
+    size_t room = preload_pipe_room(pipe);
+    uint32_t want = (uint32_t)(len < room ? len : room);
+    int n;
+    do
+        n = vcl_recv_segments(f->sock.vcl, iov, 4, want, 0);
+    while (n == -EINTR && preload_must_restart(f, SO_RCVTIMEO));
+    if (n <= 0)
+        return n;
+    r = preload_kernel(libc_real()->writev(pipe, iov, n));
+    if (r > 0)
+        n = vcl_recv_release(f->sock.vcl, (uint32_t)r);
+    return n < 0 ? n : r;
+}
+
+static ssize_t preload_splice_out(struct fd_file *f, int pipe, size_t len, unsigned flags)
+{
+    int held = 0;
+    ssize_t r = preload_pipe_wait(pipe, POLLIN, flags);
+    if (r < 0)
+        return r;
+    if (libc_real()->ioctl(pipe, FIONREAD, &held) < 0 || held <= 0)
+        return 0; /* no writer any more */
+    if (len > (size_t)held)
+        len = (size_t)held;
+    return preload_sendfile_piece(f, pipe, NULL, (uint32_t)len);
+}
+
+static bool preload_is_pipe(int fd) { return libc_real()->fcntl(fd, F_GETPIPE_SZ) > 0; }
+
 HS_EXPORT ssize_t hs_splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t len, unsigned flags)
 {
     struct fd_file *f = preload_get_stack(in);
+    bool is_source = f != NULL;
     if (!f)
         f = preload_get_stack(out);
     if (hs_likely(!f))
         return libc_real()->splice(in, in_off, out, out_off, len, flags);
+    ssize_t r;
+    if (len > SPLICE_MAX)
+        len = SPLICE_MAX;
+    if (!preload_is_pipe(is_source ? out : in) || f->sock.proto == SVM_PROTO_UDP)
+        r = -EINVAL;
+    else if (in_off || out_off)
+        r = -ESPIPE;
+    else if (len == 0)
+        r = 0;
+    else
+        r = is_source ? preload_splice_in(f, out, len, flags) : preload_splice_out(f, in, len, flags);
     preload_put(f);
-    return preload_result(-EINVAL);
+    return preload_result(r);
 }

@@ -25,7 +25,7 @@ ssize_t preload_send_stack(struct fd_file *f, const struct iovec *iov, int n, in
 
 ssize_t preload_recv(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags)
 {
-    if (hs_likely(preload_serve(f) == FD_STACK))
+    if (hs_likely(preload_serve(f) == FD_STACK && !(flags & MSG_ERRQUEUE)))
         return preload_recv_stack(f, iov, n, flags, NULL);
     struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
     return preload_recvmsg(fd, f, &msg, flags);
@@ -84,12 +84,28 @@ ssize_t preload_write(int fd, const void *buf, size_t len)
 HS_EXPORT ssize_t hs_write(int fd, const void *buf, size_t len) { return preload_write(fd, buf, len); }
 HS_EXPORT ssize_t hs___write(int fd, const void *buf, size_t len) { return preload_write(fd, buf, len); }
 
+/* readv(2): lengths that add up to more than SSIZE_MAX are EINVAL, to 0 nothing happens at all. */
+static ssize_t preload_iov_length(const struct iovec *iov, int n)
+{
+    size_t len = 0;
+    if (n < 0 || n > IOV_MAX)
+        return -EINVAL;
+    for (int i = 0; i < n; i++) {
+        if (iov[i].iov_len > SSIZE_MAX - len)
+            return -EINVAL;
+        len += iov[i].iov_len;
+    }
+    return (ssize_t)len;
+}
+
 HS_EXPORT ssize_t hs_readv(int fd, const struct iovec *iov, int n)
 {
     struct fd_file *f = preload_get_stack(fd);
     if (hs_likely(!f))
         return libc_real()->readv(fd, iov, n);
-    ssize_t r = n < 0 || n > IOV_MAX ? -EINVAL : preload_recv(fd, f, iov, n, 0);
+    ssize_t r = preload_iov_length(iov, n);
+    if (r > 0)
+        r = preload_recv(fd, f, iov, n, 0);
     preload_put(f);
     return preload_result(r);
 }
@@ -99,7 +115,9 @@ HS_EXPORT ssize_t hs_writev(int fd, const struct iovec *iov, int n)
     struct fd_file *f = preload_get_stack(fd);
     if (hs_likely(!f))
         return libc_real()->writev(fd, iov, n);
-    ssize_t r = n < 0 || n > IOV_MAX ? -EINVAL : preload_send(fd, f, iov, n, 0);
+    ssize_t r = preload_iov_length(iov, n);
+    if (r > 0 || (r == 0 && f->sock.proto == SVM_PROTO_UDP)) /* an empty datagram is one, no bytes of a stream are nothing */
+        r = preload_send(fd, f, iov, n, 0);
     preload_put(f);
     return preload_result(r);
 }

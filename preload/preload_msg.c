@@ -51,12 +51,12 @@ static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int 
     if (r < 0)
         return r;
     size_t used = 0;
-    msg->msg_flags = (int)info.flags & MSG_TRUNC;
+    msg->msg_flags = ((int)info.flags & MSG_TRUNC) | (flags & MSG_CMSG_CLOEXEC); /* Linux tells of that one, too */
     if (is_udp && info.has_peer) {
         preload_fill_sockaddr(&info.peer, f->sock.is_v6, msg->msg_name, &msg->msg_namelen);
         if (msg->msg_control && info.has_lcl)
             preload_put_pktinfo(f, msg, &used, &info.lcl);
-    } else {
+    } else if (msg->msg_name) {
         msg->msg_namelen = 0; /* tcp(7): a stream tells no address */
     }
     msg->msg_controllen = used;
@@ -109,8 +109,8 @@ HS_EXPORT ssize_t hs_recvfrom(int fd, void *buf, size_t len, int flags, struct s
         return libc_real()->recvfrom(fd, buf, len, flags, sa, sa_len);
     struct iovec iov = { .iov_base = buf, .iov_len = len };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = sa, .msg_namelen = sa && sa_len ? *sa_len : 0 };
-    ssize_t r = preload_recvmsg(fd, f, &msg, flags);
-    if (r >= 0 && sa && sa_len)
+    ssize_t r = sa && !sa_len ? -EFAULT : preload_recvmsg(fd, f, &msg, flags);
+    if (r >= 0 && sa)
         *sa_len = msg.msg_namelen;
     preload_put(f);
     return preload_result(r);
@@ -135,6 +135,11 @@ static int preload_recvmmsg(int fd, struct fd_file *f, struct mmsghdr *vec, unsi
 {
     int64_t deadline = timeout ? preload_now_ns() + (int64_t)timeout->tv_sec * 1000000000 + timeout->tv_nsec : 0;
     int one_flags = flags & ~MSG_WAITFORONE;
+    if (preload_serve(f) == FD_STACK && !(flags & MSG_ERRQUEUE)) { /* Linux looks for an error first, even before bytes that are there */
+        int error = vcl_take_error(f->sock.vcl);
+        if (error)
+            return -error;
+    }
     for (unsigned i = 0; i < n; i++) {
         ssize_t r = preload_recvmsg(fd, f, &vec[i].msg_hdr, one_flags);
         if (r < 0)

@@ -61,7 +61,11 @@ HS_EXPORT int hs_getsockname(int fd, struct sockaddr *sa, socklen_t *len)
         return libc_real()->getsockname(fd, sa, len);
     struct ip_endpoint e;
     int r;
-    if (preload_is_both(f)) { /* bound to the same on both sides */
+    if (!sa || !len) {
+        r = -EFAULT;
+    } else if ((int)*len < 0) {
+        r = -EINVAL;
+    } else if (preload_is_both(f)) { /* bound to the same on both sides */
         r = (int)preload_kernel(libc_real()->getsockname(fd, sa, len));
     } else if ((r = vcl_local_endpoint(f->sock.vcl, &e)) == 0) {
         preload_fill_sockaddr(&e, f->sock.is_v6, sa, len);
@@ -77,6 +81,10 @@ HS_EXPORT int hs_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
         return libc_real()->getpeername(fd, sa, len);
     struct ip_endpoint e;
     int r = vcl_peer_endpoint(f->sock.vcl, &e);
+    if (r == 0 && (!sa || !len))
+        r = -EFAULT;
+    else if (r == 0 && (int)*len < 0)
+        r = -EINVAL;
     if (r == 0)
         preload_fill_sockaddr(&e, f->sock.is_v6, sa, len);
     preload_put(f);

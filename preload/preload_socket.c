@@ -9,6 +9,9 @@
 #include <string.h>
 #include "preload/preload.h"
 
+/* A sockaddr_in6 without sin6_scope_id, as old programs have it. */
+enum { SIN6_LEN_RFC2133 = 24 };
+
 static int preload_proto(int domain, int type, int proto)
 {
     if (domain != AF_INET && domain != AF_INET6)
@@ -258,6 +261,10 @@ static int preload_listen(int fd, struct fd_file *f, int backlog)
         struct sockaddr_storage any = { .ss_family = f->sock.is_v6 ? AF_INET6 : AF_INET };
         socklen_t len = f->sock.is_v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
         r = preload_bind(fd, f, (struct sockaddr *)&any, len);
+        if (r == -EINVAL && libc_real()->listen(fd, backlog) == 0) { /* an attempt to connect has left the kernel's side bound */
+            preload_socket_decide(fd, f, FD_KERNEL, "a connect that failed had bound it");
+            return 0;
+        }
         if (r < 0)
             return r;
         if (f->sock.needs_stack)
@@ -427,17 +434,36 @@ static int preload_connect_both(int fd, struct fd_file *f, const struct sockaddr
         return preload_connect_kernel(fd, f, sa, len, "nobody on the stack listens there");
     if (r == 0 || r == -EINPROGRESS)
         preload_socket_decide(fd, f, FD_STACK, NULL);
-    return r == -EINPROGRESS && !vcl_socket_is_nonblock(f->sock.vcl) ? preload_connect_stack(f, e) : r;
+    /* On Linux a non-blocking connect of a stream is in progress, even to an address of its own host that has answered already. */
+    if (vcl_socket_is_nonblock(f->sock.vcl))
+        return r == 0 ? -EINPROGRESS : r;
+    return r == 0 || r == -EINPROGRESS ? preload_connect_stack(f, e) : r;
+}
+
+/* What is no address of ours, with Linux's errors in Linux's order. */
+static int preload_connect_refuse(struct fd_file *f, const struct sockaddr *sa, socklen_t len)
+{
+    if (!sa && len)
+        return -EFAULT;
+    if (len < sizeof(sa_family_t) || len > sizeof(struct sockaddr_storage))
+        return -EINVAL;
+    if (sa->sa_family == AF_UNSPEC)
+        return -EOPNOTSUPP;
+    if (f->sock.is_listener || (f->sock.proto == SVM_PROTO_TCP && vcl_is_connected(f->sock.vcl)))
+        return -EISCONN;
+    return len < (f->sock.is_v6 ? (socklen_t)SIN6_LEN_RFC2133 : sizeof(struct sockaddr_in)) ? -EINVAL : -EAFNOSUPPORT;
 }
 
 static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len)
 {
     struct ip_endpoint e;
+    bool is_address = sa && ip_endpoint_from_sockaddr(sa, len, &e) == 0;
+    if (!is_address)
+        return preload_serve(f) == FD_STACK || f->sock.is_listener
+                   ? preload_connect_refuse(f, sa, len)
+                   : (int)preload_kernel(libc_real()->connect(fd, sa, len));
     if (f->sock.is_listener)
         return -EISCONN;
-    if (!sa || ip_endpoint_from_sockaddr(sa, len, &e) < 0)
-        return preload_serve(f) == FD_STACK ? (sa && sa->sa_family == AF_UNSPEC ? -EOPNOTSUPP : -EAFNOSUPPORT)
-                                            : (int)preload_kernel(libc_real()->connect(fd, sa, len));
     if (preload_serve(f) == FD_STACK)
         return preload_connect_stack(f, &e);
     switch (vcl_who_serves_connect(f->sock.proto, &e)) {
@@ -483,6 +509,8 @@ HS_EXPORT int hs_shutdown(int fd, int how)
     int r = vcl_shutdown(f->sock.vcl, how);
     if (preload_is_both(f))
         r = (int)preload_kernel(libc_real()->shutdown(fd, how));
+    if (f->sock.is_listener && how != SHUT_WR && r == 0)
+        f->sock.is_listener = false;
     preload_put(f);
     return (int)preload_result(r);
 }

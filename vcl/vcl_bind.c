@@ -51,6 +51,28 @@ int vcl_bind_implicit(struct vcl_socket *s)
     return rc;
 }
 
+/* shutdown(2) of a listener on Linux: it listens no more, who waits in accept gets EINVAL, and listen() may begin again at the same
+ * address. */
+void vcl_unlisten(struct vcl_socket *s)
+{
+    struct vcl_worker *w = s->w;
+    struct svm_msg m;
+
+    pthread_mutex_lock(&w->lock);
+    vcl_accept_return_all(s);
+    m = vcl_socket_msg(s, SVM_MSG_CLOSE);
+    m.u.value = -1;
+    if (!vcl_handle_is_none(s->handle))
+        vcl_socket_post(s, &m);
+    vcl_socket_unnumber(s); /* the answer finds nobody */
+    vcl_socket_set_handle(s, vcl_handle_none());
+    s->relisten = false;
+    s->armed = s->arm_wanted = VCL_ARM_OFF;
+    vcl_socket_set_state(s, VCL_NEW);
+    vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLHUP);
+    pthread_mutex_unlock(&w->lock);
+}
+
 int vcl_listen(struct vcl_socket *s, int backlog)
 {
     struct ip_endpoint any = { ip_addr_any(!s->is_v6), { 0 } };
@@ -61,7 +83,7 @@ int vcl_listen(struct vcl_socket *s, int backlog)
         return -EOPNOTSUPP;
     pthread_mutex_lock(&s->op_lock);
     if (vcl_state(s) == VCL_NEW)
-        rc = bind_locked(s, &any);
+        rc = bind_locked(s, s->has_lcl ? &s->lcl : &any);
     else if (vcl_state(s) != VCL_BOUND && vcl_state(s) != VCL_LISTENING)
         rc = -EINVAL;
     if (!rc)

@@ -66,7 +66,7 @@ static void forget_attempt(struct vcl_socket *s)
     vcl_socket_fifos_drop(s);
     s->has_rmt = false;
     s->rd_shut = s->wr_shut = false;
-    s->died_connected = false;
+    s->died_connected = s->connect_untold = false;
     atomic_store(&s->reset_told, false);
     vcl_socket_set_state(s, VCL_NEW);
 }
@@ -95,6 +95,20 @@ static int start_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
     return rc;
 }
 
+/* connect(2): the call after the one that said EINPROGRESS tells how that ended, once. */
+static int again_connected(struct vcl_socket *s)
+{
+    int error;
+
+    if (!s->connect_untold)
+        return -EISCONN;
+    s->connect_untold = false;
+    if (!vcl_stream_is_over(s))
+        return 0;
+    error = vcl_socket_take_error(s);
+    return error ? error : -ECONNABORTED;
+}
+
 int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
 {
     int rc = 0;
@@ -107,13 +121,20 @@ int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
     pthread_mutex_lock(&s->op_lock);
     switch (vcl_state(s)) {
     case VCL_LISTENING:
-    case VCL_CONNECTED:
         rc = -EISCONN;
         break;
+    case VCL_CONNECTED:
+        rc = again_connected(s);
+        pthread_mutex_unlock(&s->op_lock);
+        return rc;
     case VCL_CONNECTING:
         rc = -EALREADY;
         break;
     case VCL_DEAD:
+        if (s->died_connected) { /* a stream that has ended stays what it was */
+            rc = again_connected(s);
+            break;
+        }
         if (atomic_load(&s->error)) { /* the attempt that was in progress has failed */
             rc = connect_result(s);
             break;
@@ -131,7 +152,9 @@ int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
         return wait_connected(s);
     if (rc)
         return rc;
-    if (atomic_load(&s->nonblock))
+    if (atomic_load(&s->nonblock)) {
+        s->connect_untold = true;
         return -EINPROGRESS;
+    }
     return wait_connected(s);
 }

@@ -157,6 +157,17 @@ static void on_peer_gone(struct vcl_socket *s)
     vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
 }
 
+/* Linux: in CLOSE-WAIT a reset is told as EPIPE. */
+static void on_reset(struct vcl_socket *s, int error)
+{
+    bool fin;
+
+    pthread_mutex_lock(&s->lock);
+    fin = s->has_fifos && !s->is_dgram && svm_fifo_cons_is_fin(&s->rx);
+    pthread_mutex_unlock(&s->lock);
+    vcl_socket_fail(s, fin && error == -ECONNRESET ? -EPIPE : error);
+}
+
 /* Cut-through: who had been offered this connection gave it back unseen; now another program has it. */
 static void on_moved(struct vcl_socket *s, const struct svm_msg *m)
 {
@@ -213,7 +224,7 @@ void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t serve
             vcl_accept_return(w, m, server_worker);
         break;
     case SVM_MSG_RESET:
-        vcl_socket_fail(s, m->u.error < 0 ? m->u.error : -ECONNRESET);
+        on_reset(s, m->u.error < 0 ? m->u.error : -ECONNRESET);
         break;
     case SVM_MSG_PEER_GONE:
         on_peer_gone(s);

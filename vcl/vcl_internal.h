@@ -30,6 +30,7 @@ enum vcl_limits {
     VCL_WHO_CACHE = 64,
     VCL_MAX_SET_WORKERS = 16,
     VCL_DEFAULT_FIFO = 4 << 20,
+    VCL_TX_FLOOR = 64 << 10,         /* room that a writer has in any case, however little the other side reads */
     VCL_LOCAL_FIFO_MAX = 1 << 20,               /* cut-through: more does not fit the caches; both sides check by it */
     VCL_RETRY_NS = 1000000,          /* look again at a full queue after this */
     VCL_REATTACH_NS = 200000000,     /* look for a restarted server after this */
@@ -219,6 +220,7 @@ struct vcl_socket {
     bool fork_leftover;              /* was on the parent's accept queue at fork: nobody here knows it */
     bool inherited;                  /* session of the parent: rings come from its banks, we allocate none */
     bool rd_shut, wr_shut;
+    bool connect_untold;             /* connect() said EINPROGRESS, no call has told of success yet; op_lock */
     bool died_connected;             /* DEAD after it was CONNECTED: later reads see the end, not an error */
     uint8_t side;                    /* in a PAIR slot */
     atomic_bool peer_gone;
@@ -278,7 +280,8 @@ struct svm_msg vcl_socket_msg(const struct vcl_socket *s, uint8_t type);
 int vcl_socket_post(struct vcl_socket *s, const struct svm_msg *m); /* to its server worker; worker lock held */
 int vcl_socket_request(struct vcl_socket *s, uint8_t op, const struct svm_msg *m); /* post and wait; no lock held */
 void vcl_socket_event_due(struct vcl_socket *s, bool data, bool space); /* tells the other side; no lock held */
-int vcl_socket_take_hard_error(struct vcl_socket *s);
+int vcl_socket_take_error(struct vcl_socket *s);
+bool vcl_stream_is_over(struct vcl_socket *s);
 struct svm_handle vcl_handle_none(void);
 bool vcl_handle_is_none(struct svm_handle h);
 
@@ -294,6 +297,7 @@ void vcl_accept_settle(struct vcl_worker *w);             /* before the next loo
 void vcl_accept_unstop(struct vcl_socket *l);             /* it closes; worker lock held */
 void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t server_worker);
 int vcl_listener_error(struct vcl_socket *l);
+void vcl_unlisten(struct vcl_socket *s);
 void vcl_options_inherit(struct vcl_opts *o, const struct vcl_opts *from);
 void vcl_accept_unqueue(struct vcl_socket *l, struct vcl_socket *s);
 void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker);

@@ -183,7 +183,7 @@ struct poll_wait {
     int wake_fd;
 };
 
-static short to_poll(uint32_t ev) { return (short)(ev & 0x20ff); } /* EPOLL* and POLL* have the same numbers */
+static short to_poll(uint32_t ev) { return (short)(ev & 0x23ff); } /* EPOLL* and POLL* have the same numbers */
 
 static uint32_t look_socket(struct vcl_pollfd *p)
 {

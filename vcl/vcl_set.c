@@ -111,6 +111,7 @@ void vcl_set_notify(struct vcl_socket *s, uint32_t events)
         vcl_waiter_wake_all(s);
     if (!events)
         return;
+    events |= (events & EPOLLIN ? EPOLLRDNORM : 0) | (events & EPOLLOUT ? EPOLLWRNORM : 0);
     for (struct vcl_sub *sub = s->subs; sub; sub = sub->s_next) {
         struct vcl_set *set = sub->set;
 

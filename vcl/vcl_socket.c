@@ -142,6 +142,7 @@ static int map_pair_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
     s->side = (uint8_t)side;
     s->local = true;
     svm_fifo_prod_init(&s->tx, &sp->side[side].tx, &sp->side[1 - side].rx, &p->regions, &vcl_pair_ring_ops, p, max);
+    s->tx.ring_floor = VCL_TX_FLOOR;
     svm_fifo_cons_init(&s->rx, &sp->side[side].rx, &sp->side[1 - side].tx, &p->regions, VCL_LOCAL_FIFO_MAX);
     if (p->peer_client_id == s->w->client_id && side == 1)
         p->by_slot_self[slot->slot] = s;
@@ -164,6 +165,7 @@ static int map_bank_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
     srv = (struct svm_slot_srv *)(void *)(b->s_base + b->s_slots_off) + slot->slot;
     cli = (struct svm_slot_cli *)(void *)(b->c_base + b->c_slots_off) + slot->slot;
     svm_fifo_prod_init(&s->tx, &cli->tx, &srv->tx, &w->life->cli_regions, &vcl_bank_ring_ops, w->life, w->tx_fifo_size);
+    s->tx.ring_floor = VCL_TX_FLOOR;
     svm_fifo_cons_init(&s->rx, &cli->rx, &srv->rx, &w->life->srv_regions, w->rx_fifo_size);
     return 0;
 }
@@ -337,10 +339,42 @@ void vcl_socket_relisten(struct vcl_socket *s)
     vcl_worker_post(s->w, 0, &m);
 }
 
+/* Both sides have ended their sending, or it was reset: in TCP's words CLOSED or TIME-WAIT. */
+bool vcl_stream_is_over(struct vcl_socket *s)
+{
+    bool over;
+
+    if (s->is_dgram || vcl_state(s) != VCL_CONNECTED)
+        return vcl_state(s) == VCL_DEAD;
+    pthread_mutex_lock(&s->lock);
+    over = s->has_fifos && (svm_fifo_cons_rst(&s->rx) || (s->wr_shut && svm_fifo_cons_is_fin(&s->rx)));
+    pthread_mutex_unlock(&s->lock);
+    return over;
+}
+
+/* A reset is an error once; from then on reads see the end of the stream and writes a broken pipe. After the other side's FIN it is
+ * EPIPE, as Linux has it in CLOSE-WAIT; when both have sent theirs, there is nothing left to reset. Negative errno or 0. */
+int vcl_socket_take_error(struct vcl_socket *s)
+{
+    int error = atomic_exchange(&s->error, 0);
+
+    if (!error && s->has_fifos && !s->is_dgram && !atomic_load(&s->reset_told) && (error = svm_fifo_cons_rst(&s->rx)) != 0 &&
+        svm_fifo_cons_is_fin(&s->rx))
+        error = s->wr_shut ? 0 : -EPIPE;
+    if (error)
+        atomic_store(&s->reset_told, true);
+    return error;
+}
+
 int vcl_take_error(struct vcl_socket *s)
 {
+    int error;
+
     vcl_worker_turn(s->w);
-    return -atomic_exchange(&s->error, 0);
+    error = vcl_socket_take_error(s);
+    if (s->is_dgram)
+        atomic_store(&s->reset_told, false);
+    return -error;
 }
 
 /* ---- talking to the server ---- */
@@ -460,9 +494,10 @@ static int mark_fifos_closed(struct vcl_socket *s)
     if (s->has_fifos && !s->shared) {
         if (!s->is_dgram && svm_fifo_cons_avail(&s->rx) > 0)
             linger = 0;
+        /* An abort has no FIN: the other side tells by it which of the two came first. */
         if (linger == 0 && s->local)
             svm_fifo_prod_set_rst(&s->tx, -ECONNRESET);
-        if (!s->wr_shut)
+        else if (!s->wr_shut)
             svm_fifo_prod_set_fin(&s->tx);
         svm_fifo_cons_set_closed(&s->rx);
     }
@@ -573,7 +608,7 @@ int vcl_local_endpoint(struct vcl_socket *s, struct ip_endpoint *out)
 
 int vcl_peer_endpoint(struct vcl_socket *s, struct ip_endpoint *out)
 {
-    if (!vcl_is_connected(s))
+    if (!vcl_is_connected(s) || vcl_stream_is_over(s))
         return -ENOTCONN;
     *out = s->rmt;
     return 0;

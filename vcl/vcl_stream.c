@@ -12,18 +12,6 @@ static bool blocks(const struct vcl_socket *s, int flags)
     return !(flags & MSG_DONTWAIT) && !atomic_load_explicit(&s->nonblock, memory_order_relaxed);
 }
 
-/* A reset is an error once; from then on reads see the end of the stream and writes a broken pipe, as in Linux. */
-static int take_reset(struct vcl_socket *s)
-{
-    int error = atomic_exchange(&s->error, 0);
-
-    if (!error && s->has_fifos && !atomic_load(&s->reset_told))
-        error = svm_fifo_cons_rst(&s->rx);
-    if (error)
-        atomic_store(&s->reset_told, true);
-    return error;
-}
-
 /* State of a stream that is not simply connected: 0 = go on, 1 = end of stream, or -errno. */
 static int recv_state(struct vcl_socket *s)
 {
@@ -35,9 +23,9 @@ static int recv_state(struct vcl_socket *s)
     case VCL_CONNECTING:
         return -EAGAIN;
     case VCL_DEAD:
-        if (s->has_fifos && !atomic_load(&s->error))
-            return 0;
-        error = take_reset(s);
+        if (s->has_fifos)
+            return 0; /* what came before the end may be read; empty_means() tells of the end */
+        error = vcl_socket_take_error(s);
         return error ? error : s->died_connected ? 1 : -ENOTCONN;
     default:
         return -ENOTCONN;
@@ -49,14 +37,16 @@ static int empty_means(struct vcl_socket *s)
 {
     int error;
 
-    if (s->rd_shut)
-        return 1;
+    if (svm_fifo_cons_is_fin(&s->rx)) /* Linux: what happens after the end is no error of reading */
+        return svm_fifo_cons_avail(&s->rx) == 0 ? 1 : -EINPROGRESS; /* FIN came with bytes before it */
     if (svm_fifo_cons_rst(&s->rx) || vcl_state(s) == VCL_DEAD) {
-        error = take_reset(s);
+        error = vcl_socket_take_error(s);
         return error ? error : 1;
     }
-    if (svm_fifo_cons_is_fin(&s->rx) || atomic_load_explicit(&s->peer_gone, memory_order_acquire))
-        return svm_fifo_cons_avail(&s->rx) == 0 ? 1 : -EINPROGRESS; /* FIN came with bytes before it */
+    if (atomic_load_explicit(&s->peer_gone, memory_order_acquire))
+        return svm_fifo_cons_avail(&s->rx) == 0 ? 1 : -EINPROGRESS;
+    if (s->rd_shut)
+        return 1;
     return -EAGAIN;
 }
 
@@ -148,7 +138,7 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
                 if (n > 0 && !(flags & MSG_PEEK))
                     space = svm_fifo_cons_space_due(&s->rx);
                 if (n == 0)
-                    rc = empty_means(s);
+                    rc = want == 0 && svm_fifo_cons_avail(&s->rx) > 0 ? 1 : empty_means(s);
             } else {
                 rc = -ECONNRESET;
             }
@@ -177,8 +167,6 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
             return (ssize_t)done;
         if (rc != -EAGAIN && rc < 0)
             return done ? (ssize_t)done : rc;
-        if (want == 0)
-            return 0;
         if (!blocks(s, flags))
             return done ? (ssize_t)done : vcl_idle_turn(s);
         if (!has_deadline) {
@@ -198,36 +186,75 @@ static int send_state(struct vcl_socket *s)
 
     switch (vcl_state(s)) {
     case VCL_CONNECTED:
-        if (hs_unlikely(s->wr_shut))
-            return -EPIPE;
-        if (hs_unlikely(atomic_load_explicit(&s->error, memory_order_relaxed))) {
-            error = take_reset(s);
-            return error ? error : -EPIPE;
-        }
-        return atomic_load_explicit(&s->peer_gone, memory_order_relaxed) ? -EPIPE : 0;
+        if (hs_likely(!s->wr_shut && !atomic_load_explicit(&s->error, memory_order_relaxed) &&
+                      !atomic_load_explicit(&s->reset_told, memory_order_relaxed) &&
+                      !atomic_load_explicit(&s->peer_gone, memory_order_relaxed)))
+            return 0;
+        pthread_mutex_lock(&s->lock);
+        error = vcl_socket_take_error(s); /* a reset comes before the broken pipe */
+        pthread_mutex_unlock(&s->lock);
+        return error ? error : -EPIPE;
     case VCL_CONNECTING:
         return -EAGAIN;
     case VCL_DEAD:
-        error = take_reset(s);
+        error = vcl_socket_take_error(s);
         return error ? error : -EPIPE;
     default:
         return -EPIPE; /* as Linux for a stream that was never connected */
     }
 }
 
-/* Bytes put into the FIFO from behind `skip`; 0 = full. Socket lock held. */
-static int64_t put_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip)
+enum { WRITTEN_TO_NOBODY = INT32_MIN };
+
+/* The other side reads no more: what a write comes to. */
+static int closed_means(struct vcl_socket *s)
 {
     int error;
 
+    if (!svm_fifo_cons_rst(&s->rx))
+        return s->local ? WRITTEN_TO_NOBODY : -EPIPE;
+    error = vcl_socket_take_error(s);
+    return error ? error : -EPIPE;
+}
+
+/* Cut-through, the other side reads no more: as over a network the write is taken, and what comes back for it is a reset. Since the
+ * other side's FIN was there before, the error is EPIPE here (Linux in CLOSE-WAIT) and ECONNRESET there. */
+static void write_to_nobody(struct vcl_socket *s)
+{
+    bool data = false;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos) {
+        svm_fifo_prod_set_rst(&s->tx, -ECONNRESET);
+        data = svm_fifo_prod_event_due(&s->tx);
+    }
+    pthread_mutex_unlock(&s->lock);
+    vcl_socket_event_due(s, data, false);
+    pthread_mutex_lock(&s->w->lock);
+    vcl_socket_fail(s, -EPIPE);
+    pthread_mutex_unlock(&s->w->lock);
+}
+
+/* A write of nothing tells of a reset all the same. */
+static int pending_error(struct vcl_socket *s)
+{
+    int error;
+
+    pthread_mutex_lock(&s->lock);
+    error = vcl_socket_take_error(s);
+    pthread_mutex_unlock(&s->lock);
+    return error;
+}
+
+/* Bytes put into the FIFO from behind `skip`; 0 = full. Socket lock held. */
+static int64_t put_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip)
+{
     if (hs_unlikely(!s->has_fifos))
         return -ECONNRESET;
     if (hs_unlikely(s->shared))
         vcl_socket_resync(s);
-    if (hs_unlikely(svm_fifo_prod_peer_closed(&s->tx))) {
-        error = svm_fifo_cons_rst(&s->rx) ? take_reset(s) : 0;
-        return error ? error : -EPIPE;
-    }
+    if (hs_unlikely(svm_fifo_prod_peer_closed(&s->tx)))
+        return closed_means(s);
     while (skip >= iov->iov_len && n_iov > 1) {
         skip -= iov->iov_len;
         iov++;
@@ -254,7 +281,7 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
         rc = send_state(s);
         if (hs_likely(rc == 0)) {
             if (want == 0)
-                return 0;
+                return pending_error(s);
             pthread_mutex_lock(&s->lock);
             n = put_some(s, iov, n_iov, done);
             if (n > 0)
@@ -263,6 +290,11 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
             vcl_socket_event_due(s, data, false);
             if (hs_unlikely(n == -ENOMEM))
                 n = vcl_out_of_memory(s);
+            if (hs_unlikely(n == WRITTEN_TO_NOBODY)) {
+                if (!(flags & MSG_MORE) && !s->opt.cork) /* bytes held back go nowhere yet */
+                    write_to_nobody(s);
+                return (ssize_t)want;
+            }
             if (hs_unlikely(n < 0))
                 return done ? (ssize_t)done : n == -EPROTO ? -ECONNRESET : (ssize_t)n;
             done += (size_t)n;
@@ -354,9 +386,13 @@ int vcl_shutdown(struct vcl_socket *s, int how)
 
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
         return -EINVAL;
-    if (!s->is_dgram && vcl_state(s) == VCL_LISTENING)
-        return 0; /* Linux ends the listening; accept then fails: vcl_accept sees rd_shut */
-    if (!vcl_is_connected(s))
+    if (!s->is_dgram && vcl_state(s) == VCL_LISTENING) {
+        if (how != SHUT_WR)
+            vcl_unlisten(s);
+        return 0;
+    }
+    s->connect_untold = false;
+    if (!vcl_is_connected(s) || vcl_stream_is_over(s))
         return -ENOTCONN;
     if (vcl_socket_enter(s))
         return -ENOTCONN;
@@ -369,6 +405,9 @@ int vcl_shutdown(struct vcl_socket *s, int how)
     }
     if (how != SHUT_WR)
         s->rd_shut = true;
+    /* Linux answers bytes for a stream that is shut both ways with a reset; the server's connections do that by themselves. */
+    if (s->rd_shut && s->wr_shut && s->local && s->has_fifos)
+        svm_fifo_cons_set_closed(&s->rx);
     pthread_mutex_unlock(&s->lock);
     vcl_socket_event_due(s, data, false);
     m = vcl_socket_msg(s, SVM_MSG_SHUTDOWN);
@@ -452,7 +491,9 @@ int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, i
         if (rc == 0) {
             pthread_mutex_lock(&s->lock);
             s->w->zero_copy = true;
-            n = s->has_fifos ? svm_fifo_reserve(&s->tx, want, iov) : -ECONNRESET;
+            n = !s->has_fifos ? -ECONNRESET : svm_fifo_prod_peer_closed(&s->tx) ? closed_means(s) : WRITTEN_TO_NOBODY;
+            if (n == WRITTEN_TO_NOBODY) /* bytes that nobody will read have room, too: see vcl_send_commit() */
+                n = svm_fifo_reserve(&s->tx, want, iov);
             pthread_mutex_unlock(&s->lock);
             if (n == -ENOMEM && vcl_out_of_memory(s) == 0)
                 continue;
@@ -473,15 +514,18 @@ int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, i
 
 int vcl_send_commit(struct vcl_socket *s, uint32_t len)
 {
-    bool data = false;
+    bool data = false, nobody = false;
     int rc = -ENOTCONN;
 
     pthread_mutex_lock(&s->lock);
     if (s->has_fifos) {
-        rc = svm_fifo_commit(&s->tx, len);
-        data = !rc && len && svm_fifo_prod_event_due(&s->tx);
+        nobody = len && s->local && svm_fifo_prod_peer_closed(&s->tx);
+        rc = svm_fifo_commit(&s->tx, nobody ? 0 : len);
+        data = !rc && len && !nobody && svm_fifo_prod_event_due(&s->tx);
     }
     pthread_mutex_unlock(&s->lock);
+    if (hs_unlikely(nobody))
+        write_to_nobody(s);
     vcl_socket_event_due(s, data, false);
     return rc;
 }

@@ -122,7 +122,7 @@ static uint32_t poll_fifos(struct vcl_socket *s)
         fin = !s->is_dgram && (svm_fifo_cons_is_fin(&s->rx) || s->rd_shut || gone);
         if (fin)
             ev |= EPOLLIN | EPOLLRDHUP | (s->wr_shut ? EPOLLHUP : 0);
-        if (svm_fifo_cons_rst(&s->rx))
+        if (svm_fifo_cons_rst(&s->rx) && !(s->wr_shut && svm_fifo_cons_is_fin(&s->rx))) /* else it came after the end */
             ev |= EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | (atomic_load(&s->reset_told) ? 0 : EPOLLERR);
         if (svm_fifo_cons_avail(&s->rx) != 0)
             ev |= EPOLLIN;
@@ -168,7 +168,7 @@ bool vcl_ready_read(struct vcl_socket *s)
 {
     if (vcl_state(s) == VCL_LISTENING)
         return atomic_load_explicit(&s->n_acc, memory_order_acquire) != 0;
-    return is_over(s) || s->rd_shut || vcl_arm_read(s);
+    return is_over(s) || s->rd_shut || vcl_state(s) == VCL_NEW || vcl_arm_read(s);
 }
 
 bool vcl_ready_write(struct vcl_socket *s)

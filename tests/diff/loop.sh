@@ -1,0 +1,17 @@
+#!/bin/bash
+# loop.sh - the differential tester over loopback addresses: two ends in one process, cut-through
+# shellcheck source=tests/diff/lib.sh
+. "$(dirname "$0")/lib.sh"
+seeds=1..5000
+diff_options "$@"
+need_root
+need_stack
+only_hoststack
+make_ns "$NS_S"
+conf_head a >"$TMP/a.conf"
+server_start a "$NS_S"
+over_kernel() { in_s "$@"; }
+over_stack() { spre a "$@"; }
+diff_check loopback "$seeds"
+server_alive a && ok "the server lives" || not_ok "the server lives"
+finish
