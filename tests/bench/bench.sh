@@ -13,11 +13,12 @@ done
 need_stack
 . "$(dirname "$0")/../system/ngx.sh"
 
+shopt -s extglob # ROWS='@(ring|core)/*'
 QUICK=${QUICK:-0}
 if [ "$QUICK" = 1 ]; then
     pairs=${PAIRS:-3} secs=${SECS_A_SAMPLE:-0.2} held=500 limit_s=170
 else
-    pairs=${PAIRS:-5} secs=${SECS_A_SAMPLE:-0.4} held=2000 limit_s=870
+    pairs=${PAIRS:-5} secs=${SECS_A_SAMPLE:-0.3} held=2000 limit_s=870
 fi
 LOAD=$top_builddir/tests/bench/netload
 RING=$top_builddir/tests/bench/ring
@@ -52,7 +53,7 @@ n_all=$n_rows counting=0 n_rows=0 begin_s=$SECONDS left_out=() n_failed=0
 calib_first=$(calibrate)
 make_ns "$TAG-about" && NS_S=$TAG-about about >"$TMP/about.json"
 jq -r '"hoststack \(.revision)\(if .changed then " with changes" else "" end), \(.date), \(.cores) x \(.cpu) (\(.hypervisor)), kernel \(.kernel), DPDK \(.versions["libdpdk-dev"])"' "$TMP/about.json"
-printf 'calibration: a cache line between the two cores and back takes %s ns (fast below %s); again before each pair\n' "$calib_first" "$fast_below_ns"
+printf 'calibration: a cache line between the two cores and back takes %s ns (fast below %s); again around each pair\n' "$calib_first" "$fast_below_ns"
 printf '%s rows, %s pairs of %s s each; a ratio above 1 says that hoststack is better\n\n' "$n_all" "$pairs" "$secs"
 row_heading
 all_groups

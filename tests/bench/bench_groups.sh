@@ -4,7 +4,7 @@
 # A group makes its own namespaces and servers, says its rows, and takes everything down again. While rows are only counted,
 # nothing is set up.
 
-L4=10.78.0.1 M4=10.78.0.2 # a veth pair with the kernel on both ends, beside the stack's
+L4=10.78.0.1 M4=10.78.0.2 L6=fd78::1 # a veth pair with the kernel on both ends, beside the stack's
 group_pids=()
 stack() { spre a "$@"; }
 stack_b() { spre b "$@"; }
@@ -29,6 +29,8 @@ group_begin() { # NAME MTU: namespaces, the stack's link without a server, and t
     ip -n "$NS_S" link add vs1 mtu "$2" type veth peer name vk1 mtu "$2" netns "$NS_K"
     ip -n "$NS_S" addr add $L4/24 dev vs1
     ip -n "$NS_K" addr add $M4/24 dev vk1
+    ip -n "$NS_S" addr add $L6/64 dev vs1 nodad
+    ip -n "$NS_K" addr add fd78::2/64 dev vk1 nodad
     ip -n "$NS_S" link set vs1 up
     ip -n "$NS_K" link set vk1 up
     for ns in "$NS_S" "$NS_K"; do
@@ -44,11 +46,14 @@ group_end() { # SERVER...
 
 # ---- rows that every way has ----
 
-streams() { # WAY FIRST SECOND SAMPLE
-    local size
-    for size in 64 16384 131072; do row "stream/$1/tx/1/$size" Gbit/s higher - "$4" "$2" "$3" tx $size 1; done
-    for size in 1460 4096 1048576; do full row "stream/$1/tx/1/$size" Gbit/s higher - "$4" "$2" "$3" tx $size 1; done
-    row "stream/$1/rx/1/16384" Gbit/s higher - "$4" "$2" "$3" rx 16384 1
+streams() { # WAY FIRST SECOND 'SIZES OF A QUICK RUN'
+    local size in_quick
+    for size in 64 1460 4096 16384 131072 1048576; do
+        in_quick=full
+        case " $4 " in *" $size "*) in_quick= ;; esac
+        $in_quick row "stream/$1/tx/1/$size" Gbit/s higher - s_stream "$2" "$3" tx $size 1
+    done
+    row "stream/$1/rx/1/16384" Gbit/s higher - s_stream "$2" "$3" rx 16384 1
 }
 streams_many() {
     full row "stream/$1/tx/8/16384" Gbit/s higher - s_stream "$2" "$3" tx 16384 8
@@ -58,7 +63,7 @@ streams_many() {
 percent='median p99 p99.9 max'
 round_trips() { # WAY FIRST SECOND
     row "rtt/$1/sleep" us lower "$percent" s_rtt "$2" "$3" 64 sleep
-    row "rtt/$1/busy" us lower "$percent" s_rtt "$2" "$3" 64 busy
+    full row "rtt/$1/busy" us lower "$percent" s_rtt "$2" "$3" 64 busy
 }
 connections() {
     row "conn/$1/1" conn/s higher - s_conn "$2" "$3" 1
@@ -95,15 +100,15 @@ group_local() {
     side loopback_cpu0 in_s_cpu0 127.0.0.1 'kernel, loopback'
     side cut_cpu0 stack_cpu0 $S4 cut-through
     side inside_cpu0 inside_cpu0 $S4 'TCP inside one server'
-    streams cut loopback cut s_stream
+    streams cut loopback cut '64 16384 131072'
     streams_many cut loopback cut
-    for size in 1460 16384 131072; do row "ring/stream/$size" Gbit/s higher - s_stream_or_ring ring cut tx $size 1; done
+    for size in 1460 131072; do row "ring/stream/$size" Gbit/s higher - s_stream_or_ring ring cut tx $size 1; done
     for how in sleep busy; do row "ring/rtt/$how" us lower 'median p99' s_rtt_or_ring ring cut 64 $how; done
     row iperf3/cut/default Gbit/s higher - s_iperf loopback cut
-    row iperf3/cut/1460 Gbit/s higher - s_iperf loopback cut -l 1460
+    full row iperf3/cut/1460 Gbit/s higher - s_iperf loopback cut -l 1460
     round_trips cut loopback cut
     connections cut loopback cut
-    streams inside loopback inside s_stream
+    streams inside loopback inside '64 16384'
     streams_many inside loopback inside
     row core/mtu1500/stream Gbit/s higher - s_stream_per_core - inside tx 16384 1
     row core/mtu1500/conn conn/s higher - s_conn_per_core - inside 32
@@ -114,21 +119,32 @@ group_local() {
 }
 group_link() {
     local_sides
-    streams link link_k link_h s_stream
+    streams link link_k link_h '64 16384 131072'
     streams_many link link_k link_h
     row iperf3/link/to-hoststack Gbit/s higher - s_iperf link_k link_h
-    row iperf3/link/from-hoststack Gbit/s higher - s_iperf out_k out_h
+    full row iperf3/link/from-hoststack Gbit/s higher - s_iperf out_k out_h
     round_trips link link_k link_h
     round_trips link-out out_k out_h
     connections link link_k link_h
-    connections link-out out_k out_h
+    full connections link-out out_k out_h
+}
+group_ipv6() {
+    side cut6_k in_s ::1 'kernel, loopback'
+    side cut6_h stack $S6 cut-through
+    side link6_k in_k $L6 'kernel to kernel, veth'
+    side link6_h in_k $S6 'kernel to hoststack, veth'
+    for way in cut6 link6; do
+        full row stream/$way/tx/1/16384 Gbit/s higher - s_stream ${way}_k ${way}_h tx 16384 1
+        full row rtt/$way/sleep us lower 'median p99' s_rtt ${way}_k ${way}_h 64 sleep
+        full row conn/$way/32 conn/s higher - s_conn ${way}_k ${way}_h 32
+    done
 }
 group_apps() {
     local_sides
     for what in "cut loopback cut" "link link_k link_h"; do
         read -r way a b <<<"$what"
         row "nginx/$way/keep/1k" req/s higher - s_wrk "$a" "$b" 1k
-        row "nginx/$way/close/1k" req/s higher - s_wrk "$a" "$b" 1k -H 'Connection: close'
+        full row "nginx/$way/close/1k" req/s higher - s_wrk "$a" "$b" 1k -H 'Connection: close'
         full row "nginx/$way/keep/100k" req/s higher - s_wrk "$a" "$b" 100k
         full row "nginx/$way/close/100k" req/s higher - s_wrk "$a" "$b" 100k -H 'Connection: close'
         row "redis/$way" req/s higher 'set get' s_redis "$a" "$b"
@@ -143,11 +159,14 @@ group_costs() {
     full row memory/inside bytes/conn lower 'all without-placeholders' s_memory loopback_mem mem_inside "$held"
     row idle/server '% of core' lower - s_idle - cut
     row start/server ms lower - s_start_server - cut
-    row start/true ms lower - s_start_program loopback cut 20 true
+    full row start/true ms lower - s_start_program loopback cut 20 true
     row start/first-connection ms lower - s_start_connected loopback cut 5
 }
 
 serve_netload_everywhere() {
+    serve_load stack $S6 7001
+    serve_load in_s ::1 7001
+    serve_load in_s $L6 7001
     serve_load stack $S4 7001
     serve_load in_s 127.0.0.1 7001
     serve_load in_s $L4 7001
@@ -192,9 +211,9 @@ one_link() { # what is common to the groups with one server on a packet socket a
 
 group_jumbo() {
     local_sides
-    row stream/link-9000/tx/1/131072 Gbit/s higher - s_stream link_k link_h tx 131072 1
+    full row stream/link-9000/tx/1/131072 Gbit/s higher - s_stream link_k link_h tx 131072 1
     full row stream/link-9000/rx/1/131072 Gbit/s higher - s_stream link_k link_h rx 131072 1
-    row core/mtu9000/stream Gbit/s higher - s_stream_per_core - inside tx 16384 1
+    full row core/mtu9000/stream Gbit/s higher - s_stream_per_core - inside tx 16384 1
 }
 jumbo() {
     group_begin 2 9000
@@ -206,7 +225,7 @@ jumbo() {
 group_tap() {
     side tap_k in_k $L4 'kernel to kernel, veth'
     side tap_h in_s $S4 'kernel to hoststack, TAP'
-    streams tap tap_k tap_h s_stream
+    streams tap tap_k tap_h 16384
     full streams_many tap tap_k tap_h
     round_trips tap tap_k tap_h
     full connections tap tap_k tap_h
@@ -223,7 +242,7 @@ tap() {
 group_vhost() {
     side vhost_k in_k $L4 'kernel to kernel, veth'
     side vhost_h stack_b $S4 'hoststack to hoststack, vhost'
-    streams vhost vhost_k vhost_h s_stream
+    streams vhost vhost_k vhost_h 16384
     full streams_many vhost vhost_k vhost_h
     round_trips vhost vhost_k vhost_h
     full connections vhost vhost_k vhost_h
@@ -257,7 +276,7 @@ group() { # SETUP 'SERVER...' ROWS...
     [ "$counting" = 1 ] || group_end $servers
 }
 all_groups() {
-    group one_link a group_local group_link group_apps group_costs
+    group one_link a group_local group_link group_ipv6 group_apps group_costs
     group jumbo a group_jumbo
     group tap a group_tap
     group vhost 'a b' group_vhost

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# bench_row.sh - one row: pairs of samples of two sides, alternately, each pair with its calibration; medians, spread and ratio (sourced)
+# bench_row.sh - one row: pairs of samples of two sides, alternately, each pair with its calibrations before and after; medians, spread and ratio (sourced)
 
 fast_below_ns=200   # the two modes of a virtual machine's cores lie far apart on both sides of this
 calibrate() { "$top_builddir/tests/bench/calib" 2>/dev/null || echo 0; }
@@ -29,7 +29,7 @@ row() {
             if [ "$j" = 1 ]; then vb=$($sample "${side_run[$b]}" "${side_addr[$b]}" "$@" 2>>"$TMP/err")
             elif [ "$a" != - ]; then va=$($sample "${side_run[$a]}" "${side_addr[$a]}" "$@" 2>>"$TMP/err"); fi
         done
-        printf '{"calib_ns": %s, "a": [%s], "b": [%s]}\n' "${calib:-0}" "${va// /,}" "${vb// /,}" >>"$TMP/pairs"
+        printf '{"calib_ns": [%s, %s], "a": [%s], "b": [%s]}\n' "$calib" "$(calibrate)" "${va// /,}" "${vb// /,}" >>"$TMP/pairs"
     done
     jq -cs --arg id "$id" --arg unit "$unit" --arg better "$better" --arg metrics "$metrics" --argjson fast "$fast_below_ns" \
         --arg a "${side_text[$a]-}" --arg b "${side_text[$b]}" "$row_jq" "$TMP/pairs" >"$TMP/row"
@@ -45,15 +45,14 @@ def median: sort | length as $n | if $n == 0 then null elif $n % 2 == 1 then .[$
 def stats: {median: median, min: min, max: max, samples: .};
 def ratio($a; $b): if $a == null or $b == null or $a == 0 or $b == 0 then null elif $better == "higher" then $b / $a else $a / $b end;
 . as $all | ($metrics | split(" ")) | to_entries[] | .key as $k | .value as $m
-| [$all[] | {calib_ns, mode: (if .calib_ns < $fast then "fast" else "slow" end), a: .a[$k], b: .b[$k]}] as $pairs
+| [$all[] | {calib_ns, mode: (if (.calib_ns | max) < $fast then "fast" elif (.calib_ns | min) >= $fast then "slow" else "changing" end), a: .a[$k], b: .b[$k]}] as $pairs
 | [$pairs[] | select(.b != null and ($a == "" or .a != null))] as $good
 # Like with like: the pairs of the mode that most were in.
-| ([$good[] | select(.mode == "fast")] | length) as $n_fast
-| (if $n_fast * 2 >= ($good | length) then "fast" else "slow" end) as $mode
+| ([$good[].mode] | group_by(.) | max_by(length) | .[0] // "-") as $mode
 | [$good[] | select(.mode == $mode)] as $use
 | {id: ($id + (if $m == "-" then "" else "/" + $m end)), unit: $unit, better: $better, first: $a, second: $b, mode: $mode,
    used: ($use | length), failed: (($pairs | length) - ($good | length)), other_mode: (($good | length) - ($use | length)),
-   calib_ns: ([$use[].calib_ns] | median), a: ([$use[].a | select(. != null)] | stats), b: ([$use[].b] | stats), pairs: $pairs}
+   calib_ns: ([$use[].calib_ns[]] | median), a: ([$use[].a | select(. != null)] | stats), b: ([$use[].b] | stats), pairs: $pairs}
 | .ratio = ratio(.a.median; .b.median)
 | .ratios = ([$use[] | ratio(.a; .b) | select(. != null)] | {min: min, max: max})'
 
@@ -61,7 +60,7 @@ row_table_jq='
 def r: if . == null then "-" elif . >= 1000 then round | tostring elif . >= 10 then . * 10 | round / 10 | tostring else . * 1000 | round / 1000 | tostring end;
 def spread: if .median == null then "-" else "\(.median | r) (\(.min | r)..\(.max | r))" end;
 [(.ratio | r), (if .ratios.min == null then "" else "\(.ratios.min | r)..\(.ratios.max | r)" end), .id, (.a | spread), (.b | spread), .unit,
- "\(.mode) \(.calib_ns | r)" + (if .other_mode > 0 then ", \(.other_mode) in the other mode left out" else "" end)
+ "\(.mode) \(.calib_ns | r)" + (if .other_mode > 0 then ", \(.other_mode) in another mode left out" else "" end)
  + (if .failed > 0 then ", FAILED \(.failed)" else "" end)] | @tsv'
 row_print() {
     jq -r "$row_table_jq" | awk -F '\t' '{ printf "%6s %-13s %-58s %-30s %-30s %-9s %s\n", $1, $2, $3, $4, $5, $6, $7 }'

@@ -46,35 +46,43 @@ s_conn_per_core() { per_core "$secs" s_conn "$@"; }
 slab_kb() { sed -n 's/^Slab: *\([0-9]*\) kB/\1/p' /proc/meminfo; }
 pss_kb() { local pid sum=0; for pid in "$@"; do sum=$((sum + $(sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/$pid/smaps_rollup"))); done; echo $sum; }
 hold_says() { grep -q "^$1" "$TMP/hold.c"; }
+hold_open() { # RUN ADDRESS CONNECTIONS: a server, and a client with one connection; their ids in $listener and $client
+    rm -f "$TMP"/hold.* # what the sample before has said must not be taken for this one's
+    bg "$TMP/hold.s" "$1" "$LOAD" server "$2" 7002
+    listener=$bg_pid
+    wait_for 10 listening "$TMP/hold.s" || return 1
+    mkfifo "$TMP/hold.in"
+    { HS_EXEC=exec; "$1" "$LOAD" hold "$2" 7002 "$3"; } <"$TMP/hold.in" >"$TMP/hold.c" 2>&1 &
+    client=$!
+    hs_pids+=("$client")
+    exec {hold_fd}<>"$TMP/hold.in" # for both, so that it does not wait for a client that failed
+    wait_for 10 hold_says begun
+}
 # s_memory RUN ADDRESS CONNECTIONS: bytes of each idle connection, both ends together: in all, and without the kernel's memory of the
 # descriptors that stand for our sockets. A fresh server and fresh programs each time, so that nothing is left from before.
 s_memory() {
-    local run=$1 addr=$2 n=$3 pss slab server= listener client in_all ours
+    local run=$1 n=$3 pss slab server='' listener='' client='' hold_fd='' in_all ours=''
     if [ "$run" != in_s ]; then
         { conf_head m; printf 'port p0 { device net_ring0 }\n'; conf_addrs p0 10.79.0.1 fd79::1; } >"$TMP/m.conf"
         FIFO=1m server_start m "$NS_S"
         server=$(server_pid m)
     fi
-    bg "$TMP/hold.s" "$run" "$LOAD" server "$addr" 7002
-    listener=$bg_pid
-    wait_for 5 listening "$TMP/hold.s" || return 1
-    rm -f "$TMP/hold.in" && mkfifo "$TMP/hold.in"
-    { HS_EXEC=exec; "$run" "$LOAD" hold "$addr" 7002 "$n"; } <"$TMP/hold.in" >"$TMP/hold.c" &
-    client=$!
-    hs_pids+=("$client")
-    exec {hold_fd}>"$TMP/hold.in"
-    wait_for 10 hold_says begun
-    # shellcheck disable=SC2086
-    pss=$(pss_kb $server "$listener" "$client") slab=$(slab_kb)
-    echo >&"$hold_fd"
-    if wait_for 30 hold_says ready; then
+    if hold_open "$@"; then
         # shellcheck disable=SC2086
-        ours=$(($(pss_kb $server "$listener" "$client") - pss)) in_all=$(($(slab_kb) - slab))
+        pss=$(pss_kb $server $listener $client) slab=$(slab_kb)
+        echo >&"$hold_fd"
+        # shellcheck disable=SC2086
+        wait_for 30 hold_says ready && ours=$(($(pss_kb $server $listener $client) - pss)) in_all=$(($(slab_kb) - slab))
         [ -n "$server" ] || ours=$((ours + in_all)) in_all=0
     fi
-    exec {hold_fd}>&-
-    wait_for 30 hold_says answered && [ -n "${ours-}" ] && awk -v o="$ours" -v a="$in_all" -v n="$n" 'BEGIN { print (o + a) * 1024 / n, o * 1024 / n }'
-    end_pid "$client" && end_pid "$listener"
+    [ -z "$hold_fd" ] || exec {hold_fd}>&-
+    if wait_for 30 hold_says answered && [ -n "$ours" ]; then
+        awk -v o="$ours" -v a="$in_all" -v n="$n" 'BEGIN { print (o + a) * 1024 / n, o * 1024 / n }'
+    else
+        tail -n 3 "$TMP"/hold.[cs] >&2
+    fi
+    [ -z "$client" ] || end_pid "$client"
+    end_pid "$listener"
     [ -z "$server" ] || server_stop m
 }
 mem_pre() { spre m "$@"; }

@@ -79,15 +79,15 @@ static int connect_and_ask(const struct addrinfo *ai, const struct netload_hello
 
 /* ---- streams ---- */
 
-struct window { /* what goes by between the end of the warm-up and the end */
-    uint64_t from_ns, until_ns, begin_ns, bytes, unchecked;
+struct window { /* what goes by in length_ns, from the first look at the clock after the warm-up on */
+    uint64_t from_ns, length_ns, begin_ns, bytes, unchecked;
 };
 
 static struct window window_of(double seconds)
 {
-    uint64_t ns = (uint64_t)(seconds * 1e9), now = now_ns();
+    uint64_t ns = (uint64_t)(seconds * 1e9);
 
-    return (struct window){ .from_ns = now + ns * WARM_UP_PERCENT / 100, .until_ns = now + ns + ns * WARM_UP_PERCENT / 100 };
+    return (struct window){ .from_ns = now_ns() + ns * WARM_UP_PERCENT / 100, .length_ns = ns };
 }
 
 static bool window_is_over(struct window *w, size_t bytes) /* looks at the clock every CHECK_BYTES */
@@ -102,10 +102,8 @@ static bool window_is_over(struct window *w, size_t bytes) /* looks at the clock
         w->begin_ns = now;
         w->bytes = 0;
     }
-    if (now < w->until_ns)
+    if (w->begin_ns == 0 || now < w->begin_ns + w->length_ns)
         return false;
-    if (w->begin_ns == 0 || now == w->begin_ns)
-        netload_die("nothing moved");
     printf("%.4f\n", (double)w->bytes * 8 / (double)(now - w->begin_ns));
     return true;
 }
