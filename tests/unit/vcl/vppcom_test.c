@@ -2,6 +2,7 @@
  * Each test has a server of its own in a directory of its own. Without the server's program the tests are skipped. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -489,6 +490,42 @@ Test(vppcom, death_of_the_peer_is_the_end_of_its_stream)
     cr_assert_eq(vppcom_session_write(s, buf, 5), VPPCOM_EPIPE);
     cr_assert_leq(vppcom_session_read(waiting, buf, 5), 0);
     cr_assert_eq(vppcom_session_write(waiting, buf, 5), VPPCOM_EPIPE);
+}
+
+/* As SYNs that a full backlog drops and that come again: nobody is refused. */
+Test(vppcom, connects_beyond_the_backlog_wait)
+{
+    enum { MORE_THAN_BACKLOG = 40 };
+    vppcom_endpt_t ep = endpoint(false, 7012);
+    pid_t pid = echo_child(false, 7012, MORE_THAN_BACKLOG);
+    uint32_t s[MORE_THAN_BACKLOG];
+    char c = 'x';
+    int rc;
+
+    app();
+    kill(pid, SIGSTOP);
+    for (int i = 0; i < MORE_THAN_BACKLOG; i++) {
+        s[i] = (uint32_t)vppcom_session_create(VPPCOM_PROTO_TCP, 1);
+        cr_assert_eq(vppcom_session_connect(s[i], &ep), VPPCOM_EINPROGRESS);
+    }
+    cr_assert_eq(vppcom_session_close(s[MORE_THAN_BACKLOG - 2]), 0, "one gives up while it waits: it is accepted, and ends");
+    kill(pid, SIGCONT);
+    for (int i = 0; i < MORE_THAN_BACKLOG; i++) {
+        if (i == MORE_THAN_BACKLOG - 2)
+            continue;
+        while ((rc = vppcom_session_connect(s[i], &ep)) == -EALREADY)
+            nap();
+        cr_assert(rc == 0 || rc == -EISCONN, "connection %d: %s", i, vppcom_retval_str(rc));
+        while ((rc = vppcom_session_write(s[i], &c, 1)) == VPPCOM_EAGAIN)
+            nap();
+        cr_assert_eq(rc, 1);
+        cr_assert_eq(vppcom_session_shutdown(s[i], SHUT_WR), 0);
+        while ((rc = vppcom_session_read(s[i], &c, 1)) == VPPCOM_EAGAIN)
+            nap();
+        cr_assert_eq(rc, 1);
+        cr_assert_eq(vppcom_session_close(s[i]), 0);
+    }
+    exited(pid);
 }
 
 Test(vppcom, a_child_goes_on_with_an_inherited_listener)
