@@ -1,0 +1,64 @@
+#!/bin/bash
+# unbound.sh - unbound with two threads answers dnsperf over UDP and TCP; a forwarder asks another unbound
+# shellcheck source=tests/system/apps/apps.sh
+. "$(dirname "$0")/apps.sh"
+app_begin unbound dnsperf "$PYTHON"
+unbound_conf() { # FILE ADDRESS-4 ADDRESS-6 PORT MORE
+    cat >"$1" <<CONF
+server:
+    verbosity: 1
+    use-syslog: no
+    logfile: ""
+    username: ""
+    chroot: ""
+    directory: "$TMP"
+    pidfile: ""
+    num-threads: 2
+    so-reuseport: yes
+    do-daemonize: no
+    do-not-query-localhost: no
+    interface: $2@$4
+    interface: $3@$4
+    access-control: 0.0.0.0/0 allow
+    access-control: ::/0 allow
+    module-config: "iterator"
+$5
+remote-control:
+    control-enable: no
+CONF
+}
+zone="    local-zone: \"hoststack.\" static"
+for i in {1..200}; do zone+=$'\n'"    local-data: \"h$i.hoststack. 3600 IN A 192.0.2.$i\""; done
+: >"$TMP/queries"
+for i in {1..200}; do echo "h$i.hoststack A" >>"$TMP/queries"; done
+for i in {1..50}; do echo "h$i.hoststack A" >>"$TMP/few"; done
+unbound_conf "$TMP/u.conf" $S4 $S6 5300 "$zone"
+unbound_conf "$TMP/k.conf" $K4 $K6 5300 "$zone"
+forward='    do-tcp: yes
+forward-zone:
+    name: "hoststack."
+    forward-no-cache: yes
+    forward-addr: '
+unbound_conf "$TMP/f4.conf" $S4 $S6 5301 "${forward}$K4@5300"
+unbound_conf "$TMP/f6.conf" $S4 $S6 5302 "${forward}$K6@5300"
+unbound_conf "$TMP/c4.conf" $S4 $S6 5303 "${forward}$S4@5300"
+unbound_conf "$TMP/c6.conf" $S4 $S6 5304 "${forward}$S6@5300"
+app_start "$TMP/k.out" in_k unbound -d -c "$TMP/k.conf"
+for u in u f4 f6 c4 c6; do app_start "$TMP/$u.out" stack unbound -d -c "$TMP/$u.conf"; done
+for p in 5300 5301 5302 5303 5304; do app_ready "unbound, port $p" $p "$TMP/u.out"; done
+perf() { # PORT MODE QUERIES OPTION...: every query answered, and answered well
+    local out
+    out=$("$client" dnsperf -s "$addr" -p "$1" -m "$2" -d "$TMP/$3" -t 5 -c 8 -T 2 "${@:4}" 2>&1)
+    grep -Eq 'Queries lost: +0 ' <<<"$out" && grep -Eq 'Response codes: +NOERROR [0-9]+ \(100.00%\)' <<<"$out" || { echo "$out"; return 1; }
+}
+one() { "$client" "$PYTHON" "$APPS_DIR/dns_ask.py" "$addr" 5300 "$1" h77.hoststack 192.0.2.77; }
+cases() {
+    way_check "one answer over UDP" one udp
+    way_check "one answer over TCP" one tcp
+    way_check "dnsperf, UDP" perf 5300 udp queries -n 50 -q 50
+    way_check "dnsperf, TCP" perf 5300 tcp queries -n 20 -q 50
+    [ "$client" = in_k ] && way_check "forwards to the kernel's" perf $((fam == 4 ? 5301 : 5302)) udp few -n 5 -q 10
+    [ "$client" = stack ] && way_check "forwards to one on the stack" perf $((fam == 4 ? 5303 : 5304)) udp few -n 5 -q 10
+}
+each_way_in cases
+app_end
