@@ -257,15 +257,29 @@ enum svm_attr {
     SVM_ATTR_CORK,
     SVM_ATTR_TX_QUEUED,  /* get only: bytes sent or to send, not acknowledged (SIOCOUTQ) */
     SVM_ATTR_DEFER_ACCEPT, /* s; of a listener: connections are offered when their first bytes are there */
+    SVM_ATTR_TCP_INFO2,  /* get only: svm_tcp_info2, and ... */
+    SVM_ATTR_TCP_INFO3,  /* ... svm_tcp_info3: what else TCP_INFO tells, each as much as fits a message */
 };
 
-/* The part of TCP_INFO that fits one message. */
+/* TCP_INFO in parts that fit a message. Segments are counted by dividing bytes by the segment size. */
 struct svm_tcp_info {
     uint8_t state, ca_state, retransmits, backoff;
-    uint8_t snd_wscale, rcv_wscale, options, pad;
+    uint8_t snd_wscale, rcv_wscale, options, probes;
     uint32_t rto_us, snd_mss, rcv_mss, rtt_us, rttvar_us, snd_ssthresh, snd_cwnd, total_retrans;
 };
-static_assert(sizeof(struct svm_tcp_info) <= 40, "svm_tcp_info fits a message");
+struct svm_tcp_info2 {
+    uint32_t unacked, sacked, lost, retrans;       /* segments */
+    uint32_t last_data_sent_ms, last_recv_ms;      /* ago */
+    uint16_t pmtu, advmss;
+    uint32_t rcv_wnd, snd_wnd, notsent;            /* bytes */
+};
+struct svm_tcp_info3 {
+    uint64_t bytes_acked, bytes_received;
+    uint64_t pacing_rate;                          /* bytes a second, ~0 = not paced */
+    uint32_t min_rtt_us, ato_us, reordering, pad;
+};
+static_assert(sizeof(struct svm_tcp_info) <= 40 && sizeof(struct svm_tcp_info2) <= 40 && sizeof(struct svm_tcp_info3) <= 40,
+              "svm_tcp_info fits a message");
 
 /* ---------------------------------------------------------------- datagrams in a FIFO */
 

@@ -287,6 +287,8 @@ bool vcl_handle_is_none(struct svm_handle h);
 
 int vcl_bind_implicit(struct vcl_socket *s);    /* UDP before its first send; -errno */
 void vcl_options_push(struct vcl_socket *s);    /* sends what was set before there was a session; worker lock held */
+int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len); /* answer in s->attr_bytes */
+int vcl_tcp_info(struct vcl_socket *s, void *val, socklen_t *len);
 void vcl_options_init(struct vcl_opts *o);
 enum vcl_arm { VCL_ARM_OFF = 0, VCL_ARM_ON = 1, VCL_ARM_WEAK = 2 };
 void vcl_accept_arm(struct vcl_socket *l, uint8_t arm);   /* worker lock held */

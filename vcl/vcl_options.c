@@ -41,6 +41,7 @@ static const struct opt_row rows[] = {
     { IPPROTO_TCP, TCP_MAXSEG, OPT_INT, SVM_ATTR_MSS, SVM_PROTO_TCP, AT(mss), 88, 65495 },
     { IPPROTO_TCP, TCP_USER_TIMEOUT, OPT_INT, SVM_ATTR_USER_TIMEOUT, SVM_PROTO_TCP, AT(user_timeout_ms), 0, INT32_MAX },
     { IPPROTO_TCP, TCP_LINGER2, OPT_INT, SVM_ATTR_LINGER2, SVM_PROTO_TCP, AT(linger2), -1, 120 },
+    { IPPROTO_TCP, TCP_DEFER_ACCEPT, OPT_INT, SVM_ATTR_DEFER_ACCEPT, SVM_PROTO_TCP, AT(defer_accept), 0, INT32_MAX },
     { IPPROTO_IP, IP_TOS, OPT_INT, SVM_ATTR_DSCP, SVM_PROTO_NONE, AT(tos), 0, 255 },
     { IPPROTO_IP, IP_TTL, OPT_INT, SVM_ATTR_TTL, SVM_PROTO_NONE, AT(ttl), 1, 255 },
     { IPPROTO_IP, IP_PKTINFO, OPT_BOOL, 0, SVM_PROTO_UDP, AT(pktinfo), 0, 0 },
@@ -131,7 +132,7 @@ void vcl_options_push(struct vcl_socket *s)
 }
 
 /* Question to the server, and its answer in s->attr_bytes. */
-static int attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len)
+int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len)
 {
     struct svm_msg m;
     int rc = vcl_socket_enter(s);
@@ -214,7 +215,7 @@ static int set_other(struct vcl_socket *s, int level, int name, const void *val,
             return -EINVAL;
         memcpy(cc, val, hs_min_u32(len, sizeof(cc) - 1));
         if (!s->local && !vcl_handle_is_none(s->handle)) {
-            rc = attr_request(s, SVM_MSG_ATTR_SET, SVM_ATTR_CONGESTION, cc, sizeof(cc));
+            rc = vcl_attr_request(s, SVM_MSG_ATTR_SET, SVM_ATTR_CONGESTION, cc, sizeof(cc));
             if (rc)
                 return rc;
         } else if (strcmp(cc, "cubic") && strcmp(cc, "reno")) {
@@ -223,16 +224,25 @@ static int set_other(struct vcl_socket *s, int level, int name, const void *val,
         strcpy(s->opt.congestion, cc);
         return 0;
     }
-    if (level == IPPROTO_TCP && name == TCP_DEFER_ACCEPT && s->proto == SVM_PROTO_TCP) {
-        if (v != 0)
-            return -ENOPROTOOPT;
-        return 0;
-    }
     if (level == IPPROTO_IP && name == IP_MTU_DISCOVER)
         return v == IP_PMTUDISC_DO || v == IP_PMTUDISC_WANT ? 0 : -EINVAL;
     if ((level == IPPROTO_IP && name == IP_BIND_ADDRESS_NO_PORT) || (level == IPPROTO_IP && name == IP_RECVERR && !v))
         return 0; /* the port of an unbound socket is chosen at connect in any case */
     return -ENOPROTOOPT;
+}
+
+/* Linux counts it in SYN,ACKs that would have been sent by then: 1, 3, 7, 15, 31, 63 seconds, then 64 or 120 more each. */
+static int32_t defer_accept_s(int32_t v)
+{
+    int32_t period = 1, step = 1;
+
+    if (v <= 0)
+        return 0;
+    for (unsigned n = 1; period < v && n < 255; n++) {
+        step = step * 2 > 120 ? 120 : step * 2;
+        period += step;
+    }
+    return period;
 }
 
 int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, socklen_t len)
@@ -262,6 +272,8 @@ int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, s
             return v <= 1 ? 0 : -EINVAL;
         if (v == -1 && (r->attr == SVM_ATTR_TTL || r->attr == SVM_ATTR_DSCP))
             v = r->attr == SVM_ATTR_TTL ? 64 : 0;
+        if (r->attr == SVM_ATTR_DEFER_ACCEPT)
+            v = defer_accept_s(v);
         if (v < r->lo || v > r->hi)
             return -EINVAL;
         memcpy(at, &v, sizeof(v));
@@ -286,43 +298,6 @@ static int put_timeval(void *val, socklen_t *len, int64_t ns)
     struct timeval tv = { .tv_sec = ns / 1000000000, .tv_usec = ns % 1000000000 / 1000 };
 
     return put(val, len, &tv, sizeof(tv));
-}
-
-/* The kernel's TCP_INFO from what the stack tells. A cut-through connection has no segments: a state and plain numbers. */
-static int get_tcp_info(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    struct tcp_info ti;
-    struct svm_tcp_info in = { 0 };
-
-    memset(&ti, 0, sizeof(ti));
-    if (s->local || vcl_state(s) != VCL_CONNECTED) {
-        ti.tcpi_state = vcl_state(s) == VCL_CONNECTED ? TCP_ESTABLISHED : vcl_state(s) == VCL_LISTENING ? TCP_LISTEN : TCP_CLOSE;
-        ti.tcpi_snd_mss = ti.tcpi_rcv_mss = 65483;
-        ti.tcpi_rto = 200000;
-        ti.tcpi_snd_cwnd = s->local ? s->tx.max_size / 65483 + 1 : 10;
-        ti.tcpi_snd_ssthresh = 0x7fffffff;
-        ti.tcpi_pmtu = 65535;
-        return put(val, len, &ti, sizeof(ti));
-    }
-    if (attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_TCP_INFO, NULL, 0) == 0 && s->attr_len >= sizeof(in))
-        memcpy(&in, s->attr_bytes, sizeof(in));
-    ti.tcpi_state = in.state ? in.state : TCP_ESTABLISHED;
-    ti.tcpi_ca_state = in.ca_state;
-    ti.tcpi_retransmits = in.retransmits;
-    ti.tcpi_backoff = in.backoff;
-    ti.tcpi_options = in.options;
-    ti.tcpi_snd_wscale = in.snd_wscale & 15;
-    ti.tcpi_rcv_wscale = in.rcv_wscale & 15;
-    ti.tcpi_rto = in.rto_us;
-    ti.tcpi_snd_mss = in.snd_mss;
-    ti.tcpi_rcv_mss = in.rcv_mss;
-    ti.tcpi_rtt = in.rtt_us;
-    ti.tcpi_rttvar = in.rttvar_us;
-    ti.tcpi_snd_ssthresh = in.snd_ssthresh;
-    ti.tcpi_snd_cwnd = in.snd_cwnd;
-    ti.tcpi_advmss = in.rcv_mss;
-    ti.tcpi_total_retrans = in.total_retrans;
-    return put(val, len, &ti, sizeof(ti));
 }
 
 static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t *len)
@@ -368,7 +343,7 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
     if (level == IPPROTO_TCP && name == TCP_MAXSEG && s->proto == SVM_PROTO_TCP && vcl_state(s) == VCL_CONNECTED) {
         if (s->local)
             return put_int(val, len, 65483);
-        if (attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_MSS, NULL, 0) == 0 && s->attr_len >= sizeof(v)) {
+        if (vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_MSS, NULL, 0) == 0 && s->attr_len >= sizeof(v)) {
             memcpy(&v, s->attr_bytes, sizeof(v));
             return put_int(val, len, v);
         }
@@ -381,11 +356,9 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
         return get_socket_level(s, name, val, len);
     if (level == IPPROTO_TCP && s->proto == SVM_PROTO_TCP) {
         if (name == TCP_INFO)
-            return get_tcp_info(s, val, len);
+            return vcl_tcp_info(s, val, len);
         if (name == TCP_CONGESTION)
             return put(val, len, s->opt.congestion, sizeof(s->opt.congestion));
-        if (name == TCP_DEFER_ACCEPT)
-            return put_int(val, len, 0);
     }
     if (level == IPPROTO_IP && name == IP_MTU_DISCOVER)
         return put_int(val, len, IP_PMTUDISC_WANT);

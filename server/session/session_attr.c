@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static_assert((int)SVM_ATTR_DEFER_ACCEPT < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
+static_assert((int)SVM_ATTR_TCP_INFO3 < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
 
 static bool is_settable(uint8_t attr)
 {

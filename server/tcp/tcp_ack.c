@@ -195,6 +195,7 @@ static void acked_new(struct worker *w, struct tcp_conn *c, const struct tcp_seg
     if (c->base.session && data_end != c->data_una)
         session_tx_drop(w, c->base.session, data_end - c->data_una);
     c->data_una = data_end;
+    c->acked_wraps += seg->ack < c->snd_una;
     c->snd_una = seg->ack;
     c->flags &= ~TCP_F_PROBE_OUT;
     if (seq_lt(c->snd_sml, c->snd_una))

@@ -1,4 +1,4 @@
-/* tcp_attr.c - options of a connection (SVM_ATTR_*), and TCP_INFO */
+/* tcp_attr.c - options of a connection (SVM_ATTR_*) */
 #include <errno.h>
 #include "server/tcp/tcp_cc.h"
 
@@ -148,30 +148,6 @@ void tcp_attr_inherit(struct worker *w, struct tcp_conn *c, const struct listene
         c->user_mss = (uint16_t)v;
 }
 
-static void fill_info(const struct tcp_conn *c, struct svm_tcp_info *ti)
-{
-    enum { OPT_TIMESTAMPS = 1, OPT_SACK = 2, OPT_WSCALE = 4 }; /* TCPI_OPT_* of Linux */
-
-    *ti = (struct svm_tcp_info){
-        .state = c->state == TCP_S_FREE ? TCP_S_CLOSED : c->state,
-        .ca_state = c->ca_state,
-        .retransmits = c->retransmits,
-        .backoff = c->backoff,
-        .snd_wscale = c->snd_wscale,
-        .rcv_wscale = c->rcv_wscale,
-        .options = (uint8_t)((c->flags & TCP_F_TS ? OPT_TIMESTAMPS : 0) | (c->flags & TCP_F_SACK ? OPT_SACK : 0) |
-                             (c->flags & TCP_F_WSCALE ? OPT_WSCALE : 0)),
-        .rto_us = c->rto_us,
-        .snd_mss = c->mss,
-        .rcv_mss = c->rcv_mss,
-        .rtt_us = c->srtt_us,
-        .rttvar_us = c->rttvar_us,
-        .snd_ssthresh = c->mss && c->ssthresh != UINT32_MAX ? c->ssthresh / c->mss : 0x7fffffff, /* segments, as Linux */
-        .snd_cwnd = c->mss ? c->cwnd / c->mss : 0,
-        .total_retrans = c->total_retrans,
-    };
-}
-
 static int get_int(struct worker *w, const struct tcp_conn *c, uint8_t attr, int32_t *v)
 {
     switch (attr) {
@@ -209,12 +185,8 @@ int tcp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void 
     int32_t v;
     int rc;
 
-    if (attr == SVM_ATTR_TCP_INFO) {
-        struct svm_tcp_info ti;
-
-        fill_info(c, &ti);
-        return put_out(&ti, sizeof(ti), val, len);
-    }
+    if (attr == SVM_ATTR_TCP_INFO || attr == SVM_ATTR_TCP_INFO2 || attr == SVM_ATTR_TCP_INFO3)
+        return tcp_info_get(w, c, attr, val, len);
     if (attr == SVM_ATTR_CONGESTION)
         return put_out(c->cc->name, (uint32_t)strlen(c->cc->name) + 1, val, len);
     rc = get_int(w, c, attr, &v);

@@ -172,6 +172,7 @@ struct tcp_conn {
     uint16_t path_mtu;
     uint8_t keepcnt;
     uint8_t ttl;
+    uint16_t acked_wraps, rcvd_wraps; /* how often snd_una and rcv_nxt have passed 2^32: bytes of TCP_INFO */
     uint8_t quick_acks;         /* full segments that will still be acknowledged at once */
     uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
 };
@@ -371,6 +372,9 @@ void tcp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struc
 int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len);
 int tcp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len);
 void tcp_attr_inherit(struct worker *w, struct tcp_conn *c, const struct listener *l);
+
+/* tcp_info.c: SVM_ATTR_TCP_INFO, 2 and 3 */
+int tcp_info_get(struct worker *w, const struct tcp_conn *c, uint8_t attr, void *val, uint32_t *len);
 
 /* tcp_show.c */
 void tcp_show(struct worker *w, const struct transport_conn *b, struct json_t *obj);

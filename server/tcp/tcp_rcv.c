@@ -126,6 +126,7 @@ static int enqueue_piece(struct worker *w, struct tcp_conn *c, uint32_t seq, con
     n = session_rx_enqueue(w, c->base.session, seq - c->rcv_nxt, data, len);
     if (n < 0)
         return (int)n;
+    c->rcvd_wraps += c->rcv_nxt + (uint32_t)n < c->rcv_nxt;
     c->rcv_nxt += (uint32_t)n;
     return 0;
 }

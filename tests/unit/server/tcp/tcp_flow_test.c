@@ -574,6 +574,8 @@ Test(tcp_flow, tcp_info_and_attributes, .init = init, .fini = fini)
     script_open(t, true, true);
     cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_TCP_INFO, &ti, &len), 0);
     cr_assert(ti.state == 1 && ti.snd_mss == 988 && ti.snd_cwnd == 10 && (ti.options & 3) == 3);
+    len = sizeof(ti) - 1;
+    cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_TCP_INFO, &ti, &len), -EINVAL);
     len = sizeof(name);
     cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_CONGESTION, name, &len), 0);
     cr_assert_str_eq(name, "cubic");
@@ -587,6 +589,58 @@ Test(tcp_flow, tcp_info_and_attributes, .init = init, .fini = fini)
     cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_KEEPIDLE, &v, 4), -EINVAL);
     cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, 250, &v, 4), -ENOPROTOOPT);
     cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_KEEPIDLE, &v, 2), -EINVAL);
+}
+
+/* The meaning that Linux gives each field; bytes are counted beyond 4 GiB. */
+Test(tcp_flow, tcp_info_counts, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct svm_tcp_info2 two;
+    struct svm_tcp_info3 three;
+    uint32_t len = sizeof(two);
+
+    script_open(t, false, true);
+    fake_write(&t->h, t->s, bytes, 3500);
+    while (take(t))
+        ;
+    fake_write(&t->h, t->s, bytes, 100); /* Nagle holds it back */
+    send_data(t, bytes, 700);
+    fake_advance(&t->h, 30000);
+    cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_TCP_INFO2, &two, &len), 0);
+    cr_assert_eq(two.unacked, 4);
+    cr_assert_eq(two.notsent, 100);
+    cr_assert_eq(two.last_data_sent_ms, 30);
+    cr_assert_eq(two.last_recv_ms, 30);
+    cr_assert_eq(two.pmtu, 1500);
+    cr_assert_eq(two.advmss, 1460);
+    cr_assert_eq(two.snd_wnd, PEER_WND);
+    len = sizeof(three);
+    cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_TCP_INFO3, &three, &len), 0);
+    cr_assert_eq(three.bytes_acked, 0);
+    cr_assert_eq(three.bytes_received, 700);
+    t->rcv += 3500;
+    send_ack(t);
+    script_conn(t)->acked_wraps += 2;
+    cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_TCP_INFO3, &three, &len), 0);
+    cr_assert_eq(three.bytes_acked, (2ull << 32) + 3500);
+}
+
+/* A sequence number that passes 2^32 is a wrap, whatever it began at. */
+Test(tcp_flow, tcp_info_bytes_over_the_wrap, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct svm_tcp_info3 three;
+    uint32_t len = sizeof(three);
+
+    t->snd = (uint32_t)-500;
+    script_open(t, false, false);
+    send_data(t, bytes, 1000);
+    send_data(t, bytes, 1000);
+    cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_TCP_INFO3, &three, &len), 0);
+    cr_assert_eq(three.bytes_received, 2000);
+    send_seg(t, TCP_FIN | TCP_ACK, t->snd++, t->rcv, NULL, 0);
+    cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_TCP_INFO3, &three, &len), 0);
+    cr_assert_eq(three.bytes_received, 2000, "a FIN is no byte");
 }
 
 Test(tcp_flow, connect_without_route_or_to_multicast, .init = init, .fini = fini)

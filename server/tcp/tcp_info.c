@@ -1,0 +1,106 @@
+/* tcp_info.c - what TCP_INFO tells of a connection, by Linux's meaning of each field */
+#include <errno.h>
+#include "server/tcp/tcp_cc.h"
+
+static void fill_first(const struct tcp_conn *c, struct svm_tcp_info *ti)
+{
+    enum { OPT_TIMESTAMPS = 1, OPT_SACK = 2, OPT_WSCALE = 4 }; /* TCPI_OPT_* of Linux */
+
+    *ti = (struct svm_tcp_info){
+        .state = c->state == TCP_S_FREE ? TCP_S_CLOSED : c->state,
+        .ca_state = c->ca_state,
+        .retransmits = c->retransmits,
+        .backoff = c->backoff,
+        .probes = c->rexmt_mode == TCP_REXMT_PERSIST ? c->retransmits : c->keep_probes,
+        .snd_wscale = c->snd_wscale,
+        .rcv_wscale = c->rcv_wscale,
+        .options = (uint8_t)((c->flags & TCP_F_TS ? OPT_TIMESTAMPS : 0) | (c->flags & TCP_F_SACK ? OPT_SACK : 0) |
+                             (c->flags & TCP_F_WSCALE ? OPT_WSCALE : 0)),
+        .rto_us = c->rto_us,
+        .snd_mss = c->mss,
+        .rcv_mss = c->rcv_mss,
+        .rtt_us = c->srtt_us,
+        .rttvar_us = c->rttvar_us,
+        .snd_ssthresh = c->mss && c->ssthresh != UINT32_MAX ? c->ssthresh / c->mss : 0x7fffffff, /* segments, as Linux */
+        .snd_cwnd = c->mss ? c->cwnd / c->mss : 0,
+        .total_retrans = c->total_retrans,
+    };
+}
+
+static uint32_t segments(const struct tcp_conn *c, uint32_t bytes)
+{
+    return c->mss ? (bytes + c->mss - 1) / c->mss : 0;
+}
+
+static void fill_second(struct worker *w, const struct tcp_conn *c, struct svm_tcp_info2 *ti)
+{
+    uint32_t now_ms = tcp_now_ms(w), avail = c->base.session ? session_tx_avail(w, c->base.session) : 0;
+    uint32_t sent = c->snd_nxt - c->data_una;
+
+    *ti = (struct svm_tcp_info2){
+        .unacked = segments(c, c->snd_nxt - c->snd_una),
+        .sacked = segments(c, c->sack ? c->sack->bytes : c->reno_sacked),
+        .lost = segments(c, tcp_unsacked_below(c, c->lost_high)),
+        .retrans = segments(c, seq_gt(c->high_rxt, c->snd_una) ? tcp_unsacked_below(c, c->high_rxt) : 0),
+        .last_data_sent_ms = now_ms - c->snd_time_ms,
+        .last_recv_ms = now_ms - c->rcv_time_ms,
+        .pmtu = c->path_mtu,
+        .advmss = c->adv_mss,
+        .rcv_wnd = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0,
+        .snd_wnd = c->snd_wnd,
+        .notsent = avail > sent ? avail - sent : 0,
+    };
+}
+
+/* Sequence numbers as 64-bit positions from behind the SYN; a FIN is no byte. */
+static uint64_t bytes_until(uint32_t seq, uint16_t wraps, uint32_t first, bool fin_counted)
+{
+    uint64_t n = ((uint64_t)wraps << 32) + seq - first;
+
+    return n - (fin_counted && n);
+}
+
+static void fill_third(struct worker *w, const struct tcp_conn *c, struct svm_tcp_info3 *ti)
+{
+    bool sync = tcp_is_synchronized(c) && c->state != TCP_S_SYN_RCVD;
+
+    *ti = (struct svm_tcp_info3){
+        .bytes_acked = sync ? bytes_until(c->snd_una, c->acked_wraps, c->iss + 1, (c->flags & TCP_F_FIN_SENT) &&
+                                          c->snd_una == c->fin_seq + 1) : 0,
+        .bytes_received = sync ? bytes_until(c->rcv_nxt, c->rcvd_wraps, c->irs + 1, (c->flags & TCP_F_RCV_FIN) &&
+                                             c->rcv_nxt == c->rcv_fin_seq + 1) : 0,
+        .pacing_rate = UINT64_MAX,
+        .ato_us = tcp_worker_of(w)->cfg.delack_us,
+        .reordering = 3,
+    };
+}
+
+int tcp_info_get(struct worker *w, const struct tcp_conn *c, uint8_t attr, void *val, uint32_t *len)
+{
+    union {
+        struct svm_tcp_info first;
+        struct svm_tcp_info2 second;
+        struct svm_tcp_info3 third;
+    } ti;
+    uint32_t n;
+
+    switch (attr) {
+    case SVM_ATTR_TCP_INFO:
+        fill_first(c, &ti.first);
+        n = sizeof(ti.first);
+        break;
+    case SVM_ATTR_TCP_INFO2:
+        fill_second(w, c, &ti.second);
+        n = sizeof(ti.second);
+        break;
+    default:
+        fill_third(w, c, &ti.third);
+        n = sizeof(ti.third);
+        break;
+    }
+    if (*len < n)
+        return -EINVAL;
+    memcpy(val, &ti, n);
+    *len = n;
+    return 0;
+}
