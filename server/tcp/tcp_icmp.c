@@ -1,8 +1,8 @@
 /* tcp_icmp.c - ICMP errors about our segments: path MTU, soft and hard errors (RFC 9293 s3.9.2.2, RFC 5927, RFC 1191, RFC 8201) */
 #include <errno.h>
-#include "server/tcp/tcp_trace.h"
+#include "server/tcp/tcp_internal.h"
 
-enum { TCP_MIN_MTU_V4 = 68, TCP_MIN_MTU_V6 = 1280, TCP_PMTU_HOLD_MS = 10 * 60 * 1000 };
+enum { TCP_MIN_MTU_V4 = 68, TCP_MIN_MTU_V6 = 1280 };
 
 /* A smaller path: what is in flight was dropped for its size, not for congestion: sent again at once, cwnd stays. */
 static void packet_too_big(struct worker *w, struct tcp_conn *c, uint32_t mtu)
@@ -13,12 +13,7 @@ static void packet_too_big(struct worker *w, struct tcp_conn *c, uint32_t mtu)
     if (mtu < floor || mtu >= c->path_mtu)
         return;
     tcp_count(w, TCP_C_pmtu_lowered);
-    c->path_mtu = (uint16_t)mtu;
-    c->pmtu_until_ms = tcp_now_ms(w) + TCP_PMTU_HOLD_MS;
-    if (c->pmtu_until_ms == 0)
-        c->pmtu_until_ms = 1;
-    tcp_conn_path_update(w, c);
-    tcp_trace(w, c, TCP_TRACE_MTU, mtu);
+    tcp_pmtu_lower(w, c, (uint16_t)mtu);
     if (!tcp_can_send(c) || c->mss >= mss || c->snd_una == c->snd_nxt)
         return;
     c->lost_high = c->snd_nxt;

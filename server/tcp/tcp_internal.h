@@ -70,6 +70,7 @@ enum tcp_conn_flags {
     TCP_F_LOCAL = 1u << 23,       /* the peer is an address of this stack */
     TCP_F_USER_TIMEOUT_SET = 1u << 25, /* by the program: the peer's wish (RFC 5482) does not count */
     TCP_F_TELL_USER_TIMEOUT = 1u << 26, /* the next ACK carries it (RFC 5482) */
+    TCP_F_PMTU_LOW = 1u << 27,    /* path_mtu is below the route's, until pmtu_until_ms */
     TCP_F_WANT_SPACE = 1u << 24,  /* the session layer was asked to tell of room in the receive FIFO */
 };
 
@@ -367,6 +368,11 @@ uint32_t tcp_ts_offset(struct worker *w, const struct ip_endpoint *lcl, const st
 /* tcp_icmp.c */
 void tcp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
                     const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu);
+
+/* tcp_pmtu.c */
+void tcp_pmtu_lower(struct worker *w, struct tcp_conn *c, uint16_t mtu);
+void tcp_pmtu_timeout(struct worker *w, struct tcp_conn *c);    /* R1 or more timeouts in a row */
+void tcp_pmtu_raise(struct worker *w, struct tcp_conn *c);      /* with TCP_F_PMTU_LOW, before something is sent */
 
 /* tcp_attr.c */
 int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len);

@@ -124,6 +124,8 @@ static void rexmt_data(struct worker *w, struct tcp_conn *c)
         tcp_send_data(w, c, c->snd_una, fin ? 0 : 1, fin);
         return;
     }
+    if (c->retransmits >= TCP_R1)
+        tcp_pmtu_timeout(w, c);
     tcp_loss_enter(w, c);
     tcp_tx_request(w, c);
 }

@@ -189,6 +189,8 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
         return TRANSPORT_TX_DONE;
     if (c->snd_una == c->snd_nxt)
         tcp_cc_after_idle(w, c);
+    if (hs_unlikely(c->flags & TCP_F_PMTU_LOW))
+        tcp_pmtu_raise(w, c);
     c->flags &= ~TCP_F_CWND_LIMITED;
     do {
         n = send_lost(w, c);

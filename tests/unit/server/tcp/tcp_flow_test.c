@@ -384,7 +384,7 @@ Test(tcp_flow, timeout_backs_off_and_gives_up, .init = init, .fini = fini)
             if (t->seg.flags & TCP_RST)
                 continue;
             cr_assert_eq(t->seg.seq, t->rcv, "only the first segment (loss window)");
-            cr_assert_eq(t->seg.len, 1000);
+            cr_assert_leq(t->seg.len, 1000); /* smaller after a while: it might be a black hole */
             cr_assert_geq(t->h.w.now_us - last + 20000, 2 * gap > 60000000 ? 60000000 : 2 * gap);
             gap = t->h.w.now_us - last;
             last = t->h.w.now_us;

@@ -298,3 +298,82 @@ Test(tcp_show, timers_of_every_connection, .init = init, .fini = fini)
     cr_assert_eq(tcp_show_timers(&t->h.w, 64, 10, rows), UINT32_MAX);
     json_decref(rows);
 }
+
+/* ---- black holes (RFC 4821 s7.7) ---- */
+
+/* Everything of full size vanishes; returns the size of the first segment that the n-th timeout sends. */
+static uint32_t after_timeouts(struct script *t, unsigned n)
+{
+    uint32_t len = 0;
+
+    while (t->h.tw.counters[TCP_C_rto] < n) {
+        fake_advance(&t->h, 10000);
+        while (take(t))
+            len = t->seg.seq == t->rcv ? t->seg.len : len;
+    }
+    return len;
+}
+
+Test(tcp_pmtu, black_hole_v4, .init = init, .fini = fini)
+{
+    static const uint8_t mss[4] = { 2, 4, 1460 >> 8, 1460 & 255 };
+    struct script *t = &T;
+    struct tcp_conn *c;
+
+    script_syn(t, mss, sizeof(mss));
+    send_ack(t);
+    t->s = fake_accepted(&t->h);
+    c = script_conn(t);
+    fake_write(&t->h, t->s, t->data, 6000);
+    cr_assert_eq(after_timeouts(t, 2), 1460);
+    cr_assert_eq(after_timeouts(t, 3), 1240);
+    cr_assert_eq(after_timeouts(t, 4), 984);
+    cr_assert_eq(after_timeouts(t, 5), 536);
+    cr_assert_eq(after_timeouts(t, 6), 536, "and no further");
+    cr_assert_eq(t->h.tw.counters[TCP_C_pmtu_black_hole], 3);
+    t->rcv += 536;
+    for (unsigned i = 0; i < 200 && t->s->tx_len; i++) { /* now it gets through */
+        send_ack(t);
+        while (take(t)) {
+            cr_assert_leq(t->seg.len, 536);
+            if (t->seg.seq == t->rcv)
+                t->rcv += t->seg.len;
+        }
+    }
+    cr_assert_eq(t->s->tx_len, 0);
+    fake_advance(&t->h, 601000000);
+    fake_write(&t->h, t->s, t->data, 2000);
+    cr_assert(take(t));
+    cr_assert_eq(t->seg.len, 1460, "the route's size is tried again");
+    cr_assert_eq(c->flags & TCP_F_PMTU_LOW, 0);
+}
+
+Test(tcp_pmtu, black_hole_v6, .init = init, .fini = fini)
+{
+    static const uint8_t mss[4] = { 2, 4, 1440 >> 8, 1440 & 255 };
+    struct script *t = &T;
+
+    t->us = fake_endpoint("fd00::1", PORT);
+    t->peer = fake_endpoint("fd00::2", PEER_PORT);
+    t->h.listener.lcl = t->us;
+    script_syn(t, mss, sizeof(mss));
+    send_ack(t);
+    t->s = fake_accepted(&t->h);
+    fake_write(&t->h, t->s, t->data, 6000);
+    cr_assert_eq(after_timeouts(t, 2), 1440);
+    cr_assert_eq(after_timeouts(t, 3), 1220);
+    cr_assert_eq(after_timeouts(t, 5), 1220, "IPv6 has nothing smaller");
+    cr_assert_eq(t->h.tw.counters[TCP_C_pmtu_black_hole], 1);
+}
+
+/* A small segment that is lost says nothing about sizes. */
+Test(tcp_pmtu, small_segments_are_no_black_hole, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, t->data, 999);
+    after_timeouts(t, 5);
+    cr_assert_eq(t->h.tw.counters[TCP_C_pmtu_black_hole], 0);
+    cr_assert_eq(script_conn(t)->mss, 1000);
+}
