@@ -21,6 +21,7 @@ else
     pairs=${PAIRS:-5} secs=${SECS_A_SAMPLE:-0.3} held=2000 limit_s=870
 fi
 LOAD=$top_builddir/tests/bench/netload
+NATIVE=$top_builddir/tests/bench/netload_native
 RING=$top_builddir/tests/bench/ring
 results=${BENCH_RESULTS:-$PWD/bench-results}
 mkdir -p "$results" || exit 1

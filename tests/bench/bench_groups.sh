@@ -9,6 +9,8 @@ group_pids=()
 stack() { spre a "$@"; }
 stack_b() { spre b "$@"; }
 inside() { VCL=$TMP/a.global.vcl spre a "$@"; }   # without the local scope: TCP inside the server
+native() { in_s env VCL_CONFIG="$TMP/a.vcl" "$@"; }
+native_b() { in_s env VCL_CONFIG="$TMP/b.vcl" "$@"; }
 at_cpu0() { local run=$1; shift; "$run" taskset -c 0 "$@"; }
 stack_cpu0() { at_cpu0 stack "$@"; }
 inside_cpu0() { at_cpu0 inside "$@"; }
@@ -77,6 +79,7 @@ local_sides() {
     side cut stack $S4 cut-through
     side inside inside $S4 'TCP inside one server'
     side ring ring - 'raw ring of two processes'
+    side native native $S4 'cut-through, native API'
     side link_k in_k $L4 'kernel to kernel, veth'
     side link_h in_k $S4 'kernel to hoststack, veth'
     side out_k in_s $M4 'kernel to kernel, veth'
@@ -102,8 +105,9 @@ group_local() {
     side inside_cpu0 inside_cpu0 $S4 'TCP inside one server'
     streams cut loopback cut '64 16384 131072'
     streams_many cut loopback cut
-    for size in 1460 131072; do row "ring/stream/$size" Gbit/s higher - s_stream_or_ring ring cut tx $size 1; done
-    for how in sleep busy; do row "ring/rtt/$how" us lower 'median p99' s_rtt_or_ring ring cut 64 $how; done
+    for size in 1460 131072; do row "ring/stream/$size" Gbit/s higher - s_stream ring cut tx $size 1; done
+    for how in sleep busy; do row "ring/rtt/$how" us lower 'median p99' s_rtt ring cut 64 $how; done
+    row ring/native/rtt us lower 'median p99' s_rtt ring native 64 busy
     row iperf3/cut/default Gbit/s higher - s_iperf loopback cut
     full row iperf3/cut/1460 Gbit/s higher - s_iperf loopback cut -l 1460
     round_trips cut loopback cut
@@ -173,6 +177,7 @@ serve_netload_everywhere() {
     serve_load in_k $K4 7001
     serve_load in_k $M4 7001
 }
+serve_native() { serve native '^ready' "$NATIVE" server $S4 7020; }
 serve_iperf() { serve "$1" 'Server listening' iperf3 -s -B "$2" -p 5201 --forceflush; }
 serve_apps() {
     local dir
@@ -193,13 +198,14 @@ serve_apps() {
 }
 one_link() { # what is common to the groups with one server on a packet socket at the veth pair
     group_begin 1 1500
-    { conf_packet a; echo 'tcp { cc-algo cubic }'; } >"$TMP/a.conf"
+    { conf_packet a; echo 'tcp { cc-algo cubic  msl 100ms }'; } >"$TMP/a.conf"
     FIFO=4m server_start a "$NS_S"
     serve_netload_everywhere
     for at in "stack $S4" "in_s 127.0.0.1" "in_s $L4" "in_k $K4" "in_k $M4"; do
         # shellcheck disable=SC2086
         serve_iperf $at
     done
+    serve_native
     serve_load stack $S4 7010 taskset -c 0
     serve_load stack $S4 7011 taskset -c 1
     serve_load in_s 127.0.0.1 7010 taskset -c 0
@@ -217,7 +223,7 @@ group_jumbo() {
 }
 jumbo() {
     group_begin 2 9000
-    { conf_packet a | sed 's/iface=vs0/iface=vs0  mtu 9000/'; echo 'tcp { cc-algo cubic }'; } >"$TMP/a.conf"
+    { conf_packet a | sed 's/iface=vs0/iface=vs0  mtu 9000/'; echo 'tcp { cc-algo cubic  msl 100ms }'; } >"$TMP/a.conf"
     FIFO=4m server_start a "$NS_S"
     serve_load stack $S4 7001
     serve_load in_s $L4 7001
@@ -233,7 +239,7 @@ group_tap() {
 tap() {
     group_begin 3 1500
     ip -n "$NS_S" link del vs0
-    { conf_tap a; echo 'tcp { cc-algo cubic }'; } >"$TMP/a.conf"
+    { conf_tap a; echo 'tcp { cc-algo cubic  msl 100ms }'; } >"$TMP/a.conf"
     FIFO=4m server_start a "$NS_S"
     tap_up
     serve_load stack $S4 7001
@@ -246,17 +252,20 @@ group_vhost() {
     full streams_many vhost vhost_k vhost_h
     round_trips vhost vhost_k vhost_h
     full connections vhost vhost_k vhost_h
+    side vhost_native native_b $S4 'hoststack to hoststack, vhost, native API'
+    row stream/vhost-native/tx/1/131072 Gbit/s higher - s_stream vhost_k vhost_native tx 131072 1
 }
 vhost() {
     group_begin 4 1500
-    { conf_head a; printf 'port p0 { device net_vhost0,iface=%s/vhost.sock }\ntcp { cc-algo cubic }\n' "$TMP"; conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"
+    { conf_head a; printf 'port p0 { device net_vhost0,iface=%s/vhost.sock }\ntcp { cc-algo cubic  msl 100ms }\n' "$TMP"; conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"
     { conf_head b
       printf 'port p0 { device net_virtio_user0,path=%s/vhost.sock,packed_vq=1,mrg_rxbuf=1,mac=02:00:00:00:77:02 }\n' "$TMP"
-      printf 'tcp { cc-algo cubic }\n'; conf_addrs p0 $K4 $K6; } >"$TMP/b.conf"
+      printf 'tcp { cc-algo cubic  msl 100ms }\n'; conf_addrs p0 $K4 $K6; } >"$TMP/b.conf"
     FIFO=4m server_start a "$NS_S"
     FIFO=4m server_start b "$NS_S"
     serve_load stack $S4 7001
     serve_load in_s $L4 7001
+    serve_native
     reach() { TMO=3 stack_b "$LOAD" conn $S4 7001 1 0.01; }
     wait_for 10 reach || { echo "bench: the two servers do not reach each other" >&2; exit 1; }
 }

@@ -8,7 +8,7 @@ declare -A side_run side_addr side_text
 # side NAME RUN ADDRESS TEXT: RUN starts a client of that side, which finds its server at ADDRESS
 side() { side_run[$1]=$2 side_addr[$1]=$3 side_text[$1]=$4; }
 
-row_heading() { printf '%6s %-13s %-58s %-30s %-30s %-9s %s\n' ratio '(of pairs)' row 'kernel (ring), median (spread)' 'hoststack, median (spread)' unit mode; }
+row_heading() { printf '%6s %-13s %-42s %-30s %-30s %-10s %s\n' ratio '(of pairs)' row 'kernel (ring), median (spread)' 'hoststack, median (spread)' unit 'mode, ns'; }
 
 # row ID UNIT higher|lower 'METRIC...' SAMPLE SIDE SIDE [ARGUMENT...]
 # SAMPLE RUN ADDRESS ARGUMENT... prints a number for each METRIC ("-": one number, without a name); a first side of "-": ours alone.
@@ -56,12 +56,21 @@ def ratio($a; $b): if $a == null or $b == null or $a == 0 or $b == 0 then null e
 | .ratio = ratio(.a.median; .b.median)
 | .ratios = ([$use[] | ratio(.a; .b) | select(. != null)] | {min: min, max: max})'
 
+targets=$(dirname "${BASH_SOURCE[0]}")/targets.json # by row: what is wanted, and what VPP 26.10-rc0 reached, as issue 3 has it
 row_table_jq='
+def target: $targets[0][.id] as $t
+    | if $t == null or .b.median == null then ""
+      elif $t.ratio then (if .ratio >= $t.ratio then "met: " else "missed: " end) + "\($t.ratio) x"
+      elif $t.min then (if .b.median >= $t.min then "met: " else "missed: " end) + "at least \($t.min)"
+      elif $t.max then (if .b.median <= $t.max then "met: " else "missed: " end) + "at most \($t.max)"
+      else (if .b.median - .a.median <= $t.more then "met: " else "missed: " end) + "at most \($t.more) more" end;
 def r: if . == null then "-" elif . >= 1000 then round | tostring elif . >= 10 then . * 10 | round / 10 | tostring else . * 1000 | round / 1000 | tostring end;
 def spread: if .median == null then "-" else "\(.median | r) (\(.min | r)..\(.max | r))" end;
-[(.ratio | r), (if .ratios.min == null then "" else "\(.ratios.min | r)..\(.ratios.max | r)" end), .id, (.a | spread), (.b | spread), .unit,
+def cells: [(.ratio | r), (if .ratios.min == null then "" else "\(.ratios.min | r)..\(.ratios.max | r)" end), .id, (.a | spread), (.b | spread), .unit,
  "\(.mode) \(.calib_ns | r)" + (if .other_mode > 0 then ", \(.other_mode) in another mode left out" else "" end)
- + (if .failed > 0 then ", FAILED \(.failed)" else "" end)] | @tsv'
+ + (if .failed > 0 then ", FAILED \(.failed)" else "" end), target];
+'
 row_print() {
-    jq -r "$row_table_jq" | awk -F '\t' '{ printf "%6s %-13s %-58s %-30s %-30s %-9s %s\n", $1, $2, $3, $4, $5, $6, $7 }'
+    jq -r --slurpfile targets "$targets" "$row_table_jq cells | @tsv" |
+        awk -F '\t' '{ printf "%6s %-13s %-42s %-30s %-30s %-10s %s%s\n", $1, $2, $3, $4, $5, $6, $7, $8 ? ", target " $8 : "" }'
 }

@@ -2,8 +2,21 @@
 # bench_samples.sh - what one sample does: SAMPLE RUN ADDRESS ARGUMENT..., prints its numbers, or nothing when it failed (sourced)
 
 tmo=$(awk -v s="$secs" 'BEGIN { print int(s) + 15 }')
-s_stream() { TMO=$tmo "$1" "$LOAD" stream "$2" "${PORT:-7001}" "$3" "$4" "$5" "$secs"; }
-s_rtt() { TMO=$tmo "$1" "$LOAD" rtt "$2" "${PORT:-7001}" "$3" "$secs" "$4"; }
+# A client named ring is the reference without any stack, one named native... speaks the native API to a server that does, too.
+s_stream() { # RUN ADDRESS tx|rx SIZE CONNECTIONS
+    case $1 in
+    ring) TMO=$tmo in_s "$RING" stream "$4" "$secs" ;;
+    native*) TMO=$tmo "$1" "$NATIVE" stream "$2" 7020 "$4" "$secs" ;;
+    *) TMO=$tmo "$1" "$LOAD" stream "$2" "${PORT:-7001}" "$3" "$4" "$5" "$secs" ;;
+    esac
+}
+s_rtt() { # RUN ADDRESS SIZE sleep|busy
+    case $1 in
+    ring) TMO=$tmo in_s "$RING" rtt "$3" "$secs" "$4" ;;
+    native*) TMO=$tmo "$1" "$NATIVE" rtt "$2" 7020 "$3" "$secs" ;;
+    *) TMO=$tmo "$1" "$LOAD" rtt "$2" "${PORT:-7001}" "$3" "$secs" "$4" ;;
+    esac
+}
 s_conn() { TMO=$tmo "$1" "$LOAD" conn "$2" "${PORT:-7001}" "$3" "$secs"; }
 s_calls() { TMO=$tmo "$1" "$LOAD" calls "$secs"; }
 s_iperf() { # RUN ADDRESS OPTION...
@@ -18,10 +31,6 @@ s_redis() { # RUN ADDRESS: SET and GET
     TMO=30 "$1" redis-benchmark -h "$2" -t set,get -n 30000 -c 50 --csv |
         awk -F '"' '$2 == "SET" { s = $4 } $2 == "GET" { g = $4 } END { if (s && g) print s, g }'
 }
-# The reference without any stack; a side whose program is the ring itself.
-s_stream_or_ring() { if [ "$1" = ring ]; then TMO=$tmo in_s "$RING" stream "$4" "$secs"; else s_stream "$@"; fi; }
-s_rtt_or_ring() { if [ "$1" = ring ]; then TMO=$tmo in_s "$RING" rtt "$3" "$secs" "$4"; else s_rtt "$@"; fi; }
-
 # ---- what the worker of server a did meanwhile ----
 worker_used() { # prints work time in us: the share of the cycles that was work, of the processor time of the thread
     ctl "${1:-a}" --json show worker | jq '[.. | objects | select(has("cycles"))] | {cpu: (map(.cpu_us) | add),

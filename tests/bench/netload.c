@@ -18,8 +18,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "tests/bench/measure.h"
 
-enum { MAX_SAMPLES = 4000000, WARM_UP_ROUNDS = 200, WARM_UP_PERCENT = 25, CHECK_BYTES = 65536, MAX_EVENTS = 64, CALLS_BATCH = 1000 };
+enum { WARM_UP_ROUNDS = 200, MAX_EVENTS = 64, CALLS_BATCH = 1000 };
 
 static uint8_t buf[NETLOAD_BUF];
 
@@ -79,35 +80,6 @@ static int connect_and_ask(const struct addrinfo *ai, const struct netload_hello
 
 /* ---- streams ---- */
 
-struct window { /* what goes by in length_ns, from the first look at the clock after the warm-up on */
-    uint64_t from_ns, length_ns, begin_ns, bytes, unchecked;
-};
-
-static struct window window_of(double seconds)
-{
-    uint64_t ns = (uint64_t)(seconds * 1e9);
-
-    return (struct window){ .from_ns = now_ns() + ns * WARM_UP_PERCENT / 100, .length_ns = ns };
-}
-
-static bool window_is_over(struct window *w, size_t bytes) /* looks at the clock every CHECK_BYTES */
-{
-    w->bytes += bytes;
-    w->unchecked += bytes;
-    if (w->unchecked < CHECK_BYTES)
-        return false;
-    w->unchecked = 0;
-    uint64_t now = now_ns();
-    if (w->begin_ns == 0 && now >= w->from_ns) {
-        w->begin_ns = now;
-        w->bytes = 0;
-    }
-    if (w->begin_ns == 0 || now < w->begin_ns + w->length_ns)
-        return false;
-    printf("%.4f\n", (double)w->bytes * 8 / (double)(now - w->begin_ns));
-    return true;
-}
-
 static ssize_t move(int fd, bool tx, size_t size)
 {
     ssize_t n = tx ? send(fd, buf, size, MSG_NOSIGNAL) : recv(fd, buf, size, 0);
@@ -161,13 +133,6 @@ static void stream(const struct addrinfo *ai, bool tx, size_t size, unsigned con
 
 /* ---- round trips ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 static void exchange(int fd, size_t size, bool busy)
 {
     if (send(fd, buf, size, MSG_NOSIGNAL) != (ssize_t)size || !netload_read_all(fd, buf, size, busy))
@@ -177,25 +142,16 @@ static void exchange(int fd, size_t size, bool busy)
 static void rtt(const struct addrinfo *ai, size_t size, double seconds, bool busy)
 {
     struct netload_hello hello = { .mode = NETLOAD_ECHO, .alone = true, .busy = busy, .size = (uint32_t)size };
-    uint32_t *ns = malloc(MAX_SAMPLES * sizeof(*ns));
-    size_t n = 0;
     int fd = connect_and_ask(ai, &hello);
 
-    if (!ns)
-        netload_die("malloc");
     for (int i = 0; i < WARM_UP_ROUNDS; i++)
         exchange(fd, size, busy);
-    uint64_t t = now_ns(), end = t + (uint64_t)(seconds * 1e9);
-    while (t < end && n < MAX_SAMPLES) {
+    struct trips t = trips_begin(seconds);
+    do
         exchange(fd, size, busy);
-        uint64_t u = now_ns();
-        ns[n++] = (uint32_t)(u - t);
-        t = u;
-    }
+    while (trips_next(&t));
     close(fd);
-    qsort(ns, n, sizeof(*ns), by_value);
-    printf("%.3f %.3f %.3f %.3f\n", ns[n / 2] / 1e3, ns[n * 99 / 100] / 1e3, ns[n * 999 / 1000] / 1e3, ns[n - 1] / 1e3);
-    free(ns);
+    trips_print(&t);
 }
 
 /* ---- connections ---- */

@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum netload_mode {
     NETLOAD_SINK = 's',   /* the server reads until the end */
@@ -28,13 +27,6 @@ struct netload_hello {
 
 struct addrinfo;
 
-static inline uint64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 void netload_die(const char *what) __attribute__((noreturn));
 struct addrinfo *netload_resolve(const char *host, const char *port);
 void netload_nodelay(int fd);

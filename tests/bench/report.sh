@@ -13,12 +13,12 @@ base=${1%.json}
 all() { jq -s '.[0] + {calib_ns: (map(.calib_ns) | add), took_s: (map(.took_s) | add), rows: (map(.rows) | add)}' "$@"; }
 table() {
     jq -r '"\(.date), hoststack \(.revision)\(if .changed then " (changed)" else "" end), \(.cores) x \(.cpu), \(.hypervisor), Linux \(.kernel), DPDK \(.versions["libdpdk-dev"]), gcc \(.versions.gcc), \(.cflags); \(.pairs) pairs of \(.seconds) s; a cache line there and back \(.calib_ns | min) to \(.calib_ns | max) ns.\n"'
-    printf '| ratio | of pairs | row | kernel (ring) | hoststack | unit | mode |\n|---:|---|---|---|---|---|---|\n'
+    printf '| ratio | of pairs | row | kernel (ring) | hoststack | unit | mode, ns | target | VPP |\n|---:|---|---|---|---|---|---|---|---|\n'
 }
 data=$(all "$@")
 {
     table <<<"$data"
-    jq -c --arg only "$only" '.rows[] | select(.id | test($only))' <<<"$data" | jq -r "$row_table_jq" | sed 's/\t/ | /g; s/^/| /; s/$/ |/'
+    jq -c --arg only "$only" '.rows[] | select(.id | test($only))' <<<"$data" | jq -r --slurpfile targets "$targets" "$row_table_jq cells + [\$targets[0][.id].vpp // \"\"] | @tsv" | sed 's/\t/ | /g; s/^/| /; s/$/ |/'
 } >"$base.md.new"
 if [ -n "$only" ]; then cat "$base.md.new"; rm "$base.md.new"; exit; fi
 mv "$base.md.new" "$base.md"

@@ -2,15 +2,18 @@
  *   ring stream SIZE SECONDS            both sides sleep on pipes when there is nothing to do; prints Gbit/s
  *   ring rtt SIZE SECONDS sleep|busy    prints median, 99 %, 99.9 % and maximum in us
  * 1 MB a direction, head and tail on lines of their own, a copy in and a copy out as with read() and write(); unpinned. */
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "tests/bench/netload.h"
+#include "tests/bench/measure.h"
 
-enum { RING = 1 << 20, MAX_SAMPLES = 4000000, CHECK_BYTES = 65536, WARM_UP_PERCENT = 25 };
+enum { RING = 1 << 20, RING_BUF = 1 << 20 };
 
 struct ring {
     _Alignas(64) _Atomic uint64_t tail;
@@ -20,7 +23,7 @@ struct ring {
 };
 static struct ring *ring[2]; /* child to parent, parent to child */
 static int bell[2][2][2];    /* [ring][reader, writer][pipe end] */
-static uint8_t buf[NETLOAD_BUF];
+static uint8_t buf[RING_BUF];
 
 /* Until the other side has moved its counter: announce, full fence, look once more, sleep; the other side does the reverse. */
 static void wait_until_moved(unsigned r, unsigned who, const _Atomic uint64_t *counter, uint64_t seen, bool busy)
@@ -102,53 +105,25 @@ static void get_all(unsigned r, size_t size, bool busy)
 
 static void stream(size_t size, double seconds)
 {
-    uint64_t ns = (uint64_t)(seconds * 1e9), from = now_ns() + ns * WARM_UP_PERCENT / 100, begin = 0, bytes = 0, unchecked = 0;
+    struct window w = window_of(seconds);
 
-    for (;;) {
+    do
         put(1, size, false);
-        bytes += size;
-        if ((unchecked += size) < CHECK_BYTES)
-            continue;
-        unchecked = 0;
-        uint64_t now = now_ns();
-        if (begin == 0 && now >= from) {
-            begin = now;
-            bytes = 0;
-        } else if (begin && now >= begin + ns) {
-            printf("%.4f\n", (double)bytes * 8 / (double)(now - begin));
-            return;
-        }
-    }
-}
-
-static int by_value(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
+    while (!window_is_over(&w, size));
 }
 
 static void rtt(size_t size, double seconds, bool busy)
 {
-    uint32_t *ns = malloc(MAX_SAMPLES * sizeof(*ns));
-    uint64_t t = now_ns(), end = t + (uint64_t)(seconds * 1e9);
-    size_t n = 0;
+    struct trips t = trips_begin(seconds);
 
-    while (ns && t < end && n < MAX_SAMPLES) {
+    do {
         put(1, size, busy);
         get_all(0, size, busy);
-        uint64_t u = now_ns();
-        ns[n++] = (uint32_t)(u - t);
-        t = u;
-    }
-    if (n == 0)
-        netload_die("rtt");
-    qsort(ns, n, sizeof(*ns), by_value);
-    printf("%.3f %.3f %.3f %.3f\n", ns[n / 2] / 1e3, ns[n * 99 / 100] / 1e3, ns[n * 999 / 1000] / 1e3, ns[n - 1] / 1e3);
-    free(ns);
+    } while (trips_next(&t));
+    trips_print(&t);
 }
 
-void netload_die(const char *what)
+static void die(const char *what)
 {
     fprintf(stderr, "ring: %s: %s\n", what, strerror(errno));
     exit(1);
@@ -166,11 +141,11 @@ int main(int argc, char **argv)
     for (unsigned r = 0; r < 2; r++) {
         ring[r] = mmap(NULL, sizeof(*ring[r]), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (ring[r] == MAP_FAILED || pipe(bell[r][0]) < 0 || pipe(bell[r][1]) < 0)
-            netload_die("memory and pipes");
+            die("memory and pipes");
     }
     pid_t child = fork();
     if (child < 0)
-        netload_die("fork");
+        die("fork");
     if (child == 0) {
         for (;;) {
             if (is_rtt) {
