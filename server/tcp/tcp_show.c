@@ -10,12 +10,39 @@ static const struct counter_desc tcp_counter_desc[TCP_C_MAX] = {
 #undef X
 };
 
+/* What a program sees in TCP_INFO, too. */
+static void put_counts(struct worker *w, const struct tcp_conn *c, json_t *obj)
+{
+    struct svm_tcp_info2 two;
+    struct svm_tcp_info3 three;
+    uint32_t n = sizeof(two);
+
+    if (tcp_info_get(w, c, SVM_ATTR_TCP_INFO2, &two, &n) == 0) {
+        json_object_set_new(obj, "path_mtu", json_integer(two.pmtu));
+        json_object_set_new(obj, "not_sent", json_integer(two.notsent));
+        json_object_set_new(obj, "sacked_segments", json_integer(two.sacked));
+        json_object_set_new(obj, "lost_segments", json_integer(two.lost));
+        json_object_set_new(obj, "last_sent_ms", json_integer(two.last_data_sent_ms));
+        json_object_set_new(obj, "last_received_ms", json_integer(two.last_recv_ms));
+    }
+    n = sizeof(three);
+    if (tcp_info_get(w, c, SVM_ATTR_TCP_INFO3, &three, &n) == 0) {
+        json_object_set_new(obj, "bytes_acked", json_integer((json_int_t)three.bytes_acked));
+        json_object_set_new(obj, "bytes_received", json_integer((json_int_t)three.bytes_received));
+    }
+    json_object_set_new(obj, "timeouts", json_integer(c->retransmits));
+    json_object_set_new(obj, "user_timeout_ms", json_integer(c->user_timeout_ms));
+    json_object_set_new(obj, "keepalive", json_boolean(c->flags & TCP_F_KEEPALIVE));
+    json_object_set_new(obj, "nodelay", json_boolean(c->flags & TCP_F_NODELAY));
+    json_object_set_new(obj, "corked", json_boolean(c->flags & TCP_F_CORK));
+}
+
 void tcp_show(struct worker *w, const struct transport_conn *b, struct json_t *obj)
 {
     const struct tcp_conn *c = (const struct tcp_conn *)b;
 
-    (void)w;
     json_object_set_new(obj, "state", json_string(tcp_state_name(c->state)));
+    put_counts(w, c, obj);
     json_object_set_new(obj, "cc", json_string(c->cc->name));
     json_object_set_new(obj, "mss", json_integer(c->mss));
     json_object_set_new(obj, "cwnd", json_integer(c->cwnd));

@@ -280,6 +280,22 @@ Test(tcp_show, trace_keeps_the_latest, .init = init, .fini = fini)
     json_decref(rows);
 }
 
+Test(tcp_show, session_verbose, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    json_t *o = json_object();
+
+    script_open(t, false, false);
+    send_data(t, "12345", 5);
+    tcp_transport_ops.show(&t->h.w, t->s->conn, o);
+    cr_assert_str_eq(json_string_value(json_object_get(o, "state")), "ESTABLISHED");
+    cr_assert_eq(json_integer_value(json_object_get(o, "bytes_received")), 5);
+    cr_assert_eq(json_integer_value(json_object_get(o, "path_mtu")), 1500);
+    cr_assert_eq(json_integer_value(json_object_get(o, "mss")), 1000);
+    cr_assert(json_is_false(json_object_get(o, "nodelay")));
+    json_decref(o);
+}
+
 Test(tcp_show, timers_of_every_connection, .init = init, .fini = fini)
 {
     struct script *t = &T;
