@@ -76,11 +76,12 @@ ssize_t svm_sock_recv(int sock, void *buf, size_t cap, int *fds, int max_fds, in
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
             too_many |= take_fds(c, fds, max_fds, n_fds);
     }
-    if (too_many || m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+    /* A message without a byte may carry descriptors; to callers it is the end, and nobody would close them. */
+    if (n == 0 || too_many || m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
         for (int i = 0; i < *n_fds; i++)
             close(fds[i]);
         *n_fds = 0;
-        return -EPROTO;
+        return n == 0 ? 0 : -EPROTO;
     }
     return n;
 }

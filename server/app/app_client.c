@@ -224,6 +224,8 @@ int app_client_add_bank(struct app_client *c)
     fds[1] = fcntl(b->c.fd, F_DUPFD_CLOEXEC, 0);
     if (fds[0] < 0 || fds[1] < 0) {
         err = -errno;
+        if (fds[0] >= 0)
+            close(fds[0]);
         app_client_leave(c, "no descriptors are left for another bank");
         return err;
     }

@@ -111,6 +111,8 @@ static int send_nonsense(struct hostile *h, int sock)
         for (unsigned i = 0; i < n_fds; i++)
             fds[i] = p[i & 1];
     }
+    if (one_in(h, 16))
+        len = 0;
     int rc = raw_send(sock, &m, len, fds, n_fds);
     if (p[0] >= 0) {
         close(p[0]);

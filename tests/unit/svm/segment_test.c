@@ -155,6 +155,18 @@ static int count_fds(void)
     return n;
 }
 
+static void send_without_a_byte(int sock)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = { .align = { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int)) } };
+    struct msghdr m = { .msg_control = &control, .msg_controllen = sizeof(control) };
+
+    memcpy(CMSG_DATA(&control.align), &sock, sizeof(sock));
+    cr_assert_eq(sendmsg(sock, &m, 0), 0);
+}
+
 Test(segment, messages_with_descriptors)
 {
     int sv[2], fds[SVM_ATT_MAX_FDS], got[4], n_got, before;
@@ -174,6 +186,9 @@ Test(segment, messages_with_descriptors)
     cr_assert_eq(svm_sock_recv(sv[1], buf, sizeof(buf), got, 4, &n_got, 0), -EPROTO, "more than asked for");
     cr_assert_eq(svm_sock_send(sv[0], "far too long", 13, fds, 3, 0), 0);
     cr_assert_eq(svm_sock_recv(sv[1], buf, sizeof(buf), got, 4, &n_got, 0), -EPROTO, "cut off");
+    cr_assert_eq(n_got, 0);
+    send_without_a_byte(sv[0]);
+    cr_assert_eq(svm_sock_recv(sv[1], buf, sizeof(buf), got, 4, &n_got, 0), 0, "descriptors without a byte");
     cr_assert_eq(n_got, 0);
     cr_assert_eq(count_fds(), before, "nothing leaked");
     cr_assert_eq(svm_sock_recv(sv[1], buf, sizeof(buf), got, 4, &n_got, MSG_DONTWAIT), -EAGAIN);
