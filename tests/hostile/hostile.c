@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -438,6 +439,7 @@ int main(int argc, char **argv)
     unsigned long long seed = (unsigned long long)time(NULL) ^ ((unsigned long long)getpid() << 20);
     int c;
 
+    signal(SIGPIPE, SIG_IGN); /* a doorbell of which the server has let go when it dropped us */
     while ((c = getopt(argc, argv, "s:n:S:")) != -1) {
         switch (c) {
         case 's': h.path = optarg; break;
