@@ -156,7 +156,8 @@ static_assert(sizeof(struct svm_pair_hdr) == 64, "svm_pair_hdr");
  * remember the value. So a sleep costs each waker at most one system call. */
 struct svm_sleep_line {
     uint32_t seq;
-    uint32_t pad[15];
+    uint32_t nap;              /* not 0: the sleep ends by itself within milliseconds, so what can wait as long needs no bell */
+    uint32_t pad[14];
 } HS_ALIGNED_LINE;
 
 struct svm_presence_page { /* P segment, written by the client worker */

@@ -95,6 +95,13 @@ uint32_t svm_msgq_free(struct svm_msgq_prod *q)
     return q->mask + 1 - (q->tail - q->head_seen);
 }
 
+bool svm_msgq_is_behind(struct svm_msgq_prod *q, uint32_t n)
+{
+    if (q->tail - q->head_seen <= n)
+        return false;
+    return load_head(q) < 0 || q->tail - q->head_seen > n;
+}
+
 int svm_msgq_take(struct svm_msgq_cons *q, struct svm_msg *out, int max)
 {
     uint32_t n = q->tail_seen - q->head;
@@ -129,14 +136,18 @@ bool svm_msgq_is_empty(const struct svm_msgq_cons *q)
     return !q->failed && __atomic_load_n(&q->peer->tail, __ATOMIC_ACQUIRE) == q->head;
 }
 
-void svm_sleep_begin(struct svm_sleep_line *own)
+static void announce(struct svm_sleep_line *own, uint32_t nap)
 {
     uint32_t seq = __atomic_load_n(&own->seq, __ATOMIC_RELAXED);
 
+    __atomic_store_n(&own->nap, nap, __ATOMIC_RELAXED);
     __atomic_store_n(&own->seq, (seq | 1) + (seq & 1 ? 2 : 0), __ATOMIC_RELAXED); /* next odd value, whatever stands there */
     /* Full fence: the announcement before the last look at the sources; pairs with the one in svm_sleep_must_ring(). */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
+
+void svm_sleep_begin(struct svm_sleep_line *own) { announce(own, 0); }
+void svm_nap_begin(struct svm_sleep_line *own) { announce(own, 1); }
 
 void svm_sleep_end(struct svm_sleep_line *own)
 {
@@ -156,4 +167,11 @@ bool svm_sleep_must_ring(const struct svm_sleep_line *peer, uint32_t *last_rung)
         return false;
     *last_rung = seq;
     return true;
+}
+
+bool svm_sleep_must_ring_late(const struct svm_sleep_line *peer, uint32_t *last_rung)
+{
+    /* As above. Who sees a nap that is over by now is seen by the look that follows the next announcement. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return !__atomic_load_n(&peer->nap, __ATOMIC_RELAXED) && svm_sleep_must_ring(peer, last_rung);
 }

@@ -30,13 +30,16 @@ int svm_msgq_cons_init(struct svm_msgq_cons *q, const struct svm_msgq_desc *d, c
                        uint8_t *cons_seg, uint64_t cons_size);
 int svm_msgq_post(struct svm_msgq_prod *q, const struct svm_msg *m);  /* 0, -EAGAIN full, -EPROTO */
 uint32_t svm_msgq_free(struct svm_msgq_prod *q);
+bool svm_msgq_is_behind(struct svm_msgq_prod *q, uint32_t n);         /* more than n messages have not been taken yet */
 int svm_msgq_take(struct svm_msgq_cons *q, struct svm_msg *out, int max); /* number taken, or -EPROTO */
 bool svm_msgq_is_empty(const struct svm_msgq_cons *q);                 /* reloads */
 
 /* Sleep announcements (svm_layout.h). */
 void svm_sleep_begin(struct svm_sleep_line *own);  /* seq odd + full fence: look at all sources again before sleeping */
+void svm_nap_begin(struct svm_sleep_line *own);    /* the same for a sleep that ends by itself within milliseconds */
 void svm_sleep_end(struct svm_sleep_line *own);
 /* The waker's side, after publishing. True: write one byte to the doorbell. *last_rung is the waker's private memory. */
 bool svm_sleep_must_ring(const struct svm_sleep_line *peer, uint32_t *last_rung);
+bool svm_sleep_must_ring_late(const struct svm_sleep_line *peer, uint32_t *last_rung); /* for what can wait for the end of a nap */
 
 #endif

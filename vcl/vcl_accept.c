@@ -31,7 +31,7 @@ void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t s
     vcl_worker_post(w, server_worker, &r);
 }
 
-/* The server offers a connection: it is named at once (a cut-through peer's connect completes by that), and queued. */
+/* The server offers a connection: it is named at once, and queued. */
 void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t server_worker)
 {
     struct vcl_worker *w = l->w;
@@ -54,7 +54,10 @@ void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t se
     vcl_options_inherit(&s->opt, &l->opt);
     vcl_socket_set_state(s, VCL_CONNECTED);
     r = vcl_socket_msg(s, SVM_MSG_ACCEPTED);
-    vcl_worker_post(w, server_worker, &r);
+    if (s->local) /* nobody waits for it, but the backlog counts it */
+        vcl_worker_post_late(w, server_worker, &r, hs_min_u32((uint32_t)l->backlog / 4, VCL_LATE_MAX));
+    else
+        vcl_worker_post(w, server_worker, &r);
     s->acc_next = NULL;
     if (l->acc_tail)
         l->acc_tail->acc_next = s;
@@ -183,8 +186,10 @@ int vcl_accept(struct vcl_socket *l, int flags, struct vcl_socket **out)
         vcl_worker_turn(l->w);
     for (;;) {
         *out = take_accepted(l);
-        if (*out)
+        if (*out) {
+            vcl_spin_said(&l->w->spin, 1);
             break;
+        }
         if (flags & MSG_DONTWAIT || atomic_load(&l->nonblock))
             return -EAGAIN;
         rc = vcl_wait_socket(l, vcl_ready_read, &d);

@@ -88,6 +88,7 @@ static int start_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
         s->rmt = *rmt;
         vcl_socket_set_state(s, VCL_CONNECTING);
         rc = vcl_worker_post(w, s->server_worker, &m);
+        vcl_spin_said(&w->spin, 1);
         if (rc)
             vcl_socket_set_state(s, VCL_NEW);
     }

@@ -276,5 +276,5 @@ void vcl_worker_self_event(struct vcl_socket *s, const struct svm_msg *m)
     if (m->type == SVM_MSG_DATA)
         on_data(other, (uint32_t)m->u.value);
     else
-        vcl_set_notify(other, EPOLLOUT);
+        vcl_set_notify(other, m->type == SVM_MSG_SPACE ? EPOLLOUT : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
 }

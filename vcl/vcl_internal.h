@@ -32,6 +32,7 @@ enum vcl_limits {
     VCL_DEFAULT_FIFO = 4 << 20,
     VCL_TX_FLOOR = 64 << 10,         /* room that a writer has in any case, however little the other side reads */
     VCL_LOCAL_FIFO_MAX = 1 << 20,               /* cut-through: more does not fit the caches; both sides check by it */
+    VCL_LATE_MAX = 32,               /* messages for which the server is not woken, at a time */
     VCL_RETRY_NS = 1000000,          /* look again at a full queue after this */
     VCL_REATTACH_NS = 200000000,     /* look for a restarted server after this */
 };
@@ -111,6 +112,14 @@ struct vcl_who_entry {
     bool used;
 };
 
+/* Whether to look for a while before sleeping (vcl_spin.c). Any thread of the worker, without a lock. */
+struct vcl_spin {
+    atomic_uint said;                /* bytes written since the last wait; a connection made, taken or closed counts as one */
+    atomic_int against;              /* > 0: answers were slow to come */
+    atomic_llong off_until_ns;
+    atomic_flag taken;               /* a thread looks; the others sleep */
+};
+
 struct vcl_worker {
     pthread_mutex_t lock;
     struct vcl_worker *next;         /* of the process */
@@ -152,6 +161,7 @@ struct vcl_worker {
     struct vcl_who_entry who[VCL_WHO_CACHE];
     uint64_t last_attach_ns;
     int64_t no_memory_until_ns;
+    struct vcl_spin spin;
     atomic_uint poll_turn;           /* polls that sockets alone answered */
     bool lost;                       /* hang-up seen; handled at the end of the drain */
     struct vcl_set *sets;            /* sets that have this worker's doorbell */
@@ -341,16 +351,31 @@ bool vcl_ready_read(struct vcl_socket *s);
 bool vcl_ready_connect(struct vcl_socket *s);
 bool vcl_ready_write(struct vcl_socket *s);
 
+struct vcl_spin_wait { int64_t begin_ns; };  /* of one wait */
+void vcl_spin_init(struct vcl_spin *sp);
+/* Looks for a while, if that pays. True: over. Else the caller sleeps, and says when it woke, if for what it waited for. */
+bool vcl_spin(struct vcl_spin *sp, struct vcl_spin_wait *wait, bool (*is_over)(void *arg), void *arg);
+void vcl_spin_slept(struct vcl_spin *sp, const struct vcl_spin_wait *wait);
+static inline void vcl_spin_said(struct vcl_spin *sp, size_t n)
+{
+    uint32_t said = atomic_load_explicit(&sp->said, memory_order_relaxed);
+
+    atomic_store_explicit(&sp->said, said + (uint32_t)hs_min_u64(n, 1u << 30), memory_order_relaxed);
+}
+
 /* ---- worker: queues ---- */
 void vcl_worker_init(struct vcl_worker *w);
 void vcl_worker_drain(struct vcl_worker *w);              /* takes and dispatches what is in the queues; worker lock held */
 bool vcl_worker_has_work(struct vcl_worker *w);           /* any queue not empty; cheap; no lock needed */
 void vcl_worker_turn(struct vcl_worker *w);               /* lock, drain, unlock, if there is work */
+void vcl_worker_try_turn(struct vcl_worker *w);           /* the same, unless somebody has the lock */
 void vcl_worker_sleep_begin(struct vcl_worker *w);        /* worker lock held */
 void vcl_worker_sleep_end(struct vcl_worker *w);          /* worker lock held; re-announces for other sleepers */
 void vcl_worker_bell_drain(struct vcl_worker *w);
 bool vcl_worker_must_retry(const struct vcl_worker *w);   /* full queues or no server: do not sleep for long */
 int vcl_worker_post(struct vcl_worker *w, uint32_t server_worker, const struct svm_msg *m);
+/* What the server need not be woken for, as long as no more than at_most messages wait for it. */
+int vcl_worker_post_late(struct vcl_worker *w, uint32_t server_worker, const struct svm_msg *m, uint32_t at_most);
 int vcl_worker_post_pair(struct vcl_worker *w, struct vcl_pair *p, const struct svm_msg *m);
 void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t server_worker);
 void vcl_worker_dispatch_pair(struct vcl_pair *p, struct svm_msg *m);

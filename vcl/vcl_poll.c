@@ -129,11 +129,20 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
     return n ? n : got;
 }
 
+static bool set_looks_over(void *arg)
+{
+    struct vcl_set *set = arg;
+
+    vcl_worker_try_turn(set->workers[0]);
+    return __atomic_load_n(&set->rdy_head, __ATOMIC_RELAXED) != NULL;
+}
+
 int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *sigmask)
 {
     struct vcl_deadline d = vcl_deadline_of(timeout);
+    struct vcl_spin_wait spin = { 0 };
     struct timespec left;
-    bool collected;
+    bool collected, has_looked = false;
     int n, k;
 
     if (max <= 0)
@@ -144,6 +153,8 @@ int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const
         /* Kernel descriptors that were ready last time keep their share of the room. */
         n = set->rdy_head ? vcl_set_collect(set, events, set->kernel_busy && max > 1 ? max - max / 4 - 1 : max) : 0;
         if (n > 0) {
+            if (set->n_workers == 1)
+                vcl_spin_slept(&set->workers[0]->spin, &spin);
             set->turn++;
             if (n < max && (set->kernel_busy || set->turn % KERNEL_EVERY == 0)) {
                 k = kernel_now(set, events + n, max - n);
@@ -156,6 +167,11 @@ int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const
             if (n >= 0 && n < max)
                 n += vcl_set_collect(set, events + n, max - n);
             return n;
+        }
+        if (!has_looked && set->n_workers == 1 && !set->kernel_busy) {
+            has_looked = true;
+            if (vcl_spin(&set->workers[0]->spin, &spin, set_looks_over, set))
+                continue;
         }
         n = set_sleep(set, events, max, &d, sigmask, &collected);
         if (n < 0)
@@ -213,12 +229,14 @@ static bool arm_sockets(struct poll_wait *pw)
     for (unsigned i = 0; i < pw->n; i++) {
         struct vcl_socket *s = pw->fds[i].socket;
 
-        if (!s || vcl_state(s) == VCL_LISTENING)
+        if (!s)
             continue;
-        if (pw->fds[i].events & (POLLIN | POLLRDNORM | POLLRDHUP))
-            vcl_arm_read(s);
-        if (pw->fds[i].events & (POLLOUT | POLLWRNORM))
-            vcl_arm_write(s);
+        if (vcl_state(s) != VCL_LISTENING) {
+            if (pw->fds[i].events & (POLLIN | POLLRDNORM | POLLRDHUP))
+                vcl_arm_read(s);
+            if (pw->fds[i].events & (POLLOUT | POLLWRNORM))
+                vcl_arm_write(s);
+        }
         ready = ready || look_socket(&pw->fds[i]);
     }
     return ready;
@@ -304,8 +322,19 @@ static bool kernel_is_due(struct poll_wait *pw)
     return atomic_fetch_add_explicit(&pw->workers[0]->poll_turn, 1, memory_order_relaxed) % KERNEL_EVERY == 0;
 }
 
+static bool poll_looks_over(void *arg)
+{
+    struct poll_wait *pw = arg;
+
+    vcl_worker_try_turn(pw->workers[0]);
+    return look_sockets(pw) > 0;
+}
+
 static int poll_run(struct poll_wait *pw, const struct vcl_deadline *d, const sigset_t *mask)
 {
+    struct vcl_spin_wait spin = { 0 };
+    bool has_looked = false;
+
     for (;;) {
         struct timespec left = { 0, 0 };
         const struct timespec *timeout = &left;
@@ -316,6 +345,13 @@ static int poll_run(struct poll_wait *pw, const struct vcl_deadline *d, const si
             vcl_worker_turn(pw->workers[i]);
         n = look_sockets(pw);
         over = !d->forever && !vcl_deadline_left(d, &left);
+        if (!n && !over && !has_looked && pw->n_workers == 1) {
+            has_looked = true;
+            if (vcl_spin(&pw->workers[0]->spin, &spin, poll_looks_over, pw))
+                continue;
+        }
+        if (n && pw->n_workers == 1)
+            vcl_spin_slept(&pw->workers[0]->spin, &spin);
         if (n && pw->n_kernel && pw->n_workers && !kernel_is_due(pw))
             return n;
         if (n || over) { /* the kernel's, as they stand */

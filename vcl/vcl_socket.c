@@ -486,9 +486,11 @@ static bool has_closed(struct vcl_socket *s)
 }
 
 /* Marks the FIFOs: what was written still goes out; a close with unread bytes is an abort (RFC 9293 s3.10.4, RFC 2525 s2.17). */
-static int mark_fifos_closed(struct vcl_socket *s)
+static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
 {
     int linger = s->opt.linger.l_onoff ? s->opt.linger.l_linger : -1;
+
+    *tell_peer = false;
 
     pthread_mutex_lock(&s->lock);
     if (s->has_fifos && !s->shared) {
@@ -500,21 +502,37 @@ static int mark_fifos_closed(struct vcl_socket *s)
         else if (!s->wr_shut)
             svm_fifo_prod_set_fin(&s->tx);
         svm_fifo_cons_set_closed(&s->rx);
+        *tell_peer = s->local && !svm_fifo_prod_peer_closed(&s->tx); /* it does not hear it from the server */
     }
     pthread_mutex_unlock(&s->lock);
     return linger;
 }
 
+/* Cut-through. Worker lock held. */
+static void tell_peer_closed(struct vcl_socket *s)
+{
+    struct svm_msg m = { .type = SVM_MSG_CLOSED, .proto = s->proto, .ctx = s->slot };
+
+    if (!s->pair || s->pair->inherited)
+        return;
+    if (s->pair->peer_client_id == s->w->client_id)
+        vcl_worker_self_event(s, &m);
+    else
+        vcl_worker_post_pair(s->w, s->pair, &m);
+}
+
 static void close_session(struct vcl_socket *s)
 {
     struct vcl_worker *w = s->w;
-    int linger = mark_fifos_closed(s);
+    bool tell_peer;
+    int linger = mark_fifos_closed(s, &tell_peer), rc;
     struct svm_msg m = vcl_socket_msg(s, SVM_MSG_CLOSE);
 
     m.u.value = linger;
-    if (s->has_fifos && s->local && !s->shared) /* the peer does not hear it from the server */
-        vcl_socket_event_due(s, true, true);
+    vcl_spin_said(&w->spin, 1);
     pthread_mutex_lock(&w->lock);
+    if (tell_peer)
+        tell_peer_closed(s);
     if (vcl_state(s) == VCL_LISTENING)
         vcl_accept_return_all(s);
     vcl_set_forget(s);
@@ -526,7 +544,11 @@ static void close_session(struct vcl_socket *s)
         pthread_mutex_unlock(&w->lock);
         return;
     }
-    if (vcl_worker_post(w, s->server_worker, &m) != 0) {
+    if (s->local && linger <= 0)
+        rc = vcl_worker_post_late(w, s->server_worker, &m, VCL_LATE_MAX);
+    else
+        rc = vcl_worker_post(w, s->server_worker, &m);
+    if (rc) {
         vcl_socket_unnumber(s); /* no server: nothing to wait for */
         pthread_mutex_unlock(&w->lock);
         vcl_socket_free(s);

@@ -298,6 +298,7 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
             if (hs_unlikely(n < 0))
                 return done ? (ssize_t)done : n == -EPROTO ? -ECONNRESET : (ssize_t)n;
             done += (size_t)n;
+            vcl_spin_said(&s->w->spin, (size_t)n);
             if (hs_likely(done == want))
                 return (ssize_t)done;
             if (n > 0)
@@ -526,6 +527,7 @@ int vcl_send_commit(struct vcl_socket *s, uint32_t len)
     pthread_mutex_unlock(&s->lock);
     if (hs_unlikely(nobody))
         write_to_nobody(s);
+    vcl_spin_said(&s->w->spin, len);
     vcl_socket_event_due(s, data, false);
     return rc;
 }

@@ -267,16 +267,40 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
     return n;
 }
 
+struct look {
+    struct vcl_socket *s;
+    bool (*ready)(struct vcl_socket *s);
+};
+
+/* As ready() for a while, but arms nothing: the other side need not tell us. */
+static bool looks_over(void *arg)
+{
+    struct look *l = arg;
+    struct vcl_socket *s = l->s;
+
+    vcl_worker_try_turn(s->w);
+    if (l->ready != vcl_ready_read || vcl_state(s) != VCL_CONNECTED)
+        return l->ready == vcl_ready_write ? vcl_poll_now(s) & EPOLLOUT : l->ready(s);
+    return is_over(s) || vcl_poll_now(s) & EPOLLIN;
+}
+
 int vcl_wait_socket(struct vcl_socket *s, bool (*ready)(struct vcl_socket *s), const struct vcl_deadline *d)
 {
+    struct look look = { s, ready };
     struct vcl_worker *w = s->w;
+    struct vcl_spin_wait spin;
     struct timespec left;
     int rc;
 
+    vcl_worker_turn(w);
+    if (vcl_spin(&w->spin, &spin, looks_over, &look) && ready(s))
+        return 0;
     for (;;) {
         vcl_worker_turn(w);
-        if (ready(s))
+        if (ready(s)) {
+            vcl_spin_slept(&w->spin, &spin);
             return 0;
+        }
         if (!d->forever && !vcl_deadline_left(d, &left))
             return -EAGAIN;
         pthread_mutex_lock(&w->lock);

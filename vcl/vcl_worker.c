@@ -9,6 +9,7 @@ enum { TAKE_BATCH = 32 };
 void vcl_worker_init(struct vcl_worker *w)
 {
     pthread_mutex_init(&w->lock, NULL);
+    vcl_spin_init(&w->spin);
     w->att_fd = w->bell_fd = w->event_epfd = w->event_fd = w->lifeline_fd = w->child_lifeline = -1;
     for (int i = 0; i < SVM_MAX_SERVER_WORKERS; i++)
         w->server_bell[i] = (struct vcl_bell){ -1, -1 };
@@ -90,6 +91,13 @@ static int keep_pending(struct vcl_worker *w, int pair, uint32_t to, const struc
     return 0;
 }
 
+/* As ring_server() for what the server need not hear before it looks by itself. */
+static void ring_server_late(struct vcl_worker *w, uint32_t i)
+{
+    if (svm_sleep_must_ring_late(&w->srv->sleep[i], &w->server_rung[i]))
+        vcl_bell_ring(&w->server_bell[i]);
+}
+
 static int post_server(struct vcl_worker *w, uint32_t to, const struct svm_msg *m)
 {
     int rc = svm_msgq_post(&w->out[to], m);
@@ -118,6 +126,16 @@ int vcl_worker_post(struct vcl_worker *w, uint32_t to, const struct svm_msg *m)
         return -ENETDOWN;
     rc = w->n_pending ? -EAGAIN : post_server(w, to, m);
     return rc == -EAGAIN ? keep_pending(w, -1, to, m) : rc;
+}
+
+int vcl_worker_post_late(struct vcl_worker *w, uint32_t to, const struct svm_msg *m, uint32_t at_most)
+{
+    if (hs_unlikely(!atomic_load_explicit(&w->attached, memory_order_relaxed) || w->lost || to >= w->n_server_workers))
+        return -ENETDOWN;
+    if (w->n_pending || svm_msgq_is_behind(&w->out[to], at_most) || svm_msgq_post(&w->out[to], m) != 0)
+        return vcl_worker_post(w, to, m);
+    ring_server_late(w, to);
+    return 0;
 }
 
 int vcl_worker_post_pair(struct vcl_worker *w, struct vcl_pair *p, const struct svm_msg *m)
@@ -247,6 +265,15 @@ void vcl_worker_turn(struct vcl_worker *w)
     pthread_mutex_lock(&w->lock);
     if (hs_unlikely(w->stopping))
         vcl_accept_settle(w);
+    if (w->n_pending || vcl_worker_has_work(w))
+        vcl_worker_drain(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void vcl_worker_try_turn(struct vcl_worker *w)
+{
+    if (!atomic_load_explicit(&w->attached, memory_order_relaxed) || pthread_mutex_trylock(&w->lock) != 0)
+        return;
     if (w->n_pending || vcl_worker_has_work(w))
         vcl_worker_drain(w);
     pthread_mutex_unlock(&w->lock);

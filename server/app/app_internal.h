@@ -35,6 +35,8 @@ enum app_limits {
     APP_PAIR_SLOTS = 65536,
     APP_PAIR_ARENA_MB = 256,    /* a side */
     APP_PAIR_QUEUE_LOG2 = 12,
+    APP_NAPS = 3,               /* after cut-through connections come or go */
+    APP_LATE_MAX = 64,          /* notices of their end from which on a sleeping client is woken all the same */
 };
 
 /* What an epoll event is about. */
@@ -64,6 +66,8 @@ struct app_port_client {        /* worker's */
     struct svm_msg *pending;    /* ring of notices that found no room */
     uint32_t pending_head, n_pending, pending_size;
     uint32_t last_rung;
+    uint32_t n_late;            /* notices posted that it need not be woken for; it has not been since */
+    bool must_ring;             /* others were */
     int bell_rd;                /* read end of its doorbell pipe to this worker; -1 = none */
     bool has_queues, on_list, is_dirty, is_leaving, is_failed, done_told;
     const char *fail_text;
@@ -160,6 +164,8 @@ struct app_port {                          /* w->app */
     int epfd;                              /* doorbell pipes */
     struct app_port_client *clients, *dirty;
     struct app_pair *pairs;
+    unsigned n_naps;                       /* sleeps to come that shall be short */
+    bool has_late;                         /* some client has n_late */
 };
 
 struct app_call {                          /* a worker_call() that must not get lost: retried by the control thread */
@@ -231,6 +237,7 @@ void app_port_leave(struct worker *w, void *port_client);
 void app_port_mark(struct app_port_client *pc);       /* look at it at the end of the turn */
 void app_notify_post(struct app_port_client *pc, const struct svm_msg *m);
 void app_notify_flush(struct app_port_client *pc);
+void app_notify_ring_late(struct app_port_client *pc); /* wakes it for what it was not woken for when it was told */
 void app_notify_accepted(struct app_port_client *pc, struct session *s);
 void app_dispatch(struct app_port_client *pc, const struct svm_msg *m);
 void app_port_fail(struct app_port_client *pc, const char *what);   /* contract broken */

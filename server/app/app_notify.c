@@ -47,6 +47,7 @@ void app_notify_post(struct app_port_client *pc, const struct svm_msg *m)
     if (!pc->has_queues || pc->is_leaving || pc->is_failed)
         return;
     app_port_mark(pc);
+    pc->must_ring = true;
     if (hs_likely(pc->n_pending == 0)) {
         int err = svm_msgq_post(&pc->out, m);
         if (hs_likely(err == 0))
@@ -60,10 +61,27 @@ void app_notify_post(struct app_port_client *pc, const struct svm_msg *m)
         app_port_fail(pc, "no memory for notices that its full queue does not take");
 }
 
-void app_notify_flush(struct app_port_client *pc)
+static void ring(struct app_port_client *pc)
 {
     const struct svm_presence_page *p = (const struct svm_presence_page *)(const void *)pc->client->p.base;
 
+    pc->must_ring = false;
+    pc->n_late = 0;
+    if (svm_sleep_must_ring(&p->sleep, &pc->last_rung)) {
+        /* Non-blocking: a full pipe is readable, so its reader wakes all the same. */
+        ssize_t n = write(pc->client->bell_wr, "", 1);
+        (void)n;
+    }
+}
+
+void app_notify_ring_late(struct app_port_client *pc)
+{
+    if (pc->n_late)
+        ring(pc);
+}
+
+void app_notify_flush(struct app_port_client *pc)
+{
     while (pc->n_pending) {
         int err = svm_msgq_post(&pc->out, &pc->pending[pc->pending_head]);
         if (err == -EAGAIN)
@@ -74,12 +92,12 @@ void app_notify_flush(struct app_port_client *pc)
         }
         pc->pending_head = (pc->pending_head + 1) & (pc->pending_size - 1);
         pc->n_pending--;
+        pc->must_ring = true;
     }
-    if (svm_sleep_must_ring(&p->sleep, &pc->last_rung)) {
-        /* Non-blocking: a full pipe is readable, so its reader wakes all the same. */
-        ssize_t n = write(pc->client->bell_wr, "", 1);
-        (void)n;
-    }
+    if (pc->must_ring || pc->n_late > APP_LATE_MAX)
+        ring(pc);
+    else if (pc->n_late)
+        pc->w->app->has_late = true;
 }
 
 static struct svm_msg notice(const struct session *s, uint8_t type)
@@ -228,10 +246,16 @@ static void notify_listening(struct worker *w, struct app_worker *a, struct sess
 static void notify_closed(struct worker *w, struct app_worker *a, struct session *s)
 {
     struct svm_msg m = notice(s, SVM_MSG_CLOSED);
+    struct app_port_client *pc = port_client_of(a);
+    bool must_ring = pc->must_ring;
 
-    (void)w;
-    app_notify_post(port_client_of(a), &m);
-    app_port_mark(port_client_of(a));
+    app_notify_post(pc, &m);
+    app_port_mark(pc);
+    if (s->linger_s <= 0) { /* nobody waits for it */
+        pc->must_ring = must_ring;
+        pc->n_late++;
+        app_port_nap(w);
+    }
 }
 
 static void notify_violation(struct worker *w, struct app_worker *a, const char *what)

@@ -101,6 +101,7 @@ void app_pair_get(struct worker *w, struct app_worker *side0, struct app_worker 
     struct app_pair *p = pair_find(w->app, a, b);
     struct app_pair_wait *wait, **tail;
 
+    app_port_nap(w);
     if (p && p->is_ready) {
         int slot = slot_take(p);
         done(w, arg, slot >= 0 ? p : NULL, slot);

@@ -222,6 +222,29 @@ void app_port_clear_bells(struct worker *w)
     }
 }
 
+void app_port_nap(struct worker *w)
+{
+    if (w->app)
+        w->app->n_naps = APP_NAPS;
+}
+
+bool app_port_is_to_nap(struct worker *w)
+{
+    struct app_port *port = w->app;
+
+    if (!port)
+        return false;
+    if (port->n_naps) {
+        port->n_naps--;
+        return true;
+    }
+    if (port->has_late)
+        for (struct app_port_client *pc = port->clients; pc; pc = pc->next)
+            app_notify_ring_late(pc);
+    port->has_late = false;
+    return false;
+}
+
 struct svm_sleep_line *app_port_sleep_line(struct worker *w)
 {
     struct svm_server_page *page;

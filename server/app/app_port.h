@@ -18,6 +18,11 @@ bool app_port_has_work(struct worker *w);
 /* epoll descriptor over the doorbell pipes of this worker's clients: readable = somebody rang. -1 without app server. */
 int app_port_wait_fd(struct worker *w);
 void app_port_clear_bells(struct worker *w); /* after waking: empties the pipes that rang */
+/* Programs are about to say, or have been told, what needs no doorbell if the worker, and then they, look within milliseconds: the
+ * next few sleeps are naps. */
+void app_port_nap(struct worker *w);
+/* Before each sleep: true, it shall be a nap; false, any, and who has been told something without being woken is woken now. */
+bool app_port_is_to_nap(struct worker *w);
 /* The worker's sleep announcement for its clients (SRV page); NULL without app server. */
 struct svm_sleep_line *app_port_sleep_line(struct worker *w);
 

@@ -62,6 +62,12 @@ static bool old_slot_keep(struct session *s, const struct session *p)
 /* Nobody is left to whom s could be offered. */
 static void refuse(struct worker *w, struct session *s, int error)
 {
+    if (s->state == SESSION_CLOSING) {
+        s->local_moving = false;
+        old_slots_put(w, s);
+        session_finish(w, s);
+        return;
+    }
     if (!s->local_moving) {
         local_fail(w, s, error);
         return;
@@ -134,6 +140,11 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
     s->peer = p;
     listener_offered(l, j.to, 1);
     j.to->ops->accept(w, j.to, l, p);
+    if (s->local_moving)
+        return; /* told when the program has named it: until then it may be handed on once more */
+    /* As with a backlog in Linux, the connecting side need not wait for the other program. */
+    s->state = SESSION_ESTABLISHED;
+    s->app->ops->connected(w, s->app, s, 0);
 }
 
 void local_offer(struct worker *w, struct listener *l, struct session *s, struct app_worker *a)
@@ -174,11 +185,8 @@ bool local_accepted(struct worker *w, struct session *p)
         p->app->ops->peer_gone(w, p->app, p);
         return true;
     }
-    s->state = SESSION_ESTABLISHED;
     if (s->app && s->local_moving)
         s->app->ops->moved(w, s->app, s);
-    else if (s->app)
-        s->app->ops->connected(w, s->app, s, 0);
     s->local_moving = false;
     return true;
 }
@@ -189,7 +197,7 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
     bool named = p->state == SESSION_ESTABLISHED;
 
     p->peer = NULL;
-    if (!s || s->state == SESSION_CLOSING) { /* nobody on the other side any more */
+    if (!s || !s->app) { /* nobody on the other side any more */
         slot_put(w, p);
         session_free(w, p);
         if (s) {
@@ -202,9 +210,9 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
     }
     s->peer = NULL;
     s->pair = NULL;
-    if (!named) {
+    if (s->local_moving) { /* of this slot it has not been told */
         slot_put(w, p);
-    } else { /* the other side may have written into it already */
+    } else { /* it may have written into it already */
         s->local_moving = true;
         if (!old_slot_keep(s, p))
             l = NULL;
@@ -231,6 +239,12 @@ void local_close(struct worker *w, struct session *s, bool died)
         session_return(w, s->app, s);
         return;
     }
+    if (!died && s->state == SESSION_ESTABLISHED && (p ? p->state != SESSION_CLOSING : s->local_moving)) {
+        /* In order: FIN is in the FIFO, the other end reads on, or will when somebody accepts it. What s wrote stays in place until
+         * the other end closes. */
+        s->state = SESSION_CLOSING;
+        return;
+    }
     if (s->from.gen) /* the connecting side, nobody has named the other end yet */
         listener_taken(w, s);
     s->local_moving = false;
@@ -247,11 +261,6 @@ void local_close(struct worker *w, struct session *s, bool died)
             session_finish(w, p);
         }
         session_finish(w, s);
-        return;
-    }
-    if (!died && s->state == SESSION_ESTABLISHED) {
-        /* In order: FIN is in the FIFO, the other end reads on. What s wrote stays in place until p closes. */
-        s->state = SESSION_CLOSING;
         return;
     }
     s->peer = NULL;

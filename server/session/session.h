@@ -60,7 +60,7 @@ struct session {
     bool local_in_line;                /* cut-through: waits for room in the backlog (local_wait.c) */
     bool local_moving;                 /* cut-through: its peer gave it back, it is offered to others */
     struct local_old *old_slots;       /* cut-through: those it had before it moved; the other program may still write there */
-    int linger_s;
+    int linger_s;                      /* SVM_MSG_CLOSE: > 0, the program waits for CLOSED */
     int error;
     struct session *peer;              /* cut-through: the other end, same worker; NULL = gone */
     struct app_pair *pair;             /* cut-through */

@@ -149,6 +149,7 @@ void session_close(struct worker *w, struct app_worker *a, struct session *s, in
 {
     if (!session_is_held_by(s, a) || s->state == SESSION_CLOSING)
         return;
+    s->linger_s = linger_s;
     if (s->holds->s_next) {
         a->ops->closed(w, a, s);
         hold_drop(w, a, s);

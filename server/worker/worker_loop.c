@@ -25,6 +25,7 @@ enum loop_times_us {
     POLL_BUSY_US = 80,          /* ports without a wait descriptor: interval soon after traffic ... */
     POLL_IDLE_US = 1000,        /* ... and when there has been none for ... */
     POLL_RELAX_US = 50000,      /* ... so long */
+    NAP_US = 5000,              /* longer than a tick of the kernel: its timer seldom has to be set for that */
 };
 enum { BELL_EVENT_FD, BELL_APP, BELL_PORT };
 
@@ -95,8 +96,11 @@ static void go_to_sleep(struct worker *w)
 {
     struct worker_private *p = w->priv;
     struct svm_sleep_line *line = app_port_sleep_line(w);
+    bool is_nap = app_port_is_to_nap(w);
 
-    if (line)
+    if (line && is_nap)
+        svm_nap_begin(line);
+    else if (line)
         svm_sleep_begin(line);
     __atomic_store_n(&p->is_sleeping, true, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with the fence in worker_wake() and those of clients */
@@ -105,6 +109,8 @@ static void go_to_sleep(struct worker *w)
     /* Whatever came before the announcement was seen is found by this turn; what comes after it rings. */
     if (worker_step(w, now) == 0 && !app_port_has_work(w) && !__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE)) {
         uint64_t us = sleep_time_us(w, clock_now_us());
+        if (is_nap && us > NAP_US)
+            us = NAP_US;
         if (us > 0) {
             worker_count(&p->counters.sleeps, 1);
             wait_for_events(w, us);

@@ -136,3 +136,35 @@ Test(msgq, sleep_rings_once)
     svm_sleep_end(&line);
     cr_assert_eq(line.seq % 2, 0);
 }
+
+Test(msgq, a_nap_needs_no_bell_for_what_can_wait)
+{
+    struct svm_sleep_line line = { 0 };
+    uint32_t last = 0;
+
+    svm_nap_begin(&line);
+    cr_assert_not(svm_sleep_must_ring_late(&line, &last));
+    cr_assert(svm_sleep_must_ring(&line, &last), "other news still wakes it");
+    svm_sleep_end(&line);
+    cr_assert_not(svm_sleep_must_ring_late(&line, &last), "awake");
+    svm_sleep_begin(&line);
+    cr_assert(svm_sleep_must_ring_late(&line, &last), "a sleep without an end");
+    svm_sleep_end(&line);
+}
+
+Test(msgq, is_behind)
+{
+    struct svm_msg m = { .type = 1 };
+    struct q q;
+
+    q_open(&q, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_not(svm_msgq_is_behind(&q.p, i));
+        cr_assert_eq(svm_msgq_post(&q.p, &m), 0);
+        cr_assert(svm_msgq_is_behind(&q.p, i));
+    }
+    cr_assert_eq(svm_msgq_take(&q.c, &m, 1), 1);
+    cr_assert_not(svm_msgq_is_behind(&q.p, 2));
+    cr_assert(svm_msgq_is_behind(&q.p, 1));
+    q_close(&q);
+}

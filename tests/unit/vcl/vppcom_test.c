@@ -551,6 +551,109 @@ Test(vppcom, a_child_goes_on_with_an_inherited_listener)
     exited(pid);
 }
 
+/* As with a backlog in Linux: who listens need not run for a connect to complete, and finds all that was said meanwhile. */
+Test(vppcom, connect_does_not_wait_for_the_accepting_program)
+{
+    pid_t pid = fork();
+    uint32_t s;
+    int status;
+
+    if (pid == 0) {
+        char buf[8];
+        int c;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        app();
+        s = listener(false, 7013);
+        raise(SIGSTOP);
+        c = vppcom_session_accept(s, NULL, 0);
+        if (c < 0 || vppcom_session_read((uint32_t)c, buf, sizeof(buf)) != 5 || memcmp(buf, "early", 5) != 0)
+            _exit(1);
+        _exit(vppcom_session_read((uint32_t)c, buf, sizeof(buf)) == 0 ? 0 : 2);
+    }
+    cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+    cr_assert(WIFSTOPPED(status));
+    app();
+    s = dial(false, 7013);
+    cr_assert_eq(vppcom_session_write(s, "early", 5), 5);
+    cr_assert_eq(vppcom_session_close(s), 0);
+    cr_assert_eq(kill(pid, SIGCONT), 0);
+    exited(pid);
+}
+
+/* Looks at its queues now and then, as a program does that waits for other sockets. */
+static uint32_t looker(void)
+{
+    struct epoll_event ev = { .events = EPOLLIN };
+    uint32_t ep = (uint32_t)vppcom_epoll_create();
+
+    cr_assert_eq(vppcom_epoll_ctl(ep, EPOLL_CTL_ADD, listener(false, 0), &ev), 0);
+    return ep;
+}
+
+static bool has_ended(pid_t pid)
+{
+    siginfo_t info = { 0 };
+
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
+/* Said and closed before anybody accepts; the first program that the connection was offered to gives it to another one. */
+Test(vppcom, a_closed_connection_goes_to_another_program_with_its_bytes)
+{
+    int go[2], closed[2], over[2];
+    struct epoll_event ev;
+    uint32_t l, ep;
+    pid_t client, acceptor;
+    char buf[8];
+
+    cr_assert_eq(pipe(go) | pipe(closed) | pipe(over), 0);
+    client = fork();
+    if (client == 0) {
+        uint32_t s;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(closed[0]);
+        close(over[1]);
+        app();
+        ep = looker();
+        if (read(go[0], buf, 1) != 1)
+            _exit(1);
+        s = dial(false, 7014);
+        if (vppcom_session_write(s, "early", 5) != 5 || vppcom_session_close(s) != 0)
+            _exit(2);
+        close(closed[1]);
+        if (fcntl(over[0], F_SETFL, O_NONBLOCK) != 0)
+            _exit(3);
+        while (read(over[0], buf, 1) != 0)
+            vppcom_epoll_wait(ep, &ev, 1, 2);
+        _exit(0);
+    }
+    close(closed[1]);
+    close(over[0]);
+    app();
+    l = listener(false, 7014);
+    ep = looker();
+    cr_assert_eq(write(go[1], "", 1), 1);
+    cr_assert_eq(read(closed[0], buf, 1), 0);
+    acceptor = fork();
+    if (acceptor == 0) {
+        int c;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(over[1]);
+        c = vppcom_session_accept(l, NULL, 0);
+        if (c < 0 || vppcom_session_read((uint32_t)c, buf, sizeof(buf)) != 5 || memcmp(buf, "early", 5) != 0)
+            _exit(1);
+        _exit(vppcom_session_read((uint32_t)c, buf, sizeof(buf)) == 0 ? 0 : 2);
+    }
+    while (!has_ended(acceptor))
+        vppcom_epoll_wait(ep, &ev, 1, 2);
+    close(over[1]);
+    exited(acceptor);
+    exited(client);
+}
+
 Test(vppcom, restart_of_the_server)
 {
     uint32_t a, b, l;
