@@ -175,7 +175,8 @@ enum svm_msg_type {
 
     /* s->c notices */
     SVM_MSG_ACCEPT,     /* ctx = the listener's ctx; handle, lcl, rmt, slot of the new session. The client answers when it takes the
-                           message from the queue: SVM_MSG_ACCEPTED tells its ctx; or RETURN. CLOSED for a handle that it has not named yet takes the offer back */
+                           message from the queue: SVM_MSG_ACCEPTED tells its ctx; or RETURN. CLOSED for a handle that
+                           it has not named yet takes the offer back */
     SVM_MSG_RESET,      /* connection aborted, error = -ECONNRESET, -ETIMEDOUT, -EHOSTUNREACH …; also set in the FIFO */
     SVM_MSG_PEER_GONE,  /* cut-through: the other side's process has died: its FIFO ends at its tail, writing gets EPIPE */
     SVM_MSG_MOVED,      /* cut-through: the program that had been offered this connection gave it back unread and another one has it

@@ -112,6 +112,11 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
         local_refused(w, s);
         return;
     }
+    if (pair && !listener_would_pick(l, j.to)) { /* while the segment was made another one has begun to accept */
+        app_pair_put(w, pair, slot);
+        listener_offer(w, l, s);
+        return;
+    }
     p = pair ? session_alloc(w, s->proto) : NULL;
     if (!p || session_hold_add(p, j.to) != 0) {
         if (p)

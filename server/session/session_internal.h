@@ -108,6 +108,7 @@ int listener_create(struct worker *w, struct session *s, uint32_t backlog);
 void listener_destroy(struct worker *w, struct listener *l);
 struct listener *listener_of_session(struct worker *w, struct svm_handle h);
 struct app_worker *listener_pick(struct listener *l);             /* NULL: nobody accepts */
+bool listener_would_pick(struct listener *l, const struct app_worker *a); /* a accepts, and no more weakly than all others */
 void listener_unarm(struct worker *w, struct listener *l, struct app_worker *a);
 void listener_enqueue(struct listener *l, struct session *s);
 void listener_taken(struct worker *w, struct session *s);         /* s is offered no more: accepted, or gone */

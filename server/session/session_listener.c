@@ -288,6 +288,17 @@ struct app_worker *listener_pick(struct listener *l)
     return best->a;
 }
 
+bool listener_would_pick(struct listener *l, const struct app_worker *a)
+{
+    const struct acceptor *x = acceptor_find(l, a);
+
+    for (const struct acceptor *o = l->acceptors; x && o; o = o->next) {
+        if (o->arm == SESSION_ARM_ON && x->arm != SESSION_ARM_ON)
+            return false;
+    }
+    return x != NULL;
+}
+
 void listener_enqueue(struct listener *l, struct session *s)
 {
     s->queue_next = NULL;
