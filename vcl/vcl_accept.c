@@ -54,7 +54,7 @@ void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t se
     vcl_options_inherit(&s->opt, &l->opt);
     vcl_socket_set_state(s, VCL_CONNECTED);
     r = vcl_socket_msg(s, SVM_MSG_ACCEPTED);
-    if (s->local) /* nobody waits for it, but the backlog counts it */
+    if (s->local && l->backlog > VCL_LATE_MAX / 4) /* nobody waits for it, but the backlog counts it */
         vcl_worker_post_late(w, server_worker, &r, hs_min_u32((uint32_t)l->backlog / 4, VCL_LATE_MAX));
     else
         vcl_worker_post(w, server_worker, &r);

@@ -93,12 +93,38 @@ static void list_remove(struct app_port *port, struct app_port_client *pc)
     pc->is_dirty = false;
 }
 
+/* One burst of a client's messages: how many. */
+static unsigned take_burst(struct app_port_client *pc)
+{
+    struct svm_msg m[APP_BURST];
+    int n = svm_msgq_take(&pc->in, m, APP_BURST);
+
+    if (hs_unlikely(n < 0)) {
+        app_port_fail(pc, "its queue's counters are out of bounds");
+        return 0;
+    }
+    for (int i = 0; i < n && !pc->is_failed; i++)
+        app_dispatch(pc, &m[i]);
+    return (unsigned)n;
+}
+
+/* What it said before it went counts: it may have accepted a connection, and answered. No more than a queue holds. */
+static void take_last_words(struct app_port_client *pc)
+{
+    for (uint32_t n = 0, got; pc->has_queues && !pc->is_failed && n <= pc->in.mask; n += got) {
+        got = take_burst(pc);
+        if (got == 0)
+            return;
+    }
+}
+
 /* By worker_call(): the client has gone. Its sessions end in order; what it wrote is still sent. */
 void app_port_leave(struct worker *w, void *port_client)
 {
     struct app_port_client *pc = port_client;
 
     if (!pc->is_leaving) {
+        take_last_words(pc);
         pc->is_leaving = true;
         bell_unwatch(w->app, pc);
         app_pair_client_gone(w, pc->client);
@@ -139,18 +165,10 @@ unsigned app_port_input(struct worker *w)
     if (!port)
         return 0;
     for (struct app_port_client *pc = port->clients, *next; pc; pc = next) {
-        struct svm_msg m[APP_BURST];
         next = pc->next;
         if (!pc->has_queues || pc->is_leaving || pc->is_failed || pc->n_pending >= APP_PENDING_STOP)
             continue;
-        int n = svm_msgq_take(&pc->in, m, APP_BURST);
-        if (hs_unlikely(n < 0)) {
-            app_port_fail(pc, "its queue's counters are out of bounds");
-            continue;
-        }
-        for (int i = 0; i < n && !pc->is_failed; i++)
-            app_dispatch(pc, &m[i]);
-        total += (unsigned)n;
+        total += take_burst(pc);
     }
     return total;
 }
