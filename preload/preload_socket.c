@@ -429,6 +429,10 @@ static int preload_connect_both(int fd, struct fd_file *f, const struct sockaddr
     /* The stack joins streams on this host; datagrams to loopback are the kernel's. */
     if (f->sock.proto == SVM_PROTO_UDP)
         return preload_connect_kernel(fd, f, sa, len, "datagrams to loopback");
+    if (vcl_socket_is_nonblock(f->sock.vcl) && vcl_has_met(f->sock.vcl, e)) {
+        preload_socket_decide(fd, f, FD_STACK, NULL);
+        return preload_connect_stack(f, e);
+    }
     int r = preload_connect_try(f, e);
     if (preload_nobody_there(r))
         return preload_connect_kernel(fd, f, sa, len, "nobody on the stack listens there");

@@ -124,6 +124,8 @@ int vcl_internal_fd_next(unsigned from);  /* the first such descriptor >= from, 
 enum vcl_serve { VCL_SERVE_STACK, VCL_SERVE_KERNEL, VCL_SERVE_BOTH };
 /* By the vcl.conf rules, then by the server's interfaces and routes (asked once, cached, refreshed on change). */
 enum vcl_serve vcl_who_serves_bind(uint8_t proto, const struct ip_endpoint *lcl);
+/* A stream connect to this loopback address met a listener of the stack a moment ago. */
+bool vcl_has_met(struct vcl_socket *s, const struct ip_endpoint *rmt);
 enum vcl_serve vcl_who_serves_connect(uint8_t proto, const struct ip_endpoint *rmt);
 
 #endif

@@ -39,6 +39,45 @@ static int connect_dgram(struct vcl_socket *s, const struct ip_endpoint *rmt)
     return rc;
 }
 
+static struct vcl_met *met_find(struct vcl_worker *w, const struct ip_endpoint *rmt)
+{
+    for (unsigned i = 0; i < VCL_MET; i++)
+        if (w->met[i].until_ns && w->met[i].rmt.port.raw == rmt->port.raw && ip_addr_eq(&w->met[i].rmt.ip, &rmt->ip))
+            return &w->met[i];
+    return NULL;
+}
+
+void vcl_worker_met(struct vcl_worker *w, const struct ip_endpoint *rmt, bool is_there)
+{
+    struct vcl_met *m = met_find(w, rmt);
+
+    if (!is_there) {
+        if (m)
+            m->until_ns = 0;
+        return;
+    }
+    if (!m) {
+        m = &w->met[0];
+        for (unsigned i = 1; i < VCL_MET; i++)
+            if (w->met[i].until_ns < m->until_ns)
+                m = &w->met[i];
+        m->rmt = *rmt;
+    }
+    m->until_ns = vcl_now_ns() + VCL_MET_NS;
+}
+
+bool vcl_has_met(struct vcl_socket *s, const struct ip_endpoint *rmt)
+{
+    struct vcl_met *m;
+    bool met;
+
+    pthread_mutex_lock(&s->w->lock);
+    m = s->proto == SVM_PROTO_TCP ? met_find(s->w, rmt) : NULL;
+    met = m && m->until_ns > vcl_now_ns();
+    pthread_mutex_unlock(&s->w->lock);
+    return met;
+}
+
 /* The end of an attempt in progress, told once. */
 static int connect_result(struct vcl_socket *s)
 {

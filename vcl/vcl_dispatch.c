@@ -102,6 +102,8 @@ static void on_connected(struct vcl_socket *s, const struct svm_msg *m)
         op_done(s, VCL_OP_CONNECT, error);
         return;
     }
+    if (s->local || error)
+        vcl_worker_met(s->w, &s->rmt, !error);
     if (error) {
         vcl_socket_set_handle(s, vcl_handle_none());
         vcl_socket_fail(s, error);

@@ -28,6 +28,8 @@ enum vcl_limits {
     VCL_MAX_PAIRS = 1024,
     VCL_RECORD_MAX = 65536,          /* data bytes of one datagram */
     VCL_WHO_CACHE = 64,
+    VCL_MET = 8,
+    VCL_MET_NS = 1000000000,
     VCL_MAX_SET_WORKERS = 16,
     VCL_DEFAULT_FIFO = 4 << 20,
     VCL_TX_FLOOR = 64 << 10,         /* room that a writer has in any case, however little the other side reads */
@@ -99,6 +101,12 @@ struct vcl_pair {
     uint32_t n_sockets;
 };
 
+/* Loopback addresses at which a connect has met a listener of the stack: the next one need not ask first. */
+struct vcl_met {
+    struct ip_endpoint rmt;
+    int64_t until_ns;                /* 0 = unused */
+};
+
 struct vcl_pending {                 /* a message that found its queue full */
     int pair;                        /* index in pairs, or -1: server worker `to` */
     uint32_t to;
@@ -159,6 +167,7 @@ struct vcl_worker {
     int spare_fds[16];               /* eventfds of waiters, kept */
     unsigned n_spare_fds;
     struct vcl_who_entry who[VCL_WHO_CACHE];
+    struct vcl_met met[VCL_MET];
     uint64_t last_attach_ns;
     int64_t no_memory_until_ns;
     struct vcl_spin spin;
@@ -395,6 +404,7 @@ struct vcl_pair *vcl_worker_pair(struct vcl_worker *w, uint32_t seg_id);   /* wa
 struct vcl_bank *vcl_worker_bank(struct vcl_worker *w, uint32_t seg_id, uint16_t *index);
 void vcl_worker_reap_pairs(struct vcl_worker *w);         /* unmaps those that are gone; worker lock held */
 int vcl_worker_who(struct vcl_worker *w, const struct ip_addr *ip, uint32_t *answer);
+void vcl_worker_met(struct vcl_worker *w, const struct ip_endpoint *rmt, bool is_there); /* worker lock held */
 int vcl_worker_fork_token(struct vcl_worker *w, uint64_t *token, int *lifeline);
 void vcl_worker_forget_server(struct vcl_worker *w, bool in_child);
 extern const struct svm_ring_ops vcl_bank_ring_ops, vcl_pair_ring_ops, vcl_no_ring_ops;

@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,15 @@
 
 static inline ssize_t sys_read(int fd, void *buf, size_t n) { return syscall(SYS_read, fd, buf, n); }
 static inline ssize_t sys_write(int fd, const void *buf, size_t n) { return syscall(SYS_write, fd, buf, n); }
+#ifndef RWF_NOSIGNAL
+#define RWF_NOSIGNAL 0x100 /* Linux 6.18: a broken pipe is an error without its signal */
+#endif
+static inline ssize_t sys_write_no_signal(int fd, const void *buf, size_t n)
+{
+    struct iovec iov = { (void *)(uintptr_t)buf, n };
+
+    return syscall(SYS_pwritev2, fd, &iov, 1ul, -1l, -1l, RWF_NOSIGNAL);
+}
 static inline int sys_open(const char *path, int flags) { return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0); }
 static inline int sys_close(int fd) { return (int)syscall(SYS_close, fd); }
 static inline int sys_dup_above(int fd, int base) { return (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base); }

@@ -38,7 +38,7 @@ void vcl_bell_drop(struct vcl_bell *b)
     vcl_fd_close(&b->reader);
 }
 
-/* Without /proc: the signal of a broken pipe is held back and taken, as long as no other was pending. */
+/* Without /proc, and with a kernel before 6.18: the signal of a broken pipe is held back and taken, as long as no other was pending. */
 static void ring_masked(int fd)
 {
     const struct timespec zero = { 0, 0 };
@@ -57,10 +57,11 @@ void vcl_bell_ring(const struct vcl_bell *b)
 {
     int saved = errno;
 
-    if (hs_unlikely(b->reader < 0))
-        ring_masked(b->fd);
-    else if (sys_write(b->fd, "", 1) < 0)
+    if (b->reader >= 0 ? sys_write(b->fd, "", 1) < 0 : sys_write_no_signal(b->fd, "", 1) < 0) {
+        if (b->reader < 0 && errno != EAGAIN && errno != EPIPE)
+            ring_masked(b->fd);
         errno = saved; /* a full pipe rings already */
+    }
 }
 
 static void ring_server(struct vcl_worker *w, uint32_t i)

@@ -7,7 +7,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 #include <rte_cycles.h>
@@ -19,8 +18,10 @@
 #include "svm/svm_msgq.h"
 
 enum loop_times_us {
-    SPIN_US = 15,               /* waking a sleeper costs about as much */
-    DESCHEDULED_US = 60,        /* an idle turn that took longer was interrupted by somebody else's time slice */
+    SPIN_US = 50,               /* waking a sleeper costs between 5 and 40, by machine */
+    SHORT_US = 100,             /* a sleep that was not longer would have been worth it */
+    SCORE_MAX = 8,
+    DESCHEDULED_US = 100,       /* an idle turn that took longer: others compute on this core */
     NO_SPIN_US = 20000,         /* how long not to spin after that: the core is shared */
     POLL_BUSY_US = 80,          /* ports without a wait descriptor: interval soon after traffic ... */
     POLL_IDLE_US = 1000,        /* ... and when there has been none for ... */
@@ -122,35 +123,43 @@ static void go_to_sleep(struct worker *w)
         svm_sleep_end(line);
 }
 
-/* Others want this core, if the scheduler took it away since we last asked. */
-static bool was_preempted(struct worker_private *p)
+static void learn(struct worker_private *p, bool was_quick)
 {
-    struct rusage ru;
-
-    if (getrusage(RUSAGE_THREAD, &ru) != 0 || ru.ru_nivcsw == p->n_preempted)
-        return false;
-    p->n_preempted = ru.ru_nivcsw;
-    return true;
+    p->spin_against += was_quick ? -1 : 2;
+    if (p->spin_against > SCORE_MAX || p->spin_against < -SCORE_MAX)
+        p->spin_against = p->spin_against > 0 ? SCORE_MAX : -SCORE_MAX;
 }
 
-static void adaptive_idle(struct worker *w, uint64_t now_us, uint64_t *idle_since_us, uint64_t *last_turn_us)
+/* Nothing to do: looks on for a while, if work came soon the last times, and gives the core away at each look, so that a program on the
+ * same core goes on at once. */
+static void adaptive_idle(struct worker *w, uint64_t now_us)
 {
     struct worker_private *p = w->priv;
 
-    if (*idle_since_us == 0) {
-        *idle_since_us = now_us;
-    } else if (now_us - *last_turn_us > DESCHEDULED_US) {
+    if (p->idle_since_us == 0) {
+        p->idle_since_us = now_us;
+        p->slept_us = 0;
+    } else if (now_us - p->last_turn_us > DESCHEDULED_US) {
         p->no_spin_until_us = now_us + NO_SPIN_US;
     }
-    *last_turn_us = now_us;
-    if (now_us >= p->no_spin_until_us && now_us - *idle_since_us < SPIN_US) {
-        rte_pause();
-        return;
+    p->last_turn_us = now_us;
+    if (now_us >= p->no_spin_until_us && p->spin_against <= 0) {
+        if (now_us - p->idle_since_us < SPIN_US) {
+            sched_yield();
+            return;
+        }
+        learn(p, false);
     }
-    if (was_preempted(p))
-        p->no_spin_until_us = now_us + NO_SPIN_US;
     go_to_sleep(w);
-    *idle_since_us = 0;
+    p->slept_us = clock_now_us() - now_us;
+    p->idle_since_us = 0;
+}
+
+static void found_work(struct worker_private *p)
+{
+    if (p->idle_since_us || p->slept_us)
+        learn(p, p->slept_us < SHORT_US);
+    p->idle_since_us = p->slept_us = 0;
 }
 
 static void thread_setup(struct worker *w)
@@ -172,20 +181,19 @@ static void thread_setup(struct worker *w)
 static void *thread_main(void *arg)
 {
     struct worker *w = arg;
-    uint64_t idle_since_us = 0, last_turn_us = 0;
-
     __atomic_store_n(&w->priv->self, (uintptr_t)pthread_self(), __ATOMIC_RELAXED);
     thread_setup(w);
     while (!__atomic_load_n(&w->priv->stop, __ATOMIC_ACQUIRE)) {
         uint64_t now = clock_now_us();
-        if (worker_step(w, now) > 0)
-            idle_since_us = 0;
-        else if (w->priv->opt.poll_mode == WORKER_POLL_BUSY)
+        if (worker_step(w, now) > 0) {
+            found_work(w->priv);
+        } else if (w->priv->opt.poll_mode == WORKER_POLL_BUSY) {
             rte_pause();
-        else if (w->priv->opt.poll_mode == WORKER_POLL_INTERRUPT)
+        } else if (w->priv->opt.poll_mode == WORKER_POLL_INTERRUPT) {
             go_to_sleep(w);
-        else
-            adaptive_idle(w, now, &idle_since_us, &last_turn_us);
+        } else {
+            adaptive_idle(w, now);
+        }
     }
     rte_thread_unregister();
     return NULL;
