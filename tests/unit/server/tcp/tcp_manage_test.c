@@ -330,6 +330,7 @@ static uint32_t after_timeouts(struct script *t, unsigned n)
     return len;
 }
 
+#ifndef SCRIPT_V6
 Test(tcp_pmtu, black_hole_v4, .init = init, .fini = fini)
 {
     static const uint8_t mss[4] = { 2, 4, 1460 >> 8, 1460 & 255 };
@@ -363,6 +364,7 @@ Test(tcp_pmtu, black_hole_v4, .init = init, .fini = fini)
     cr_assert_eq(t->seg.len, 1460, "the route's size is tried again");
     cr_assert_eq(c->flags & TCP_F_PMTU_LOW, 0);
 }
+#endif
 
 Test(tcp_pmtu, black_hole_v6, .init = init, .fini = fini)
 {

@@ -218,20 +218,13 @@ Test(tcp_rules, mss_option_on_syns_only, .init = init, .fini = fini)
 
     script_syn(t, NULL, 0);
     cr_assert_eq(tcp_options_parse(t->seg.opt, t->seg.opt_len, &o), 0);
-    cr_assert(o.has_mss && o.mss == 1460);
+    cr_assert(o.has_mss && o.mss == 1480 - IP_HDR);
     send_ack(t);
     t->s = fake_accepted(&t->h);
     fake_write(&t->h, t->s, "x", 1);
     cr_assert(take(t));
     cr_assert_eq(tcp_options_parse(t->seg.opt, t->seg.opt_len, &o), 0);
     cr_assert_not(o.has_mss);
-    t->peer = fake_endpoint("fd00::2", PEER_PORT);
-    t->us = fake_endpoint("fd00::1", PORT);
-    t->h.listener.lcl = t->us;
-    t->snd = PEER_ISS;
-    script_syn(t, NULL, 0);
-    cr_assert_eq(tcp_options_parse(t->seg.opt, t->seg.opt_len, &o), 0);
-    cr_assert(o.has_mss && o.mss == 1440);
 }
 
 /* MUST-5: an MSS option in a later segment is read over and changes nothing. */
@@ -267,6 +260,7 @@ Test(tcp_rules, paws_after_24_days, .init = init, .fini = fini)
     cr_assert_eq(script_conn(t)->ts_recent, 5);
 }
 
+#ifndef SCRIPT_V6 /* segments of a script are smaller than any path of IPv6 */
 /* RFC 1191 s6.3, RFC 8201 s4: a size that ICMP told is not raised for 10 minutes, and then to the route's. */
 Test(tcp_rules, path_mtu_is_kept_ten_minutes, .init = init, .fini = fini)
 {
@@ -290,6 +284,7 @@ Test(tcp_rules, path_mtu_is_kept_ten_minutes, .init = init, .fini = fini)
     tcp_conn_path_update(&t->h.w, c);
     cr_assert_eq(c->mss, 1000);
 }
+#endif
 
 /* RFC 6298 s5.7 and RFC 5681 s3.1: who lost a SYN begins with 3 s and one segment. */
 Test(tcp_rules, rto_after_a_lost_syn, .init = init, .fini = fini)
@@ -303,6 +298,6 @@ Test(tcp_rules, rto_after_a_lost_syn, .init = init, .fini = fini)
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
     cr_assert_eq(script_conn(t)->rto_us, 3000000);
     fake_write(&t->h, t->s, t->data, 3000);
-    EXPECT(t, TCP_ACK, t->rcv, t->snd, 536);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, MSS_DEFAULT);
     EXPECT_NOTHING(t);
 }

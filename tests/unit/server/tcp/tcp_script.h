@@ -6,8 +6,16 @@
 #include <criterion/criterion.h>
 #include "tests/unit/server/tcp/tcp_fake.h"
 
+/* Each script runs over both families: the same sources are built a second time with SCRIPT_V6. */
+#ifdef SCRIPT_V6
+#define US "fd00::1"
+#define PEER "fd00::2"
+enum { IP_HDR = 40, MSS_DEFAULT = 1220 };
+#else
 #define US "10.0.0.1"
 #define PEER "10.0.0.2"
+enum { IP_HDR = 20, MSS_DEFAULT = 536 };
+#endif
 enum { PORT = 80, PEER_PORT = 4000, PEER_ISS = 5000, PEER_WND = 60000 };
 
 struct script {

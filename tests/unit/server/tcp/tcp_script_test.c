@@ -45,7 +45,7 @@ Test(tcp_script, data_in_the_last_ack_of_the_handshake, .init = init, .fini = fi
     t->s = fake_accepted(&t->h);
     cr_assert_not_null(t->s);
     cr_assert_eq(t->s->rx_len, 5);
-    cr_assert_eq(script_conn(t)->mss, 536, "no MSS option (MUST-15)");
+    cr_assert_eq(script_conn(t)->mss, MSS_DEFAULT, "no MSS option (MUST-15)");
 }
 
 Test(tcp_script, active_open, .init = init, .fini = fini)
