@@ -1,27 +1,35 @@
 #!/bin/bash
 # report.sh - results of make bench as a table (Markdown) and plots (SVG), beside the JSON they come from
-#   report.sh [--table PATTERN] RESULT.json...     several results, parts of one measurement, count as one; the first names the files
-#   --table: only prints the table, of the rows whose id matches the pattern (jq's regular expressions)
+#   report.sh [--summary] RESULT.json...    several results, parts of one measurement, count as one; the first names the files
+#   --summary: only prints the rows that have a target, in short, as README.md has them
 set -eu
-only=
-if [ "${1-}" = --table ]; then only=$2; shift 2; fi
-[ $# -gt 0 ] || { echo "usage: report.sh [--table PATTERN] RESULT.json..." >&2; exit 2; }
+summary=no
+if [ "${1-}" = --summary ]; then summary=yes; shift; fi
+[ $# -gt 0 ] || { echo "usage: report.sh [--summary] RESULT.json..." >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 base=${1%.json}
 . "$here/bench_row.sh"
 
 all() { jq -s '.[0] + {calib_ns: (map(.calib_ns) | add), took_s: (map(.took_s) | add), rows: (map(.rows) | add)}' "$@"; }
-table() {
-    jq -r '"\(.date), hoststack \(.revision)\(if .changed then " (changed)" else "" end), \(.cores) x \(.cpu), \(.hypervisor), Linux \(.kernel), DPDK \(.versions["libdpdk-dev"]), gcc \(.versions.gcc), \(.cflags); \(.pairs) pairs of \(.seconds) s; a cache line there and back \(.calib_ns | min) to \(.calib_ns | max) ns.\n"'
-    printf '| ratio | of pairs | row | kernel (ring) | hoststack | unit | mode, ns | target | VPP |\n|---:|---|---|---|---|---|---|---|---|\n'
+about() {
+    jq -r '"\(.date), revision \(.revision)\(if .changed then " (changed)" else "" end), \(.cores) x \(.cpu) (\(.hypervisor)), Linux \(.kernel),
+DPDK \(.versions["libdpdk-dev"]), gcc \(.versions.gcc), \(.cflags); \(.pairs) pairs of \(.seconds) s; a cache line between the cores and back took \(.calib_ns | min) to \(.calib_ns | max) ns.
+"'
 }
+cells() { jq -r --slurpfile targets "$targets" "$row_table_jq $1 | @tsv" | sed 's/\t/ | /g; s/^/| /; s/$/ |/'; }
 data=$(all "$@")
+if [ $summary = yes ]; then
+    about <<<"$data"
+    printf '| row | ratio | kernel (ring) | hoststack | unit | target | VPP |\n|---|---:|---:|---:|---|---|---|\n'
+    jq -c '.rows[]' <<<"$data" |
+        cells 'select($targets[0][.id]) | [.id, (.ratio | r), (.a.median | r), (.b.median | r), .unit, target, $targets[0][.id].vpp // ""]'
+    exit
+fi
 {
-    table <<<"$data"
-    jq -c --arg only "$only" '.rows[] | select(.id | test($only))' <<<"$data" | jq -r --slurpfile targets "$targets" "$row_table_jq cells + [\$targets[0][.id].vpp // \"\"] | @tsv" | sed 's/\t/ | /g; s/^/| /; s/$/ |/'
-} >"$base.md.new"
-if [ -n "$only" ]; then cat "$base.md.new"; rm "$base.md.new"; exit; fi
-mv "$base.md.new" "$base.md"
+    about <<<"$data"
+    printf '| ratio | of pairs | row | kernel (ring) | hoststack | unit | mode, ns | target | VPP |\n|---:|---|---|---|---|---|---|---|---|\n'
+    jq -c '.rows[]' <<<"$data" | cells 'cells + [$targets[0][.id].vpp // ""]'
+} >"$base.md"
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
