@@ -259,6 +259,8 @@ enum svm_attr {
     SVM_ATTR_DEFER_ACCEPT, /* s; of a listener: connections are offered when their first bytes are there */
     SVM_ATTR_TCP_INFO2,  /* get only: svm_tcp_info2, and ... */
     SVM_ATTR_TCP_INFO3,  /* ... svm_tcp_info3: what else TCP_INFO tells, each as much as fits a message */
+    SVM_ATTR_MTU_DISCOVER, /* IP_PMTUDISC_DONT WANT DO PROBE */
+    SVM_ATTR_MTU,        /* get only: of the path to the connected peer (IP_MTU) */
 };
 
 /* TCP_INFO in parts that fit a message. Segments are counted by dividing bytes by the segment size. */

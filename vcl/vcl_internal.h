@@ -214,7 +214,7 @@ enum vcl_op { VCL_OP_NONE, VCL_OP_BIND, VCL_OP_LISTEN, VCL_OP_CONNECT, VCL_OP_AT
 
 struct vcl_opts {                    /* as set by the program; what the server must know is sent when there is a session */
     int32_t rcvbuf, sndbuf;
-    int32_t keepidle, keepintvl, keepcnt, mss, user_timeout_ms, tos, ttl, linger2, rcvlowat, priority, mark, defer_accept;
+    int32_t keepidle, keepintvl, keepcnt, mss, user_timeout_ms, tos, ttl, linger2, mtu_discover, rcvlowat, priority, mark, defer_accept;
     struct linger linger;
     int64_t rcv_timeout_ns, snd_timeout_ns;  /* 0 = none */
     char congestion[16];

@@ -44,6 +44,9 @@ static const struct opt_row rows[] = {
     { IPPROTO_TCP, TCP_DEFER_ACCEPT, OPT_INT, SVM_ATTR_DEFER_ACCEPT, SVM_PROTO_TCP, AT(defer_accept), 0, INT32_MAX },
     { IPPROTO_IP, IP_TOS, OPT_INT, SVM_ATTR_DSCP, SVM_PROTO_NONE, AT(tos), 0, 255 },
     { IPPROTO_IP, IP_TTL, OPT_INT, SVM_ATTR_TTL, SVM_PROTO_NONE, AT(ttl), 1, 255 },
+    { IPPROTO_IP, IP_MTU_DISCOVER, OPT_INT, SVM_ATTR_MTU_DISCOVER, SVM_PROTO_UDP, AT(mtu_discover), IP_PMTUDISC_DONT, IP_PMTUDISC_PROBE },
+    { IPPROTO_IPV6, IPV6_MTU_DISCOVER, OPT_INT, SVM_ATTR_MTU_DISCOVER, SVM_PROTO_UDP, AT(mtu_discover), IPV6_PMTUDISC_DONT,
+      IPV6_PMTUDISC_PROBE },
     { IPPROTO_IP, IP_PKTINFO, OPT_BOOL, 0, SVM_PROTO_UDP, AT(pktinfo), 0, 0 },
     { IPPROTO_IPV6, IPV6_V6ONLY, OPT_BOOL, 0, SVM_PROTO_NONE, AT(v6only), 0, 0 },
     { IPPROTO_IPV6, IPV6_RECVPKTINFO, OPT_BOOL, 0, SVM_PROTO_UDP, AT(pktinfo6), 0, 0 },
@@ -59,6 +62,7 @@ void vcl_options_init(struct vcl_opts *o)
     o->keepcnt = 9;
     o->ttl = 64;
     o->linger2 = 60;
+    o->mtu_discover = IP_PMTUDISC_WANT;
     o->quickack = true;
     strcpy(o->congestion, "cubic");
 }
@@ -300,6 +304,23 @@ static int put_timeval(void *val, socklen_t *len, int64_t ns)
     return put(val, len, &tv, sizeof(tv));
 }
 
+/* IP_MTU, IPV6_MTU: of the path to the peer. */
+static int get_mtu(struct vcl_socket *s, void *val, socklen_t *len)
+{
+    int32_t v;
+    int rc;
+
+    if (vcl_handle_is_none(s->handle) || s->local)
+        return -ENOTCONN;
+    rc = vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_MTU, NULL, 0);
+    if (rc)
+        return rc;
+    if (s->attr_len < sizeof(v))
+        return -ENOPROTOOPT;
+    memcpy(&v, s->attr_bytes, sizeof(v));
+    return put_int(val, len, v);
+}
+
 static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t *len)
 {
     switch (name) {
@@ -360,6 +381,8 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
         if (name == TCP_CONGESTION)
             return put(val, len, s->opt.congestion, sizeof(s->opt.congestion));
     }
+    if (s->proto == SVM_PROTO_UDP && ((level == IPPROTO_IP && name == IP_MTU) || (level == IPPROTO_IPV6 && name == IPV6_MTU)))
+        return get_mtu(s, val, len);
     if (level == IPPROTO_IP && name == IP_MTU_DISCOVER)
         return put_int(val, len, IP_PMTUDISC_WANT);
     return -ENOPROTOOPT;

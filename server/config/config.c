@@ -150,6 +150,22 @@ static int take_namespace(struct conf_reader *r, struct stack_config *cfg)
     return 0;
 }
 
+static int take_rule(struct conf_reader *r, struct stack_config *cfg)
+{
+    struct config_rule rule = { .rule = { .proto = SESSION_RULE_ANY_PROTO, .lcl_hi = 65535, .rmt_hi = 65535 } }, *slot;
+
+    rule.line = r->token_line;
+    if (cfg->n_rules == SESSION_RULES_MAX)
+        return conf_fail(r, "more than %d rules", SESSION_RULES_MAX);
+    if (config_take_stanza(r, "rule", &rule) != 0 || config_rule_check(r, &rule) != 0)
+        return -EINVAL;
+    slot = grow((void **)&cfg->rule, &cfg->n_rules, sizeof(*cfg->rule));
+    if (!slot)
+        return -ENOMEM;
+    *slot = rule;
+    return 0;
+}
+
 /* True, and the word taken, when the next token is that word. */
 static bool take_if(struct conf_reader *r, const char *word)
 {
@@ -208,6 +224,7 @@ static const struct config_stanza {
     { "session", take_session },
     { "tcp", take_tcp },
     { "namespace", take_namespace },
+    { "rule", take_rule },
 };
 
 static int unknown_stanza(struct conf_reader *r)
@@ -272,6 +289,14 @@ static int check_references(struct conf_reader *r, struct stack_config *cfg)
             return conf_fail(r, "the route is in table %llu, but its interface %s in table %llu",
                              (unsigned long long)cfg->route[i].table, ifc->name, (unsigned long long)ifc->table);
     }
+    for (unsigned i = 0; i < cfg->n_rules; i++) {
+        struct config_rule *rule = &cfg->rule[i];
+        r->token_line = rule->line;
+        for (unsigned k = 0; k < cfg->n_namespaces && rule->ns[0] && !rule->rule.ns; k++)
+            rule->rule.ns = strcmp(cfg->ns[k].name, rule->ns) == 0 ? k + 1 : 0;
+        if (rule->ns[0] && !rule->rule.ns)
+            return conf_fail(r, "namespace of rule: there is no namespace %s", rule->ns);
+    }
     for (unsigned i = 0; i < cfg->n_namespaces; i++) {
         r->token_line = cfg->ns[i].line;
         if (cfg->ns[i].interface[0] != '\0' && !config_find_interface(cfg, cfg->ns[i].interface))
@@ -325,6 +350,7 @@ void config_free(struct stack_config *cfg)
         return;
     free(cfg->route);
     free(cfg->ns);
+    free(cfg->rule);
     free(cfg);
 }
 

@@ -14,6 +14,7 @@
 #include "server/ip/interface.h"
 #include "server/port/port.h"
 #include "server/route/route.h"
+#include "server/session/session_rules.h"
 #include "server/tcp/tcp.h"
 #include "server/worker/worker.h"
 
@@ -82,6 +83,13 @@ struct config_namespace {
     unsigned line;
 };
 
+struct config_rule {
+    char ns[CONFIG_NAME_MAX];             /* empty: the nameless one */
+    struct session_rule rule;             /* with the namespace's index once the whole file is read */
+    bool has_action, has_scope;
+    unsigned line;
+};
+
 struct stack_config {
     char file[256];                       /* empty: defaults only */
     struct config_unix unx;
@@ -97,6 +105,8 @@ struct stack_config {
     struct config_route *route;
     unsigned n_namespaces;
     struct config_namespace *ns;
+    unsigned n_rules;
+    struct config_rule *rule;
 };
 
 /* path NULL: the defaults, which are valid as they are. err gets one line without the newline. */

@@ -17,6 +17,15 @@ int config_take_cpu_poll_mode(struct conf_reader *r, void *base);
 int config_take_port_device(struct conf_reader *r, void *base);
 int config_take_port_mac(struct conf_reader *r, void *base);
 int config_take_interface_address(struct conf_reader *r, void *base);
+int config_take_rule_scope(struct conf_reader *r, void *base);
+int config_take_rule_action(struct conf_reader *r, void *base);
+int config_take_rule_proto(struct conf_reader *r, void *base);
+int config_take_rule_lcl(struct conf_reader *r, void *base);
+int config_take_rule_rmt(struct conf_reader *r, void *base);
+int config_take_rule_lcl_port(struct conf_reader *r, void *base);
+int config_take_rule_rmt_port(struct conf_reader *r, void *base);
+int config_take_rule_to_port(struct conf_reader *r, void *base);
+int config_rule_check(struct conf_reader *r, const struct config_rule *cr); /* it has what it needs */
 int config_take_tcp_cc_algo(struct conf_reader *r, void *base);
 
 #endif

@@ -21,11 +21,14 @@ struct ctl_command {
     void (*begin)(struct stack *s, json_t *result, bool with_argument);      /* may be NULL */
     /* Adds up to CTL_PIECE_MAX rows beginning at `from`; returns where to go on, or CTL_DONE. May be NULL. */
     uint32_t (*piece)(struct worker *w, uint32_t from, json_t *result, bool with_argument);
+    /* Changes something: takes what stands after the name, words[first...]; `argument` is then its form. 0, or -errno with a sentence
+     * in err. May be NULL. */
+    int (*run)(struct stack *s, const json_t *words, size_t first, char *err, size_t err_len);
 };
 
 extern const struct ctl_command ctl_commands[];
 extern const unsigned ctl_n_commands;
-/* words: array of strings. NULL: no such command, and *error (a new string object) says what there is. */
-const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argument, json_t **error);
+/* words: array of strings; *first = the one after the name. NULL: no such command, and *error (a new string object) says what there is. */
+const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argument, size_t *first, json_t **error);
 
 #endif

@@ -8,8 +8,10 @@
 #include "common/clock.h"
 #include "server/app/app_server.h"
 #include "server/config/config.h"
+#include "server/ctl/ctl_net.h"
 #include "server/ctl/ctl_show.h"
 #include "server/neigh/neigh.h"
+#include "server/session/session_rules.h"
 #include "server/worker/eal.h"
 
 static void begin_help(struct stack *s HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
@@ -44,6 +46,11 @@ static void begin_route(struct stack *s, json_t *result, bool with_argument HS_U
     route_show(s, result);
 }
 
+static void begin_rule(struct stack *s, json_t *result, bool with_argument HS_UNUSED)
+{
+    session_rules_show(s, result);
+}
+
 static void begin_app(struct stack *s, json_t *result, bool with_argument HS_UNUSED)
 {
     if (s->apps)
@@ -57,20 +64,27 @@ static uint32_t piece_neighbor(struct worker *w, uint32_t from HS_UNUSED, json_t
 }
 
 const struct ctl_command ctl_commands[] = {
-    { "help", NULL, "list the commands", true, begin_help, NULL },
-    { "show version", NULL, "versions, process, configuration file", false, begin_version, NULL },
-    { "show interface", NULL, "interfaces with their addresses and port counters", true, begin_interface, NULL },
-    { "show neighbor", NULL, "link-layer addresses of neighbours (ARP, ND)", true, NULL, piece_neighbor },
-    { "show route", NULL, "connected and static routes", true, begin_route, NULL },
-    { "show app", NULL, "programs attached, and what is held for them", false, begin_app, NULL },
-    { "show session", "verbose", "connections and listeners; verbose adds what the transport knows", true, NULL, ctl_show_session },
-    { "show tcp", "timers", "TCP counters of each worker; timers: what each connection waits for", true, NULL, ctl_show_tcp },
-    { "show trace", NULL, "what happened to connections since tracing was switched on", true, NULL, ctl_show_trace },
-    { "trace session on", NULL, "record changes of state, losses and windows of connections", true, NULL, ctl_trace_on },
-    { "trace session off", NULL, "record no more, and forget what was recorded", true, NULL, ctl_trace_off },
-    { "show udp", NULL, "UDP counters of each worker", true, NULL, ctl_show_udp },
-    { "show worker", NULL, "where the workers' processor time goes", true, ctl_show_worker, NULL },
-    { "show errors", NULL, "packets dropped, by reason", true, ctl_show_errors_ip, ctl_show_errors },
+    { "help", NULL, "list the commands", true, begin_help, NULL, NULL },
+    { "show version", NULL, "versions, process, configuration file", false, begin_version, NULL, NULL },
+    { "show interface", NULL, "interfaces with their addresses and port counters", true, begin_interface, NULL, NULL },
+    { "show neighbor", NULL, "link-layer addresses of neighbours (ARP, ND)", true, NULL, piece_neighbor, NULL },
+    { "show route", NULL, "connected and static routes", true, begin_route, NULL, NULL },
+    { "show rule", NULL, "rules of namespaces, and how often each decided", true, begin_rule, NULL, NULL },
+    { "show app", NULL, "programs attached, and what is held for them", false, begin_app, NULL, NULL },
+    { "show session", "verbose", "connections and listeners; verbose adds what the transport knows", true, NULL, ctl_show_session, NULL },
+    { "show tcp", "timers", "TCP counters of each worker; timers: what each connection waits for", true, NULL, ctl_show_tcp, NULL },
+    { "show trace", NULL, "what happened to connections since tracing was switched on", true, NULL, ctl_show_trace, NULL },
+    { "trace session on", NULL, "record changes of state, losses and windows of connections", true, NULL, ctl_trace_on, NULL },
+    { "trace session off", NULL, "record no more, and forget what was recorded", true, NULL, ctl_trace_off, NULL },
+    { "show udp", NULL, "UDP counters of each worker", true, NULL, ctl_show_udp, NULL },
+    { "show worker", NULL, "where the workers' processor time goes", true, ctl_show_worker, NULL, NULL },
+    { "show errors", NULL, "packets dropped, by reason", true, ctl_show_errors_ip, ctl_show_errors, NULL },
+    { "route add", "PREFIX [via ADDRESS] [dev INTERFACE] [table N]", "add a static route", false, NULL, NULL, ctl_route_add },
+    { "route del", "PREFIX [table N]", "remove a static route", false, NULL, NULL, ctl_route_del },
+    { "address add", "INTERFACE ADDRESS/LENGTH", "add an address", false, NULL, NULL, ctl_address_add },
+    { "address del", "INTERFACE ADDRESS/LENGTH", "remove an address", false, NULL, NULL, ctl_address_del },
+    { "neighbor add", "INTERFACE ADDRESS MAC", "a neighbour that is not asked for", false, NULL, NULL, ctl_neighbor_add },
+    { "neighbor del", "INTERFACE ADDRESS", "forget a neighbour", false, NULL, NULL, ctl_neighbor_del },
 };
 const unsigned ctl_n_commands = HS_ARRAY_LEN(ctl_commands);
 
@@ -87,7 +101,7 @@ static bool name_matches(const char *name, const json_t *words, size_t *rest)
     return true;
 }
 
-const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argument, json_t **error)
+const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argument, size_t *first, json_t **error)
 {
     size_t n_words = json_array_size(words), used;
 
@@ -96,7 +110,8 @@ const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argum
         const struct ctl_command *c = &ctl_commands[i];
         if (!name_matches(c->name, words, &used))
             continue;
-        if (n_words == used)
+        *first = used;
+        if (n_words == used || c->run)
             return c;
         const char *extra = json_string_value(json_array_get(words, used));
         if (c->argument && n_words == used + 1 && extra && strcmp(extra, c->argument) == 0) {
@@ -109,7 +124,7 @@ const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argum
             *error = json_sprintf("after %s nothing more is accepted", c->name);
         return NULL;
     }
-    char list[512] = "";
+    char list[1024] = "";
     for (unsigned i = 0; i < ctl_n_commands; i++) {
         strcat(list, i ? ", " : "");
         strcat(list, ctl_commands[i].name);

@@ -283,13 +283,21 @@ static void request_begin(struct ctl_server *cs, struct ctl_client *c, const cha
     const struct ctl_command *cmd;
     struct ctl_gather *g;
     bool with_argument = false;
+    size_t first = 0;
+    char err[256] = "";
 
     if (!json_is_array(words)) {
         json_decref(request);
         client_answer(cs, c, "error", json_string("a request is one line such as {\"command\":[\"show\",\"session\"]}"));
         return;
     }
-    cmd = ctl_command_find(words, &with_argument, &error);
+    cmd = ctl_command_find(words, &with_argument, &first, &error);
+    if (cmd && cmd->run) {
+        int rc = cmd->run(cs->stack, words, first, err, sizeof(err));
+        json_decref(request);
+        client_answer(cs, c, rc == 0 ? "result" : "error", rc == 0 ? json_object() : json_string(err));
+        return;
+    }
     json_decref(request);
     if (!cmd) {
         client_answer(cs, c, "error", error);

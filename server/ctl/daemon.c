@@ -153,6 +153,18 @@ static int add_routes(struct daemon *d)
     return 0;
 }
 
+static int add_rules(struct daemon *d)
+{
+    for (unsigned i = 0; i < d->config->n_rules; i++) {
+        int rc = session_rule_add(d->stack, &d->config->rule[i].rule);
+        if (rc != 0) {
+            hs_log(&d->log, HS_LOG_ERROR, "%s:%u: rule: %s", d->config->file, d->config->rule[i].line, strerror(-rc));
+            return rc;
+        }
+    }
+    return 0;
+}
+
 static int start_apps(struct daemon *d, gid_t socket_gid)
 {
     const struct config_session *cs = &d->config->session;
@@ -221,6 +233,15 @@ static int start_workers(struct daemon *d)
         d->n_workers_started++;
     }
     return 0;
+}
+
+/* Programs that start once we are ready bind to these addresses. A second or so; on a link that is down as well. */
+static void wait_for_addresses(const struct daemon *d)
+{
+    enum { STEP_US = 10000, LIMIT_US = 3000000 };
+
+    for (unsigned waited = 0; waited < LIMIT_US && interfaces_have_tentative(d->stack); waited += STEP_US)
+        usleep(STEP_US);
 }
 
 static int watch(struct daemon *d, int fd)
@@ -297,7 +318,8 @@ int daemon_start(struct daemon *d)
 
     /* Transports first: each worker gets its state of every transport when the stack is made. */
     if ((rc = transport_register(&tcp_transport_ops)) != 0 || (rc = transport_register(&udp_transport_ops)) != 0 ||
-        (rc = start_eal(d)) != 0 || (rc = open_ports(d)) != 0 || (rc = add_interfaces(d)) != 0 || (rc = add_routes(d)) != 0)
+        (rc = start_eal(d)) != 0 || (rc = open_ports(d)) != 0 || (rc = add_interfaces(d)) != 0 || (rc = add_routes(d)) != 0 ||
+        (rc = add_rules(d)) != 0)
         return rc;
     if (uid != (uid_t)-1 && (rc = runtime_lock_chown(&d->lock, uid)) != 0) {
         snprintf(err, sizeof(err), "cannot give %s to user %s: %s", d->lock.dir, u->user, strerror(-rc));
@@ -307,6 +329,7 @@ int daemon_start(struct daemon *d)
         goto say;
     if ((rc = start_apps(d, socket_gid)) != 0 || (rc = start_loop(d)) != 0 || (rc = start_workers(d)) != 0)
         return rc;
+    wait_for_addresses(d);
     hs_log(&d->log, HS_LOG_NOTICE, "serving %s with %u worker%s and %u port%s", d->lock.dir, d->stack->n_workers,
            d->stack->n_workers == 1 ? "" : "s", d->stack->n_ports, d->stack->n_ports == 1 ? "" : "s");
     sd_notifyf(0, "READY=1\nSTATUS=serving %s", d->lock.dir);

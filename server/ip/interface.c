@@ -69,16 +69,55 @@ int interface_add_address(struct interface *ifc, const struct ip_prefix *prefix,
         return -EINVAL;
     if (interfaces_find_addr(ifc->stack, ifc->fib, &prefix->ip))
         return -EEXIST;
-    if (ifc->n_addrs == INTERFACE_MAX_ADDRS)
+    unsigned place = 0;
+    while (place < ifc->n_addrs && interface_addr_state_get(&ifc->addr[place]) != INTERFACE_ADDR_REMOVED)
+        place++;
+    if (place == INTERFACE_MAX_ADDRS)
         return -ENOSPC;
     int ret = route_add_connected(ifc, prefix);
     if (ret < 0 && ret != -EEXIST) /* a second address of the same prefix */
         return ret;
-    struct interface_addr *a = &ifc->addr[ifc->n_addrs++];
+    struct interface_addr *a = &ifc->addr[place];
+    ifc->n_addrs += place == ifc->n_addrs;
     *a = (struct interface_addr){ .ip = prefix->ip, .len = prefix->len, .flags = (uint8_t)addr_flags, .ifc = ifc };
-    bool probe = !v4 && !(addr_flags & INTERFACE_ADDR_NO_DAD);
+    bool probe = !(addr_flags & INTERFACE_ADDR_NO_DAD);
     interface_addr_state_set(a, probe ? INTERFACE_ADDR_TENTATIVE : INTERFACE_ADDR_PREFERRED);
     neigh_announce_start(a);
+    route_changed(ifc->stack->routes); /* to this address there is another way now: none */
+    return 0;
+}
+
+/* The connected route of a prefix goes with its last address; where another interface has the prefix, to that one. */
+static void connected_route_removed(struct interface *ifc, const struct ip_prefix *prefix)
+{
+    struct stack *s = ifc->stack;
+    struct interface *other = NULL;
+
+    for (unsigned i = 0; i < s->interfaces->n; i++) {
+        struct interface *o = s->interfaces->ifc[i];
+        for (unsigned k = 0; k < o->n_addrs && o->fib == ifc->fib; k++)
+            if (o->addr[k].len == prefix->len && ip_prefix_contains(prefix, &o->addr[k].ip)) {
+                if (o == ifc)
+                    return;
+                other = o;
+            }
+    }
+    /* Kept before by the first of equal ones: not there when that was another interface's. */
+    if (route_del(s->routes, ifc->fib, prefix, ROUTE_CONNECTED) == 0 && other)
+        (void)route_add_connected(other, prefix);
+}
+
+int interface_del_address(struct interface *ifc, const struct ip_prefix *prefix)
+{
+    struct interface_addr *a = interface_find_addr(ifc, &prefix->ip);
+
+    if (!a || a->len != prefix->len)
+        return -ENOENT;
+    timer_stop(&a->timer, &ifc->stack->worker[0]->timers);
+    interface_addr_state_set(a, INTERFACE_ADDR_REMOVED);
+    memset(&a->ip, 0xff, sizeof(a->ip)); /* an address that no packet has: found by nobody */
+    connected_route_removed(ifc, prefix);
+    route_changed(ifc->stack->routes);
     return 0;
 }
 
@@ -114,6 +153,17 @@ struct interface_addr *interfaces_find_addr(const struct stack *s, uint16_t fib,
             return a;
     }
     return NULL;
+}
+
+bool interfaces_have_tentative(const struct stack *s)
+{
+    for (unsigned i = 0; i < s->interfaces->n; i++) {
+        const struct interface *ifc = s->interfaces->ifc[i];
+        for (unsigned k = 0; k < ifc->n_addrs; k++)
+            if (interface_addr_state_get(&ifc->addr[k]) == INTERFACE_ADDR_TENTATIVE)
+                return true;
+    }
+    return false;
 }
 
 bool interface_is_broadcast(const struct interface *ifc, const struct ip_addr *ip)
@@ -198,8 +248,11 @@ void interface_show(struct stack *s, json_t *array)
         p->ops->stats(p, &st);
         snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", p->mac[0], p->mac[1], p->mac[2], p->mac[3], p->mac[4], p->mac[5]);
         json_t *addrs = json_array();
-        for (unsigned k = 0; ifc && k < ifc->n_addrs; k++)
+        for (unsigned k = 0; ifc && k < ifc->n_addrs; k++) {
+            if (interface_addr_state_get(&ifc->addr[k]) == INTERFACE_ADDR_REMOVED)
+                continue;
             json_array_append_new(addrs, addr_row(&ifc->addr[k]));
+        }
         json_t *row = json_pack("{s:s, s:s, s:s, s:b, s:i, s:i, s:i, s:i, s:o}", "name", p->name, "kind", p->ops->kind, "mac", mac, "up",
                                 p->ops->link_up(p) > 0, "mtu", ifc ? ifc->mtu : p->mtu, "table", ifc ? ifc->fib : 0, "rx_queues",
                                 (int)p->n_rx_queues, "tx_queues", (int)p->n_tx_queues, "addresses", addrs);

@@ -1,12 +1,12 @@
 /* interface.h - IP interfaces: the addresses, MTU and interface table (fib) of a port
  *
- * State of an address (RFC 4862 s5.4; an IPv4 address is preferred at once and announced, RFC 5227 s2.3):
+ * State of an address (IPv6: RFC 4862 s5.4; IPv4: RFC 5227 s2.1, then announced):
  *
  *   TENTATIVE -- no answer to the probes --> PREFERRED
  *   TENTATIVE -- somebody has it ----------> DUPLICATE      (stays out of use until the server is started again)
  *
  * Owner:  struct stack; freed by ip_stack_destroy().
- * Thread: built by the control thread before workers run, read-only afterwards, but for addr->state: written by worker 0
+ * Thread: changed by the control thread, before workers run or while they are held (stack_pause()), but for addr->state: worker 0
  *         (atomic byte, any thread reads).
  * Errors: 0 or -errno. */
 #ifndef HOSTSTACK_SERVER_INTERFACE_H
@@ -18,7 +18,7 @@ enum interface_limits {
     INTERFACE_MAX_ADDRS = 32,
     INTERFACE_DAD_TRANSMITS = 1,   /* RFC 4862 s5.1 DupAddrDetectTransmits */
 };
-enum interface_addr_state { INTERFACE_ADDR_TENTATIVE, INTERFACE_ADDR_PREFERRED, INTERFACE_ADDR_DUPLICATE };
+enum interface_addr_state { INTERFACE_ADDR_TENTATIVE, INTERFACE_ADDR_PREFERRED, INTERFACE_ADDR_DUPLICATE, INTERFACE_ADDR_REMOVED };
 enum interface_addr_flags {
     INTERFACE_ADDR_NO_DAD = 1u << 0,  /* usable at once (tests, links with one owner of all addresses) */
     INTERFACE_ADDR_AUTO = 1u << 1,    /* the generated link-local address */
@@ -61,6 +61,8 @@ int interface_add(struct stack *s, unsigned port, uint16_t fib, uint16_t mtu, un
 /* Adds an address with its prefix, and the connected route. -EEXIST (on this table), -EINVAL (multicast, wildcard, loopback,
  * IPv4 network or broadcast address, IPv6 with MTU < 1280), -ENOSPC, -ENOMEM. */
 int interface_add_address(struct interface *ifc, const struct ip_prefix *prefix, unsigned addr_flags);
+/* Removes it, with the connected route when no other address has that prefix. A place of it stays, for the next one. -ENOENT. */
+int interface_del_address(struct interface *ifc, const struct ip_prefix *prefix);
 struct interface *interface_by_name(const struct stack *s, const char *name); /* NULL = none */
 
 /* ---- any worker ---- */
@@ -73,6 +75,7 @@ void interface_addr_state_set(struct interface_addr *a, uint8_t state);
 struct interface_addr *interface_find_addr(struct interface *ifc, const struct ip_addr *ip); /* any state; NULL = none */
 /* In any interface of the table, any state. */
 struct interface_addr *interfaces_find_addr(const struct stack *s, uint16_t fib, const struct ip_addr *ip);
+bool interfaces_have_tentative(const struct stack *s);
 /* Directed broadcast address of one of the interface's IPv4 prefixes, or 255.255.255.255. */
 bool interface_is_broadcast(const struct interface *ifc, const struct ip_addr *ip);
 /* Source for dst leaving through ifc (RFC 6724 s5 rules 1, 2, 3, 8; IPv4: same prefix as the next hop, else the first). NULL = none. */

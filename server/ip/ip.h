@@ -18,13 +18,21 @@ void ip_stack_destroy(struct stack *s);
 int ip_worker_create(struct worker *w);   /* sets w->ip; the worker's timers and random numbers must be ready */
 void ip_worker_destroy(struct worker *w); /* the worker's timers are gone or never run again */
 
+/* What to do about paths that take less than the interface does (values of IP_MTU_DISCOVER). */
+enum ip_pmtu {
+    IP_PMTU_DONT,              /* fragments may be made on the way (IPv4) */
+    IP_PMTU_WANT,              /* DF when it fits the known path, else fragments are made here */
+    IP_PMTU_DO,                /* DF; larger than the known path: -EMSGSIZE */
+    IP_PMTU_PROBE,             /* DF; larger than the interface: -EMSGSIZE */
+};
 struct ip_tx {                 /* how to send one packet */
     struct ip_addr src, dst;
     uint16_t fib;
     uint8_t ip_proto;
     uint8_t tos;
     uint8_t ttl;               /* 0 = default 64 */
-    bool dont_fragment;        /* TCP always; UDP as the socket says */
+    uint8_t pmtu;              /* enum ip_pmtu; not looked at with dont_fragment */
+    bool dont_fragment;        /* TCP, which keeps a path MTU of its own: DF, and no larger than the interface */
     struct ip_route_cache *cache; /* may be NULL; owned by the connection, zero at first */
 };
 struct ip_route_cache {        /* valid while generation matches the route table's */
@@ -44,6 +52,8 @@ int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx);
 /* Delivers what ip_output() looped back, until nothing is left or `budget` packets were delivered; returns how many. Called by
  * worker_step() after every stage that sends (input, session tx, timers), so that a local round trip takes one turn. */
 unsigned ip_worker_drain_local(struct worker *w, unsigned budget);
+/* p, at its L4 header as a transport got it, goes through ip_worker_input() of another worker. false: it cannot, p is still the caller's. */
+bool ip_pass_on(struct worker *w, unsigned to, struct pkt *p);
 /* Route to dst: MTU in IP bytes, what the port can do (enum port_offloads, tso_max). -ENETUNREACH. */
 struct ip_path { uint16_t mtu; uint32_t offloads; uint32_t tso_max; struct ip_addr src; struct interface *ifc; bool is_local; };
 int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, struct ip_path *out);

@@ -6,6 +6,7 @@
 
 #include "server/ip/interface.h"
 #include "server/ip/ip.h"
+#include "server/ip/pmtu.h"
 #include "server/route/route.h"
 
 struct transport_ops;
@@ -77,6 +78,7 @@ struct ip_worker {
     struct ip_counters count HS_ALIGNED_LINE;
     struct neigh_table *neigh;
     struct reass_table *reass;
+    struct pmtu_table pmtu;
     const struct transport_ops *by_ip_proto[256];
     bool by_ip_proto_ready;
     struct ip_rate error_rate;

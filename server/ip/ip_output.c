@@ -127,7 +127,8 @@ int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, st
     if (!src)
         return -EADDRNOTAVAIL;
     const struct port *port = w->stack->port[way.ifc->port];
-    *out = (struct ip_path){ .mtu = way.ifc->mtu, .offloads = port->offloads, .tso_max = port->tso_max, .src = *src, .ifc = way.ifc };
+    *out = (struct ip_path){ .mtu = pmtu_limit(w, fib, dst, way.ifc->mtu), .offloads = port->offloads, .tso_max = port->tso_max,
+                             .src = *src, .ifc = way.ifc };
     return 0;
 }
 
@@ -225,6 +226,18 @@ static bool to_other_worker(struct worker *w, struct pkt *p, const struct ip_tx 
     return false;
 }
 
+bool ip_pass_on(struct worker *w, unsigned to, struct pkt *p)
+{
+    struct pkt_meta *m = pkt_meta(p);
+    struct ip_tx tx = { .src = m->src, .dst = m->dst, .ip_proto = m->ip_proto, .tos = m->tos, .ttl = m->ttl, .dont_fragment = true };
+
+    /* A plain header, whatever it had: none, one with extensions, one of a fragment. */
+    if (!m->ifc || pkt_len(p) > 65535u - IP6_HDR_LEN || !ip_push_header(w, p, &tx, pkt_len(p)))
+        return false;
+    worker_pass_on(w, to, m->ifc, p);
+    return true;
+}
+
 static int to_ourselves(struct worker *w, struct pkt *p, const struct ip_tx *tx)
 {
     struct ip_worker *ip = w->ip;
@@ -258,11 +271,21 @@ static int output_way(struct worker *w, struct pkt *p, const struct ip_tx *tx, c
     m->ip_proto = tx->ip_proto;
     m->ifc = way->ifc;
     m->l2_len = 0;
-    if (hs_unlikely(len + hdr > way->ifc->mtu && !(m->flags & PKT_GSO))) {
+    struct ip_tx with_df;
+    uint16_t mtu = way->ifc->mtu;
+    bool df = tx->dont_fragment || tx->pmtu >= IP_PMTU_DO;
+    if (!tx->dont_fragment && tx->pmtu != IP_PMTU_PROBE && (tx->pmtu != IP_PMTU_DONT || hdr == IP6_HDR_LEN))
+        mtu = pmtu_limit(w, tx->fib, &tx->dst, mtu);
+    if (hs_unlikely(len + hdr > mtu && !(m->flags & PKT_GSO))) {
         /* IPv4's total length counts the header, IPv6's payload length does not. */
-        if (tx->dont_fragment || len > 65535u - (hdr == IP4_HDR_LEN ? IP4_HDR_LEN : 0))
+        if (df || len > 65535u - (hdr == IP4_HDR_LEN ? IP4_HDR_LEN : 0))
             return drop_out(w, p, IP_DROP_TX_TOO_BIG, -EMSGSIZE);
-        return fragment(w, way, p, tx, way->ifc->mtu);
+        return fragment(w, way, p, tx, mtu);
+    }
+    if (tx->pmtu != IP_PMTU_DONT && !tx->dont_fragment) {
+        with_df = *tx;
+        with_df.dont_fragment = true;
+        tx = &with_df;
     }
     if (hs_unlikely(len > 65535u - hdr))
         return drop_out(w, p, IP_DROP_TX_TOO_BIG, -EMSGSIZE);

@@ -52,6 +52,13 @@ void arp_request(struct worker *w, struct interface *ifc, const struct ip_addr *
         arp_send(w, ifc, ARP_REQUEST, src, NULL, target, unicast_mac ? unicast_mac : broadcast);
 }
 
+void arp_probe(struct worker *w, struct interface_addr *a)
+{
+    struct ip_addr none = ip_addr_any(true);
+
+    arp_send(w, a->ifc, ARP_REQUEST, &none, NULL, &a->ip, broadcast);
+}
+
 void arp_announce(struct worker *w, struct interface_addr *a)
 {
     arp_send(w, a->ifc, ARP_REQUEST, &a->ip, NULL, &a->ip, broadcast);
@@ -61,6 +68,12 @@ void arp_announce(struct worker *w, struct interface_addr *a)
  * configured, not chosen. Worker 0 defends; the others only count what they see. */
 static void arp_conflict(struct worker *w, struct interface_addr *a)
 {
+    if (interface_addr_state_get(a) == INTERFACE_ADDR_TENTATIVE) { /* s2.1.1 */
+        neigh_addr_is_duplicate(w, a);
+        return;
+    }
+    if (interface_addr_state_get(a) == INTERFACE_ADDR_DUPLICATE)
+        return; /* known */
     w->ip->count.neigh[NEIGH_DROP_CONFLICT]++;
     if (w->index != 0 || (a->defended_us && w->now_us - a->defended_us < DEFEND_INTERVAL_US))
         return;
@@ -104,7 +117,12 @@ void arp_input(struct worker *w, struct interface *ifc, struct pkt *p)
         return;
     }
     struct interface_addr *target = interface_find_addr(ifc, &tpa);
-    bool for_us = target != NULL;
+    if (target && interface_addr_state_get(target) == INTERFACE_ADDR_TENTATIVE && ip_addr_is_any(&spa)) {
+        neigh_addr_is_duplicate(w, target); /* s2.1.1: somebody probes for it at the same time */
+        pkt_free(p);
+        return;
+    }
+    bool for_us = target && interface_addr_state_get(target) == INTERFACE_ADDR_PREFERRED;
     /* RFC 826: an answer to our question; or merge what is known; or learn a station that wants us. */
     if (!ip_addr_is_any(&spa)) {
         struct neigh *n = neigh_lookup(w, ifc, &spa);

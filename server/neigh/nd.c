@@ -102,14 +102,6 @@ static bool nd_options(const uint8_t *o, uint32_t len, uint8_t want, const uint8
     return true;
 }
 
-/* DAD: another node uses, or also tries, our tentative address (RFC 4862 s5.4.3, s5.4.4). */
-static void dad_failed(struct worker *w, struct interface_addr *a)
-{
-    w->ip->count.neigh[NEIGH_DROP_CONFLICT]++;
-    if (w->index == 0) /* the only writer; its copy of the message says the same */
-        interface_addr_state_set(a, INTERFACE_ADDR_DUPLICATE);
-}
-
 static void ns_input(struct worker *w, const struct pkt_meta *m, const struct ip_addr *target, const uint8_t *mac)
 {
     struct interface *ifc = m->ifc;
@@ -123,7 +115,7 @@ static void ns_input(struct worker *w, const struct pkt_meta *m, const struct ip
     }
     if (state == INTERFACE_ADDR_TENTATIVE) { /* s5.4.3: a resolution of it is ignored, a probe of another is a conflict */
         if (dad)
-            dad_failed(w, a);
+            neigh_addr_is_duplicate(w, a);
         return;
     }
     if (!dad && mac)
@@ -145,7 +137,7 @@ static void na_input(struct worker *w, const struct pkt_meta *m, const struct ip
 
     if (own) {
         if (interface_addr_state_get(own) == INTERFACE_ADDR_TENTATIVE)
-            dad_failed(w, own);
+            neigh_addr_is_duplicate(w, own);
         else
             w->ip->count.neigh[NEIGH_DROP_CONFLICT]++;
         return;

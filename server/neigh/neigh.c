@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "common/log.h"
 #include "common/siphash.h"
 #include "server/eth/eth.h"
 #include "server/icmp/icmp.h"
@@ -51,12 +52,13 @@ struct neigh *neigh_lookup(struct worker *w, const struct interface *ifc, const 
 
 /* What may be in which state, one row a state: RFC 4861 s7.3.3 and App. C. */
 static const uint8_t edges[NEIGH_STATES] = {
-    [NEIGH_FREE] = 1u << NEIGH_INCOMPLETE | 1u << NEIGH_STALE,
-    [NEIGH_INCOMPLETE] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE,
-    [NEIGH_REACHABLE] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE,
-    [NEIGH_STALE] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE | 1u << NEIGH_DELAY,
-    [NEIGH_DELAY] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE | 1u << NEIGH_PROBE,
-    [NEIGH_PROBE] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE,
+    [NEIGH_FREE] = 1u << NEIGH_INCOMPLETE | 1u << NEIGH_STALE | 1u << NEIGH_PERMANENT,
+    [NEIGH_INCOMPLETE] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE | 1u << NEIGH_PERMANENT,
+    [NEIGH_REACHABLE] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE | 1u << NEIGH_PERMANENT,
+    [NEIGH_STALE] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE | 1u << NEIGH_DELAY | 1u << NEIGH_PERMANENT,
+    [NEIGH_DELAY] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE | 1u << NEIGH_PROBE | 1u << NEIGH_PERMANENT,
+    [NEIGH_PROBE] = 1u << NEIGH_FREE | 1u << NEIGH_REACHABLE | 1u << NEIGH_STALE | 1u << NEIGH_PERMANENT,
+    [NEIGH_PERMANENT] = 1u << NEIGH_FREE | 1u << NEIGH_PERMANENT,
 };
 
 static void neigh_set_state(struct worker *w, struct neigh *n, enum neigh_state to)
@@ -281,6 +283,8 @@ void neigh_heard(struct worker *w, struct interface *ifc, const struct ip_addr *
         memcpy(n->mac, mac, 6);
         return;
     }
+    if (n->state == NEIGH_PERMANENT)
+        return;
     /* RFC 4861 s7.2.3: the same address again changes nothing. */
     if (n->state != NEIGH_INCOMPLETE && memcmp(n->mac, mac, 6) == 0)
         return;
@@ -295,6 +299,8 @@ void neigh_heard(struct worker *w, struct interface *ifc, const struct ip_addr *
 
 void neigh_answered(struct worker *w, struct neigh *n, const uint8_t mac[6])
 {
+    if (n->state == NEIGH_PERMANENT)
+        return;
     memcpy(n->mac, mac, 6);
     neigh_set_state(w, n, NEIGH_REACHABLE);
     neigh_send_queue(w, n);
@@ -302,26 +308,84 @@ void neigh_answered(struct worker *w, struct neigh *n, const uint8_t mac[6])
 
 void neigh_stale(struct worker *w, struct neigh *n)
 {
-    if (n->state != NEIGH_INCOMPLETE)
+    if (n->state != NEIGH_INCOMPLETE && n->state != NEIGH_PERMANENT)
         neigh_set_state(w, n, NEIGH_STALE);
+}
+
+int neigh_set_permanent(struct worker *w, struct interface *ifc, const struct ip_addr *ip, const uint8_t mac[6])
+{
+    if (ip_addr_is_any(ip) || ip_addr_is_multicast(ip) || ip_addr_is_broadcast(ip) || interface_find_addr(ifc, ip))
+        return -EINVAL;
+    struct neigh *n = neigh_lookup(w, ifc, ip);
+    if (!n)
+        n = neigh_new(w, ifc, ip, NEIGH_PERMANENT);
+    if (!n)
+        return -ENOSPC;
+    memcpy(n->mac, mac, 6);
+    neigh_set_state(w, n, NEIGH_PERMANENT);
+    neigh_send_queue(w, n);
+    return 0;
+}
+
+int neigh_forget(struct worker *w, struct interface *ifc, const struct ip_addr *ip)
+{
+    struct neigh *n = neigh_lookup(w, ifc, ip);
+
+    if (!n)
+        return -ENOENT;
+    for (unsigned i = 0; i < n->n_queued; i++)
+        neigh_drop(w, n->queue[i], NEIGH_DROP_UNREACHABLE);
+    w->ip->neigh->n_waiting -= n->n_queued;
+    n->n_queued = 0;
+    neigh_release(w, n);
+    return 0;
 }
 
 /* ---------------------------------------------------------------- our own addresses */
 
-/* Worker 0: probes of a tentative IPv6 address (RFC 4862 s5.4.2), or announcements of an IPv4 one (RFC 5227 s2.3). */
+/* RFC 5227 s1.1 with its times of wireless days divided by ten (PROBE_WAIT 1 s, PROBE_MIN 1 s, PROBE_MAX 2 s, ANNOUNCE_WAIT 2 s): a
+ * server that needs seconds before it serves is one that people start with no-dad. */
+enum acd_times_us {
+    ACD_PROBE_WAIT_US = 100000,
+    ACD_PROBE_MIN_US = 100000,
+    ACD_PROBE_MAX_US = 200000,
+    ACD_ANNOUNCE_WAIT_US = 200000,
+    ACD_ANNOUNCE_INTERVAL_US = 2000000,
+};
+enum { ACD_PROBE_NUM = 3, ACD_ANNOUNCE_NUM = 2 };
+
+/* RFC 5227 s2.1.1 probes, s2.3 announcements. */
+static void acd_step(struct worker *w, struct interface_addr *a)
+{
+    uint64_t wait = ACD_ANNOUNCE_INTERVAL_US;
+
+    if (interface_addr_state_get(a) == INTERFACE_ADDR_TENTATIVE && a->probes_left) {
+        arp_probe(w, a);
+        wait = --a->probes_left ? ACD_PROBE_MIN_US + worker_random(w) % (ACD_PROBE_MAX_US - ACD_PROBE_MIN_US) : ACD_ANNOUNCE_WAIT_US;
+    } else {
+        if (interface_addr_state_get(a) == INTERFACE_ADDR_TENTATIVE) {
+            interface_addr_state_set(a, INTERFACE_ADDR_PREFERRED);
+            a->probes_left = ACD_ANNOUNCE_NUM;
+        }
+        arp_announce(w, a);
+        if (--a->probes_left == 0)
+            return;
+    }
+    timer_start(&w->timers, &a->timer, w->now_us + wait);
+}
+
+/* Worker 0: probes of a tentative address (IPv6: RFC 4862 s5.4.2), then announcements. */
 static void announce_timer(struct worker *w, struct timer_node *timer)
 {
     struct interface_addr *a = hs_container_of(timer, struct interface_addr, timer);
     uint8_t state = interface_addr_state_get(a);
 
-    if (ip_addr_is_v4(&a->ip)) {
-        arp_announce(w, a);
-        if (--a->probes_left)
-            timer_start(&w->timers, &a->timer, w->now_us + 2000000); /* s1.1 ANNOUNCE_INTERVAL */
-        return;
-    }
     if (state == INTERFACE_ADDR_DUPLICATE)
         return;
+    if (ip_addr_is_v4(&a->ip)) {
+        acd_step(w, a);
+        return;
+    }
     if (state == INTERFACE_ADDR_TENTATIVE && a->probes_left) {
         a->probes_left--;
         nd_dad_probe(w, a);
@@ -332,20 +396,35 @@ static void announce_timer(struct worker *w, struct timer_node *timer)
     nd_advertise_unsolicited(w, a); /* RFC 4861 s7.2.6: neighbours that knew another owner hear of us */
 }
 
+void neigh_addr_is_duplicate(struct worker *w, struct interface_addr *a)
+{
+    char text[IP_ADDR_TEXT_MAX];
+
+    w->ip->count.neigh[NEIGH_DROP_CONFLICT]++;
+    if (w->index != 0 || interface_addr_state_get(a) != INTERFACE_ADDR_TENTATIVE) /* worker 0 is the only writer, and gets every copy */
+        return;
+    interface_addr_state_set(a, INTERFACE_ADDR_DUPLICATE);
+    if (w->stack->log)
+        hs_log(w->stack->log, HS_LOG_ERROR, "interface %s: another host has %s; it stays out of use", a->ifc->name,
+               ip_addr_format(&a->ip, text));
+}
+
 void neigh_announce_start(struct interface_addr *a)
 {
     struct worker *w = a->ifc->stack->worker[0];
 
-    a->probes_left = ip_addr_is_v4(&a->ip) ? 2 : INTERFACE_DAD_TRANSMITS; /* RFC 5227 s1.1 ANNOUNCE_NUM */
+    bool tentative = interface_addr_state_get(a) == INTERFACE_ADDR_TENTATIVE, v4 = ip_addr_is_v4(&a->ip);
+
+    a->probes_left = !v4 ? INTERFACE_DAD_TRANSMITS : tentative ? ACD_PROBE_NUM : ACD_ANNOUNCE_NUM;
     a->timer.fire = announce_timer;
-    timer_start(&w->timers, &a->timer, w->now_us);
+    timer_start(&w->timers, &a->timer, w->now_us + (v4 && tentative ? worker_random(w) % ACD_PROBE_WAIT_US : 0));
 }
 
 /* ---------------------------------------------------------------- show */
 
 void neigh_show(struct worker *w, json_t *array)
 {
-    static const char *const names[NEIGH_STATES] = { "free", "incomplete", "reachable", "stale", "delay", "probe" };
+    static const char *const names[NEIGH_STATES] = { "free", "incomplete", "reachable", "stale", "delay", "probe", "permanent" };
     struct neigh_table *t = w->ip->neigh;
     char addr[IP_ADDR_TEXT_MAX], mac[18];
 

@@ -3,6 +3,7 @@
  *   (none) -- packet to send --> INCOMPLETE -- answer --> REACHABLE -- 30 s --> STALE -- packet to send --> DELAY -- 5 s --> PROBE
  *   INCOMPLETE -- 3 requests unanswered --> (none), waiting packets fail with EHOSTUNREACH
  *   PROBE -- 3 unicast requests unanswered --> (none);  any -- answer --> REACHABLE;  STALE -- 10 min unused --> (none)
+ *   any -- by hand --> PERMANENT -- by hand --> (none)
  *
  * Owner:  one table per worker; entries are reused, a generation in each tells a stale pointer (struct ip_route_cache).
  * Thread: the worker. What one worker learns from an answer, the others learn from its copy (worker_clone_to_all).
@@ -28,7 +29,8 @@ enum neigh_times_us {
 };
 enum { NEIGH_MAX_PROBES = 3 };
 
-enum neigh_state { NEIGH_FREE, NEIGH_INCOMPLETE, NEIGH_REACHABLE, NEIGH_STALE, NEIGH_DELAY, NEIGH_PROBE, NEIGH_STATES };
+enum neigh_state { NEIGH_FREE, NEIGH_INCOMPLETE, NEIGH_REACHABLE, NEIGH_STALE, NEIGH_DELAY, NEIGH_PROBE, NEIGH_PERMANENT,
+                   NEIGH_STATES };
 
 struct neigh {
     struct ip_addr ip;
@@ -73,9 +75,16 @@ void neigh_send_queue(struct worker *w, struct neigh *n);
 void arp_request(struct worker *w, struct interface *ifc, const struct ip_addr *target, const uint8_t *unicast_mac);
 void nd_solicit(struct worker *w, struct interface *ifc, const struct ip_addr *target, const uint8_t *unicast_mac);
 /* Probe and announcement of our own address (timer of the address, worker 0). */
+void arp_probe(struct worker *w, struct interface_addr *a);
 void arp_announce(struct worker *w, struct interface_addr *a);
+/* Another node uses, or tries, our tentative address: it stays out of use. */
+void neigh_addr_is_duplicate(struct worker *w, struct interface_addr *a);
 void nd_dad_probe(struct worker *w, struct interface_addr *a);
 void nd_advertise_unsolicited(struct worker *w, struct interface_addr *a);
+
+/* By hand, on any thread while the worker is held. */
+int neigh_set_permanent(struct worker *w, struct interface *ifc, const struct ip_addr *ip, const uint8_t mac[6]); /* -ENOSPC, -EINVAL */
+int neigh_forget(struct worker *w, struct interface *ifc, const struct ip_addr *ip); /* -ENOENT */
 
 void neigh_show(struct worker *w, struct json_t *array); /* on worker w (worker_call): appends its entries */
 

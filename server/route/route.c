@@ -15,7 +15,8 @@ struct route_table {
     struct trie_node *node;
     uint32_t n_nodes, cap_nodes;
     struct route **route;            /* each its own allocation: addresses stay, caches point to them */
-    uint32_t n_routes, cap_routes;
+    uint32_t n_routes, cap_routes;   /* n_routes: with the n_free places that are NULL */
+    uint32_t n_free;
     uint32_t root[ROUTE_MAX_FIBS][2]; /* [fib][is v4]; 0 = empty */
 };
 
@@ -115,9 +116,15 @@ static void mask_host_bits(struct ip_prefix *p)
 
 static int route_insert(struct route_table *t, const struct route *r)
 {
-    if (t->n_routes == ROUTE_MAX)
+    uint32_t at = 0;
+
+    while (at < t->n_routes && t->n_free && t->route[at]) /* a place of one that was removed */
+        at++;
+    if (!t->n_free)
+        at = t->n_routes;
+    if (at == ROUTE_MAX)
         return -ENOSPC;
-    if (t->n_routes == t->cap_routes) {
+    if (at == t->cap_routes) {
         uint32_t cap = t->cap_routes ? 2 * t->cap_routes : 64;
         struct route **grown = realloc(t->route, cap * sizeof(*grown));
         if (!grown)
@@ -139,11 +146,37 @@ static int route_insert(struct route_table *t, const struct route *r)
         free(own);
         return -EEXIST;
     }
-    t->route[t->n_routes++] = own;
-    *slot = t->n_routes;
+    if (at < t->n_routes)
+        t->n_free--;
+    else
+        t->n_routes++;
+    t->route[at] = own;
+    *slot = at + 1;
     t->generation++;
     return 0;
 }
+
+int route_del(struct route_table *t, uint16_t fib, const struct ip_prefix *prefix, enum route_kind kind)
+{
+    struct ip_prefix p = *prefix;
+
+    if (fib >= ROUTE_MAX_FIBS || p.len > (ip_addr_is_v4(&p.ip) ? 32 : 128))
+        return -EINVAL;
+    mask_host_bits(&p);
+    uint32_t *slot = trie_slot(t, fib, &p); /* may make nodes on the way: they stay for the next one */
+    if (!slot)
+        return -ENOMEM;
+    if (!*slot || t->route[*slot - 1]->kind != kind)
+        return -ENOENT;
+    free(t->route[*slot - 1]);
+    t->route[*slot - 1] = NULL;
+    *slot = 0;
+    t->n_free++;
+    t->generation++;
+    return 0;
+}
+
+void route_changed(struct route_table *t) { t->generation++; }
 
 /* A gateway is on the link of an interface of the same table. */
 static struct interface *interface_of_gateway(const struct stack *s, uint16_t fib, const struct ip_addr *via)
@@ -191,6 +224,8 @@ void route_show(struct stack *s, json_t *array)
 
     for (uint32_t i = 0; i < t->n_routes; i++) {
         const struct route *r = t->route[i];
+        if (!r)
+            continue;
         snprintf(text, sizeof(text), "%s/%u", ip_addr_format(&r->prefix.ip, addr), r->prefix.len);
         json_t *row = json_pack("{s:s, s:i, s:s, s:s}", "prefix", text, "table", r->fib, "kind",
                                 r->kind == ROUTE_CONNECTED ? "connected" : "static", "interface", r->ifc->name);

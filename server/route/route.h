@@ -4,7 +4,7 @@
  * DESIGN.md keeps EAL memory for mbufs. A lookup is rare: connections keep its result (struct ip_route_cache).
  *
  * Owner:  struct stack; freed by ip_stack_destroy().
- * Thread: built by the control thread before workers run, read-only afterwards.
+ * Thread: changed by the control thread, before workers run or while they are held (stack_pause()).
  * Errors: 0 or -errno. */
 #ifndef HOSTSTACK_SERVER_ROUTE_H
 #define HOSTSTACK_SERVER_ROUTE_H
@@ -28,6 +28,8 @@ struct route {
  * interface), -ENOSPC, -ENOMEM. */
 int route_add(struct stack *s, uint16_t fib, const struct ip_prefix *prefix, const struct ip_addr *via, struct interface *ifc);
 int route_add_connected(struct interface *ifc, const struct ip_prefix *prefix); /* keeps the first of equal ones: -EEXIST */
+int route_del(struct route_table *t, uint16_t fib, const struct ip_prefix *prefix, enum route_kind kind); /* -ENOENT */
+void route_changed(struct route_table *t);  /* what connections keep of earlier lookups is void */
 const struct route *route_lookup(const struct route_table *t, uint16_t fib, const struct ip_addr *dst); /* NULL = none */
 uint32_t route_generation(const struct route_table *t);
 

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static_assert((int)SVM_ATTR_TCP_INFO3 < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
+static_assert((int)SVM_ATTR_MTU < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
 
 static bool is_settable(uint8_t attr)
 {
-    return (attr >= SVM_ATTR_NODELAY && attr <= SVM_ATTR_CORK && attr != SVM_ATTR_TCP_INFO) || attr == SVM_ATTR_DEFER_ACCEPT;
+    return (attr >= SVM_ATTR_NODELAY && attr <= SVM_ATTR_CORK && attr != SVM_ATTR_TCP_INFO) || attr == SVM_ATTR_DEFER_ACCEPT ||
+           attr == SVM_ATTR_MTU_DISCOVER;
 }
 
 /* -errno for a value that no transport would take. */
@@ -26,6 +27,8 @@ static int check_value(uint8_t attr, int32_t v)
     case SVM_ATTR_USER_TIMEOUT:
     case SVM_ATTR_DEFER_ACCEPT:
         return v >= 0 ? 0 : -EINVAL;
+    case SVM_ATTR_MTU_DISCOVER:
+        return v >= 0 && v <= 3 ? 0 : -EINVAL;
     case SVM_ATTR_TTL:
         return v == -1 || (v >= 1 && v <= 255) ? 0 : -EINVAL;
     default:

@@ -122,6 +122,8 @@ static int connect_datagram(struct worker *w, struct session *s, const struct ip
 
     if (rmt->port.raw && ip_addr_is_any(&lcl.ip))
         err = session_choose_source(w, s->proto, rmt, s->fib, &lcl);
+    if (err == 0 && rmt->port.raw && !session_may_send(w, s, &lcl, rmt))
+        err = -ECONNREFUSED;
     if (err == 0)
         err = s->ops->connect(w, s, &lcl, rmt, &s->conn);
     if (err == 0) {
@@ -136,6 +138,8 @@ static int connect_global(struct worker *w, struct session *s, struct app_worker
 {
     int err = session_choose_source(w, s->proto, &s->rmt, s->fib, &s->lcl);
 
+    if (err == 0 && !session_may_send(w, s, &s->lcl, &s->rmt))
+        err = -ECONNREFUSED;
     if (err != 0)
         return err;
     err = session_fifos_make(w, s, a);
@@ -169,10 +173,11 @@ static int connect_stream(struct worker *w, struct session *s, struct app_worker
 {
     struct listener *l = NULL;
 
-    if (flags & SVM_CONN_SCOPE_LOCAL)
-        l = listener_find_local(w, s->proto, &s->rmt, a->ns);
+    int err = flags & SVM_CONN_SCOPE_LOCAL ? listener_find_local(w, s->proto, &s->lcl, &s->rmt, a->ns, &l) : 0;
+    if (err != 0)
+        return err;
     if (l) {
-        int err = choose_local_source(w, s);
+        err = choose_local_source(w, s);
         if (err == 0)
             local_connect(w, l, s);
         return err;

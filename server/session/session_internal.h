@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include "server/session/session.h"
+#include "server/session/session_rules.h"
 #include "server/session/session_run.h"
 #include "server/worker/worker.h"
 
@@ -66,6 +67,8 @@ struct session_endpoint {
 struct session_stack {
     pthread_mutex_t lock;
     struct session_endpoint *bucket[SESSION_PORT_BUCKETS];
+    struct session_rule *rules;      /* made before workers run */
+    unsigned n_rules;
 };
 
 struct session_worker {
@@ -114,7 +117,9 @@ void listener_enqueue(struct listener *l, struct session *s);
 void listener_taken(struct worker *w, struct session *s);         /* s is offered no more: accepted, or gone */
 void listener_offered(struct listener *l, const struct app_worker *a, int delta);
 void listener_offer(struct worker *w, struct listener *l, struct session *s);
-struct listener *listener_find_local(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint32_t ns);
+/* Cut-through: *out = who listens at rmt for the namespace, after its rules; NULL: nobody on this host. -ECONNREFUSED: they say no. */
+int listener_find_local(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint32_t ns,
+                        struct listener **out);
 
 struct listener *listener_insert(struct worker *w, const struct listener *like); /* NULL: no memory */
 void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, enum session_arm arm);

@@ -8,6 +8,8 @@
 #include "server/ip/ip.h"
 #include "server/local/local.h"
 
+static const uint32_t ANY_NS = UINT32_MAX;
+
 static unsigned bucket_of(be16 port)
 {
     return be16_get(port) % SESSION_PORT_BUCKETS;
@@ -176,26 +178,58 @@ static struct listener *group_member(struct worker *w, struct listener *first, c
     return first;
 }
 
-struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
-                                         const struct ip_endpoint *rmt, uint16_t fib)
+/* ns: of this namespace only, ANY_NS: of any. */
+static struct listener *find_global(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, uint16_t fib, uint32_t ns)
 {
     struct listener *best = NULL;
     int points = 0;
 
     for (struct listener *l = w->session->listener[bucket_of(lcl->port)]; l; l = l->next) {
-        int p = l->fib == fib && (l->flags & SVM_CONN_SCOPE_GLOBAL) ? match(l, proto, lcl) : 0;
+        int p = l->fib == fib && (l->flags & SVM_CONN_SCOPE_GLOBAL) && (ns == ANY_NS || l->ns == ns) ? match(l, proto, lcl) : 0;
         if (p > points) {
             points = p;
             best = l;
         }
     }
+    return best;
+}
+
+/* What the rules make of a packet for `found` (maybe NULL): they may say no, or name another listener. Where nobody listens, any
+ * namespace may have a redirect. */
+static struct listener *apply_rules(struct worker *w, struct listener *found, uint8_t proto, const struct ip_endpoint *lcl,
+                                    const struct ip_endpoint *rmt, uint16_t fib)
+{
+    struct ip_endpoint to = *lcl;
+    enum session_rule_action action = SESSION_RULE_ALLOW;
+    uint32_t ns = found ? found->ns : 0;
+    uint16_t port;
+
+    if (found)
+        action = session_rules_match(w->stack, SESSION_RULE_GLOBAL, proto, ns, lcl, rmt, &port);
+    else if (session_rules_find_redirect(w->stack, proto, lcl, rmt, &ns, &port))
+        action = SESSION_RULE_REDIRECT;
+    if (action == SESSION_RULE_DENY)
+        return NULL;
+    if (action == SESSION_RULE_ALLOW)
+        return found;
+    to.port = be16_of(port);
+    return find_global(w, proto, &to, fib, ns);
+}
+
+struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
+                                         const struct ip_endpoint *rmt, uint16_t fib)
+{
+    struct listener *best = find_global(w, proto, lcl, fib, ANY_NS);
+
+    if (hs_unlikely(w->stack->session->n_rules))
+        best = apply_rules(w, best, proto, lcl, rmt, fib);
     if (hs_unlikely(best && (best->flags & SVM_BIND_REUSEPORT)))
         return group_member(w, best, rmt);
     return best;
 }
 
-/* Cut-through: a listener in local scope of the namespace that serves this address on this host. */
-struct listener *listener_find_local(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint32_t ns)
+/* A listener in local scope of the namespace that serves this address on this host. */
+static struct listener *find_local(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint32_t ns)
 {
     struct listener *best = NULL;
     int points = 0;
@@ -216,6 +250,31 @@ struct listener *listener_find_local(struct worker *w, uint8_t proto, const stru
         return group_member(w, best, &any);
     }
     return best;
+}
+
+int listener_find_local(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint32_t ns,
+                        struct listener **out)
+{
+    struct ip_endpoint to;
+    uint16_t port;
+
+    *out = find_local(w, proto, rmt, ns);
+    if (hs_likely(!w->stack->session->n_rules))
+        return 0;
+    switch (session_rules_match(w->stack, SESSION_RULE_LOCAL, proto, ns, lcl, rmt, &port)) {
+    case SESSION_RULE_DENY:
+        return *out ? -ECONNREFUSED : 0;
+    case SESSION_RULE_REDIRECT:
+        to = (struct ip_endpoint){ rmt->ip, be16_of(port) };
+        *out = find_local(w, proto, &to, ns);
+        if (!*out) { /* the address may be that of another host: then who serves any address of this one */
+            to.ip = ip_addr_any(ip_addr_is_v4(&rmt->ip));
+            *out = find_local(w, proto, &to, ns);
+        }
+        return *out ? 0 : -ECONNREFUSED;
+    default:
+        return 0;
+    }
 }
 
 uint32_t listener_backlog_room(const struct listener *l)

@@ -42,6 +42,7 @@ void session_stack_destroy(struct stack *s)
             free(e);
         }
     }
+    session_rules_free(s);
     pthread_mutex_destroy(&s->session->lock);
     free(s->session);
     s->session = NULL;

@@ -86,7 +86,7 @@ void session_lookup_del(struct worker *w, struct transport_conn *c);
 struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
                                       const struct ip_endpoint *rmt, uint16_t fib);
 /* Best listener: exact address, then wildcard (IPv6 wildcard serves IPv4 unless V6ONLY); with SO_REUSEPORT one of the group by
- * flow hash; NULL = none. */
+ * flow hash; NULL = none, or the rules of its namespace refuse it. */
 struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
                                          const struct ip_endpoint *rmt, uint16_t fib);
 /* Datagrams: a bound session without a peer (rmt 0.0.0.0:0 in ops->connect) is found as a listener; its session, or NULL. A
@@ -129,6 +129,8 @@ int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, ui
 void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void *dst, uint32_t len);
 void session_tx_drop(struct worker *w, struct session *s, uint32_t len);  /* acknowledged */
 void session_tx_schedule(struct worker *w, struct session *s);       /* ops->tx() will be called in this turn or the next */
+/* The rules of its namespace let it begin something with rmt (session_rules.h). */
+bool session_may_send(struct worker *w, const struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 uint16_t session_fib(const struct session *s);                       /* interface table of its namespace */
 bool session_tx_is_fin(const struct session *s);                     /* the program has shut down writing */
 

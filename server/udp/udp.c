@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "server/ip/interface.h"
+#include "server/ip/pmtu.h"
 
 static int udp_worker_init(struct worker *w HS_UNUSED) { return 0; }
 
@@ -18,8 +19,34 @@ static void udp_worker_fini(struct worker *w)
         udp_free(w, uw->conns);
 }
 
+static void drop_claim(struct worker *w, struct udp_conn *c)
+{
+    if (c->has_claim)
+        worker_rss_udp_claim(w->stack, c->claim_port, w->index, (enum worker_udp_kind)c->claim_kind, false);
+    c->has_claim = false;
+}
+
+enum worker_udp_kind udp_kind(const struct udp_conn *c)
+{
+    if (udp_is_connected(c))
+        return WORKER_UDP_CONNECTED;
+    return ip_addr_is_any(&c->base.lcl.ip) ? WORKER_UDP_WILDCARD : WORKER_UDP_ADDRESS;
+}
+
+static void renew_claim(struct worker *w, struct udp_conn *c)
+{
+    struct udp_conn before = *c;
+
+    c->claim_kind = (uint8_t)udp_kind(c);
+    c->claim_port = c->base.lcl.port;
+    c->has_claim = true;
+    worker_rss_udp_claim(w->stack, c->claim_port, w->index, (enum worker_udp_kind)c->claim_kind, true);
+    drop_claim(w, &before); /* after the new one: there is always one */
+}
+
 void udp_free(struct worker *w, struct udp_conn *c)
 {
+    drop_claim(w, c);
     if (c->base.in_lookup)
         session_lookup_del(w, &c->base);
     *c->pprev = c->next;
@@ -38,6 +65,7 @@ static struct udp_conn *udp_new(struct worker *w, struct session *s)
     c->base.proto = SVM_PROTO_UDP;
     c->base.fib = s->fib;
     c->base.session = s;
+    c->pmtu = IP_PMTU_WANT; /* as Linux */
     c->next = uw->conns;
     c->pprev = &uw->conns;
     if (c->next)
@@ -87,6 +115,7 @@ static int udp_connect(struct worker *w, struct session *s, const struct ip_endp
     c->cache = (struct ip_route_cache){ 0 };
     if (udp_is_connected(c))
         session_lookup_add(w, &c->base);
+    renew_claim(w, c);
     *out = &c->base;
     return 0;
 }
@@ -124,19 +153,35 @@ static void udp_rx_space(struct worker *w HS_UNUSED, struct transport_conn *c HS
     /* No window: what did not fit was dropped. */
 }
 
+/* A datagram of ours was too large for its path: later ones are cut, and the program is told where Linux tells it. */
+static void too_big(struct worker *w, struct udp_conn *c, const struct ip_endpoint *rmt, uint32_t mtu, int err)
+{
+    pmtu_learn(w, c->base.fib, &rmt->ip, mtu);
+    bool tell = ip_addr_is_v4(&rmt->ip) ? c->pmtu != IP_PMTU_DONT : c->pmtu == IP_PMTU_DO;
+    if (tell && udp_is_connected(c))
+        session_soft_error(w, c->base.session, err);
+}
+
 /* The quoted ports name a connected socket: Linux reports hard errors there, soft ones only with IP_RECVERR. An unconnected
- * socket hears nothing (RFC 1122 s4.1.3.3 asks for it; Linux and the sockets API leave it to IP_RECVERR). */
+ * socket hears nothing (RFC 1122 s4.1.3.3 asks for it; Linux and the sockets API leave it to IP_RECVERR), but its datagrams are cut to
+ * what their path takes. */
 static void udp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
                            const uint8_t *l4 HS_UNUSED, unsigned l4_len HS_UNUSED, int err, bool hard, uint32_t mtu)
 {
     struct transport_conn *b = session_lookup(w, SVM_PROTO_UDP, lcl, rmt, fib);
+    struct listener *l = b || !mtu ? NULL : session_lookup_listener(w, SVM_PROTO_UDP, lcl, rmt, fib);
 
-    if (!b || !b->session || !hard || mtu) {
+    if (l && listener_session(l))
+        b = listener_session(l)->conn;
+    if (!b || !b->session || (!hard && !mtu)) {
         udp_count(w, UDP_C_icmp_ignored);
         return;
     }
     udp_count(w, UDP_C_icmp_errors);
-    session_soft_error(w, b->session, err);
+    if (mtu)
+        too_big(w, udp_of_base(b), rmt, mtu, err);
+    else
+        session_soft_error(w, b->session, err);
 }
 
 static int udp_attr_set(struct worker *w HS_UNUSED, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len)
@@ -161,6 +206,11 @@ static int udp_attr_set(struct worker *w HS_UNUSED, struct transport_conn *b, ui
     case SVM_ATTR_BROADCAST:
         c->broadcast = v != 0;
         return 0;
+    case SVM_ATTR_MTU_DISCOVER:
+        if (v < IP_PMTU_DONT || v > IP_PMTU_PROBE)
+            return -EINVAL;
+        c->pmtu = (uint8_t)v;
+        return 0;
     default:
         return -ENOPROTOOPT;
     }
@@ -181,6 +231,19 @@ static int udp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr
     case SVM_ATTR_BROADCAST:
         v = c->broadcast;
         break;
+    case SVM_ATTR_MTU_DISCOVER:
+        v = c->pmtu;
+        break;
+    case SVM_ATTR_MTU: {
+        struct ip_path path;
+        if (!udp_is_connected(c))
+            return -ENOTCONN;
+        int ret = ip_path_lookup(w, c->base.fib, &c->base.rmt.ip, &path);
+        if (ret < 0)
+            return ret;
+        v = path.mtu;
+        break;
+    }
     case SVM_ATTR_TX_QUEUED:
         v = b->session ? (int32_t)session_tx_avail(w, b->session) : 0;
         break;

@@ -88,6 +88,28 @@ static void deliver(struct worker *w, struct session *s, struct pkt *p, const st
         c->rx_datagrams++;
 }
 
+/* Several workers: the datagram is for the best socket of all of them. True: this worker has it, *s. False: p was given to the next
+ * candidate, or *s is NULL and p still ours: nobody has a socket for it. Claims change while it travels; then it may miss one. */
+static bool find_on_workers(struct worker *w, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+                            struct session **s)
+{
+    struct worker_udp_candidate candidate[WORKER_UDP_CANDIDATES];
+    struct pkt_meta *m = pkt_meta(p);
+    unsigned n = worker_rss_udp_candidates(w->stack, rmt, lcl, candidate);
+
+    *s = find_session(w, lcl, rmt, m->ifc ? m->ifc->fib : 0);
+    for (; m->udp_asked < n; m->udp_asked++) {
+        const struct worker_udp_candidate *c = &candidate[m->udp_asked];
+        if (c->worker == w->index) {
+            if (*s && (!(*s)->conn || udp_kind(udp_of_base((*s)->conn)) == c->kind))
+                return true;
+        } else if (ip_pass_on(w, c->worker, p)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -104,7 +126,11 @@ void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
             continue;
         }
         struct ip_endpoint lcl = { m->dst, h.dst }, rmt = { m->src, h.src };
-        struct session *s = find_session(w, &lcl, &rmt, m->ifc ? m->ifc->fib : 0);
+        struct session *s = NULL;
+        if (hs_likely(w->stack->n_workers == 1))
+            s = find_session(w, &lcl, &rmt, m->ifc ? m->ifc->fib : 0);
+        else if (!find_on_workers(w, p, &lcl, &rmt, &s))
+            continue;
         if (s) {
             deliver(w, s, p, &lcl, &rmt);
         } else {

@@ -27,8 +27,12 @@ struct udp_conn {
     struct udp_conn *next, **pprev;
     struct ip_route_cache cache;     /* to the connected peer */
     uint8_t ttl, tos;                /* ttl 0 = default */
+    uint8_t pmtu;                    /* enum ip_pmtu: IP_MTU_DISCOVER */
     bool broadcast;                  /* SO_BROADCAST */
     bool closing;                    /* sends what is left, then ends */
+    bool has_claim;                  /* its worker is a candidate for the port */
+    uint8_t claim_kind;              /* enum worker_udp_kind */
+    be16 claim_port;
     uint64_t rx_datagrams, tx_datagrams, rx_full;
 };
 
@@ -37,6 +41,7 @@ static inline struct udp_conn *udp_of_base(struct transport_conn *b) { return hs
 static inline void udp_count(struct worker *w, enum udp_count c) { udp_worker_of(w)->count[c]++; }
 static inline bool udp_is_connected(const struct udp_conn *c) { return be16_get(c->base.rmt.port) != 0; }
 
+enum worker_udp_kind udp_kind(const struct udp_conn *c);
 void udp_free(struct worker *w, struct udp_conn *c);
 void udp_input(struct worker *w, struct pkt **pkts, unsigned n);
 enum transport_tx_verdict udp_tx(struct worker *w, struct transport_conn *b, unsigned budget_bytes);

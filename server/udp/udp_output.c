@@ -105,6 +105,10 @@ static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, st
         if (!c->broadcast && path.ifc && interface_is_broadcast(path.ifc, &tx->dst))
             return -EACCES;
     }
+    struct ip_endpoint lcl = { tx->src, c->base.lcl.port }, rmt = { tx->dst, h->rmt_port };
+    *why = UDP_C_tx_denied;
+    if (!tx->cache && !session_may_send(w, c->base.session, &lcl, &rmt)) /* a connected socket was asked for at connect */
+        return -ECONNREFUSED;
     *why = UDP_C_tx_too_big;
     uint32_t max = v4 ? UDP_MAX_V4 : UDP_MAX_V6;
     if ((r->gso_size ? r->gso_size : h->data_len) > max)
@@ -146,7 +150,7 @@ static struct pkt *build(struct worker *w, struct udp_conn *c, const struct tx_r
 /* 0 or the error for the program. */
 static int send_record(struct worker *w, struct udp_conn *c, struct tx_record *r)
 {
-    struct ip_tx tx = { .fib = c->base.fib, .ip_proto = IPPROTO_UDP, .tos = r->tos, .ttl = r->ttl };
+    struct ip_tx tx = { .fib = c->base.fib, .ip_proto = IPPROTO_UDP, .tos = r->tos, .ttl = r->ttl, .pmtu = c->pmtu };
     enum udp_count why = UDP_C_tx_bad_address;
     int ret = resolve(w, c, r, &tx, &why);
 

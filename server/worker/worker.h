@@ -73,11 +73,24 @@ void worker_clone_to_all(struct worker *w, unsigned port, struct pkt *p);
 /* Runs fn on worker w: at once when called on it, else through its command ring; a thread that
  * wants an answer has fn call it back (app/app_server.c does). Wakes a sleeping worker. Never waits. -EAGAIN: ring full, try again later. */
 int worker_call(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
+/* Holds all workers between two turns, and lets them go on: for the control thread, which changes what they read without locks.
+ * -EAGAIN: a worker's command ring is full, nobody is held. */
+int stack_pause(struct stack *s);
+void stack_resume(struct stack *s);
 uint64_t worker_random(struct worker *w);
 /* Software RSS: the worker that owns packets from src to dst (as they arrive here). */
 unsigned worker_rss_owner(const struct stack *s, uint8_t ip_proto, const struct ip_endpoint *src, const struct ip_endpoint *dst);
-/* Datagrams to a bound local port come to the workers that have claimed it, before the hash decides. */
-void worker_rss_udp_claim(struct stack *s, be16 port, unsigned worker, bool on);
+/* Datagrams to a local port come to the workers that have sockets there, before the hash decides. The best kind of socket goes first,
+ * as on Linux; a worker that finds none for the datagram's addresses passes it on to the next candidate. */
+enum worker_udp_kind { WORKER_UDP_CONNECTED, WORKER_UDP_ADDRESS, WORKER_UDP_WILDCARD, WORKER_UDP_KINDS };
+enum { WORKER_UDP_CANDIDATES = WORKER_UDP_KINDS * WORKER_MAX };
+void worker_rss_udp_claim(struct stack *s, be16 port, unsigned worker, enum worker_udp_kind kind, bool on);
+struct worker_udp_candidate { uint8_t worker, kind; };
+/* In the order to ask them, of equal ones another first for another peer; returns how many. */
+unsigned worker_rss_udp_candidates(const struct stack *s, const struct ip_endpoint *src, const struct ip_endpoint *dst,
+                                   struct worker_udp_candidate out[WORKER_UDP_CANDIDATES]);
+/* p, at its IP header, goes on at another worker. Takes it. */
+void worker_pass_on(struct worker *w, unsigned to, struct interface *ifc, struct pkt *p);
 /* A packet at its IP header whose tuple is known only now (reassembled): true = handed over to its owner, p is given away. */
 bool worker_steer(struct worker *w, struct interface *ifc, struct pkt *p, uint8_t ip_proto, const struct ip_endpoint *src,
                   const struct ip_endpoint *dst);

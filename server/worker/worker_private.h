@@ -63,7 +63,9 @@ struct worker_private {
 struct stack_private {
     uint8_t rss_key[16];          /* Toeplitz key, of 12 bytes of input */
     unsigned n_threads;           /* atomic: running worker threads */
-    uint16_t (*udp_claims)[WORKER_MAX]; /* [port][worker]: bound sessions; NULL with one worker. atomic */
+    unsigned n_held;              /* atomic: workers in a pause */
+    uint32_t pause_turn;          /* atomic: the pause that ends by counting on; written by the control thread */
+    uint32_t (*udp_claims)[WORKER_UDP_KINDS][WORKER_MAX]; /* [port][kind][worker]: sessions; NULL with one worker. atomic */
 };
 
 static inline void worker_count(uint64_t *counter, uint64_t n)

@@ -14,36 +14,61 @@ static uint32_t fold(const struct ip_addr *a)
     return a->w[0].raw ^ a->w[1].raw ^ a->w[2].raw ^ a->w[3].raw;
 }
 
-/* Datagrams from anywhere come to a bound socket: its port's owners go before the hash. */
-static unsigned udp_owner(const struct stack *s, uint16_t port, uint32_t hash, unsigned otherwise)
+static uint32_t tuple_hash(const struct stack *s, const struct ip_endpoint *src, const struct ip_endpoint *dst)
 {
-    unsigned owners[WORKER_MAX], n = 0;
+    uint32_t tuple[3] = { fold(&src->ip), fold(&dst->ip), (uint32_t)be16_get(src->port) << 16 | be16_get(dst->port) };
+
+    return rte_softrss(tuple, 3, s->priv->rss_key);
+}
+
+/* The claimants of a kind, beginning at one that the hash picks. */
+static unsigned add_claimants(const struct stack *s, uint16_t port, enum worker_udp_kind kind, uint32_t hash,
+                              struct worker_udp_candidate *out)
+{
+    uint8_t found[WORKER_MAX];
+    unsigned n = 0;
 
     for (unsigned i = 0; i < s->n_workers; i++)
-        if (__atomic_load_n(&s->priv->udp_claims[port][i], __ATOMIC_RELAXED))
-            owners[n++] = i;
-    return n ? owners[hash % n] : otherwise;
+        if (__atomic_load_n(&s->priv->udp_claims[port][kind][i], __ATOMIC_RELAXED))
+            found[n++] = (uint8_t)i;
+    for (unsigned i = 0; i < n; i++)
+        out[i] = (struct worker_udp_candidate){ found[(hash + i) % n], (uint8_t)kind };
+    return n;
+}
+
+unsigned worker_rss_udp_candidates(const struct stack *s, const struct ip_endpoint *src, const struct ip_endpoint *dst,
+                                   struct worker_udp_candidate out[WORKER_UDP_CANDIDATES])
+{
+    uint32_t hash = tuple_hash(s, src, dst) % 0x10000; /* no overflow by the rotation */
+    unsigned n = 0;
+
+    for (unsigned kind = 0; kind < WORKER_UDP_KINDS; kind++)
+        n += add_claimants(s, be16_get(dst->port), (enum worker_udp_kind)kind, hash, out + n);
+    return n;
 }
 
 unsigned worker_rss_owner(const struct stack *s, uint8_t ip_proto, const struct ip_endpoint *src, const struct ip_endpoint *dst)
 {
+    struct worker_udp_candidate candidate[WORKER_UDP_CANDIDATES];
+
     if (s->n_workers == 1)
         return 0;
-    uint32_t tuple[3] = { fold(&src->ip), fold(&dst->ip), (uint32_t)be16_get(src->port) << 16 | be16_get(dst->port) };
-    uint32_t hash = rte_softrss(tuple, 3, s->priv->rss_key);
-    unsigned owner = (unsigned)(((uint64_t)hash * s->n_workers) >> 32);
-
-    return ip_proto == IPPROTO_UDP ? udp_owner(s, be16_get(dst->port), hash, owner) : owner;
+    if (ip_proto == IPPROTO_UDP && worker_rss_udp_candidates(s, src, dst, candidate) > 0)
+        return candidate[0].worker;
+    return (unsigned)(((uint64_t)tuple_hash(s, src, dst) * s->n_workers) >> 32);
 }
 
-void worker_rss_udp_claim(struct stack *s, be16 port, unsigned worker, bool on)
+void worker_rss_udp_claim(struct stack *s, be16 port, unsigned worker, enum worker_udp_kind kind, bool on)
 {
-    if (s->n_workers == 1)
-        return;
-    if (on)
-        __atomic_fetch_add(&s->priv->udp_claims[be16_get(port)][worker], 1, __ATOMIC_RELAXED);
-    else
-        __atomic_fetch_sub(&s->priv->udp_claims[be16_get(port)][worker], 1, __ATOMIC_RELAXED);
+    if (s->n_workers > 1)
+        __atomic_fetch_add(&s->priv->udp_claims[be16_get(port)][kind][worker], on ? 1 : UINT32_MAX, __ATOMIC_RELAXED);
+}
+
+void worker_pass_on(struct worker *w, unsigned to, struct interface *ifc, struct pkt *p)
+{
+    pkt_meta(p)->ifc = ifc;
+    if (!worker_hand_over(w, w->stack->worker[to], p, 0, HANDOVER_IP))
+        pkt_free(p);
 }
 
 struct view {                     /* bytes of the first piece not looked at yet */
@@ -148,8 +173,6 @@ bool worker_steer(struct worker *w, struct interface *ifc, struct pkt *p, uint8_
 
     if (owner == w->index)
         return false;
-    pkt_meta(p)->ifc = ifc;
-    if (!worker_hand_over(w, w->stack->worker[owner], p, 0, HANDOVER_IP))
-        pkt_free(p);
+    worker_pass_on(w, owner, ifc, p);
     return true;
 }

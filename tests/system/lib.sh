@@ -52,6 +52,9 @@ check_eq() { # DESCRIPTION GOT WANTED
 bail() { not_ok "$1" "${2-}"; finish; }
 finish() {
     local name
+    for name in ${hs_servers[@]+"${hs_servers[@]}"}; do
+        ! server_alive "$name" || server_stop "$name" || true
+    done
     if [ "$hs_failed" -ne 0 ]; then
         for name in ${hs_servers[@]+"${hs_servers[@]}"}; do
             diag "end of the log of server $name:"$'\n'"$(tail -n 15 "$TMP/$name.log" 2>/dev/null)"
@@ -232,7 +235,13 @@ VCL
 }
 server_pid() { local v=server_pid_$1; printf %s "${!v}"; }
 server_alive() { [ "$HS_STACK" = kernel ] || kill -0 "$(server_pid "$1")" 2>/dev/null; }
-server_stop() { end_pid "$(server_pid "$1")" "${2:-TERM}"; }
+# Ends the server. One that was asked to end must have ended in order: a fault or a leak found at the end is a failure too.
+server_stop() { # NAME [SIGNAL]
+    [ "$HS_STACK" != kernel ] || return 0
+    local rc=0
+    end_pid "$(server_pid "$1")" "${2:-TERM}" || rc=$?
+    [ "${2:-TERM}" != TERM ] || [ "$rc" = 0 ] || not_ok "server $1 ends in order" "exit code $rc :: $(tail -n 30 "$TMP/$1.log")"
+}
 ctl() { local n=$1; shift; "$CTL" -s "$TMP/$n.run/cli.sock" "$@"; }
 
 # The ASan build's libraries need its run-time first.

@@ -48,12 +48,12 @@ Test(workers, udp_ports_come_to_who_claimed_them)
 {
     struct ip_endpoint src = core_endpoint("10.7.0.1", 1), dst = core_endpoint("10.7.0.2", 53);
 
-    worker_rss_udp_claim(fx.stack[0], dst.port, 2, true);
+    worker_rss_udp_claim(fx.stack[0], dst.port, 2, WORKER_UDP_WILDCARD, true);
     for (unsigned port = 1; port < 200; port++) {
         src.port = be16_of((uint16_t)port);
         cr_assert_eq(worker_rss_owner(fx.stack[0], IPPROTO_UDP, &src, &dst), 2);
     }
-    worker_rss_udp_claim(fx.stack[0], dst.port, 2, false);
+    worker_rss_udp_claim(fx.stack[0], dst.port, 2, WORKER_UDP_WILDCARD, false);
     unsigned others = 0;
     for (unsigned port = 1; port < 200; port++) {
         src.port = be16_of((uint16_t)port);

@@ -67,12 +67,12 @@ static void begin_big(struct stack *s HS_UNUSED, json_t *result, bool with_argum
 }
 
 static const struct ctl_command commands[] = {
-    { "hello", "loud", "", false, begin_hello, NULL },
-    { "rows", NULL, "", true, NULL, piece_rows },
-    { "big", NULL, "", true, begin_big, NULL },
+    { "hello", "loud", "", false, begin_hello, NULL, NULL },
+    { "rows", NULL, "", true, NULL, piece_rows, NULL },
+    { "big", NULL, "", true, begin_big, NULL, NULL },
 };
 
-const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argument, json_t **error)
+const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argument, size_t *first HS_UNUSED, json_t **error)
 {
     const char *word = json_string_value(json_array_get(words, 0));
 

@@ -329,9 +329,12 @@ static struct interface_addr *addr_of(const char *text)
 
 Test(dad, probes_then_uses)
 {
-    unsigned probes = 0, adverts = 0, announcements = 0;
+    unsigned probes = 0, adverts = 0, announcements = 0, probes4 = 0;
 
-    net_run_us(&n, 900000);
+    net_run_us(&n, 250000);
+    cr_assert_eq(addr_of("10.0.0.1")->state, INTERFACE_ADDR_TENTATIVE);
+    net_run_us(&n, 650000);
+    cr_assert_eq(addr_of("10.0.0.1")->state, INTERFACE_ADDR_PREFERRED);
     cr_assert_eq(addr_of("fd00::1")->state, INTERFACE_ADDR_TENTATIVE);
     net_run_us(&n, 3000000);
     cr_assert_eq(addr_of("fd00::1")->state, INTERFACE_ADDR_PREFERRED);
@@ -344,12 +347,57 @@ Test(dad, probes_then_uses)
             probes += probe;
             adverts += f[54] == 136;
         } else {
-            announcements++;
+            static const uint8_t zero[4];
+            bool probe = memcmp(f + 28, zero, 4) == 0;
+            cr_assert(probe || memcmp(f + 28, f + 38, 4) == 0);
+            cr_assert(!probe || announcements == 0, "probes come first");
+            probes4 += probe;
+            announcements += !probe;
         }
     }
+    cr_assert_eq(probes4, 3, "RFC 5227 s1.1 PROBE_NUM");
     cr_assert_eq(probes, 2, "fd00::1 and the link-local one");
     cr_assert_eq(adverts, 2);
     cr_assert_eq(announcements, 2);
+}
+
+Test(dad, v4_fails_on_anothers_arp)
+{
+    uint8_t f[64];
+
+    net_run_us(&n, 150000);
+    net_inject(&n, f, net_arp(f, 1, PEER_MAC, "10.0.0.1", none, "10.0.0.9")); /* any ARP that it sends from our address */
+    cr_assert_eq(addr_of("10.0.0.1")->state, INTERFACE_ADDR_DUPLICATE);
+    net_run_us(&n, 3000000);
+    net_forget(&n);
+    net_inject(&n, f, net_arp(f, 1, PEER_MAC, "10.0.0.2", none, "10.0.0.1"));
+    net_inject(&n, f, net_arp(f, 1, PEER_MAC, "10.0.0.1", none, "10.0.0.1"));
+    cr_assert_eq(n.n_frames, 0, "neither answered nor defended: it is not ours");
+    cr_assert_eq(net_send(&n, "10.0.0.2", 10, 0), -EADDRNOTAVAIL);
+}
+
+Test(dad, v4_fails_on_anothers_probe)
+{
+    uint8_t f[64];
+
+    net_run_us(&n, 150000);
+    net_inject(&n, f, net_arp(f, 1, PEER_MAC, "0.0.0.0", none, "10.0.0.1"));
+    net_run_us(&n, 3000000);
+    cr_assert_eq(addr_of("10.0.0.1")->state, INTERFACE_ADDR_DUPLICATE);
+}
+
+Test(dad, v4_tentative_is_not_answered)
+{
+    uint8_t f[64];
+
+    net_run_us(&n, 150000);
+    net_forget(&n);
+    net_inject(&n, f, net_arp(f, 1, PEER_MAC, "10.0.0.2", none, "10.0.0.1"));
+    cr_assert_eq(n.n_frames, 0);
+    net_run_us(&n, 3000000);
+    cr_assert_eq(addr_of("10.0.0.1")->state, INTERFACE_ADDR_PREFERRED);
+    net_inject(&n, f, net_arp(f, 1, PEER_MAC, "0.0.0.0", none, "10.0.0.1"));
+    cr_assert_gt(n.n_frames, 0, "who probes for it afterwards hears of us");
 }
 
 Test(dad, fails_on_an_advertisement)

@@ -1,0 +1,96 @@
+#!/bin/bash
+# routes.sh - several interfaces and tables against the kernel: longest prefix, addresses, routes and neighbours changed while running
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+need_root
+need_stack
+only_hoststack
+need jq ping
+topo_veth
+# link NUMBER: another veth pair, vsN here, vkN in namespace $NS_KN
+link() {
+    local ns=$TAG-k$1
+    make_ns "$ns"
+    ip -n "$NS_S" link add "vs$1" type veth peer name "vk$1" netns "$ns" || bail "veth pair can be made"
+    in_s sysctl -qw "net.ipv6.conf.vs$1.disable_ipv6=1"
+    ip -n "$NS_S" link set "vs$1" up
+    ip -n "$ns" link set "vk$1" up
+}
+in_n() { local n=$1; shift; $HS_EXEC ip netns exec "$TAG-k$n" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
+link 1
+link 2
+ip -n "$TAG-k1" addr add 10.79.0.2/24 dev vk1
+ip -n "$TAG-k1" addr add fd79::2/64 dev vk1 nodad
+ip -n "$TAG-k2" addr add $K4/24 dev vk2 # the same addresses as in the first network: another table
+ip -n "$TAG-k2" addr add $K6/64 dev vk2 nodad
+for a in 10.90.0.1/32 fd90::1/128; do ip -n "$NS_K" addr add $a dev lo; done
+for a in 10.90.1.1/32 fd90:0:0:1::1/128; do ip -n "$TAG-k1" addr add $a dev lo; done
+{
+    conf_head a 2
+    for i in 0 1 2; do printf 'port wire%s { device packet iface=vs%s  rx-queues 1 }\n' $i $i; done
+    conf_addrs wire0 $S4 $S6
+    conf_addrs wire1 10.79.0.1 fd79::1
+    printf 'interface wire2 { address %s/24  address %s/64  table 1  no-dad }\n' $S4 $S6
+    cat <<CONF
+route 10.90.0.0/16 via $K4
+route fd90::/48 via $K6
+route 10.90.1.0/24 via 10.79.0.2
+route fd90:0:0:1::/64 via fd79::2
+namespace blue { interface wire2 }
+CONF
+} >"$TMP/a.conf"
+server_start a "$NS_S"
+sed "s/app-scope-local/app-scope-local namespace-id blue/" "$TMP/a.vcl" >"$TMP/blue.vcl"
+stack() { spre a "$@"; }
+blue() { VCL=$TMP/blue.vcl spre a "$@"; }
+serve() { # LOG SIDE ADDRESS PORT: echo server
+    bg "$TMP/srv.$1" ${2} "$ECHO" server "$3" "$4"
+    wait_for 5 listening "$TMP/srv.$1" || not_ok "the server $1 listens" "$(cat "$TMP/srv.$1")"
+}
+in_1() { in_n 1 "$@"; }
+in_2() { in_n 2 "$@"; }
+reach() { TMO=10 "$1" "$ECHO" -b 1000 client "$2" "$3"; }
+lost() { ! TMO=2 "$1" "$ECHO" -b 10 client "$2" "$3"; }
+for f in 4 6; do
+    k=K$f
+    if [ $f = 4 ]; then
+        any=0.0.0.0 far0=10.90.0.1 far1=10.90.1.1 net1=10.90.1.0/24 via1=10.79.0.2 new=10.77.0.40 len=24 me1=10.79.0.1
+    else
+        any=:: far0=fd90::1 far1=fd90:0:0:1::1 net1=fd90:0:0:1::/64 via1=fd79::2 new=fd77::40 len=64 me1=fd79::1
+    fi
+    serve k0.$f in_k $any 7005; p0=$bg_pid
+    serve k1.$f in_1 $any 7005; p1=$bg_pid
+    serve k2.$f in_2 $any 7006; p2=$bg_pid
+    check "v$f: by the shorter prefix" reach stack $far0 7005
+    check "v$f: by the longer prefix, over the other interface" reach stack $far1 7005
+    check "v$f: the neighbour of the table that the namespace has" reach blue "${!k}" 7006
+    check "v$f: not the one of another table" lost blue "${!k}" 7005
+    check "v$f: routes of another table do not lead there" lost blue $far0 7005
+
+    check "v$f: route del" ctl a route del $net1
+    check "v$f: then the shorter prefix is taken" lost stack $far1 7005
+    check "v$f: route add" ctl a route add $net1 via $via1
+    check "v$f: and the longer one again" reach stack $far1 7005
+    check "v$f: a second one of the prefix is refused" bash -c "! '$CTL' -s '$TMP/a.run/cli.sock' route add $net1 via $via1"
+    check "v$f: a route over nothing is refused" bash -c "! '$CTL' -s '$TMP/a.run/cli.sock' route add $net1 table 5 via $via1"
+
+    check "v$f: address add" ctl a address add wire0 $new/$len
+    check "v$f: the kernel reaches it" wait_for 10 in_k ping -c 1 -W 1 $new
+    serve new.$f stack $new 7007; pn=$bg_pid
+    check "v$f: a program serves there" reach in_k $new 7007
+    end_pid "$pn"
+    check "v$f: address del" ctl a address del wire0 $new/$len
+    check "v$f: it is gone" bash -c "! ip netns exec '$NS_K' ping -c 1 -W 1 $new"
+    check "v$f: the first address of the prefix is not" in_k ping -c 1 -W 5 "$([ $f = 4 ] && echo $S4 || echo $S6)"
+
+    check "v$f: neighbor add with a wrong hardware address" ctl a neighbor add wire1 $via1 02:00:00:00:00:99
+    check "v$f: makes it unreachable" lost stack $far1 7005
+    check "v$f: it is shown" test "$(ctl a --json show neighbor | jq "[.[] | select(.address == \"$via1\" and .state == \"permanent\")] | length")" = 2
+    check "v$f: neighbor del" ctl a neighbor del wire1 $via1
+    check "v$f: and it is found by asking" reach stack $far1 7005
+    for p in $p0 $p1 $p2; do end_pid "$p"; done
+done
+check "a prefix that is none is refused" bash -c "! '$CTL' -s '$TMP/a.run/cli.sock' route add 10.0.0.0/33 via $K4"
+check "an interface that is not there is refused" bash -c "! '$CTL' -s '$TMP/a.run/cli.sock' address add wire9 10.1.1.1/24"
+server_alive a && ok "the server lives" || not_ok "the server lives"
+finish

@@ -1,0 +1,83 @@
+#!/bin/bash
+# udp.sh - UDP against the kernel with one and several workers: sockets of all kinds find their datagrams, fragments, path MTU
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+need_root
+need_stack
+PROBE=$top_builddir/tests/system/udp_probe
+R4=10.78.0.2 R6=fd78::2
+B4=10.77.0.7 B6=fd77::7
+
+# A router behind the kernel's end, whose other link is narrow.
+add_narrow_link() {
+    NS_R=$TAG-r$1
+    make_ns "$NS_R"
+    in_k sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+    ip -n "$NS_K" link add vr0 mtu 1300 type veth peer name vr1 mtu 1300 netns "$NS_R" || bail "veth pair can be made"
+    ip -n "$NS_K" link set vr0 up
+    ip -n "$NS_R" link set vr1 up
+    ip -n "$NS_K" addr add 10.78.0.1/24 dev vr0
+    ip -n "$NS_K" addr add fd78::1/64 dev vr0 nodad
+    ip -n "$NS_R" addr add $R4/24 dev vr1
+    ip -n "$NS_R" addr add $R6/64 dev vr1 nodad
+    ip -n "$NS_R" route add default via 10.78.0.1
+    ip -n "$NS_R" route add default via fd78::1
+    if [ "$HS_STACK" = kernel ]; then
+        ip -n "$NS_S" route add default via $K4
+        ip -n "$NS_S" route add default via $K6
+        ip -n "$NS_S" addr add $B4/24 dev vs0
+        ip -n "$NS_S" addr add $B6/64 dev vs0 nodad
+    fi
+}
+in_r() { $HS_EXEC ip netns exec "$NS_R" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
+serve() { # SIDE ADDRESS PORT: UDP echo, id in $bg_pid
+    bg "$TMP/srv.$2.$3" "$1" "$ECHO" -u server "$2" "$3"
+    wait_for 5 listening "$TMP/srv.$2.$3" || not_ok "the server at $2 $3 listens" "$(cat "$TMP/srv.$2.$3")"
+    served+=("$bg_pid")
+}
+stack() { spre a "$@"; }
+probe() { # SIDE MODE HOST SIZE
+    TMO=30 "$1" "$PROBE" "$2" "$3" 7000 "$4" 2>&1
+}
+
+for n in 1 2 3; do
+    NS_S=$TAG-s$n NS_K=$TAG-k$n served=()
+    topo_veth
+    add_narrow_link $n
+    {
+        conf_head a $n
+        printf 'port wire0 { device packet iface=vs0  rx-queues %s }\n' $n
+        printf 'interface wire0 { address %s/24  address %s/24  address %s/64  address %s/64  no-dad }\n' $S4 $B4 $S6 $B6
+        printf 'route 0.0.0.0/0 via %s\nroute ::/0 via %s\n' $K4 $K6
+    } >"$TMP/a.conf"
+    server_start a "$NS_S"
+    for f in 4 6; do
+        s=S$f k=K$f b=B$f r=R$f
+        if [ $f = 4 ]; then any=0.0.0.0; else any=::; fi
+        what="$n workers, v$f"
+        serve stack "${!s}" 7001       # one address each, the same port
+        serve stack "${!b}" 7001
+        serve stack "$any" 7002
+        serve in_k "$any" 7003
+        serve in_r "$any" 7000
+        export TMO=20
+        check "$what: 60 peers of a socket at one address" in_k "$ECHO" -u -n 60 -b 100 client "${!s}" 7001
+        check "$what: and of another at the other address" in_k "$ECHO" -u -n 60 -b 100 client "${!b}" 7001
+        check "$what: 60 peers of a wildcard socket" in_k "$ECHO" -u -n 60 -b 100 client "${!s}" 7002
+        check "$what: 60 connected sockets" stack "$ECHO" -u -n 60 -b 100 client "${!k}" 7003
+        check "$what: fragments in and out, wildcard socket" in_k "$ECHO" -u -n 20 -b 6000 client "${!s}" 7002
+        check "$what: fragments in and out, connected sockets" stack "$ECHO" -u -n 20 -b 6000 client "${!k}" 7003
+        check "$what: between two programs of the stack" stack "$ECHO" -u -n 20 -b 3000 client "${!s}" 7001
+        unset TMO
+        # As the kernel does over the same path; IPv4 tells a connected socket also when it may cut.
+        check_eq "$what: DF and too large for the path: EMSGSIZE" "$(probe stack do "${!r}" 1400)" "emsgsize=1 reply=0 mtu=1300"
+        check_eq "$what: cut to what the path takes" "$(probe stack want "${!r}" 1400 | sed 's/emsgsize=.//')" " reply=1 mtu=1300"
+        check_eq "$what: DF and small enough" "$(probe stack do "${!r}" 1200)" "emsgsize=0 reply=1 mtu=1300"
+        check_eq "$what: DF and larger than the interface" "$(probe stack do "${!k}" 1600 | sed 's/mtu=.*//')" "emsgsize=1 reply=0 "
+        for p in "${served[@]}"; do end_pid "$p"; done
+        served=()
+    done
+    server_alive a && ok "$n workers: the server lives" || not_ok "$n workers: the server lives"
+    server_stop a
+done
+finish
