@@ -56,7 +56,7 @@ app_start() {
 FAMILIES="4 6"
 each_way() { # STACK-SIDE-ADDRESSES KERNEL-SIDE FUNCTION...
     local side
-    for side in cut port; do
+    for side in ${APPS_SIDES:-cut port}; do
         for fam in $FAMILIES; do
             case $1.$side in
             *.cut) way="cut-through IPv$fam" client=stack; [ $fam = 4 ] && addr=$S4 || addr=$S6 ;;
