@@ -31,6 +31,10 @@ app_end() {
         end_pid "$pid"
         pid_gone "$pid" || not_ok "all ways: program $pid ends on SIGTERM" "$(tr '\0' ' ' <"/proc/$pid/cmdline")"
     done
+    # What they have started and left running (ncat's children of UDP peers) goes with them, as in a service's control group.
+    for pid in $(ip netns pids "$NS_S"); do
+        [ "$pid" = "$(server_pid a 2>/dev/null)" ] || kill -KILL "$pid" 2>/dev/null
+    done
     server_alive a && ok "all ways: the server lives" || not_ok "all ways: the server lives"
     if [ "$HS_STACK" != kernel ]; then
         for ((i = 0; i < 4; i++)); do wait_for 10 server_is_empty a && break; done

@@ -41,7 +41,7 @@ backend kernel
     server k6 [$K6]:8080 check inter 500
 CFG
 app_start "$TMP/haproxy.out" stack haproxy -db -f "$TMP/haproxy.cfg" -p "$TMP/haproxy.pid"
-haproxy_pid=$bg_pid
+echo "$bg_pid" >"$TMP/haproxy.now" # takeover() runs in a subshell
 app_ready haproxy 8000 "$TMP/haproxy.out"
 each_way_in web_load 8000 "$WEB_PAGE" "$WEB_BIG"
 each_way_in web_load 8001 "$WEB_PAGE" "$WEB_BIG"
@@ -53,14 +53,14 @@ takeover() { # SECONDS TIMES
     bg "$out" "$client" wrk -t 2 -c 16 -d "$1" --timeout 5 -H 'Connection: close' "http://$host:8000/"
     pid=$bg_pid
     for ((i = 0; i < $2; i++)); do
-        old=$haproxy_pid
-        app_start "$TMP/haproxy.$i.out" stack haproxy -db -f "$TMP/haproxy.cfg" -x "$TMP/haproxy.sock" -sf "$old"
-        haproxy_pid=$bg_pid
+        old=$(cat "$TMP/haproxy.now")
+        bg "$TMP/haproxy.$i.out" stack haproxy -db -f "$TMP/haproxy.cfg" -x "$TMP/haproxy.sock" -sf "$old"
+        echo "$bg_pid" >"$TMP/haproxy.now"
         wait_for 15 pid_gone "$old" || { echo "the old process $old does not end"; end_pid "$pid" KILL; return 1; }
-        wait "$old" 2>/dev/null
     done
     wait_for 30 pid_gone "$pid" || { echo "wrk does not end"; end_pid "$pid" KILL; return 1; }
     wrk_clean "$out" || { cat "$out" "$TMP/haproxy.$((i - 1)).out"; return 1; }
 }
 each_way_in way_check "taken over by haproxy -sf under load" takeover 3 3
+app_pids+=("$(cat "$TMP/haproxy.now")")
 app_end

@@ -9,13 +9,14 @@ mkdir "$TMP/got"
 for a in $S4 $S6; do
     h=$a f=4
     [ "$a" = $S4 ] || { h=[$a] f=6; }
-    app_start "$TMP/echo$f" stack socat "TCP$f-LISTEN:7001,bind=$h,reuseaddr,fork" PIPE
-    app_start "$TMP/exec$f" stack socat "TCP$f-LISTEN:7002,bind=$h,reuseaddr,fork" EXEC:cat
-    app_start "$TMP/nofork$f" stack socat "TCP$f-LISTEN:7003,bind=$h,reuseaddr,fork" EXEC:cat,nofork
-    app_start "$TMP/system$f" stack socat "TCP$f-LISTEN:7004,bind=$h,reuseaddr,fork" 'SYSTEM:sha256sum | cut -c-64'
+    # -t: how long it goes on after one side has ended; half a second is not enough for a busy machine
+    app_start "$TMP/echo$f" stack socat -t 20 "TCP$f-LISTEN:7001,bind=$h,reuseaddr,fork" PIPE
+    app_start "$TMP/exec$f" stack socat -t 20 "TCP$f-LISTEN:7002,bind=$h,reuseaddr,fork" EXEC:cat
+    app_start "$TMP/nofork$f" stack socat -t 20 "TCP$f-LISTEN:7003,bind=$h,reuseaddr,fork" EXEC:cat,nofork
+    app_start "$TMP/system$f" stack socat -t 20 "TCP$f-LISTEN:7004,bind=$h,reuseaddr,fork" 'SYSTEM:sha256sum | cut -c-64'
     app_start "$TMP/udp$f" stack socat "UDP$f-LISTEN:7005,bind=$h,reuseaddr,fork" PIPE
     app_start "$TMP/udpr$f" stack socat "UDP$f-RECVFROM:7006,bind=$h,fork" EXEC:rev
-    app_start "$TMP/relay$f" stack socat "TCP$f-LISTEN:7007,bind=$h,reuseaddr,fork" "TCP$f:$h:7001"
+    app_start "$TMP/relay$f" stack socat -t 20 "TCP$f-LISTEN:7007,bind=$h,reuseaddr,fork" "TCP$f:$h:7001"
 done
 for p in 7001 7002 7003 7004 7007; do app_ready "socat $p" $p; done
 echo_case() { # PORT: all comes back, then the end of the stream

@@ -28,7 +28,7 @@ cases() {
     way_check "TCP under load" perf 7501 ul --tcp --mps 5000 -m 200 --reply-every 5
     way_check "TCP throughput" throughput 7501 --tcp -m 1400
     way_check "UDP ping-pong" perf 7504 pp
-    way_check "UDP under load" perf 7504 ul --mps 2000 --reply-every 5
+    way_check "UDP under load" perf 7504 ul --mps 5000 --reply-every 5
     way_check "UDP throughput" throughput 7504 -m 1400
     way_check "TCP ping-pong, server waits by epoll" perf 7502 pp --tcp
 }
