@@ -33,6 +33,7 @@ struct fd_socket {
     bool is_listener;
     bool is_accepted;
     bool listener_blocking;    /* BOTH: the kernel's side is always non-blocking, this is what the program believes */
+    bool is_read_shut;         /* shutdown() of the receiving side */
     bool needs_stack;          /* bound to an address that both should serve, but there is no server */
     const char *why;           /* static text for HOSTSTACK_REPORT */
 };

@@ -143,28 +143,43 @@ void preload_watch_free(struct fd_file *f)
     }
 }
 
-/* The stack serves s from now on: its entries move (or, with keep_kernel, are copied) from the kernel's sets into ours. */
+static void preload_watch_keep(struct fd_file *s, struct fd_watch *w)
+{
+    pthread_mutex_lock(&preload.fds.lock);
+    w->next = s->sock.watches;
+    s->sock.watches = w;
+    pthread_mutex_unlock(&preload.fds.lock);
+}
+
+/* The stack serves s from now on: its entries move (or, with keep_kernel, are copied) from the kernel's sets into ours. Copied ones stay
+ * noted: the stack alone may serve the socket later, and then the kernel's half must not be heard any more. */
 void preload_epoll_socket_decided(int fd, struct fd_file *f, bool keep_kernel)
 {
     (void)fd;
     for (struct fd_watch *w = preload_watch_steal(f), *next; w; w = next) {
         next = w->next;
         struct vcl_set *set;
+        bool keep = false;
         if (fd_file_try_hold(&preload.fds, w->epoll, w->generation)) {
             if (preload_epoll_set(w->epfd, w->epoll, &set) == 0) {
                 if (!keep_kernel)
                     libc_real()->epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->fd, &w->ev);
-                vcl_set_add(set, f->sock.vcl, w->fd, &w->ev);
+                vcl_set_add(set, f->sock.vcl, w->fd, &w->ev); /* it may be there already */
+                keep = keep_kernel;
             }
             preload_put(w->epoll);
         }
-        free(w);
+        if (keep)
+            preload_watch_keep(f, w);
+        else
+            free(w);
     }
 }
 
 /* ---- epoll_ctl ---- */
 
-static int preload_epoll_ctl_both(int epfd, struct vcl_set *set, int op, struct fd_file *s, int fd, struct epoll_event *ev)
+static int preload_epoll_ctl_both(int epfd, struct fd_file *e, struct vcl_set *set, int op, struct fd_file *s, int fd,
+                                  struct epoll_event *ev)
 {
     int r = (int)preload_kernel(libc_real()->epoll_ctl(epfd, op, fd, ev));
     if (r < 0)
@@ -172,6 +187,8 @@ static int preload_epoll_ctl_both(int epfd, struct vcl_set *set, int op, struct 
     r = preload_set_ctl(set, op, s, fd, ev);
     if (r < 0 && op == EPOLL_CTL_ADD)
         libc_real()->epoll_ctl(epfd, EPOLL_CTL_DEL, fd, ev);
+    else if (r == 0)
+        preload_watch_change(s, op, epfd, e, fd, ev);
     return r;
 }
 
@@ -185,7 +202,7 @@ static int preload_epoll_ctl(int epfd, struct fd_file *e, int op, int fd, struct
         return r < 0 ? r : preload_set_ctl(set, op, s, fd, ev);
     case FD_BOTH:
         r = preload_epoll_set(epfd, e, &set);
-        return r < 0 ? r : preload_epoll_ctl_both(epfd, set, op, s, fd, ev);
+        return r < 0 ? r : preload_epoll_ctl_both(epfd, e, set, op, s, fd, ev);
     default:
         r = (int)preload_kernel(libc_real()->epoll_ctl(epfd, op, fd, ev));
         if (r == 0 && preload_serve(s) == FD_UNDECIDED)

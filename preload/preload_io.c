@@ -116,7 +116,7 @@ HS_EXPORT ssize_t hs_writev(int fd, const struct iovec *iov, int n)
     if (hs_likely(!f))
         return libc_real()->writev(fd, iov, n);
     ssize_t r = preload_iov_length(iov, n);
-    if (r > 0 || (r == 0 && f->sock.proto == SVM_PROTO_UDP)) /* an empty datagram is one, no bytes of a stream are nothing */
+    if (r > 0) /* a vector of no bytes is nothing at all, not even an empty datagram */
         r = preload_send(fd, f, iov, n, 0);
     preload_put(f);
     return preload_result(r);

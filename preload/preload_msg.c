@@ -84,6 +84,10 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
             r = preload_recvmsg_kernel(fd, msg, flags);
         if (r != -EAGAIN || (flags & MSG_DONTWAIT) || vcl_socket_is_nonblock(f->sock.vcl))
             return r;
+        if (f->sock.is_read_shut) { /* no waiting for what cannot come; it is readable for ever */
+            msg->msg_controllen = msg->msg_namelen = 0;
+            return 0;
+        }
         r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
         if (r == -EINTR && preload_must_restart(f, SO_RCVTIMEO))
             continue;

@@ -3,6 +3,7 @@
  * Until it is decided who serves a socket, the kernel's answer counts and both sides are told. With BOTH it stays so for setting. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include "preload/preload.h"
 
 static struct fd_file *preload_get_told(int fd)
@@ -16,19 +17,44 @@ static struct fd_file *preload_get_told(int fd)
     return NULL;
 }
 
+/* While nobody serves a socket yet, the kernel takes every option that it knows. Of those that the stack does not have, most may be
+ * lost (compliance page); with these a program would wait for what never comes, or be seen by whom it must not be. */
+enum option_rule { OPTION_REFUSED, OPTION_KERNEL };
+static const struct { int level, name; enum option_rule rule; } option_rules[] = {
+    { SOL_SOCKET, SO_ZEROCOPY, OPTION_REFUSED }, { SOL_SOCKET, SO_TIMESTAMPING, OPTION_REFUSED },
+    { SOL_SOCKET, SO_TIMESTAMP, OPTION_REFUSED }, { SOL_SOCKET, SO_TIMESTAMPNS, OPTION_REFUSED },
+    { SOL_SOCKET, SO_PEEK_OFF, OPTION_REFUSED }, { IPPROTO_UDP, UDP_SEGMENT, OPTION_REFUSED },
+    { IPPROTO_UDP, UDP_GRO, OPTION_REFUSED }, { IPPROTO_UDP, UDP_CORK, OPTION_REFUSED },
+    { SOL_SOCKET, SO_BINDTODEVICE, OPTION_KERNEL }, { SOL_SOCKET, SO_MARK, OPTION_KERNEL },
+    { SOL_SOCKET, SO_ATTACH_FILTER, OPTION_KERNEL }, { SOL_SOCKET, SO_ATTACH_BPF, OPTION_KERNEL },
+    { IPPROTO_IP, IP_TRANSPARENT, OPTION_KERNEL }, { IPPROTO_IPV6, IPV6_TRANSPARENT, OPTION_KERNEL },
+    { IPPROTO_IP, IP_ADD_MEMBERSHIP, OPTION_KERNEL }, { IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, OPTION_KERNEL },
+    { IPPROTO_IP, MCAST_JOIN_GROUP, OPTION_KERNEL }, { IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, OPTION_KERNEL },
+    { IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, OPTION_KERNEL }, { IPPROTO_IPV6, MCAST_JOIN_GROUP, OPTION_KERNEL },
+    { IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP, OPTION_KERNEL }, { IPPROTO_IP, IP_MINTTL, OPTION_KERNEL },
+    { IPPROTO_IPV6, IPV6_MINHOPCOUNT, OPTION_KERNEL }, { IPPROTO_TCP, TCP_MD5SIG, OPTION_KERNEL },
+    { IPPROTO_TCP, TCP_MD5SIG_EXT, OPTION_KERNEL },
+};
+
+static bool preload_option_has(int level, int name, enum option_rule rule)
+{
+    for (unsigned i = 0; i < HS_ARRAY_LEN(option_rules); i++)
+        if (option_rules[i].level == level && option_rules[i].name == name)
+            return option_rules[i].rule == rule;
+    return false;
+}
+
 HS_EXPORT int hs_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
     struct fd_file *f = preload_get_told(fd);
     if (hs_likely(!f))
         return libc_real()->setsockopt(fd, level, name, val, len);
-    int r = 0;
-    if (preload_serve(f) != FD_STACK)
+    int stack = vcl_setsockopt(f->sock.vcl, level, name, val, len);
+    int r = stack;
+    if (preload_serve(f) != FD_STACK && !(stack < 0 && preload_option_has(level, name, OPTION_REFUSED))) {
         r = (int)preload_kernel(libc_real()->setsockopt(fd, level, name, val, len));
-    if (r == 0) {
-        int stack = vcl_setsockopt(f->sock.vcl, level, name, val, len);
-        /* What only the kernel knows is no error while the kernel may be the one who serves. */
-        if (preload_serve(f) == FD_STACK)
-            r = stack;
+        if (r == 0 && stack < 0 && preload_serve(f) == FD_UNDECIDED && preload_option_has(level, name, OPTION_KERNEL))
+            preload_socket_decide(fd, f, FD_KERNEL, "an option that only the kernel has");
     }
     preload_put(f);
     return (int)preload_result(r);

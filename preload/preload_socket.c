@@ -255,6 +255,8 @@ static void preload_listener_unblock(int fd, struct fd_file *f)
 static int preload_listen(int fd, struct fd_file *f, int backlog)
 {
     int r;
+    if (f->sock.proto == SVM_PROTO_UDP)
+        return -EOPNOTSUPP;
     if (f->sock.needs_stack && preload_bind_late(fd, f) < 0)
         return preload_listen_no_server(fd, f, backlog);
     if (preload_serve(f) == FD_UNDECIDED) { /* listen() without bind(): any address, any port */
@@ -313,8 +315,8 @@ static int preload_accept_stack(struct fd_file *f, struct sockaddr *sa, socklen_
     }
     vcl_socket_set_nonblock(vs, flags & SOCK_NONBLOCK);
     struct ip_endpoint peer;
-    if (vcl_peer_endpoint(vs, &peer) == 0)
-        preload_fill_sockaddr(&peer, f->sock.is_v6, sa, len);
+    vcl_accepted_from(vs, &peer);
+    preload_fill_sockaddr(&peer, f->sock.is_v6, sa, len);
     r = preload_socket_track(fd, vs, f->sock.is_v6, FD_STACK);
     if (r == 0)
         return fd;
@@ -391,6 +393,8 @@ static int preload_connect_stack(struct fd_file *f, const struct ip_endpoint *e)
     do
         r = vcl_connect(f->sock.vcl, e);
     while (r == -EINTR && preload_must_restart(f, SO_SNDTIMEO));
+    if (r < 0 && r != -EINPROGRESS && r != -EALREADY && r != -EINTR && r != -EISCONN)
+        vcl_connect_failed(f->sock.vcl);
     return r;
 }
 
@@ -434,6 +438,8 @@ static int preload_connect_both(int fd, struct fd_file *f, const struct sockaddr
         return preload_connect_stack(f, e);
     }
     int r = preload_connect_try(f, e);
+    if (r < 0 && r != -EINPROGRESS)
+        vcl_connect_failed(f->sock.vcl);
     if (preload_nobody_there(r))
         return preload_connect_kernel(fd, f, sa, len, "nobody on the stack listens there");
     if (r == 0 || r == -EINPROGRESS)
@@ -515,6 +521,8 @@ HS_EXPORT int hs_shutdown(int fd, int how)
         r = (int)preload_kernel(libc_real()->shutdown(fd, how));
     if (f->sock.is_listener && how != SHUT_WR && r == 0)
         f->sock.is_listener = false;
+    if (how == SHUT_RD || how == SHUT_RDWR) /* Linux notes it even when it says ENOTCONN */
+        f->sock.is_read_shut = true;
     preload_put(f);
     return (int)preload_result(r);
 }

@@ -56,9 +56,11 @@ int vcl_listen(struct vcl_socket *s, int backlog);
 /* Non-blocking socket or MSG_DONTWAIT in flags: -EAGAIN. timeout by SO_RCVTIMEO. */
 int vcl_accept(struct vcl_socket *listener, int flags, struct vcl_socket **out);
 int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt);  /* -EINPROGRESS, -EALREADY, -EISCONN, … as Linux */
+void vcl_connect_failed(struct vcl_socket *s); /* the error of an attempt was told: the socket is as before it */
 int vcl_shutdown(struct vcl_socket *s, int how);
 int vcl_local_endpoint(struct vcl_socket *s, struct ip_endpoint *out);
-int vcl_peer_endpoint(struct vcl_socket *s, struct ip_endpoint *out);  /* -ENOTCONN */
+int vcl_peer_endpoint(struct vcl_socket *s, struct ip_endpoint *out);  /* -ENOTCONN: never was, or has ended */
+void vcl_accepted_from(struct vcl_socket *s, struct ip_endpoint *out); /* what accept() tells, even if it has ended since */
 
 struct vcl_msg_info {         /* datagrams: addresses and ancillary values of one message */
     struct ip_endpoint peer;  /* recv: sender; send: receiver (has_peer) */

@@ -26,12 +26,20 @@ int vcl_bind(struct vcl_socket *s, const struct ip_endpoint *lcl)
     int rc;
 
     pthread_mutex_lock(&s->op_lock);
+    if (vcl_state(s) == VCL_DEAD && !s->died_connected) {
+        pthread_mutex_lock(&s->w->lock);
+        vcl_forget_attempt(s);
+        pthread_mutex_unlock(&s->w->lock);
+    }
     if (vcl_state(s) != VCL_NEW || s->has_lcl)
         rc = -EINVAL;
     else if (!s->is_v6 && !ip_addr_is_v4(&lcl->ip))
         rc = -EAFNOSUPPORT;
     else
         rc = bind_locked(s, lcl);
+    /* Linux: who binds to one IPv6 address is bound to IPv6 alone, and IPV6_V6ONLY says so. */
+    if (!rc && s->is_v6 && !ip_addr_is_v4(&lcl->ip) && !ip_addr_is_any(&lcl->ip))
+        s->opt.v6only = true;
     pthread_mutex_unlock(&s->op_lock);
     return rc;
 }

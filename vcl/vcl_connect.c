@@ -100,7 +100,7 @@ static int wait_connected(struct vcl_socket *s)
 }
 
 /* After a failed attempt Linux lets the program try again with the same socket. */
-static void forget_attempt(struct vcl_socket *s)
+void vcl_forget_attempt(struct vcl_socket *s)
 {
     vcl_socket_fifos_drop(s);
     s->has_rmt = false;
@@ -149,6 +149,18 @@ static int again_connected(struct vcl_socket *s)
     return error ? error : -ECONNABORTED;
 }
 
+/* After -ECONNREFUSED and the like was told, the socket is as before the attempt (Linux does the same). */
+void vcl_connect_failed(struct vcl_socket *s)
+{
+    pthread_mutex_lock(&s->op_lock);
+    if (vcl_state(s) == VCL_DEAD && !s->died_connected) {
+        pthread_mutex_lock(&s->w->lock);
+        vcl_forget_attempt(s);
+        pthread_mutex_unlock(&s->w->lock);
+    }
+    pthread_mutex_unlock(&s->op_lock);
+}
+
 int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
 {
     int rc = 0;
@@ -180,7 +192,7 @@ int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
             break;
         }
         pthread_mutex_lock(&s->w->lock);
-        forget_attempt(s);
+        vcl_forget_attempt(s);
         pthread_mutex_unlock(&s->w->lock);
         rc = start_connect(s, rmt);
         break;

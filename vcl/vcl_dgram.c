@@ -108,10 +108,10 @@ ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov,
         rc = atomic_exchange(&s->error, 0);
         if (rc)
             return rc;
-        if (s->rd_shut)
-            return 0;
         if (!blocks(s, flags))
             return vcl_idle_turn(s);
+        if (s->rd_shut) /* in this order, as Linux has it */
+            return 0;
         rc = s->has_fifos ? 0 : vcl_bind_implicit(s); /* nothing can come before it has a port */
         if (rc)
             return rc;

@@ -77,6 +77,8 @@ static void on_connected_zombie(struct vcl_socket *s, const struct svm_msg *m)
         return;
     }
     vcl_socket_set_handle(s, m->handle);
+    if (m->flags & SVM_CONN_LOCAL && vcl_socket_map_fifos(s, m) == 0)
+        vcl_socket_tell_closed(s); /* cut-through, the FIFO is what tells the other side */
     r = vcl_socket_msg(s, SVM_MSG_CLOSE);
     r.u.value = 0; /* an abort: RFC 9293 s3.10.4, SYN-SENT. Cut-through, no FIFO of ours could tell the other end. */
     vcl_socket_post(s, &r);
@@ -148,8 +150,11 @@ static void on_closed(struct vcl_socket *s)
 
 static void on_data(struct vcl_socket *s, uint32_t seq)
 {
+    bool ended = s->has_fifos && (svm_fifo_cons_is_fin(&s->rx) || svm_fifo_cons_rst(&s->rx));
+
     atomic_store_explicit(&s->evt_seq, seq, memory_order_release);
-    vcl_set_notify(s, EPOLLIN | EPOLLRDHUP);
+    /* A reset, and an end after ours, are told to who waits for nothing else, too. */
+    vcl_set_notify(s, EPOLLIN | EPOLLRDHUP | (ended ? EPOLLHUP | EPOLLERR | EPOLLOUT : 0));
 }
 
 /* The other process has died or let go without a word: its FIFO ends where it is. */

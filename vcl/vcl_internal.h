@@ -214,12 +214,14 @@ enum vcl_op { VCL_OP_NONE, VCL_OP_BIND, VCL_OP_LISTEN, VCL_OP_CONNECT, VCL_OP_AT
 
 struct vcl_opts {                    /* as set by the program; what the server must know is sent when there is a session */
     int32_t rcvbuf, sndbuf;
-    int32_t keepidle, keepintvl, keepcnt, mss, user_timeout_ms, tos, ttl, linger2, mtu_discover, rcvlowat, priority, mark, defer_accept;
+    int32_t keepidle, keepintvl, keepcnt, mss, user_timeout_ms, tos, ttl, linger2, rcvlowat, priority, defer_accept;
+    int32_t tclass, hops, mtu_discover;
+    int32_t busy_poll, incoming_cpu, notsent_lowat, thin; /* hints */
     struct linger linger;
     int64_t rcv_timeout_ns, snd_timeout_ns;  /* 0 = none */
     char congestion[16];
-    bool reuseaddr, reuseport, v6only, nodelay, keepalive, broadcast, cork, quickack, pktinfo, pktinfo6, recvtos, oobinline;
-    bool timestamp, fastopen;
+    bool reuseaddr, reuseport, v6only, nodelay, keepalive, broadcast, cork, quickack, pktinfo, pktinfo6, oobinline;
+    bool debug, prefer_busy_poll, late_port; /* hints */
     uint32_t changed;                /* bit SVM_ATTR_*: to be sent */
 };
 
@@ -301,6 +303,7 @@ int vcl_socket_request(struct vcl_socket *s, uint8_t op, const struct svm_msg *m
 void vcl_socket_event_due(struct vcl_socket *s, bool data, bool space); /* tells the other side; no lock held */
 int vcl_socket_take_error(struct vcl_socket *s);
 bool vcl_stream_is_over(struct vcl_socket *s);
+void vcl_socket_tell_closed(struct vcl_socket *s);  /* cut-through: FIN or RST in the FIFO, and an event; worker lock held */
 struct svm_handle vcl_handle_none(void);
 bool vcl_handle_is_none(struct svm_handle h);
 
@@ -309,6 +312,7 @@ void vcl_options_push(struct vcl_socket *s);    /* sends what was set before the
 int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len); /* answer in s->attr_bytes */
 int vcl_tcp_info(struct vcl_socket *s, void *val, socklen_t *len);
 void vcl_options_init(struct vcl_opts *o);
+void vcl_options_limit_tx(struct vcl_socket *s);  /* socket lock held */
 enum vcl_arm { VCL_ARM_OFF = 0, VCL_ARM_ON = 1, VCL_ARM_WEAK = 2 };
 void vcl_accept_arm(struct vcl_socket *l, uint8_t arm);   /* worker lock held */
 void vcl_socket_relisten(struct vcl_socket *s);           /* worker lock held */
@@ -318,6 +322,7 @@ void vcl_accept_settle(struct vcl_worker *w);             /* before the next loo
 void vcl_accept_unstop(struct vcl_socket *l);             /* it closes; worker lock held */
 void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t server_worker);
 int vcl_listener_error(struct vcl_socket *l);
+void vcl_forget_attempt(struct vcl_socket *s);            /* worker lock held */
 void vcl_unlisten(struct vcl_socket *s);
 void vcl_options_inherit(struct vcl_opts *o, const struct vcl_opts *from);
 void vcl_accept_unqueue(struct vcl_socket *l, struct vcl_socket *s);

@@ -2,56 +2,122 @@
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include "vcl/vcl_internal.h"
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
+#ifndef IPV6_ROUTER_ALERT_ISOLATE
+#define IPV6_ROUTER_ALERT_ISOLATE 30
+#endif
+#ifndef IPV6_MULTICAST_ALL
+#define IPV6_MULTICAST_ALL 29
+#endif
+#ifndef IPV6_RECVFRAGSIZE
+#define IPV6_RECVFRAGSIZE 77
+#endif
+#ifndef SO_RESERVE_MEM
+#define SO_RESERVE_MEM 73
+#endif
+#ifndef SO_PREFER_BUSY_POLL
+#define SO_PREFER_BUSY_POLL 69
+#endif
 #ifndef IPV6_FREEBIND
 #define IPV6_FREEBIND 78
 #endif
 
-/* How an integer option is stored and whom it concerns. */
-enum opt_kind { OPT_BOOL, OPT_INT };
+enum { LOCAL_MSS = 65483 }; /* of a cut-through connection, as of the loopback device with time stamps */
+
+/* How an integer option is stored and what is done with it. */
+enum opt_kind {
+    OPT_BOOL,
+    OPT_INT,
+    OPT_NONE,       /* not done here: reads as `lo`, the value that it has by default, and takes no other (ENOPROTOOPT) */
+};
+enum opt_flags {
+    OPT_TOS_ECN = 1, /* streams keep the two lowest bits for themselves (RFC 3168) */
+    OPT_RANGE_DEFAULT = 2, /* -1 means the default, `def` */
+    OPT_NEEDS_INT = 4, /* IPPROTO_IP: no value at all is an error here */
+};
 struct opt_row {
     int level, name;
-    uint8_t kind;
+    uint8_t kind, flags;
     uint8_t attr;       /* enum svm_attr the server keeps, 0 = this side only */
     uint8_t proto;      /* SVM_PROTO_NONE = any */
     uint16_t at;        /* in struct vcl_opts */
     int32_t lo, hi;     /* accepted values of OPT_INT */
+    int32_t def;        /* with OPT_RANGE_DEFAULT */
 };
 #define AT(field) (uint16_t)offsetof(struct vcl_opts, field)
+enum { ANY = SVM_PROTO_NONE, TCP = SVM_PROTO_TCP, UDP = SVM_PROTO_UDP };
+#define BOOL(level, name, attr, proto, field) { level, name, OPT_BOOL, 0, attr, proto, AT(field), 0, 1, 0 }
+/* Kept and told, nothing acts on it: listed in hoststack-compliance(7). */
+#define HINT(level, name, proto, field, lo, hi) { level, name, OPT_INT, 0, 0, proto, AT(field), lo, hi, 0 }
+#define NONE(level, name, proto, value) { level, name, OPT_NONE, 0, 0, proto, 0, value, value, 0 }
 
 static const struct opt_row rows[] = {
-    { SOL_SOCKET, SO_REUSEADDR, OPT_BOOL, 0, SVM_PROTO_NONE, AT(reuseaddr), 0, 0 },
-    { SOL_SOCKET, SO_REUSEPORT, OPT_BOOL, 0, SVM_PROTO_NONE, AT(reuseport), 0, 0 },
-    { SOL_SOCKET, SO_BROADCAST, OPT_BOOL, SVM_ATTR_BROADCAST, SVM_PROTO_NONE, AT(broadcast), 0, 0 },
-    { SOL_SOCKET, SO_KEEPALIVE, OPT_BOOL, SVM_ATTR_KEEPALIVE, SVM_PROTO_NONE, AT(keepalive), 0, 0 },
-    { SOL_SOCKET, SO_OOBINLINE, OPT_BOOL, 0, SVM_PROTO_NONE, AT(oobinline), 0, 0 },
-    { SOL_SOCKET, SO_RCVLOWAT, OPT_INT, 0, SVM_PROTO_NONE, AT(rcvlowat), 1, 1 },
-    { SOL_SOCKET, SO_PRIORITY, OPT_INT, 0, SVM_PROTO_NONE, AT(priority), 0, 6 },
-    { IPPROTO_TCP, TCP_NODELAY, OPT_BOOL, SVM_ATTR_NODELAY, SVM_PROTO_TCP, AT(nodelay), 0, 0 },
-    { IPPROTO_TCP, TCP_CORK, OPT_BOOL, SVM_ATTR_CORK, SVM_PROTO_TCP, AT(cork), 0, 0 },
-    { IPPROTO_TCP, TCP_QUICKACK, OPT_BOOL, SVM_ATTR_QUICKACK, SVM_PROTO_TCP, AT(quickack), 0, 0 },
-    { IPPROTO_TCP, TCP_KEEPIDLE, OPT_INT, SVM_ATTR_KEEPIDLE, SVM_PROTO_TCP, AT(keepidle), 1, 32767 },
-    { IPPROTO_TCP, TCP_KEEPINTVL, OPT_INT, SVM_ATTR_KEEPINTVL, SVM_PROTO_TCP, AT(keepintvl), 1, 32767 },
-    { IPPROTO_TCP, TCP_KEEPCNT, OPT_INT, SVM_ATTR_KEEPCNT, SVM_PROTO_TCP, AT(keepcnt), 1, 127 },
-    { IPPROTO_TCP, TCP_MAXSEG, OPT_INT, SVM_ATTR_MSS, SVM_PROTO_TCP, AT(mss), 88, 65495 },
-    { IPPROTO_TCP, TCP_USER_TIMEOUT, OPT_INT, SVM_ATTR_USER_TIMEOUT, SVM_PROTO_TCP, AT(user_timeout_ms), 0, INT32_MAX },
-    { IPPROTO_TCP, TCP_LINGER2, OPT_INT, SVM_ATTR_LINGER2, SVM_PROTO_TCP, AT(linger2), -1, 120 },
-    { IPPROTO_TCP, TCP_DEFER_ACCEPT, OPT_INT, SVM_ATTR_DEFER_ACCEPT, SVM_PROTO_TCP, AT(defer_accept), 0, INT32_MAX },
-    { IPPROTO_IP, IP_TOS, OPT_INT, SVM_ATTR_DSCP, SVM_PROTO_NONE, AT(tos), 0, 255 },
-    { IPPROTO_IP, IP_TTL, OPT_INT, SVM_ATTR_TTL, SVM_PROTO_NONE, AT(ttl), 1, 255 },
-    { IPPROTO_IP, IP_MTU_DISCOVER, OPT_INT, SVM_ATTR_MTU_DISCOVER, SVM_PROTO_UDP, AT(mtu_discover), IP_PMTUDISC_DONT, IP_PMTUDISC_PROBE },
-    { IPPROTO_IPV6, IPV6_MTU_DISCOVER, OPT_INT, SVM_ATTR_MTU_DISCOVER, SVM_PROTO_UDP, AT(mtu_discover), IPV6_PMTUDISC_DONT,
-      IPV6_PMTUDISC_PROBE },
-    { IPPROTO_IP, IP_PKTINFO, OPT_BOOL, 0, SVM_PROTO_UDP, AT(pktinfo), 0, 0 },
-    { IPPROTO_IPV6, IPV6_V6ONLY, OPT_BOOL, 0, SVM_PROTO_NONE, AT(v6only), 0, 0 },
-    { IPPROTO_IPV6, IPV6_RECVPKTINFO, OPT_BOOL, 0, SVM_PROTO_UDP, AT(pktinfo6), 0, 0 },
-    { IPPROTO_IPV6, IPV6_TCLASS, OPT_INT, SVM_ATTR_DSCP, SVM_PROTO_NONE, AT(tos), 0, 255 },
-    { IPPROTO_IPV6, IPV6_UNICAST_HOPS, OPT_INT, SVM_ATTR_TTL, SVM_PROTO_NONE, AT(ttl), 1, 255 },
+    BOOL(SOL_SOCKET, SO_REUSEADDR, 0, ANY, reuseaddr),
+    BOOL(SOL_SOCKET, SO_REUSEPORT, 0, ANY, reuseport),
+    BOOL(SOL_SOCKET, SO_BROADCAST, SVM_ATTR_BROADCAST, ANY, broadcast),
+    BOOL(SOL_SOCKET, SO_KEEPALIVE, SVM_ATTR_KEEPALIVE, ANY, keepalive),
+    BOOL(SOL_SOCKET, SO_OOBINLINE, 0, ANY, oobinline),
+    { SOL_SOCKET, SO_RCVLOWAT, OPT_INT, 0, 0, ANY, AT(rcvlowat), INT32_MIN, INT32_MAX, 0 },
+    HINT(SOL_SOCKET, SO_PRIORITY, ANY, priority, INT32_MIN, INT32_MAX),
+    BOOL(SOL_SOCKET, SO_DEBUG, 0, ANY, debug), /* a hint */
+    HINT(SOL_SOCKET, SO_BUSY_POLL, ANY, busy_poll, 0, INT32_MAX),
+    BOOL(SOL_SOCKET, SO_PREFER_BUSY_POLL, 0, ANY, prefer_busy_poll), /* a hint */
+    HINT(SOL_SOCKET, SO_INCOMING_CPU, ANY, incoming_cpu, INT32_MIN, INT32_MAX),
+    NONE(SOL_SOCKET, SO_DONTROUTE, ANY, 0), NONE(SOL_SOCKET, SO_NO_CHECK, ANY, 0), NONE(SOL_SOCKET, SO_BSDCOMPAT, ANY, 0),
+    NONE(SOL_SOCKET, SO_SNDLOWAT, ANY, 1), NONE(SOL_SOCKET, SO_BINDTOIFINDEX, ANY, 0),
+    NONE(SOL_SOCKET, SO_TIMESTAMP, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPNS, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPING, ANY, 0),
+    NONE(SOL_SOCKET, SO_TIMESTAMP_NEW, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPNS_NEW, ANY, 0),
+    NONE(SOL_SOCKET, SO_MARK, ANY, 0), NONE(SOL_SOCKET, SO_RXQ_OVFL, ANY, 0), NONE(SOL_SOCKET, SO_WIFI_STATUS, ANY, 0),
+    NONE(SOL_SOCKET, SO_PEEK_OFF, ANY, -1), NONE(SOL_SOCKET, SO_NOFCS, ANY, 0), NONE(SOL_SOCKET, SO_LOCK_FILTER, ANY, 0),
+    NONE(SOL_SOCKET, SO_SELECT_ERR_QUEUE, ANY, 0), NONE(SOL_SOCKET, SO_ZEROCOPY, ANY, 0), NONE(SOL_SOCKET, SO_RESERVE_MEM, ANY, 0),
+    BOOL(IPPROTO_TCP, TCP_NODELAY, SVM_ATTR_NODELAY, TCP, nodelay),
+    BOOL(IPPROTO_TCP, TCP_CORK, SVM_ATTR_CORK, TCP, cork),
+    BOOL(IPPROTO_TCP, TCP_QUICKACK, SVM_ATTR_QUICKACK, TCP, quickack),
+    { IPPROTO_TCP, TCP_KEEPIDLE, OPT_INT, 0, SVM_ATTR_KEEPIDLE, TCP, AT(keepidle), 1, 32767, 0 },
+    { IPPROTO_TCP, TCP_KEEPINTVL, OPT_INT, 0, SVM_ATTR_KEEPINTVL, TCP, AT(keepintvl), 1, 32767, 0 },
+    { IPPROTO_TCP, TCP_KEEPCNT, OPT_INT, 0, SVM_ATTR_KEEPCNT, TCP, AT(keepcnt), 1, 127, 0 },
+    { IPPROTO_TCP, TCP_USER_TIMEOUT, OPT_INT, 0, SVM_ATTR_USER_TIMEOUT, TCP, AT(user_timeout_ms), 0, INT32_MAX, 0 },
+    HINT(IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP, notsent_lowat, INT32_MIN, INT32_MAX),
+    HINT(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, TCP, thin, 0, 1),
+    NONE(IPPROTO_TCP, TCP_SYNCNT, TCP, 6), NONE(IPPROTO_TCP, TCP_FASTOPEN, TCP, 0), NONE(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, TCP, 0),
+    NONE(IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, TCP, 0), NONE(IPPROTO_TCP, TCP_SAVE_SYN, TCP, 0), NONE(IPPROTO_TCP, TCP_INQ, TCP, 0),
+    NONE(IPPROTO_TCP, TCP_TX_DELAY, TCP, 0), NONE(IPPROTO_TCP, TCP_REPAIR, TCP, 0),
+    { IPPROTO_IP, IP_TOS, OPT_INT, OPT_TOS_ECN, SVM_ATTR_DSCP, ANY, AT(tos), INT32_MIN, INT32_MAX, 0 },
+    { IPPROTO_IP, IP_TTL, OPT_INT, OPT_RANGE_DEFAULT | OPT_NEEDS_INT, SVM_ATTR_TTL, ANY, AT(ttl), 1, 255, 64 },
+    BOOL(IPPROTO_IP, IP_PKTINFO, 0, ANY, pktinfo),
+    BOOL(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 0, ANY, late_port), /* a hint: the port of an unbound socket is chosen at connect in any case */
+    NONE(IPPROTO_IP, IP_RECVOPTS, ANY, 0), NONE(IPPROTO_IP, IP_RETOPTS, ANY, 0), NONE(IPPROTO_IP, IP_RECVERR, ANY, 0),
+    NONE(IPPROTO_IP, IP_RECVTTL, ANY, 0), NONE(IPPROTO_IP, IP_RECVTOS, ANY, 0), NONE(IPPROTO_IP, IP_FREEBIND, ANY, 0),
+    NONE(IPPROTO_IP, IP_PASSSEC, ANY, 0), NONE(IPPROTO_IP, IP_TRANSPARENT, ANY, 0), NONE(IPPROTO_IP, IP_RECVORIGDSTADDR, ANY, 0),
+    NONE(IPPROTO_IP, IP_MINTTL, ANY, 0), NONE(IPPROTO_IP, IP_CHECKSUM, ANY, 0), NONE(IPPROTO_IP, 26 /* IP_RECVERR_RFC4884 */, ANY, 0),
+    NONE(IPPROTO_IP, IP_MULTICAST_TTL, UDP, 1), NONE(IPPROTO_IP, IP_MULTICAST_LOOP, ANY, 1), NONE(IPPROTO_IP, IP_MULTICAST_ALL, ANY, 1),
+    NONE(IPPROTO_IP, 25 /* IP_RECVFRAGSIZE */, ANY, 0),
+    NONE(IPPROTO_IP, IP_HDRINCL, ANY, 0),
+    NONE(IPPROTO_IP, IP_UNICAST_IF, ANY, 0), NONE(IPPROTO_IP, 51 /* IP_LOCAL_PORT_RANGE */, ANY, 0),
+    BOOL(IPPROTO_IPV6, IPV6_V6ONLY, 0, ANY, v6only),
+    BOOL(IPPROTO_IPV6, IPV6_RECVPKTINFO, 0, ANY, pktinfo6),
+    { IPPROTO_IPV6, IPV6_TCLASS, OPT_INT, OPT_TOS_ECN | OPT_RANGE_DEFAULT, SVM_ATTR_DSCP, ANY, AT(tclass), 0, 255, 0 },
+    { IPPROTO_IPV6, IPV6_UNICAST_HOPS, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_TTL, ANY, AT(hops), 1, 255, 64 },
+    NONE(IPPROTO_IPV6, IPV6_2292PKTINFO, ANY, 0), NONE(IPPROTO_IPV6, IPV6_2292HOPOPTS, ANY, 0),
+    NONE(IPPROTO_IPV6, IPV6_2292DSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_2292RTHDR, ANY, 0),
+    NONE(IPPROTO_IPV6, IPV6_2292HOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, 11 /* IPV6_FLOWINFO */, ANY, 0),
+    NONE(IPPROTO_IPV6, IPV6_RECVERR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVHOPOPTS, ANY, 0),
+    NONE(IPPROTO_IPV6, IPV6_RECVRTHDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVDSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVPATHMTU, ANY, 0),
+    NONE(IPPROTO_IPV6, IPV6_DONTFRAG, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVTCLASS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, ANY, 1),
+    NONE(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, ANY, 1280), NONE(IPPROTO_IPV6, IPV6_MINHOPCOUNT, ANY, 0),
+    NONE(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_TRANSPARENT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_UNICAST_IF, ANY, 0),
+    NONE(IPPROTO_IPV6, IPV6_RECVFRAGSIZE, ANY, 0), NONE(IPPROTO_IPV6, IPV6_FREEBIND, ANY, 0), NONE(IPPROTO_IPV6, IPV6_MULTICAST_ALL, ANY, 1),
+    NONE(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, ANY, 1), NONE(IPPROTO_IPV6, IPV6_MULTICAST_HOPS, UDP, 1),
+    NONE(IPPROTO_IPV6, IPV6_MULTICAST_IF, UDP, 0), NONE(IPPROTO_IPV6, 31 /* IPV6_RECVERR_RFC4884 */, ANY, 0),
+    NONE(IPPROTO_IPV6, 33 /* IPV6_FLOWINFO_SEND */, ANY, 0), NONE(IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE, ANY, 0),
+    NONE(IPPROTO_UDP, UDP_CORK, UDP, 0), NONE(IPPROTO_UDP, UDP_ENCAP, UDP, 0), NONE(IPPROTO_UDP, UDP_NO_CHECK6_TX, UDP, 0),
+    NONE(IPPROTO_UDP, UDP_NO_CHECK6_RX, UDP, 0), NONE(IPPROTO_UDP, UDP_SEGMENT, UDP, 0), NONE(IPPROTO_UDP, UDP_GRO, UDP, 0),
 };
 
 void vcl_options_init(struct vcl_opts *o)
@@ -60,10 +126,11 @@ void vcl_options_init(struct vcl_opts *o)
     o->keepidle = 7200;
     o->keepintvl = 75;
     o->keepcnt = 9;
-    o->ttl = 64;
+    o->ttl = o->hops = 64;
     o->linger2 = 60;
-    o->mtu_discover = IP_PMTUDISC_WANT;
     o->quickack = true;
+    o->incoming_cpu = -1;
+    o->mtu_discover = IP_PMTUDISC_WANT;
     strcpy(o->congestion, "cubic");
 }
 
@@ -73,14 +140,18 @@ void vcl_options_inherit(struct vcl_opts *o, const struct vcl_opts *from)
     o->changed = 0; /* the server has them from the listener */
 }
 
+/* A socket of one transport knows nothing of the other's level, one of IPv4 nothing of IPv6's. */
+static bool level_is_known(const struct vcl_socket *s, int level)
+{
+    return level == SOL_SOCKET || level == IPPROTO_IP || (level == IPPROTO_IPV6 && s->is_v6) ||
+           level == (s->is_dgram ? IPPROTO_UDP : IPPROTO_TCP);
+}
+
 static const struct opt_row *row_of(const struct vcl_socket *s, int level, int name)
 {
     for (unsigned i = 0; i < HS_ARRAY_LEN(rows); i++)
-        if (rows[i].level == level && rows[i].name == name) {
-            if (rows[i].proto != SVM_PROTO_NONE && rows[i].proto != s->proto)
-                return NULL;
-            return level == IPPROTO_IPV6 && !s->is_v6 ? NULL : &rows[i];
-        }
+        if (rows[i].level == level && rows[i].name == name && (rows[i].proto == ANY || rows[i].proto == s->proto))
+            return &rows[i];
     return NULL;
 }
 
@@ -89,10 +160,18 @@ static int32_t row_get(const struct vcl_socket *s, const struct opt_row *r)
     const uint8_t *at = (const uint8_t *)&s->opt + r->at;
     int32_t v;
 
+    if (r->kind == OPT_NONE)
+        return r->lo;
     if (r->kind == OPT_BOOL)
         return *(const bool *)at;
     memcpy(&v, at, sizeof(v));
     return v;
+}
+
+/* An IPv6 socket has both levels' values of TTL and class; packets of ours carry its own level's. */
+static bool row_acts(const struct vcl_socket *s, const struct opt_row *r)
+{
+    return r->level != (s->is_v6 ? IPPROTO_IP : IPPROTO_IPV6);
 }
 
 /* Without waiting: the value was checked here, so the answer tells nothing. Worker lock held. */
@@ -118,6 +197,12 @@ static void send_int(struct vcl_socket *s, uint8_t attr, int32_t v)
     pthread_mutex_unlock(&s->w->lock);
 }
 
+/* INTERFACE and OMIT are to the stack what DONT is: no datagram is marked, large ones go in fragments. */
+static int32_t mtu_discover_told(const struct vcl_socket *s)
+{
+    return s->opt.mtu_discover > IP_PMTUDISC_PROBE ? IP_PMTUDISC_DONT : s->opt.mtu_discover;
+}
+
 /* What was set before there was a session. Worker lock held. */
 void vcl_options_push(struct vcl_socket *s)
 {
@@ -127,12 +212,20 @@ void vcl_options_push(struct vcl_socket *s)
         return;
     s->opt.changed = 0;
     for (unsigned i = 0; i < HS_ARRAY_LEN(rows); i++)
-        if (rows[i].attr && changed & 1u << rows[i].attr) {
+        if (rows[i].attr && changed & 1u << rows[i].attr && row_acts(s, &rows[i])) {
             post_int(s, rows[i].attr, row_get(s, &rows[i]));
             changed &= ~(1u << rows[i].attr);
         }
+    if (changed & 1u << SVM_ATTR_MSS)
+        post_int(s, SVM_ATTR_MSS, s->opt.mss);
+    if (changed & 1u << SVM_ATTR_LINGER2)
+        post_int(s, SVM_ATTR_LINGER2, s->opt.linger2);
+    if (changed & 1u << SVM_ATTR_DEFER_ACCEPT)
+        post_int(s, SVM_ATTR_DEFER_ACCEPT, s->opt.defer_accept);
+    if (changed & 1u << SVM_ATTR_MTU_DISCOVER)
+        post_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
     if (changed & 1u << SVM_ATTR_RX_FIFO)
-        post_int(s, SVM_ATTR_RX_FIFO, s->opt.rcvbuf);
+        post_int(s, SVM_ATTR_RX_FIFO, s->opt.rcvbuf / 2);
 }
 
 /* Question to the server, and its answer in s->attr_bytes. */
@@ -171,10 +264,46 @@ static int take_timeval(const void *val, socklen_t len, int64_t *ns)
     return 0;
 }
 
+/* Linux takes any size, within what the system grants, and tells the double of it, because it counts its books in; what it promises is
+ * the half. Ours is a FIFO: the half of what is told. */
+static int take_buffer(struct vcl_socket *s, int name, int v)
+{
+    enum { MIN_RCV = 2304, MIN_SND = 4608 }; /* as told */
+    bool is_rcv = name == SO_RCVBUF;
+    uint32_t max = is_rcv ? vcl_config()->rx_fifo_size : vcl_config()->tx_fifo_size;
+    uint32_t told = 2 * hs_min_u32((uint32_t)v, hs_min_u32(max, INT32_MAX / 2));
+
+    told = hs_max_u32(told, is_rcv ? MIN_RCV : MIN_SND);
+    if (is_rcv) {
+        s->opt.rcvbuf = (int32_t)told;
+        send_int(s, SVM_ATTR_RX_FIFO, (int32_t)told / 2);
+    } else {
+        s->opt.sndbuf = (int32_t)told;
+        pthread_mutex_lock(&s->lock);
+        vcl_options_limit_tx(s);
+        pthread_mutex_unlock(&s->lock);
+    }
+    return 0;
+}
+
+/* SO_SNDBUF bounds the FIFO: to a power of two that holds it, and never below the ring that is there. Socket lock held. */
+void vcl_options_limit_tx(struct vcl_socket *s)
+{
+    uint32_t want = (uint32_t)s->opt.sndbuf / 2, size = VCL_TX_FLOOR;
+
+    if (!s->has_fifos || s->is_dgram || !want)
+        return;
+    while (size < want)
+        size *= 2;
+    size = hs_max_u32(size, s->tx.mask + 1);
+    if (size < s->tx.max_size && svm_fifo_prod_unread(&s->tx) <= (int64_t)size) {
+        s->tx.max_size = size;
+        s->tx.max_log2 = (uint8_t)__builtin_ctz(size);
+    }
+}
+
 static int set_socket_level(struct vcl_socket *s, int name, const void *val, socklen_t len, int v)
 {
-    uint32_t max;
-
     switch (name) {
     case SO_RCVTIMEO:
         return take_timeval(val, len, &s->opt.rcv_timeout_ns);
@@ -184,107 +313,169 @@ static int set_socket_level(struct vcl_socket *s, int name, const void *val, soc
         if (len < sizeof(struct linger))
             return -EINVAL;
         memcpy(&s->opt.linger, val, sizeof(struct linger));
+        s->opt.linger.l_onoff = s->opt.linger.l_onoff != 0;
         return 0;
     case SO_RCVBUF:
     case SO_SNDBUF:
-        if (v < 0)
-            return -EINVAL;
-        /* Linux doubles the value for its books and never refuses; the bound here is what the server has granted. */
-        max = name == SO_RCVBUF ? vcl_config()->rx_fifo_size : vcl_config()->tx_fifo_size;
-        v = (int)hs_max_u32(4096, hs_min_u32((uint32_t)v < max / 2 ? 2 * (uint32_t)v : max, max));
-        if (name == SO_RCVBUF) {
-            s->opt.rcvbuf = v;
-            send_int(s, SVM_ATTR_RX_FIFO, v);
-        } else {
-            s->opt.sndbuf = v;
-        }
-        return 0;
-    case SO_DEBUG:
-    case SO_DONTROUTE:
-        return v ? -EACCES : 0;
+        return take_buffer(s, name, v);
     default:
         return -ENOPROTOOPT;
     }
+}
+
+/* Linux counts TCP_DEFER_ACCEPT in SYN,ACKs that would have been sent by then: after 1, 2, 4 … s, at most 120 s each. */
+static int32_t defer_rounded(int32_t v)
+{
+    int32_t period = 1, timeout = 1;
+
+    if (v <= 0)
+        return 0;
+    for (int n = 1; period < v && n < 255; n++) {
+        timeout = timeout < 60 ? 2 * timeout : 120;
+        period += timeout;
+    }
+    return period;
+}
+
+static int set_congestion(struct vcl_socket *s, const void *val, socklen_t len)
+{
+    char cc[16] = { 0 };
+    int rc;
+
+    if (len < 1)
+        return -EINVAL;
+    memcpy(cc, val, hs_min_u32(len, sizeof(cc) - 1));
+    if (!s->local && !vcl_handle_is_none(s->handle)) {
+        rc = vcl_attr_request(s, SVM_MSG_ATTR_SET, SVM_ATTR_CONGESTION, cc, sizeof(cc));
+        if (rc)
+            return rc;
+    } else if (strcmp(cc, "cubic") && strcmp(cc, "reno")) {
+        return -ENOENT;
+    }
+    strcpy(s->opt.congestion, cc);
+    return 0;
+}
+
+static int set_tcp_level(struct vcl_socket *s, int name, const void *val, socklen_t len, int v)
+{
+    if (name == TCP_CONGESTION)
+        return set_congestion(s, val, len);
+    if (name == TCP_ULP)
+        return len < 1 ? -EINVAL : -ENOENT; /* no protocol to put on top */
+    if (len < sizeof(int))
+        return -EINVAL;
+    switch (name) {
+    case TCP_MAXSEG:
+        if (v && (v < 88 || v > 32767))
+            return -EINVAL;
+        s->opt.mss = v;
+        send_int(s, SVM_ATTR_MSS, v);
+        return 0;
+    case TCP_LINGER2: /* below 0: none at all; 0: the system's; the longest is 2 min */
+        s->opt.linger2 = v < 0 ? -1 : v == 0 ? 60 : v > 120 ? 120 : v;
+        send_int(s, SVM_ATTR_LINGER2, s->opt.linger2);
+        return 0;
+    case TCP_DEFER_ACCEPT: /* cut-through connections are not held back: what is accepted may have no bytes yet */
+        s->opt.defer_accept = defer_rounded(v);
+        send_int(s, SVM_ATTR_DEFER_ACCEPT, s->opt.defer_accept);
+        return 0;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+/* IPPROTO_IP and IPPROTO_IPV6 alike: path MTU discovery is always done for streams. */
+static int set_mtu_discover(struct vcl_socket *s, int v)
+{
+    if (v < IP_PMTUDISC_DONT || v > IP_PMTUDISC_OMIT)
+        return -EINVAL;
+    if (!s->is_dgram && v != IP_PMTUDISC_WANT && v != IP_PMTUDISC_DO)
+        return -ENOPROTOOPT;
+    s->opt.mtu_discover = v;
+    if (s->is_dgram)
+        send_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
+    return 0;
 }
 
 static int set_other(struct vcl_socket *s, int level, int name, const void *val, socklen_t len, int v)
 {
     if (level == SOL_SOCKET)
         return set_socket_level(s, name, val, len, v);
-    if (level == IPPROTO_TCP && name == TCP_CONGESTION && s->proto == SVM_PROTO_TCP) {
-        char cc[16] = { 0 };
-        int rc;
-
-        if (len < 1)
-            return -EINVAL;
-        memcpy(cc, val, hs_min_u32(len, sizeof(cc) - 1));
-        if (!s->local && !vcl_handle_is_none(s->handle)) {
-            rc = vcl_attr_request(s, SVM_MSG_ATTR_SET, SVM_ATTR_CONGESTION, cc, sizeof(cc));
-            if (rc)
-                return rc;
-        } else if (strcmp(cc, "cubic") && strcmp(cc, "reno")) {
-            return -ENOENT;
-        }
-        strcpy(s->opt.congestion, cc);
-        return 0;
-    }
-    if (level == IPPROTO_IP && name == IP_MTU_DISCOVER)
-        return v == IP_PMTUDISC_DO || v == IP_PMTUDISC_WANT ? 0 : -EINVAL;
-    if ((level == IPPROTO_IP && name == IP_BIND_ADDRESS_NO_PORT) || (level == IPPROTO_IP && name == IP_RECVERR && !v))
-        return 0; /* the port of an unbound socket is chosen at connect in any case */
+    if (level == IPPROTO_TCP)
+        return set_tcp_level(s, name, val, len, v);
+    if ((level == IPPROTO_IP && name == IP_MTU_DISCOVER) || (level == IPPROTO_IPV6 && name == IPV6_MTU_DISCOVER))
+        return level == IPPROTO_IPV6 && len < sizeof(int) ? -EINVAL : set_mtu_discover(s, v);
     return -ENOPROTOOPT;
 }
 
-/* Linux counts it in SYN,ACKs that would have been sent by then: 1, 3, 7, 15, 31, 63 seconds, then 64 or 120 more each. */
-static int32_t defer_accept_s(int32_t v)
+static int set_int_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
 {
-    int32_t period = 1, step = 1;
+    if (r->flags & OPT_RANGE_DEFAULT && v == -1)
+        v = r->def;
+    if (r->level == IPPROTO_IP && r->name == IP_TOS)
+        v &= 255;
+    if (v < r->lo || v > r->hi)
+        return -EINVAL;
+    if (r->flags & OPT_TOS_ECN && !s->is_dgram)
+        v &= ~3;
+    if (r->level == SOL_SOCKET && r->name == SO_RCVLOWAT) {
+        uint32_t max = vcl_config()->rx_fifo_size;
 
-    if (v <= 0)
-        return 0;
-    for (unsigned n = 1; period < v && n < 255; n++) {
-        step = step * 2 > 120 ? 120 : step * 2;
-        period += step;
+        v = v < 0 ? INT32_MAX : v == 0 ? 1 : v; /* socket(7) */
+        if (!s->is_dgram && (uint32_t)v > max)
+            v = (int32_t)max;
     }
-    return period;
+    memcpy((uint8_t *)&s->opt + r->at, &v, sizeof(v));
+    if (r->attr && row_acts(s, r))
+        send_int(s, r->attr, v);
+    return 0;
+}
+
+static int set_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
+{
+    if (r->kind == OPT_NONE)
+        return v == r->lo ? 0 : -ENOPROTOOPT;
+    if (r->kind == OPT_INT)
+        return set_int_row(s, r, v);
+    if (r->level == IPPROTO_IPV6 && r->name == IPV6_V6ONLY && (s->has_lcl || vcl_state(s) != VCL_NEW))
+        return -EINVAL;
+    *((bool *)&s->opt + r->at) = v != 0;
+    if (r->attr)
+        send_int(s, r->attr, v != 0);
+    return 0;
+}
+
+/* How Linux reads the value: an int, at IPPROTO_IP also a byte, or nothing at all, which is 0. */
+static int take_int(int level, const struct opt_row *r, const void *val, socklen_t len, int32_t *v)
+{
+    *v = 0;
+    if (len >= sizeof(*v))
+        memcpy(v, val, sizeof(*v));
+    else if (level == IPPROTO_IP && len >= 1)
+        *v = *(const uint8_t *)val;
+    else if (level != IPPROTO_IP || (r && r->flags & OPT_NEEDS_INT))
+        return -EINVAL;
+    return 0;
 }
 
 int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, socklen_t len)
 {
-    const struct opt_row *r = row_of(s, level, name);
-    uint8_t *at;
-    int32_t v = 0;
+    const struct opt_row *r = level_is_known(s, level) ? row_of(s, level, name) : NULL;
+    int32_t v;
+    int rc;
 
+    if ((int)len < 0)
+        return -EINVAL;
+    if (!level_is_known(s, level))
+        return -ENOPROTOOPT;
+    if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
+        return len == 0 || (val && !*(const char *)val) ? 0 : -ENODEV; /* the stack's interfaces are no devices of the kernel */
     if (!val && len)
         return -EFAULT;
-    if (len >= sizeof(v))
-        memcpy(&v, val, sizeof(v));
-    else if (len >= 1 && level != SOL_SOCKET)
-        v = *(const uint8_t *)val;
-    else if (r)
-        return -EINVAL;
-    if (!r)
-        return set_other(s, level, name, val, len, v);
-    at = (uint8_t *)&s->opt + r->at;
-    if (r->kind == OPT_BOOL) {
-        if (name == IPV6_V6ONLY && level == IPPROTO_IPV6 && s->has_lcl)
-            return -EINVAL;
-        *(bool *)at = v != 0;
-        v = v != 0;
-    } else {
-        if (name == SO_RCVLOWAT && level == SOL_SOCKET) /* one byte wakes, whatever is asked for: refuse what we do not keep */
-            return v <= 1 ? 0 : -EINVAL;
-        if (v == -1 && (r->attr == SVM_ATTR_TTL || r->attr == SVM_ATTR_DSCP))
-            v = r->attr == SVM_ATTR_TTL ? 64 : 0;
-        if (r->attr == SVM_ATTR_DEFER_ACCEPT)
-            v = defer_accept_s(v);
-        if (v < r->lo || v > r->hi)
-            return -EINVAL;
-        memcpy(at, &v, sizeof(v));
-    }
-    if (r->attr)
-        send_int(s, r->attr, v);
-    return 0;
+    rc = take_int(level, r, val, len, &v);
+    if (rc && (r || level == SOL_SOCKET || level == IPPROTO_UDP))
+        return rc;
+    return r ? set_row(s, r, v) : set_other(s, level, name, val, len, v);
 }
 
 /* ---- get ---- */
@@ -297,28 +488,21 @@ static int put(void *val, socklen_t *len, const void *from, size_t n)
 }
 static int put_int(void *val, socklen_t *len, int v) { return put(val, len, &v, sizeof(v)); }
 
+/* ip(7)'s getsockopt: who gives room for less than an int and gets a small value, gets a byte. */
+static int put_ip_int(void *val, socklen_t *len, int v)
+{
+    uint8_t byte = (uint8_t)v;
+
+    if (*len > 0 && *len < sizeof(int) && v >= 0 && v <= 255)
+        return put(val, len, &byte, 1);
+    return put_int(val, len, v);
+}
+
 static int put_timeval(void *val, socklen_t *len, int64_t ns)
 {
     struct timeval tv = { .tv_sec = ns / 1000000000, .tv_usec = ns % 1000000000 / 1000 };
 
     return put(val, len, &tv, sizeof(tv));
-}
-
-/* IP_MTU, IPV6_MTU: of the path to the peer. */
-static int get_mtu(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    int32_t v;
-    int rc;
-
-    if (vcl_handle_is_none(s->handle) || s->local)
-        return -ENOTCONN;
-    rc = vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_MTU, NULL, 0);
-    if (rc)
-        return rc;
-    if (s->attr_len < sizeof(v))
-        return -ENOPROTOOPT;
-    memcpy(&v, s->attr_bytes, sizeof(v));
-    return put_int(val, len, v);
 }
 
 static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t *len)
@@ -344,46 +528,107 @@ static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t
         return put_int(val, len, s->opt.rcvbuf ? s->opt.rcvbuf : (int)vcl_config()->rx_fifo_size);
     case SO_SNDBUF:
         return put_int(val, len, s->opt.sndbuf ? s->opt.sndbuf : (int)vcl_config()->tx_fifo_size);
-    case SO_DEBUG:
-    case SO_DONTROUTE:
-        return put_int(val, len, 0);
+    case SO_BINDTODEVICE:
+        *len = 0;
+        return 0;
     default:
         return -ENOPROTOOPT;
     }
 }
 
+static int get_maxseg(struct vcl_socket *s, void *val, socklen_t *len)
+{
+    int32_t v = s->opt.mss ? s->opt.mss : 536;
+
+    if (vcl_state(s) == VCL_CONNECTED && s->local)
+        v = LOCAL_MSS;
+    else if (vcl_state(s) == VCL_CONNECTED && vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_MSS, NULL, 0) == 0 && s->attr_len >= sizeof(v))
+        memcpy(&v, s->attr_bytes, sizeof(v));
+    return put_int(val, len, v);
+}
+
+static int get_tcp_level(struct vcl_socket *s, int name, void *val, socklen_t *len)
+{
+    switch (name) {
+    case TCP_INFO:
+        return vcl_tcp_info(s, val, len);
+    case TCP_MAXSEG:
+        return get_maxseg(s, val, len);
+    case TCP_CONGESTION:
+        return put(val, len, s->opt.congestion, sizeof(s->opt.congestion));
+    case TCP_DEFER_ACCEPT:
+        return put_int(val, len, s->opt.defer_accept);
+    case TCP_LINGER2:
+        return put_int(val, len, s->opt.linger2);
+    case TCP_ULP:
+        *len = 0;
+        return 0;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+static int get_dgram_mtu(struct vcl_socket *s, void *val, socklen_t *len)
+{
+    int32_t v;
+    int rc = vcl_handle_is_none(s->handle) ? -ENOTCONN : vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_MTU, NULL, 0);
+
+    if (rc)
+        return rc;
+    if (s->attr_len < sizeof(v))
+        return -ENOPROTOOPT;
+    memcpy(&v, s->attr_bytes, sizeof(v));
+    return put_int(val, len, v);
+}
+
+/* ip(7) IP_MTU, ipv6(7) IPV6_MTU: of the path to the peer. A cut-through connection has that of the loopback device. */
+static int get_mtu(struct vcl_socket *s, bool is_v6, void *val, socklen_t *len)
+{
+    struct tcp_info ti = { .tcpi_pmtu = 0 };
+    socklen_t ti_len = sizeof(ti);
+
+    if (s->is_dgram)
+        return get_dgram_mtu(s, val, len);
+    if (vcl_state(s) != VCL_CONNECTED)
+        return -ENOTCONN;
+    if (s->local)
+        return put_int(val, len, is_v6 ? 65536 : 65535);
+    if (vcl_tcp_info(s, &ti, &ti_len) != 0 || ti.tcpi_pmtu == 0)
+        return -ENOPROTOOPT;
+    return put_int(val, len, (int)ti.tcpi_pmtu);
+}
+
 int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen_t *len)
 {
-    const struct opt_row *r = row_of(s, level, name);
-    int32_t v;
+    const struct opt_row *r;
 
-    if (!val || !len)
+    if (!len || (!val && *len))
         return -EFAULT;
     if ((int)*len < 0)
         return -EINVAL;
-    if (level == IPPROTO_TCP && name == TCP_MAXSEG && s->proto == SVM_PROTO_TCP && vcl_state(s) == VCL_CONNECTED) {
-        if (s->local)
-            return put_int(val, len, 65483);
-        if (vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_MSS, NULL, 0) == 0 && s->attr_len >= sizeof(v)) {
-            memcpy(&v, s->attr_bytes, sizeof(v));
-            return put_int(val, len, v);
-        }
-    }
-    if (r && r->attr == SVM_ATTR_MSS)
-        return put_int(val, len, s->opt.mss ? s->opt.mss : 536);
+    if (!level_is_known(s, level)) /* which of the two it is, Linux tells by the family */
+        return s->is_v6 ? -ENOPROTOOPT : -EOPNOTSUPP;
+    r = row_of(s, level, name);
     if (r)
-        return put_int(val, len, row_get(s, r));
-    if (level == SOL_SOCKET)
+        return level == IPPROTO_IP ? put_ip_int(val, len, row_get(s, r)) : put_int(val, len, row_get(s, r));
+    switch (level) {
+    case SOL_SOCKET:
         return get_socket_level(s, name, val, len);
-    if (level == IPPROTO_TCP && s->proto == SVM_PROTO_TCP) {
-        if (name == TCP_INFO)
-            return vcl_tcp_info(s, val, len);
-        if (name == TCP_CONGESTION)
-            return put(val, len, s->opt.congestion, sizeof(s->opt.congestion));
+    case IPPROTO_TCP:
+        return get_tcp_level(s, name, val, len);
+    case IPPROTO_IP:
+        if (name == IP_MTU_DISCOVER)
+            return put_ip_int(val, len, s->opt.mtu_discover);
+        if (name == IP_OPTIONS) { /* what a peer sends of them is not kept */
+            *len = 0;
+            return 0;
+        }
+        return name == IP_MTU ? get_mtu(s, false, val, len) : -ENOPROTOOPT;
+    case IPPROTO_IPV6:
+        if (name == IPV6_MTU_DISCOVER)
+            return put_int(val, len, s->opt.mtu_discover);
+        return name == IPV6_MTU ? get_mtu(s, true, val, len) : -ENOPROTOOPT;
+    default:
+        return -ENOPROTOOPT;
     }
-    if (s->proto == SVM_PROTO_UDP && ((level == IPPROTO_IP && name == IP_MTU) || (level == IPPROTO_IPV6 && name == IPV6_MTU)))
-        return get_mtu(s, val, len);
-    if (level == IPPROTO_IP && name == IP_MTU_DISCOVER)
-        return put_int(val, len, IP_PMTUDISC_WANT);
-    return -ENOPROTOOPT;
 }

@@ -97,7 +97,8 @@ static void arm_for(struct vcl_sub *sub, uint32_t have)
 
     if (vcl_state(sub->s) == VCL_LISTENING)
         return;
-    if (missing & (EPOLLIN | EPOLLRDHUP | EPOLLRDNORM) && vcl_arm_read(sub->s))
+    /* Also for who wants no bytes: a reset and the end are told to everybody. */
+    if ((missing & (EPOLLIN | EPOLLRDHUP | EPOLLRDNORM) || !(sub->events & (EPOLLIN | EPOLLRDHUP | EPOLLRDNORM))) && vcl_arm_read(sub->s))
         sub->rearm = true;
     if (missing & (EPOLLOUT | EPOLLWRNORM) && vcl_arm_write(sub->s))
         sub->rearm = true;

@@ -179,6 +179,7 @@ int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m)
     rc = m->flags & SVM_CONN_LOCAL ? map_pair_fifos(s, &slot) : map_bank_fifos(s, &slot);
     if (!rc)
         s->has_fifos = true;
+    vcl_options_limit_tx(s);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
@@ -499,7 +500,7 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
         /* An abort has no FIN: the other side tells by it which of the two came first. */
         if (linger == 0 && s->local)
             svm_fifo_prod_set_rst(&s->tx, -ECONNRESET);
-        else if (!s->wr_shut)
+        else if (!s->wr_shut && !(s->local && vcl_state(s) == VCL_DEAD))
             svm_fifo_prod_set_fin(&s->tx);
         svm_fifo_cons_set_closed(&s->rx);
         *tell_peer = s->local && !svm_fifo_prod_peer_closed(&s->tx); /* it does not hear it from the server */
@@ -519,6 +520,15 @@ static void tell_peer_closed(struct vcl_socket *s)
         vcl_worker_self_event(s, &m);
     else
         vcl_worker_post_pair(s->w, s->pair, &m);
+}
+
+void vcl_socket_tell_closed(struct vcl_socket *s)
+{
+    bool tell_peer;
+
+    mark_fifos_closed(s, &tell_peer);
+    if (tell_peer)
+        tell_peer_closed(s);
 }
 
 static void close_session(struct vcl_socket *s)
@@ -627,6 +637,8 @@ int vcl_local_endpoint(struct vcl_socket *s, struct ip_endpoint *out)
     *out = s->has_lcl ? s->lcl : (struct ip_endpoint){ ip_addr_any(!s->is_v6), { 0 } };
     return 0;
 }
+
+void vcl_accepted_from(struct vcl_socket *s, struct ip_endpoint *out) { *out = s->rmt; }
 
 int vcl_peer_endpoint(struct vcl_socket *s, struct ip_endpoint *out)
 {

@@ -32,15 +32,16 @@ static int recv_state(struct vcl_socket *s)
     }
 }
 
-/* What an empty FIFO means: 1 = end of stream, -EAGAIN = wait, or -errno. Socket lock held. */
-static int empty_means(struct vcl_socket *s)
+/* What an empty FIFO means: 1 = end of stream, -EAGAIN = wait, or -errno. Who has bytes already leaves the error to the next call
+ * (`take` false). Socket lock held. */
+static int empty_means(struct vcl_socket *s, bool take)
 {
     int error;
 
     if (svm_fifo_cons_is_fin(&s->rx)) /* Linux: what happens after the end is no error of reading */
         return svm_fifo_cons_avail(&s->rx) == 0 ? 1 : -EINPROGRESS; /* FIN came with bytes before it */
     if (svm_fifo_cons_rst(&s->rx) || vcl_state(s) == VCL_DEAD) {
-        error = vcl_socket_take_error(s);
+        error = take ? vcl_socket_take_error(s) : 0;
         return error ? error : 1;
     }
     if (atomic_load_explicit(&s->peer_gone, memory_order_acquire))
@@ -117,6 +118,12 @@ static size_t iov_len(const struct iovec *iov, int n_iov)
     return len;
 }
 
+/* Bytes that a reader waits for: socket(7) SO_RCVLOWAT, recv(2) MSG_WAITALL. */
+static size_t enough(const struct vcl_socket *s, size_t want, int flags)
+{
+    return flags & MSG_WAITALL ? want : hs_min_u64(want, (uint64_t)s->opt.rcvlowat);
+}
+
 ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags)
 {
     size_t want = iov_len(iov, n_iov), done = 0;
@@ -138,7 +145,7 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
                 if (n > 0 && !(flags & MSG_PEEK))
                     space = svm_fifo_cons_space_due(&s->rx);
                 if (n == 0)
-                    rc = want == 0 && svm_fifo_cons_avail(&s->rx) > 0 ? 1 : empty_means(s);
+                    rc = want == 0 && svm_fifo_cons_avail(&s->rx) > 0 ? 1 : empty_means(s, done == 0);
             } else {
                 rc = -ECONNRESET;
             }
@@ -159,7 +166,7 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
             return done ? (ssize_t)done : -ECONNRESET;
         }
         done += (size_t)n;
-        if (hs_likely(done && (done == want || !(flags & MSG_WAITALL) || flags & MSG_PEEK)))
+        if (hs_likely(done && (done == want || done >= enough(s, want, flags) || flags & MSG_PEEK)))
             return (ssize_t)done;
         if (n > 0 || rc == -EINPROGRESS)
             continue;
@@ -174,6 +181,8 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
             has_deadline = true;
         }
         rc = vcl_wait_socket(s, vcl_state(s) == VCL_CONNECTING ? vcl_ready_connect : vcl_ready_read, &d);
+        if (want == 0) /* Linux waits once, and is content with nothing */
+            return 0;
         if (rc)
             return done ? (ssize_t)done : rc;
     }
@@ -437,7 +446,7 @@ int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t m
             s->w->zero_copy = true;
             got = s->has_fifos ? svm_fifo_peek_iov(&s->rx, 0, max, piece) : -ECONNRESET;
             if (got == 0)
-                rc = empty_means(s);
+                rc = empty_means(s, true);
             pthread_mutex_unlock(&s->lock);
         }
         if (got == -ENXIO) {

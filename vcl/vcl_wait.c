@@ -107,6 +107,27 @@ bool vcl_arm_write(struct vcl_socket *s)
     return ready;
 }
 
+/* SO_RCVLOWAT: fewer bytes make a stream not readable, unless no more will come. Socket lock held. */
+static bool has_enough(struct vcl_socket *s)
+{
+    int64_t n = svm_fifo_cons_avail(&s->rx);
+
+    return n != 0 && (n < 0 || s->is_dgram || n >= s->opt.rcvlowat);
+}
+
+/* After vcl_arm_read() has found bytes. */
+static bool is_readable(struct vcl_socket *s)
+{
+    bool yes;
+
+    if (hs_likely(s->opt.rcvlowat == 1))
+        return true;
+    pthread_mutex_lock(&s->lock);
+    yes = !s->has_fifos || has_enough(s) || svm_fifo_cons_is_fin(&s->rx) || svm_fifo_cons_rst(&s->rx);
+    pthread_mutex_unlock(&s->lock);
+    return yes;
+}
+
 static uint32_t poll_fifos(struct vcl_socket *s)
 {
     uint32_t ev = 0;
@@ -124,7 +145,7 @@ static uint32_t poll_fifos(struct vcl_socket *s)
             ev |= EPOLLIN | EPOLLRDHUP | (s->wr_shut ? EPOLLHUP : 0);
         if (svm_fifo_cons_rst(&s->rx) && !(s->wr_shut && svm_fifo_cons_is_fin(&s->rx))) /* else it came after the end */
             ev |= EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | (atomic_load(&s->reset_told) ? 0 : EPOLLERR);
-        if (svm_fifo_cons_avail(&s->rx) != 0)
+        if (has_enough(s))
             ev |= EPOLLIN;
         space = svm_fifo_prod_space(&s->tx);
         if (space < 0 || space >= writable_from(s) || s->wr_shut || gone || svm_fifo_prod_peer_closed(&s->tx))
@@ -168,7 +189,7 @@ bool vcl_ready_read(struct vcl_socket *s)
 {
     if (vcl_state(s) == VCL_LISTENING)
         return atomic_load_explicit(&s->n_acc, memory_order_acquire) != 0;
-    return is_over(s) || s->rd_shut || vcl_state(s) == VCL_NEW || vcl_arm_read(s);
+    return is_over(s) || s->rd_shut || vcl_state(s) == VCL_NEW || (vcl_arm_read(s) && is_readable(s));
 }
 
 bool vcl_ready_write(struct vcl_socket *s)

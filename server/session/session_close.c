@@ -112,7 +112,9 @@ void session_shutdown(struct worker *w, struct session *s, int how)
 static void last_close(struct worker *w, struct session *s, int linger_s, bool died)
 {
     if (s->local || s->local_waiting) {
-        local_close(w, s, died || linger_s == 0); /* aborted: nothing in the FIFO says so if it never had one */
+        /* Aborted before it had a FIFO that could say so. Else the slot and what was written stay until the other end, which may read
+         * on, has closed too. */
+        local_close(w, s, died || (linger_s == 0 && s->state != SESSION_ESTABLISHED));
         return;
     }
     if (s->listener)

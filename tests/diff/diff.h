@@ -28,19 +28,21 @@ enum diff_limits {
 struct diff_sock {
     int fd;                      /* -1 = free */
     bool udp, v6, nonblock, listening, bound;
+    bool refused;                /* a connect failed: Linux gives back a port of its own choice then, we keep it */
     bool ended;                  /* shut before it was connected, or no listener any more: Linux keeps traces of that which we do not */
     uint8_t where;               /* 0 = address A (the stack's), 1 = address B (the kernel's); alike on loopback */
+    uint32_t file;               /* alike for copies of a descriptor */
     int conn;                    /* in conns, or -1 */
     uint8_t end;                 /* which end of the connection */
     uint16_t port;               /* local, network order; 0 = none */
 };
 struct diff_conn {
     uint32_t in_flight[2];       /* written by that end and not read by the other */
-    bool shut[2];                /* that end has ended its sending */
+    uint32_t sends[2];           /* calls by which that end has written */
 };
 struct diff_set {
     int fd;                      /* -1 = none */
-    struct { bool used; uint32_t events; int slot_fd; } entry[DIFF_SOCKS];
+    uint32_t sends_seen[DIFF_SOCKS];  /* by slot, of edge-triggered entries: the peer's calls when last told */
 };
 
 struct diff_run {
@@ -50,6 +52,7 @@ struct diff_run {
     struct diff_sock sock[DIFF_SOCKS];
     struct diff_conn conns[DIFF_CONNS];
     int n_conns;
+    uint32_t n_files;
     struct diff_set set[DIFF_SETS];
     uint32_t next_byte;          /* what is sent depends on its position in the sequence */
     char line[DIFF_LINE];        /* compare: the log's next line */
@@ -83,7 +86,7 @@ void diff_slot_drop(struct diff_run *r, int slot);
 void diff_slot_refresh(struct diff_run *r, int slot);
 bool diff_is_conn(const struct diff_run *r, const struct diff_sock *s);
 socklen_t diff_addr(const struct diff_run *r, uint8_t where, bool v6, uint16_t port, struct sockaddr_storage *ss);
-const char *diff_addr_name(const struct diff_run *r, const struct sockaddr_storage *ss, socklen_t len);
+const char *diff_addr_name(const struct diff_run *r, bool udp, const struct sockaddr_storage *ss, socklen_t len);
 void diff_set_blocking(struct diff_run *r, int slot, bool blocking);
 void diff_op_socket(struct diff_run *r);
 void diff_op_bind(struct diff_run *r);

@@ -18,9 +18,10 @@ void diff_op_close(struct diff_run *r)
 
     if (slot < 0)
         return;
-    if (reset && !r->sock[slot].udp)
-        diff_log(r, "linger 0 (s%d) %s", slot,
-                 diff_err(setsockopt(r->sock[slot].fd, SOL_SOCKET, SO_LINGER, &lin, sizeof(lin)), errno));
+    if (reset && !r->sock[slot].udp) {
+        rc = setsockopt(r->sock[slot].fd, SOL_SOCKET, SO_LINGER, &lin, sizeof(lin));
+        diff_log(r, "linger 0 (s%d) %s", slot, diff_err(rc, errno));
+    }
     rc = close(r->sock[slot].fd);
     error = errno;
     diff_log(r, "close(s%d) %s", slot, diff_err(rc, error));
@@ -36,10 +37,10 @@ void diff_op_shutdown(struct diff_run *r)
         return;
     rc = shutdown(r->sock[slot].fd, how);
     diff_log(r, "shutdown(s%d, %d) %s", slot, how, diff_err(rc, errno));
-    for (int i = 0; i < DIFF_SOCKS; i++) /* copies, too */
-        if (r->sock[i].fd >= 0 && r->sock[i].conn < 0 && r->sock[i].port == r->sock[slot].port && how != SHUT_WR) {
-            r->sock[i].ended = r->sock[i].ended || !r->sock[i].udp;
-            r->sock[i].listening = r->sock[i].listening && rc != 0;
+    for (int i = 0; i < DIFF_SOCKS && r->sock[slot].conn < 0; i++) /* copies, too */
+        if (r->sock[i].fd >= 0 && r->sock[i].file == r->sock[slot].file) {
+            r->sock[i].ended = r->sock[i].ended || !(r->sock[i].udp || (r->sock[i].listening && how == SHUT_WR));
+            r->sock[i].listening = r->sock[i].listening && (rc != 0 || how == SHUT_WR);
         }
 }
 
@@ -94,13 +95,14 @@ void diff_op_fcntl(struct diff_run *r)
         diff_log(r, "F_SETFD(s%d) %s %d", slot, diff_err(rc, errno), fcntl(fd, F_GETFD));
         break;
     case 2: {
-        bool blocking = diff_chance(r, 15);
+        bool blocking = diff_chance(r, 8);
 
         diff_set_blocking(r, slot, blocking);
         for (int i = 0; i < DIFF_SOCKS; i++) /* copies share it */
             if (r->sock[i].fd >= 0)
                 r->sock[i].nonblock = fcntl(r->sock[i].fd, F_GETFL) & O_NONBLOCK;
-        diff_log(r, "F_SETFL(s%d) %s", slot, diff_err(fcntl(fd, F_GETFL), errno));
+        rc = fcntl(fd, F_GETFL);
+        diff_log(r, "F_SETFL(s%d) %s", slot, diff_err(rc, errno));
         break;
     }
     default: {
@@ -155,7 +157,6 @@ static const struct { int level, name; const char *text; bool settable; int valu
     { IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", true, { 10000, 0, -1 } },
     { IPPROTO_IP, IP_TTL, "IP_TTL", true, { 10, 0, 256 } },
     { IPPROTO_IP, IP_TOS, "IP_TOS", true, { 16, 0, 8 } },
-    { IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY", true, { 0, 1, 1 } },
     { IPPROTO_IPV6, IPV6_UNICAST_HOPS, "IPV6_UNICAST_HOPS", true, { 10, 256, -1 } },
     { IPPROTO_TCP, 9999, "TCP 9999", true, { 0, 0, 0 } },
     { SOL_SOCKET, 9999, "SOL_SOCKET 9999", true, { 0, 0, 0 } },

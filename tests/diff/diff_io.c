@@ -25,8 +25,10 @@ uint32_t diff_room(const struct diff_run *r, const struct diff_sock *s, uint32_t
 }
 void diff_count_sent(struct diff_run *r, const struct diff_sock *s, long n)
 {
-    if (s->conn >= 0 && n > 0)
-        r->conns[s->conn].in_flight[s->end] += (uint32_t)n;
+    if (s->conn < 0 || n <= 0)
+        return;
+    r->conns[s->conn].in_flight[s->end] += (uint32_t)n;
+    r->conns[s->conn].sends[s->end]++;
 }
 void diff_count_read(struct diff_run *r, const struct diff_sock *s, long n)
 {
@@ -129,7 +131,7 @@ void diff_op_send(struct diff_run *r)
     diff_fill_bytes(r, buf, n);
     if (how >= 3 && s->udp && (to = diff_slot_with(r, has_port)) >= 0 && r->sock[to].v6 == s->v6) {
         len = diff_addr(r, r->sock[to].where, s->v6, r->sock[to].port, &ss);
-        name = diff_addr_name(r, &ss, len);
+        name = diff_addr_name(r, true, &ss, len);
     }
     n_iov = split(r, buf, n, iov);
     struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)n_iov, .msg_name = len ? &ss : NULL, .msg_namelen = len };
@@ -235,9 +237,9 @@ void diff_op_recv(struct diff_run *r)
     if (!(flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)))
         diff_count_read(r, s, rc);
     if (rc >= 0 && how == 3)
-        snprintf(more, sizeof(more), " from %s", s->udp ? diff_addr_name(r, &ss, ss_len) : ss_len == 0 ? "none" : "some");
+        snprintf(more, sizeof(more), " from %s", s->udp ? diff_addr_name(r, true, &ss, ss_len) : ss_len == 0 ? "none" : "some");
     if (rc >= 0 && how == 4)
-        snprintf(more, sizeof(more), " from %s flags %s", diff_addr_name(r, &ss, msg.msg_namelen), flag_names(msg.msg_flags));
+        snprintf(more, sizeof(more), " from %s flags %s", diff_addr_name(r, true, &ss, msg.msg_namelen), flag_names(msg.msg_flags));
     diff_log(r, "%s(s%d, %u, %s) %s sum %08x%s", names[how], slot, len, flag_names(flags), diff_err(rc, error),
              rc > 0 ? diff_sum(buf, (size_t)rc < len ? (size_t)rc : len) : 0, more);
 }

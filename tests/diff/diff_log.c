@@ -186,6 +186,9 @@ void diff_settle(struct diff_run *r)
     if (!r->compare)
         wait_until_sent(r);
     diff_log_until(r, make_state, NULL);
+    for (int i = 0; i < DIFF_SOCKS; i++) /* of a connect in progress it may come late */
+        if (r->sock[i].conn >= 0 && r->sock[i].port == 0)
+            diff_slot_refresh(r, i);
 }
 
 /* ---- sequences ---- */

@@ -99,6 +99,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < 4; i++)
         r.addr[i / 2][i % 2] = r.wire ? argv[optind + i] : i % 2 ? "::1" : "127.0.0.1";
     r.mem_fd = make_file();
+    if (r.verbose)
+        setvbuf(stdout, NULL, _IOLBF, 0);
     diff_signals_init();
     for (unsigned long long seed = first; seed <= last; seed++)
         if (!sequence(&r, seed, calls)) {

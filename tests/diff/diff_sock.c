@@ -38,7 +38,7 @@ int diff_slot_add(struct diff_run *r, int fd, bool udp, bool v6, uint8_t where)
 {
     for (int i = 0; i < DIFF_SOCKS; i++)
         if (r->sock[i].fd < 0) {
-            r->sock[i] = (struct diff_sock){ .fd = fd, .udp = udp, .v6 = v6, .where = where, .conn = -1 };
+            r->sock[i] = (struct diff_sock){ .fd = fd, .udp = udp, .v6 = v6, .where = where, .conn = -1, .file = ++r->n_files };
             return i;
         }
     close(fd);
@@ -79,7 +79,7 @@ socklen_t diff_addr(const struct diff_run *r, uint8_t where, bool v6, uint16_t p
 }
 
 /* Ports are ephemeral: named by the first socket that has them. */
-const char *diff_addr_name(const struct diff_run *r, const struct sockaddr_storage *ss, socklen_t len)
+const char *diff_addr_name(const struct diff_run *r, bool udp, const struct sockaddr_storage *ss, socklen_t len)
 {
     static char text[4][96];
     static unsigned turn;
@@ -97,7 +97,8 @@ const char *diff_addr_name(const struct diff_run *r, const struct sockaddr_stora
     if (p == 0)
         strcpy(port, "0");
     for (int i = DIFF_SOCKS - 1; i >= 0 && p; i--)
-        if (r->sock[i].fd >= 0 && r->sock[i].port == p)
+        if (r->sock[i].fd >= 0 && r->sock[i].port == p && r->sock[i].v6 == (ss->ss_family == AF_INET6) &&
+            r->sock[i].udp == udp)
             snprintf(port, sizeof(port), "s%d", i);
     snprintf(t, sizeof(text[0]), "%s:%s len %u", ip, port, len);
     return t;
@@ -130,7 +131,7 @@ static int make_socket(struct diff_run *r, bool udp, bool v6, uint8_t where, boo
 
 void diff_op_socket(struct diff_run *r)
 {
-    bool udp = diff_chance(r, 25), v6 = diff_chance(r, 40), nonblock = diff_chance(r, 85);
+    bool udp = diff_chance(r, 25), v6 = diff_chance(r, 40), nonblock = diff_chance(r, 95);
 
     make_socket(r, udp, v6, (uint8_t)diff_rand(r, 2), nonblock);
 }
@@ -140,7 +141,7 @@ static void do_bind(struct diff_run *r, int slot, uint8_t where, uint16_t port)
     struct diff_sock *s = &r->sock[slot];
     struct sockaddr_storage ss;
     socklen_t len = diff_addr(r, where, s->v6, port, &ss);
-    const char *name = diff_addr_name(r, &ss, len);
+    const char *name = diff_addr_name(r, s->udp, &ss, len);
     int rc = bind(s->fd, (struct sockaddr *)&ss, len);
 
     diff_log(r, "bind(s%d, %s) %s", slot, name, diff_err(rc, errno));
@@ -157,9 +158,13 @@ void diff_op_bind(struct diff_run *r)
 
     uint8_t where = (uint8_t)diff_rand(r, 2);
 
-    if (slot < 0 || r->sock[slot].conn >= 0 || r->sock[slot].ended)
+    if (slot < 0 || r->sock[slot].conn >= 0 || r->sock[slot].end || r->sock[slot].ended || r->sock[slot].refused)
         return;
-    do_bind(r, slot, where, diff_chance(r, 25) ? r->sock[other].port : 0);
+    /* Where connections linger, Linux refuses the port for a time (TIME-WAIT), we do not: only ports that are bound themselves. */
+    bool same = diff_chance(r, 25) && r->sock[other].bound && r->sock[other].conn < 0 && !r->sock[other].ended &&
+                r->sock[other].udp == r->sock[slot].udp && r->sock[other].v6 == r->sock[slot].v6;
+
+    do_bind(r, slot, where, same ? r->sock[other].port : 0);
 }
 
 static void do_listen(struct diff_run *r, int slot, int backlog)
@@ -186,27 +191,33 @@ static void do_connect(struct diff_run *r, int slot, uint8_t where, uint16_t por
     struct diff_sock *s = &r->sock[slot];
     struct sockaddr_storage ss;
     socklen_t len = diff_addr(r, where, s->v6, port, &ss);
-    const char *name = diff_addr_name(r, &ss, len);
+    const char *name = diff_addr_name(r, s->udp, &ss, len);
     int rc = connect(s->fd, (struct sockaddr *)&ss, len), error = errno;
 
     diff_slot_refresh(r, slot);
     diff_log(r, "connect(s%d, %s) %s", slot, name, diff_err(rc, error));
+    for (int i = 0; i < DIFF_SOCKS; i++)
+        if (r->sock[i].fd >= 0 && r->sock[i].file == s->file) {
+            r->sock[i].port = s->port;
+            r->sock[i].refused = r->sock[i].refused || (rc < 0 && error != EINPROGRESS);
+        }
     if (!s->udp && s->conn < 0 && (rc == 0 || error == EINPROGRESS) && r->n_conns < DIFF_CONNS) {
         memset(&r->conns[r->n_conns], 0, sizeof(r->conns[0]));
-        s->conn = r->n_conns++;
-        s->end = 0;
+        for (int i = 0; i < DIFF_SOCKS; i++) /* copies, too */
+            if (r->sock[i].fd >= 0 && r->sock[i].file == s->file) {
+                r->sock[i].conn = r->n_conns;
+                r->sock[i].end = 0;
+            }
+        r->n_conns++;
     }
 }
 
 /* A stream that has ended. Linux lets it be bound and connected anew, we do not (compliance page). */
-static bool is_over(int fd)
+static bool is_over(const struct diff_sock *s)
 {
-    struct pollfd p = { .fd = fd };
-    int type = 0;
-    socklen_t len = sizeof(type);
+    struct pollfd p = { .fd = s->fd };
 
-    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
-    return type == SOCK_STREAM && poll(&p, 1, 0) == 1 && p.revents & POLLERR;
+    return (s->conn >= 0 || s->end) && poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
 }
 
 void diff_op_connect(struct diff_run *r)
@@ -215,7 +226,7 @@ void diff_op_connect(struct diff_run *r)
     int to = diff_chance(r, 85) ? diff_slot_with(r, is_listener) : diff_slot_any(r);
     struct diff_sock *s, *t;
 
-    if (slot < 0 || r->sock[slot].ended || is_over(r->sock[slot].fd))
+    if (slot < 0 || r->sock[slot].ended || is_over(&r->sock[slot]))
         return;
     s = &r->sock[slot];
     if (to < 0 || diff_chance(r, 8)) {
@@ -236,7 +247,8 @@ static int conn_of_peer(const struct diff_run *r, const struct sockaddr_storage 
     uint16_t p = ((const struct sockaddr_in *)ss)->sin_port;
 
     for (int i = 0; i < DIFF_SOCKS; i++)
-        if (r->sock[i].fd >= 0 && r->sock[i].port == p && r->sock[i].conn >= 0 && r->sock[i].end == 0)
+        if (r->sock[i].fd >= 0 && r->sock[i].port == p && r->sock[i].conn >= 0 && r->sock[i].end == 0 &&
+            r->sock[i].v6 == (ss->ss_family == AF_INET6))
             return r->sock[i].conn;
     return -1;
 }
@@ -265,7 +277,7 @@ static int do_accept(struct diff_run *r, int slot, bool nonblock)
             r->sock[got].conn = conn_of_peer(r, &peer);
         r->sock[got].end = 1;
         diff_log(r, "s%d = accept(s%d) %s from %s flags %x %x", got, slot, diff_err(fd, error),
-                 how == 2 || len > sizeof(ss) ? "?" : diff_addr_name(r, &ss, len), flags & O_NONBLOCK, fdflags);
+                 how == 2 || len > sizeof(ss) ? "?" : diff_addr_name(r, false, &ss, len), flags & O_NONBLOCK, fdflags);
         diff_set_blocking(r, got, !nonblock);
     } else {
         diff_log(r, "accept(s%d) %s", slot, diff_err(fd, error));
@@ -278,13 +290,13 @@ void diff_op_accept(struct diff_run *r)
     int slot = diff_chance(r, 90) ? diff_slot_with(r, is_listener) : diff_slot_any(r);
 
     if (slot >= 0)
-        do_accept(r, slot, diff_chance(r, 85));
+        do_accept(r, slot, diff_chance(r, 95));
 }
 
 /* Listener, connection, and its accepted end at once: so that most sequences have something to talk over. */
 void diff_op_pair(struct diff_run *r)
 {
-    bool v6 = diff_chance(r, 40), udp = diff_chance(r, 15), nonblock = diff_chance(r, 85);
+    bool v6 = diff_chance(r, 40), udp = diff_chance(r, 15), nonblock = diff_chance(r, 95);
     uint8_t where = (uint8_t)diff_rand(r, 2);
     int a = make_socket(r, udp, v6, where, nonblock), b;
 
@@ -318,5 +330,5 @@ void diff_op_names(struct diff_run *r)
     rc = (peer ? getpeername : getsockname)(r->sock[slot].fd, (struct sockaddr *)&ss, &len);
     error = errno;
     diff_log(r, "get%sname(s%d, %u) %s %s", peer ? "peer" : "sock", slot, asked, diff_err(rc, error),
-             rc < 0 ? "" : asked < 8 ? "short" : diff_addr_name(r, &ss, len));
+             rc < 0 ? "" : asked < 8 ? "short" : diff_addr_name(r, r->sock[slot].udp, &ss, len));
 }

@@ -1,0 +1,37 @@
+#!/bin/bash
+# options.sh - every socket option over the kernel and over hoststack: default, set, get back, wrong lengths (diff_options.c)
+# shellcheck source=tests/diff/lib.sh
+. "$(dirname "$0")/lib.sh"
+need_root
+need_stack
+only_hoststack
+OPTIONS=$top_builddir/tests/diff/diff_options
+MAN=$top_srcdir/man/hoststack-compliance.7
+topo_tap
+make_ns "$TAG-o"    # the kernel's own run: both addresses are its own
+for a in $S4/32 $K4/32 $S6/128 $K6/128; do ip -n "$TAG-o" addr add "$a" dev lo; done
+conf_tap a >"$TMP/a.conf"
+server_start a "$NS_S"
+tap_up
+
+# compare NAME PROTO FROM TO
+compare() {
+    local name=$1
+    shift
+    ip netns exec "$TAG-o" "$OPTIONS" kernel "$@" >"$TMP/kernel" 2>"$TMP/kernel.err" &&
+        TMO=100 spre a "$OPTIONS" ours "$@" >"$TMP/ours" 2>"$TMP/ours.err"
+    check_eq "$name: the program ran over both" "$? $(cat "$TMP"/*.err) $(wc -l <"$TMP/ours")" "0  $(wc -l <"$TMP/kernel")"
+    if cmp -s "$TMP/kernel" "$TMP/ours"; then
+        ok "$name: $(wc -l <"$TMP/kernel") options answer as on the kernel, or refuse"
+    else
+        not_ok "$name: options answer as on the kernel, or refuse" "$(diff "$TMP/kernel" "$TMP/ours" | grep '^[<>]')"
+    fi
+}
+compare "cut-through IPv4" tcp 127.0.0.1 127.0.0.1
+compare "cut-through IPv6" tcp ::1 ::1
+compare "TCP IPv4" tcp $S4 $K4
+compare "TCP IPv6" tcp $S6 $K6
+compare "UDP IPv4" udp $S4 $K4
+compare "UDP IPv6" udp $S6 $K6
+server_alive a && ok "the server lives" || not_ok "the server lives"
+finish
