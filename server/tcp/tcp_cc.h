@@ -2,7 +2,7 @@
  * Owner:  const tables; private state in tcp_conn.cc_priv (zeroed before init).
  * Thread: owning worker only.
  * Errors: none.
- * Calls:  tcp_ack.c -> ops->acked() for each ACK of new data outside of recovery; ops->loss() once per window of loss. */
+ * Calls:  tcp_recovery.c -> ops->acked() for each ACK of new data outside of recovery; ops->loss() once per window of loss. */
 #ifndef HOSTSTACK_SERVER_TCP_CC_H
 #define HOSTSTACK_SERVER_TCP_CC_H
 
@@ -10,12 +10,14 @@
 
 struct tcp_cc_ops {
     const char *name;
+    bool model;  /* wants delivery rates (struct tcp_ack_news): which of them the program held back must be known */
     void (*init)(struct worker *w, struct tcp_conn *c);
-    /* acked bytes were acknowledged; grows c->cwnd. Called only when cwnd was what limited sending. */
-    void (*acked)(struct worker *w, struct tcp_conn *c, uint32_t acked);
+    /* acked bytes were acknowledged; grows c->cwnd. Called only when cwnd was what limited sending. rtt_us: 0 = not known */
+    void (*acked)(struct worker *w, struct tcp_conn *c, uint32_t acked, uint32_t rtt_us);
     /* A loss was detected: returns the new ssthresh in bytes, at least 2 * mss. flight = bytes in flight. */
     uint32_t (*loss)(struct worker *w, struct tcp_conn *c, uint32_t flight);
     void (*rto)(struct worker *w, struct tcp_conn *c);                  /* after loss(), when it was a timeout */
+    void (*undo)(struct worker *w, struct tcp_conn *c);                 /* the last loss() was none; may be NULL */
     void (*restart)(struct worker *w, struct tcp_conn *c, uint32_t idle_ms); /* idle, or held back by the program; may be NULL */
 };
 

@@ -12,6 +12,7 @@ struct cubic {
     uint32_t next_calc_ms; /* target is good until then: the cubic function is not computed for every ACK */
     uint32_t target;
     bool has_epoch;
+    uint32_t undo_w_max, undo_w_last_max; /* before the last reduction */
 };
 static_assert(sizeof(struct cubic) <= sizeof(((struct tcp_conn *)0)->cc_priv), "fits the connection");
 
@@ -79,11 +80,12 @@ static uint32_t cubic_target(const struct cubic *q, const struct tcp_conn *c, ui
     return (uint32_t)(want > cap ? cap : want);
 }
 
-static void cubic_acked(struct worker *w, struct tcp_conn *c, uint32_t acked)
+static void cubic_acked(struct worker *w, struct tcp_conn *c, uint32_t acked, uint32_t rtt_us)
 {
     struct cubic *q = cubic_of(c);
     uint32_t now_ms = tcp_now_ms(w), step;
 
+    (void)rtt_us;
     if (c->cwnd < c->ssthresh)
         tcp_cc_slow_start(c, &acked);
     if (acked == 0)
@@ -124,6 +126,8 @@ static uint32_t cubic_loss(struct worker *w, struct tcp_conn *c, uint32_t flight
 
     (void)w;
     q->has_epoch = false;
+    q->undo_w_max = q->w_max;
+    q->undo_w_last_max = q->w_last_max;
     q->w_max = c->cwnd < q->w_last_max ? (uint32_t)((uint64_t)c->cwnd * 17 / 20) : c->cwnd; /* (1 + beta) / 2, s4.7 */
     q->w_last_max = c->cwnd;
     c->cwnd_acked = 0;
@@ -135,6 +139,17 @@ static void cubic_rto(struct worker *w, struct tcp_conn *c)
     (void)w;
     cubic_of(c)->has_epoch = false; /* s4.8 */
     c->cwnd_acked = 0;
+}
+
+/* s4.9.1: as if it had not been. */
+static void cubic_undo(struct worker *w, struct tcp_conn *c)
+{
+    struct cubic *q = cubic_of(c);
+
+    (void)w;
+    q->w_max = q->undo_w_max;
+    q->w_last_max = q->undo_w_last_max;
+    q->has_epoch = false;
 }
 
 /* s5.8: time without sending is no time of growth. */
@@ -151,5 +166,6 @@ const struct tcp_cc_ops tcp_cc_cubic = {
     .acked = cubic_acked,
     .loss = cubic_loss,
     .rto = cubic_rto,
+    .undo = cubic_undo,
     .restart = cubic_restart,
 };

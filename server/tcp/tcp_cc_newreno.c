@@ -7,8 +7,9 @@ static void newreno_init(struct worker *w, struct tcp_conn *c)
     c->cwnd_acked = 0;
 }
 
-static void newreno_acked(struct worker *w, struct tcp_conn *c, uint32_t acked)
+static void newreno_acked(struct worker *w, struct tcp_conn *c, uint32_t acked, uint32_t rtt_us)
 {
+    (void)rtt_us;
     (void)w;
     if (c->cwnd < c->ssthresh)
         tcp_cc_slow_start(c, &acked);

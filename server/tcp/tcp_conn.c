@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "server/tcp/tcp_cc.h"
+#include "server/tcp/tcp_sent.h"
 #include "server/tcp/tcp_trace.h"
 
 enum { TCP_SLAB_CONNS = 64 };
@@ -136,7 +137,7 @@ void tcp_conn_free(struct worker *w, struct tcp_conn *c)
     if ((c->flags & TCP_F_CLOSED) && c->state != TCP_S_TIME_WAIT)
         tw->n_orphans--;
     tcp_timer_stop_all(w, c);
-    tcp_sack_clear(w, c);
+    tcp_sent_clear(w, c);
     ack_list_remove(tw, c);
     if (c->base.in_lookup)
         session_lookup_del(w, &c->base);
@@ -183,7 +184,7 @@ void tcp_conn_free_all(struct worker *w)
     tw->slabs = NULL;
     tw->n_slabs = tw->cap_slabs = 0;
     tw->free_conns = NULL;
-    tcp_sack_pool_free(tw);
+    tcp_sent_pool_free(tw);
 }
 
 /* ---- half-open connections of listeners ---- */
@@ -284,7 +285,6 @@ void tcp_conn_established(struct worker *w, struct tcp_conn *c)
     tcp_rexmt_stop(c);
     c->ca_state = TCP_CA_OPEN;
     c->recover = c->snd_una - 1; /* RFC 6582 s3.2 step 1: the first loss counts */
-    c->lost_high = c->high_rxt = c->snd_una;
     c->snd_sml = c->snd_una;
     c->ssthresh = UINT32_MAX;
     c->cwnd = tcp_cc_initial_window(c, cfg);

@@ -1,6 +1,6 @@
 /* tcp_icmp.c - ICMP errors about our segments: path MTU, soft and hard errors (RFC 9293 s3.9.2.2, RFC 5927, RFC 1191, RFC 8201) */
 #include <errno.h>
-#include "server/tcp/tcp_internal.h"
+#include "server/tcp/tcp_sent.h"
 
 enum { TCP_MIN_MTU_V4 = 68, TCP_MIN_MTU_V6 = 1280 };
 
@@ -16,10 +16,8 @@ static void packet_too_big(struct worker *w, struct tcp_conn *c, uint32_t mtu)
     tcp_pmtu_lower(w, c, (uint16_t)mtu);
     if (!tcp_can_send(c) || c->mss >= mss || c->snd_una == c->snd_nxt)
         return;
-    c->lost_high = c->snd_nxt;
-    c->high_rxt = c->snd_una;
+    tcp_sent_mark_all_lost(c);
     c->flags |= TCP_F_RTX_FORCE;
-    c->flags &= ~TCP_F_RTT_TIMING;
     tcp_tx_request(w, c);
 }
 

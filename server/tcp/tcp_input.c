@@ -99,9 +99,7 @@ static void input_syn_sent(struct worker *w, struct tcp_conn *c, struct tcp_seg 
         tcp_rexmt_start(w, c, TCP_REXMT_RTO, tcp_backoff_us(c, &tcp_worker_of(w)->cfg));
         return;
     }
-    if ((c->flags & TCP_F_RTT_TIMING) && !(c->flags & TCP_F_SYN_RTX))
-        tcp_rtt_sample(c, (uint32_t)(w->now_us - c->rtt_start_us), &tcp_worker_of(w)->cfg);
-    c->flags &= ~TCP_F_RTT_TIMING;
+    tcp_rtt_of_handshake(w, c);
     c->snd_una = c->data_una = seg->ack;
     tcp_conn_established(w, c);
     tcp_count(w, TCP_C_active_opens);
@@ -241,9 +239,7 @@ static bool step5_syn_rcvd(struct worker *w, struct tcp_conn *c, struct tcp_seg 
         c->rcv_adv = c->rcv_nxt + hs_min_u32(c->rcv_adv - c->rcv_nxt, session_rx_window(w, c->base.session));
         tcp_count(w, TCP_C_passive_opens);
     }
-    if ((c->flags & TCP_F_RTT_TIMING) && !(c->flags & TCP_F_SYN_RTX))
-        tcp_rtt_sample(c, (uint32_t)(w->now_us - c->rtt_start_us), &tcp_worker_of(w)->cfg);
-    c->flags &= ~TCP_F_RTT_TIMING;
+    tcp_rtt_of_handshake(w, c);
     c->snd_una = c->data_una = c->iss + 1;
     c->snd_wl1 = seg->seq;
     c->snd_wl2 = seg->ack;

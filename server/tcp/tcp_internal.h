@@ -39,6 +39,7 @@ enum tcp_state { /* numbers as TCP_INFO shows them */
 enum tcp_ca_state { /* numbers as TCP_INFO shows them */
     TCP_CA_OPEN = 0,
     TCP_CA_DISORDER = 1, /* duplicate ACKs or SACK blocks seen, nothing held for lost yet */
+    TCP_CA_CWR = 2,      /* window being reduced without a loss, until snd_una reaches `recover` */
     TCP_CA_RECOVERY = 3, /* fast recovery until snd_una reaches `recover` */
     TCP_CA_LOSS = 4,     /* after a retransmission timeout, until snd_una reaches `recover` */
 };
@@ -61,7 +62,7 @@ enum tcp_conn_flags {
     TCP_F_RTT_TIMING = 1u << 14,  /* rtt_seq, rtt_start_us are valid */
     TCP_F_CWND_LIMITED = 1u << 15,/* cwnd held back data since the last ACK: it may grow */
     TCP_F_PROBE_OUT = 1u << 16,   /* the only byte in flight is a window probe */
-    TCP_F_RTX_FORCE = 1u << 17,   /* the next lost segment goes out whatever cwnd says (RFC 6675 s5 step 4.3) */
+    TCP_F_RTX_FORCE = 1u << 17,   /* the next lost segment goes out whatever cwnd says (RFC 6582 s3.2) */
     TCP_F_DSACK = 1u << 18,       /* dsack_start, dsack_end go into the next ACK */
     TCP_F_TS_RECENT = 1u << 19,   /* ts_recent is valid */
     TCP_F_QUICKACK = 1u << 20,
@@ -77,7 +78,19 @@ enum tcp_conn_flags {
 enum { TCP_RX_MAX_UNKNOWN = 4 << 20 }; /* the session comes with the last ACK; a window scale too large costs only granularity */
 enum { TCP_QUICK_ACKS = 16 };        /* a window of 10 segments that doubles is then well on its way */
 enum { TCP_KEEP_MAX_S = 32767 };     /* largest TCP_KEEPIDLE and TCP_KEEPINTVL of Linux */
-enum tcp_rexmt_mode { TCP_REXMT_NONE, TCP_REXMT_RTO, TCP_REXMT_PERSIST, TCP_REXMT_CORK };
+
+enum tcp_loss_flags {             /* tcp_conn.lflags */
+    TCP_LF_REORDERING = 1u << 0,  /* the path has been seen to reorder (RFC 8985 s6.2 step 3) */
+};
+
+enum tcp_rexmt_mode {
+    TCP_REXMT_NONE,
+    TCP_REXMT_RTO,
+    TCP_REXMT_PERSIST,
+    TCP_REXMT_CORK,
+    TCP_REXMT_TLP,                /* tail loss probe, in place of the RTO that follows it (RFC 8985 s7) */
+    TCP_REXMT_REO,                /* reordering timer, likewise (RFC 8985 s6.2 step 5) */
+};
 
 enum tcp_counter {
 #define X(name, severity, text) TCP_C_##name,
@@ -88,15 +101,8 @@ enum tcp_counter {
 
 struct tcp_cc_ops;
 
-/* Sender's view of what the peer holds beyond snd_una (RFC 2018, RFC 6675). Present only while something is SACKed. */
-enum { TCP_SACK_RANGES = 60 };
+struct tcp_sent;                  /* tcp_sent.h: what is in flight */
 struct tcp_sack_range { uint32_t start, end; };
-struct tcp_sack {
-    struct tcp_sack *next_free;
-    uint32_t bytes;             /* sum of the ranges */
-    uint32_t n;
-    struct tcp_sack_range r[TCP_SACK_RANGES]; /* sorted, disjoint, not touching, all above snd_una */
-};
 
 struct tcp_conn {
     struct transport_conn base;
@@ -127,9 +133,8 @@ struct tcp_conn {
     uint32_t fin_seq;
     uint32_t cwnd, ssthresh;    /* bytes */
     uint32_t recover;           /* snd_nxt when recovery or loss began */
-    uint32_t lost_high;         /* what lies below and is not SACKed counts as lost ... */
-    uint32_t high_rxt;          /* ... and below this has been sent again */
-    uint32_t reno_sacked;       /* without SACK: a segment for each duplicate ACK */
+    uint32_t delivered;         /* bytes the peer has got, ever (wraps) */
+    struct tcp_sent *sent;      /* NULL = nothing in flight */
     uint16_t mss;               /* payload bytes of a full segment, options taken off (Eff.snd.MSS, MUST-16) */
     uint8_t dup_acks;
     uint8_t opt_len;            /* option bytes of an ordinary segment: 0 or 12 */
@@ -137,9 +142,10 @@ struct tcp_conn {
     uint32_t rto_us HS_ALIGNED_LINE;
     uint32_t srtt_us, rttvar_us; /* srtt 0 = no sample yet */
     uint32_t rtt_seq;           /* the timed segment ends here (Karn: never one sent twice) */
-    uint64_t rtt_start_us;
+    uint32_t rtt_start_us;      /* low half of the clock */
+    uint32_t min_rtt_us;        /* of the last minutes; 0 = none */
+    uint32_t min_rtt_ms;        /* when it was measured */
     uint64_t rexmt_deadline_us; /* the timer may fire earlier and re-arm: restarting on each ACK costs one store */
-    struct tcp_sack *sack;      /* NULL = nothing SACKed */
     const struct tcp_cc_ops *cc;
     uint32_t snd_sml;           /* end of the last partial segment sent (Nagle as amended by Minshall) */
     uint32_t snd_time_ms;       /* last data sent (restart after idle) */
@@ -175,6 +181,10 @@ struct tcp_conn {
     uint8_t ttl;
     uint16_t acked_wraps, rcvd_wraps; /* how often snd_una and rcv_nxt have passed 2^32: bytes of TCP_INFO */
     uint8_t quick_acks;         /* full segments that will still be acknowledged at once */
+
+    uint8_t lflags;             /* enum tcp_loss_flags */
+    uint8_t reo_mult;           /* reordering window in quarters of min_rtt, beyond the first (RFC 8985 s6.2 step 4) */
+    uint8_t reo_persist;        /* recoveries for which it stays raised */
     uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
 };
 static_assert(sizeof(struct tcp_conn) <= 512, "an idle connection stays small");
@@ -189,8 +199,8 @@ struct tcp_worker {
     uint32_t n_conns, n_time_wait, n_half_open;
     uint32_t n_orphans;            /* closed by their programs, not yet at an end: TIME-WAIT is counted for itself */
     struct tcp_conn *half_list;    /* all SYN-RCVD of listeners */
-    struct tcp_sack *free_sacks;
-    uint32_t n_sacks;
+    struct tcp_sent *free_sents;
+    uint32_t n_sents;
     struct tcp_trace *trace;       /* NULL = off */
     uint64_t cookie_until_us;      /* SYN cookies may be on their way until then */
     uint32_t challenge_left;       /* RFC 5961 s7: in the current second */
@@ -310,6 +320,7 @@ void tcp_send_rst_to(struct worker *w, const struct tcp_seg *seg); /* no connect
 void tcp_send_challenge_ack(struct worker *w, struct tcp_conn *c); /* rate-limited */
 bool tcp_oow_ack_allowed(struct worker *w, struct tcp_conn *c);
 void tcp_tx_request(struct worker *w, struct tcp_conn *c);
+bool tcp_send_probe_data(struct worker *w, struct tcp_conn *c);
 
 void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len);
 
@@ -324,25 +335,15 @@ unsigned tcp_options_build(struct worker *w, struct tcp_conn *c, bool with_sack,
 enum tcp_ack_verdict { TCP_ACK_OK, TCP_ACK_DROP };
 enum tcp_ack_verdict tcp_ack_process(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg);
 void tcp_rtt_sample(struct tcp_conn *c, uint32_t rtt_us, const struct tcp_config *cfg);
+void tcp_rtt_of_handshake(struct worker *w, struct tcp_conn *c);
+void tcp_min_rtt_update(const struct worker *w, struct tcp_conn *c, uint32_t rtt_us);
 uint32_t tcp_rto_of(const struct tcp_conn *c, const struct tcp_config *cfg);
-uint32_t tcp_pipe(const struct tcp_conn *c);                    /* bytes held to be in the network (RFC 6675 s4) */
-void tcp_loss_enter(struct worker *w, struct tcp_conn *c);      /* retransmission timeout */
-void tcp_recovery_enter(struct worker *w, struct tcp_conn *c);
-
-/* tcp_sack.c */
-bool tcp_sack_update(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg); /* true: something new is SACKed */
-void tcp_sack_advance(struct worker *w, struct tcp_conn *c);    /* snd_una has moved */
-void tcp_sack_clear(struct worker *w, struct tcp_conn *c);
-uint32_t tcp_sack_lost_high(const struct tcp_conn *c);          /* snd_una = nothing is lost (IsLost of RFC 6675 s4) */
-uint32_t tcp_unsacked_below(const struct tcp_conn *c, uint32_t seq);
-bool tcp_sack_next_hole(const struct tcp_conn *c, uint32_t from, uint32_t limit, uint32_t *start, uint32_t *end);
-void tcp_sack_pool_free(struct tcp_worker *tw);
-
 /* tcp_timer.c */
 void tcp_timer_init(struct tcp_conn *c);
 void tcp_timer_stop_all(struct worker *w, struct tcp_conn *c);
 void tcp_rexmt_start(struct worker *w, struct tcp_conn *c, enum tcp_rexmt_mode mode, uint32_t after_us);
 void tcp_rexmt_stop(struct tcp_conn *c);
+void tcp_rexmt_rearm(struct worker *w, struct tcp_conn *c);     /* for what is in flight now: probe, RTO or nothing */
 uint32_t tcp_backoff_us(const struct tcp_conn *c, const struct tcp_config *cfg);
 void tcp_delack_start(struct worker *w, struct tcp_conn *c);
 void tcp_misc_start(struct worker *w, struct tcp_conn *c, uint64_t after_us);

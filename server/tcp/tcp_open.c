@@ -24,13 +24,12 @@ static void choose_iss(struct worker *w, struct tcp_conn *c, uint32_t iss_floor)
     c->snd_nxt = c->iss + 1;
     c->data_una = c->iss + 1;
     c->recover = c->iss;
-    c->lost_high = c->high_rxt = c->snd_una;
 }
 
 static void start_handshake(struct worker *w, struct tcp_conn *c)
 {
     c->flags |= TCP_F_RTT_TIMING;
-    c->rtt_start_us = w->now_us;
+    c->rtt_start_us = (uint32_t)w->now_us;
     session_lookup_add(w, &c->base);
     tcp_send_syn(w, c);
     tcp_rexmt_start(w, c, TCP_REXMT_RTO, c->rto_us);

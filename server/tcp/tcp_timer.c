@@ -2,6 +2,7 @@
  * (RFC 6298 s5, RFC 9293 s3.8) */
 #include <errno.h>
 #include "server/tcp/tcp_cc.h"
+#include "server/tcp/tcp_sent.h"
 #include "server/tcp/tcp_trace.h"
 
 enum { TCP_ORPHAN_RETRIES = 8, TCP_R1 = 3 };
@@ -23,6 +24,22 @@ void tcp_rexmt_start(struct worker *w, struct tcp_conn *c, enum tcp_rexmt_mode m
 }
 
 void tcp_rexmt_stop(struct tcp_conn *c) { c->rexmt_mode = TCP_REXMT_NONE; }
+
+/* One timer for all: while things go well the probe comes before the RTO (RFC 8985 s7.2, s8). */
+void tcp_rexmt_rearm(struct worker *w, struct tcp_conn *c)
+{
+    uint32_t rto_us = tcp_backoff_us(c, &tcp_worker_of(w)->cfg);
+
+    if (tcp_tlp_wanted(c)) {
+        uint32_t pto_us = tcp_tlp_timeout_us(c);
+
+        if (pto_us < rto_us) {
+            tcp_rexmt_start(w, c, TCP_REXMT_TLP, pto_us);
+            return;
+        }
+    }
+    tcp_rexmt_start(w, c, TCP_REXMT_RTO, rto_us);
+}
 
 void tcp_delack_start(struct worker *w, struct tcp_conn *c)
 {
@@ -158,6 +175,9 @@ static void persist(struct worker *w, struct tcp_conn *c)
         c->flags |= TCP_F_FIN_SENT;
     }
     if (c->snd_nxt == c->snd_una) {
+        if (tcp_sent_reserve(w, c) != 0)
+            return; /* the next one, perhaps */
+        tcp_sent_add(w, c);
         c->snd_nxt++;
         c->flags |= TCP_F_PROBE_OUT;
     }
@@ -183,6 +203,12 @@ static void rexmt_fire(struct worker *w, struct timer_node *t)
         break;
     case TCP_REXMT_PERSIST:
         persist(w, c);
+        break;
+    case TCP_REXMT_TLP:
+        tcp_tlp_fire(w, c);
+        break;
+    case TCP_REXMT_REO:
+        tcp_rack_fire(w, c);
         break;
     default: /* CORK, or a try after a lack of buffers */
         tcp_rexmt_stop(c);

@@ -1,6 +1,6 @@
 /* tcp_timewait.c - TIME-WAIT: 2 MSL, repeated FINs, and when a new SYN may take the place (RFC 9293 s3.6.1, RFC 6191, RFC 1337) */
 #include <errno.h>
-#include "server/tcp/tcp_internal.h"
+#include "server/tcp/tcp_sent.h"
 
 enum { TCP_ISS_STEP = 65535 + 2, TCP_REUSE_MS = 1000 };
 
@@ -12,7 +12,7 @@ void tcp_timewait_enter(struct worker *w, struct tcp_conn *c)
     if (c->flags & TCP_F_CLOSED)
         tcp_worker_of(w)->n_orphans--;
     tcp_set_state(w, c, TCP_S_TIME_WAIT);
-    tcp_sack_clear(w, c);
+    tcp_sent_clear(w, c);
     tcp_timer_stop_all(w, c); /* an ACK that is owed goes out at the end of the batch */
     if (tcp_worker_of(w)->n_time_wait > cfg->max_time_wait) { /* over at the next tick: the caller still holds c */
         tcp_count(w, TCP_C_timewait_skipped);

@@ -2,6 +2,7 @@
  * (RFC 9293 s3.8.6, RFC 1122 s4.2.3.4, RFC 5681, RFC 6675 s5) */
 #include <errno.h>
 #include "server/tcp/tcp_cc.h"
+#include "server/tcp/tcp_sent.h"
 
 enum { TCP_RETRY_US = 10000 }; /* after a lack of buffers */
 
@@ -11,10 +12,14 @@ void tcp_tx_request(struct worker *w, struct tcp_conn *c)
         session_tx_schedule(w, c->base.session);
 }
 
+/* RFC 6298 s5.1. What was armed for a single segment, which may wait for a delayed ACK, becomes a probe when more follows. */
 static void rto_ensure(struct worker *w, struct tcp_conn *c)
 {
-    if (c->rexmt_mode != TCP_REXMT_RTO) /* RFC 6298 s5.1 */
-        tcp_rexmt_start(w, c, TCP_REXMT_RTO, tcp_backoff_us(c, &tcp_worker_of(w)->cfg));
+    if (c->rexmt_mode == TCP_REXMT_RTO && c->snd_nxt - c->snd_una > c->mss && tcp_tlp_wanted(c) &&
+        tcp_tlp_timeout_us(c) < c->rto_us)
+        c->rexmt_mode = TCP_REXMT_NONE;
+    if (c->rexmt_mode != TCP_REXMT_RTO && c->rexmt_mode != TCP_REXMT_TLP && c->rexmt_mode != TCP_REXMT_REO)
+        tcp_rexmt_rearm(w, c);
 }
 
 static void no_buffers(struct worker *w, struct tcp_conn *c)
@@ -30,12 +35,8 @@ static int64_t send_lost(struct worker *w, struct tcp_conn *c)
     bool fin = false;
     int rc;
 
-    if (!seq_lt(c->high_rxt, c->lost_high))
+    if (!c->sent || !c->sent->lost || c->sent->frto == TCP_FRTO_SECOND || !tcp_sent_next_lost(c, &start, &end))
         return 0;
-    if (!tcp_sack_next_hole(c, c->high_rxt, c->lost_high, &start, &end)) {
-        c->high_rxt = c->lost_high;
-        return 0;
-    }
     pipe = tcp_pipe(c);
     if (!(c->flags & TCP_F_RTX_FORCE) && pipe + hs_min_u32(end - start, c->mss) > c->cwnd)
         return 0;
@@ -59,7 +60,9 @@ static int64_t send_lost(struct worker *w, struct tcp_conn *c)
         return rc;
     tcp_count(w, TCP_C_retransmits);
     c->total_retrans++;
-    c->high_rxt = start + len + fin;
+    tcp_sent_resent(w, c, start, len + fin);
+    tcp_undo_resent(w, c, len + fin);
+    c->sent->prr_out += len + fin;
     c->flags &= ~TCP_F_RTX_FORCE;
     if ((c->flags & TCP_F_RTT_TIMING) && seq_gt(c->rtt_seq, start))
         c->flags &= ~TCP_F_RTT_TIMING; /* Karn */
@@ -125,21 +128,19 @@ static uint32_t new_data_len(struct tcp_conn *c, const struct tx_room *r, uint32
     return len;
 }
 
-static int64_t send_new(struct worker *w, struct tcp_conn *c, uint32_t budget)
+static int send_at_nxt(struct worker *w, struct tcp_conn *c, uint32_t len, bool fin)
 {
-    struct tx_room r;
-    uint32_t len;
-    bool fin;
-    int rc;
+    int rc = tcp_sent_reserve(w, c);
 
-    tx_room(w, c, &r);
-    len = r.unsent ? new_data_len(c, &r, budget) : 0;
-    fin = r.fin && len == r.unsent && r.wnd > len;
-    if (len == 0 && !fin)
-        return 0;
-    rc = tcp_send_data(w, c, c->snd_nxt, len, fin);
-    if (rc == -ENOBUFS)
+    if (rc == 0)
+        rc = tcp_send_data(w, c, c->snd_nxt, len, fin);
+    if (rc == -ENOBUFS) {
+        if (c->snd_una == c->snd_nxt)
+            tcp_sent_clear(w, c);
         return rc;
+    }
+    tcp_sent_add(w, c);
+    c->sent->prr_out += len + fin;
     if (len < c->mss || len % c->mss)
         c->snd_sml = c->snd_nxt + len;
     c->snd_nxt += len;
@@ -150,10 +151,47 @@ static int64_t send_new(struct worker *w, struct tcp_conn *c, uint32_t budget)
     if (!(c->flags & TCP_F_RTT_TIMING)) {
         c->flags |= TCP_F_RTT_TIMING;
         c->rtt_seq = c->snd_nxt;
-        c->rtt_start_us = w->now_us;
+        c->rtt_start_us = (uint32_t)w->now_us;
     }
-    rto_ensure(w, c);
+    return 0;
+}
+
+static int64_t send_new(struct worker *w, struct tcp_conn *c, uint32_t budget)
+{
+    struct tx_room r;
+    uint32_t len;
+    bool fin;
+
+    tx_room(w, c, &r);
+    len = r.unsent ? new_data_len(c, &r, budget) : 0;
+    fin = r.fin && len == r.unsent && r.wnd > len;
+    if (len == 0 && !fin)
+        return 0;
+    if (send_at_nxt(w, c, len, fin) != 0)
+        return -ENOBUFS;
     return (int64_t)len + fin;
+}
+
+/* RFC 8985 s7.3: a segment of new data as probe of the tail, though cwnd has no room. False: there is none. */
+bool tcp_send_probe_data(struct worker *w, struct tcp_conn *c)
+{
+    struct tx_room r;
+    uint32_t len;
+
+    if (!c->base.session)
+        return false;
+    tx_room(w, c, &r);
+    len = hs_min_u32(r.unsent, c->mss);
+    return len && r.wnd >= len && send_at_nxt(w, c, len, false) == 0;
+}
+
+/* RFC 5682 s2.1 step 2b promised new data, but Nagle or the window holds it back: retransmission goes on. */
+static bool frto_gives_up(struct tcp_conn *c)
+{
+    if (!c->sent || c->sent->frto != TCP_FRTO_SECOND || c->snd_nxt != c->recover)
+        return false;
+    c->sent->frto = TCP_FRTO_OFF;
+    return true;
 }
 
 /* Nothing could be sent and nothing is in flight: a timer must bring the connection on (no ACK will). */
@@ -196,13 +234,19 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
         n = send_lost(w, c);
         if (n == 0)
             n = send_new(w, c, left > 0 ? (uint32_t)left : 1);
+        if (n == 0 && hs_unlikely(frto_gives_up(c)))
+            n = send_lost(w, c);
         if (n < 0) {
+            if (c->sent)
+                rto_ensure(w, c);
             no_buffers(w, c);
             return TRANSPORT_TX_DONE;
         }
         left -= n;
     } while (n > 0 && left > 0);
     c->flags &= ~TCP_F_PUSH_PARTIAL;
+    if (c->sent)
+        rto_ensure(w, c);
     if (n > 0)
         return TRANSPORT_TX_MORE;
     tx_blocked(w, c);

@@ -8,7 +8,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "server/tcp/tcp_internal.h"
+#include "server/tcp/tcp_sent.h"
 #include "tests/sim/sim_pair.h"
 
 enum {
@@ -437,7 +437,7 @@ static void check_left(struct run *r)
         if (!r->pair.stack[i])
             continue;
         tw = tcp_worker_of(r->pair.stack[i]->worker[0]);
-        if (tw->n_half_open || tw->n_time_wait || tw->half_list || tw->ack_list || tw->n_sacks)
+        if (tw->n_half_open || tw->n_time_wait || tw->half_list || tw->ack_list || tw->n_sents)
             fail(r, 0, "TCP state is left");
         if (sim_pair_pkts_in_use(&r->pair, i))
             fail(r, 0, "packets are left");
@@ -448,9 +448,9 @@ static void print_conn(struct worker *w, struct tcp_conn *c, void *arg)
 {
     struct session *s = c->base.session;
 
-    printf("    %s :%u flags %x una +%u nxt +%u wnd %u cwnd %u ca %u lost +%d rxt +%d mode %u deadline %lld tx %u | rcv wnd %u space %u of %u"
+    printf("    %s :%u flags %x una +%u nxt +%u wnd %u cwnd %u ca %u sacked %u lost %u mode %u deadline %lld tx %u | rcv wnd %u space %u of %u"
            " ooo %u list %d\n", tcp_state_name(c->state), be16_get(c->base.lcl.port), c->flags, c->snd_una - c->iss, c->snd_nxt - c->iss,
-           c->snd_wnd, c->cwnd, c->ca_state, (int)(c->lost_high - c->iss), (int)(c->high_rxt - c->iss), c->rexmt_mode,
+           c->snd_wnd, c->cwnd, c->ca_state, c->sent ? c->sent->sacked : 0, c->sent ? c->sent->lost : 0, c->rexmt_mode,
            (long long)(c->rexmt_deadline_us - w->now_us), s ? session_tx_avail(w, s) : 0, c->rcv_adv - c->rcv_nxt,
            s ? session_rx_space(w, s) : 0, s ? session_rx_max(s) : 0, s ? s->rx.n_ooo : 0, s ? s->on_tx_list : 0);
     (void)arg;

@@ -63,13 +63,13 @@ Test(tcp_cc, newreno_slow_start_then_one_segment_a_window)
     u.c.cwnd = 10000;
     u.c.ssthresh = 20000;
     for (int i = 0; i < 10; i++)
-        u.c.cc->acked(&u.w, &u.c, 1000);
+        u.c.cc->acked(&u.w, &u.c, 1000, 0);
     cr_assert_eq(u.c.cwnd, 20000, "doubled in one round trip");
     for (int i = 0; i < 20; i++)
-        u.c.cc->acked(&u.w, &u.c, 1000);
+        u.c.cc->acked(&u.w, &u.c, 1000, 0);
     cr_assert_eq(u.c.cwnd, 21000);
     for (int i = 0; i < 21; i++)
-        u.c.cc->acked(&u.w, &u.c, 1000);
+        u.c.cc->acked(&u.w, &u.c, 1000, 0);
     cr_assert_eq(u.c.cwnd, 22000);
     cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 22000), 11000);
     cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 1500), 2000, "never below two segments");
@@ -83,7 +83,7 @@ static void cubic_run(struct tcp_unit *u, unsigned ms)
 
         u->w.now_us += 10000;
         for (; left >= 2000; left -= 2000)
-            u->c.cc->acked(&u->w, &u->c, 2000);
+            u->c.cc->acked(&u->w, &u->c, 2000, 0);
     }
 }
 
@@ -109,7 +109,7 @@ Test(tcp_cc, cubic_curve)
 
         u.w.now_us += 100000;
         for (; left >= 2000; left -= 2000)
-            u.c.cc->acked(&u.w, &u.c, 2000);
+            u.c.cc->acked(&u.w, &u.c, 2000, 0);
     }
     /* W(1.1 s) = 1000 + 0.4 * (1.1 - 9.09)^3 = 796 segments */
     cr_assert(u.c.cwnd > 770000 && u.c.cwnd < 815000, "%u after 1 s from %u", u.c.cwnd, before);
@@ -118,7 +118,7 @@ Test(tcp_cc, cubic_curve)
 
         u.w.now_us += 100000;
         for (; left >= 2000; left -= 2000)
-            u.c.cc->acked(&u.w, &u.c, 2000);
+            u.c.cc->acked(&u.w, &u.c, 2000, 0);
     }
     at_plateau = u.c.cwnd;
     cr_assert(at_plateau > 980000 && at_plateau < 1010000, "%u at K", at_plateau);
@@ -157,7 +157,7 @@ Test(tcp_cc, cubic_is_never_slower_than_reno_on_short_paths)
 
         u.w.now_us += 1000;
         for (; left >= 1000; left -= 1000)
-            u.c.cc->acked(&u.w, &u.c, 1000);
+            u.c.cc->acked(&u.w, &u.c, 1000, 0);
     }
     cr_assert_gt(u.c.cwnd, 28000, "%u", u.c.cwnd);
 }

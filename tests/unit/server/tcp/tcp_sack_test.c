@@ -1,154 +1,227 @@
-/* tcp_sack_test.c - the sender's scoreboard against a plain array of flags, and the rules of RFC 6675 */
+/* tcp_sack_test.c - the list of runs in flight: SACK blocks against a plain array of flags, marks, limits, the pipe */
+#include "tests/unit/server/tcp/tcp_sent_check.h"
 #include "tests/unit/server/tcp/tcp_unit.h"
 
-static void blocks(struct tcp_unit *u, struct tcp_seg *seg, unsigned n, const struct tcp_sack_range *r)
+/* len more bytes are sent, as one run. */
+static void sent(struct tcp_unit *u, uint32_t len)
 {
-    memset(seg, 0, sizeof(*seg));
-    seg->ack = u->c.snd_una;
-    seg->o.n_sack = (uint8_t)n;
-    memcpy(seg->o.sack, r, n * sizeof(*r));
+    cr_assert_eq(tcp_sent_reserve(&u->w, &u->c), 0);
+    tcp_sent_add(&u->w, &u->c);
+    u->c.snd_nxt += len;
+    u->w.now_us += 1000;
 }
 
-static bool update(struct tcp_unit *u, uint32_t start, uint32_t end)
+static struct tcp_ack_news update(struct tcp_unit *u, unsigned n_blocks, const struct tcp_sack_range *r)
 {
-    struct tcp_seg seg;
+    struct tcp_seg seg = { .ack = u->c.snd_una };
+    struct tcp_ack_news n = { 0 };
 
-    blocks(u, &seg, 1, &(struct tcp_sack_range){ start, end });
-    return tcp_sack_update(&u->w, &u->c, &seg);
+    seg.o.n_sack = (uint8_t)n_blocks;
+    memcpy(seg.o.sack, r, n_blocks * sizeof(*r));
+    tcp_sack_update(&u->w, &u->c, &seg, &n);
+    tcp_sent_check(&u->c);
+    return n;
+}
+
+static struct tcp_ack_news block(struct tcp_unit *u, uint32_t start, uint32_t end)
+{
+    return update(u, 1, &(struct tcp_sack_range){ start, end });
+}
+
+static void start(struct tcp_unit *u, uint32_t una, uint32_t len)
+{
+    tcp_unit_init(u);
+    u->c.snd_una = u->c.snd_nxt = una;
+    u->c.snd_max_wnd = 60000;
+    u->c.flags = TCP_F_SACK;
+    sent(u, len);
 }
 
 static void fini(struct tcp_unit *u)
 {
-    tcp_sack_clear(&u->w, &u->c);
-    cr_assert_eq(u->tw.n_sacks, 0);
-    tcp_sack_pool_free(&u->tw);
+    tcp_sent_clear(&u->w, &u->c);
+    cr_assert_eq(u->tw.n_sents, 0);
+    tcp_sent_pool_free(&u->tw);
 }
 
 Test(tcp_sack, senseless_blocks_are_ignored)
 {
     struct tcp_unit u;
 
-    tcp_unit_init(&u);
-    u.c.snd_una = 1000;
-    u.c.snd_nxt = 11000;
-    cr_assert_not(update(&u, 500, 900));     /* below: D-SACK */
-    cr_assert_not(update(&u, 2000, 2000));   /* empty */
-    cr_assert_not(update(&u, 3000, 2000));   /* backwards */
-    cr_assert_not(update(&u, 10000, 11001)); /* beyond what was sent */
-    cr_assert_not(update(&u, 1000, 2000));   /* the ACK would have covered it */
-    cr_assert_null(u.c.sack);
+    start(&u, 1000, 10000);
+    cr_assert_eq(block(&u, 2000, 2000).sacked, 0);   /* empty */
+    cr_assert_eq(block(&u, 3000, 2000).sacked, 0);   /* backwards */
+    cr_assert_eq(block(&u, 10000, 11001).sacked, 0); /* beyond what was sent */
+    cr_assert_eq(block(&u, 1000, 2000).sacked, 0);   /* the ACK would have covered it */
+    cr_assert_eq(u.tw.counters[TCP_C_spurious_dsack], 0);
+    cr_assert(block(&u, 500, 900).dsack);            /* below */
+    cr_assert_not(block(&u, 1000u - 70000, 1000u - 69000).dsack, "older than any window");
     cr_assert_eq(u.tw.counters[TCP_C_spurious_dsack], 1);
-    cr_assert(update(&u, 2000, 3000));
-    cr_assert_not(update(&u, 2000, 3000), "nothing new");
+    cr_assert_eq(u.c.sent->sacked, 0);
+    cr_assert_eq(block(&u, 2000, 3000).sacked, 1000);
+    cr_assert_eq(block(&u, 2000, 3000).sacked, 0, "nothing new");
     fini(&u);
 }
 
 Test(tcp_sack, dsack_inside_second_block)
 {
     struct tcp_unit u;
-    struct tcp_seg seg;
+    struct tcp_ack_news n;
 
-    tcp_unit_init(&u);
-    u.c.snd_una = 1000;
-    u.c.snd_nxt = 11000;
-    blocks(&u, &seg, 2, (struct tcp_sack_range[]){ { 4000, 5000 }, { 3000, 6000 } });
-    cr_assert(tcp_sack_update(&u.w, &u.c, &seg));
-    cr_assert_eq(u.c.sack->bytes, 3000);
-    cr_assert_eq(u.tw.counters[TCP_C_spurious_dsack], 1);
+    start(&u, 1000, 10000);
+    n = update(&u, 2, (struct tcp_sack_range[]){ { 4000, 5000 }, { 3000, 6000 } });
+    cr_assert(n.dsack && n.dsack_start == 4000 && n.dsack_end == 5000);
+    cr_assert_eq(u.c.sent->sacked, 3000);
     fini(&u);
 }
 
-/* Random blocks, ACKs and queries near the wrap of the sequence space, against one flag a byte. */
+enum { N = 600 };
+
+/* Flags of bytes, as simple as can be. */
+struct model { bool sacked[N], lost[N]; };
+
+static void compare(const struct tcp_unit *u, const struct model *m, uint32_t base, uint32_t una)
+{
+    uint32_t sacked = 0, lost = 0, s = una, gs, ge;
+
+    for (uint32_t i = una; i < N; i++) {
+        sacked += m->sacked[i];
+        lost += m->lost[i];
+    }
+    cr_assert_eq(u->c.sent->sacked, sacked);
+    cr_assert_eq(u->c.sent->lost, lost);
+    cr_assert_eq(tcp_pipe(&u->c), N - una - sacked - lost);
+    while (s < N && !m->lost[s])
+        s++;
+    cr_assert_eq(tcp_sent_next_lost(&u->c, &gs, &ge), s < N);
+    cr_assert(s == N || gs == base + s);
+}
+
+/* Random blocks, ACKs, losses and retransmissions near the wrap of the sequence space, against one flag a byte. */
 Test(tcp_sack, against_a_bitmap)
 {
-    enum { N = 600 };
-    static bool sacked[N];
+    static struct model m;
     uint32_t base = 0xfffffe00u;
-    struct tcp_unit u;
     unsigned seed = 1;
+    struct tcp_unit u;
 
-    for (unsigned round = 0; round < 200; round++) {
-        uint32_t una = 0;
+    for (unsigned round = 0; round < 300; round++) {
+        uint32_t una = 0, a, b;
 
-        tcp_unit_init(&u);
-        memset(sacked, 0, sizeof(sacked));
-        u.c.snd_una = base;
-        u.c.snd_nxt = base + N;
-        for (unsigned step = 0; step < 60; step++) {
-            uint32_t a = (uint32_t)rand_r(&seed) % N, b = a + 1 + (uint32_t)rand_r(&seed) % 40, bytes = 0, below = 0, q;
+        memset(&m, 0, sizeof(m));
+        start(&u, base, 100);
+        for (unsigned i = 1; i < N / 100; i++)
+            sent(&u, 100);
+        for (unsigned step = 0; step < 80; step++) {
+            a = una + 1 + (uint32_t)rand_r(&seed) % N;
+            b = a + 1 + (uint32_t)rand_r(&seed) % 40;
+            if (b <= N && rand_r(&seed) % 2) {
+                block(&u, base + a, base + b);
+                memset(m.sacked + a, 1, b - a);
+                memset(m.lost + a, 0, b - a);
+            } else if (rand_r(&seed) % 8 == 0) {
+                tcp_sent_mark_all_lost(&u.c);
+                for (uint32_t i = una; i < N; i++)
+                    m.lost[i] = !m.sacked[i];
+            } else if (rand_r(&seed) % 2 && tcp_sent_next_lost(&u.c, &a, &b)) {
+                b = a + 1 + (uint32_t)rand_r(&seed) % (b - a);
+                tcp_sent_resent(&u.w, &u.c, a, b - a);
+                memset(m.lost + (a - base), 0, b - a);
+            } else if (rand_r(&seed) % 8 == 0) {
+                struct tcp_ack_news n = { 0 };
+                struct tcp_seg seg;
 
-            if (b > N)
-                b = N;
-            if (a > una) {
-                update(&u, base + a, base + b);
-                memset(sacked + a, 1, b - a);
-            }
-            if (rand_r(&seed) % 8 == 0) {
-                una += (uint32_t)rand_r(&seed) % 30;
-                while (una < N && sacked[una])
+                una += 1 + (uint32_t)rand_r(&seed) % 30;
+                while (una < N && m.sacked[una])
                     una++;
                 if (una >= N)
                     break;
+                seg = (struct tcp_seg){ .ack = base + una };
+                tcp_sent_ack(&u.w, &u.c, &seg, &n);
                 u.c.snd_una = base + una;
-                memset(sacked, 0, una);
-                tcp_sack_advance(&u.w, &u.c);
             }
-            q = una + (uint32_t)rand_r(&seed) % (N - una);
-            for (uint32_t i = una; i < N; i++) {
-                bytes += sacked[i];
-                below += i < q && !sacked[i];
-            }
-            cr_assert_eq(u.c.sack ? u.c.sack->bytes : 0, bytes);
-            cr_assert_eq(tcp_unsacked_below(&u.c, base + q), below);
-            {
-                uint32_t s = q, e, gs, ge;
-                bool found;
-
-                while (s < N && sacked[s])
-                    s++;
-                for (e = s; e < N && !sacked[e];)
-                    e++;
-                found = tcp_sack_next_hole(&u.c, base + q, base + N, &gs, &ge);
-                cr_assert_eq(found, s < N);
-                cr_assert(!found || (gs == base + s && ge == base + e));
-            }
+            tcp_sent_check(&u.c);
+            compare(&u, &m, base, una);
         }
         fini(&u);
     }
 }
 
-Test(tcp_sack, more_ranges_than_fit)
+/* A peer that SACKs every other byte makes the list only so long, and leaves room to send. */
+Test(tcp_sack, more_runs_than_fit)
 {
     struct tcp_unit u;
 
-    tcp_unit_init(&u);
-    u.c.snd_nxt = 100000;
-    for (uint32_t i = 0; i < 2 * TCP_SACK_RANGES; i++)
-        update(&u, 10 + i * 20, 20 + i * 20);
-    cr_assert_eq(u.c.sack->n, TCP_SACK_RANGES);
-    cr_assert_eq(u.c.sack->bytes, TCP_SACK_RANGES * 10);
-    cr_assert(update(&u, 10, 5000), "a block that joins the ranges always fits");
-    cr_assert_eq(u.c.sack->n, 1);
+    start(&u, 0, 100000);
+    for (uint32_t i = 0; i < 2 * TCP_RUNS_MAX; i++)
+        block(&u, 10 + i * 20, 20 + i * 20);
+    cr_assert_leq(u.c.sent->n, TCP_RUNS_SACK_MAX);
+    cr_assert_gt(u.c.sent->n, TCP_RUNS_SACK_MAX - 3);
+    for (unsigned i = 0; i < TCP_RUNS_MAX - TCP_RUNS_SACK_MAX; i++)
+        sent(&u, 10);
+    cr_assert_gt(block(&u, 10, 50000).sacked, 0, "a block that joins others always fits");
+    cr_assert_lt(u.c.sent->n, 100);
     fini(&u);
 }
 
-Test(tcp_sack, is_lost)
+/* RFC 8985 s6.2: a round trip after what was sent later has arrived, and the reordering window. */
+Test(tcp_sack, rack_waits_for_the_reordering_window)
 {
     struct tcp_unit u;
+    uint32_t wait;
 
-    tcp_unit_init(&u);
-    u.c.snd_nxt = 100000;
-    cr_assert_eq(tcp_sack_lost_high(&u.c), 0);
-    update(&u, 2000, 4000); /* two segments above: not yet more than (DupThresh - 1) * SMSS */
-    cr_assert_eq(tcp_sack_lost_high(&u.c), 0);
-    update(&u, 4000, 4001);
-    cr_assert_eq(tcp_sack_lost_high(&u.c), 2000, "by bytes");
-    tcp_sack_clear(&u.w, &u.c);
-    update(&u, 2000, 2010);
-    update(&u, 3000, 3010);
-    cr_assert_eq(tcp_sack_lost_high(&u.c), 0);
-    update(&u, 5000, 5010);
-    cr_assert_eq(tcp_sack_lost_high(&u.c), 2000, "by three separate ranges");
+    start(&u, 0, 1000);
+    u.c.srtt_us = u.c.min_rtt_us = 20000;
+    sent(&u, 1000);
+    u.w.now_us += 20000 - 2000;
+    u.c.min_rtt_us = 20000;
+    cr_assert_eq(block(&u, 1000, 2000).sacked, 1000); /* sent 1 ms after the first */
+    cr_assert_eq(tcp_rack_detect(&u.w, &u.c, &wait), 0);
+    cr_assert_eq(wait, 5000 - 1000, "a quarter of min_rtt, less what has passed since: %u", wait);
+    u.w.now_us += wait;
+    cr_assert_eq(tcp_rack_detect(&u.w, &u.c, &wait), 1000);
+    cr_assert_eq(wait, 0);
+    cr_assert_eq(u.c.sent->lost, 1000);
+    fini(&u);
+}
+
+/* s6.2 step 4: three segments SACKed and no reordering ever seen: at once, as three duplicate ACKs would. */
+Test(tcp_sack, rack_at_once_when_three_are_sacked)
+{
+    struct tcp_unit u;
+    uint32_t wait;
+
+    start(&u, 0, 1000);
+    u.c.srtt_us = u.c.min_rtt_us = 20000;
+    sent(&u, 3000);
+    u.w.now_us += 18000;
+    cr_assert_eq(block(&u, 1000, 3000).sacked, 2000);
+    cr_assert_eq(tcp_rack_detect(&u.w, &u.c, &wait), 0);
+    cr_assert_eq(block(&u, 3000, 4000).sacked, 1000);
+    cr_assert_eq(tcp_rack_detect(&u.w, &u.c, &wait), 1000);
+    fini(&u);
+}
+
+Test(tcp_sack, rack_window_grows_with_dsacks_and_comes_back)
+{
+    struct tcp_unit u;
+    uint32_t wait;
+
+    start(&u, 0, 1000);
+    u.c.srtt_us = u.c.min_rtt_us = 20000;
+    sent(&u, 9000);
+    u.w.now_us += 18000;
+    tcp_rack_dsack(&u.w, &u.c);
+    tcp_rack_dsack(&u.w, &u.c); /* the same round: once */
+    cr_assert_eq(u.c.reo_mult, 1);
+    block(&u, 1000, 10000);
+    cr_assert_eq(tcp_rack_detect(&u.w, &u.c, &wait), 0, "reordering is known: three SACKed segments prove nothing");
+    cr_assert_eq(wait, 2 * 5000 - 1000);
+    for (unsigned i = 0; i < 15; i++)
+        tcp_rack_recovered(&u.c);
+    cr_assert_eq(u.c.reo_mult, 1);
+    tcp_rack_recovered(&u.c);
+    cr_assert_eq(u.c.reo_mult, 0, "after 16 recoveries without");
     fini(&u);
 }
 
@@ -156,14 +229,42 @@ Test(tcp_sack, pipe)
 {
     struct tcp_unit u;
 
-    tcp_unit_init(&u);
-    u.c.snd_nxt = 10000;
+    start(&u, 0, 10000);
     cr_assert_eq(tcp_pipe(&u.c), 10000);
-    update(&u, 2000, 6000);
+    block(&u, 2000, 6000);
     cr_assert_eq(tcp_pipe(&u.c), 6000, "SACKed bytes have left");
-    u.c.lost_high = 2000;
-    cr_assert_eq(tcp_pipe(&u.c), 4000, "and so have lost ones");
-    u.c.high_rxt = 1000;
-    cr_assert_eq(tcp_pipe(&u.c), 5000, "unless sent again");
+    tcp_sent_mark_all_lost(&u.c);
+    cr_assert_eq(tcp_pipe(&u.c), 0, "and so have lost ones");
+    tcp_sent_resent(&u.w, &u.c, 0, 1000);
+    cr_assert_eq(tcp_pipe(&u.c), 1000, "unless sent again");
+    tcp_sent_forget_sacks(&u.c);
+    cr_assert_eq(tcp_pipe(&u.c), 5000, "a peer that reneged holds nothing (RFC 2018 s8)");
+    fini(&u);
+}
+
+/* RFC 6937 with half of the window: one segment sent for two that have left, never more than delivered while it is short. */
+Test(tcp_sack, prr)
+{
+    struct tcp_unit u;
+    uint32_t out = 0;
+
+    start(&u, 0, 20000);
+    u.c.cwnd = 20000;
+    u.c.ssthresh = 10000;
+    tcp_prr_begin(&u.c);
+    for (uint32_t i = 1; i < 20; i++) {
+        struct tcp_ack_news n = block(&u, i * 1000, i * 1000 + 1000);
+        uint32_t room;
+
+        tcp_prr_ack(&u.c, &n);
+        room = u.c.cwnd - tcp_pipe(&u.c);
+        if (room >= 1000) {
+            sent(&u, 1000);
+            u.c.sent->prr_out += 1000;
+            out++;
+        }
+    }
+    cr_assert(out >= 9 && out <= 11, "%u segments for 19 that have left", out);
+    cr_assert(u.c.cwnd >= 9000 && u.c.cwnd <= 11000, "%u", u.c.cwnd);
     fini(&u);
 }
