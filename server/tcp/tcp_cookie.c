@@ -137,7 +137,7 @@ struct tcp_conn *tcp_cookie_accept(struct worker *w, struct listener *l, const s
     if (!c)
         return NULL;
     tcp_count(w, TCP_C_cookies_accepted);
-    c->iss = c->snd_una = c->recover = c->lost_high = c->high_rxt = seg->ack - 1;
+    c->iss = c->snd_una = c->recover = seg->ack - 1;
     c->snd_nxt = c->data_una = seg->ack;
     c->snd_wl2 = c->iss;
     c->last_ack_sent = c->rcv_nxt;

@@ -2,6 +2,7 @@
  * (RFC 5681 s3, RFC 6582, RFC 6675 s5, RFC 8985 s6.2) */
 #include "server/tcp/tcp_cc.h"
 #include "server/tcp/tcp_sent.h"
+#include "server/tcp/tcp_trace.h"
 
 enum {
     TCP_FAST_RETRANSMIT_DUPS = 3,
@@ -55,6 +56,7 @@ void tcp_recovery_enter(struct worker *w, struct tcp_conn *c)
         c->sent->has_undo = false;
     }
     c->ca_state = TCP_CA_RECOVERY;
+    tcp_trace(w, c, TCP_TRACE_RECOVERY, c->snd_una);
 }
 
 void tcp_cwr_enter(struct worker *w, struct tcp_conn *c)
@@ -64,6 +66,7 @@ void tcp_cwr_enter(struct worker *w, struct tcp_conn *c)
     c->sent->has_undo = false;
     reduce(w, c);
     c->ca_state = TCP_CA_CWR;
+    tcp_trace(w, c, TCP_TRACE_CWND, c->cwnd);
 }
 
 /* RFC 5681 s3.1 equation 4, RFC 6298 s5. All that the peer has not reported counts as lost; that report is kept, unless the
@@ -110,6 +113,7 @@ static void recovery_exit(struct worker *w, struct tcp_conn *c)
     s->reno_sacked = 0;
     s->frto = TCP_FRTO_OFF;
     c->flags &= ~TCP_F_RTX_FORCE;
+    tcp_trace(w, c, TCP_TRACE_RECOVERED, c->cwnd);
     if (s->lost && (c->flags & TCP_F_SACK)) /* of what was sent after the reduction: congestion once more */
         tcp_recovery_enter(w, c);
     else if (s->lost)

@@ -2,6 +2,7 @@
  * (RFC 3522 by timestamps, RFC 4015), and D-SACK of everything that was sent again (RFC 2883, RFC 3708) */
 #include "server/tcp/tcp_cc.h"
 #include "server/tcp/tcp_sent.h"
+#include "server/tcp/tcp_trace.h"
 
 void tcp_undo_begin(struct tcp_conn *c)
 {
@@ -46,6 +47,7 @@ static void undo(struct worker *w, struct tcp_conn *c, enum tcp_counter why)
     c->backoff = 0;
     if (c->cc->undo)
         c->cc->undo(w, c);
+    tcp_trace(w, c, TCP_TRACE_UNDO, c->cwnd);
 }
 
 /* RFC 3522 s3.2: the first ACK after the retransmission that acknowledges something echoes the timestamp of what made the
