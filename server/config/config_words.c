@@ -231,6 +231,17 @@ int config_take_interface_address(struct conf_reader *r, void *base)
     return 0;
 }
 
+int config_take_tcp_ecn(struct conf_reader *r, void *base)
+{
+    static const char *const names[] = { [TCP_ECN_OFF] = "off", [TCP_ECN_ACCEPT] = "accept", [TCP_ECN_ON] = "on" };
+    unsigned i;
+
+    if (conf_take_choice(r, "ecn of tcp", names, HS_ARRAY_LEN(names), &i) != 0)
+        return -EINVAL;
+    ((struct tcp_config *)base)->ecn = i;
+    return 0;
+}
+
 int config_take_tcp_cc_algo(struct conf_reader *r, void *base)
 {
     static const char *const names[] = { "cubic", "newreno" };

@@ -76,6 +76,32 @@ static bool corrupt(struct sim_net *n, struct sim_frame *f)
     return true;
 }
 
+static void mark_ce(struct sim_frame *f)
+{
+    uint8_t *ip = f->data + ETHER_HDR, ecn;
+    uint32_t sum = 0;
+
+    if (f->len < ETHER_HDR + 20)
+        return;
+    if (f->data[12] == 0x86 && f->data[13] == 0xdd) {
+        ecn = (ip[1] >> 4) & 3;
+        if (ecn == 1 || ecn == 2)
+            ip[1] |= 0x30;
+        return;
+    }
+    ecn = ip[1] & 3;
+    if (f->data[12] != 0x08 || f->data[13] != 0 || (ecn != 1 && ecn != 2) || (ip[0] & 15) * 4u + ETHER_HDR > f->len)
+        return;
+    ip[1] |= 3;
+    ip[10] = ip[11] = 0;
+    for (unsigned i = 0; i < (ip[0] & 15) * 4u; i += 2)
+        sum += (uint32_t)ip[i] << 8 | ip[i + 1];
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = ~((sum & 0xffff) + (sum >> 16));
+    ip[10] = (uint8_t)(sum >> 8);
+    ip[11] = (uint8_t)sum;
+}
+
 /* When the last bit has left the sending port; false: the port's queue is full. */
 static bool serialize(struct sim_end *from, uint32_t len, uint64_t now, uint64_t *out)
 {
@@ -116,6 +142,8 @@ static void send_to(struct sim_end *from, unsigned to, const uint8_t *data, uint
             f->due_us += p->reorder_us;
             from->stats.reordered++;
         }
+        if (p->ce_ppm && chance(n, p->ce_ppm))
+            mark_ce(f);
         if (chance(n, p->corrupt_ppm)) {
             from->stats.corrupted++;
             if (!corrupt(n, f)) {

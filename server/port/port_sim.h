@@ -20,6 +20,7 @@ struct sim_params {
     uint32_t burst_ppm;       /* chance per frame that a burst of losses begins */
     uint32_t burst_len;       /* frames lost in a burst */
     uint32_t dup_ppm;
+    uint32_t ce_ppm;          /* a frame that may be marked (ECT) becomes marked (CE), as a router does that is congested */
     uint32_t corrupt_ppm;     /* one random bit of the frame is flipped */
     uint32_t reorder_ppm;     /* chance that a frame is held back by reorder_us */
     uint32_t reorder_us;

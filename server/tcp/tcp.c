@@ -20,6 +20,7 @@ void tcp_config_defaults(struct tcp_config *cfg)
         .initial_cwnd_segs = 10,
         .max_time_wait = 65536,
         .max_orphans = 65536,
+        .ecn = TCP_ECN_ACCEPT, /* as Linux */
         .timestamps = true,
         .sack = true,
         .wscale = true,

@@ -161,6 +161,8 @@ static void window_update(struct worker *w, struct tcp_conn *c, const struct tcp
 /* What it means for what is in flight, and for the window. */
 static void ack_effects(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg, struct tcp_ack_news *n)
 {
+    if (hs_unlikely((seg->flags & TCP_ECE) && (c->lflags & TCP_LF_ECN)))
+        tcp_ecn_echoed(w, c);
     if (n->delivered) {
         c->delivered += n->delivered;
         c->sent->delivered_us = (uint32_t)w->now_us;

@@ -27,6 +27,15 @@ const struct tcp_cc_ops *tcp_cc_find(const char *name); /* NULL = unknown */
 const struct tcp_cc_ops *tcp_cc_default(struct worker *w, const struct tcp_config *cfg); /* for a new connection */
 uint32_t tcp_cc_initial_window(const struct tcp_conn *c, const struct tcp_config *cfg); /* RFC 6928 */
 void tcp_cc_slow_start(struct tcp_conn *c, uint32_t *acked);  /* grows up to ssthresh, leaves the rest of acked */
+
+/* tcp_hystart.c; zero at first. Only for the first slow start, while ssthresh is UINT32_MAX. */
+struct tcp_hystart {
+    uint32_t round_end;
+    uint32_t last_min_us, cur_min_us, css_base_us; /* 0 = no sample */
+    uint8_t n_samples, css_rounds;
+    bool is_active, is_css;
+};
+uint32_t tcp_hystart_acked(struct tcp_conn *c, struct tcp_hystart *h, uint32_t acked, uint32_t rtt_us);
 void tcp_cc_after_idle(struct worker *w, struct tcp_conn *c);
 
 #endif

@@ -18,6 +18,10 @@ static_assert(sizeof(struct cubic) <= sizeof(((struct tcp_conn *)0)->cc_priv), "
 
 static struct cubic *cubic_of(struct tcp_conn *c) { return (struct cubic *)(void *)c->cc_priv; }
 
+/* In the first slow start there is no curve yet: the same memory holds HyStart++'s rounds. */
+static bool in_first_slow_start(const struct tcp_conn *c) { return c->ssthresh == UINT32_MAX; }
+static void forget(struct tcp_conn *c) { memset(c->cc_priv, 0, sizeof(c->cc_priv)); }
+
 /* Cube root, rounded down, by bits: called once a loss. */
 static uint32_t cbrt_u64(uint64_t x)
 {
@@ -85,7 +89,11 @@ static void cubic_acked(struct worker *w, struct tcp_conn *c, uint32_t acked, ui
     struct cubic *q = cubic_of(c);
     uint32_t now_ms = tcp_now_ms(w), step;
 
-    (void)rtt_us;
+    if (in_first_slow_start(c)) {
+        acked = tcp_hystart_acked(c, (struct tcp_hystart *)(void *)c->cc_priv, acked, rtt_us);
+        if (!in_first_slow_start(c))
+            forget(c);
+    }
     if (c->cwnd < c->ssthresh)
         tcp_cc_slow_start(c, &acked);
     if (acked == 0)
@@ -125,6 +133,8 @@ static uint32_t cubic_loss(struct worker *w, struct tcp_conn *c, uint32_t flight
     uint64_t seven_tenths = (uint64_t)flight * 7 / 10; /* beta, s4.6 */
 
     (void)w;
+    if (in_first_slow_start(c))
+        forget(c);
     q->has_epoch = false;
     q->undo_w_max = q->w_max;
     q->undo_w_last_max = q->w_last_max;
@@ -147,6 +157,10 @@ static void cubic_undo(struct worker *w, struct tcp_conn *c)
     struct cubic *q = cubic_of(c);
 
     (void)w;
+    if (in_first_slow_start(c)) { /* again */
+        forget(c);
+        return;
+    }
     q->w_max = q->undo_w_max;
     q->w_last_max = q->undo_w_last_max;
     q->has_epoch = false;
@@ -157,6 +171,8 @@ static void cubic_restart(struct worker *w, struct tcp_conn *c, uint32_t idle_ms
 {
     (void)w;
     (void)idle_ms;
+    if (in_first_slow_start(c))
+        forget(c);
     cubic_of(c)->has_epoch = false;
 }
 

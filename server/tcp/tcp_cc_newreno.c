@@ -9,8 +9,9 @@ static void newreno_init(struct worker *w, struct tcp_conn *c)
 
 static void newreno_acked(struct worker *w, struct tcp_conn *c, uint32_t acked, uint32_t rtt_us)
 {
-    (void)rtt_us;
     (void)w;
+    if (c->ssthresh == UINT32_MAX)
+        acked = tcp_hystart_acked(c, (struct tcp_hystart *)(void *)c->cc_priv, acked, rtt_us);
     if (c->cwnd < c->ssthresh)
         tcp_cc_slow_start(c, &acked);
     if (acked == 0)

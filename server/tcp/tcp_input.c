@@ -325,6 +325,8 @@ void tcp_input_synchronized(struct worker *w, struct tcp_conn *c, struct tcp_seg
         tcp_user_timeout_input(w, c, seg->o.uto_s);
     c->rcv_time_ms = tcp_now_ms(w);
     c->keep_probes = 0;
+    if (c->lflags & TCP_LF_ECN)
+        tcp_ecn_received(w, c, seg);
     if (c->state == TCP_S_SYN_RCVD && !step5_syn_rcvd(w, c, seg))
         return;
     had_fin = seg->flags & TCP_FIN;

@@ -81,6 +81,10 @@ enum { TCP_KEEP_MAX_S = 32767 };     /* largest TCP_KEEPIDLE and TCP_KEEPINTVL o
 
 enum tcp_loss_flags {             /* tcp_conn.lflags */
     TCP_LF_REORDERING = 1u << 0,  /* the path has been seen to reorder (RFC 8985 s6.2 step 3) */
+    TCP_LF_ECN_ASKED = 1u << 1,   /* our SYN asked for ECN */
+    TCP_LF_ECN = 1u << 2,         /* negotiated */
+    TCP_LF_ECE = 1u << 3,         /* CE was received and is echoed */
+    TCP_LF_CWR = 1u << 4,         /* the next new data says that the window was reduced */
 };
 
 enum tcp_rexmt_mode {
@@ -338,6 +342,13 @@ void tcp_rtt_sample(struct tcp_conn *c, uint32_t rtt_us, const struct tcp_config
 void tcp_rtt_of_handshake(struct worker *w, struct tcp_conn *c);
 void tcp_min_rtt_update(const struct worker *w, struct tcp_conn *c, uint32_t rtt_us);
 uint32_t tcp_rto_of(const struct tcp_conn *c, const struct tcp_config *cfg);
+/* tcp_ecn.c (RFC 3168) */
+uint8_t tcp_ecn_syn_flags(struct worker *w, struct tcp_conn *c);
+void tcp_ecn_syn_received(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg);
+void tcp_ecn_received(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg); /* TCP_LF_ECN only, like the next two */
+void tcp_ecn_echoed(struct worker *w, struct tcp_conn *c);      /* something is in flight, and the peer has seen CE */
+uint8_t tcp_ecn_tos(struct tcp_conn *c, bool is_new_data, uint8_t *flags); /* the two bits for IP, and what TCP's header says */
+
 /* tcp_timer.c */
 void tcp_timer_init(struct tcp_conn *c);
 void tcp_timer_stop_all(struct worker *w, struct tcp_conn *c);

@@ -49,6 +49,7 @@ void tcp_apply_syn_options(struct worker *w, struct tcp_conn *c, const struct tc
     }
     if (seg->o.has_uto)
         tcp_user_timeout_input(w, c, seg->o.uto_s);
+    tcp_ecn_syn_received(w, c, seg);
     if (cfg->sack && seg->o.has_sack_ok)
         c->flags |= TCP_F_SACK;
     if (cfg->wscale && seg->o.has_wscale) {

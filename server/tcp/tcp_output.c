@@ -75,6 +75,8 @@ static int conn_send(struct worker *w, struct tcp_conn *c, struct tcp_out *o, ui
     struct ip_tx tx;
 
     conn_ip_tx(c, &tx);
+    if ((c->lflags & TCP_LF_ECN) && !(o->flags & (TCP_SYN | TCP_RST)))
+        tx.tos |= tcp_ecn_tos(c, o->len && o->seq == c->snd_nxt, &o->flags);
     if (o->flags & TCP_ACK)
         ack_paid(c);
     return out_send(w, o, &c->base.lcl, &c->base.rmt, &tx, gso_size);
@@ -91,6 +93,7 @@ int tcp_send_syn(struct worker *w, struct tcp_conn *c)
     bool answer = c->state == TCP_S_SYN_RCVD;
     struct tcp_out o = { .seq = c->iss, .ack = c->rcv_nxt, .flags = answer ? TCP_SYN | TCP_ACK : TCP_SYN };
 
+    o.flags |= tcp_ecn_syn_flags(w, c);
     o.p = out_alloc(w, 0);
     if (!o.p)
         return -ENOBUFS;

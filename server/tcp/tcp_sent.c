@@ -26,7 +26,6 @@ static struct tcp_sent *sent_alloc(struct worker *w, struct tcp_conn *c)
     s->first_us = s->delivered_us = (uint32_t)w->now_us;
     s->is_app_limited = c->cc->model; /* nothing was in flight: the program held it back, not the path */
     s->app_limited = c->delivered;
-    s->cwnd_used_ms = tcp_now_ms(w);
     c->sent = s;
     return s;
 }

@@ -61,8 +61,6 @@ struct tcp_sent {
     uint32_t prior_cwnd, prior_ssthresh;
     uint32_t delivered_us, first_us; /* of the last delivery; of the run that it was */
     uint32_t app_limited;    /* until tcp_conn.delivered passes this; with is_app_limited */
-    uint32_t cwnd_used;      /* most of the window used in this round, bytes (RFC 2861) */
-    uint32_t cwnd_used_ms;   /* when the window was last used up */
     bool has_dsack_round, has_tlp, has_undo, has_rtx_ts, has_rtx, is_app_limited;
     struct tcp_run inline_r[TCP_RUNS_INLINE];
 };

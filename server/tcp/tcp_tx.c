@@ -107,7 +107,8 @@ static void tx_room(struct worker *w, struct tcp_conn *c, struct tx_room *r)
 /* How much of the new data to send as one packet; 0 = wait. */
 static uint32_t new_data_len(struct tcp_conn *c, const struct tx_room *r, uint32_t budget)
 {
-    uint32_t len = hs_min_u32(hs_min_u32(r->unsent, r->wnd), c->gso_max);
+    /* CWR belongs to one segment: a port that cuts super-frames would put it into each. */
+    uint32_t len = hs_min_u32(hs_min_u32(r->unsent, r->wnd), hs_unlikely(c->lflags & TCP_LF_CWR) ? c->mss : c->gso_max);
 
     if (r->cwnd < len) {
         c->flags |= TCP_F_CWND_LIMITED;

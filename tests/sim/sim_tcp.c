@@ -3,7 +3,8 @@
  * Everything follows from the seed: link, options of both sides, programs. Each byte is checked. At the end of a seed no
  * connection, no half-open connection and no packet may be left.
  *
- *   sim_tcp [--seeds A-B] [--seed N] [--verbose]          exit 0: all passed; 1: prints the failing seed */
+ *   sim_tcp [--seeds A-B] [--seed N] [--digest] [--verbose]    exit 0: all passed; 1: prints the failing seed
+ *   --digest: prints a hash of every frame and its time: the same for the same seeds in every run */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -60,6 +61,7 @@ struct run {
     const char *failure;
     unsigned failed_flow;
     uint64_t bytes;
+    uint64_t *digest;                /* of every frame and its time, over all seeds */
 };
 
 static uint64_t rnd(struct run *r)
@@ -111,6 +113,8 @@ static void choose_link(struct run *r, struct sim_params *p)
         p->bits_per_s = 1000000ull << below(r, 8);
         p->queue_frames = 10 + below(r, 100);
     }
+    if (chance(r, 30))
+        p->ce_ppm = below(r, 100000);
     p->offload = chance(r, 30);
     if (!p->offload && chance(r, 30)) /* frames without a checksum on the way cannot be checked */
         p->corrupt_ppm = below(r, 20000);
@@ -125,6 +129,7 @@ static int choose_tcp(struct run *r, unsigned i)
     cfg.sack = !chance(r, 25);
     cfg.timestamps = !chance(r, 25);
     cfg.wscale = !chance(r, 20);
+    cfg.ecn = chance(r, 60) ? TCP_ECN_ON : below(r, 2);
     return tcp_worker_config(r->pair.stack[i]->worker[0], &cfg);
 }
 
@@ -490,13 +495,31 @@ static void print_flows(const struct run *r)
     }
 }
 
+/* FNV-1a: two runs that differ in one bit or microsecond differ here. */
+static bool take_digest(void *arg, struct sim_link *l, unsigned end, const uint8_t *frame, uint32_t len, uint64_t now_us)
+{
+    uint64_t *d = ((struct run *)arg)->digest;
+
+    (void)l;
+    *d = (*d ^ now_us ^ end) * 0x100000001b3ull;
+    for (uint32_t i = 0; i < len; i++)
+        *d = (*d ^ frame[i]) * 0x100000001b3ull;
+    return true;
+}
+
 static bool setup(struct run *r)
 {
-    struct sim_params link;
+    struct sim_params link, back;
 
     choose_link(r, &link);
     if (sim_pair_create(&r->pair, r->seed, &link, false) != 0)
         return fail(r, 0, "setup");
+    if (r->digest)
+        sim_link_set_tap(r->pair.link, take_digest, r);
+    if (chance(r, 40)) { /* the way back is another */
+        choose_link(r, &back);
+        sim_link_set_params(r->pair.link, 1, &back);
+    }
     if (r->verbose)
         printf("  link: mtu %u delay %u loss %u ppm burst %u/%u dup %u reorder %u/%u us jitter %u corrupt %u rate %llu queue %u%s\n",
                link.mtu, link.delay_us, link.loss_ppm, link.burst_ppm, link.burst_len, link.dup_ppm, link.reorder_ppm,
@@ -549,7 +572,7 @@ static bool crashed_or_done(void *arg)
     return all_done(r) || (r->crash == 2 && r->crashed);
 }
 
-static bool run_seed(uint64_t seed, bool verbose)
+static bool run_seed(uint64_t seed, bool verbose, uint64_t *digest)
 {
     struct run *r = calloc(1, sizeof(*r));
     bool ok;
@@ -557,6 +580,7 @@ static bool run_seed(uint64_t seed, bool verbose)
 
     r->seed = r->rng = seed;
     r->verbose = verbose;
+    r->digest = digest;
     if (setup(r)) {
         sim_net_set_hook(r->pair.net, programs, r);
         rc = run_while(r, crashed_or_done, LIMIT_S * 1000000ull);
@@ -602,15 +626,17 @@ static bool run_seed(uint64_t seed, bool verbose)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim_tcp [--seeds A-B] [--seed N] [--verbose]\n");
+    fprintf(stderr, "usage: sim_tcp [--seeds A-B] [--seed N] [--digest] [--verbose]\n");
     return 2;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option opts[] = { { "seeds", 1, NULL, 's' }, { "seed", 1, NULL, 'n' }, { "verbose", 0, NULL, 'v' }, { 0 } };
+    static const struct option opts[] = { { "seeds", 1, NULL, 's' }, { "seed", 1, NULL, 'n' }, { "verbose", 0, NULL, 'v' },
+                                          { "digest", 0, NULL, 'd' }, { 0 } };
     unsigned long long from = 1, to = 1000, failed = 0;
-    bool verbose = false;
+    bool verbose = false, with_digest = false;
+    uint64_t digest = 0xcbf29ce484222325ull;
     int o;
 
     while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
@@ -619,6 +645,10 @@ int main(int argc, char **argv)
         if (o == 'n' && sscanf(optarg, "%llu", &from) == 1) {
             to = from;
             verbose = true;
+            continue;
+        }
+        if (o == 'd') {
+            with_digest = true;
             continue;
         }
         if (o != 'v')
@@ -631,7 +661,9 @@ int main(int argc, char **argv)
         return 1;
     }
     for (unsigned long long seed = from; seed <= to; seed++)
-        failed += !run_seed(seed, verbose);
+        failed += !run_seed(seed, verbose, with_digest ? &digest : NULL);
+    if (with_digest)
+        printf("digest %016llx\n", (unsigned long long)digest);
     printf("%llu seeds, %llu failed\n", to - from + 1, failed);
     return failed ? 1 : 0;
 }

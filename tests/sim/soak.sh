@@ -3,7 +3,7 @@
 #
 # Slices of 500 seeds, so that progress shows and a failure stops the run near where it happened.
 set -u
-seeds=${SOAK_SEEDS:-1001-21000}
+seeds=${SOAK_SEEDS:-2001-22000}
 first=${seeds%-*} last=${seeds#*-}
 for ((a = first; a <= last; a += 500)); do
     b=$((a + 499 < last ? a + 499 : last))

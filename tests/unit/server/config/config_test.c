@@ -65,7 +65,7 @@ Test(config, every_stanza)
         "route 10.9.0.0/16 dev t\n"
         "session { segment-size 64m add-segment-size 32m evt-q-length 4096 max-fifo-size 1m\n"
         "  max-clients 2 max-sessions 3 max-listeners 4 max-segments 5 }\n"
-        "tcp { cc-algo newreno rto-min 10ms rto-max 2s delayed-ack 5ms msl 1s fin-wait2 3s initial-cwnd 4\n"
+        "tcp { cc-algo newreno ecn on rto-min 10ms rto-max 2s delayed-ack 5ms msl 1s fin-wait2 3s initial-cwnd 4\n"
         "  syn-retries 2 synack-retries 3 data-retries 9 no-timestamps no-sack no-window-scaling }\n"
         "namespace blue { secret 0x7 interface wire0 }\n"
         "namespace red { }\n");
@@ -107,6 +107,7 @@ Test(config, every_stanza)
     cr_assert(cfg->session.max_clients == 2 && cfg->session.max_sessions == 3);
     cr_assert(cfg->session.max_listeners == 4 && cfg->session.max_segments == 5);
     cr_assert_str_eq(cfg->tcp.cc_algo, "newreno");
+    cr_assert_eq(cfg->tcp.ecn, TCP_ECN_ON);
     cr_assert(cfg->tcp.rto_min_us == 10000 && cfg->tcp.rto_max_us == 2000000 && cfg->tcp.delack_us == 5000);
     cr_assert(cfg->tcp.msl_us == 1000000 && cfg->tcp.fin_wait2_us == 3000000 && cfg->tcp.initial_cwnd_segs == 4);
     cr_assert(cfg->tcp.syn_retries == 2 && cfg->tcp.synack_retries == 3 && cfg->tcp.data_retries == 9);
@@ -139,6 +140,7 @@ Test(config, mistakes_name_line_and_what_is_accepted)
     fails("}", "t.conf:1: } where a stanza such as unix or port is expected");
     fails("tcp { rto-min 5s rto-max 1s }", "t.conf:1: rto-max of tcp is less than rto-min");
     fails("tcp { msl 5 }", "t.conf:1: msl of tcp is a time with us, ms or s, not 5");
+    fails("tcp { ecn maybe }", "t.conf:1: ecn of tcp is off, accept or on, not maybe");
     fails("tcp { cc-algo bbr }", "t.conf:1: cc-algo of tcp is cubic or newreno, not bbr");
 }
 

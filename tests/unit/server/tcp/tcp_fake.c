@@ -226,6 +226,7 @@ int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
     struct fake_host *h = host_of(w);
 
     h->last_tx = *tx;
+    pkt_meta(p)->tos = tx->tos;
     if (h->output_error || h->n_out == FAKE_OUT) {
         pkt_free(p);
         return h->output_error;
@@ -379,7 +380,8 @@ uint32_t fake_read(struct fake_host *h, struct session *s, void *buf, uint32_t l
     return len;
 }
 
-static void prepare_pkt(struct fake_host *h, struct pkt *p, const struct ip_addr *src, const struct ip_addr *dst, uint16_t flags)
+static void prepare_pkt(struct fake_host *h, struct pkt *p, const struct ip_addr *src, const struct ip_addr *dst, uint16_t flags,
+                      uint8_t tos)
 {
     struct pkt_meta *m = pkt_meta(p);
 
@@ -388,6 +390,7 @@ static void prepare_pkt(struct fake_host *h, struct pkt *p, const struct ip_addr
     m->dst = *dst;
     m->ip_proto = 6;
     m->flags = flags;
+    m->tos = tos;
     m->ifc = &h->ifc;
     m->l4_total = pkt_len(p);
 }
@@ -419,7 +422,7 @@ struct pkt *fake_packet(struct fake_host *h, const struct ip_endpoint *src, cons
         memcpy((uint8_t *)t + hdr_len, s->data, s->len);
     if (s->bad_checksum)
         t->checksum.raw = 0x1234;
-    prepare_pkt(h, p, &src->ip, &dst->ip, (uint16_t)(s->pkt_flags | (s->bad_checksum ? 0 : PKT_L4_CSUM_GOOD)));
+    prepare_pkt(h, p, &src->ip, &dst->ip, (uint16_t)(s->pkt_flags | (s->bad_checksum ? 0 : PKT_L4_CSUM_GOOD)), s->tos);
     return p;
 }
 
@@ -436,7 +439,7 @@ void fake_deliver(struct fake_host *h, struct pkt *p)
     struct ip_addr src = m->src, dst = m->dst;
 
     pkt_copy_out(p, 0, pkt_append(copy, (uint16_t)n), n);
-    prepare_pkt(h, copy, &src, &dst, PKT_L4_CSUM_GOOD);
+    prepare_pkt(h, copy, &src, &dst, PKT_L4_CSUM_GOOD, pkt_meta(p)->tos);
     input_pkt(h, copy);
 }
 
@@ -455,6 +458,7 @@ bool fake_take(struct fake_host *h, struct fake_seg *s, uint8_t *data, uint32_t 
     t = (const struct tcp_hdr *)(const void *)pkt_data(p);
     hdr_len = tcp_hdr_len(t);
     s->flags = t->flags;
+    s->tos = pkt_meta(p)->tos;
     s->seq = be32_get(t->seq);
     s->ack = be32_get(t->ack);
     s->wnd = be16_get(t->window);

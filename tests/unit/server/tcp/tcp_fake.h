@@ -64,7 +64,7 @@ void fake_deliver(struct fake_host *h, struct pkt *p); /* one packet of another 
 
 /* A segment of the wire, built and read by tests. */
 struct fake_seg {
-    uint8_t flags;
+    uint8_t flags, tos;
     uint32_t seq, ack;
     uint16_t wnd;
     const uint8_t *opt;
