@@ -1,10 +1,11 @@
 /* tcp_info.c - what TCP_INFO tells of a connection, by Linux's meaning of each field */
 #include <errno.h>
 #include "server/tcp/tcp_cc.h"
+#include "server/tcp/tcp_sent.h"
 
 static void fill_first(const struct tcp_conn *c, struct svm_tcp_info *ti)
 {
-    enum { OPT_TIMESTAMPS = 1, OPT_SACK = 2, OPT_WSCALE = 4 }; /* TCPI_OPT_* of Linux */
+    enum { OPT_TIMESTAMPS = 1, OPT_SACK = 2, OPT_WSCALE = 4, OPT_ECN = 8 }; /* TCPI_OPT_* of Linux */
 
     *ti = (struct svm_tcp_info){
         .state = c->state == TCP_S_FREE ? TCP_S_CLOSED : c->state,
@@ -15,7 +16,7 @@ static void fill_first(const struct tcp_conn *c, struct svm_tcp_info *ti)
         .snd_wscale = c->snd_wscale,
         .rcv_wscale = c->rcv_wscale,
         .options = (uint8_t)((c->flags & TCP_F_TS ? OPT_TIMESTAMPS : 0) | (c->flags & TCP_F_SACK ? OPT_SACK : 0) |
-                             (c->flags & TCP_F_WSCALE ? OPT_WSCALE : 0)),
+                             (c->flags & TCP_F_WSCALE ? OPT_WSCALE : 0) | (c->lflags & TCP_LF_ECN ? OPT_ECN : 0)),
         .rto_us = c->rto_us,
         .snd_mss = c->mss,
         .rcv_mss = c->rcv_mss,
@@ -39,9 +40,9 @@ static void fill_second(struct worker *w, const struct tcp_conn *c, struct svm_t
 
     *ti = (struct svm_tcp_info2){
         .unacked = segments(c, c->snd_nxt - c->snd_una),
-        .sacked = segments(c, c->sack ? c->sack->bytes : c->reno_sacked),
-        .lost = segments(c, tcp_unsacked_below(c, c->lost_high)),
-        .retrans = segments(c, seq_gt(c->high_rxt, c->snd_una) ? tcp_unsacked_below(c, c->high_rxt) : 0),
+        .sacked = segments(c, c->sent ? c->sent->sacked + c->sent->reno_sacked : 0),
+        .lost = segments(c, c->sent ? c->sent->lost : 0),
+        .retrans = segments(c, tcp_sent_rtx_bytes(c)),
         .last_data_sent_ms = now_ms - c->snd_time_ms,
         .last_recv_ms = now_ms - c->rcv_time_ms,
         .pmtu = c->path_mtu,

@@ -7,6 +7,7 @@ enum {
     RACK_REO_PERSIST = 16,       /* s6.2 step 4: recoveries for which a raised reordering window stays */
     RACK_REO_MULT_MAX = 64,
     TLP_MAX_ACK_DELAY_US = 200000, /* WCDelAckT of s7.2 */
+    TLP_SLACK_US = 2000,         /* a peer that is scheduled late on a short path has lost nothing */
     TLP_NO_RTT_US = 1000000,
 };
 
@@ -98,7 +99,9 @@ uint32_t tcp_tlp_timeout_us(const struct tcp_conn *c)
 
     if (c->snd_nxt - c->snd_una <= c->mss)
         us += TLP_MAX_ACK_DELAY_US;
-    return hs_max_u32(us, (uint32_t)TIMER_TICK_US);
+    else
+        us += TLP_SLACK_US;
+    return us;
 }
 
 /* s7.3: new data if there is some, even if cwnd has no room; else the last segment once more. Then the RTO. */

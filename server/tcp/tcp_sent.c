@@ -365,6 +365,18 @@ bool tcp_sent_next_lost(const struct tcp_conn *c, uint32_t *start, uint32_t *end
     return false;
 }
 
+uint32_t tcp_sent_rtx_bytes(const struct tcp_conn *c)
+{
+    struct tcp_sent *s = c->sent;
+    uint32_t bytes = 0;
+
+    for (struct tcp_run *r = s ? runs_begin(s) : NULL; r && r < runs_end(s); r++) {
+        if ((r->flags & (TCP_RUN_RTX | TCP_RUN_LOST)) == TCP_RUN_RTX)
+            bytes += tcp_run_end(c, r) - r->start;
+    }
+    return bytes;
+}
+
 void tcp_sent_resent(struct worker *w, struct tcp_conn *c, uint32_t start, uint32_t len)
 {
     struct tcp_sent *s = c->sent;

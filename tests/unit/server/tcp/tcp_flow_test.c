@@ -627,6 +627,7 @@ Test(tcp_flow, tcp_info_counts, .init = init, .fini = fini)
     uint32_t len = sizeof(two);
 
     script_open(t, false, true);
+    script_conn(t)->srtt_us = 40000;
     fake_write(&t->h, t->s, bytes, 3500);
     while (take(t))
         ;

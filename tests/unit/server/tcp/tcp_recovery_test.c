@@ -98,7 +98,7 @@ Test(tcp_recovery, tlp_finds_a_lost_tail, .init = init, .fini = fini)
     EXPECT_NOTHING(t);
     fake_advance(&t->h, 2 * RTT - 1000);
     EXPECT_NOTHING(t);
-    fake_advance(&t->h, 2000);
+    fake_advance(&t->h, 4000);
     EXPECT(t, TCP_ACK, base + 4000, t->snd, 1000);
     cr_assert_eq(memcmp(t->data, bytes + 4000, 1000), 0);
     EXPECT_NOTHING(t);
@@ -119,7 +119,7 @@ Test(tcp_recovery, tlp_sends_new_data_first, .init = init, .fini = fini)
     open_path(t, false, true);
     fake_write(&t->h, t->s, bytes, 20000);
     cr_assert_eq(drain(t), 10, "IW10");
-    fake_advance(&t->h, 2 * RTT + 1000);
+    fake_advance(&t->h, 2 * RTT + 3000);
     EXPECT(t, TCP_ACK, t->rcv + 10000, t->snd, 1000);
     EXPECT_NOTHING(t);
     t->rcv += 11000;
@@ -153,7 +153,7 @@ Test(tcp_recovery, tlp_that_repairs_a_loss_reduces, .init = init, .fini = fini)
     fake_write(&t->h, t->s, bytes, 3000);
     drain(t);
     cwnd = script_conn(t)->cwnd;
-    fake_advance(&t->h, 2 * RTT + 1000);
+    fake_advance(&t->h, 2 * RTT + 3000);
     EXPECT(t, TCP_ACK, t->rcv + 2000, t->snd, 1000);
     fake_write(&t->h, t->s, bytes, 1000);
     EXPECT(t, TCP_ACK, t->rcv + 3000, t->snd, 1000);
@@ -171,7 +171,7 @@ Test(tcp_recovery, tlp_reported_as_duplicate_does_not_reduce, .init = init, .fin
     open_path(t, false, true);
     fake_write(&t->h, t->s, bytes, 3000);
     drain(t);
-    fake_advance(&t->h, 2 * RTT + 1000);
+    fake_advance(&t->h, 2 * RTT + 3000);
     EXPECT(t, TCP_ACK, t->rcv + 2000, t->snd, 1000);
     fake_write(&t->h, t->s, bytes, 1000);
     drain(t);
