@@ -4,7 +4,6 @@
 #   APPS_LOGS=DIR      where each script's output goes (default: apps-logs/ in the build directory)
 #   APPS_ONLY_TABLE=1  no runs, the table of the logs that are there
 #   APPS_WRAP=CMD      runs each script
-#   APPS_README=FILE   put the matrix between the marks that README.md has for it
 # Exit status 1 when a case failed. A program that is not installed is `skipped: why`, never ok.
 
 set -u
@@ -77,11 +76,4 @@ done
 printf '\n'
 cat "$matrix"
 printf '\n%d cases, %d failed, %d programs skipped; logs in %s\n' $cases $failed $skipped "$logs"
-if [ -n "${APPS_README:-}" ]; then
-    awk -v file="$matrix" '
-        /<!-- end of the program matrix -->/ { hide = 0 }
-        !hide { print }
-        /<!-- program matrix/ { while ((getline line < file) > 0) print line; hide = 1 }' "$APPS_README" >"$logs/readme" &&
-        cp "$logs/readme" "$APPS_README"
-fi
 exit $bad
