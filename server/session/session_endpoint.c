@@ -143,7 +143,7 @@ int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpo
     const struct transport_ops *ops = transport_get(proto);
     struct {
         struct ip_addr lcl, rmt;
-        uint16_t rport, proto;
+        uint32_t rport, proto; /* whole words: no padding goes into the hash */
     } key;
     uint64_t h;
     uint16_t *next;
