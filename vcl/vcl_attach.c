@@ -60,7 +60,7 @@ static int att_recv(int fd, struct att_in *in)
         for (size_t i = 0; i < bytes / sizeof(int) && in->n_fds < SVM_ATT_MAX_FDS; i++)
             memcpy(&in->fds[in->n_fds++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
     }
-    if (in->len < sizeof(in->u.type) || msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+    if (in->len < sizeof(in->u.type) || msg.msg_flags & MSG_TRUNC) {
         close_fds(in);
         return -EPROTO;
     }
@@ -96,27 +96,53 @@ static int att_send(int fd, const void *msg, size_t len, int pass_fd)
 }
 
 /* ---- segments ---- */
+static uint32_t free_pair_index(struct vcl_worker *w)
+{
+    struct vcl_pair **grown;
+    uint32_t i, size;
+
+    for (i = 0; i < w->n_pairs && w->pairs[i]; i++)
+        ;
+    if (i < w->pairs_size)
+        return i;
+    size = w->pairs_size ? 2 * w->pairs_size : 16;
+    grown = realloc(w->pairs, size * sizeof(struct vcl_pair *));
+    if (!grown)
+        return UINT32_MAX;
+    memset(grown + w->pairs_size, 0, (size - w->pairs_size) * sizeof(struct vcl_pair *));
+    w->pairs = grown;
+    w->pairs_size = size;
+    return i;
+}
+
+/* One that cannot be mapped stands in the table all the same, as failed: nobody shall wait for it. */
 static void take_pair(struct vcl_worker *w, const struct svm_att_segment *m, struct att_in *in)
 {
-    struct vcl_pair *p;
-    uint32_t i, n = atomic_load(&w->n_pairs);
-    int rc = in->n_fds == 3 ? vcl_segment_map_pair(m, in->fds, &p) : -EPROTO;
+    uint32_t i = free_pair_index(w);
+    struct vcl_pair *p = NULL;
+    int rc = in->n_fds == 3 ? 0 : -EMFILE; /* the kernel leaves out those for which there is no room */
 
+    if (!rc)
+        rc = i < w->pairs_size ? vcl_segment_map_pair(m, in->fds, &p) : -ENOMEM;
     if (rc) {
         vcl_log(0, "cannot map a segment for a cut-through peer: %s", strerror(-rc));
-        return;
-    }
-    for (i = 0; i < n && w->pairs[i]; i++)
-        ;
-    if (i == VCL_MAX_PAIRS) {
-        vcl_segment_pair_free(p);
-        vcl_log(0, "more than %d cut-through peers", VCL_MAX_PAIRS);
-        return;
+        if (i < w->pairs_size)
+            p = vcl_segment_failed_pair(m);
+        if (!p)
+            return;
     }
     p->index = i;
-    __atomic_store_n(&w->pairs[i], p, __ATOMIC_RELEASE);
-    if (i == n)
-        atomic_store(&w->n_pairs, n + 1);
+    w->pairs[i] = p;
+    if (i == w->n_pairs)
+        w->n_pairs++;
+}
+
+static void drop_pair(struct vcl_worker *w, uint32_t i)
+{
+    vcl_segment_pair_free(w->pairs[i]);
+    w->pairs[i] = NULL;
+    while (w->n_pairs && !w->pairs[w->n_pairs - 1])
+        w->n_pairs--;
 }
 
 /* What comes unasked. */
@@ -128,17 +154,19 @@ static void take_notice(struct vcl_worker *w, struct att_in *in)
         return;
     memcpy(&m, &in->u.segment, sizeof(m));
     if (m.type == SVM_ATT_SEGMENT_GONE) {
-        for (uint32_t i = 0; i < atomic_load(&w->n_pairs); i++)
+        for (uint32_t i = 0; i < w->n_pairs; i++)
             if (w->pairs[i] && w->pairs[i]->seg_id == m.seg_id)
                 atomic_store(&w->pairs[i]->gone, true);
         vcl_worker_reap_pairs(w);
     } else if (m.kind == SVM_SEG_PAIR) {
         take_pair(w, &m, in);
-    } else if (m.kind == SVM_SEG_BANK && in->n_fds == 2) {
-        int rc = vcl_segment_add_bank(w->life, m.seg_id, m.bank, in->fds[0], in->fds[1]);
+    } else if (m.kind == SVM_SEG_BANK) {
+        int rc = in->n_fds == 2 ? vcl_segment_add_bank(w->life, m.seg_id, m.bank, in->fds[0], in->fds[1]) : -EMFILE;
 
-        if (rc)
+        if (rc) {
             vcl_log(0, "cannot map more memory: %s", strerror(-rc));
+            vcl_segment_failed_bank(w->life, m.seg_id, m.bank);
+        }
     }
 }
 
@@ -211,9 +239,9 @@ struct vcl_pair *vcl_worker_pair(struct vcl_worker *w, uint32_t seg_id)
     int64_t until = 0;
 
     do {
-        for (uint32_t i = 0; i < atomic_load(&w->n_pairs); i++)
+        for (uint32_t i = 0; i < w->n_pairs; i++)
             if (w->pairs[i] && w->pairs[i]->seg_id == seg_id && !w->pairs[i]->inherited)
-                return w->pairs[i];
+                return w->pairs[i]->base ? w->pairs[i] : NULL;
         if (!until)
             until = vcl_now_ns() + ATT_TIMEOUT_MS * 1000000ll;
     } while (wait_for_input(w, until));
@@ -238,12 +266,11 @@ struct vcl_bank *vcl_worker_bank(struct vcl_worker *w, uint32_t seg_id, uint16_t
 
 void vcl_worker_reap_pairs(struct vcl_worker *w)
 {
-    for (uint32_t i = 0; i < atomic_load(&w->n_pairs); i++) {
+    for (uint32_t i = 0; i < w->n_pairs; i++) {
         struct vcl_pair *p = w->pairs[i];
 
         if (p && atomic_load(&p->gone) && p->n_sockets == 0 && !w->zero_copy) {
-            w->pairs[i] = NULL;
-            vcl_segment_pair_free(p);
+            drop_pair(w, i);
         }
     }
 }
@@ -458,7 +485,7 @@ void vcl_worker_forget_server(struct vcl_worker *w, bool in_child)
     w->n_sleepers = 0;
     w->lost = false;
     memset(w->who, 0, sizeof(w->who));
-    for (uint32_t i = 0; i < atomic_load(&w->n_pairs); i++) {
+    for (uint32_t i = 0; i < w->n_pairs; i++) {
         struct vcl_pair *p = w->pairs[i];
 
         if (!p)
@@ -466,8 +493,7 @@ void vcl_worker_forget_server(struct vcl_worker *w, bool in_child)
         if (in_child) {
             p->inherited = true;
         } else if (p->n_sockets == 0 && !w->zero_copy) {
-            w->pairs[i] = NULL;
-            vcl_segment_pair_free(p);
+            drop_pair(w, i);
         } else {
             atomic_store(&p->gone, true);
         }

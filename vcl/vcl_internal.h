@@ -25,7 +25,6 @@
 
 enum vcl_limits {
     VCL_NO_CTX = 0xffffffff,
-    VCL_MAX_PAIRS = 1024,
     VCL_RECORD_MAX = 65536,          /* data bytes of one datagram */
     VCL_WHO_CACHE = 64,
     VCL_MET = 8,
@@ -88,7 +87,7 @@ struct vcl_pair {
     uint32_t seg_id, n_slots, side, peer_client_id;
     const struct svm_presence_page *peer_page;
     struct vcl_bell peer_bell;
-    uint32_t last_rung;
+    uint32_t last_rung, full_at;     /* full_at: the flush that found its queue full */
     struct svm_msgq_prod out;
     struct svm_msgq_cons in;
     struct svm_region_table regions;
@@ -96,7 +95,7 @@ struct vcl_pair {
     struct vcl_socket **by_slot;     /* n_slots */
     struct vcl_socket **by_slot_self;/* n_slots: side 1 when this worker is at both ends */
     atomic_bool gone;                /* SVM_ATT_SEGMENT_GONE came: unmap when no socket is left */
-    bool failed;                     /* the peer broke the contract */
+    bool failed;                     /* the peer broke the contract, or it could not be mapped (base is NULL) */
     bool inherited;                  /* from the parent of a fork: its queues are the parent's */
     uint32_t n_sockets;
 };
@@ -154,8 +153,9 @@ struct vcl_worker {
     struct svm_msgq_cons in[SVM_MAX_SERVER_WORKERS];
     struct vcl_life *life;           /* memory of this attachment */
     bool zero_copy;                  /* pieces of FIFOs were handed out: old memory stays mapped */
-    struct vcl_pair *pairs[VCL_MAX_PAIRS];
-    atomic_uint n_pairs;             /* slots of pairs in use or once used (NULL = free again) */
+    struct vcl_pair **pairs;         /* growable, under the lock */
+    uint32_t n_pairs, pairs_size;    /* n_pairs: up to the last one in use; NULL = free */
+    uint32_t flushes;                /* of pending messages */
     /* sockets with a number; growable, free numbers chained */
     struct vcl_socket **table;
     uint32_t table_size, table_free;
@@ -417,6 +417,9 @@ extern const struct svm_ring_ops vcl_bank_ring_ops, vcl_pair_ring_ops, vcl_no_ri
 /* ---- segments ---- */
 int vcl_segment_add_bank(struct vcl_life *life, uint32_t seg_id, uint32_t index, int s_fd, int c_fd);
 int vcl_segment_map_pair(const struct svm_att_segment *m, const int fds[3], struct vcl_pair **out);
+/* What stands for a segment that could not be mapped: what names it fails at once, nobody waits for it to come. */
+struct vcl_pair *vcl_segment_failed_pair(const struct svm_att_segment *m);
+void vcl_segment_failed_bank(struct vcl_life *life, uint32_t seg_id, uint32_t index);
 int vcl_segment_map(int fd, bool writable, uint64_t min_size, uint8_t **base, uint64_t *size);
 void vcl_segment_pair_free(struct vcl_pair *p);
 void vcl_segment_life_free(struct vcl_life *life);

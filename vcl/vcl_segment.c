@@ -35,6 +35,19 @@ static int header_check(const uint8_t *base, uint64_t size, uint32_t seg_id, uin
     return 0;
 }
 
+static void bank_enter(struct vcl_life *life, uint32_t index, struct vcl_bank *b)
+{
+    life->srv_regions.r[index] = (struct svm_region){ b->s_base, b->s_size };
+    life->cli_regions.r[index] = (struct svm_region){ b->c_base, b->c_size };
+    life->banks[index] = b;
+    /* Release: pairs with the acquire of n in ring_check() (svm_fifo_cons.c). */
+    if (index >= life->srv_regions.n) {
+        __atomic_store_n(&life->srv_regions.n, index + 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&life->cli_regions.n, index + 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&life->n_banks, index + 1, __ATOMIC_RELEASE);
+    }
+}
+
 int vcl_segment_add_bank(struct vcl_life *life, uint32_t seg_id, uint32_t index, int s_fd, int c_fd)
 {
     struct vcl_bank *b;
@@ -63,15 +76,7 @@ int vcl_segment_add_bank(struct vcl_life *life, uint32_t seg_id, uint32_t index,
     b->s_slots_off = sh.slots_off;
     b->c_slots_off = ch.slots_off;
     b->n_slots = hs_min_u32(sh.n_slots, ch.n_slots);
-    life->srv_regions.r[index] = (struct svm_region){ b->s_base, b->s_size };
-    life->cli_regions.r[index] = (struct svm_region){ b->c_base, b->c_size };
-    life->banks[index] = b;
-    /* Release: pairs with the acquire of n in ring_check() (svm_fifo_cons.c). */
-    if (index >= life->srv_regions.n) {
-        __atomic_store_n(&life->srv_regions.n, index + 1, __ATOMIC_RELEASE);
-        __atomic_store_n(&life->cli_regions.n, index + 1, __ATOMIC_RELEASE);
-        __atomic_store_n(&life->n_banks, index + 1, __ATOMIC_RELEASE);
-    }
+    bank_enter(life, index, b);
     return 0;
 
 unmap_c:
@@ -83,6 +88,16 @@ free_bank:
     return rc;
 }
 
+void vcl_segment_failed_bank(struct vcl_life *life, uint32_t seg_id, uint32_t index)
+{
+    struct vcl_bank *b = index < SVM_MAX_BANKS && !life->banks[index] ? calloc(1, sizeof(*b)) : NULL;
+
+    if (!b)
+        return;
+    b->seg_id = seg_id; /* no slot, no memory */
+    bank_enter(life, index, b);
+}
+
 void vcl_segment_life_free(struct vcl_life *life)
 {
     for (uint32_t i = 0; life && i < life->n_banks; i++) {
@@ -90,8 +105,10 @@ void vcl_segment_life_free(struct vcl_life *life)
 
         if (!b)
             continue;
-        munmap(b->s_base, b->s_size);
-        munmap(b->c_base, b->c_size);
+        if (b->s_base) {
+            munmap(b->s_base, b->s_size);
+            munmap(b->c_base, b->c_size);
+        }
         vcl_arena_fini(&b->arena);
         free(b);
     }
@@ -151,6 +168,19 @@ undo:
     return rc;
 }
 
+struct vcl_pair *vcl_segment_failed_pair(const struct svm_att_segment *m)
+{
+    struct vcl_pair *p = calloc(1, sizeof(*p));
+
+    if (p) {
+        p->seg_id = m->seg_id;
+        p->peer_client_id = m->peer_client_id;
+        p->peer_bell = (struct vcl_bell){ -1, -1 };
+        p->failed = true;
+    }
+    return p;
+}
+
 void vcl_segment_pair_free(struct vcl_pair *p)
 {
     if (p->base)
@@ -171,7 +201,7 @@ static int bank_alloc(void *ctx, uint8_t log2, uint16_t *region, uint64_t *offse
     uint32_t n = __atomic_load_n(&life->n_banks, __ATOMIC_ACQUIRE);
 
     for (uint32_t i = 0; i < n; i++)
-        if (life->banks[i] && vcl_arena_alloc(&life->banks[i]->arena, log2, offset) == 0) {
+        if (life->banks[i] && life->banks[i]->c_base && vcl_arena_alloc(&life->banks[i]->arena, log2, offset) == 0) {
             *region = (uint16_t)i;
             return 0;
         }

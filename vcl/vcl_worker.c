@@ -152,8 +152,7 @@ int vcl_worker_post_pair(struct vcl_worker *w, struct vcl_pair *p, const struct 
 /* Tries again what found its queue full. Messages to one queue keep their order; a full one does not hold up the others. */
 static void flush_pending(struct vcl_worker *w)
 {
-    uint64_t full_pairs[VCL_MAX_PAIRS / 64] = { 0 };
-    uint32_t full_servers = 0, kept = 0;
+    uint32_t full_servers = 0, kept = 0, flush = ++w->flushes;
 
     for (uint32_t i = 0; i < w->n_pending; i++) {
         struct vcl_pending *p = &w->pending[i];
@@ -165,14 +164,14 @@ static void flush_pending(struct vcl_worker *w)
             if (rc == -EAGAIN)
                 full_servers |= 1u << p->to;
         } else {
-            struct vcl_pair *pair = w->pairs[p->pair];
+            struct vcl_pair *pair = (uint32_t)p->pair < w->n_pairs ? w->pairs[p->pair] : NULL;
 
             if (!pair)
                 rc = 0; /* the peer has gone */
-            else if (!(full_pairs[p->pair / 64] >> (p->pair % 64) & 1))
+            else if (pair->full_at != flush)
                 rc = post_pair(pair, &p->msg);
             if (rc == -EAGAIN)
-                full_pairs[p->pair / 64] |= 1ull << (p->pair % 64);
+                pair->full_at = flush;
         }
         if (rc == -EAGAIN)
             w->pending[kept++] = *p;
@@ -223,8 +222,6 @@ static void drain_pair(struct vcl_pair *p)
 
 void vcl_worker_drain(struct vcl_worker *w)
 {
-    uint32_t n_pairs = atomic_load_explicit(&w->n_pairs, memory_order_acquire);
-
     if (!atomic_load_explicit(&w->attached, memory_order_relaxed))
         return;
     if (hs_unlikely(w->n_pending))
@@ -232,7 +229,7 @@ void vcl_worker_drain(struct vcl_worker *w)
     for (uint32_t i = 0; i < w->n_server_workers; i++)
         if (!svm_msgq_is_empty(&w->in[i]))
             drain_server(w, i);
-    for (uint32_t i = 0; i < n_pairs; i++)
+    for (uint32_t i = 0; i < w->n_pairs; i++)
         if (pair_is_live(w->pairs[i]) && !svm_msgq_is_empty(&w->pairs[i]->in))
             drain_pair(w->pairs[i]);
     if (hs_unlikely(w->lost))
@@ -244,8 +241,6 @@ void vcl_worker_drain(struct vcl_worker *w)
 /* Called under the worker lock. */
 bool vcl_worker_has_work(struct vcl_worker *w)
 {
-    uint32_t n_pairs = atomic_load_explicit(&w->n_pairs, memory_order_acquire);
-
     if (!atomic_load_explicit(&w->attached, memory_order_relaxed))
         return false;
     if (w->lost)
@@ -253,7 +248,7 @@ bool vcl_worker_has_work(struct vcl_worker *w)
     for (uint32_t i = 0; i < w->n_server_workers; i++)
         if (!svm_msgq_is_empty(&w->in[i]))
             return true;
-    for (uint32_t i = 0; i < n_pairs; i++)
+    for (uint32_t i = 0; i < w->n_pairs; i++)
         if (pair_is_live(w->pairs[i]) && !svm_msgq_is_empty(&w->pairs[i]->in))
             return true;
     return false;

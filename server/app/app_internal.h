@@ -32,7 +32,7 @@ enum app_limits {
     APP_OUT_MAX = 4096,         /* attach messages waiting for room in a client's socket */
     APP_BANK_SLOTS = 65536,     /* address space, as all sizes below: memory only when used */
     APP_SLOT_CHUNK = 64,        /* slots whose memory is reserved at a time */
-    APP_PAIR_SLOTS = 65536,
+    APP_PAIR_BUCKETS = 256, APP_PAIR_SLOTS = 65536,
     APP_PAIR_ARENA_MB = 256,    /* a side */
     APP_PAIR_QUEUE_LOG2 = 12,
     APP_NAPS = 3,               /* after cut-through connections come or go */
@@ -143,6 +143,7 @@ struct app_pair_wait {
 };
 struct app_pair {
     struct app_pair *next, *prev;          /* on the port's list (worker) */
+    struct app_pair *hash_next;            /* same bucket of the port */
     struct worker *w;
     struct app_server *as;
     struct app_client *side[2];            /* worker: NULL when that client has gone */
@@ -163,7 +164,7 @@ struct app_port {                          /* w->app */
     struct app_server *as;
     int epfd;                              /* doorbell pipes */
     struct app_port_client *clients, *dirty;
-    struct app_pair *pairs;
+    struct app_pair *pairs, *pair_hash[APP_PAIR_BUCKETS];
     unsigned n_naps;                       /* sleeps to come that shall be short */
     bool has_late;                         /* some client has n_late */
 };

@@ -37,8 +37,25 @@ static int slot_take(struct app_pair *p)
     return (int)slot;
 }
 
+/* Identities count up, so that those of many peers of one program fall into different buckets. */
+static struct app_pair **bucket(struct app_port *port, uint32_t id_a, uint32_t id_b)
+{
+    return &port->pair_hash[(id_a ^ id_b) % APP_PAIR_BUCKETS];
+}
+
+static void unhash_pair(struct app_port *port, struct app_pair *p)
+{
+    struct app_pair **at = bucket(port, p->client_id[0], p->client_id[1]);
+
+    while (*at && *at != p)
+        at = &(*at)->hash_next;
+    if (*at)
+        *at = p->hash_next;
+}
+
 static void unlink_pair(struct app_port *port, struct app_pair *p)
 {
+    unhash_pair(port, p);
     if (p->prev)
         p->prev->next = p->next;
     else
@@ -59,7 +76,7 @@ static void check_gone(struct worker *w, struct app_pair *p)
 
 static struct app_pair *pair_find(struct app_port *port, const struct app_client *a, const struct app_client *b)
 {
-    for (struct app_pair *p = port->pairs; p; p = p->next) {
+    for (struct app_pair *p = *bucket(port, a->client_id, b->client_id); p; p = p->hash_next) {
         if ((p->side[0] == a && p->side[1] == b) || (p->side[0] == b && p->side[1] == a))
             return p;
     }
@@ -89,6 +106,8 @@ static struct app_pair *pair_new(struct worker *w, struct app_client *a, struct 
     if (p->next)
         p->next->prev = p;
     port->pairs = p;
+    p->hash_next = *bucket(port, a->client_id, b->client_id);
+    *bucket(port, a->client_id, b->client_id) = p;
     p->event.type = APP_EVENT_PAIR;
     app_event_post(p->as, &p->event);
     return p;

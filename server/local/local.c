@@ -178,6 +178,17 @@ void local_refused(struct worker *w, struct session *s)
     refuse(w, s, -ECONNREFUSED);
 }
 
+/* p has been offered, and its connecting side went: as in Linux it fills the backlog until somebody takes it. Otherwise those who
+ * connect and die could heap up any number of connections before a program that is slow to accept. */
+static void uncount(struct worker *w, struct session *p)
+{
+    struct listener *l = p->local_counts ? listener_of_session(w, p->origin) : NULL;
+
+    p->local_counts = false;
+    if (l)
+        listener_leave(l);
+}
+
 bool local_accepted(struct worker *w, struct session *p)
 {
     struct session *s = p->peer;
@@ -185,6 +196,8 @@ bool local_accepted(struct worker *w, struct session *p)
     listener_offered(listener_of_session(w, p->origin), p->app, -1);
     if (s)
         listener_taken(w, s);
+    else
+        uncount(w, p);
     p->state = SESSION_ESTABLISHED;
     if (!s) { /* the connecting side went before */
         p->app->ops->peer_gone(w, p->app, p);
@@ -202,6 +215,7 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
     bool named = p->state == SESSION_ESTABLISHED;
 
     p->peer = NULL;
+    uncount(w, p);
     if (!s || !s->app) { /* nobody on the other side any more */
         slot_put(w, p);
         session_free(w, p);
@@ -250,8 +264,14 @@ void local_close(struct worker *w, struct session *s, bool died)
         s->state = SESSION_CLOSING;
         return;
     }
-    if (s->from.gen) /* the connecting side, nobody has named the other end yet */
-        listener_taken(w, s);
+    if (s->from.gen) { /* the connecting side, nobody has named the other end yet */
+        if (p && p->state == SESSION_ACCEPTING) {
+            p->local_counts = true;
+            s->from = (struct svm_handle){ 0, 0 };
+        } else {
+            listener_taken(w, s);
+        }
+    }
     s->local_moving = false;
     if (p && p->state == SESSION_CLOSING)
         old_slots_put(w, p);

@@ -58,6 +58,7 @@ struct session {
     bool local;                        /* cut-through: FIFOs are between two programs, the server has no part in them */
     bool local_waiting;                /* cut-through: its PAIR segment is being made */
     bool local_in_line;                /* cut-through: waits for room in the backlog (local_wait.c) */
+    bool local_counts;                 /* cut-through: its peer has gone, the backlog counts it until a program has named it */
     bool local_moving;                 /* cut-through: its peer gave it back, it is offered to others */
     struct local_old *old_slots;       /* cut-through: those it had before it moved; the other program may still write there */
     int linger_s;                      /* SVM_MSG_CLOSE: > 0, the program waits for CLOSED */

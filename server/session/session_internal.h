@@ -115,6 +115,7 @@ bool listener_would_pick(struct listener *l, const struct app_worker *a); /* a a
 void listener_unarm(struct worker *w, struct listener *l, struct app_worker *a);
 void listener_enqueue(struct listener *l, struct session *s);
 void listener_taken(struct worker *w, struct session *s);         /* s is offered no more: accepted, or gone */
+void listener_leave(struct listener *l);                           /* one fewer in the backlog */
 void listener_offered(struct listener *l, const struct app_worker *a, int delta);
 void listener_offer(struct worker *w, struct listener *l, struct session *s);
 /* Cut-through: *out = who listens at rmt for the namespace, after its rules; NULL: nobody on this host. -ECONNREFUSED: they say no. */

@@ -402,6 +402,14 @@ void listener_offered(struct listener *l, const struct app_worker *a, int delta)
         x->n_offered = (uint32_t)((int64_t)x->n_offered + delta);
 }
 
+void listener_leave(struct listener *l)
+{
+    if (l->n_waiting)
+        l->n_waiting--;
+    if (hs_unlikely(l->wait))
+        local_wait_go_on(l);
+}
+
 /* s waits no longer: a program has named it, or it ended. */
 void listener_taken(struct worker *w, struct session *s)
 {
@@ -418,10 +426,7 @@ void listener_taken(struct worker *w, struct session *s)
     }
     if (s->is_queued)
         queue_remove(l, s);
-    if (l->n_waiting)
-        l->n_waiting--;
-    if (hs_unlikely(l->wait))
-        local_wait_go_on(l);
+    listener_leave(l);
 }
 
 /* Gives a waiting session (counted in n_waiting, in no queue) to somebody who accepts, or lets it wait. Without memory for it

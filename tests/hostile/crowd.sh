@@ -1,0 +1,49 @@
+#!/bin/bash
+# crowd.sh - more peers than anybody has counted on, alive or dead before they were accepted: an honest client does not notice
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/../system/lib.sh"
+need_root
+need jq
+need_stack
+only_hoststack
+dead=${HS_CROWD:-1500} alive=1000
+topo_veth
+conf_packet a >"$TMP/a.conf"
+server_start a "$NS_S"
+stack() { spre a "$@"; }
+crowd() { in_s "$top_builddir/tests/hostile/crowd" "$@"; }
+empty=$(server_counts a)
+
+for fam in 4 6; do
+    [ $fam = 4 ] && at=$S4 || at=$S6
+    bg "$TMP/echo$fam" stack "$ECHO" server "$at" 7000
+    echo_pid=$bg_pid
+    wait_for 10 listening "$TMP/echo$fam" || bail "v$fam: the echo server listens" "$(cat "$TMP/echo$fam")"
+    check "v$fam: an honest client before" stack "$ECHO" -n 3 -b 20000 client "$at" 7000
+
+    # A backlog of 1024: what dies beyond that was never offered to anybody.
+    kill -STOP "$echo_pid"
+    TMO=120 check "v$fam: $dead clients connect and die while nobody accepts" crowd -n "$dead" "$TMP/a.run/app.sock" "$at" 7000
+    gone() { [ "$(app_count a clients)" = 1 ]; }
+    wait_for 20 gone
+    n=$(app_count a pairs)
+    [ "$n" -le 1025 ] && ok "v$fam: the backlog bounds what they leave behind" || not_ok "v$fam: the backlog bounds what they leave behind" "$n pairs"
+    kill -CONT "$echo_pid"
+    TMO=30 check "v$fam: an honest client after them" stack "$ECHO" -t 25 -n 3 -b 20000 client "$at" 7000
+    none() { [ "$(app_count a pairs)" = 0 ]; }
+    wait_for 20 none && ok "v$fam: nothing is left of them" || not_ok "v$fam: nothing is left of them" "$(server_counts a)"
+
+    bg "$TMP/crowd$fam" crowd -k -n $alive "$TMP/a.run/app.sock" "$at" 7000
+    crowd_pid=$bg_pid
+    all() { grep -q "^$alive clients" "$TMP/crowd$fam" || pid_gone "$crowd_pid"; }
+    wait_for 60 all
+    check "v$fam: $alive clients at once" grep "^$alive clients" "$TMP/crowd$fam"
+    TMO=30 check "v$fam: an honest client among them" stack "$ECHO" -t 25 -n 3 -b 20000 client "$at" 7000
+    end_pid "$crowd_pid"
+    end_pid "$echo_pid"
+    back() { [ "$(server_counts a)" = "$empty" ]; }
+    wait_for 30 back && ok "v$fam: all is as before" || not_ok "v$fam: all is as before" "before $empty"$'\n'"after  $(server_counts a)"
+done
+server_stop a
+check "no sanitizer has anything to say" eval "! grep -E 'ERROR: (Address|Leak)Sanitizer|runtime error:' '$TMP/a.log'"
+finish
