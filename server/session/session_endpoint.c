@@ -134,6 +134,14 @@ bool session_endpoint_is_taken(struct worker *w, uint8_t proto, const struct ip_
     return taken;
 }
 
+static bool tuple_is_free(struct worker *w, const struct transport_ops *ops, const struct ip_endpoint *lcl,
+                          const struct ip_endpoint *rmt, uint16_t fib)
+{
+    struct transport_conn *c = session_lookup(w, ops->proto, lcl, rmt, fib);
+
+    return !c || (ops->is_replaceable && ops->is_replaceable(w, c));
+}
+
 /* RFC 6056 s3.3.4, algorithm 4: a keyed hash of the other three parts of the tuple gives where to begin, and one of several
  * counters how far, so that the ports for one destination follow each other and tell nothing of those for another. */
 int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint16_t fib, struct ip_endpoint *lcl)
@@ -147,6 +155,7 @@ int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpo
     } key;
     uint64_t h;
     uint16_t *next;
+    uint32_t first;
 
     if (ip_addr_is_any(&lcl->ip)) {
         struct ip_path path;
@@ -156,20 +165,22 @@ int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpo
         lcl->ip = path.src;
     }
     if (lcl->port.raw)
-        return session_lookup(w, proto, lcl, rmt, fib) ? -EADDRINUSE : 0;
+        return tuple_is_free(w, ops, lcl, rmt, fib) ? 0 : -EADDRNOTAVAIL; /* as Linux */
     key.lcl = lcl->ip;
     key.rmt = rmt->ip;
     key.rport = rmt->port.raw;
     key.proto = proto;
     h = siphash24(w->secret, &key, sizeof(key));
     next = &sw->port_table[(h >> 32) % HS_ARRAY_LEN(sw->port_table)];
+    first = (uint32_t)((h + *next) % RANGE);
     for (uint32_t i = 0; i < RANGE; i++) {
-        uint32_t at = (uint32_t)((h + (*next)++) % RANGE);
-        lcl->port = be16_of((uint16_t)(SESSION_EPHEMERAL_LO + at));
+        lcl->port = be16_of((uint16_t)(SESSION_EPHEMERAL_LO + (first + i) % RANGE));
         if (w->stack->n_workers > 1 && worker_rss_owner(w->stack, ops->ip_proto, rmt, lcl) != w->index)
             continue;
-        if (!session_lookup(w, proto, lcl, rmt, fib) && !session_endpoint_is_taken(w, proto, lcl, fib))
+        if (tuple_is_free(w, ops, lcl, rmt, fib) && !session_endpoint_is_taken(w, proto, lcl, fib)) {
+            *next = (uint16_t)((*next + i + 1) % RANGE);
             return 0;
+        }
     }
     lcl->port = (be16){ 0 };
     return -EADDRNOTAVAIL;

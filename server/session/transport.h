@@ -66,6 +66,8 @@ struct transport_ops {
      * transport is done when it returns 0: the session layer tells the program, session_connected() is not called. */
     int (*connect)(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                    struct transport_conn **out);
+    /* May connect() with the very addresses and ports of c end c and take its place (TCP: TIME-WAIT)? NULL = never. */
+    bool (*is_replaceable)(struct worker *w, const struct transport_conn *c);
     void (*shutdown_wr)(struct worker *w, struct transport_conn *c);  /* FIN after what is in the tx FIFO */
     /* No more reader and writer: send what is in the tx FIFO, then close; session_closed() when done. linger: see SVM_MSG_CLOSE */
     void (*close)(struct worker *w, struct transport_conn *c, int linger_s);

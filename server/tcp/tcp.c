@@ -77,6 +77,7 @@ const struct transport_ops tcp_transport_ops = {
     .icmp_error = tcp_icmp_error,
     .unlisten = tcp_unlisten,
     .connect = tcp_connect,
+    .is_replaceable = tcp_timewait_is_replaceable,
     .shutdown_wr = tcp_shutdown_wr,
     .close = tcp_close,
     .reset = tcp_reset,

@@ -365,6 +365,7 @@ void tcp_timewait_enter(struct worker *w, struct tcp_conn *c);
 /* True: the segment was used up. False: a new SYN took the connection's place, go on at the listener l with *iss_floor. l may be
  * NULL: then nothing can take the place. */
 bool tcp_timewait_input(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg, const struct listener *l, uint32_t *iss_floor);
+bool tcp_timewait_is_replaceable(struct worker *w, const struct transport_conn *b); /* by connect(), with the same ports */
 int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
                            uint32_t *iss_floor); /* connect() to a tuple in TIME-WAIT: 0, -EADDRNOTAVAIL */
 

@@ -2,7 +2,11 @@
 #include <errno.h>
 #include "server/tcp/tcp_sent.h"
 
-enum { TCP_ISS_STEP = 65535 + 2, TCP_REUSE_MS = 1000 };
+enum {
+    TCP_ISS_STEP = 65535 + 2,
+    TCP_REUSE_MS = 1000,     /* the slowest timestamp clock that a peer may have (RFC 7323 s5.4) */
+    TCP_REUSE_LOCAL_MS = 2,  /* our own ticks every millisecond */
+};
 
 void tcp_timewait_enter(struct worker *w, struct tcp_conn *c)
 {
@@ -59,8 +63,18 @@ bool tcp_timewait_input(struct worker *w, struct tcp_conn *c, struct tcp_seg *se
     return true;
 }
 
-/* connect() with the ports of a connection in TIME-WAIT: with timestamps the peer can tell the two apart (RFC 6191 s2),
- * once our timestamp clock has moved on. */
+/* With timestamps both sides can tell the segments of the two connections apart (RFC 6191 s2), once the clocks they come from have
+ * moved on. */
+bool tcp_timewait_is_replaceable(struct worker *w, const struct transport_conn *b)
+{
+    const struct tcp_conn *c = (const struct tcp_conn *)b;
+    uint32_t age_ms = tcp_now_ms(w) - c->ts_recent_ms;
+
+    return c->state == TCP_S_TIME_WAIT && (c->flags & TCP_F_TS) &&
+           age_ms >= (c->flags & TCP_F_LOCAL ? TCP_REUSE_LOCAL_MS : TCP_REUSE_MS);
+}
+
+/* connect() with the ports of a connection in TIME-WAIT. */
 int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
                            uint32_t *iss_floor)
 {
@@ -70,7 +84,7 @@ int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, cons
     if (!b)
         return 0;
     c = tcp_of_base(b);
-    if (c->state != TCP_S_TIME_WAIT || !(c->flags & TCP_F_TS) || tcp_now_ms(w) - c->ts_recent_ms < TCP_REUSE_MS)
+    if (!tcp_timewait_is_replaceable(w, b))
         return -EADDRNOTAVAIL;
     tcp_count(w, TCP_C_timewait_reused);
     *iss_floor = c->snd_nxt + TCP_ISS_STEP;

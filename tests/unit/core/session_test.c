@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include "server/session/session_run.h"
+#include "server/tcp/tcp.h"
 
 static struct core_fixture fx; /* criterion runs each test in a process of its own */
 static struct sim_app *client, *server;
@@ -258,3 +259,59 @@ Test(session, linger_zero_resets)
     cr_assert(s->is_reset);
     cr_assert_eq(s->reset_error, -ECONNRESET);
 }
+
+/* All local ports but n are taken by bind(). */
+static void leave_ports(const char *any, int n)
+{
+    struct session_bind_args args = { .proto = SVM_PROTO_TCP, .flags = SVM_CONN_SCOPE_GLOBAL | SVM_BIND_V6ONLY };
+    struct session *s;
+
+    for (int port = 32768 + n; port <= 60999; port++) {
+        args.lcl = core_endpoint(any, (uint16_t)port);
+        cr_assert_eq(session_bind(fx.stack[0]->worker[0], sim_app_worker(client), &args, &s), 0);
+    }
+}
+
+static void close_both(struct sim_sock *c, struct sim_sock *s)
+{
+    sim_close(c, -1);
+    core_run(&fx, 5000);
+    sim_close(s, -1);
+    core_run(&fx, 5000);
+    cr_assert(c->is_closed && s->is_closed);
+}
+
+/* Its ports are all in TIME-WAIT: once timestamps tell old from new, they serve again (RFC 6191 s2). The peer is the same all along,
+ * and has forgotten the old connections. */
+static void reuse_of_time_wait(const char *any, const char *us, const char *to)
+{
+    enum { PORTS = 3 };
+    struct sim_sock *l = listen_on(server, to, 80, 8), *c, *s;
+    struct ip_endpoint rmt = core_endpoint(to, 80), lcl = core_endpoint(us, 32769);
+    struct tcp_usage usage;
+
+    leave_ports(any, PORTS);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < PORTS; i++) {
+            c = connect_to(to, 80);
+            core_run(&fx, 1000);
+            s = sim_accept(l);
+            cr_assert(c->connected && s, "round %d connection %d", round, i);
+            cr_assert_eq(sim_write_pattern(c, 1, 5000), 5000);
+            core_run(&fx, 5000);
+            cr_assert_eq(sim_read_check(s, 1, 5000), 5000);
+            close_both(c, s);
+        }
+        tcp_worker_usage(fx.stack[0]->worker[0], &usage);
+        cr_assert_eq(usage.n_time_wait, PORTS);
+        cr_assert_eq(sim_connect(client, SVM_PROTO_TCP, NULL, &rmt, &c), -EADDRNOTAVAIL, "too early");
+        cr_assert_eq(sim_connect(client, SVM_PROTO_TCP, &lcl, &rmt, &c), -EADDRNOTAVAIL, "too early, a port by name");
+        core_run(&fx, 1000000);
+    }
+    cr_assert_eq(sim_connect(client, SVM_PROTO_TCP, &lcl, &rmt, &c), 0);
+    core_run(&fx, 1000);
+    cr_assert(c->connected);
+}
+
+Test(session, connect_reuses_ports_in_time_wait_v4) { reuse_of_time_wait("0.0.0.0", "10.7.0.1", "10.7.0.2"); }
+Test(session, connect_reuses_ports_in_time_wait_v6) { reuse_of_time_wait("::", "fd07::1", "fd07::2"); }
