@@ -37,10 +37,14 @@ void tcp_cwnd_grow(struct worker *w, struct tcp_conn *c, const struct tcp_ack_ne
 
 /* ---- entering ---- */
 
+/* FlightSize of RFC 5681 s3.1 and RFC 9438 s4.6, without what was sent in place of segments known to have left: that is in flight only
+ * because no ACK could say so, and counting it would make ssthresh larger than the window that was too large. */
+static uint32_t flight_size(const struct tcp_conn *c) { return hs_min_u32(c->snd_nxt - c->snd_una, c->cwnd); }
+
 static void reduce(struct worker *w, struct tcp_conn *c)
 {
     c->recover = c->snd_nxt;
-    c->ssthresh = c->cc->loss(w, c, c->snd_nxt - c->snd_una);
+    c->ssthresh = c->cc->loss(w, c, flight_size(c));
     tcp_prr_begin(c);
     c->flags &= ~TCP_F_RTT_TIMING;
 }
@@ -73,14 +77,13 @@ void tcp_cwr_enter(struct worker *w, struct tcp_conn *c)
  * peer has thrown away what it once held (RFC 2018 s8): then it does not say the first byte, though it has SACKed it. */
 void tcp_loss_enter(struct worker *w, struct tcp_conn *c)
 {
-    uint32_t flight = c->snd_nxt - c->snd_una;
     struct tcp_sent *s = c->sent;
 
     if (c->ca_state != TCP_CA_LOSS) { /* ssthresh once for a window that is lost (RFC 5681 s3.1) */
         s->frto = c->ca_state < TCP_CA_RECOVERY ? TCP_FRTO_FIRST : TCP_FRTO_OFF;
         if (c->ca_state < TCP_CA_RECOVERY)
             tcp_undo_begin(c);
-        c->ssthresh = c->cc->loss(w, c, c->ca_state >= TCP_CA_CWR ? hs_min_u32(flight, c->cwnd) : flight);
+        c->ssthresh = c->cc->loss(w, c, flight_size(c));
     } else {
         s->frto = TCP_FRTO_OFF; /* RFC 5682 s2.1 step 1: not for a second timeout of the same data */
     }

@@ -138,7 +138,7 @@ void tcp_prr_ack(struct tcp_conn *c, const struct tcp_ack_news *n);
 
 /* tcp_undo.c: needless reductions are taken back (RFC 3522, RFC 4015, RFC 5682, RFC 2883) */
 void tcp_undo_begin(struct tcp_conn *c);                     /* before cwnd and ssthresh are reduced */
-void tcp_undo_resent(struct worker *w, struct tcp_conn *c, uint32_t len);
+void tcp_undo_resent(struct worker *w, struct tcp_conn *c, uint32_t start, uint32_t len);
 bool tcp_undo_ack(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg, const struct tcp_ack_news *n); /* true: undone */
 
 /* tcp_recovery.c: the states of recovery */

@@ -16,7 +16,8 @@ void tcp_undo_begin(struct tcp_conn *c)
     s->prior_ssthresh = c->ssthresh;
 }
 
-void tcp_undo_resent(struct worker *w, struct tcp_conn *c, uint32_t len)
+/* Called before its run is noted as sent again. */
+void tcp_undo_resent(struct worker *w, struct tcp_conn *c, uint32_t start, uint32_t len)
 {
     struct tcp_sent *s = c->sent;
 
@@ -25,7 +26,10 @@ void tcp_undo_resent(struct worker *w, struct tcp_conn *c, uint32_t len)
     s->undo_rtx += len;
     if (s->has_rtx)
         return;
-    s->has_rtx = s->has_rtx_ts = true;
+    s->has_rtx = true;
+    /* Only where the ACK waits for just this, and for the first copy of it: what an earlier recovery has sent again, and what lies behind
+     * other holes, is acknowledged with timestamps from before as well. */
+    s->has_rtx_ts = start == c->snd_una && !(s->r[s->first].flags & TCP_RUN_RTX);
     s->rtx_ts = tcp_now_ms(w) + c->ts_offset;
 }
 

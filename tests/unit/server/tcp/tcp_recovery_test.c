@@ -392,6 +392,30 @@ Test(tcp_recovery, eifel, .init = init, .fini = fini)
     cr_assert_geq(script_conn(t)->cwnd, 9880);
 }
 
+/* RFC 5681 s3.1, RFC 9438 s4.6: what recovery has sent in place of what has left does not make ssthresh larger than the window. */
+Test(tcp_recovery, ssthresh_never_above_the_window, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint32_t base, cwnd;
+
+    open_path(t, false, true);
+    base = t->rcv;
+    script_conn(t)->lflags |= TCP_LF_REORDERING; /* so that disorder lasts a quarter of a round trip */
+    fake_write(&t->h, t->s, bytes, 60000);
+    drain(t);
+    fake_advance(&t->h, RTT);
+    cwnd = script_conn(t)->cwnd;
+    for (uint32_t i = 2; i <= 10; i++) {
+        send_sack(t, base + 1000, base + i * 1000);
+        drain(t);
+    }
+    cr_assert_eq(script_conn(t)->ca_state, TCP_CA_DISORDER);
+    cr_assert_gt(script_conn(t)->snd_nxt - script_conn(t)->snd_una, cwnd * 3 / 2);
+    fake_advance(&t->h, RTT / 2);
+    cr_assert_eq(script_conn(t)->ca_state, TCP_CA_RECOVERY);
+    cr_assert_eq(script_conn(t)->ssthresh, (uint32_t)((uint64_t)cwnd * 7 / 10));
+}
+
 Test(tcp_recovery, eifel_of_a_real_loss, .init = init, .fini = fini)
 {
     struct script *t = &T;
