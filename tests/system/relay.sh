@@ -1,0 +1,76 @@
+#!/bin/bash
+# relay.sh - over a link that loses, delays, reorders and doubles: every byte arrives, and no slower than with the kernel in our place
+# LONG=1 (make soak-relay): each loss rate and delay for itself, ten seconds and three seeds each, and fairness with the kernel's CUBIC
+# shellcheck source=tests/system/relay_lib.sh
+. "$(dirname "$0")/relay_lib.sh"
+relay_start
+
+# case_of WHAT MODE SECONDS FAMILY WORDS...: adds to sum_h and sum_k
+case_of() {
+    local what=$1
+    shift
+    if streams "$@"; then ok "$what: every byte arrives"; else not_ok "$what: every byte arrives"; return; fi
+    diag "$what: stack $((rate_h / 1000)) kbit/s, kernel $((rate_k / 1000)) kbit/s"
+    sum_h=$((sum_h + rate_h)) sum_k=$((sum_k + rate_k))
+}
+sums() { # WHAT PERCENT: as fast as the kernel, to so many percent
+    if [ $((sum_h * 100)) -ge $((sum_k * $2)) ]; then ok "$1: $2 % of the kernel's rate or more"
+    else not_ok "$1: $2 % of the kernel's rate or more" "stack $sum_h, kernel $sum_k bit/s"; fi
+    sum_h=0 sum_k=0
+}
+link=(rate=100000000 queue=300)
+sum_h=0 sum_k=0
+
+if [ "${LONG:-0}" != 1 ]; then
+    # In two seconds chance has its part: only what is wrong by a factor is seen here, for each case.
+    case_of() {
+        local what=$1
+        shift
+        if streams "$@"; then ok "$what: every byte arrives"; else not_ok "$what: every byte arrives"; return; fi
+        if [ $((rate_h * 3)) -ge "$rate_k" ]; then ok "$what: $((rate_h / 1000)) kbit/s, the kernel $((rate_k / 1000))"
+        else not_ok "$what: a third of the kernel's rate" "$((rate_h / 1000)) kbit/s, the kernel $((rate_k / 1000))"; fi
+    }
+    case_of "sending, 1 % lost, 20 ms, v4" tx 2 4 seed=1 delay-us=10000 loss=10000 "${link[@]}"
+    case_of "sending, bursts and duplicates, 20 ms, v6" tx 2 6 seed=2 delay-us=10000 burst=1500 burst-len=5 dup=2000 "${link[@]}"
+    case_of "sending, 2 % reordered, 20 ms, v4" tx 2 4 seed=3 delay-us=10000 reorder=20000 reorder-us=4000 "${link[@]}"
+    case_of "receiving, 1 % lost, 20 ms, v6" rx 2 6 seed=4 delay-us=10000 loss=10000 "${link[@]}"
+    case_of "receiving, 2 % reordered, jitter, 20 ms, v4" rx 2 4 seed=5 delay-us=10000 jitter-us=1000 reorder=20000 reorder-us=4000 "${link[@]}"
+    finish
+fi
+
+family=4
+for mode in tx rx; do
+    for delay in 10000 50000; do
+        for impair in loss=1000 loss=10000 loss=50000 "reorder=20000 reorder-us=4000" ; do
+            for seed in 1 2 3; do
+                # shellcheck disable=SC2086  # words
+                case_of "$mode, $impair, $((delay / 500)) ms, v$family, seed $seed" $mode 10 $family seed=$seed delay-us=$delay $impair "${link[@]}"
+                family=$((10 - family))
+            done
+            sums "$mode, $impair, $((delay / 500)) ms" 85
+        done
+    done
+done
+
+# Two flows through one bottleneck: ours, and the kernel's from the same end of the link.
+F4=10.77.0.3
+ip -n "$TAG-hs" addr add $F4/24 dev t0
+in_ns hs sysctl -qw net.ipv4.tcp_no_metrics_save=1
+fair() { # FIRST-RATE SECOND-RATE: Jain's index, in hundredths
+    awk -v a="$1" -v b="$2" 'BEGIN { printf "%d", (a + b) ^ 2 / (2 * (a ^ 2 + b ^ 2)) * 100 }'
+}
+relay_set h seed=1 delay-us=10000 rate=50000000 queue=150
+in_fs() { in_ns hs "$@"; }
+in_fk() { in_hk "$@"; }
+stream f tx 30 4 7900 >"$TMP/rate.f" 2>"$TMP/err.f" &
+pid=$!
+if stream h tx 30 4 7901 >"$TMP/rate.h" 2>"$TMP/err.h" && wait $pid; then
+    ours=$(cat "$TMP/rate.h") theirs=$(cat "$TMP/rate.f")
+    jain=$(fair "$ours" "$theirs")
+    diag "through one bottleneck: stack $((ours / 1000)), kernel $((theirs / 1000)) kbit/s, Jain's index $jain %"
+    if [ "$jain" -ge 90 ]; then ok "Jain's index with the kernel's CUBIC is 0.9 or more"
+    else not_ok "Jain's index with the kernel's CUBIC is 0.9 or more" "$jain %"; fi
+else
+    not_ok "two flows through one bottleneck" "$(cat "$TMP/err.h" "$TMP/err.f")"
+fi
+finish
