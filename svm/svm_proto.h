@@ -22,6 +22,9 @@ enum svm_att_type {
     SVM_ATT_BANK = 3,       /* svm_att_simple: "one more bank, please" (value = slots wanted); answer SVM_ATT_SEGMENT or _ERROR */
     SVM_ATT_WHO = 5,        /* svm_att_who: whose address is this; answer SVM_ATT_OK, value = enum svm_who bits */
     SVM_ATT_IDENTIFY = 4,   /* svm_att_simple + 1 fd: who is this socket (SO_COOKIE)? reserved for exec and SCM_RIGHTS */
+    SVM_ATT_TLS_PAIR = 16,  /* svm_att_tls, as many as the bytes need; the last one is answered: SVM_ATT_OK (value = number) or _ERROR */
+    SVM_ATT_TLS_CONFIG = 17,/* svm_att_tls_config; the same answers */
+    SVM_ATT_TLS_DEL = 18,   /* svm_att_simple: forget that number; SVM_ATT_OK or _ERROR */
     /* server -> client */
     SVM_ATT_WELCOME = 64,   /* svm_att_welcome + fds (below) */
     SVM_ATT_ERROR = 65,     /* svm_att_error: request refused; after HELLO the server hangs up */
@@ -115,6 +118,41 @@ struct svm_att_simple {
     uint64_t value;
 };
 
+/* TLS: certificates, keys and what a connection is to be like. They come this way so that no key is ever in shared memory. */
+enum svm_tls_limits {
+    SVM_TLS_CHUNK = 960,          /* bytes of PEM text a message */
+    SVM_TLS_PEM_MAX = 128 << 10,  /* of certificate chain and key together */
+    SVM_TLS_PAIRS_MAX = 64,
+    SVM_TLS_ALPN_MAX = 128,
+    SVM_TLS_NAME_MAX = 256,
+};
+enum svm_tls_verify { /* DEFAULT: as the server is configured */
+    SVM_TLS_VERIFY_DEFAULT, SVM_TLS_VERIFY_NONE, SVM_TLS_VERIFY_OPTIONAL, SVM_TLS_VERIFY_REQUIRED,
+};
+struct svm_att_tls {
+    uint32_t type;           /* SVM_ATT_TLS_PAIR */
+    uint32_t replace;        /* number of a pair whose place it takes, 0 = a new one */
+    uint32_t cert_len, key_len; /* bytes in all: PEM certificate with its chain, then PEM key */
+    uint32_t offset, len;    /* of this message's bytes; in order */
+    uint8_t bytes[SVM_TLS_CHUNK];
+};
+static_assert(sizeof(struct svm_att_tls) <= SVM_ATT_MAX_MSG, "svm_att_tls fits a message");
+struct svm_tls_config {
+    uint32_t pair[SVM_TLS_PAIRS_MAX]; /* server: numbers of pairs, the first is the default. n_pairs 0: all of the program's */
+    uint16_t n_pairs;
+    uint16_t alpn_len;
+    uint8_t verify;          /* enum svm_tls_verify, of the peer's certificate */
+    uint8_t pad[3];
+    uint8_t alpn[SVM_TLS_ALPN_MAX];   /* RFC 7301 s3.1: length octet and name, best first */
+    char hostname[SVM_TLS_NAME_MAX];  /* client; NUL-terminated */
+};
+struct svm_att_tls_config {
+    uint32_t type;           /* SVM_ATT_TLS_CONFIG */
+    uint32_t pad;
+    struct svm_tls_config config;
+};
+static_assert(sizeof(struct svm_att_tls_config) <= SVM_ATT_MAX_MSG, "svm_att_tls_config fits a message");
+
 struct svm_att_error {
     uint32_t type;
     int32_t error;           /* -errno */
@@ -152,11 +190,13 @@ enum svm_msg_type {
 
     /* c->s */
     SVM_MSG_BIND,       /* reserve a local endpoint (any proto); UDP: a session with FIFOs. Answer BOUND. flags SVM_BIND_* */
-    SVM_MSG_LISTEN,     /* u.value = backlog, on a bound handle; answer LISTENING */
+    SVM_MSG_LISTEN,     /* u.value = backlog, on a bound handle; answer LISTENING. TLS: u.conn.slot.slot = number of a pair or configuration
+                           (SVM_ATT_TLS_*), 0 = all pairs of the program, those of later calls of listen() take effect at once */
     SVM_MSG_ARM,        /* this worker accepts from the listener `handle`: u.value = 1, or 2 = weakly (it has called listen, but nobody
                            has called accept or waited for it yet: it is given connections only while no holder accepts with 1),
                            or 0 = no longer (unaccepted sessions are handed back with RETURN first). No answer */
-    SVM_MSG_CONNECT,    /* new session to lcl/rmt (lcl may be any/0, or a bound handle given). Answer CONNECTED. UDP: sets the peer */
+    SVM_MSG_CONNECT,    /* new session to lcl/rmt (lcl may be any/0, or a bound handle given). Answer CONNECTED. UDP: sets the peer.
+                           TLS: u.conn.slot.slot = number of a configuration, 0 = none */
     SVM_MSG_SHUTDOWN,   /* u.value = SHUT_RD, SHUT_WR, SHUT_RDWR. The FIN flag of the tx FIFO is set by the client first */
     SVM_MSG_CLOSE,      /* this holder lets go; the last one's close closes in order: data, then FIN. u.value = SO_LINGER:
                            -1 none, 0 reset at once, n seconds. Answer CLOSED when the slot may be used again */

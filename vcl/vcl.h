@@ -41,7 +41,7 @@ void vcl_fork_parent(void);
 void vcl_fork_child(void);
 
 /* ---- sockets ---- */
-/* proto: enum svm_proto (TCP, UDP served; others -EPROTONOSUPPORT). Does not talk to the server. */
+/* proto: enum svm_proto (TCP, UDP, TLS served; others -EPROTONOSUPPORT). Does not talk to the server. */
 int vcl_socket_new(uint8_t proto, bool is_v6, struct vcl_socket **out);
 struct vcl_socket *vcl_socket_get(struct vcl_socket *s);
 void vcl_socket_put(struct vcl_socket *s);           /* last reference closes (SO_LINGER as set; may block only then) */
@@ -91,6 +91,15 @@ bool vcl_is_connected(const struct vcl_socket *s);
  * (SO_RCVTIMEO, SO_LINGER, SO_REUSEADDR, SO_RCVBUF, …) and those of the server (TCP_NODELAY, …). */
 int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, socklen_t len);
 int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen_t *len);
+
+/* ---- TLS ---- */
+/* PEM text. A pair is used by every listener of the process that names no other; it stays over a restart of the server.
+ * Number > 0; -EINVAL (the server cannot use it), -ENETDOWN. */
+int vcl_tls_add_pair(const char *cert, size_t cert_len, const char *key, size_t key_len);
+int vcl_tls_replace_pair(uint32_t id, const char *cert, size_t cert_len, const char *key, size_t key_len);
+int vcl_tls_del(uint32_t id);
+int vcl_tls_use(struct vcl_socket *s, uint32_t id);        /* a pair; of a listener: from the next connection on */
+int vcl_tls_configure(struct vcl_socket *s, const struct svm_tls_config *cfg);  /* pair[]: numbers of vcl_tls_add_pair() */
 
 /* ---- waiting: epoll sets over sockets and kernel descriptors together ---- */
 /* A set is a real kernel epoll descriptor (kept by the caller: kernel descriptors are added to it by epoll_ctl directly; the set

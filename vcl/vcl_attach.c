@@ -209,6 +209,8 @@ static int att_answer(struct vcl_worker *w, struct att_in *in, uint32_t want)
         if (in->u.type == want)
             return 0;
         if (in->u.type == SVM_ATT_ERROR && in->len >= sizeof(in->u.error)) {
+            in->u.error.text[sizeof(in->u.error.text) - 1] = '\0';
+            vcl_log(1, "the server says: %s", in->u.error.text);
             rc = in->u.error.error < 0 ? in->u.error.error : -EPROTO;
             close_fds(in);
             return rc;
@@ -587,4 +589,47 @@ int vcl_worker_fork_token(struct vcl_worker *w, uint64_t *token, int *lifeline)
     *token = in.u.simple.value;
     *lifeline = vcl_fd_keep(sv[0]);
     return *lifeline < 0 ? *lifeline : 0;
+}
+
+/* ---- TLS ---- */
+int vcl_worker_tls_put(struct vcl_worker *w, const char *bytes, uint32_t cert_len, uint32_t key_len, uint32_t replace, uint32_t *number)
+{
+    struct svm_att_tls m = { .type = SVM_ATT_TLS_PAIR, .cert_len = cert_len, .key_len = key_len, .replace = replace };
+    struct att_in in;
+    int rc = 0;
+
+    do {
+        m.len = hs_min_u32(SVM_TLS_CHUNK, cert_len + key_len - m.offset);
+        memcpy(m.bytes, bytes + m.offset, m.len);
+        rc = att_send(w->att_fd, &m, sizeof(m), -1);
+        m.offset += m.len;
+    } while (rc == 0 && m.offset < cert_len + key_len);
+    explicit_bzero(&m, sizeof(m));
+    if (!rc)
+        rc = att_answer(w, &in, SVM_ATT_OK);
+    if (!rc)
+        *number = (uint32_t)in.u.simple.value;
+    return rc;
+}
+
+int vcl_worker_tls_config(struct vcl_worker *w, const struct svm_tls_config *cfg, uint32_t *number)
+{
+    struct svm_att_tls_config m = { .type = SVM_ATT_TLS_CONFIG, .config = *cfg };
+    struct att_in in;
+    int rc = att_send(w->att_fd, &m, sizeof(m), -1);
+
+    if (!rc)
+        rc = att_answer(w, &in, SVM_ATT_OK);
+    if (!rc)
+        *number = (uint32_t)in.u.simple.value;
+    return rc;
+}
+
+int vcl_worker_tls_del(struct vcl_worker *w, uint32_t number)
+{
+    struct svm_att_simple m = { .type = SVM_ATT_TLS_DEL, .value = number };
+    struct att_in in;
+    int rc = att_send(w->att_fd, &m, sizeof(m), -1);
+
+    return rc ? rc : att_answer(w, &in, SVM_ATT_OK);
 }

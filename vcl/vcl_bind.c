@@ -100,7 +100,13 @@ int vcl_listen(struct vcl_socket *s, int backlog)
         s->backlog = backlog < 0 ? 65535 : backlog;
         m = vcl_socket_msg(s, SVM_MSG_LISTEN);
         m.u.value = s->backlog;
-        rc = vcl_socket_request(s, VCL_OP_LISTEN, &m);
+        if (s->proto == SVM_PROTO_TLS) {
+            pthread_mutex_lock(&s->w->lock);
+            rc = vcl_tls_number(s->w, s->tls, &m.u.conn.slot.slot);
+            pthread_mutex_unlock(&s->w->lock);
+        }
+        if (!rc)
+            rc = vcl_socket_request(s, VCL_OP_LISTEN, &m);
     }
     pthread_mutex_unlock(&s->op_lock);
     return rc;

@@ -124,6 +124,10 @@ static int start_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
         if (vcl_handle_is_none(s->handle))
             s->epoch = w->epoch;
         m = connect_msg(s, rmt);
+        if (s->proto == SVM_PROTO_TLS && s->tls)
+            rc = vcl_tls_number(w, s->tls, &m.u.conn.slot.slot);
+    }
+    if (!rc) {
         s->rmt = *rmt;
         vcl_socket_set_state(s, VCL_CONNECTING);
         rc = vcl_worker_post(w, s->server_worker, &m);

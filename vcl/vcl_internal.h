@@ -178,6 +178,11 @@ struct vcl_worker {
 };
 
 /* ---- process ---- */
+struct vcl_tls_table {
+    pthread_mutex_t lock;            /* taken after a worker's lock, never without it */
+    struct vcl_tls_object *objects;  /* number n is at n - 1 */
+    uint32_t n;
+};
 struct vcl_process {
     pthread_mutex_t lock;
     bool inited;
@@ -192,6 +197,7 @@ struct vcl_process {
     int fd_base;
     atomic_ulong fd_map[16];         /* internal descriptors from fd_base on */
     struct vcl_set *all_sets;
+    struct vcl_tls_table tls;
 };
 struct vcl_process *vcl_process(void);
 struct vcl_worker *vcl_worker_current(void);   /* of this thread, else the process's; NULL = no memory */
@@ -277,6 +283,8 @@ struct vcl_socket {
     struct vcl_waiter *waiters;
     atomic_uint n_waiters;
     struct vcl_opts opt;
+    uint32_t tls;                    /* number of its pair or configuration in vcl_tls.c, 0 = none */
+    bool tls_own;                    /* it is a configuration, counted for this socket */
 };
 
 static inline uint8_t vcl_state(const struct vcl_socket *s) { return atomic_load_explicit(&s->state, memory_order_acquire); }
@@ -413,6 +421,13 @@ void vcl_worker_met(struct vcl_worker *w, const struct ip_endpoint *rmt, bool is
 int vcl_worker_fork_token(struct vcl_worker *w, uint64_t *token, int *lifeline);
 void vcl_worker_forget_server(struct vcl_worker *w, bool in_child);
 extern const struct svm_ring_ops vcl_bank_ring_ops, vcl_pair_ring_ops, vcl_no_ring_ops;
+
+/* ---- TLS (vcl_tls.c) ---- */
+int vcl_tls_number(struct vcl_worker *w, uint32_t id, uint32_t *number);  /* the server's number of it; worker lock held */
+void vcl_socket_set_tls(struct vcl_socket *s, uint32_t id, bool own);
+int vcl_worker_tls_put(struct vcl_worker *w, const char *bytes, uint32_t cert_len, uint32_t key_len, uint32_t replace, uint32_t *number);
+int vcl_worker_tls_config(struct vcl_worker *w, const struct svm_tls_config *cfg, uint32_t *number);
+int vcl_worker_tls_del(struct vcl_worker *w, uint32_t number);            /* all three: worker lock held, attached */
 
 /* ---- segments ---- */
 int vcl_segment_add_bank(struct vcl_life *life, uint32_t seg_id, uint32_t index, int s_fd, int c_fd);

@@ -10,7 +10,7 @@
 enum { FD_WORD_BITS = 8 * sizeof(unsigned long), FD_RANGE = 16 * FD_WORD_BITS };
 
 /* A client library has one process to live in: this is the only state that no caller passes in. */
-static struct vcl_process the_process = { .lock = PTHREAD_MUTEX_INITIALIZER, .fd_base = -1 };
+static struct vcl_process the_process = { .lock = PTHREAD_MUTEX_INITIALIZER, .fd_base = -1, .tls = { .lock = PTHREAD_MUTEX_INITIALIZER } };
 static __thread struct vcl_worker *thread_worker __attribute__((tls_model("initial-exec")));
 
 struct vcl_process *vcl_process(void) { return &the_process; }

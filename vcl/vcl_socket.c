@@ -31,7 +31,7 @@ int vcl_socket_new(uint8_t proto, bool is_v6, struct vcl_socket **out)
 {
     struct vcl_worker *w;
 
-    if (proto != SVM_PROTO_TCP && proto != SVM_PROTO_UDP)
+    if (proto != SVM_PROTO_TCP && proto != SVM_PROTO_UDP && proto != SVM_PROTO_TLS)
         return -EPROTONOSUPPORT;
     w = vcl_worker_current();
     *out = w ? vcl_socket_alloc(w, proto, is_v6) : NULL;
@@ -42,6 +42,8 @@ int vcl_socket_new(uint8_t proto, bool is_v6, struct vcl_socket **out)
 void vcl_socket_free(struct vcl_socket *s)
 {
     vcl_socket_fifos_drop(s);
+    if (s->tls_own)
+        vcl_socket_set_tls(s, 0, false);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->op_lock);
     free(s);

@@ -35,8 +35,8 @@ typedef enum {
     VPPCOM_PROTO_TCP = 0,
     VPPCOM_PROTO_UDP,
     VPPCOM_PROTO_NONE,
-    VPPCOM_PROTO_TLS,  /* from here on: VPPCOM_ENOTSUP in this version */
-    VPPCOM_PROTO_QUIC,
+    VPPCOM_PROTO_TLS,  /* over TCP, ended in the server */
+    VPPCOM_PROTO_QUIC, /* from here on: VPPCOM_ENOTSUP in this version */
     VPPCOM_PROTO_DTLS,
     VPPCOM_PROTO_SRTP,
     VPPCOM_PROTO_HTTP,
@@ -114,11 +114,11 @@ typedef enum {
     VPPCOM_ATTR_GET_TCP_USER_MSS,     /* int: bytes */
     VPPCOM_ATTR_SET_TCP_USER_MSS,
     VPPCOM_ATTR_SET_CONNECTED,        /* none: nothing changes (UDP sessions listen and connect as they are) */
-    VPPCOM_ATTR_SET_CKPAIR,           /* certificates: VPPCOM_ENOTSUP */
+    VPPCOM_ATTR_SET_CKPAIR,           /* uint32_t: what vppcom_add_cert_key_pair() returned */
     VPPCOM_ATTR_SET_VRF,              /* uint32_t: 0, the namespace's own table; others VPPCOM_ENOTSUP */
     VPPCOM_ATTR_GET_VRF,
     VPPCOM_ATTR_GET_DOMAIN,           /* int: AF_INET or AF_INET6 */
-    VPPCOM_ATTR_SET_ENDPT_EXT_CFG,    /* VPPCOM_ENOTSUP */
+    VPPCOM_ATTR_SET_ENDPT_EXT_CFG,    /* vppcom_endpt_ext_cfg_t */
     VPPCOM_ATTR_SET_DSCP,             /* uint8_t: the six bits of the code point */
     VPPCOM_ATTR_SET_IP_PKTINFO,       /* int */
     VPPCOM_ATTR_GET_IP_PKTINFO,
@@ -154,6 +154,23 @@ typedef struct vppcom_cert_key_pair_ {
     char *key;
     uint32_t cert_len, key_len;
 } vppcom_cert_key_pair_t;
+
+/* VPPCOM_ATTR_SET_ENDPT_EXT_CFG of a TLS session, before listen or connect; of a listener also later, for connections to come. */
+enum { VPPCOM_ENDPT_EXT_CFG_NONE = 0, VPPCOM_ENDPT_EXT_CFG_CRYPTO = 1 };
+enum { VPPCOM_TLS_VERIFY_DEFAULT = 0, VPPCOM_TLS_VERIFY_NONE, VPPCOM_TLS_VERIFY_OPTIONAL, VPPCOM_TLS_VERIFY_REQUIRED };
+typedef struct vppcom_endpt_crypto_cfg_ {
+    char hostname[256];      /* client: for SNI, and the name that the certificate must be for; "": the address */
+    char alpn[128];          /* protocols, best first, "h2,http/1.1" */
+    uint8_t verify;          /* VPPCOM_TLS_VERIFY_*, of the peer's certificate; DEFAULT: as the server is configured */
+    uint8_t unused;
+    uint16_t n_ckpairs;      /* listener: chosen by name (SNI), the first is the default; client: shown when it is asked for one */
+    uint32_t ckpairs[16];    /* of vppcom_add_cert_key_pair(). None: a listener has all pairs of the program */
+} vppcom_endpt_crypto_cfg_t;
+typedef struct vppcom_endpt_ext_cfg_ {
+    uint16_t type;           /* VPPCOM_ENDPT_EXT_CFG_CRYPTO */
+    uint16_t len;            /* sizeof of this struct */
+    vppcom_endpt_crypto_cfg_t crypto;
+} vppcom_endpt_ext_cfg_t;
 
 /* vcl.conf as a structure; zero and NULL mean the default. Strings are the caller's, used during the call. */
 typedef struct vppcom_cfg_ {
@@ -220,7 +237,9 @@ int vppcom_epoll_ctl(uint32_t epoll, int op, uint32_t session, struct epoll_even
 int vppcom_epoll_wait(uint32_t epoll, struct epoll_event *events, int maxevents, double wait_for_time); /* milliseconds, as in VPP */
 int vppcom_mq_epoll_fd(void); /* readable while events wait for this worker; not the caller's to close */
 
-/* ---- TLS, not in this version: VPPCOM_ENOTSUP ---- */
+/* ---- TLS ---- */
+/* PEM text: certificate, with its chain behind it, and key. Its index, > 0; VPPCOM_EINVAL: the server cannot use it. The server keeps
+ * the key; a replaced or deleted pair stays with the connections that have it. */
 int vppcom_add_cert_key_pair(vppcom_cert_key_pair_t *ckpair);
 int vppcom_del_cert_key_pair(uint32_t ckpair_index);
 

@@ -187,15 +187,19 @@ __attribute__((constructor)) static void watch_fork(void)
     pthread_atfork(vcl_fork_prepare, vcl_fork_parent, vcl_fork_child);
 }
 
-/* ---- certificates: no TLS in this version ---- */
+/* ---- certificates ---- */
 int vppcom_add_cert_key_pair(vppcom_cert_key_pair_t *ckpair)
 {
-    return ckpair ? VPPCOM_ENOTSUP : VPPCOM_EFAULT;
+    if (!ckpair || !ckpair->cert || !ckpair->key)
+        return VPPCOM_EFAULT;
+    return vcl_tls_add_pair(ckpair->cert, ckpair->cert_len, ckpair->key, ckpair->key_len);
 }
 
 int vppcom_del_cert_key_pair(uint32_t index)
 {
-    return index == INVALID_SESSION_ID ? VPPCOM_EINVAL : VPPCOM_ENOTSUP;
+    int rc = vcl_tls_del(index);
+
+    return rc == -ENOENT ? VPPCOM_EINVAL : rc;
 }
 
 /* ---- texts ---- */

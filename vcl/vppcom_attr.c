@@ -159,9 +159,41 @@ static int attr_get(struct vppcom_entry *e, uint32_t op, void *buffer, uint32_t 
     }
 }
 
+static int set_ext_cfg(struct vcl_socket *s, const void *buffer, const uint32_t *buflen)
+{
+    struct svm_tls_config cfg = { 0 };
+    vppcom_endpt_ext_cfg_t c;
+    int rc = take(&c, sizeof(c), buffer, buflen);
+    size_t at = 0;
+
+    if (rc)
+        return rc;
+    if (c.type != VPPCOM_ENDPT_EXT_CFG_CRYPTO || c.len != sizeof(c) || c.crypto.verify > VPPCOM_TLS_VERIFY_REQUIRED ||
+        c.crypto.n_ckpairs > HS_ARRAY_LEN(c.crypto.ckpairs) || !memchr(c.crypto.hostname, 0, sizeof(c.crypto.hostname)) ||
+        !memchr(c.crypto.alpn, 0, sizeof(c.crypto.alpn)))
+        return VPPCOM_EINVAL;
+    memcpy(cfg.hostname, c.crypto.hostname, sizeof(cfg.hostname));
+    cfg.verify = c.crypto.verify;
+    cfg.n_pairs = c.crypto.n_ckpairs;
+    for (unsigned i = 0; i < cfg.n_pairs; i++)
+        cfg.pair[i] = c.crypto.ckpairs[i];
+    /* "h2,http/1.1" as RFC 7301 s3.1 wants it */
+    while (c.crypto.alpn[at]) {
+        size_t n = strcspn(c.crypto.alpn + at, ",");
+
+        if (n == 0 || cfg.alpn_len + n + 1 > sizeof(cfg.alpn))
+            return VPPCOM_EINVAL;
+        cfg.alpn[cfg.alpn_len++] = (uint8_t)n;
+        memcpy(cfg.alpn + cfg.alpn_len, c.crypto.alpn + at, n);
+        cfg.alpn_len = (uint16_t)(cfg.alpn_len + n);
+        at += n + (c.crypto.alpn[at + n] == ',');
+    }
+    return vcl_tls_configure(s, &cfg);
+}
+
 static int attr_set(struct vppcom_entry *e, uint32_t session, uint32_t op, void *buffer, uint32_t *buflen)
 {
-    uint32_t vrf;
+    uint32_t vrf, ckpair;
     int rc;
 
     switch (op) {
@@ -184,7 +216,10 @@ static int attr_set(struct vppcom_entry *e, uint32_t session, uint32_t op, void 
     case VPPCOM_ATTR_SET_COOKIE:
         return take(&e->cookie, sizeof(e->cookie), buffer, buflen);
     case VPPCOM_ATTR_SET_CKPAIR:
+        rc = take(&ckpair, sizeof(ckpair), buffer, buflen);
+        return rc ? rc : vcl_tls_use(e->s, ckpair);
     case VPPCOM_ATTR_SET_ENDPT_EXT_CFG:
+        return set_ext_cfg(e->s, buffer, buflen);
     case VPPCOM_ATTR_SET_STREAM_FLAGS:
     case VPPCOM_ATTR_SET_APP_PROTO_ERR_CODE:
         return VPPCOM_ENOTSUP;

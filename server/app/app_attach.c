@@ -177,6 +177,9 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
     uint32_t type = 0;
     struct svm_att_hello hello;
     struct svm_att_who who;
+    struct svm_att_tls tls;
+    struct svm_att_tls_config tls_config;
+    struct svm_att_simple simple;
 
     if (len >= sizeof(type))
         memcpy(&type, buf, sizeof(type));
@@ -194,6 +197,16 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
         int err = app_client_add_bank(c);
         if (err != 0)
             do_error(c, err, "no further bank");
+    } else if (type == SVM_ATT_TLS_PAIR && len == sizeof(tls)) {
+        memcpy(&tls, buf, sizeof(tls));
+        app_tls_pair(c, &tls);
+        explicit_bzero(&tls, sizeof(tls));
+    } else if (type == SVM_ATT_TLS_CONFIG && len == sizeof(tls_config)) {
+        memcpy(&tls_config, buf, sizeof(tls_config));
+        app_tls_config(c, &tls_config);
+    } else if (type == SVM_ATT_TLS_DEL && len == sizeof(simple)) {
+        memcpy(&simple, buf, sizeof(simple));
+        app_tls_del(c, simple.value);
     } else if (type == SVM_ATT_IDENTIFY && len == sizeof(struct svm_att_simple)) {
         do_error(c, -EOPNOTSUPP, "descriptors are not identified in this version");
     } else {
@@ -219,6 +232,7 @@ void app_attach_input(struct app_client *c, uint32_t events)
             return;
         }
         dispatch(c, buf, (size_t)len, fds, n_fds);
+        explicit_bzero(buf, (size_t)len); /* it may have been a key */
         for (int i = 0; i < n_fds; i++) {
             if (fds[i] >= 0)
                 close(fds[i]);

@@ -89,6 +89,7 @@ void app_client_free(struct app_client *c)
     if (c->next)
         c->next->prev = c->prev;
     as->n_clients--;
+    app_tls_client_free(c);
     while (c->out_head)
         out_drop(c);
     close_fd(&c->sock);

@@ -78,11 +78,13 @@ static void do_bind(struct app_port_client *pc, const struct svm_msg *m)
 static void do_listen(struct app_port_client *pc, const struct svm_msg *m, struct session *s)
 {
     int64_t backlog = m->u.value;
-    int err;
+    int err = 0;
 
     if (!s)
         err = -EBADF;
-    else /* Linux takes a negative backlog as the largest. */
+    else if (m->u.conn.slot.slot)
+        s->layer_cfg = m->u.conn.slot.slot;
+    if (err == 0) /* Linux takes a negative backlog as the largest. */
         err = session_listen(pc->w, &pc->aw, s, backlog < 0 || backlog > 65535 ? 65535 : (uint32_t)backlog);
     if (err != -EINPROGRESS) /* else told when every worker listens */
         answer(pc, m, SVM_MSG_LISTENING, err);
@@ -95,6 +97,7 @@ static void do_connect(struct app_port_client *pc, const struct svm_msg *m, stru
         .flags = scope_flags(pc, m->flags),
         .ctx = m->ctx,
         .bound = bound,
+        .layer_cfg = m->u.conn.slot.slot,
         .lcl = { m->u.conn.lcl_ip, m->u.conn.lcl_port },
         .rmt = { m->u.conn.rmt_ip, m->u.conn.rmt_port },
     };

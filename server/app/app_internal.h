@@ -118,6 +118,7 @@ struct app_client {
     struct svm_segment p;
     struct app_out *out_head, **out_tail;
     uint32_t n_out;
+    struct app_tls_put *tls_put; /* a certificate and key on their way in; NULL = none */
     struct app_src sock_src, lifeline_src, pidfd_src;
     uint32_t n_workers_done;    /* workers on which nothing of it is left */
     struct app_event bank_event;
@@ -221,6 +222,12 @@ unsigned app_client_fds(const struct app_client *c);
 /* app_attach.c: control thread */
 void app_attach_accept(struct app_server *as);
 void app_attach_input(struct app_client *c, uint32_t events);
+
+/* app_tls.c: control thread. Answers by themselves. */
+void app_tls_pair(struct app_client *c, const struct svm_att_tls *m);
+void app_tls_config(struct app_client *c, const struct svm_att_tls_config *m);
+void app_tls_del(struct app_client *c, uint64_t id);
+void app_tls_client_free(struct app_client *c);
 
 /* app_fork.c: control thread */
 int app_fork_note(struct app_client *parent, int lifeline, uint64_t *token);

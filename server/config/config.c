@@ -43,6 +43,7 @@ static void config_defaults(struct stack_config *cfg)
     cfg->session.max_listeners = 65536;
     cfg->session.max_segments = 16;
     tcp_config_defaults(&cfg->tcp);
+    tls_config_defaults(&cfg->tls);
     cfg->tcp.cc_algo = "cubic"; /* RFC 9438, as Linux */
 }
 
@@ -91,6 +92,11 @@ static int take_session(struct conf_reader *r, struct stack_config *cfg)
 static int take_tcp(struct conf_reader *r, struct stack_config *cfg)
 {
     return config_take_stanza(r, "tcp", &cfg->tcp);
+}
+
+static int take_tls(struct conf_reader *r, struct stack_config *cfg)
+{
+    return config_take_stanza(r, "tls", &cfg->tls);
 }
 
 static int take_port(struct conf_reader *r, struct stack_config *cfg)
@@ -223,6 +229,7 @@ static const struct config_stanza {
     { "route", take_route },
     { "session", take_session },
     { "tcp", take_tcp },
+    { "tls", take_tls },
     { "namespace", take_namespace },
     { "rule", take_rule },
 };

@@ -16,6 +16,7 @@
 #include "server/route/route.h"
 #include "server/session/session_rules.h"
 #include "server/tcp/tcp.h"
+#include "server/tls/tls.h"
 #include "server/worker/worker.h"
 
 enum config_limits {
@@ -97,6 +98,7 @@ struct stack_config {
     struct config_dpdk dpdk;
     struct config_session session;
     struct tcp_config tcp;
+    struct tls_config tls;
     unsigned n_ports;
     struct port_config port[STACK_MAX_PORTS];
     unsigned n_interfaces;

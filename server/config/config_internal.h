@@ -27,6 +27,10 @@ int config_take_rule_rmt_port(struct conf_reader *r, void *base);
 int config_take_rule_to_port(struct conf_reader *r, void *base);
 int config_rule_check(struct conf_reader *r, const struct config_rule *cr); /* it has what it needs */
 int config_take_tcp_cc_algo(struct conf_reader *r, void *base);
+int config_take_tls_min_version(struct conf_reader *r, void *base);
+int config_take_tls_verify(struct conf_reader *r, void *base);
+int config_take_tls_verify_server(struct conf_reader *r, void *base);
+int config_take_tls_fifo_size(struct conf_reader *r, void *base);
 int config_take_tcp_ecn(struct conf_reader *r, void *base);
 
 #endif

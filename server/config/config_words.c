@@ -253,3 +253,45 @@ int config_take_tcp_cc_algo(struct conf_reader *r, void *base)
     tcp->cc_algo = names[i];
     return 0;
 }
+
+int config_take_tls_min_version(struct conf_reader *r, void *base)
+{
+    static const char *const names[] = { [TLS_V1_2] = "1.2", [TLS_V1_3] = "1.3" };
+
+    return conf_take_choice(r, "min-version of tls", names, HS_ARRAY_LEN(names), &((struct tls_config *)base)->min_version);
+}
+
+int config_take_tls_verify(struct conf_reader *r, void *base)
+{
+    static const char *const names[] = { "none", "optional", "required" };
+    unsigned i;
+
+    if (conf_take_choice(r, "verify of tls", names, HS_ARRAY_LEN(names), &i) != 0)
+        return -EINVAL;
+    ((struct tls_config *)base)->verify = SVM_TLS_VERIFY_NONE + i;
+    return 0;
+}
+
+int config_take_tls_verify_server(struct conf_reader *r, void *base)
+{
+    static const char *const names[] = { "none", "required" };
+    unsigned i;
+
+    if (conf_take_choice(r, "verify-server of tls", names, HS_ARRAY_LEN(names), &i) != 0)
+        return -EINVAL;
+    ((struct tls_config *)base)->verify_server = i ? SVM_TLS_VERIFY_REQUIRED : SVM_TLS_VERIFY_NONE;
+    return 0;
+}
+
+/* Rounded up to a power of two, as FIFOs are. */
+int config_take_tls_fifo_size(struct conf_reader *r, void *base)
+{
+    struct tls_config *tls = base;
+    uint64_t v;
+
+    if (conf_take_size(r, "fifo-size of tls", 64u << 10, 16u << 20, &v) != 0)
+        return -EINVAL;
+    for (tls->fifo_size = 64u << 10; tls->fifo_size < v; tls->fifo_size *= 2)
+        ;
+    return 0;
+}

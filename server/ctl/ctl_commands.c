@@ -73,6 +73,7 @@ const struct ctl_command ctl_commands[] = {
     { "show app", NULL, "programs attached, and what is held for them", false, begin_app, NULL, NULL },
     { "show session", "verbose", "connections and listeners; verbose adds what the transport knows", true, NULL, ctl_show_session, NULL },
     { "show tcp", "timers", "TCP counters of each worker; timers: what each connection waits for", true, NULL, ctl_show_tcp, NULL },
+    { "show tls", NULL, "TLS counters of each worker", true, NULL, ctl_show_tls, NULL },
     { "show trace", NULL, "what happened to connections since tracing was switched on", true, NULL, ctl_show_trace, NULL },
     { "trace session on", NULL, "record changes of state, losses and windows of connections", true, NULL, ctl_trace_on, NULL },
     { "trace session off", NULL, "record no more, and forget what was recorded", true, NULL, ctl_trace_off, NULL },

@@ -65,6 +65,11 @@ uint32_t ctl_show_trace(struct worker *w, uint32_t from, json_t *result, bool wi
     return tcp_trace_show(w, from, CTL_PIECE_MAX, result);
 }
 
+uint32_t ctl_show_tls(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
+{
+    return show_transport(w, result, SVM_PROTO_TLS);
+}
+
 uint32_t ctl_show_udp(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
 {
     return show_transport(w, result, SVM_PROTO_UDP);

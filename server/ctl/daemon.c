@@ -318,9 +318,13 @@ int daemon_start(struct daemon *d)
 
     /* Transports first: each worker gets its state of every transport when the stack is made. */
     if ((rc = transport_register(&tcp_transport_ops)) != 0 || (rc = transport_register(&udp_transport_ops)) != 0 ||
+        (rc = transport_register(&tls_transport_ops)) != 0 ||
         (rc = start_eal(d)) != 0 || (rc = open_ports(d)) != 0 || (rc = add_interfaces(d)) != 0 || (rc = add_routes(d)) != 0 ||
         (rc = add_rules(d)) != 0)
         return rc;
+    rc = tls_stack_create(d->stack, &d->config->tls, err, sizeof(err));
+    if (rc != 0)
+        goto say;
     if (uid != (uid_t)-1 && (rc = runtime_lock_chown(&d->lock, uid)) != 0) {
         snprintf(err, sizeof(err), "cannot give %s to user %s: %s", d->lock.dir, u->user, strerror(-rc));
         goto say;
@@ -415,6 +419,7 @@ void daemon_stop(struct daemon *d)
         if (d->stack->apps)
             app_server_destroy(d->stack->apps);
         d->stack->apps = NULL;
+        tls_stack_destroy(d->stack);
         stack_destroy(d->stack);
     }
     if (d->is_eal_up)

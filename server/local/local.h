@@ -27,6 +27,10 @@ void local_returned(struct worker *w, struct session *p, struct listener *l);
 void local_close(struct worker *w, struct session *s, bool died);  /* its last holder closes it, or has died */
 void local_fail(struct worker *w, struct session *s, int error);   /* the connect of s ends with it */
 
+/* local_relay.c: one end is the server's own (TLS): bytes are carried from FIFO to FIFO by the worker. s has no FIFOs yet. */
+extern const struct transport_ops local_relay_ops;
+int local_relay_connect(struct worker *w, struct listener *l, struct session *s);
+
 /* local_wait.c: connects that find the backlog full, in line for room in it */
 void local_wait_add(struct worker *w, struct listener *l, struct session *s);
 void local_wait_remove(struct listener *l, struct session *s);

@@ -25,6 +25,9 @@ struct app_fifos {
 };
 
 struct app_ops {
+    /* The server's own (a transport that runs over another one): it shares no memory with a program, so that a program of this host is
+     * joined to it by the relay (server/local/). */
+    bool is_internal;
     int (*fifos_alloc)(struct worker *w, struct app_worker *a, struct app_fifos *out);     /* -ENOBUFS: quota; -ENOMEM */
     void (*fifos_free)(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot);
     /* The program worker `client_id` as worker w knows it, NULL = not there or leaving (listeners are copied to all workers). The op
@@ -69,6 +72,9 @@ struct session_bind_args {
 };
 int session_bind(struct worker *w, struct app_worker *a, const struct session_bind_args *args, struct session **out);
 int session_listen(struct worker *w, struct app_worker *a, struct session *bound, uint32_t backlog);
+/* For a transport that runs over `proto`: a listener of it at the same place as `above`, which holds the endpoint. Home worker only. */
+int session_listen_below(struct worker *w, struct app_worker *a, const struct listener *above, uint8_t proto, uint32_t ctx,
+                         uint32_t backlog, struct session **out);
 enum session_arm { SESSION_ARM_OFF = 0, SESSION_ARM_ON = 1, SESSION_ARM_WEAK = 2 }; /* values of SVM_MSG_ARM */
 void session_listener_arm(struct worker *w, struct app_worker *a, struct session *listener, enum session_arm arm);
 struct session_connect_args {
@@ -76,6 +82,7 @@ struct session_connect_args {
     uint8_t flags;
     uint32_t ctx;
     struct session *bound;         /* or NULL */
+    uint32_t layer_cfg;            /* see struct session */
     struct ip_endpoint lcl, rmt;
 };
 int session_connect(struct worker *w, struct app_worker *a, const struct session_connect_args *args, struct session **out);

@@ -38,6 +38,7 @@ static int datagram_open(struct worker *w, struct session *s)
 int session_bind(struct worker *w, struct app_worker *a, const struct session_bind_args *args, struct session **out)
 {
     const struct transport_ops *ops = transport_get(args->proto);
+    struct session_bind_args place;
     struct session *s;
     int err;
 
@@ -50,7 +51,10 @@ int session_bind(struct worker *w, struct app_worker *a, const struct session_bi
     s = session_alloc(w, args->proto);
     if (!s)
         return -ENOMEM;
-    err = session_endpoint_reserve(w, args, a->ns, a->fib, &s->endpoint);
+    place = *args;
+    if (ops->ip_proto == 0)
+        place.proto = ops->over; /* its ports are those of the transport below */
+    err = session_endpoint_reserve(w, &place, a->ns, a->fib, &s->endpoint);
     if (err != 0) {
         session_free(w, s);
         return err;
@@ -89,6 +93,7 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *s, ui
         return -EOPNOTSUPP;
     if (s->state == SESSION_LISTENING) { /* listen(2) again sets the backlog */
         s->listener->backlog = backlog ? backlog : 1;
+        s->listener->layer_cfg = s->layer_cfg;
         return listener_replicate(w, s);
     }
     if (s->state != SESSION_BOUND)
@@ -110,6 +115,49 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *s, ui
         return err;
     }
     s->state = SESSION_LISTENING;
+    return err;
+}
+
+int session_listen_below(struct worker *w, struct app_worker *a, const struct listener *above, uint8_t proto, uint32_t ctx,
+                         uint32_t backlog, struct session **out)
+{
+    struct session *s = session_alloc(w, proto);
+    int err;
+
+    if (!s)
+        return -ENOMEM;
+    s->state = SESSION_BOUND;
+    s->flags = above->flags;
+    s->fib = above->fib;
+    s->ctx = ctx;
+    s->lcl = above->lcl;
+    s->rmt.ip = ip_addr_any(ip_addr_is_v4(&s->lcl.ip));
+    s->app = a;
+    err = session_hold_add(s, a);
+    if (err == 0 && above->attrs.is_set) {
+        s->attrs = malloc(sizeof(*s->attrs));
+        if (s->attrs)
+            *s->attrs = above->attrs;
+        else
+            err = -ENOMEM;
+    }
+    if (err == 0)
+        err = listener_create(w, s, backlog);
+    if (err == 0 && s->ops->listen)
+        err = s->ops->listen(w, s->listener);
+    if (err == 0)
+        err = listener_replicate(w, s);
+    if (err == -EINPROGRESS)
+        err = 0; /* the listener above is copied after this one, and tells its program when all is done */
+    if (err == 0) {
+        s->state = SESSION_LISTENING;
+        *out = s;
+        return 0;
+    }
+    if (s->listener)
+        listener_destroy(w, s->listener);
+    session_hold_remove(s, a);
+    session_free(w, s);
     return err;
 }
 
@@ -169,18 +217,40 @@ static int choose_local_source(struct worker *w, struct session *s)
     return 0;
 }
 
+/* A transport over another one: that one finds the way, over the network or to a program of this host. */
+static int connect_layered(struct worker *w, struct session *s, struct app_worker *a)
+{
+    int err = session_fifos_make(w, s, a);
+
+    if (err != 0)
+        return err;
+    err = s->ops->connect(w, s, &s->lcl, &s->rmt, &s->conn);
+    if (err != 0) {
+        session_fifos_drop(w, s);
+        return err;
+    }
+    s->conn->session = s;
+    session_attrs_apply(w, s);
+    return 0;
+}
+
 static int connect_stream(struct worker *w, struct session *s, struct app_worker *a, uint8_t flags)
 {
     struct listener *l = NULL;
 
+    if (s->ops->ip_proto == 0)
+        return connect_layered(w, s, a);
     int err = flags & SVM_CONN_SCOPE_LOCAL ? listener_find_local(w, s->proto, &s->lcl, &s->rmt, a->ns, &l) : 0;
     if (err != 0)
         return err;
     if (l) {
         err = choose_local_source(w, s);
-        if (err == 0)
-            local_connect(w, l, s);
-        return err;
+        if (err != 0)
+            return err;
+        if (l->is_internal || a->ops->is_internal)
+            return local_relay_connect(w, l, s);
+        local_connect(w, l, s);
+        return 0;
     }
     if (ip_addr_is_loopback(&s->rmt.ip) || ip_addr_is_any(&s->rmt.ip))
         return -ECONNREFUSED;
@@ -233,6 +303,7 @@ int session_connect(struct worker *w, struct app_worker *a, const struct session
         }
     }
     s->flags |= args->flags;
+    s->layer_cfg = args->layer_cfg;
     s->ctx = args->ctx;
     s->app = a;
     s->rmt = args->rmt;

@@ -52,7 +52,10 @@ struct listener {
     struct session *wait, **wait_tail;         /* cut-through connects that find the backlog full, oldest first */
     struct timer_node wait_timer;              /* when the oldest gives up */
     struct session_attrs attrs;
+    uint32_t app_id;                 /* of its program */
+    uint32_t layer_cfg;              /* see struct session */
     bool is_dead, is_waking;
+    bool is_internal;                /* its program is the server's own: see struct app_ops */
 };
 
 /* A local endpoint in use, of all workers: who may bind the same port. */
@@ -80,6 +83,8 @@ struct session_worker {
     struct listener *listener[SESSION_PORT_BUCKETS];
     uint32_t n_listeners;
     struct listener *replicas;
+    unsigned (*turns[SVM_PROTO_MAX])(struct worker *w); /* of the transports that have work of their own */
+    unsigned n_turns;
     struct session *evt_head, **evt_tail;
     struct session *tx_head, **tx_tail;
     struct session_limbo *limbo;     /* FIFO memory of sessions that nobody has taken yet; made at first need */

@@ -45,6 +45,21 @@ int session_rx_enqueue_record(struct worker *w, struct session *s, const struct 
     return err == 0 ? 0 : -ENOBUFS;
 }
 
+int session_rx_reserve(struct worker *w, struct session *s, uint32_t want, struct iovec iov[2])
+{
+    int n = svm_fifo_reserve(&s->rx, want, iov);
+
+    if (hs_unlikely(n == -EPROTO))
+        session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
+    return n > 0 ? n : 0;
+}
+
+void session_rx_commit(struct worker *w, struct session *s, uint32_t len)
+{
+    if (svm_fifo_commit(&s->rx, len) == 0 && len)
+        evt_list_add(w, s);
+}
+
 /* What may be advertised of `space` free bytes. A peer may fill all of it while the program reads nothing, and a FIFO can link only one
  * further ring until then: that ring must hold whatever was advertised (ring_floor). So that a short exchange does not cost a large
  * ring, the window is modest until the stream has shown that it fills 64 KiB. */
@@ -274,6 +289,16 @@ unsigned session_tx_run(struct worker *w)
             sw->tx_tail = &last->tx_next;
         sw->tx_head = s;
     }
+    return n;
+}
+
+unsigned session_transports_turn(struct worker *w)
+{
+    const struct session_worker *sw = w->session;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < sw->n_turns; i++)
+        n += sw->turns[i](w);
     return n;
 }
 

@@ -39,7 +39,8 @@ int listener_create(struct worker *w, struct session *s, uint32_t backlog)
 {
     struct listener like = {
         .session = s, .lcl = s->lcl, .handle = s->handle, .ctx = s->ctx, .proto = s->proto, .flags = s->flags, .fib = s->fib,
-        .ns = s->app->ns, .backlog = backlog ? backlog : 1,
+        .ns = s->app->ns, .backlog = backlog ? backlog : 1, .app_id = s->app->app_id, .layer_cfg = s->layer_cfg,
+        .is_internal = s->app->ops->is_internal,
     };
 
     if (s->attrs)
@@ -288,6 +289,12 @@ uint32_t listener_backlog_room(const struct listener *l)
 bool listener_accept_full(const struct listener *l)
 {
     return l->n_waiting > l->backlog;
+}
+
+void listener_info(const struct listener *l, struct listener_info *out)
+{
+    *out = (struct listener_info){ .handle = l->handle, .lcl = l->lcl, .app_id = l->app_id, .ns = l->ns, .backlog = l->backlog,
+                                   .layer_cfg = l->layer_cfg, .fib = l->fib, .is_home = l->session != NULL };
 }
 
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)

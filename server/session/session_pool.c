@@ -75,6 +75,8 @@ int session_worker_create(struct worker *w)
                 goto undo;
             memset(w->transport_state[p], 0, ops->worker_state_size);
         }
+        if (ops->turn)
+            sw->turns[sw->n_turns++] = ops->turn;
         int err = ops->worker_init ? ops->worker_init(w) : 0;
         if (err != 0) {
             free(w->transport_state[p]);

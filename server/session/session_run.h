@@ -15,6 +15,8 @@ void session_worker_destroy(struct worker *w);
 unsigned session_events_flush(struct worker *w);
 /* Sessions with bytes to send, each with a budget, round and round; returns how many were served. */
 unsigned session_tx_run(struct worker *w);
+/* What transports do of themselves; returns how much was done. */
+unsigned session_transports_turn(struct worker *w);
 bool session_has_work(const struct worker *w);   /* something is on those lists */
 void session_abort_all(struct worker *w);        /* resets what is left; the worker does not run any more */
 uint32_t session_count(const struct worker *w);

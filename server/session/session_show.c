@@ -1,4 +1,5 @@
 /* session_show.c - rows of `hoststackctl show session` */
+#include "server/local/local.h"
 #include "server/session/session_internal.h"
 
 #include <jansson.h>
@@ -17,6 +18,15 @@ static uint32_t count_holds(const struct session *s)
     return n;
 }
 
+static const char *path_of(const struct session *s)
+{
+    if (s->local)
+        return "cut-through";
+    if (s->ops == &local_relay_ops)
+        return "relay";
+    return s->state == SESSION_LISTENING ? "-" : "network";
+}
+
 static json_t *row(struct worker *w, struct session *s, bool verbose)
 {
     char lcl[IP_ENDPOINT_TEXT_MAX], rmt[IP_ENDPOINT_TEXT_MAX];
@@ -26,9 +36,9 @@ static json_t *row(struct worker *w, struct session *s, bool verbose)
     json_object_set_new(o, "local", json_string(ip_endpoint_format(&s->lcl, lcl)));
     json_object_set_new(o, "remote", json_string(ip_endpoint_format(&s->rmt, rmt)));
     json_object_set_new(o, "state", json_string(state_names[s->state]));
-    json_object_set_new(o, "path", json_string(s->local ? "cut-through" : s->state == SESSION_LISTENING ? "-" : "network"));
+    json_object_set_new(o, "path", json_string(path_of(s)));
     json_object_set_new(o, "worker", json_integer(w->index));
-    json_object_set_new(o, "client", s->app ? json_integer(s->app->client_id) : json_null());
+    json_object_set_new(o, "client", s->app && !s->app->ops->is_internal ? json_integer(s->app->client_id) : json_null());
     if (s->has_fifos) {
         int64_t tx = s->tx.failed ? 0 : svm_fifo_cons_avail(&s->tx);
         int64_t rx = svm_fifo_prod_unread(&s->rx);

@@ -48,10 +48,13 @@ struct transport_ops {
     const char *name;
     uint8_t proto;             /* enum svm_proto */
     uint8_t ip_proto;          /* IPPROTO_*; 0 = runs over another transport */
+    uint8_t over;              /* with ip_proto 0: enum svm_proto of that one; its addresses and ports are taken */
     bool is_datagram;
     size_t worker_state_size;  /* zeroed private state per worker: worker_transport_state(w, proto) */
     int (*worker_init)(struct worker *w);
     void (*worker_fini)(struct worker *w); /* frees all connections */
+    /* Work of its own, bounded, once a turn; may be NULL. Returns how much was done; not 0 while some is left. */
+    unsigned (*turn)(struct worker *w);
 
     /* Packets of ip_proto, at the L4 header, meta filled, addresses checked, L4 checksum not yet checked unless
      * PKT_L4_CSUM_GOOD. Takes the packets. */
@@ -97,6 +100,15 @@ struct session *listener_session(const struct listener *l);
 uint32_t listener_ctx(const struct listener *l);          /* the program's number of it */
 uint32_t listener_backlog_room(const struct listener *l); /* 0 = a new connection must be refused or dropped */
 bool listener_accept_full(const struct listener *l);      /* established connections alone fill the backlog */
+struct listener_info {
+    struct svm_handle handle;    /* the same on every worker */
+    struct ip_endpoint lcl;
+    uint32_t app_id, ns, backlog;
+    uint32_t layer_cfg;          /* what its program chose for the transport: see SVM_MSG_LISTEN */
+    uint16_t fib;
+    bool is_home;                /* not a copy of another worker's */
+};
+void listener_info(const struct listener *l, struct listener_info *out);
 /* Options a new connection takes over from its listener (SVM_ATTR_* set before accept). 0 or -ENOENT. */
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value);
 void listener_half_open(struct listener *l, int delta);   /* half-open connections count against the backlog */
@@ -112,6 +124,9 @@ int64_t session_rx_enqueue(struct worker *w, struct session *s, uint32_t offset,
 /* A datagram record; -ENOBUFS = does not fit, dropped. */
 int session_rx_enqueue_record(struct worker *w, struct session *s, const struct iovec *iov, int n_iov);
 uint32_t session_rx_space(struct worker *w, struct session *s);      /* bytes that may still be enqueued */
+/* In place: up to two pieces of room, then how much of them was filled. 0 pieces = full. */
+int session_rx_reserve(struct worker *w, struct session *s, uint32_t want, struct iovec iov[2]);
+void session_rx_commit(struct worker *w, struct session *s, uint32_t len);
 /* Bytes that may be promised to the peer: will fit whether the program reads or not. Never takes back what it has once said. */
 uint32_t session_rx_window(struct worker *w, struct session *s);
 uint32_t session_rx_unread(struct worker *w, struct session *s);     /* bytes in order that the program has not taken */

@@ -285,6 +285,7 @@ unsigned worker_step(struct worker *w, uint64_t now_us)
     work += session_events_flush(w);
     work += app_port_input(w);
     stage_done(&clock, WORKER_STAGE_SESSION);
+    work += session_transports_turn(w);
     work += session_tx_run(w);
     work += ip_worker_drain_local(w, LOCAL_BUDGET);
     stage_done(&clock, WORKER_STAGE_TX);

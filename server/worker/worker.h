@@ -48,6 +48,7 @@ struct stack {
     struct route_table *routes;     /* route/route.h */
     struct app_server *apps;        /* app/: clients, namespaces, segments; NULL in most tests */
     struct stack_config *config;    /* config/config.h */
+    struct tls_stack *tls;          /* tls/: certificates and keys of programs, under a lock of its own; NULL = no TLS */
     struct session_stack *session;  /* session/: endpoints in use by all workers, under its own lock (control path only) */
     struct stack_private *priv;     /* worker/ */
     struct hs_log *log;             /* common/log.h; NULL in most tests: nothing is written */

@@ -1,0 +1,264 @@
+/* local_relay.c - two ends on this host of which one is the server's own: the worker carries the bytes from FIFO to FIFO
+ *
+ * The server's own ends (TLS) share no memory with a program, so they cannot be joined cut-through. Each end has a relay_conn in place of a
+ * TCP connection; what TCP would do to the other end over a network (FIN, RST, waiting for room in the backlog) is done here. */
+#include <errno.h>
+#include <stdlib.h>
+#include "server/local/local.h"
+
+enum { RETRY_US = 20000, SYN_LIFE_US = 127000000 }; /* a full backlog: as long as Linux tries on with its tcp_syn_retries of 6 */
+
+struct relay_conn {
+    struct transport_conn base;
+    struct relay_conn *peer;        /* NULL: has gone, or is not there yet */
+    struct timer_node timer;        /* waiting for room in the backlog */
+    struct svm_handle listener;
+    uint64_t give_up_us;
+    struct worker *w;
+    bool fin_sent, fin_got, closed; /* closed: its program has; what it wrote still goes on */
+    bool blocked;                   /* bytes of this end wait for room at the other one */
+};
+
+static struct relay_conn *of(struct transport_conn *c) { return hs_container_of(c, struct relay_conn, base); }
+
+static struct relay_conn *conn_new(struct worker *w, const struct session *s)
+{
+    struct relay_conn *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->w = w;
+    c->base.proto = s->proto;
+    c->base.fib = s->fib;
+    c->base.lcl = s->lcl;
+    c->base.rmt = s->rmt;
+    return c;
+}
+
+static void conn_free(struct worker *w, struct relay_conn *c)
+{
+    timer_stop(&c->timer, &w->timers);
+    if (c->peer)
+        c->peer->peer = NULL;
+    free(c);
+}
+
+/* Ends c for its program with an error. */
+static void fail(struct worker *w, struct relay_conn *c, int error)
+{
+    struct session *s = c->base.session;
+
+    c->base.session = NULL;
+    conn_free(w, c);
+    if (s)
+        session_reset(w, s, error);
+}
+
+/* The program has closed and nothing is left to do. */
+static void done(struct worker *w, struct relay_conn *c)
+{
+    struct session *s = c->base.session;
+
+    if (c->peer && c->peer->base.session && c->peer->blocked) /* what it still wants to say finds nobody */
+        session_tx_schedule(w, c->peer->base.session);
+    conn_free(w, c);
+    session_closed(w, s);
+}
+
+/* Bytes of c to the other end's receive FIFO. True: the budget is used up. */
+static bool pump(struct worker *w, struct relay_conn *c, unsigned budget)
+{
+    struct session *s = c->base.session, *to = c->peer->base.session;
+    uint32_t n = hs_min_u32(session_tx_avail(w, s), budget);
+
+    c->blocked = false;
+    while (n > 0) {
+        struct iovec iov[4];
+        uint32_t room = hs_min_u32(n, session_rx_space(w, to)), moved = 0;
+        int pieces = room ? session_tx_peek_iov(w, s, 0, room, iov) : 0;
+
+        for (int i = 0; i < pieces; i++) {
+            int64_t got = session_rx_enqueue(w, to, 0, iov[i].iov_base, (uint32_t)iov[i].iov_len);
+            if (got <= 0)
+                break;
+            moved += (uint32_t)iov[i].iov_len;
+        }
+        if (moved == 0) {
+            c->blocked = true;
+            session_rx_want_space(w, to, hs_min_u32(n, session_rx_max(to) / 4));
+            return false;
+        }
+        session_tx_drop(w, s, moved);
+        n -= moved;
+    }
+    return session_tx_avail(w, s) > 0;
+}
+
+static enum transport_tx_verdict relay_tx(struct worker *w, struct transport_conn *b, unsigned budget)
+{
+    struct relay_conn *c = of(b), *p = c->peer;
+    struct session *s = b->session;
+
+    if (s->state == SESSION_CONNECTING)
+        return TRANSPORT_TX_DONE;
+    if (!p) { /* RFC 9293 s3.10.7.1: what comes for a connection that is no more is answered with a reset */
+        if (session_tx_avail(w, s) > 0)
+            fail(w, c, -ECONNRESET);
+        else if (c->closed)
+            done(w, c);
+        return TRANSPORT_TX_DONE;
+    }
+    if (p->closed && session_tx_avail(w, s) > 0) {
+        fail(w, p, -ECONNRESET);
+        fail(w, c, -ECONNRESET);
+        return TRANSPORT_TX_DONE;
+    }
+    if (p->blocked && p->base.session) /* room was made here: session_rx_want_space() asks by this call, too */
+        session_tx_schedule(w, p->base.session);
+    if (pump(w, c, budget))
+        return TRANSPORT_TX_MORE;
+    if (session_tx_avail(w, s) > 0 || !session_tx_is_fin(s))
+        return TRANSPORT_TX_DONE;
+    if (!c->fin_sent) {
+        c->fin_sent = true;
+        p->fin_got = true;
+        session_rx_fin(w, p->base.session);
+    }
+    if (c->closed)
+        done(w, c);
+    return TRANSPORT_TX_DONE;
+}
+
+static void relay_rx_space(struct worker *w, struct transport_conn *b)
+{
+    struct relay_conn *p = of(b)->peer;
+
+    if (p && p->blocked && p->base.session)
+        session_tx_schedule(w, p->base.session);
+}
+
+static void relay_shutdown_wr(struct worker *w, struct transport_conn *b)
+{
+    session_tx_schedule(w, b->session);
+}
+
+static void relay_reset(struct worker *w, struct transport_conn *b)
+{
+    struct relay_conn *c = of(b), *p = c->peer;
+
+    fail(w, c, -ECONNABORTED);
+    if (p)
+        fail(w, p, -ECONNRESET);
+}
+
+static void relay_close(struct worker *w, struct transport_conn *b, int linger_s)
+{
+    struct relay_conn *c = of(b);
+
+    (void)linger_s;
+    if (session_rx_unread(w, b->session) > 0) { /* bytes that nobody will read: the peer must know (RFC 9293 SHLD-3) */
+        relay_reset(w, b);
+        return;
+    }
+    c->closed = true;
+    session_tx_schedule(w, b->session);
+}
+
+static int relay_attr_set(struct worker *w, struct transport_conn *c, uint8_t attr, const void *val, uint32_t len)
+{
+    (void)w, (void)c, (void)attr, (void)val, (void)len;
+    return 0; /* there are no packets that it could concern */
+}
+
+static int relay_attr_get(struct worker *w, struct transport_conn *c, uint8_t attr, void *val, uint32_t *len)
+{
+    int32_t n;
+
+    if (attr != SVM_ATTR_TX_QUEUED)
+        return -ENOPROTOOPT;
+    if (*len < sizeof(n))
+        return -EINVAL;
+    n = (int32_t)session_tx_avail(w, c->session);
+    memcpy(val, &n, sizeof(n));
+    *len = sizeof(n);
+    return 0;
+}
+
+const struct transport_ops local_relay_ops = {
+    .name = "tcp",
+    .proto = SVM_PROTO_TCP,
+    .shutdown_wr = relay_shutdown_wr,
+    .close = relay_close,
+    .reset = relay_reset,
+    .tx = relay_tx,
+    .rx_space = relay_rx_space,
+    .attr_set = relay_attr_set,
+    .attr_get = relay_attr_get,
+};
+
+/* 0: joined. -EAGAIN: the backlog is full. */
+static int join(struct worker *w, struct listener *l, struct relay_conn *c)
+{
+    struct session *s = c->base.session;
+    struct relay_conn *p;
+    int err;
+
+    if (listener_accept_full(l))
+        return -EAGAIN;
+    p = conn_new(w, s);
+    if (!p)
+        return -ENOMEM;
+    p->base.lcl = s->rmt;
+    p->base.rmt = s->lcl;
+    err = session_accept(w, l, &p->base);
+    if (err != 0) {
+        conn_free(w, p);
+        return err;
+    }
+    p->base.session->ops = &local_relay_ops;
+    p->peer = c;
+    c->peer = p;
+    session_connected(w, s, 0);
+    return 0;
+}
+
+static void try_join(struct worker *w, struct timer_node *t)
+{
+    struct relay_conn *c = hs_container_of(t, struct relay_conn, timer);
+    struct listener *l = listener_of_session(w, c->listener);
+    int err = l ? join(w, l, c) : -ECONNREFUSED;
+
+    if (err == -EAGAIN && w->now_us < c->give_up_us)
+        timer_start(&w->timers, &c->timer, w->now_us + RETRY_US);
+    else if (err != 0)
+        fail(w, c, err == -EAGAIN ? -ETIMEDOUT : err);
+}
+
+int local_relay_connect(struct worker *w, struct listener *l, struct session *s)
+{
+    struct relay_conn *c = conn_new(w, s);
+    int err = c ? session_fifos_make(w, s, s->app) : -ENOMEM;
+
+    if (err != 0) {
+        free(c);
+        return err;
+    }
+    c->listener = l->handle;
+    c->give_up_us = w->now_us + SYN_LIFE_US;
+    c->timer.fire = try_join;
+    c->base.session = s;
+    s->conn = &c->base;
+    s->ops = &local_relay_ops;
+    err = join(w, l, c);
+    if (err == -EAGAIN) {
+        timer_start(&w->timers, &c->timer, w->now_us + RETRY_US);
+        return 0;
+    }
+    if (err != 0) {
+        s->conn = NULL;
+        s->ops = transport_get(s->proto);
+        conn_free(w, c);
+        session_fifos_drop(w, s);
+    }
+    return err;
+}

@@ -1,0 +1,199 @@
+/* tls.c - the transport's table, its state per worker, how a connection begins and is asked to end */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "server/tls/tls_internal.h"
+
+void tls_config_defaults(struct tls_config *cfg)
+{
+    *cfg = (struct tls_config){
+        .min_version = TLS_V1_2,
+        .verify = SVM_TLS_VERIFY_NONE,
+        .verify_server = SVM_TLS_VERIFY_REQUIRED,
+        .handshake_timeout_us = 10000000,
+        .fifo_size = 1 << 20,
+        .max_handshakes = 1024,
+    };
+}
+
+static int worker_init(struct worker *w)
+{
+    struct tls_worker *tw = tls_worker_of(w);
+    size_t size = (size_t)TLS_RING_AREA_MB << 20;
+    void *area;
+
+    tw->w = w;
+    tw->ready_tail = &tw->ready;
+    tw->gather = malloc(TLS_RECORD_MAX);
+    if (!tw->gather)
+        return -ENOMEM;
+    area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (area == MAP_FAILED) {
+        free(tw->gather);
+        return -ENOMEM;
+    }
+    tw->regions.r[0] = (struct svm_region){ area, size };
+    tw->regions.n = 1;
+    svm_ring_alloc_init(&tw->rings);
+    int err = svm_ring_alloc_add(&tw->rings, 0, 0, size, -1, false);
+    if (err != 0) {
+        munmap(area, size);
+        free(tw->gather);
+    }
+    return err;
+}
+
+/* Sessions are gone, or go with the worker. */
+void tls_worker_clear(struct worker *w)
+{
+    struct tls_worker *tw = tls_worker_of(w);
+
+    for (uint32_t i = 0; i < tw->n_slots; i++) {
+        struct tls_conn *c = tw->conns[i];
+        if (!c)
+            continue;
+        c->lower = NULL;
+        c->has_fifos = c->on_ready = false;
+        c->base.session = NULL;
+        c->listener = NULL;
+        tls_conn_free_if_done(c);
+    }
+    tw->ready = NULL;
+    tw->ready_tail = &tw->ready;
+    for (struct tls_listener *tl = tw->listeners; tl; tl = tl->next) {
+        tls_profile_put(w->stack, tl->profile);
+        tl->profile = NULL;
+        tl->conns = NULL;
+    }
+}
+
+static void worker_fini(struct worker *w)
+{
+    struct tls_worker *tw = tls_worker_of(w);
+
+    if (w->stack->tls)
+        tls_worker_clear(w);
+    free(tw->conns);
+    free(tw->free_slots);
+    while (tw->apps) {
+        struct tls_app *a = tw->apps;
+        tw->apps = a->next;
+        free(a);
+    }
+    svm_ring_alloc_fini(&tw->rings);
+    munmap(tw->regions.r[0].base, tw->regions.r[0].size);
+    free(tw->gather);
+}
+
+static int tls_connect(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
+                       struct transport_conn **out)
+{
+    struct tls_worker *tw = tls_worker_of(w);
+    struct session_connect_args args = { .proto = SVM_PROTO_TCP, .flags = s->flags, .lcl = *lcl, .rmt = *rmt };
+    struct session *lower = NULL;
+    struct tls_conn *c;
+    struct tls_app *a;
+    int err;
+
+    if (!w->stack->tls)
+        return -EPROTONOSUPPORT;
+    a = tls_app_get(w, s->app->ns, s->app->fib);
+    c = a ? tls_conn_new(w) : NULL;
+    if (!c)
+        return -ENOMEM;
+    c->state = TLS_S_LOWER;
+    c->app = a;
+    c->base.lcl = *lcl;
+    c->base.rmt = *rmt;
+    c->base.fib = s->fib;
+    err = tls_store_profile(w->stack, s->app->app_id, s->layer_cfg, false, &c->profile);
+    if (err == 0) {
+        args.ctx = c->index;
+        tw->connecting = c;
+        err = session_connect(w, &a->aw, &args, &lower);
+        tw->connecting = NULL;
+    }
+    if (err != 0) {
+        c->state = TLS_S_DEAD;
+        tls_conn_free_if_done(c);
+        return err;
+    }
+    c->lower = lower;
+    *out = &c->base;
+    return 0;
+}
+
+static void tls_shutdown_wr(struct worker *w, struct transport_conn *b)
+{
+    tls_of(b)->tx_shut = true;
+    session_tx_schedule(w, b->session);
+}
+
+static void tls_reset(struct worker *w, struct transport_conn *b)
+{
+    struct tls_conn *c = tls_of(b);
+    struct session *s = b->session;
+
+    b->session = NULL;
+    tls_conn_abort_lower(c);
+    if (s)
+        session_reset(w, s, -ECONNABORTED);
+}
+
+static void tls_close(struct worker *w, struct transport_conn *b, int linger_s)
+{
+    struct tls_conn *c = tls_of(b);
+
+    /* Bytes that nobody will read: the peer must know, as with TCP (RFC 9293 SHLD-3). */
+    if (c->state != TLS_S_OPEN || session_rx_unread(w, b->session) > 0) {
+        tls_reset(w, b);
+        return;
+    }
+    c->linger_s = linger_s;
+    c->state = TLS_S_CLOSING;
+    session_tx_schedule(w, b->session);
+}
+
+static int tls_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len)
+{
+    struct tls_conn *c = tls_of(b);
+
+    return c->lower ? session_attr_set(w, c->lower, attr, val, len) : -ENOTCONN;
+}
+
+static int tls_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len)
+{
+    struct tls_conn *c = tls_of(b);
+    int32_t n;
+    int err = c->lower ? session_attr_get(w, c->lower, attr, val, len) : -ENOTCONN;
+
+    if (err == 0 && attr == SVM_ATTR_TX_QUEUED) { /* and what is no record yet */
+        memcpy(&n, val, sizeof(n));
+        n += (int32_t)session_tx_avail(w, b->session);
+        memcpy(val, &n, sizeof(n));
+    }
+    return err;
+}
+
+const struct transport_ops tls_transport_ops = {
+    .name = "tls",
+    .proto = SVM_PROTO_TLS,
+    .over = SVM_PROTO_TCP,
+    .worker_state_size = sizeof(struct tls_worker),
+    .worker_init = worker_init,
+    .worker_fini = worker_fini,
+    .turn = tls_turn,
+    .listen = tls_listen,
+    .unlisten = tls_unlisten,
+    .connect = tls_connect,
+    .shutdown_wr = tls_shutdown_wr,
+    .close = tls_close,
+    .reset = tls_reset,
+    .tx = tls_tx,
+    .rx_space = tls_rx_space,
+    .attr_set = tls_attr_set,
+    .attr_get = tls_attr_get,
+    .show = tls_show,
+    .show_stats = tls_show_stats,
+};

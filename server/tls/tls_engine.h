@@ -1,0 +1,83 @@
+/* tls_engine.h - what the TLS transport asks of a cryptographic library
+ *
+ * An engine keeps no thread and no socket: a connection reads and writes records through two functions, from and to the FIFOs of the
+ * session below, and says what it waits for. Bytes in clear go straight into and out of the program's FIFOs.
+ *
+ * Owner:  an instance: struct tls_stack. Pairs and profiles are counted, by any thread. Connections: the worker that made them.
+ * Thread: instance and pairs: made by the control thread, read by all. A connection: one thread at a time.
+ * Memory: process-private. Plain text is SHARED memory of a program: written or read once, never looked at again.
+ * Errors: 0 or -errno with a text; or enum tls_status with error() and error_code(). */
+#ifndef HOSTSTACK_SERVER_TLS_ENGINE_H
+#define HOSTSTACK_SERVER_TLS_ENGINE_H
+
+#include <stdatomic.h>
+#include "common/ip_addr.h"
+#include "svm/svm_proto.h"
+
+struct tls_config;   /* tls.h */
+struct tls_pair;     /* the engine's: certificate chain and private key */
+struct tls_session;  /* the engine's: one connection */
+
+enum tls_limits { TLS_PAIRS_MAX = SVM_TLS_PAIRS_MAX, TLS_RECORD_MAX = 16384, TLS_TEXT_MAX = 200 };
+
+enum tls_status {
+    TLS_DONE,
+    TLS_WANT_READ,   /* waits for records of the peer */
+    TLS_WANT_WRITE,  /* waits for room in the session below */
+    TLS_CLOSED,      /* the peer's close_notify: no byte follows */
+    TLS_FAILED,
+};
+
+/* What a connection is to be like. Immutable; counted. */
+struct tls_profile {
+    atomic_uint refs;
+    unsigned n_pairs;
+    struct tls_pair *pairs[TLS_PAIRS_MAX]; /* the first is the default, others are chosen by SNI */
+    uint8_t verify;                        /* enum svm_tls_verify */
+    uint16_t alpn_len;
+    uint8_t alpn[SVM_TLS_ALPN_MAX];        /* as in RFC 7301 s3.1: length octet and name, best first */
+    char hostname[SVM_TLS_NAME_MAX];       /* client: for SNI and to compare the certificate with; empty: compared with the address */
+};
+
+struct tls_io {
+    void *arg;
+    /* Bytes moved; 0 = none now. -1: the stream below has ended. */
+    int (*read)(void *arg, void *buf, size_t len);
+    int (*write)(void *arg, const void *buf, size_t len);
+};
+
+struct tls_info {
+    const char *version, *cipher;
+    char sni[SVM_TLS_NAME_MAX], alpn[64];
+    bool is_resumed, has_peer_cert;
+};
+
+struct tls_engine {
+    const char *name;
+    int (*open)(const struct tls_config *cfg, char *err, size_t err_len, void **out);
+    void (*close)(void *e);
+
+    /* PEM text; the chain after the certificate. -EINVAL: not one, encrypted, or not belonging together. */
+    int (*pair_new)(void *e, const char *cert, size_t cert_len, const char *key, size_t key_len, char *err, size_t err_len,
+                    struct tls_pair **out);
+    struct tls_pair *(*pair_get)(struct tls_pair *p);
+    void (*pair_put)(struct tls_pair *p);
+
+    /* profile outlives the connection. peer: whose certificate a client expects where there is no name. */
+    int (*conn_new)(void *e, bool is_server, struct tls_profile *profile, const struct ip_addr *peer, const struct tls_io *io,
+                    struct tls_session **out);   /* *out may be set on an error, too */
+    void (*conn_free)(struct tls_session *s);
+    enum tls_status (*handshake)(struct tls_session *s);
+    enum tls_status (*read)(struct tls_session *s, void *buf, size_t len, size_t *n);
+    /* After TLS_WANT_WRITE the next call must offer the same bytes again. */
+    enum tls_status (*write)(struct tls_session *s, const void *buf, size_t len, size_t *n);
+    uint32_t (*pending)(const struct tls_session *s);   /* bytes of an opened record that nobody has taken yet */
+    enum tls_status (*close_notify)(struct tls_session *s);
+    void (*info)(const struct tls_session *s, struct tls_info *out);
+    const char *(*error)(const struct tls_session *s);  /* of the last TLS_FAILED: the library's own reason */
+    int (*error_code)(const struct tls_session *s);     /* -EPROTO, -EKEYREJECTED (certificate), -ECONNRESET (truncated) … */
+};
+
+extern const struct tls_engine tls_openssl_engine;
+
+#endif

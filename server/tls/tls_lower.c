@@ -1,0 +1,255 @@
+/* tls_lower.c - the TCP session below: TLS is its program, with FIFOs in private memory of the server */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "server/tls/tls_internal.h"
+
+/* Numbers of our app_workers: beyond all clients, the same on every worker, with namespace and interface table in them. */
+static const uint32_t INTERNAL_CLIENT = 0x80000000;
+enum { NS_BITS = 15 };
+static uint32_t client_id_of(uint32_t ns, uint16_t fib) { return INTERNAL_CLIENT | (uint32_t)fib << NS_BITS | ns; }
+
+/* ---- memory ---- */
+
+static int fifos_alloc(struct worker *w, struct app_worker *a, struct app_fifos *out)
+{
+    struct tls_worker *tw = tls_worker_of(w);
+    struct tls_stack *ts = w->stack->tls;
+    struct tls_conn *c = tw->connecting ? tw->connecting : tls_conn_new(w);
+    struct tls_lines *l;
+
+    tw->connecting = NULL; /* the other end may be ours, too, and gets its FIFOs within the same call */
+    if (!c)
+        return -ENOMEM;
+    c->app = hs_container_of(a, struct tls_app, aw);
+    l = &c->lines;
+    memset(l, 0, sizeof(*l));
+    svm_fifo_cons_init(&c->in, &l->rx_cons, &l->rx_prod, &tw->regions, ts->cfg.fifo_size);
+    svm_fifo_prod_init(&c->out, &l->tx_prod, &l->tx_cons, &tw->regions, &svm_ring_alloc_ops, &tw->rings, ts->cfg.fifo_size);
+    c->has_fifos = true;
+    *out = (struct app_fifos){
+        .rx_prod = &l->rx_prod, .rx_cons = &l->rx_cons, .tx_prod = &l->tx_prod, .tx_cons = &l->tx_cons,
+        .rx_regions = &tw->regions, .tx_regions = &tw->regions, .ring_ops = &svm_ring_alloc_ops, .ring_ctx = &tw->rings,
+        .rx_max = ts->cfg.fifo_size, .tx_max = ts->cfg.fifo_size, .slot = { 0, c->index },
+    };
+    return 0;
+}
+
+static struct tls_conn *of_slot(struct worker *w, const struct svm_msg_slot *slot)
+{
+    struct tls_worker *tw = tls_worker_of(w);
+
+    return slot->slot && slot->slot < tw->n_slots ? tw->conns[slot->slot] : NULL;
+}
+
+static void fifos_free(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot)
+{
+    struct tls_conn *c = of_slot(w, slot);
+
+    (void)a;
+    if (!c || !c->has_fifos)
+        return;
+    c->has_fifos = false;
+    svm_fifo_prod_fini(&c->out);
+    tls_conn_ready(c);
+}
+
+/* ---- notices: noted here, worked on in tls_turn() ---- */
+
+static void on_accept(struct worker *w, struct app_worker *a, struct listener *l, struct session *s)
+{
+    struct tls_conn *c = of_slot(w, &s->slot);
+    struct tls_listener *tl = tls_listener_find(w, listener_ctx(l));
+
+    (void)a;
+    c->lower = s;
+    c->is_server = true;
+    c->state = TLS_S_NEW;
+    if (tl) {
+        c->listener = tl;
+        c->l_next = tl->conns;
+        if (c->l_next)
+            c->l_next->l_pprev = &c->l_next;
+        c->l_pprev = &tl->conns;
+        tl->conns = c;
+        tl->n_conns++;
+    }
+    tls_conn_ready(c);
+}
+
+static void on_connected(struct worker *w, struct app_worker *a, struct session *s, int error)
+{
+    struct tls_conn *c = of_slot(w, &s->slot);
+
+    (void)a;
+    if (!c)
+        return;
+    c->lower_error = error;
+    c->lower_up = error == 0;
+    tls_conn_ready(c);
+}
+
+static void on_data(struct worker *w, struct app_worker *a, struct session *s)
+{
+    struct tls_conn *c = of_slot(w, &s->slot);
+
+    (void)a;
+    if (!c)
+        return;
+    svm_fifo_cons_event_taken(&c->in, __atomic_load_n(&c->in.peer->evt_seq, __ATOMIC_RELAXED));
+    tls_conn_ready(c);
+}
+
+static void on_space(struct worker *w, struct app_worker *a, struct session *s)
+{
+    struct tls_conn *c = of_slot(w, &s->slot);
+
+    (void)a;
+    if (!c)
+        return;
+    tls_conn_ready(c);
+    if (c->base.session)
+        session_tx_schedule(w, c->base.session);
+}
+
+static void on_reset(struct worker *w, struct app_worker *a, struct session *s, int error)
+{
+    struct tls_conn *c = of_slot(w, &s->slot);
+
+    (void)a;
+    if (!c)
+        return;
+    c->lower_error = error ? error : -ECONNRESET;
+    tls_conn_ready(c);
+}
+
+static void on_closed(struct worker *w, struct app_worker *a, struct session *s)
+{
+    struct tls_conn *c = of_slot(w, &s->slot);
+
+    (void)a;
+    if (!c || c->lower != s)
+        return;
+    c->lower = NULL;
+    tls_conn_ready(c);
+}
+
+static void on_soft_error(struct worker *w, struct app_worker *a, struct session *s, int error)
+{
+    (void)w, (void)a, (void)s, (void)error; /* TCP goes on trying; the program is told when it gives up */
+}
+
+static void on_violation(struct worker *w, struct app_worker *a, const char *what)
+{
+    (void)a;
+    hs_log(w->stack->log, HS_LOG_ERROR, "tls: the FIFO of a lower session is damaged: %s", what);
+}
+
+static struct app_worker *on_worker(struct worker *w, uint32_t client_id)
+{
+    struct tls_app *a = tls_app_get(w, client_id & ((1u << NS_BITS) - 1), (uint16_t)((client_id & ~INTERNAL_CLIENT) >> NS_BITS));
+
+    return a ? &a->aw : NULL;
+}
+
+static void on_listening(struct worker *w, struct app_worker *a, struct session *s, int error)
+{
+    (void)w, (void)a, (void)s, (void)error; /* the listener above tells the program */
+}
+
+const struct app_ops tls_app_ops = {
+    .is_internal = true,
+    .fifos_alloc = fifos_alloc,
+    .fifos_free = fifos_free,
+    .on_worker = on_worker,
+    .listening = on_listening,
+    .accept = on_accept,
+    .connected = on_connected,
+    .data = on_data,
+    .space = on_space,
+    .reset = on_reset,
+    .soft_error = on_soft_error,
+    .closed = on_closed,
+    .violation = on_violation,
+};
+
+struct tls_app *tls_app_get(struct worker *w, uint32_t ns, uint16_t fib)
+{
+    struct tls_worker *tw = tls_worker_of(w);
+    struct tls_app *a;
+
+    for (a = tw->apps; a; a = a->next)
+        if (a->aw.ns == ns)
+            return a;
+    a = calloc(1, sizeof(*a));
+    if (!a)
+        return NULL;
+    a->aw = (struct app_worker){ .ops = &tls_app_ops, .client_id = client_id_of(ns, fib), .ns = ns, .fib = fib,
+                                 .scope = SVM_HELLO_SCOPE_LOCAL | SVM_HELLO_SCOPE_GLOBAL };
+    a->next = tw->apps;
+    tw->apps = a;
+    return a;
+}
+
+/* ---- records in and out, for the engine ---- */
+
+int tls_lower_read(void *arg, void *buf, size_t len)
+{
+    struct tls_conn *c = arg;
+    int64_t n;
+
+    if (!c->has_fifos)
+        return -1;
+    n = svm_fifo_dequeue(&c->in, buf, (uint32_t)hs_min_u64(len, UINT32_MAX));
+    if (n > 0)
+        return (int)n;
+    if (n < 0 || c->lower_error || !c->lower)
+        return -1;
+    /* Bytes may have come just before the end was set. */
+    return svm_fifo_cons_is_fin(&c->in) && svm_fifo_cons_avail(&c->in) == 0 ? -1 : 0;
+}
+
+int tls_lower_write(void *arg, const void *buf, size_t len)
+{
+    struct tls_conn *c = arg;
+    int64_t n;
+
+    if (!c->has_fifos || !c->lower)
+        return -1;
+    n = svm_fifo_enqueue(&c->out, buf, (uint32_t)hs_min_u64(len, UINT32_MAX));
+    return n > 0 ? (int)n : 0;
+}
+
+void tls_lower_tell(struct tls_conn *c)
+{
+    if (!c->has_fifos || !c->lower)
+        return;
+    if (svm_fifo_cons_space_due(&c->in))
+        session_rx_space_kick(c->w, c->lower);
+    if (svm_fifo_prod_event_due(&c->out))
+        session_tx_kick(c->w, c->lower);
+}
+
+bool tls_lower_arm(struct tls_conn *c)
+{
+    if (!c->has_fifos || !c->lower)
+        return false;
+    c->was_active = true;
+    if (c->state == TLS_S_OPEN && !timer_is_running(&c->timer))
+        timer_start(&c->w->timers, &c->timer, c->w->now_us + TLS_IDLE_US);
+    return svm_fifo_cons_arm(&c->in) && svm_fifo_cons_avail(&c->in) > 0;
+}
+
+/* Not at once when the FIFOs are empty: TCP's window grows with their rings, and a stream would begin anew after each pause. */
+void tls_lower_idle(struct tls_conn *c)
+{
+    if (!c->lower || !c->has_fifos)
+        return;
+    if (c->was_active) {
+        c->was_active = false;
+        timer_start(&c->w->timers, &c->timer, c->w->now_us + TLS_IDLE_US);
+        return;
+    }
+    svm_fifo_prod_give_back(&c->lower->rx);
+    svm_fifo_prod_give_back(&c->out);
+}

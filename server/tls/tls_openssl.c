@@ -1,0 +1,208 @@
+/* tls_openssl.c - the engine over OpenSSL 3.0: what is trusted, certificates and keys, and what both sides may agree on */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include "server/tls/tls_openssl.h"
+
+enum { SECURE_HEAP = 1 << 20, SECURE_MIN = 64, CHAIN_MAX = 10 };
+
+static int say(int error, char *err, size_t err_len, const char *what)
+{
+    unsigned long code = ERR_peek_last_error();
+    const char *reason = code ? ERR_reason_error_string(code) : NULL;
+
+    snprintf(err, err_len, "%s%s%s", what, reason ? ": " : "", reason ? reason : "");
+    ERR_clear_error();
+    return error;
+}
+
+/* RFC 9325: TLS 1.2 and 1.3 only, no compression, no renegotiation. Buffers are released while a connection is idle. */
+static SSL_CTX *ctx_new(const struct tls_openssl *o, const SSL_METHOD *method)
+{
+    SSL_CTX *ctx = SSL_CTX_new(method);
+
+    if (!ctx)
+        return NULL;
+    SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    if (SSL_CTX_set_min_proto_version(ctx, o->cfg->min_version == TLS_V1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) != 1 ||
+        (o->cfg->ciphers[0] && SSL_CTX_set_cipher_list(ctx, o->cfg->ciphers) != 1) ||
+        (o->cfg->ciphersuites[0] && SSL_CTX_set_ciphersuites(ctx, o->cfg->ciphersuites) != 1)) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    if (o->trust)
+        SSL_CTX_set1_cert_store(ctx, o->trust);
+    return ctx;
+}
+
+static int load_trust(struct tls_openssl *o, char *err, size_t err_len)
+{
+    const char *file = o->cfg->ca_file;
+    char what[320];
+
+    o->trust = X509_STORE_new();
+    if (!o->trust)
+        return say(-ENOMEM, err, err_len, "no memory");
+    if (!file[0])
+        return X509_STORE_set_default_paths(o->trust) == 1 ? 0 : say(-EIO, err, err_len, "the system's certificates cannot be read");
+    snprintf(what, sizeof(what), "the certificates in %s cannot be read", file);
+    if (X509_STORE_load_file(o->trust, file) != 1)
+        return say(-EINVAL, err, err_len, what);
+    o->ca_names = SSL_load_client_CA_file(file);
+    return o->ca_names ? 0 : say(-EINVAL, err, err_len, what);
+}
+
+static void openssl_close(void *e)
+{
+    struct tls_openssl *o = e;
+
+    SSL_CTX_free(o->client);
+    X509_STORE_free(o->trust);
+    sk_X509_NAME_pop_free(o->ca_names, X509_NAME_free);
+    BIO_meth_free(o->bio);
+    free(o);
+}
+
+static int openssl_open(const struct tls_config *cfg, char *err, size_t err_len, void **out)
+{
+    struct tls_openssl *o = calloc(1, sizeof(*o));
+    int rc;
+
+    if (!o)
+        return say(-ENOMEM, err, err_len, "no memory");
+    /* Private keys are kept in memory that is locked and cleansed, as far as the limit on locked memory allows. */
+    if (!CRYPTO_secure_malloc_initialized())
+        (void)CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN);
+    o->cfg = cfg;
+    o->bio = tls_openssl_bio_new();
+    rc = o->bio ? load_trust(o, err, err_len) : say(-ENOMEM, err, err_len, "no memory");
+    if (rc == 0) {
+        o->client = ctx_new(o, TLS_client_method());
+        if (!o->client)
+            rc = say(-EINVAL, err, err_len, "the ciphers of tls { } cannot be used");
+    }
+    if (rc != 0) {
+        openssl_close(o);
+        return rc;
+    }
+    *out = o;
+    return 0;
+}
+
+/* ---- pairs ---- */
+
+static int no_password(char *buf, int size, int rwflag, void *arg)
+{
+    (void)buf, (void)size, (void)rwflag, (void)arg;
+    return -1; /* else OpenSSL would ask at the terminal */
+}
+
+static int use_chain(SSL_CTX *ctx, const char *pem, size_t len)
+{
+    BIO *b = BIO_new_mem_buf(pem, (int)len);
+    X509 *x = b ? PEM_read_bio_X509_AUX(b, NULL, no_password, NULL) : NULL;
+    int ok = x && SSL_CTX_use_certificate(ctx, x) == 1, n = 0;
+
+    X509_free(x);
+    while (ok && (x = PEM_read_bio_X509(b, NULL, no_password, NULL)) != NULL) {
+        ok = n++ < CHAIN_MAX && SSL_CTX_add0_chain_cert(ctx, x) == 1;
+        if (!ok)
+            X509_free(x);
+    }
+    BIO_free(b);
+    if (ok)
+        ERR_clear_error(); /* the end of the text */
+    return ok;
+}
+
+static int use_key(SSL_CTX *ctx, const char *pem, size_t len)
+{
+    BIO *b = BIO_new_mem_buf(pem, (int)len);
+    EVP_PKEY *k = b ? PEM_read_bio_PrivateKey(b, NULL, no_password, NULL) : NULL;
+    int ok = k && SSL_CTX_use_PrivateKey(ctx, k) == 1;
+
+    EVP_PKEY_free(k);
+    BIO_free(b);
+    return ok;
+}
+
+static struct tls_pair *pair_get(struct tls_pair *p)
+{
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    return p;
+}
+
+static void pair_put(struct tls_pair *p)
+{
+    if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    SSL_CTX_free(p->ctx);
+    free(p);
+}
+
+static int pair_new(void *e, const char *cert, size_t cert_len, const char *key, size_t key_len, char *err, size_t err_len,
+                    struct tls_pair **out)
+{
+    static const unsigned char session_context[] = "hoststack";
+    struct tls_openssl *o = e;
+    struct tls_pair *p = calloc(1, sizeof(*p));
+    int rc;
+
+    ERR_clear_error();
+    if (!p)
+        return say(-ENOMEM, err, err_len, "no memory");
+    atomic_store(&p->refs, 1);
+    p->ctx = ctx_new(o, TLS_server_method());
+    if (!p->ctx) {
+        rc = say(-ENOMEM, err, err_len, "no context");
+        goto undo;
+    }
+    if (!use_chain(p->ctx, cert, cert_len)) {
+        rc = say(-EINVAL, err, err_len, "the certificate cannot be used");
+        goto undo;
+    }
+    if (!use_key(p->ctx, key, key_len)) {
+        rc = say(-EINVAL, err, err_len, "the private key cannot be used");
+        goto undo;
+    }
+    if (SSL_CTX_check_private_key(p->ctx) != 1) {
+        rc = say(-EINVAL, err, err_len, "certificate and key do not belong together");
+        goto undo;
+    }
+    p->leaf = SSL_CTX_get0_certificate(p->ctx);
+    SSL_CTX_set_session_id_context(p->ctx, session_context, sizeof(session_context) - 1);
+    SSL_CTX_set_tlsext_servername_callback(p->ctx, tls_openssl_on_sni);
+    SSL_CTX_set_alpn_select_cb(p->ctx, tls_openssl_on_alpn, NULL);
+    if (o->ca_names)
+        SSL_CTX_set_client_CA_list(p->ctx, SSL_dup_CA_list(o->ca_names));
+    *out = p;
+    return 0;
+undo:
+    SSL_CTX_free(p->ctx);
+    free(p);
+    return rc;
+}
+
+const struct tls_engine tls_openssl_engine = {
+    .name = "openssl",
+    .open = openssl_open,
+    .close = openssl_close,
+    .pair_new = pair_new,
+    .pair_get = pair_get,
+    .pair_put = pair_put,
+    .conn_new = tls_openssl_conn_new,
+    .conn_free = tls_openssl_conn_free,
+    .handshake = tls_openssl_handshake,
+    .read = tls_openssl_read,
+    .write = tls_openssl_write,
+    .pending = tls_openssl_pending,
+    .close_notify = tls_openssl_close_notify,
+    .info = tls_openssl_info,
+    .error = tls_openssl_error,
+    .error_code = tls_openssl_error_code,
+};

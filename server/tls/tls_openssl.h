@@ -1,0 +1,40 @@
+/* tls_openssl.h - between tls_openssl.c (contexts, certificates) and tls_openssl_conn.c (connections)
+ * Owner:  see tls_engine.h.
+ * Errors: 0 or -errno. */
+#ifndef HOSTSTACK_SERVER_TLS_OPENSSL_H
+#define HOSTSTACK_SERVER_TLS_OPENSSL_H
+
+#include <openssl/ssl.h>
+#include "server/tls/tls.h"
+#include "server/tls/tls_engine.h"
+
+struct tls_openssl {                  /* the instance */
+    const struct tls_config *cfg;     /* the stack's copy */
+    SSL_CTX *client;                  /* for connections that programs begin */
+    X509_STORE *trust;
+    STACK_OF(X509_NAME) *ca_names;    /* listeners that ask for certificates name them */
+    BIO_METHOD *bio;
+};
+struct tls_pair {
+    atomic_uint refs;
+    SSL_CTX *ctx;
+    X509 *leaf;                       /* of ctx */
+};
+
+/* tls_openssl_conn.c */
+int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, const struct ip_addr *peer, const struct tls_io *io,
+                         struct tls_session **out);
+void tls_openssl_conn_free(struct tls_session *s);
+enum tls_status tls_openssl_handshake(struct tls_session *s);
+enum tls_status tls_openssl_read(struct tls_session *s, void *buf, size_t len, size_t *n);
+enum tls_status tls_openssl_write(struct tls_session *s, const void *buf, size_t len, size_t *n);
+uint32_t tls_openssl_pending(const struct tls_session *s);
+enum tls_status tls_openssl_close_notify(struct tls_session *s);
+void tls_openssl_info(const struct tls_session *s, struct tls_info *out);
+const char *tls_openssl_error(const struct tls_session *s);
+int tls_openssl_error_code(const struct tls_session *s);
+int tls_openssl_on_sni(SSL *ssl, int *alert, void *arg);
+int tls_openssl_on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len, void *arg);
+BIO_METHOD *tls_openssl_bio_new(void);
+
+#endif

@@ -1,0 +1,166 @@
+#!/bin/bash
+# tls.sh - TLS as a transport of the native API, against openssl s_client, s_server and the kernel's curl; good and bad certificates
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/system/tls_certs.sh
+. "$(dirname "$0")/tls_certs.sh"
+need_root
+need openssl curl
+only_hoststack
+need_stack
+topo_veth
+make_certs || bail "certificates can be made"
+{ conf_packet a; conf_tls "handshake-timeout 2s"; } >"$TMP/a.conf"
+server_start a "$NS_S"
+PROBE=$top_builddir/tests/system/tls_probe
+[ -x "$PROBE" ] || bail "tls_probe is built"
+
+probe() { in_s env VCL_CONFIG="$TMP/a.vcl" "$PROBE" "$@"; }
+port=8440
+# tls_server ARGUMENTS: of the probe; at :: and the next port
+tls_server() {
+    port=$((port + 1))
+    bg "$TMP/srv.$port" probe server "$@" :: $port
+    server_of_port=$bg_pid
+    wait_for 10 listening "$TMP/srv.$port" || bail "the server at port $port listens" "$(cat "$TMP/srv.$port")"
+}
+# s_client ADDRESS ARGUMENTS: standard input is sent, what comes back is printed; ends when the server has closed
+s_client() {
+    local to=$1
+    shift
+    TMO=20 in_k openssl s_client -connect "$(at "$to")" -CAfile "$PKI/ca.pem" -verify_return_error -quiet -no_ign_eof "$@" 2>"$TMP/s_client.err"
+}
+at() { case $1 in *:*) printf '[%s]:%s' "$1" $port ;; *) printf '%s:%s' "$1" $port ;; esac; }
+echoes() { # ADDRESS ARGUMENTS
+    local got
+    got=$( (echo hello; wait_for 10 grep -q hello "$TMP/echo.out") | s_client "$@" | tee "$TMP/echo.out")
+    [ "$got" = hello ]
+}
+fetch() { # ADDRESS ARGUMENTS: number of bytes
+    local to=$1
+    shift
+    TMO=40 in_k curl -sS --cacert "$PKI/ca.pem" "$@" "https://$(at "$to")/" 2>"$TMP/curl.err" | wc -c
+}
+
+# ---- servers
+tls_server -c "$PKI/server.pem" -k "$PKI/server.key"
+for a in $S4 $S6; do
+    for v in tls1_2 tls1_3; do
+        check "s_client $v to $a: echo" echoes $a -$v
+    done
+done
+check "an old version is refused" test -z "$(s_client $S4 -tls1_1 </dev/null)"
+end_pid "$server_of_port"
+tls_server -w 30000000 -c "$PKI/rsa.pem" -k "$PKI/rsa.key"
+for a in $S4 $S6; do
+    check_eq "curl from $a, TLS 1.3: 30 MB" "$(fetch $a)" 30000000 || diag "$(cat "$TMP/curl.err")"
+done
+check_eq "curl, TLS 1.2: 30 MB" "$(fetch $S4 --tls-max 1.2)" 30000000
+many_fetches() { # at once
+    local i pids=() ok=0
+    for i in $(seq 10); do
+        fetch $S4 >"$TMP/many.$i" &
+        pids+=($!)
+    done
+    wait "${pids[@]}"
+    for i in $(seq 10); do [ "$(cat "$TMP/many.$i")" = 30000000 ] && ok=$((ok + 1)); done
+    [ $ok = 10 ]
+}
+check "curl, 10 at once: 30 MB each" many_fetches
+end_pid "$server_of_port"
+
+# ---- clients
+ask() { # ADDRESS ARGUMENTS of the probe's client: sends a line to a server of the kernel, prints the answer
+    local to=$1
+    shift
+    printf 'GET / HTTP/1.0\r\n\r\n' | TMO=20 probe client "$@" "$to" $port 2>"$TMP/ask.err"
+}
+# kernel_server CERT ARGUMENTS
+kernel_server() {
+    local c=$1
+    shift
+    port=$((port + 1))
+    bg "$TMP/ks.$port" in_k openssl s_server -accept $port -cert "$PKI/$c.pem" -key "$PKI/$c.key" -www "$@"
+    server_of_port=$bg_pid
+    wait_for 10 grep -q ACCEPT "$TMP/ks.$port" || bail "s_server listens" "$(cat "$TMP/ks.$port")"
+}
+answers() { ask "$@" | grep -q 'HTTP/1.0 200'; }
+refused() { # WHY ADDRESS ARGUMENTS: with -EKEYREJECTED, and the server's log says why
+    local why=$1
+    shift
+    ask "$@" | grep -q HTTP && return 1
+    grep -q 'Key was rejected' "$TMP/ask.err" && wait_for 5 grep -q "$why" "$TMP/a.log"
+}
+kernel_server server
+for a in $K4 $K6; do
+    check "client to $a: the certificate is for the address" answers $a
+    check "client to $a: the certificate is for the name" answers $a -n server.test
+done
+check "client: a name that the certificate is not for" refused "ostname mismatch" $K4 -n another.test
+end_pid "$server_of_port"
+kernel_server server -tls1_2
+check "client: TLS 1.2" answers $K4
+end_pid "$server_of_port"
+for c in expired:expired wrongca:"unable to get local issuer" self:"self-signed" wrongname:"address mismatch"; do
+    kernel_server ${c%%:*}
+    check "client: refused, ${c%%:*}" refused "${c#*:}" $K6
+    end_pid "$server_of_port"
+done
+kernel_server expired
+check "client: verify none takes any certificate" answers $K4 -v 1
+end_pid "$server_of_port"
+port=$((port + 1))
+check "client: nobody listens" test "$(ask $K4; cat "$TMP/ask.err")" = "error: connect: Connection refused"
+
+# ---- both ends on this host: joined through the server
+tls_server -c "$PKI/server.pem" -k "$PKI/server.key"
+for a in $S4 $S6 127.0.0.1; do
+    check_eq "TLS to TLS on this host, $a" "$(echo hello | probe client $a $port 2>&1)" hello
+done
+head -c 3000000 /dev/urandom >"$TMP/random"
+probe client $S4 $port <"$TMP/random" >"$TMP/back" 2>"$TMP/back.err"
+check "TLS to TLS on this host: 3 MB" cmp "$TMP/random" "$TMP/back"
+
+# ---- what is shown, and what is wrong
+mkfifo "$TMP/hold.in"
+hold() { in_s env VCL_CONFIG="$TMP/a.vcl" "$PROBE" client -n server.test $S4 $port <"$TMP/hold.in" >"$TMP/hold.out"; }
+hold &
+exec 9>"$TMP/hold.in"
+echo held >&9
+shown() {
+    [ "$(ctl a --json show session verbose | jq -rc '[.. | objects | select(.tls_state == "open")
+        | .tls_version + " " + .tls_cipher + " " + .tls_sni] | .[]' | tr '\n' ',')" = "$1" ]
+}
+check "show session verbose: version, cipher, name" wait_for 10 shown \
+    "TLSv1.3 TLS_AES_256_GCM_SHA384 server.test,TLSv1.3 TLS_AES_256_GCM_SHA384 server.test,"
+exec 9>&-
+wait $!
+check_eq "listen without a certificate" "$(probe server :: 9999 2>&1)" "error: listen: Required key not available"
+check_eq "a key of another certificate" "$(probe server -c "$PKI/server.pem" -k "$PKI/second.key" :: 9999 2>&1 | tail -n 1)" \
+    "error: vppcom_add_cert_key_pair: Invalid argument"
+# Truncation: the peer's FIN without close_notify is an error of reading, not the end.
+end_pid "$server_of_port"
+tls_server -c "$PKI/server.pem" -k "$PKI/server.key"
+python3 - "$S4" $port "$NS_K" <<'P' || not_ok "a client that does not say goodbye"
+import os, socket, ssl, sys
+fd = os.open("/var/run/netns/" + sys.argv[3], os.O_RDONLY)
+import ctypes
+ctypes.CDLL(None).setns(fd, 0)
+ctx = ssl._create_unverified_context()
+raw = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+c = ctx.wrap_socket(raw)
+c.sendall(b"x"); assert c.recv(1) == b"x"
+raw2 = socket.socket(fileno=os.dup(c.fileno())); c.detach(); raw2.shutdown(socket.SHUT_WR); raw2.close()
+P
+check "truncation is told as a reset" wait_for 10 grep -q "ended: Connection reset" "$TMP/srv.$port"
+# A peer that stops in the middle of the handshake is given up after handshake-timeout.
+check "a silent peer is given up" in_k timeout 20 bash -c "exec 3<>/dev/tcp/$S4/$port; cat <&3"
+check "and counted" test "$(ctl a --json show tls | jq '[.. | objects | .handshake_timeouts? // 0] | add')" = 1
+garbage() { head -c 5000 /dev/urandom | TMO=10 in_k bash -c "cat >/dev/tcp/$S4/$port"; }
+for i in 1 2 3 4 5; do garbage 2>/dev/null; done
+check "after garbage it serves on" echoes $S6
+end_pid "$server_of_port"
+nothing_left() { [ "$(ctl a --json show tls | jq '[.. | objects | .connections? // 0] | add')" = 0 ]; }
+check "no connection is left in the server" wait_for 10 nothing_left
+server_alive a && ok "the server lives" || not_ok "the server lives"
+finish

@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# tls_certs.sh - certificates for the TLS tests, in $PKI: an authority of our own, good ones and bad ones
+PKI=$TMP/pki
+# authority NAME
+authority() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$PKI/$1.key" -out "$PKI/$1.pem" -subj "/CN=$1" \
+        -days 30 -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign 2>/dev/null
+}
+# cert NAME SUBJECT-ALT-NAMES [AUTHORITY [DAYS]]
+cert() {
+    local ca=${3:-ca}
+    openssl req -newkey "${KEY:-ec}" ${KEYOPT--pkeyopt ec_paramgen_curve:P-256} -nodes -keyout "$PKI/$1.key" -subj "/CN=$1" \
+        -out "$PKI/$1.csr" 2>/dev/null &&
+        openssl x509 -req -in "$PKI/$1.csr" -CA "$PKI/$ca.pem" -CAkey "$PKI/$ca.key" -set_serial "$RANDOM$RANDOM" -days "${4:-30}" \
+            -extfile <(printf 'subjectAltName=%s\n' "$2") -out "$PKI/$1.pem" 2>/dev/null
+}
+make_certs() {
+    local here="DNS:server.test,IP:$S4,IP:$S6,IP:$K4,IP:$K6,IP:127.0.0.1,IP:::1"
+    mkdir -p "$PKI"
+    authority ca && authority otherca && cert server "$here" && cert second DNS:second.test && cert wrongname DNS:elsewhere.test &&
+        cert wrongca "$here" otherca && cert expired "$here" ca -1 && cert client DNS:client.test && cert badclient DNS:client.test otherca &&
+        KEY=rsa:2048 KEYOPT='' cert rsa "$here" &&
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$PKI/self.key" -out "$PKI/self.pem" \
+            -subj /CN=self -days 30 -addext "subjectAltName=$here" 2>/dev/null
+}
+# conf_tls NAME [WORDS]: what is to be added to a server's configuration
+conf_tls() { printf 'tls { ca-cert-path %s %s }\n' "$PKI/ca.pem" "${1-}"; }

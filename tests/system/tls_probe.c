@@ -1,0 +1,238 @@
+/* tls_probe.c - TLS over the native API, for tests
+ *
+ *   tls_probe server [-c CERT -k KEY]… [-a ALPN] [-v VERIFY] [-w BYTES] ADDRESS PORT   echoes; -w: answers a line with HTTP and BYTES
+ *   tls_probe client [-c CERT -k KEY] [-n NAME] [-a ALPN] [-v VERIFY] ADDRESS PORT     standard input there, what comes back to output
+ *
+ * VERIFY: 1 none, 2 optional, 3 required. A server reads its certificates again on SIGUSR1 and says "reloaded". Errors go to standard error
+ * as "error: TEXT"; exit code 1. */
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <vcl/vppcom.h>
+
+enum { BUF = 64 << 10, EVENTS = 64 };
+
+static struct {
+    const char *cert[16], *key[16];
+    uint32_t pair[16];
+    unsigned n_pairs, n_keys;
+    long http_bytes;
+    vppcom_endpt_ext_cfg_t ext;
+    int has_ext;
+} opt = { .http_bytes = -1 };
+static volatile sig_atomic_t reload;
+
+static void fail(const char *what, int rc)
+{
+    fprintf(stderr, "error: %s: %s\n", what, strerror(-rc));
+    exit(1);
+}
+
+static char *slurp(const char *file, uint32_t *len)
+{
+    FILE *f = fopen(file, "r");
+    char *text = calloc(1, 65536);
+
+    if (!f || !text)
+        fail(file, -ENOENT);
+    *len = (uint32_t)fread(text, 1, 65536, f);
+    fclose(f);
+    return text;
+}
+
+static void add_pairs(void)
+{
+    for (unsigned i = 0; i < opt.n_pairs; i++) {
+        vppcom_cert_key_pair_t p;
+        int rc;
+
+        p.cert = slurp(opt.cert[i], &p.cert_len);
+        p.key = slurp(opt.key[i], &p.key_len);
+        rc = vppcom_add_cert_key_pair(&p);
+        if (rc < 0)
+            fail("vppcom_add_cert_key_pair", rc);
+        opt.pair[i] = (uint32_t)rc;
+        free(p.cert);
+        free(p.key);
+    }
+}
+
+static void set_ext(uint32_t session)
+{
+    uint32_t len = sizeof(opt.ext);
+    int rc;
+
+    opt.ext.type = VPPCOM_ENDPT_EXT_CFG_CRYPTO;
+    opt.ext.len = sizeof(opt.ext);
+    opt.ext.crypto.n_ckpairs = (uint16_t)opt.n_pairs;
+    memcpy(opt.ext.crypto.ckpairs, opt.pair, sizeof(opt.pair));
+    rc = vppcom_session_attr(session, VPPCOM_ATTR_SET_ENDPT_EXT_CFG, &opt.ext, &len);
+    if (rc)
+        fail("VPPCOM_ATTR_SET_ENDPT_EXT_CFG", rc);
+}
+
+static int write_all(uint32_t s, const char *buf, int n)
+{
+    for (int done = 0; done < n;) {
+        int rc = vppcom_session_write(s, (void *)(uintptr_t)(buf + done), (size_t)(n - done));
+
+        if (rc < 0)
+            return rc;
+        done += rc;
+    }
+    return 0;
+}
+
+static int answer_http(uint32_t s)
+{
+    static char chunk[BUF];
+    int n = snprintf(chunk, sizeof(chunk), "HTTP/1.1 200 OK\r\nContent-Length: %ld\r\nConnection: close\r\n\r\n", opt.http_bytes);
+    int rc = write_all(s, chunk, n);
+
+    memset(chunk, 'x', sizeof(chunk));
+    for (long left = opt.http_bytes; left > 0 && rc == 0; left -= BUF)
+        rc = write_all(s, chunk, left < BUF ? (int)left : BUF);
+    return 1;
+}
+
+/* 1: it has ended */
+static int serve(uint32_t s)
+{
+    static char buf[BUF];
+    int n = vppcom_session_read(s, buf, sizeof(buf));
+
+    if (n == VPPCOM_EAGAIN)
+        return 0;
+    if (n < 0)
+        printf("ended: %s\n", strerror(-n));
+    if (n <= 0)
+        return 1;
+    if (opt.http_bytes >= 0)
+        return answer_http(s);
+    return write_all(s, buf, n) != 0;
+}
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    reload = 1;
+}
+
+static void server(vppcom_endpt_t *lcl)
+{
+    int l = vppcom_session_create(VPPCOM_PROTO_TLS, 0), epoll = vppcom_epoll_create(), rc;
+    struct epoll_event ev[EVENTS] = { { .events = EPOLLIN, .data.u32 = (uint32_t)l } };
+
+    if (l < 0)
+        fail("vppcom_session_create", l);
+    add_pairs();
+    rc = vppcom_session_bind((uint32_t)l, lcl);
+    if (rc)
+        fail("bind", rc);
+    if (opt.has_ext)
+        set_ext((uint32_t)l);
+    else if (opt.n_pairs == 1)
+        rc = vppcom_session_attr((uint32_t)l, VPPCOM_ATTR_SET_CKPAIR, &opt.pair[0], &(uint32_t){ sizeof(uint32_t) });
+    if (rc)
+        fail("VPPCOM_ATTR_SET_CKPAIR", rc);
+    rc = vppcom_session_listen((uint32_t)l, 128);
+    if (rc)
+        fail("listen", rc);
+    signal(SIGUSR1, on_signal);
+    vppcom_epoll_ctl((uint32_t)epoll, EPOLL_CTL_ADD, (uint32_t)l, &ev[0]);
+    printf("ready\n");
+    for (;;) {
+        int n = vppcom_epoll_wait((uint32_t)epoll, ev, EVENTS, -1);
+
+        if (reload) {
+            reload = 0;
+            add_pairs();
+            rc = vppcom_session_attr((uint32_t)l, VPPCOM_ATTR_SET_CKPAIR, &opt.pair[0], &(uint32_t){ sizeof(uint32_t) });
+            printf("reloaded %d\n", rc);
+        }
+        for (int i = 0; i < n; i++) {
+            uint32_t s = ev[i].data.u32;
+
+            if (s == (uint32_t)l) {
+                int conn = vppcom_session_accept((uint32_t)l, NULL, 0);
+                struct epoll_event e = { .events = EPOLLIN, .data.u32 = (uint32_t)conn };
+
+                if (conn >= 0)
+                    vppcom_epoll_ctl((uint32_t)epoll, EPOLL_CTL_ADD, (uint32_t)conn, &e);
+            } else if (serve(s)) {
+                vppcom_session_close(s);
+            }
+        }
+    }
+}
+
+static void client(vppcom_endpt_t *to)
+{
+    static char buf[BUF];
+    int s = vppcom_session_create(VPPCOM_PROTO_TLS, 0), rc, n;
+
+    if (s < 0)
+        fail("vppcom_session_create", s);
+    add_pairs();
+    if (opt.has_ext || opt.n_pairs)
+        set_ext((uint32_t)s);
+    rc = vppcom_session_connect((uint32_t)s, to);
+    if (rc)
+        fail("connect", rc);
+    while ((n = (int)read(0, buf, sizeof(buf))) > 0) {
+        rc = write_all((uint32_t)s, buf, n);
+        if (rc)
+            fail("write", rc);
+    }
+    vppcom_session_shutdown((uint32_t)s, SHUT_WR);
+    while ((n = vppcom_session_read((uint32_t)s, buf, sizeof(buf))) > 0)
+        if (write(1, buf, (size_t)n) != n)
+            exit(1);
+    if (n < 0)
+        fail("read", n);
+    vppcom_session_close((uint32_t)s);
+}
+
+int main(int argc, char **argv)
+{
+    uint8_t ip[16];
+    vppcom_endpt_t ep = { .ip = ip };
+    int c, rc;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    while ((c = getopt(argc, argv, "c:k:n:a:v:w:")) != -1) {
+        if (c == 'c' && opt.n_pairs < 16)
+            opt.cert[opt.n_pairs++] = optarg;
+        else if (c == 'k' && opt.n_keys < 16)
+            opt.key[opt.n_keys++] = optarg;
+        else if (c == 'w')
+            opt.http_bytes = atol(optarg);
+        else if (c == 'n')
+            snprintf(opt.ext.crypto.hostname, sizeof(opt.ext.crypto.hostname), "%s", optarg);
+        else if (c == 'a')
+            snprintf(opt.ext.crypto.alpn, sizeof(opt.ext.crypto.alpn), "%s", optarg);
+        else if (c == 'v')
+            opt.ext.crypto.verify = (uint8_t)atoi(optarg);
+        else
+            return 2;
+        opt.has_ext |= c == 'n' || c == 'a' || c == 'v';
+    }
+    if (argc - optind != 3 || opt.n_keys != opt.n_pairs)
+        return 2;
+    ep.is_ip4 = !strchr(argv[optind + 1], ':');
+    if (inet_pton(ep.is_ip4 ? AF_INET : AF_INET6, argv[optind + 1], ip) != 1)
+        return 2;
+    ep.port = htons((uint16_t)atoi(argv[optind + 2]));
+    rc = vppcom_app_create("tls_probe");
+    if (rc)
+        fail("vppcom_app_create", rc);
+    if (strcmp(argv[optind], "server") == 0)
+        server(&ep);
+    else
+        client(&ep);
+    vppcom_app_destroy();
+    return 0;
+}
