@@ -33,6 +33,7 @@ s_client() {
 at() { case $1 in *:*) printf '[%s]:%s' "$1" $port ;; *) printf '%s:%s' "$1" $port ;; esac; }
 echoes() { # ADDRESS ARGUMENTS
     local got
+    : >"$TMP/echo.out"
     got=$( (echo hello; wait_for 10 grep -q hello "$TMP/echo.out") | s_client "$@" | tee "$TMP/echo.out")
     [ "$got" = hello ]
 }

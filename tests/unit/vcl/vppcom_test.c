@@ -277,7 +277,7 @@ Test(vppcom, errors_of_connections)
     cr_assert_eq(vppcom_session_connect((uint32_t)s, &nobody), VPPCOM_ECONNREFUSED);
     vppcom_session_close((uint32_t)s);
     cr_assert_eq(vppcom_session_close((uint32_t)s), VPPCOM_EBADFD);
-    cr_assert_eq(vppcom_session_create(VPPCOM_PROTO_TLS, 0), VPPCOM_ENOTSUP);
+    cr_assert_eq(vppcom_session_create(VPPCOM_PROTO_QUIC, 0), VPPCOM_ENOTSUP);
     cr_assert_eq(vppcom_session_create(200, 0), VPPCOM_EINVAL);
     listener(false, 7004);
     s = vppcom_session_create(VPPCOM_PROTO_TCP, 0);
