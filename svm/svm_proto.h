@@ -301,6 +301,7 @@ enum svm_attr {
     SVM_ATTR_TCP_INFO3,  /* ... svm_tcp_info3: what else TCP_INFO tells, each as much as fits a message */
     SVM_ATTR_MTU_DISCOVER, /* IP_PMTUDISC_DONT WANT DO PROBE */
     SVM_ATTR_MTU,        /* get only: of the path to the connected peer (IP_MTU) */
+    SVM_ATTR_MAX_PACING, /* SO_MAX_PACING_RATE: unsigned, in units of 16 bytes a second; 0 = none */
 };
 
 /* TCP_INFO in parts that fit a message. Segments are counted by dividing bytes by the segment size. */

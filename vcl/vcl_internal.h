@@ -226,6 +226,7 @@ struct vcl_opts {                    /* as set by the program; what the server m
     struct linger linger;
     int64_t rcv_timeout_ns, snd_timeout_ns;  /* 0 = none */
     char congestion[16];
+    uint64_t max_pacing;             /* bytes a second, UINT64_MAX = no limit */
     bool reuseaddr, reuseport, v6only, nodelay, keepalive, broadcast, cork, quickack, pktinfo, pktinfo6, oobinline;
     bool debug, prefer_busy_poll, late_port; /* hints */
     uint32_t changed;                /* bit SVM_ATTR_*: to be sent */

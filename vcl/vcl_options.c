@@ -132,6 +132,7 @@ void vcl_options_init(struct vcl_opts *o)
     o->incoming_cpu = -1;
     o->mtu_discover = IP_PMTUDISC_WANT;
     strcpy(o->congestion, "cubic");
+    o->max_pacing = UINT64_MAX;
 }
 
 void vcl_options_inherit(struct vcl_opts *o, const struct vcl_opts *from)
@@ -175,15 +176,16 @@ static bool row_acts(const struct vcl_socket *s, const struct opt_row *r)
 }
 
 /* Without waiting: the value was checked here, so the answer tells nothing. Worker lock held. */
-static void post_int(struct vcl_socket *s, uint8_t attr, int32_t v)
+static void post_bytes(struct vcl_socket *s, uint8_t attr, const void *bytes, uint32_t len)
 {
     struct svm_msg m = vcl_socket_msg(s, SVM_MSG_ATTR_SET);
 
     m.attr = attr;
-    m.u.attr_val.len = sizeof(v);
-    memcpy(m.u.attr_val.bytes, &v, sizeof(v));
+    m.u.attr_val.len = len;
+    memcpy(m.u.attr_val.bytes, bytes, len);
     vcl_socket_post(s, &m);
 }
+static void post_int(struct vcl_socket *s, uint8_t attr, int32_t v) { post_bytes(s, attr, &v, sizeof(v)); }
 
 static void send_int(struct vcl_socket *s, uint8_t attr, int32_t v)
 {
@@ -203,6 +205,16 @@ static int32_t mtu_discover_told(const struct vcl_socket *s)
     return s->opt.mtu_discover > IP_PMTUDISC_PROBE ? IP_PMTUDISC_DONT : s->opt.mtu_discover;
 }
 
+/* The server counts in units of 16 bytes a second, with 0 for no limit. */
+static int32_t pacing_told(const struct vcl_socket *s)
+{
+    uint64_t units = s->opt.max_pacing / 16;
+
+    if (s->opt.max_pacing == 0 || units > UINT32_MAX)
+        return 0;
+    return (int32_t)(uint32_t)(units ? units : 1);
+}
+
 /* What was set before there was a session. Worker lock held. */
 void vcl_options_push(struct vcl_socket *s)
 {
@@ -216,6 +228,10 @@ void vcl_options_push(struct vcl_socket *s)
             post_int(s, rows[i].attr, row_get(s, &rows[i]));
             changed &= ~(1u << rows[i].attr);
         }
+    if (changed & 1u << SVM_ATTR_CONGESTION)
+        post_bytes(s, SVM_ATTR_CONGESTION, s->opt.congestion, sizeof(s->opt.congestion));
+    if (changed & 1u << SVM_ATTR_MAX_PACING)
+        post_int(s, SVM_ATTR_MAX_PACING, pacing_told(s));
     if (changed & 1u << SVM_ATTR_MSS)
         post_int(s, SVM_ATTR_MSS, s->opt.mss);
     if (changed & 1u << SVM_ATTR_LINGER2)
@@ -302,6 +318,25 @@ void vcl_options_limit_tx(struct vcl_socket *s)
     }
 }
 
+/* socket(7): an unsigned int or long; the largest of either means no limit. Nothing paces datagrams here. */
+static int set_max_pacing(struct vcl_socket *s, const void *val, socklen_t len)
+{
+    uint32_t v32;
+    uint64_t v = 0;
+
+    if (s->is_dgram)
+        return -ENOPROTOOPT;
+    if (len == sizeof(v)) {
+        memcpy(&v, val, sizeof(v));
+    } else {
+        memcpy(&v32, val, sizeof(v32));
+        v = v32 == UINT32_MAX ? UINT64_MAX : v32;
+    }
+    s->opt.max_pacing = v;
+    send_int(s, SVM_ATTR_MAX_PACING, pacing_told(s));
+    return 0;
+}
+
 static int set_socket_level(struct vcl_socket *s, int name, const void *val, socklen_t len, int v)
 {
     switch (name) {
@@ -315,6 +350,8 @@ static int set_socket_level(struct vcl_socket *s, int name, const void *val, soc
         memcpy(&s->opt.linger, val, sizeof(struct linger));
         s->opt.linger.l_onoff = s->opt.linger.l_onoff != 0;
         return 0;
+    case SO_MAX_PACING_RATE:
+        return len < sizeof(int) ? -EINVAL : set_max_pacing(s, val, len);
     case SO_RCVBUF:
     case SO_SNDBUF:
         return take_buffer(s, name, v);
@@ -337,6 +374,18 @@ static int32_t defer_rounded(int32_t v)
     return period;
 }
 
+/* Without a session there is nobody to ask; the names are those of hoststackd.conf(5). */
+static bool congestion_is_known(const char *name)
+{
+    static const char *const names[] = { "cubic", "reno", "newreno", "bbr" };
+
+    for (unsigned i = 0; i < HS_ARRAY_LEN(names); i++) {
+        if (!strcmp(name, names[i]))
+            return true;
+    }
+    return false;
+}
+
 static int set_congestion(struct vcl_socket *s, const void *val, socklen_t len)
 {
     char cc[16] = { 0 };
@@ -349,10 +398,14 @@ static int set_congestion(struct vcl_socket *s, const void *val, socklen_t len)
         rc = vcl_attr_request(s, SVM_MSG_ATTR_SET, SVM_ATTR_CONGESTION, cc, sizeof(cc));
         if (rc)
             return rc;
-    } else if (strcmp(cc, "cubic") && strcmp(cc, "reno")) {
+    } else if (!congestion_is_known(cc)) {
         return -ENOENT;
     }
+    pthread_mutex_lock(&s->w->lock);
     strcpy(s->opt.congestion, cc);
+    if (vcl_handle_is_none(s->handle))
+        s->opt.changed |= 1u << SVM_ATTR_CONGESTION; /* sent with the session */
+    pthread_mutex_unlock(&s->w->lock);
     return 0;
 }
 
@@ -505,6 +558,17 @@ static int put_timeval(void *val, socklen_t *len, int64_t ns)
     return put(val, len, &tv, sizeof(tv));
 }
 
+static int get_max_pacing(const struct vcl_socket *s, void *val, socklen_t *len)
+{
+    uint32_t v32 = s->opt.max_pacing > UINT32_MAX ? UINT32_MAX : (uint32_t)s->opt.max_pacing;
+
+    if (s->is_dgram)
+        return -ENOPROTOOPT;
+    if (*len >= sizeof(s->opt.max_pacing))
+        return put(val, len, &s->opt.max_pacing, sizeof(s->opt.max_pacing));
+    return put(val, len, &v32, sizeof(v32));
+}
+
 static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t *len)
 {
     switch (name) {
@@ -528,6 +592,8 @@ static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t
         return put_int(val, len, s->opt.rcvbuf ? s->opt.rcvbuf : (int)vcl_config()->rx_fifo_size);
     case SO_SNDBUF:
         return put_int(val, len, s->opt.sndbuf ? s->opt.sndbuf : (int)vcl_config()->tx_fifo_size);
+    case SO_MAX_PACING_RATE:
+        return get_max_pacing(s, val, len);
     case SO_BINDTODEVICE:
         *len = 0;
         return 0;

@@ -244,7 +244,7 @@ int config_take_tcp_ecn(struct conf_reader *r, void *base)
 
 int config_take_tcp_cc_algo(struct conf_reader *r, void *base)
 {
-    static const char *const names[] = { "cubic", "newreno" };
+    static const char *const names[] = { "cubic", "newreno", "bbr" };
     struct tcp_config *tcp = base;
     unsigned i;
 

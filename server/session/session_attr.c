@@ -10,7 +10,7 @@ static_assert((int)SVM_ATTR_MTU < (int)SESSION_MAX_ATTRS, "attributes fit the ar
 static bool is_settable(uint8_t attr)
 {
     return (attr >= SVM_ATTR_NODELAY && attr <= SVM_ATTR_CORK && attr != SVM_ATTR_TCP_INFO) || attr == SVM_ATTR_DEFER_ACCEPT ||
-           attr == SVM_ATTR_MTU_DISCOVER;
+           attr == SVM_ATTR_MTU_DISCOVER || attr == SVM_ATTR_MAX_PACING;
 }
 
 /* -errno for a value that no transport would take. */

@@ -14,7 +14,7 @@ enum tcp_ecn { TCP_ECN_OFF, TCP_ECN_ACCEPT, TCP_ECN_ON }; /* never; when the pee
 
 /* Values of the `tcp { }` stanza and the system-wide defaults of per-connection options. */
 struct tcp_config {
-    const char *cc_algo;       /* "cubic", "newreno"; NULL = what the stack's configuration says, cubic without one */
+    const char *cc_algo;       /* "cubic", "newreno", "bbr"; NULL = what the stack's configuration says, cubic without one */
     uint32_t rto_min_us;       /* RFC 6298 says 1 s SHOULD; Linux's 200 ms is what peers are tuned for */
     uint32_t rto_max_us;
     uint32_t delack_us;

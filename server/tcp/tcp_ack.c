@@ -176,6 +176,8 @@ static void ack_effects(struct worker *w, struct tcp_conn *c, const struct tcp_s
     } else {
         tcp_recovery_ack(w, c, seg, n);
     }
+    if (hs_unlikely(c->cc->model))
+        c->cc->ack(w, c, n);
     if (c->snd_una == c->snd_nxt) { /* nothing is in flight, so nothing is known to be lost */
         tcp_sent_clear(w, c);
         tcp_rexmt_stop(c);

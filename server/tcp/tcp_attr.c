@@ -38,6 +38,7 @@ static int set_congestion(struct worker *w, struct tcp_conn *c, const void *val,
     c->cc = ops;
     if (c->state != TCP_S_SYN_RCVD) { /* there the union holds the listener; init comes with ESTABLISHED */
         memset(c->cc_priv, 0, sizeof(c->cc_priv));
+        tcp_pace_set(c, 0); /* one with a model sets its own */
         ops->init(w, c);
     }
     return 0;
@@ -109,6 +110,9 @@ static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v
             return -EINVAL;
         c->tos = (uint8_t)(v & ~3); /* the ECN bits are TCP's */
         return 0;
+    case SVM_ATTR_MAX_PACING:
+        tcp_pace_limit(c, (uint32_t)v);
+        return 0;
     case SVM_ATTR_TTL:
         if (v < -1 || v > 255)
             return -EINVAL;
@@ -137,6 +141,7 @@ void tcp_attr_inherit(struct worker *w, struct tcp_conn *c, const struct listene
     static const uint8_t attrs[] = {
         SVM_ATTR_NODELAY, SVM_ATTR_KEEPIDLE, SVM_ATTR_KEEPINTVL, SVM_ATTR_KEEPCNT, SVM_ATTR_KEEPALIVE, SVM_ATTR_USER_TIMEOUT,
         SVM_ATTR_DSCP, SVM_ATTR_TTL, SVM_ATTR_LINGER2, SVM_ATTR_CORK,
+        SVM_ATTR_MAX_PACING,
     };
     int32_t v;
 
@@ -162,6 +167,7 @@ static int get_int(struct worker *w, const struct tcp_conn *c, uint8_t attr, int
     case SVM_ATTR_USER_TIMEOUT: *v = (int32_t)c->user_timeout_ms; return 0;
     case SVM_ATTR_LINGER2: *v = c->linger2_s; return 0;
     case SVM_ATTR_DSCP: *v = c->tos; return 0;
+    case SVM_ATTR_MAX_PACING: *v = (int32_t)c->pace_max; return 0;
     case SVM_ATTR_TTL: *v = c->ttl; return 0;
     case SVM_ATTR_TX_QUEUED:
         *v = c->base.session ? (int32_t)session_tx_avail(w, c->base.session) : 0;

@@ -2,7 +2,7 @@
 #include "server/config/config.h"
 #include "server/tcp/tcp_cc.h"
 
-static const struct tcp_cc_ops *const tcp_cc_all[] = { &tcp_cc_cubic, &tcp_cc_newreno };
+static const struct tcp_cc_ops *const tcp_cc_all[] = { &tcp_cc_cubic, &tcp_cc_newreno, &tcp_cc_bbr };
 
 const struct tcp_cc_ops *tcp_cc_find(const char *name)
 {
@@ -54,7 +54,7 @@ void tcp_cc_after_idle(struct worker *w, struct tcp_conn *c)
 
     if ((uint64_t)idle_ms * 1000 <= c->rto_us)
         return;
-    if (c->cwnd > iw)
+    if (c->cwnd > iw && !c->cc->model)
         c->cwnd = iw;
     c->cwnd_acked = 0;
     if (c->cc->restart)

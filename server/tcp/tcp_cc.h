@@ -2,18 +2,22 @@
  * Owner:  const tables; private state in tcp_conn.cc_priv (zeroed before init).
  * Thread: owning worker only.
  * Errors: none.
- * Calls:  tcp_recovery.c -> ops->acked() for each ACK of new data outside of recovery; ops->loss() once per window of loss. */
+ * Calls:  tcp_recovery.c -> ops->acked() for each ACK of new data outside of recovery; ops->loss() once per window of loss.
+ *         tcp_ack.c -> ops->ack() of those with a model, for every ACK. */
 #ifndef HOSTSTACK_SERVER_TCP_CC_H
 #define HOSTSTACK_SERVER_TCP_CC_H
 
 #include "server/tcp/tcp_internal.h"
 
+struct tcp_ack_news;
+
 struct tcp_cc_ops {
     const char *name;
-    bool model;  /* wants delivery rates (struct tcp_ack_news): which of them the program held back must be known */
+    bool model;  /* of the path, from delivery rates (struct tcp_ack_news): decides about cwnd and rate in every state, by ack() */
     void (*init)(struct worker *w, struct tcp_conn *c);
     /* acked bytes were acknowledged; grows c->cwnd. Called only when cwnd was what limited sending. rtt_us: 0 = not known */
     void (*acked)(struct worker *w, struct tcp_conn *c, uint32_t acked, uint32_t rtt_us);
+    void (*ack)(struct worker *w, struct tcp_conn *c, const struct tcp_ack_news *n); /* with a model only; c->sent is there */
     /* A loss was detected: returns the new ssthresh in bytes, at least 2 * mss. flight = bytes in flight. */
     uint32_t (*loss)(struct worker *w, struct tcp_conn *c, uint32_t flight);
     void (*rto)(struct worker *w, struct tcp_conn *c);                  /* after loss(), when it was a timeout */
@@ -21,7 +25,7 @@ struct tcp_cc_ops {
     void (*restart)(struct worker *w, struct tcp_conn *c, uint32_t idle_ms); /* idle, or held back by the program; may be NULL */
 };
 
-extern const struct tcp_cc_ops tcp_cc_newreno, tcp_cc_cubic;
+extern const struct tcp_cc_ops tcp_cc_newreno, tcp_cc_cubic, tcp_cc_bbr;
 
 const struct tcp_cc_ops *tcp_cc_find(const char *name); /* NULL = unknown */
 const struct tcp_cc_ops *tcp_cc_default(struct worker *w, const struct tcp_config *cfg); /* for a new connection */

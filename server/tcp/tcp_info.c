@@ -70,7 +70,7 @@ static void fill_third(struct worker *w, const struct tcp_conn *c, struct svm_tc
                                           c->snd_una == c->fin_seq + 1) : 0,
         .bytes_received = sync ? bytes_until(c->rcv_nxt, c->rcvd_wraps, c->irs + 1, (c->flags & TCP_F_RCV_FIN) &&
                                              c->rcv_nxt == c->rcv_fin_seq + 1) : 0,
-        .pacing_rate = UINT64_MAX,
+        .pacing_rate = c->pace_rate ? (uint64_t)c->pace_rate * TCP_PACE_UNIT : UINT64_MAX,
         .ato_us = tcp_worker_of(w)->cfg.delack_us,
         .reordering = 3,
     };

@@ -76,6 +76,7 @@ enum tcp_conn_flags {
 };
 
 enum { TCP_RX_MAX_UNKNOWN = 4 << 20 }; /* the session comes with the last ACK; a window scale too large costs only granularity */
+enum { TCP_PACE_UNIT = 16 };         /* bytes a second: 32 bits are enough for 500 Gbit/s */
 enum { TCP_QUICK_ACKS = 16 };        /* a window of 10 segments that doubles is then well on its way */
 enum { TCP_KEEP_MAX_S = 32767 };     /* largest TCP_KEEPIDLE and TCP_KEEPINTVL of Linux */
 
@@ -84,6 +85,7 @@ enum tcp_loss_flags {             /* tcp_conn.lflags */
     TCP_LF_ECN_ASKED = 1u << 1,   /* our SYN asked for ECN */
     TCP_LF_ECN = 1u << 2,         /* negotiated */
     TCP_LF_ECE = 1u << 3,         /* CE was received and is echoed */
+    TCP_LF_PACE_WAIT = 1u << 5,   /* the time to send next has not come: t_rexmt fires then, too */
     TCP_LF_CWR = 1u << 4,         /* the next new data says that the window was reduced */
 };
 
@@ -190,6 +192,9 @@ struct tcp_conn {
     uint8_t reo_mult;           /* reordering window in quarters of min_rtt, beyond the first (RFC 8985 s6.2 step 4) */
     uint8_t reo_persist;        /* recoveries for which it stays raised */
     uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
+    uint32_t pace_rate;         /* in units of TCP_PACE_UNIT bytes a second; 0 = as fast as the window lets */
+    uint32_t pace_max;          /* SO_MAX_PACING_RATE; 0 = none */
+    uint32_t pace_next_us;      /* low half of the clock: nothing is sent before */
 };
 static_assert(sizeof(struct tcp_conn) <= 512, "an idle connection stays small");
 
@@ -359,6 +364,16 @@ uint32_t tcp_backoff_us(const struct tcp_conn *c, const struct tcp_config *cfg);
 void tcp_delack_start(struct worker *w, struct tcp_conn *c);
 void tcp_misc_start(struct worker *w, struct tcp_conn *c, uint64_t after_us);
 void tcp_keepalive_update(struct worker *w, struct tcp_conn *c);
+
+void tcp_timer_wake_at(struct worker *w, struct tcp_conn *c, uint64_t at_us); /* tcp_tx() will be called then, with TCP_LF_PACE_WAIT */
+
+/* tcp_pace.c */
+void tcp_pace_set(struct tcp_conn *c, uint64_t bytes_per_s);    /* by the congestion control; 0 = none */
+void tcp_pace_limit(struct tcp_conn *c, uint32_t units);        /* by the program, of TCP_PACE_UNIT; 0 = none */
+/* With pace_rate only: */
+uint32_t tcp_pace_burst(const struct tcp_conn *c);              /* bytes of one packet */
+bool tcp_pace_must_wait(struct worker *w, struct tcp_conn *c);  /* true: a timer will ask again */
+void tcp_pace_sent(struct worker *w, struct tcp_conn *c, uint32_t len);
 
 /* tcp_timewait.c */
 void tcp_timewait_enter(struct worker *w, struct tcp_conn *c);

@@ -109,7 +109,7 @@ static void recovery_exit(struct worker *w, struct tcp_conn *c)
 
     if (c->ca_state >= TCP_CA_RECOVERY)
         tcp_rack_recovered(c);
-    if (c->ca_state != TCP_CA_LOSS)
+    if (c->ca_state != TCP_CA_LOSS && !c->cc->model)
         c->cwnd = hs_max_u32(c->ssthresh, c->mss); /* RFC 6937: the end of the reduction */
     c->ca_state = s->sacked ? TCP_CA_DISORDER : TCP_CA_OPEN;
     c->dup_acks = 0;
@@ -189,7 +189,7 @@ void tcp_recovery_ack(struct worker *w, struct tcp_conn *c, const struct tcp_seg
         tcp_recovery_enter(w, c);
     else if (c->ca_state < TCP_CA_CWR)
         to_open_or_disorder(c, n);
-    if (c->ca_state == TCP_CA_CWR || c->ca_state == TCP_CA_RECOVERY)
+    if ((c->ca_state == TCP_CA_CWR || c->ca_state == TCP_CA_RECOVERY) && !c->cc->model)
         tcp_prr_ack(c, n);
     else
         tcp_cwnd_grow(w, c, n);

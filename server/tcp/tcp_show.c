@@ -48,6 +48,8 @@ void tcp_show(struct worker *w, const struct transport_conn *b, struct json_t *o
     json_object_set_new(obj, "cwnd", json_integer(c->cwnd));
     if (c->ssthresh != UINT32_MAX)
         json_object_set_new(obj, "ssthresh", json_integer(c->ssthresh));
+    if (c->pace_rate)
+        json_object_set_new(obj, "pacing_rate", json_integer((json_int_t)c->pace_rate * TCP_PACE_UNIT));
     json_object_set_new(obj, "snd_wnd", json_integer(c->snd_wnd));
     json_object_set_new(obj, "rcv_wnd", json_integer(seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0));
     json_object_set_new(obj, "in_flight", json_integer(c->snd_nxt - c->snd_una));

@@ -23,6 +23,13 @@ void tcp_rexmt_start(struct worker *w, struct tcp_conn *c, enum tcp_rexmt_mode m
         timer_start(&w->timers, &c->t_rexmt, c->rexmt_deadline_us);
 }
 
+/* The node serves two purposes: whoever is not due yet when it fires starts it again. */
+void tcp_timer_wake_at(struct worker *w, struct tcp_conn *c, uint64_t at_us)
+{
+    if (!timer_is_running(&c->t_rexmt) || c->t_rexmt.expires_us > at_us)
+        timer_start(&w->timers, &c->t_rexmt, at_us);
+}
+
 void tcp_rexmt_stop(struct tcp_conn *c) { c->rexmt_mode = TCP_REXMT_NONE; }
 
 /* One timer for all: while things go well the probe comes before the RTO (RFC 8985 s7.2, s8). */
@@ -61,6 +68,7 @@ void tcp_timer_stop_all(struct worker *w, struct tcp_conn *c)
     if (timer_is_running(&c->t_misc))
         timer_stop(&c->t_misc, &w->timers);
     c->rexmt_mode = TCP_REXMT_NONE;
+    c->lflags &= (uint8_t)~TCP_LF_PACE_WAIT;
 }
 
 void tcp_keepalive_update(struct worker *w, struct tcp_conn *c)
@@ -188,6 +196,10 @@ static void rexmt_fire(struct worker *w, struct timer_node *t)
 {
     struct tcp_conn *c = hs_container_of(t, struct tcp_conn, t_rexmt);
 
+    if (c->lflags & TCP_LF_PACE_WAIT) {
+        c->lflags &= (uint8_t)~TCP_LF_PACE_WAIT;
+        tcp_tx_request(w, c);
+    }
     if (c->rexmt_mode == TCP_REXMT_NONE)
         return;
     if (w->now_us < c->rexmt_deadline_us) {

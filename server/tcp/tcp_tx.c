@@ -29,7 +29,7 @@ static void no_buffers(struct worker *w, struct tcp_conn *c)
 }
 
 /* One piece of what counts as lost. Returns bytes sent, 0 = nothing to do or held back, -errno = no buffers. */
-static int64_t send_lost(struct worker *w, struct tcp_conn *c)
+static int64_t send_lost(struct worker *w, struct tcp_conn *c, uint32_t burst)
 {
     uint32_t start, end, len, pipe, window_end = c->snd_una + c->snd_wnd;
     bool fin = false;
@@ -40,7 +40,7 @@ static int64_t send_lost(struct worker *w, struct tcp_conn *c)
     pipe = tcp_pipe(c);
     if (!(c->flags & TCP_F_RTX_FORCE) && pipe + hs_min_u32(end - start, c->mss) > c->cwnd)
         return 0;
-    len = hs_min_u32(end - start, c->gso_max);
+    len = hs_min_u32(hs_min_u32(end - start, c->gso_max), burst);
     if (len > c->mss) { /* as many whole segments as the window has room for */
         uint32_t room = c->cwnd > pipe ? (c->cwnd - pipe) / c->mss * c->mss : 0;
 
@@ -217,9 +217,26 @@ static void tx_blocked(struct worker *w, struct tcp_conn *c)
         tcp_rexmt_start(w, c, TCP_REXMT_CORK, tcp_worker_of(w)->cfg.cork_us);
 }
 
+/* The program has no more, though the path would take it: until what is in flight now has arrived, rates say what the program did
+ * (draft-cheng-iccrg-delivery-rate-estimation-00 s3.4). */
+static void note_app_limited(struct worker *w, struct tcp_conn *c)
+{
+    uint32_t pipe = tcp_pipe(c);
+    struct tx_room r;
+
+    if (!c->sent || c->sent->lost || pipe >= c->cwnd)
+        return;
+    tx_room(w, c, &r);
+    if (r.unsent)
+        return;
+    c->sent->is_app_limited = true;
+    c->sent->app_limited = c->delivered + pipe;
+}
+
 enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, unsigned budget_bytes)
 {
     struct tcp_conn *c = tcp_of_base(b);
+    uint32_t burst = c->pace_rate ? tcp_pace_burst(c) : UINT32_MAX;
     int64_t left = (int64_t)budget_bytes, n;
 
     if (hs_unlikely(c->flags & TCP_F_WANT_SPACE) && b->session)
@@ -232,17 +249,24 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
         tcp_pmtu_raise(w, c);
     c->flags &= ~TCP_F_CWND_LIMITED;
     do {
-        n = send_lost(w, c);
+        if (hs_unlikely(c->pace_rate) && tcp_pace_must_wait(w, c)) {
+            if (c->sent)
+                rto_ensure(w, c);
+            return TRANSPORT_TX_DONE;
+        }
+        n = send_lost(w, c, burst);
         if (n == 0)
-            n = send_new(w, c, left > 0 ? (uint32_t)left : 1);
+            n = send_new(w, c, hs_min_u32(left > 0 ? (uint32_t)left : 1, burst));
         if (n == 0 && hs_unlikely(frto_gives_up(c)))
-            n = send_lost(w, c);
+            n = send_lost(w, c, burst);
         if (n < 0) {
             if (c->sent)
                 rto_ensure(w, c);
             no_buffers(w, c);
             return TRANSPORT_TX_DONE;
         }
+        if (hs_unlikely(c->pace_rate) && n > 0)
+            tcp_pace_sent(w, c, (uint32_t)n);
         left -= n;
     } while (n > 0 && left > 0);
     c->flags &= ~TCP_F_PUSH_PARTIAL;
@@ -250,6 +274,8 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
         rto_ensure(w, c);
     if (n > 0)
         return TRANSPORT_TX_MORE;
+    if (hs_unlikely(c->cc->model))
+        note_app_limited(w, c);
     tx_blocked(w, c);
     return TRANSPORT_TX_DONE;
 }

@@ -125,7 +125,7 @@ static int choose_tcp(struct run *r, unsigned i)
     struct tcp_config cfg;
 
     tcp_config_defaults(&cfg);
-    cfg.cc_algo = chance(r, 50) ? "cubic" : "newreno";
+    cfg.cc_algo = chance(r, 30) ? "newreno" : chance(r, 50) ? "bbr" : "cubic";
     cfg.sack = !chance(r, 25);
     cfg.timestamps = !chance(r, 25);
     cfg.wscale = !chance(r, 20);

@@ -31,10 +31,18 @@ if [ "${LONG:-0}" != 1 ]; then
         else not_ok "$what: a third of the kernel's rate" "$((rate_h / 1000)) kbit/s, the kernel $((rate_k / 1000))"; fi
     }
     case_of "sending, 1 % lost, 20 ms, v4" tx 2 4 seed=1 delay-us=10000 loss=10000 "${link[@]}"
-    case_of "sending, bursts and duplicates, 20 ms, v6" tx 2 6 seed=2 delay-us=10000 burst=1500 burst-len=5 dup=2000 "${link[@]}"
-    case_of "sending, 2 % reordered, 20 ms, v4" tx 2 4 seed=3 delay-us=10000 reorder=20000 reorder-us=4000 "${link[@]}"
-    case_of "receiving, 1 % lost, 20 ms, v6" rx 2 6 seed=4 delay-us=10000 loss=10000 "${link[@]}"
-    case_of "receiving, 2 % reordered, jitter, 20 ms, v4" rx 2 4 seed=5 delay-us=10000 jitter-us=1000 reorder=20000 reorder-us=4000 "${link[@]}"
+    case_of "sending, bursts, duplicates, 1 % reordered, 20 ms, v6" tx 2 6 seed=2 delay-us=10000 burst=1500 burst-len=5 dup=2000 \
+        reorder=10000 reorder-us=4000 "${link[@]}"
+    case_of "receiving, 1 % lost, 2 % reordered, jitter, 20 ms, v6" rx 2 6 seed=4 delay-us=10000 loss=10000 jitter-us=1000 \
+        reorder=20000 reorder-us=4000 "${link[@]}"
+    CC=bbr
+    case_of "BBR sending, 2 % lost, 20 ms, v4" tx 2 4 seed=6 delay-us=10000 loss=20000 "${link[@]}"
+    CC=cubic RATE=500000
+    if streams tx 2 6 seed=7 delay-us=10000 "${link[@]}" && [ "$rate_h" -le 4200000 ] && [ "$rate_h" -ge 2500000 ]; then
+        ok "SO_MAX_PACING_RATE of 4 Mbit/s: $((rate_h / 1000)) kbit/s, the kernel $((rate_k / 1000))"
+    else
+        not_ok "SO_MAX_PACING_RATE of 4 Mbit/s" "$rate_h bit/s"
+    fi
     finish
 fi
 

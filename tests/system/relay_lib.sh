@@ -7,6 +7,7 @@
 RELAY=$top_builddir/tests/system/relay
 LOAD=$top_builddir/tests/system/relay_load
 CC=${CC_ALGO:-cubic}
+RATE=   # SO_MAX_PACING_RATE of both links' senders
 relay_port=7000
 
 in_ns() { local ns=$1; shift; $HS_EXEC ip netns exec "$TAG-$ns" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
@@ -70,7 +71,8 @@ stream() {
     bg "$TMP/srv.$port" "in_${link}k" "$LOAD" server "$to" "$port"
     pid=$bg_pid
     wait_for 10 listening "$TMP/srv.$port" || { echo "server: $(cat "$TMP/srv.$port")" >&2; return 1; }
-    TMO=$((${secs%.*} * 4 + 60)) "in_${link}s" "$LOAD" client "$to" "$port" "$mode" "$secs" "$CC" >"$TMP/cli.$port" 2>&1 || rc=1
+    # shellcheck disable=SC2086  # none or one
+    TMO=$((${secs%.*} * 4 + 60)) "in_${link}s" "$LOAD" client "$to" "$port" "$mode" "$secs" "$CC" $RATE >"$TMP/cli.$port" 2>&1 || rc=1
     end_pid "$pid"
     [ $rc = 0 ] || { cat "$TMP/cli.$port" "$TMP/srv.$port" >&2; return 1; }
     sed 's/.* //' "$TMP/cli.$port"

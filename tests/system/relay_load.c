@@ -1,7 +1,8 @@
 /* relay_load.c - a stream over plain sockets, each byte checked, with the rate at which it arrived
  *
  *   relay_load server ADDRESS PORT                          prints "ready"; serves connections one after another
- *   relay_load client ADDRESS PORT tx|rx SECONDS [CC]       sends or receives for so long; CC = TCP_CONGESTION of both sides
+ *   relay_load client ADDRESS PORT tx|rx SECONDS [CC [RATE]]  sends or receives for so long; CC = TCP_CONGESTION of both sides
+ *                                                           RATE = SO_MAX_PACING_RATE of the client, bytes a second
  *
  * The client prints "bytes N bits_per_s N": of what the receiver read until SECONDS after its first byte. Exit 0 only if each byte was
  * right and all arrived. */
@@ -172,7 +173,19 @@ static int server(const struct addrinfo *ai)
     }
 }
 
-static int client(const struct addrinfo *ai, const char *mode, const char *seconds, const char *cc)
+static void set_rate(int fd, const char *rate)
+{
+    unsigned int v = (unsigned int)strtoul(rate, NULL, 10), got = 0;
+    socklen_t len = sizeof(got);
+
+    if (setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &v, sizeof(v)) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &got, &len) < 0)
+        die("SO_MAX_PACING_RATE");
+    if (got != v)
+        die("SO_MAX_PACING_RATE is another than was set");
+}
+
+static int client(const struct addrinfo *ai, const char *mode, const char *seconds, const char *cc, const char *rate)
 {
     struct hello h = { .ms = (uint32_t)(strtod(seconds, NULL) * 1000), .is_server_sending = mode[0] == 'r' };
     int fd = socket(ai->ai_family, SOCK_STREAM, 0);
@@ -182,6 +195,8 @@ static int client(const struct addrinfo *ai, const char *mode, const char *secon
     if (fd < 0)
         die("socket");
     set_cc(fd, cc);
+    if (rate)
+        set_rate(fd, rate);
     if (connect(fd, ai->ai_addr, ai->ai_addrlen) < 0)
         die("connect");
     write_all(fd, &h, sizeof(h));
@@ -205,10 +220,10 @@ int main(int argc, char **argv)
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV }, *ai;
 
     if (argc < 4 || getaddrinfo(argv[2], argv[3], &hints, &ai) != 0) {
-        fprintf(stderr, "usage: relay_load server ADDRESS PORT | client ADDRESS PORT tx|rx SECONDS [CC]\n");
+        fprintf(stderr, "usage: relay_load server ADDRESS PORT | client ADDRESS PORT tx|rx SECONDS [CC [RATE]]\n");
         return 2;
     }
     if (strcmp(argv[1], "server") == 0)
         return server(ai);
-    return argc >= 6 ? client(ai, argv[4], argv[5], argc > 6 ? argv[6] : "") : 2;
+    return argc >= 6 ? client(ai, argv[4], argv[5], argc > 6 ? argv[6] : "", argc > 7 ? argv[7] : NULL) : 2;
 }

@@ -29,6 +29,7 @@ static void begin(const char *cc, const struct sim_params *link, const char *to_
         cr_assert_eq(tcp_worker_config(fx.stack[i]->worker[0], &cfg), 0);
         cr_assert_eq(sim_app_create(fx.stack[i]->worker[0], &opt, i ? &server : &client), 0);
     }
+    core_run(&fx, 1000); /* the workers' clocks */
     cr_assert_eq(sim_listen(server, SVM_PROTO_TCP, &e, 4, &l), 0);
     cr_assert_eq(sim_connect(client, SVM_PROTO_TCP, NULL, &e, &from), 0);
     for (int i = 0; i < 10000 && !(to = sim_accept(l)); i++)
@@ -77,3 +78,48 @@ Test(tcp_path, cubic_follows_random_loss_v4) { random_loss("cubic", "10.7.0.2");
 Test(tcp_path, cubic_follows_random_loss_v6) { random_loss("cubic", "fd07::2"); }
 Test(tcp_path, newreno_follows_random_loss_v4) { random_loss("newreno", "10.7.0.2"); }
 Test(tcp_path, newreno_follows_random_loss_v6) { random_loss("newreno", "fd07::2"); }
+
+/* BBR by its model: loss does not slow it down, and of a narrow path it takes nearly all, with next to no queue. */
+static void bbr_takes(const struct sim_params *link, const char *ip, double bits_least, uint32_t srtt_most_us)
+{
+    double bits;
+
+    begin("bbr", link, ip);
+    send_for(3000000); /* STARTUP and DRAIN */
+    bits = send_for(20000000);
+    cr_assert_gt(bits, bits_least, "%.1f Mbit/s", bits / 1e6);
+    cr_assert_lt(tcp_of_base(from->session->conn)->srtt_us, srtt_most_us, "%u us", tcp_of_base(from->session->conn)->srtt_us);
+    end();
+}
+
+static const struct sim_params narrow = { .delay_us = DELAY_US, .bits_per_s = 20000000, .queue_frames = 200 };
+static const struct sim_params lossy = { .loss_ppm = 20000, .delay_us = DELAY_US, .bits_per_s = 100000000, .queue_frames = 300 };
+
+Test(tcp_path, bbr_fills_a_narrow_path_without_a_queue_v4) { bbr_takes(&narrow, "10.7.0.2", 17e6, 3 * DELAY_US); }
+Test(tcp_path, bbr_fills_a_narrow_path_without_a_queue_v6) { bbr_takes(&narrow, "fd07::2", 17e6, 3 * DELAY_US); }
+Test(tcp_path, bbr_is_not_slowed_by_random_loss_v4) { bbr_takes(&lossy, "10.7.0.2", 75e6, 3 * DELAY_US); }
+Test(tcp_path, bbr_is_not_slowed_by_random_loss_v6) { bbr_takes(&lossy, "fd07::2", 75e6, 3 * DELAY_US); }
+
+/* SO_MAX_PACING_RATE: the rate is kept to, and packets come evenly: no queue stands where the path is just that wide. */
+static void paced(const char *cc, const char *ip)
+{
+    const struct sim_params link = { .delay_us = DELAY_US, .bits_per_s = 9000000, .queue_frames = 12 };
+    int32_t units = 1000000 / TCP_PACE_UNIT, none = 0;
+    double bits;
+
+    begin(cc, &link, ip);
+    cr_assert_eq(session_attr_set(fx.stack[0]->worker[0], from->session, SVM_ATTR_MAX_PACING, &units, sizeof(units)), 0);
+    send_for(1000000);
+    bits = send_for(5000000);
+    cr_assert_lt(bits, 8e6, "%.2f Mbit/s of data at 8 Mbit/s with headers", bits / 1e6);
+    cr_assert_gt(bits, 7.3e6, "%.2f Mbit/s", bits / 1e6);
+    cr_assert_eq(counter(0, TCP_C_retransmits), 0, "a burst has overflowed the queue");
+    cr_assert_eq(session_attr_set(fx.stack[0]->worker[0], from->session, SVM_ATTR_MAX_PACING, &none, sizeof(none)), 0);
+    bits = send_for(5000000);
+    cr_assert_gt(bits, 8.1e6, "%.2f Mbit/s without limit", bits / 1e6);
+    end();
+}
+
+Test(tcp_path, paced_by_the_program_v4) { paced("cubic", "10.7.0.2"); }
+Test(tcp_path, paced_by_the_program_v6) { paced("cubic", "fd07::2"); }
+Test(tcp_path, bbr_paced_by_the_program) { paced("bbr", "10.7.0.2"); }

@@ -141,7 +141,7 @@ Test(config, mistakes_name_line_and_what_is_accepted)
     fails("tcp { rto-min 5s rto-max 1s }", "t.conf:1: rto-max of tcp is less than rto-min");
     fails("tcp { msl 5 }", "t.conf:1: msl of tcp is a time with us, ms or s, not 5");
     fails("tcp { ecn maybe }", "t.conf:1: ecn of tcp is off, accept or on, not maybe");
-    fails("tcp { cc-algo bbr }", "t.conf:1: cc-algo of tcp is cubic or newreno, not bbr");
+    fails("tcp { cc-algo vegas }", "t.conf:1: cc-algo of tcp is cubic, newreno or bbr, not vegas");
 }
 
 Test(config, mistakes_in_ports_interfaces_and_routes)

@@ -157,7 +157,7 @@ static void run(struct pair *p, uint64_t seed)
         tcp_config_defaults(&cfg);
         cfg.sack = rnd(p, 4) != 0;
         cfg.timestamps = rnd(p, 4) != 0;
-        cfg.cc_algo = rnd(p, 2) ? "cubic" : "newreno";
+        cfg.cc_algo = (const char *[]){ "cubic", "newreno", "bbr" }[rnd(p, 3)];
         cr_assert_eq(tcp_worker_config(&p->h[i].w, &cfg), 0);
         way[i].total = rnd(p, 4) ? rnd(p, TOTAL_MAX) : rnd(p, 100);
     }
