@@ -24,6 +24,8 @@ struct ctl_command {
     /* Changes something: takes what stands after the name, words[first...]; `argument` is then its form. 0, or -errno with a sentence
      * in err. May be NULL. */
     int (*run)(struct stack *s, const json_t *words, size_t first, char *err, size_t err_len);
+    /* As run, of a command that a descriptor comes with (-1: none came) and a program of the filter. Takes fd if it returns 0. */
+    int (*run_file)(struct stack *s, const json_t *words, size_t first, const json_t *filter, int fd, char *err, size_t err_len);
 };
 
 extern const struct ctl_command ctl_commands[];

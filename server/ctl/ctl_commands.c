@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "server/app/app_server.h"
 #include "server/config/config.h"
+#include "server/ctl/ctl_capture.h"
 #include "server/ctl/ctl_net.h"
 #include "server/ctl/ctl_show.h"
 #include "server/neigh/neigh.h"
@@ -63,6 +64,9 @@ static uint32_t piece_neighbor(struct worker *w, uint32_t from HS_UNUSED, json_t
     return CTL_DONE;
 }
 
+/* Rows end where they have nothing more. Of two names that begin alike the longer one stands first. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 const struct ctl_command ctl_commands[] = {
     { "help", NULL, "list the commands", true, begin_help, NULL, NULL },
     { "show version", NULL, "versions, process, configuration file", false, begin_version, NULL, NULL },
@@ -74,12 +78,19 @@ const struct ctl_command ctl_commands[] = {
     { "show session", "verbose", "connections and listeners; verbose adds what the transport knows", true, NULL, ctl_show_session, NULL },
     { "show tcp", "timers", "TCP counters of each worker; timers: what each connection waits for", true, NULL, ctl_show_tcp, NULL },
     { "show tls", NULL, "TLS counters of each worker", true, NULL, ctl_show_tls, NULL },
-    { "show trace", NULL, "what happened to connections since tracing was switched on", true, NULL, ctl_show_trace, NULL },
+    { "show trace session", NULL, "what happened to connections since tracing was switched on", true, NULL, ctl_show_trace, NULL },
+    { "show trace", NULL, "stops and verdicts of the packets that trace add follows", true, NULL, ctl_show_packets, NULL },
+    { "trace add", "N", "follow the next N packets through every stop", false, NULL, NULL, ctl_trace_add },
+    { "trace clear", NULL, "follow no more packets, and forget", false, NULL, NULL, ctl_trace_clear },
     { "trace session on", NULL, "record changes of state, losses and windows of connections", true, NULL, ctl_trace_on, NULL },
     { "trace session off", NULL, "record no more, and forget what was recorded", true, NULL, ctl_trace_off, NULL },
     { "show udp", NULL, "UDP counters of each worker", true, NULL, ctl_show_udp, NULL },
     { "show worker", NULL, "where the workers' processor time goes", true, ctl_show_worker, NULL, NULL },
     { "show errors", NULL, "packets dropped, by reason", true, ctl_show_errors_ip, ctl_show_errors, NULL },
+    { .name = "capture start", .argument = "FILE [FILTER...]", .help = "write packets to a pcapng file of the caller",
+      .run_file = ctl_capture_start },
+    { "capture stop", NULL, "end the capture; the file is complete", false, NULL, NULL, ctl_capture_stop },
+    { "capture show", NULL, "packets and bytes of the capture", false, ctl_capture_show, NULL, NULL },
     { "route add", "PREFIX [via ADDRESS] [dev INTERFACE] [table N]", "add a static route", false, NULL, NULL, ctl_route_add },
     { "route del", "PREFIX [table N]", "remove a static route", false, NULL, NULL, ctl_route_del },
     { "address add", "INTERFACE ADDRESS/LENGTH", "add an address", false, NULL, NULL, ctl_address_add },
@@ -87,6 +98,7 @@ const struct ctl_command ctl_commands[] = {
     { "neighbor add", "INTERFACE ADDRESS MAC", "a neighbour that is not asked for", false, NULL, NULL, ctl_neighbor_add },
     { "neighbor del", "INTERFACE ADDRESS", "forget a neighbour", false, NULL, NULL, ctl_neighbor_del },
 };
+#pragma GCC diagnostic pop
 const unsigned ctl_n_commands = HS_ARRAY_LEN(ctl_commands);
 
 /* Matches "show session" against ["show", "session", …]; *rest gets how many words the name has. */
@@ -112,7 +124,7 @@ const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argum
         if (!name_matches(c->name, words, &used))
             continue;
         *first = used;
-        if (n_words == used || c->run)
+        if (n_words == used || c->run || c->run_file)
             return c;
         const char *extra = json_string_value(json_array_get(words, used));
         if (c->argument && n_words == used + 1 && extra && strcmp(extra, c->argument) == 0) {
@@ -125,7 +137,7 @@ const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argum
             *error = json_sprintf("after %s nothing more is accepted", c->name);
         return NULL;
     }
-    char list[1024] = "";
+    char list[2048] = "";
     for (unsigned i = 0; i < ctl_n_commands; i++) {
         strcat(list, i ? ", " : "");
         strcat(list, ctl_commands[i].name);

@@ -18,7 +18,7 @@
 
 enum {
     CTL_MAX_CLIENTS = 32,
-    CTL_REQUEST_MAX = 4096,
+    CTL_REQUEST_MAX = 65536,     /* a capture's filter may be long */
     CTL_RETRY_NS = 1000000,      /* a worker's command ring was full */
 };
 
@@ -38,6 +38,7 @@ struct ctl_gather {
 struct ctl_client {
     struct ctl_client *next;
     int fd;
+    int file;                    /* came with the bytes, -1 = none: for the next command that wants one */
     struct ctl_gather *gather;   /* NULL = none under way */
     char in[CTL_REQUEST_MAX];
     size_t in_len;
@@ -141,6 +142,8 @@ static void client_free(struct ctl_server *cs, struct ctl_client *c)
     if (c->gather)
         c->gather->client = NULL;
     close(c->fd);
+    if (c->file >= 0)
+        close(c->file);
     free(c->out);
     free(c);
 }
@@ -298,6 +301,14 @@ static void request_begin(struct ctl_server *cs, struct ctl_client *c, const cha
         client_answer(cs, c, rc == 0 ? "result" : "error", rc == 0 ? json_object() : json_string(err));
         return;
     }
+    if (cmd && cmd->run_file) {
+        int rc = cmd->run_file(cs->stack, words, first, json_object_get(request, "filter"), c->file, err, sizeof(err));
+        if (rc == 0)
+            c->file = -1;
+        json_decref(request);
+        client_answer(cs, c, rc == 0 ? "result" : "error", rc == 0 ? json_object() : json_string(err));
+        return;
+    }
     json_decref(request);
     if (!cmd) {
         client_answer(cs, c, "error", error);
@@ -336,6 +347,7 @@ static void accept_clients(struct ctl_server *cs)
             continue;
         }
         c->fd = fd;
+        c->file = -1;
         c->next = cs->clients;
         cs->clients = c;
         cs->n_clients++;
@@ -366,10 +378,27 @@ static void take_requests(struct ctl_server *cs, struct ctl_client *c)
     }
 }
 
+/* Bytes, and with them perhaps a descriptor: one is kept, the last. */
+static ssize_t receive(struct ctl_client *c)
+{
+    union { struct cmsghdr align; char room[CMSG_SPACE(sizeof(int))]; } u;
+    struct iovec iov = { c->in + c->in_len, sizeof(c->in) - c->in_len };
+    struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u) };
+    ssize_t n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct cmsghdr *h = n >= 0 ? CMSG_FIRSTHDR(&mh) : NULL;
+
+    if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int))) {
+        if (c->file >= 0)
+            close(c->file);
+        memcpy(&c->file, CMSG_DATA(h), sizeof(int));
+    }
+    return n;
+}
+
 static void client_input(struct ctl_server *cs, struct ctl_client *c)
 {
     while (c->in_len < sizeof(c->in)) {
-        ssize_t n = recv(c->fd, c->in + c->in_len, sizeof(c->in) - c->in_len, MSG_DONTWAIT);
+        ssize_t n = receive(c);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)

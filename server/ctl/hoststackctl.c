@@ -12,6 +12,7 @@
 
 #include "config.h"
 #include "common/runtime_dir.h"
+#include "server/ctl/ctl_capture_file.h"
 #include "server/ctl/ctl_table.h"
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, ANSWER_TIMEOUT_S = 30 };
@@ -51,16 +52,30 @@ static int connect_to(const char *path)
     return -1;
 }
 
-static int send_all(int fd, const char *text, size_t len)
+/* file: goes with the first byte; -1 = none. */
+static int send_all(int fd, const char *text, size_t len, int file)
 {
     while (len > 0) {
-        ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+        union { struct cmsghdr align; char room[CMSG_SPACE(sizeof(int))]; } u = { .room = { 0 } };
+        struct iovec iov = { (void *)text, len };
+        struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+        if (file >= 0) {
+            mh.msg_control = &u;
+            mh.msg_controllen = sizeof(u);
+            struct cmsghdr *h = CMSG_FIRSTHDR(&mh);
+            h->cmsg_level = SOL_SOCKET;
+            h->cmsg_type = SCM_RIGHTS;
+            h->cmsg_len = CMSG_LEN(sizeof(int));
+            memcpy(CMSG_DATA(h), &file, sizeof(int));
+        }
+        ssize_t n = sendmsg(fd, &mh, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return -1;
         text += n;
         len -= (size_t)n;
+        file = -1;
     }
     return 0;
 }
@@ -98,7 +113,7 @@ undo_buf:
 }
 
 /* The answer's object, or NULL after a message. */
-static json_t *ask(const char *socket_path, char **words, int n_words)
+static json_t *ask(const char *socket_path, char **words, int n_words, const struct capture_file *file)
 {
     json_t *list = json_array(), *request, *answer = NULL;
     char *line = NULL, *text;
@@ -107,13 +122,15 @@ static json_t *ask(const char *socket_path, char **words, int n_words)
     for (int i = 0; i < n_words; i++)
         json_array_append_new(list, json_string(words[i]));
     request = json_pack("{s:o}", "command", list);
+    if (file->filter)
+        json_object_set(request, "filter", file->filter);
     text = request ? json_dumps(request, JSON_COMPACT) : NULL;
     json_decref(request);
     if (fd < 0) {
         fprintf(stderr, "hoststackctl: no server answers at %s: %s\n", socket_path, strerror(errno));
     } else if (!text) {
         fprintf(stderr, "hoststackctl: a word of the command is not UTF-8\n");
-    } else if (send_all(fd, text, strlen(text)) != 0 || send_all(fd, "\n", 1) != 0 || !(line = read_line(fd))) {
+    } else if (send_all(fd, text, strlen(text), file->fd) != 0 || send_all(fd, "\n", 1, -1) != 0 || !(line = read_line(fd))) {
         fprintf(stderr, "hoststackctl: no answer from %s: %s\n", socket_path,
                 errno == EAGAIN ? "the server does not react" : strerror(errno));
     } else {
@@ -183,10 +200,21 @@ int main(int argc, char **argv)
         snprintf(standard, sizeof(standard), "%s/cli.sock", dir);
         socket_path = standard;
     }
-    json_t *answer = ask(socket_path, argv + optind, argc - optind);
-    if (!answer)
-        return EXIT_FAILED;
-    int code = print_answer(answer, as_json);
+    struct capture_file file = { .fd = -1 };
+    char *words[4], **ask_words = argv + optind;
+    int n_words = argc - optind;
+    if (n_words > 2 && strcmp(ask_words[0], "capture") == 0 && strcmp(ask_words[1], "start") == 0) {
+        if (capture_file_open(&file, ask_words + 2, n_words - 2) != 0)
+            return EXIT_USAGE;
+        words[0] = ask_words[0];
+        words[1] = ask_words[1];
+        words[2] = file.path;
+        ask_words = words;
+        n_words = 3;
+    }
+    json_t *answer = ask(socket_path, ask_words, n_words, &file);
+    int code = answer ? print_answer(answer, as_json) : EXIT_FAILED;
+    capture_file_close(&file, code == 0);
     json_decref(answer);
     return code;
 }

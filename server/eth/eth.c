@@ -1,12 +1,15 @@
 /* eth.c - Ethernet II: who a frame is for, what it carries */
 #include "server/eth/eth.h"
 
+#include "server/capture/capture.h"
 #include "server/ip/ip_internal.h"
 #include "server/neigh/neigh.h"
 
 static void eth_drop(struct worker *w, struct pkt *p, enum eth_drop why)
 {
     w->ip->count.eth[why]++;
+    if (capture_is_on(w))
+        capture_drop(w, p, "eth", eth_drop_texts[why]);
     pkt_free(p);
 }
 
@@ -61,6 +64,8 @@ void eth_input(struct worker *w, unsigned port, struct pkt **pkts, unsigned n)
     struct pkt *ip[WORKER_BURST];
     unsigned n_ip = 0;
 
+    if (capture_is_on(w))
+        capture_rx(w, port, pkts, n);
     for (unsigned i = 0; i < n; i++) {
         if (i + 1 < n)
             __builtin_prefetch(pkt_data(pkts[i + 1]));

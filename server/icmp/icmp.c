@@ -125,6 +125,8 @@ void icmp_input(struct worker *w, struct pkt *p)
         return;
     }
     const struct icmp_hdr *h = (const struct icmp_hdr *)pkt_data(p);
+    if (capture_is_on(w))
+        capture_stop_at(w, p, v4 ? "icmp" : "icmpv6", "type %u code %u", h->type, h->code);
     if (v4)
         icmp4_input(w, p, h);
     else

@@ -22,6 +22,8 @@ enum icmp6_type {
 static inline void icmp_drop(struct worker *w, struct pkt *p, enum icmp_drop why)
 {
     w->ip->count.icmp[why]++;
+    if (capture_is_on(w))
+        capture_drop(w, p, "icmp", icmp_drop_texts[why]);
     pkt_free(p);
 }
 /* p at the ICMP header with the checksum verified. Does not take p. */

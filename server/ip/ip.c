@@ -78,16 +78,16 @@ void ip_worker_destroy(struct worker *w)
 /* ---------------------------------------------------------------- counters */
 
 #define DROP(name, text) text,
-static const char *const eth_texts[] = {
+const char *const eth_drop_texts[] = {
 #include "server/eth/eth_drops.def"
 };
-static const char *const neigh_texts[] = {
+const char *const neigh_drop_texts[] = {
 #include "server/neigh/neigh_drops.def"
 };
-static const char *const ip_texts[] = {
+const char *const ip_drop_texts[] = {
 #include "server/ip/ip_drops.def"
 };
-static const char *const icmp_texts[] = {
+const char *const icmp_drop_texts[] = {
 #include "server/icmp/icmp_drops.def"
 };
 #undef DROP
@@ -113,10 +113,10 @@ static void show_group(const struct stack *s, json_t *array, const char *layer, 
 
 void ip_drops_show(struct stack *s, json_t *array)
 {
-    show_group(s, array, "eth", offsetof(struct ip_counters, eth), eth_texts, ETH_DROP_MAX);
-    show_group(s, array, "neighbor", offsetof(struct ip_counters, neigh), neigh_texts, NEIGH_DROP_MAX);
-    show_group(s, array, "ip", offsetof(struct ip_counters, ip), ip_texts, IP_DROP_MAX);
-    show_group(s, array, "icmp", offsetof(struct ip_counters, icmp), icmp_texts, ICMP_DROP_MAX);
+    show_group(s, array, "eth", offsetof(struct ip_counters, eth), eth_drop_texts, ETH_DROP_MAX);
+    show_group(s, array, "neighbor", offsetof(struct ip_counters, neigh), neigh_drop_texts, NEIGH_DROP_MAX);
+    show_group(s, array, "ip", offsetof(struct ip_counters, ip), ip_drop_texts, IP_DROP_MAX);
+    show_group(s, array, "icmp", offsetof(struct ip_counters, icmp), icmp_drop_texts, ICMP_DROP_MAX);
 }
 
 void ip_counters_show(struct stack *s, json_t *obj)

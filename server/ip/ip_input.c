@@ -268,6 +268,10 @@ void ip_deliver(struct worker *w, struct pkt **pkts, unsigned n)
 {
     unsigned i = 0;
 
+    if (capture_is_on(w)) {
+        for (unsigned k = 0; k < n; k++)
+            capture_stop_ip(w, pkts[k], "ip");
+    }
     while (i < n) {
         const struct transport_ops *ops = ops_of(w, pkt_meta(pkts[i])->ip_proto);
         if (!ops) {

@@ -4,6 +4,7 @@
 #ifndef HOSTSTACK_SERVER_IP_INTERNAL_H
 #define HOSTSTACK_SERVER_IP_INTERNAL_H
 
+#include "server/capture/capture.h"
 #include "server/ip/interface.h"
 #include "server/ip/ip.h"
 #include "server/ip/pmtu.h"
@@ -12,6 +13,8 @@
 struct transport_ops;
 struct neigh_table;
 struct reass_table;
+
+extern const char *const eth_drop_texts[], *const neigh_drop_texts[], *const ip_drop_texts[], *const icmp_drop_texts[]; /* ip.c */
 
 #define DROP(name, text) ETH_DROP_##name,
 enum eth_drop {
@@ -98,6 +101,8 @@ bool ip_steer_reassembled(struct worker *w, struct pkt *p);
 static inline void ip_drop(struct worker *w, struct pkt *p, enum ip_drop why)
 {
     w->ip->count.ip[why]++;
+    if (capture_is_on(w))
+        capture_drop(w, p, "ip", ip_drop_texts[why]);
     pkt_free(p);
 }
 /* Header still in front of p's data on input (l3_len bytes): what an ICMP error quotes. */

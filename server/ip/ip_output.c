@@ -250,6 +250,8 @@ static int to_ourselves(struct worker *w, struct pkt *p, const struct ip_tx *tx)
     m->ttl = tx->ttl ? tx->ttl : IP_DEFAULT_TTL;
     m->tos = tx->tos;
     m->l4_total = pkt_len(p);
+    if (capture_is_on(w))
+        capture_stop_ip(w, p, "ip output to ourselves");
     const struct interface_addr *a = interfaces_find_addr(w->stack, tx->fib, &tx->dst);
     m->ifc = a ? a->ifc : NULL; /* as if it came in where the address is */
     if (w->stack->n_workers > 1 && to_other_worker(w, p, tx))
@@ -271,6 +273,8 @@ static int output_way(struct worker *w, struct pkt *p, const struct ip_tx *tx, c
     m->ip_proto = tx->ip_proto;
     m->ifc = way->ifc;
     m->l2_len = 0;
+    if (capture_is_on(w))
+        capture_stop_ip(w, p, "ip output");
     struct ip_tx with_df;
     uint16_t mtu = way->ifc->mtu;
     bool df = tx->dont_fragment || tx->pmtu >= IP_PMTU_DO;
@@ -315,6 +319,8 @@ int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
     struct ip_route_cache *c = tx->cache;
     uint32_t gen = route_generation(w->stack->routes);
 
+    if (capture_is_on(w))
+        capture_out(w, p);
     if (hs_likely(c && c->generation == gen && c->next_hop)) {
         r = c->next_hop;
         way.ifc = r->ifc;

@@ -52,6 +52,17 @@ static struct reass **bucket_of(struct worker *w, const struct ip_addr *src, con
     return &w->ip->reass->bucket[siphash24(w->secret, &key, sizeof(key)) % REASS_BUCKETS];
 }
 
+/* The headers are still in front of it. */
+static void drop_held(struct worker *w, struct pkt *p, enum ip_drop why)
+{
+    const struct pkt_meta *m = pkt_meta(p);
+
+    w->ip->count.ip[why]++;
+    if (capture_is_on(w) && m->ifc)
+        capture_drop_held(w, p, m->ifc->port, (unsigned)m->l2_len + m->l3_len, m->l2_len != 0, "ip", ip_drop_texts[why]);
+    pkt_free(p);
+}
+
 /* Takes d off all lists and frees it; the packets that it still holds are dropped for `why` (IP_DROP_MAX: it holds none). */
 static void reass_free(struct worker *w, struct reass *d, enum ip_drop why)
 {
@@ -72,7 +83,7 @@ static void reass_free(struct worker *w, struct reass *d, enum ip_drop why)
     timer_stop(&d->timer, &w->timers);
     if (why != IP_DROP_MAX) {
         for (unsigned i = 0; i < d->n; i++)
-            ip_drop(w, d->frag[i].p, why);
+            drop_held(w, d->frag[i].p, why);
     }
     t->n_held -= d->n;
     t->n_datagrams--;
@@ -209,6 +220,8 @@ struct pkt *reass_input(struct worker *w, struct pkt *p, uint32_t id, uint32_t o
     switch (reass_insert(d, p, offset, offset + len, more)) {
     case REASS_KEPT:
         t->n_held++;
+        if (capture_is_on(w))
+            capture_stop_at(w, p, "reassembly", "%u of %u bytes", d->have, d->total);
         break;
     case REASS_DUPLICATE:
         ip_drop(w, p, IP_DROP_FRAG_MALFORMED);

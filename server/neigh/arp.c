@@ -106,6 +106,8 @@ void arp_input(struct worker *w, struct interface *ifc, struct pkt *p)
         neigh_drop(w, p, NEIGH_DROP_ARP_SENDER);
         return;
     }
+    if (capture_is_on(w))
+        capture_stop_at(w, p, "arp", "%s", be16_get(a.op) == ARP_REQUEST ? "request" : "reply");
     if (!cloned && w->stack->n_workers > 1 && pkt_push(p, m->l2_len)) {
         worker_clone_to_all(w, ifc->port, p);
         pkt_pull(p, m->l2_len);

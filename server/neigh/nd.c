@@ -187,6 +187,8 @@ void nd_input(struct worker *w, struct pkt *p)
     memcpy(&msg, buf, sizeof(msg));
     memcpy(target.b, msg.target, 16);
     bool ns = msg.icmp.type == ICMP6_T_NS;
+    if (capture_is_on(w))
+        capture_stop_at(w, p, "nd", "%s", ns ? "solicitation" : "advertisement");
     if (msg.icmp.code != 0 || ip_addr_is_multicast(&target) || ip_addr_is_v4(&target) ||
         !nd_options(buf + sizeof(msg), len - (uint32_t)sizeof(msg), ns ? ND_OPT_SOURCE_LL : ND_OPT_TARGET_LL, &mac))
         goto malformed;

@@ -119,7 +119,7 @@ static void neigh_fail(struct worker *w, struct neigh *n)
     neigh_release(w, n);
     for (unsigned i = 0; i < count; i++) {
         icmp_report_local(w, waiting[i], -EHOSTUNREACH, false, 0);
-        neigh_drop(w, waiting[i], NEIGH_DROP_UNREACHABLE);
+        neigh_drop_unsent(w, waiting[i], NEIGH_DROP_UNREACHABLE);
     }
 }
 
@@ -216,14 +216,16 @@ static void neigh_enqueue(struct worker *w, struct neigh *n, struct pkt *p)
     struct neigh_table *t = w->ip->neigh;
 
     if (n->n_queued == NEIGH_QUEUE || (n->n_queued && t->n_waiting >= NEIGH_QUEUE_TOTAL)) { /* s7.2.2: the newest replaces the oldest */
-        neigh_drop(w, n->queue[0], NEIGH_DROP_QUEUE_FULL);
+        neigh_drop_unsent(w, n->queue[0], NEIGH_DROP_QUEUE_FULL);
         n->n_queued--;
         memmove(n->queue, n->queue + 1, n->n_queued * sizeof(n->queue[0]));
         t->n_waiting--;
     } else if (t->n_waiting >= NEIGH_QUEUE_TOTAL) {
-        neigh_drop(w, p, NEIGH_DROP_QUEUE_FULL);
+        neigh_drop_unsent(w, p, NEIGH_DROP_QUEUE_FULL);
         return;
     }
+    if (capture_is_on(w))
+        capture_stop_at(w, p, "neighbor", "waits for its hardware address");
     n->queue[n->n_queued++] = p;
     t->n_waiting++;
 }
@@ -240,7 +242,7 @@ struct neigh *neigh_output(struct worker *w, struct interface *ifc, const struct
     if (hs_unlikely(!n)) {
         n = neigh_new(w, ifc, ip, NEIGH_INCOMPLETE);
         if (!n) {
-            neigh_drop(w, p, NEIGH_DROP_TABLE_FULL);
+            neigh_drop_unsent(w, p, NEIGH_DROP_TABLE_FULL);
             return NULL;
         }
         neigh_enqueue(w, n, p);
@@ -334,7 +336,7 @@ int neigh_forget(struct worker *w, struct interface *ifc, const struct ip_addr *
     if (!n)
         return -ENOENT;
     for (unsigned i = 0; i < n->n_queued; i++)
-        neigh_drop(w, n->queue[i], NEIGH_DROP_UNREACHABLE);
+        neigh_drop_unsent(w, n->queue[i], NEIGH_DROP_UNREACHABLE);
     w->ip->neigh->n_waiting -= n->n_queued;
     n->n_queued = 0;
     neigh_release(w, n);

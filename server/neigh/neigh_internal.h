@@ -21,6 +21,17 @@ struct neigh_table {
 static inline void neigh_drop(struct worker *w, struct pkt *p, enum neigh_drop why)
 {
     w->ip->count.neigh[why]++;
+    if (capture_is_on(w))
+        capture_drop(w, p, "neighbor", neigh_drop_texts[why]);
+    pkt_free(p);
+}
+
+/* The same of a packet that leaves no more: it is at its IP header, and may have waited for long. */
+static inline void neigh_drop_unsent(struct worker *w, struct pkt *p, enum neigh_drop why)
+{
+    w->ip->count.neigh[why]++;
+    if (capture_is_on(w))
+        capture_drop_held(w, p, pkt_meta(p)->ifc->port, 0, false, "neighbor", neigh_drop_texts[why]);
     pkt_free(p);
 }
 

@@ -36,6 +36,8 @@ struct pkt_meta {                /* in the mbuf's private area */
     uint8_t ip_proto;            /* final next header */
     uint8_t ttl, tos;            /* tos: whole octet, DSCP and ECN */
     uint8_t udp_asked;           /* several workers: how many candidates for its port have been asked */
+    uint16_t trace;              /* number of a followed packet, 0 = none; means nothing while capture_is_on() is false, as the next */
+    uint32_t capture;            /* number of its record in a capture, 0 = none */
     uint32_t l4_total;           /* L4 header + payload bytes, as the IP header says */
 };
 enum { PKT_PRIV_SIZE = 96, PKT_HEADROOM = 128, PKT_SMALL_DATA = 2048, PKT_BIG_DATA = 65535 - PKT_HEADROOM };

@@ -1,5 +1,6 @@
 /* tcp_input.c - a segment arrives: checks, lookup, and the numbered steps of RFC 9293 s3.10.7 */
 #include <errno.h>
+#include "server/capture/capture.h"
 #include "server/ip/interface.h"
 #include "server/tcp/tcp_internal.h"
 
@@ -375,10 +376,31 @@ static void seg_demux(struct worker *w, struct tcp_seg *seg)
     tcp_send_rst_to(w, seg);
 }
 
+/* The same, and somebody wants to know what became of each. */
+static void input_watched(struct worker *w, struct pkt **pkts, unsigned n)
+{
+    uint64_t before[TCP_C_MAX];
+
+    for (unsigned i = 0; i < n; i++) {
+        struct tcp_seg seg = { 0 };
+        tcp_watch_begin(w, before);
+        tcp_count(w, TCP_C_segments_in);
+        if (seg_parse(w, pkts[i], &seg))
+            seg_demux(w, &seg);
+        tcp_watch_end(w, pkts[i], &seg, before);
+        pkt_free(pkts[i]);
+    }
+    tcp_rcv_flush_acks(w);
+}
+
 void tcp_input(struct worker *w, struct pkt **pkts, unsigned n)
 {
     struct tcp_seg seg;
 
+    if (capture_is_on(w)) {
+        input_watched(w, pkts, n);
+        return;
+    }
     for (unsigned i = 0; i < n; i++) {
         if (i + 1 < n)
             __builtin_prefetch(pkt_data(pkts[i + 1]));

@@ -412,6 +412,9 @@ int tcp_info_get(struct worker *w, const struct tcp_conn *c, uint8_t attr, void 
 
 /* tcp_show.c */
 void tcp_show(struct worker *w, const struct transport_conn *b, struct json_t *obj);
+/* tcp_watch.c: around a segment that somebody looks at (capture/); seg all zero if it could not be read. */
+void tcp_watch_begin(struct worker *w, uint64_t before[TCP_C_MAX]);
+void tcp_watch_end(struct worker *w, struct pkt *p, const struct tcp_seg *seg, const uint64_t before[TCP_C_MAX]);
 void tcp_show_stats(struct worker *w, struct json_t *obj);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "server/capture/capture.h"
 #include "server/icmp/icmp.h"
 #include "server/ip/interface.h"
 
@@ -11,6 +12,12 @@ enum {
     /* A FIFO links one further ring until the first is read to its end, and a burst does not wait for that: it holds as much as
      * Linux's rmem_default. */
     RX_RING_FLOOR = 256 << 10,
+};
+
+static const char *const udp_texts[] = {
+#define COUNT(name, text) text,
+#include "server/udp/udp_drops.def"
+#undef COUNT
 };
 
 /* Checks the header; p ends where the datagram ends. UDP_C_MAX = good. */
@@ -79,11 +86,15 @@ static void deliver(struct worker *w, struct session *s, struct pkt *p, const st
     s->rx.ring_floor = RX_RING_FLOOR;
     if (session_rx_enqueue_record(w, s, iov, n) < 0) {
         udp_count(w, UDP_C_drop_full);
+        if (capture_is_on(w))
+            capture_drop(w, p, "udp", udp_texts[UDP_C_drop_full]);
         if (c)
             c->rx_full++;
         return;
     }
     udp_count(w, UDP_C_received);
+    if (capture_is_on(w))
+        capture_stop_at(w, p, "udp", "delivered to the socket at port %u", be16_get(lcl->port));
     if (c)
         c->rx_datagrams++;
 }
@@ -122,6 +133,8 @@ void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
             __builtin_prefetch(pkt_data(pkts[i + 1]));
         if (bad != UDP_C_MAX) {
             udp_count(w, bad);
+            if (capture_is_on(w))
+                capture_drop(w, p, "udp", udp_texts[bad]);
             pkt_free(p);
             continue;
         }
@@ -135,6 +148,8 @@ void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
             deliver(w, s, p, &lcl, &rmt);
         } else {
             udp_count(w, UDP_C_drop_no_port);
+            if (capture_is_on(w))
+                capture_drop(w, p, "udp", udp_texts[UDP_C_drop_no_port]);
             icmp_unreachable_send(w, p, ICMP_UNREACH_PORT); /* RFC 1122 s4.1.3.1; nothing for broadcasts */
         }
         pkt_free(p);

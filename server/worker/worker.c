@@ -6,6 +6,7 @@
 #include <rte_cycles.h>
 #include "common/log.h"
 #include "server/app/app_port.h"
+#include "server/capture/capture.h"
 #include "server/eth/eth.h"
 #include "server/ip/ip.h"
 #include "server/session/session_run.h"
@@ -150,9 +151,13 @@ void worker_tx(struct worker *w, unsigned port, struct pkt *p)
             pkt_free(p);
         return;
     }
+    if (capture_is_on(w))
+        capture_tx(w, port, p);
     if (b->n == WORKER_TX_BUF)
         tx_flush_port(w, port);
     if (b->n == WORKER_TX_BUF) {
+        if (capture_is_on(w))
+            capture_drop(w, p, "port", "takes nothing, queue full");
         worker_count(&w->priv->counters.tx_drops, 1);
         pkt_free(p);
         return;
@@ -170,6 +175,15 @@ bool worker_tx_is_pending(const struct worker *w)
 
 /* ---- receive ---- */
 
+static void lost(struct worker *w, unsigned port, struct pkt *p)
+{
+    if (capture_is_on(w)) {
+        capture_rx(w, port, &p, 1);
+        capture_drop(w, p, "worker", "the worker that it is for has too much to do");
+    }
+    pkt_free(p);
+}
+
 /* Keeps what this worker owns, in order; the rest goes to its owners. */
 static unsigned keep_own(struct worker *w, unsigned port, struct pkt **pkts, unsigned n)
 {
@@ -180,7 +194,7 @@ static unsigned keep_own(struct worker *w, unsigned port, struct pkt **pkts, uns
         if (owner == w->index)
             pkts[kept++] = pkts[i];
         else if (!worker_hand_over(w, w->stack->worker[owner], pkts[i], port, HANDOVER_ETH))
-            pkt_free(pkts[i]);
+            lost(w, port, pkts[i]);
     }
     return kept;
 }
@@ -299,6 +313,8 @@ unsigned worker_step(struct worker *w, uint64_t now_us)
     stage_done(&clock, WORKER_STAGE_TX);
     app_port_flush(w);
     stage_done(&clock, WORKER_STAGE_SESSION);
+    if (capture_is_on(w))
+        capture_turn_end(w);
     count_turn(w, &clock, work);
     return work;
 }
@@ -471,6 +487,7 @@ void stack_destroy(struct stack *s)
     for (unsigned i = 0; i < s->n_workers; i++) /* what was asked for before the threads stopped frees what it carries */
         while (run_commands(s->worker[i]) > 0)
             ;
+    capture_destroy(s);
     for (unsigned i = s->n_workers; i-- > 0;)
         session_worker_destroy(s->worker[i]);
     for (unsigned i = s->n_workers; i-- > 0;)

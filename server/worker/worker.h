@@ -31,6 +31,7 @@ struct worker {
     struct session_worker *session;
     struct ip_worker *ip;
     struct app_port *app;
+    struct capture_worker *capture; /* capture/capture.h; NULL = nobody looks at packets */
     void *transport_state[16];      /* by enum svm_proto */
     uint64_t rng[2];                /* seeded by the stack: tests give a seed, the server getrandom() */
     uint8_t secret[16];             /* key for ISNs, ports, lookup hash */
@@ -50,6 +51,7 @@ struct stack {
     struct stack_config *config;    /* config/config.h */
     struct tls_stack *tls;          /* tls/: certificates and keys of programs, under a lock of its own; NULL = no TLS */
     struct session_stack *session;  /* session/: endpoints in use by all workers, under its own lock (control path only) */
+    struct capture *capture;        /* capture/: control thread's; NULL until somebody looks at packets */
     struct stack_private *priv;     /* worker/ */
     struct hs_log *log;             /* common/log.h; NULL in most tests: nothing is written */
 };

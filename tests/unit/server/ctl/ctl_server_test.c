@@ -67,9 +67,9 @@ static void begin_big(struct stack *s HS_UNUSED, json_t *result, bool with_argum
 }
 
 static const struct ctl_command commands[] = {
-    { "hello", "loud", "", false, begin_hello, NULL, NULL },
-    { "rows", NULL, "", true, NULL, piece_rows, NULL },
-    { "big", NULL, "", true, begin_big, NULL, NULL },
+    { "hello", "loud", "", false, begin_hello, NULL, NULL, NULL },
+    { "rows", NULL, "", true, NULL, piece_rows, NULL, NULL },
+    { "big", NULL, "", true, begin_big, NULL, NULL, NULL },
 };
 
 const struct ctl_command *ctl_command_find(const json_t *words, bool *with_argument, size_t *first HS_UNUSED, json_t **error)
@@ -276,7 +276,7 @@ Test(ctl_server, large_answer_to_a_slow_reader)
 Test(ctl_server, endless_request_is_hung_up_on)
 {
     struct fixture f;
-    char junk[8192];
+    static char junk[65536];
     setup(&f);
     int fd = client(&f);
 
