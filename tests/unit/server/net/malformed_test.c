@@ -1,0 +1,438 @@
+/* malformed_test.c - malformed packets of every protocol: cut at every byte, every length field at all its edges, every byte changed
+ *
+ * A whole stack with a UDP socket and a TCP listener. Each frame ends in one place at most once: what is too short for its protocol is
+ * counted under exactly one reason, nothing is counted twice, no buffer leaks, and the stack answers as before. */
+#include <netinet/in.h>
+#include <rte_mempool.h>
+#include <stdlib.h>
+
+#include "server/tcp/tcp_internal.h"
+#include "server/udp/udp_internal.h"
+#include "tests/sim/sim_app.h"
+#include "tests/unit/server/net/net_test.h"
+
+enum { FRAME_MAX = 512, MAX_FIELDS = 8, STEP_US = 20000, PORT = 7 };
+
+struct field { const char *name; uint16_t off; uint8_t width; }; /* off: in the frame */
+struct base {
+    const char *name;
+    uint8_t f[FRAME_MAX];
+    uint32_t len;
+    uint16_t l4;                 /* offset of the L4 header; 0: ARP */
+    uint8_t proto;
+    uint16_t min;                /* bytes of L4 without which it is malformed */
+    unsigned n_fields;
+    struct field field[MAX_FIELDS];
+};
+
+static struct net n;
+static struct sim_app *app;
+static struct base base[40];
+static unsigned n_base;
+
+/* ---------------------------------------------------------------- counting */
+
+static uint64_t udp_drops(void)
+{
+    static const bool is_drop[] = {
+#define COUNT(name, text) [UDP_C_##name] = sizeof(#name) > 5 && #name[0] == 'd' && #name[1] == 'r' && #name[2] == 'o' && #name[3] == 'p',
+#include "server/udp/udp_drops.def"
+#undef COUNT
+    };
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < UDP_C_MAX; i++)
+        sum += is_drop[i] ? udp_worker_of(n.w)->count[i] : 0;
+    return sum;
+}
+
+static uint64_t tcp_drops(void)
+{
+    enum { DROP = 1, EVENT = 0 };
+    static const bool is_drop[] = {
+#define X(name, severity, text) [TCP_C_##name] = severity,
+#include "server/tcp/tcp_drops.def"
+#undef X
+    };
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < TCP_C_MAX; i++)
+        sum += is_drop[i] ? tcp_worker_of(n.w)->counters[i] : 0;
+    return sum;
+}
+
+/* Of packets that come in, the one injected only: a full reassembly table makes room by dropping an older one, and an answer may find
+ * no way, or nobody who has its address. */
+static uint64_t drops(void)
+{
+    const uint64_t *ip = n.w->ip->count.ip, *neigh = n.w->ip->count.neigh;
+
+    return net_drops(&n) - neigh[NEIGH_DROP_UNREACHABLE] - neigh[NEIGH_DROP_QUEUE_FULL] - ip[IP_DROP_FRAG_LIMIT] -
+           ip[IP_DROP_TX_NO_ROUTE] - ip[IP_DROP_TX_SOURCE] + udp_drops() + tcp_drops();
+}
+
+/* ---------------------------------------------------------------- checksums of a changed frame */
+
+static void put16(uint8_t *p, uint32_t v) { p[0] = (uint8_t)(v >> 8); p[1] = (uint8_t)v; }
+
+static unsigned checksum_off(uint8_t proto)
+{
+    return proto == IPPROTO_TCP ? 16 : proto == IPPROTO_UDP ? 6 : 2;
+}
+
+static void fix(const struct base *b, uint8_t *f, uint32_t len)
+{
+    static uint16_t id; /* fragments of one test never meet those of another */
+
+    bool v4 = f[12] == 0x08;
+    unsigned at = checksum_off(b->proto);
+
+    if (!b->l4)
+        return;
+    if (v4 ? len >= 34 : len >= 62 && f[20] == IPPROTO_FRAGMENT)
+        put16(f + (v4 ? 18 : 60), ++id);
+    if (v4 && (f[14] & 15u) >= 5 && 14u + (f[14] & 15u) * 4 <= len)
+        net_fix_ip4(f);
+    if (len < b->l4 + at + 2u || b->proto == NET_PROTO)
+        return;
+    uint32_t n_l4 = len - b->l4, start = 0;
+    if (b->proto != IPPROTO_ICMP) {
+        start = n_l4 + b->proto;
+        for (unsigned i = v4 ? 26 : 22; i < (v4 ? 34u : 54u); i += 2)
+            start += (uint32_t)(f[i] << 8 | f[i + 1]);
+    }
+    put16(f + b->l4 + at, 0);
+    put16(f + b->l4 + at, net_sum(f + b->l4, n_l4, start));
+}
+
+/* ---------------------------------------------------------------- well-formed frames to begin with */
+
+static struct base *new_base(const char *name, const uint8_t *f, uint32_t len, uint16_t l4, uint8_t proto, uint16_t min)
+{
+    struct base *b = &base[n_base++];
+
+    cr_assert_leq(n_base, HS_ARRAY_LEN(base));
+    cr_assert_leq(len, FRAME_MAX);
+    *b = (struct base){ .name = name, .len = len, .l4 = l4, .proto = proto, .min = min };
+    memcpy(b->f, f, len);
+    if (l4 && f[12] == 0x08) {
+        b->field[b->n_fields++] = (struct field){ "version and header length", 14, 1 };
+        b->field[b->n_fields++] = (struct field){ "total length", 16, 2 };
+        b->field[b->n_fields++] = (struct field){ "fragment", 20, 2 };
+    } else if (l4) {
+        b->field[b->n_fields++] = (struct field){ "version", 14, 1 };
+        b->field[b->n_fields++] = (struct field){ "payload length", 18, 2 };
+    }
+    fix(b, b->f, len);
+    return b;
+}
+static void add_field(struct base *b, const char *name, uint16_t off, uint8_t width)
+{
+    cr_assert_lt(b->n_fields, MAX_FIELDS);
+    b->field[b->n_fields++] = (struct field){ name, off, width };
+}
+
+static void ip_bases(const char *name, bool v4, uint8_t proto, const uint8_t *l4, uint32_t len, uint16_t min, int length_off)
+{
+    uint8_t f[FRAME_MAX];
+    uint32_t total = v4 ? net_ip4(f, "10.0.0.2", "10.0.0.1", proto, l4, len) : net_ip6(f, "fd00::2", "fd00::1", proto, l4, len);
+    struct base *b = new_base(name, f, total, v4 ? 34 : 54, proto, min);
+
+    if (length_off >= 0)
+        add_field(b, "length of L4", (uint16_t)(b->l4 + length_off), proto == IPPROTO_UDP ? 2 : 1);
+}
+
+static void transport_bases(bool v4)
+{
+    uint8_t m[128] = { 0x30, 0x39, 0, PORT, 0, 40, 0, 0 };
+    static const uint8_t options[20] = { 2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7 };
+
+    ip_bases(v4 ? "udp4" : "udp6", v4, IPPROTO_UDP, m, 40, 8, 4);
+    memset(m, 0, sizeof(m));
+    memcpy(m, (uint8_t[]){ 0x30, 0x39, 0, PORT, 0, 0, 1, 0, 0, 0, 0, 0, 0xa0, 0x02, 0xff, 0xff }, 16);
+    memcpy(m + 20, options, sizeof(options));
+    ip_bases(v4 ? "tcp4 SYN" : "tcp6 SYN", v4, IPPROTO_TCP, m, 40, 40, 12);
+    for (unsigned i = 0; i < sizeof(options); i += options[i] == 1 ? 1 : options[i + 1])
+        if (options[i] != 1)
+            add_field(&base[n_base - 1], "option length", (uint16_t)(base[n_base - 1].l4 + 20 + i + 1), 1);
+    m[13] = 0x18; /* data of no connection */
+    ip_bases(v4 ? "tcp4 data" : "tcp6 data", v4, IPPROTO_TCP, m, 60, 40, 12);
+}
+
+static void icmp4_bases(void)
+{
+    static const struct { const char *name; uint8_t type, code; } errors[] = {
+        { "unreachable", 3, 3 }, { "fragmentation needed", 3, 4 }, { "time exceeded", 11, 0 }, { "parameter problem", 12, 0 },
+    };
+    uint8_t m[128], q[64], f[FRAME_MAX];
+
+    ip_bases("icmp echo", true, IPPROTO_ICMP, m, net_icmp4(m, 8, 0, 1, "abcdefgh", 8), 8, -1);
+    net_ip4(f, "10.0.0.1", "10.0.0.2", IPPROTO_UDP, (uint8_t[]){ 0, PORT, 0, 9, 0, 8, 0, 0 }, 8);
+    memcpy(q, f + 14, 28);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(errors); i++) {
+        ip_bases(errors[i].name, true, IPPROTO_ICMP, m, net_icmp4(m, errors[i].type, errors[i].code, 1400, q, 28), 36, -1);
+        add_field(&base[n_base - 1], "quoted header length", 34 + 8, 1);
+        add_field(&base[n_base - 1], "quoted total length", 34 + 8 + 2, 2);
+    }
+}
+
+static void icmp6_bases(void)
+{
+    static const struct { const char *name; uint8_t type, code; } errors[] = {
+        { "unreachable v6", 1, 4 }, { "too big", 2, 0 }, { "time exceeded v6", 3, 0 }, { "parameter problem v6", 4, 1 },
+    };
+    uint8_t m[128], q[64], f[FRAME_MAX], target[24];
+    struct ip_addr own = net_ip("fd00::1"), peer = net_ip("fd00::2");
+
+    ip_bases("icmpv6 echo", false, IPPROTO_ICMPV6, m, net_icmp6(m, "fd00::2", "fd00::1", 128, 0, 1, "abcdefgh", 8), 8, -1);
+    net_ip6(f, "fd00::1", "fd00::2", IPPROTO_UDP, (uint8_t[]){ 0, PORT, 0, 9, 0, 8, 0, 0 }, 8);
+    memcpy(q, f + 14, 48);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(errors); i++) {
+        ip_bases(errors[i].name, false, IPPROTO_ICMPV6, m, net_icmp6(m, "fd00::2", "fd00::1", errors[i].type, errors[i].code, 1400, q, 48),
+                 56, -1);
+        add_field(&base[n_base - 1], "quoted payload length", 54 + 8 + 4, 2);
+        add_field(&base[n_base - 1], "quoted next header", 54 + 8 + 6, 1);
+    }
+    memcpy(target, own.b, 16);
+    memcpy(target + 16, (uint8_t[]){ 1, 1, 2, 0, 0, 0, 0, 0x99 }, 8);
+    ip_bases("solicitation", false, IPPROTO_ICMPV6, m, net_icmp6(m, "fd00::2", "fd00::1", 135, 0, 0, target, 24), 24, 25);
+    memcpy(target, peer.b, 16);
+    target[16] = 2;
+    ip_bases("advertisement", false, IPPROTO_ICMPV6, m, net_icmp6(m, "fd00::2", "fd00::1", 136, 0, 0x60000000, target, 24), 24, 25);
+}
+
+/* Options, extension headers, fragments: in front of a UDP datagram. */
+static void header_bases(void)
+{
+    uint8_t f[FRAME_MAX], m[256] = { 0 };
+    static const uint8_t udp[16] = { 0x30, 0x39, 0, PORT, 0, 16 };
+    uint32_t len = net_ip4(f, "10.0.0.2", "10.0.0.1", IPPROTO_UDP, NULL, 28);
+
+    f[14] = 0x48; /* record route, an unknown one, end */
+    memcpy(f + 34, (uint8_t[]){ 7, 7, 4, 0, 0, 0, 0, 0x99, 4, 0, 0, 0 }, 12);
+    memcpy(f + 46, udp, 16);
+    struct base *b = new_base("ipv4 options", f, len, 46, IPPROTO_UDP, 8);
+    add_field(b, "option length", 35, 1);
+    add_field(b, "option length", 42, 1);
+    add_field(b, "udp length", 50, 2);
+    len = net_ip4(f, "10.0.0.2", "10.0.0.1", NET_PROTO, NULL, 40);
+    f[20] = 0x20; /* a first fragment: more follow */
+    new_base("ipv4 fragment", f, len, 34, NET_PROTO, 0);
+
+    memcpy(m, (uint8_t[]){ 60, 0, 1, 2, 0, 0, 1, 0 }, 8);                  /* hop by hop: padding */
+    memcpy(m + 8, (uint8_t[]){ 43, 1, 0x1e, 4, 1, 2, 3, 4, 1, 4, 0, 0, 0, 0, 0, 0 }, 16); /* destination: unknown, ignored */
+    memcpy(m + 24, (uint8_t[]){ IPPROTO_UDP, 0, 4, 0, 0, 0, 0, 0 }, 8);    /* routing, no segment left */
+    memcpy(m + 32, udp, 16);
+    len = net_ip6(f, "fd00::2", "fd00::1", 0, m, 48);
+    b = new_base("ipv6 extension headers", f, len, 54 + 32, IPPROTO_UDP, 8);
+    add_field(b, "hop-by-hop length", 55, 1);
+    add_field(b, "hop-by-hop option length", 57, 1);
+    add_field(b, "destination length", 63, 1);
+    add_field(b, "destination option length", 65, 1);
+    add_field(b, "routing length", 79, 1);
+    add_field(b, "segments left", 81, 1);
+    memset(m, 0, sizeof(m));
+    memcpy(m, (uint8_t[]){ NET_PROTO, 0, 0, 1, 0, 0, 0, 7 }, 8);
+    len = net_ip6(f, "fd00::2", "fd00::1", IPPROTO_FRAGMENT, m, 48);
+    b = new_base("ipv6 fragment", f, len, 62, NET_PROTO, 0);
+    add_field(b, "fragment offset", 56, 2);
+}
+
+static void arp_bases(void)
+{
+    static const uint8_t none[6];
+    uint8_t f[FRAME_MAX];
+
+    for (uint16_t op = 1; op <= 2; op++) {
+        uint32_t len = net_arp(f, op, PEER_MAC, "10.0.0.2", none, "10.0.0.1");
+        struct base *b = new_base(op == 1 ? "arp request" : "arp reply", f, len, 0, 0, 0);
+        add_field(b, "hardware length", 18, 1);
+        add_field(b, "protocol length", 19, 1);
+        add_field(b, "operation", 20, 2);
+    }
+}
+
+static void open_all(void)
+{
+    struct sim_app_options opt = { .rx_max = 1 << 20, .tx_max = 1 << 16 };
+    struct ip_endpoint any = { .port = be16_of(PORT) };
+    struct sim_sock *sock;
+
+    cr_assert_eq(transport_register(&tcp_transport_ops), 0);
+    cr_assert_eq(transport_register(&udp_transport_ops), 0);
+    net_open(&n, INTERFACE_ADDR_NO_DAD);
+    cr_assert_eq(sim_app_create(n.w, &opt, &app), 0);
+    cr_assert_eq(sim_bind(app, SVM_PROTO_UDP, &any, &sock), 0);
+    cr_assert_eq(sim_listen(app, SVM_PROTO_TCP, &any, 64, &sock), 0);
+    net_run_us(&n, 5000000);
+    net_learn_peer(&n);
+    n_base = 0;
+    transport_bases(true);
+    transport_bases(false);
+    icmp4_bases();
+    icmp6_bases();
+    header_bases();
+    arp_bases();
+}
+static void shut(void)
+{
+    sim_app_destroy(app);
+    net_close(&n);
+}
+TestSuite(malformed, .init = open_all, .fini = shut, .timeout = 120);
+
+/* How many reasons were counted for this frame. What the stack answers is not looked at. */
+static uint64_t inject(const uint8_t *f, uint32_t len)
+{
+    uint64_t before = drops();
+
+    net_inject(&n, f, len);
+    uint64_t counted = drops() - before;
+    net_run_us(&n, STEP_US); /* errors that are answered keep below their rate */
+    net_forget(&n);
+    return counted;
+}
+
+/* Everything that was held has timed out: all packets are back, and an echo is answered. */
+static void check_alive(unsigned in_use)
+{
+    uint8_t f[FRAME_MAX], m[64];
+
+    net_run_us(&n, 300ull * 1000000);
+    net_learn_peer(&n);
+    cr_assert_eq(rte_mempool_in_use_count(n.s->pools.small) + rte_mempool_in_use_count(n.s->pools.big), in_use, "packets leak: %u, were %u",
+                 rte_mempool_in_use_count(n.s->pools.small) + rte_mempool_in_use_count(n.s->pools.big), in_use);
+    net_inject(&n, f, net_ip4(f, "10.0.0.2", "10.0.0.1", IPPROTO_ICMP, m, net_icmp4(m, 8, 0, 1, "x", 1)));
+    cr_assert_eq(n.n_frames, 1, "echo is answered");
+    net_forget(&n);
+    net_inject(&n, f, net_ip6(f, "fd00::2", "fd00::1", IPPROTO_ICMPV6, m, net_icmp6(m, "fd00::2", "fd00::1", 128, 0, 1, "x", 1)));
+    cr_assert_eq(n.n_frames, 1, "echo over IPv6 is answered");
+    net_forget(&n);
+}
+
+static unsigned in_use_now(void)
+{
+    return rte_mempool_in_use_count(n.s->pools.small) + rte_mempool_in_use_count(n.s->pools.big);
+}
+
+/* The frames mean what they should: as they are, none but those of no connection is dropped. */
+Test(malformed, well_formed_ones_are_not_dropped)
+{
+    for (unsigned i = 0; i < n_base; i++) {
+        bool nobody = strstr(base[i].name, "data") != NULL; /* no connection */
+        cr_assert_eq(inject(base[i].f, base[i].len), nobody, "%s", base[i].name);
+    }
+}
+
+Test(malformed, cut_at_every_byte)
+{
+    unsigned in_use = in_use_now();
+
+    for (unsigned i = 0; i < n_base; i++)
+        for (uint32_t len = 0; len < base[i].len; len++)
+            cr_assert_eq(inject(base[i].f, len), 1, "%s cut to %u", base[i].name, len);
+    check_alive(in_use);
+}
+
+/* The lower layers agree with the cut, so that the upper one must see it. */
+Test(malformed, cut_with_lower_lengths_right)
+{
+    unsigned in_use = in_use_now();
+
+    for (unsigned i = 0; i < n_base; i++) {
+        const struct base *b = &base[i];
+        for (uint32_t len = b->len - 1; b->l4 && len >= b->l4; len--) {
+            uint8_t f[FRAME_MAX];
+            memcpy(f, b->f, len);
+            if (f[12] == 0x08)
+                put16(f + 16, len - 14);
+            else
+                put16(f + 18, len - 54);
+            if (b->proto == IPPROTO_UDP && len >= b->l4 + 6u)
+                put16(f + b->l4 + 4, len - b->l4);
+            fix(b, f, len);
+            uint64_t counted = inject(f, len);
+            if (len - b->l4 < b->min)
+                cr_assert_eq(counted, 1, "%s cut to %u: %lu reasons", b->name, len, (unsigned long)counted);
+            else
+                cr_assert_leq(counted, 1, "%s cut to %u: %lu reasons", b->name, len, (unsigned long)counted);
+        }
+    }
+    check_alive(in_use);
+}
+
+Test(malformed, length_fields_at_their_edges)
+{
+    unsigned in_use = in_use_now();
+
+    for (unsigned i = 0; i < n_base; i++) {
+        const struct base *b = &base[i];
+        for (unsigned k = 0; k < b->n_fields; k++) {
+            const struct field *d = &b->field[k];
+            uint32_t is = d->width == 1 ? b->f[d->off] : (uint32_t)(b->f[d->off] << 8 | b->f[d->off + 1]);
+            uint32_t max = d->width == 1 ? 0xff : 0xffff;
+            const uint32_t value[] = { 0, 1, 2, 3, is - 8, is - 1, is + 1, is + 2, is + 8, is + 16, max / 2, max / 2 + 1, max - 7, max - 1, max };
+            for (unsigned v = 0; v < HS_ARRAY_LEN(value); v++) {
+                uint8_t f[FRAME_MAX];
+                memcpy(f, b->f, b->len);
+                if (d->width == 1)
+                    f[d->off] = (uint8_t)value[v];
+                else
+                    put16(f + d->off, value[v]);
+                fix(b, f, b->len);
+                uint64_t counted = inject(f, b->len);
+                cr_assert_leq(counted, 1, "%s, %s %u: %lu reasons", b->name, d->name, value[v], (unsigned long)counted);
+            }
+        }
+    }
+    check_alive(in_use);
+}
+
+/* Fields that say more than there is must be counted: nothing of that kind goes on. */
+Test(malformed, lengths_beyond_the_end_are_counted)
+{
+    static const char *const beyond[] = { "total length", "payload length", "length of L4", "udp length", "hop-by-hop length",
+                                          "hop-by-hop option length", "destination length", "destination option length",
+                                          "routing length", "option length", "hardware length", "protocol length" };
+    unsigned checked = 0;
+
+    for (unsigned i = 0; i < n_base; i++) {
+        const struct base *b = &base[i];
+        for (unsigned k = 0; k < b->n_fields; k++) {
+            const struct field *d = &b->field[k];
+            bool is_one = false;
+            for (unsigned v = 0; v < HS_ARRAY_LEN(beyond); v++)
+                is_one |= strcmp(d->name, beyond[v]) == 0;
+            if (!is_one)
+                continue;
+            uint8_t f[FRAME_MAX];
+            memcpy(f, b->f, b->len);
+            memset(f + d->off, 0xff, d->width);
+            fix(b, f, b->len);
+            cr_assert_eq(inject(f, b->len), 1, "%s, %s", b->name, d->name);
+            checked++;
+        }
+    }
+    cr_assert_gt(checked, 30);
+}
+
+Test(malformed, every_byte_changed)
+{
+    static const uint8_t value[] = { 0x00, 0x01, 0x7f, 0x80, 0xff };
+    unsigned in_use = in_use_now();
+
+    for (unsigned i = 0; i < n_base; i++) {
+        const struct base *b = &base[i];
+        for (uint32_t at = 12; at < b->len; at++) {
+            for (unsigned v = 0; v <= HS_ARRAY_LEN(value); v++) {
+                uint8_t f[FRAME_MAX];
+                memcpy(f, b->f, b->len);
+                f[at] = v == HS_ARRAY_LEN(value) ? f[at] ^ 0x10 : value[v];
+                fix(b, f, b->len);
+                uint64_t counted = inject(f, b->len);
+                cr_assert_leq(counted, 1, "%s, byte %u = %u: %lu reasons", b->name, at, f[at], (unsigned long)counted);
+            }
+        }
+    }
+    check_alive(in_use);
+}
