@@ -43,6 +43,21 @@ static void preload_put_pktinfo(struct fd_file *f, struct msghdr *msg, size_t *u
     }
 }
 
+/* IP_RECVTTL, IP_RECVTOS, IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS; Linux tells of an IPv4 datagram at the level IPPROTO_IP on any socket. */
+static void preload_put_header(struct fd_file *f, struct msghdr *msg, size_t *used, const struct vcl_msg_info *info)
+{
+    int ttl = info->ttl, tclass = info->tos;
+    bool v4 = ip_addr_is_v4(&info->peer.ip);
+    if (v4 && info->has_ttl && preload_option_on(f, IPPROTO_IP, IP_RECVTTL))
+        preload_put_cmsg(msg, used, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+    if (v4 && preload_option_on(f, IPPROTO_IP, IP_RECVTOS))
+        preload_put_cmsg(msg, used, IPPROTO_IP, IP_TOS, &info->tos, sizeof(info->tos));
+    if (!v4 && info->has_ttl && preload_option_on(f, IPPROTO_IPV6, IPV6_RECVHOPLIMIT))
+        preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(ttl));
+    if (!v4 && preload_option_on(f, IPPROTO_IPV6, IPV6_RECVTCLASS))
+        preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_TCLASS, &tclass, sizeof(tclass));
+}
+
 static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int flags)
 {
     struct vcl_msg_info info = { .flags = 0 };
@@ -56,6 +71,8 @@ static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int 
         preload_fill_sockaddr(&info.peer, f->sock.is_v6, msg->msg_name, &msg->msg_namelen);
         if (msg->msg_control && info.has_lcl)
             preload_put_pktinfo(f, msg, &used, &info.lcl);
+        if (msg->msg_control)
+            preload_put_header(f, msg, &used, &info);
     } else if (msg->msg_name) {
         msg->msg_namelen = 0; /* tcp(7): a stream tells no address */
     }
@@ -173,6 +190,34 @@ HS_EXPORT int hs_recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, st
 
 /* ---- sending ---- */
 
+/* TTL and class of one datagram: an int (at IPPROTO_IP the TOS may be a byte). -1 leaves the socket's. False: not one of these, or no such
+ * value. */
+static bool preload_parse_number(const struct cmsghdr *c, struct vcl_msg_info *info)
+{
+    bool is_ttl = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) || (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_HOPLIMIT);
+    bool is_tos = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) || (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS);
+    int v = -1;
+    if (c->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(&v, CMSG_DATA(c), sizeof(v));
+    else if (is_tos && c->cmsg_level == IPPROTO_IP && c->cmsg_len == CMSG_LEN(1))
+        v = *CMSG_DATA(c);
+    else
+        return false;
+    bool may_be_default = c->cmsg_level == IPPROTO_IPV6 && v == -1;
+    if (!(is_ttl || is_tos) || (!may_be_default && (v < (is_ttl && c->cmsg_level == IPPROTO_IP) || v > 255)))
+        return false;
+    if (may_be_default)
+        return true;
+    if (is_ttl) {
+        info->has_ttl = true;
+        info->ttl = (uint8_t)v;
+    } else {
+        info->has_tos = true;
+        info->tos = (uint8_t)v;
+    }
+    return true;
+}
+
 /* The ancillary data that a datagram may carry. Linux refuses what it does not know (EINVAL). */
 static int preload_parse_cmsgs(const struct msghdr *msg, struct vcl_msg_info *info)
 {
@@ -188,7 +233,7 @@ static int preload_parse_cmsgs(const struct msghdr *msg, struct vcl_msg_info *in
                    c->cmsg_len >= CMSG_LEN(sizeof(struct in6_pktinfo))) {
             memcpy(&info->lcl, CMSG_DATA(c), sizeof(info->lcl));
             info->has_lcl = !ip_addr_is_any(&info->lcl);
-        } else {
+        } else if (!preload_parse_number(c, info)) {
             return -EINVAL;
         }
     }

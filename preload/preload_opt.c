@@ -19,7 +19,11 @@ static struct fd_file *preload_get_told(int fd)
 
 /* While nobody serves a socket yet, the kernel takes every option that it knows. Of those that the stack does not have, most may be
  * lost (compliance page); with these a program would wait for what never comes, or be seen by whom it must not be. */
-enum option_rule { OPTION_REFUSED, OPTION_KERNEL };
+enum option_rule {
+    OPTION_REFUSED,
+    OPTION_KERNEL,
+    OPTION_EITHER, /* a group, an interface: one of the two may not have it; the kernel alone does -> it serves the socket */
+};
 static const struct { int level, name; enum option_rule rule; } option_rules[] = {
     { SOL_SOCKET, SO_ZEROCOPY, OPTION_REFUSED }, { SOL_SOCKET, SO_TIMESTAMPING, OPTION_REFUSED },
     { SOL_SOCKET, SO_TIMESTAMP, OPTION_REFUSED }, { SOL_SOCKET, SO_TIMESTAMPNS, OPTION_REFUSED },
@@ -28,12 +32,15 @@ static const struct { int level, name; enum option_rule rule; } option_rules[] =
     { SOL_SOCKET, SO_BINDTODEVICE, OPTION_KERNEL }, { SOL_SOCKET, SO_MARK, OPTION_KERNEL },
     { SOL_SOCKET, SO_ATTACH_FILTER, OPTION_KERNEL }, { SOL_SOCKET, SO_ATTACH_BPF, OPTION_KERNEL },
     { IPPROTO_IP, IP_TRANSPARENT, OPTION_KERNEL }, { IPPROTO_IPV6, IPV6_TRANSPARENT, OPTION_KERNEL },
-    { IPPROTO_IP, IP_ADD_MEMBERSHIP, OPTION_KERNEL }, { IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, OPTION_KERNEL },
-    { IPPROTO_IP, MCAST_JOIN_GROUP, OPTION_KERNEL }, { IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, OPTION_KERNEL },
-    { IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, OPTION_KERNEL }, { IPPROTO_IPV6, MCAST_JOIN_GROUP, OPTION_KERNEL },
+    { IPPROTO_IP, IP_ADD_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, OPTION_KERNEL },
+    { IPPROTO_IP, MCAST_JOIN_GROUP, OPTION_EITHER }, { IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, OPTION_KERNEL },
+    { IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IPV6, MCAST_JOIN_GROUP, OPTION_EITHER },
     { IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP, OPTION_KERNEL }, { IPPROTO_IP, IP_MINTTL, OPTION_KERNEL },
     { IPPROTO_IPV6, IPV6_MINHOPCOUNT, OPTION_KERNEL }, { IPPROTO_TCP, TCP_MD5SIG, OPTION_KERNEL },
     { IPPROTO_TCP, TCP_MD5SIG_EXT, OPTION_KERNEL },
+    { IPPROTO_IP, IP_MULTICAST_IF, OPTION_EITHER }, { IPPROTO_IPV6, IPV6_MULTICAST_IF, OPTION_EITHER },
+    { IPPROTO_IP, IP_DROP_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IP, MCAST_LEAVE_GROUP, OPTION_EITHER },
+    { IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IPV6, MCAST_LEAVE_GROUP, OPTION_EITHER },
 };
 
 static bool preload_option_has(int level, int name, enum option_rule rule)
@@ -53,7 +60,10 @@ HS_EXPORT int hs_setsockopt(int fd, int level, int name, const void *val, sockle
     int r = stack;
     if (preload_serve(f) != FD_STACK && !(stack < 0 && preload_option_has(level, name, OPTION_REFUSED))) {
         r = (int)preload_kernel(libc_real()->setsockopt(fd, level, name, val, len));
-        if (r == 0 && stack < 0 && preload_serve(f) == FD_UNDECIDED && preload_option_has(level, name, OPTION_KERNEL))
+        bool is_either = preload_option_has(level, name, OPTION_EITHER);
+        if (is_either && (stack == 0 || (r < 0 && stack != -ENODEV)))
+            r = stack;
+        else if (r == 0 && stack < 0 && preload_serve(f) == FD_UNDECIDED && (is_either || preload_option_has(level, name, OPTION_KERNEL)))
             preload_socket_decide(fd, f, FD_KERNEL, "an option that only the kernel has");
     }
     preload_put(f);

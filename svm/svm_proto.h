@@ -302,6 +302,16 @@ enum svm_attr {
     SVM_ATTR_MTU_DISCOVER, /* IP_PMTUDISC_DONT WANT DO PROBE */
     SVM_ATTR_MTU,        /* get only: of the path to the connected peer (IP_MTU) */
     SVM_ATTR_MAX_PACING, /* SO_MAX_PACING_RATE: unsigned, in units of 16 bytes a second; 0 = none */
+    SVM_ATTR_MCAST_TTL,  /* of datagrams to groups */
+    SVM_ATTR_MCAST_LOOP, /* they come to sockets of this host, too */
+    SVM_ATTR_MCAST_ALL,  /* 1: also what other sockets have joined */
+    SVM_ATTR_MCAST_JOIN, /* svm_mcast, and ... */
+    SVM_ATTR_MCAST_LEAVE,
+    SVM_ATTR_MCAST_IF,   /* svm_mcast, group any: where datagrams to groups go out */
+};
+
+struct svm_mcast {
+    struct ip_addr group, ifc;                     /* ifc: an address of the interface; any = the stack chooses */
 };
 
 /* TCP_INFO in parts that fit a message. Segments are counted by dividing bytes by the segment size. */
@@ -321,6 +331,7 @@ struct svm_tcp_info3 {
     uint64_t pacing_rate;                          /* bytes a second, ~0 = not paced */
     uint32_t min_rtt_us, ato_us, reordering, pad;
 };
+static_assert(sizeof(struct svm_mcast) <= 40, "svm_mcast fits a message");
 static_assert(sizeof(struct svm_tcp_info) <= 40 && sizeof(struct svm_tcp_info2) <= 40 && sizeof(struct svm_tcp_info3) <= 40,
               "svm_tcp_info fits a message");
 

@@ -66,6 +66,8 @@ struct vcl_msg_info {         /* datagrams: addresses and ancillary values of on
     struct ip_endpoint peer;  /* recv: sender; send: receiver (has_peer) */
     struct ip_addr lcl;       /* recv: address it was sent to; send: source wanted (has_lcl) */
     bool has_peer, has_lcl;
+    bool has_ttl, has_tos;    /* send: instead of the socket's */
+    uint8_t ttl, tos;         /* of the packet; recv: tos is always told, ttl with has_ttl */
     uint32_t flags;           /* recv: MSG_TRUNC */
     uint32_t full_len;        /* recv: length of the datagram even when cut */
 };

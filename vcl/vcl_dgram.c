@@ -2,7 +2,7 @@
 #include <sys/epoll.h>
 #include "vcl/vcl_internal.h"
 
-enum { DGRAM_MAX = 65507, IOV_MAX_PIECES = 1024 };
+enum { DGRAM_MAX = 65507, IOV_MAX_PIECES = 1024, TLVS_MAX = 64 };
 
 static bool blocks(const struct vcl_socket *s, int flags)
 {
@@ -32,6 +32,30 @@ static int64_t copy_payload(struct vcl_socket *s, const struct svm_dgram_hdr *h,
     return done;
 }
 
+/* What the server tells beside the payload; TLVs that are not whole are none. Socket lock held. */
+static void read_tlvs(struct vcl_socket *s, const struct svm_dgram_hdr *h, struct vcl_msg_info *info)
+{
+    uint8_t b[TLVS_MAX];
+    uint32_t len = hs_min_u32(h->hdr_len - (uint32_t)sizeof(*h), sizeof(b)), at = 0;
+
+    if (len == 0 || svm_fifo_peek(&s->rx, sizeof(*h), b, len) != (int64_t)len)
+        return;
+    while (at + 8 <= len) {
+        struct svm_dgram_tlv t;
+        memcpy(&t, b + at, sizeof(t));
+        uint32_t whole = ((uint32_t)sizeof(t) + t.len + 7) & ~7u;
+        if (t.type == 0 || whole > len - at)
+            return;
+        if (t.type == SVM_TLV_TOS && t.len == 1)
+            info->tos = b[at + 4];
+        if (t.type == SVM_TLV_TTL && t.len == 1) {
+            info->ttl = b[at + 4];
+            info->has_ttl = true;
+        }
+        at += whole;
+    }
+}
+
 /* One record, or -EAGAIN. Socket lock held. */
 static int64_t take_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
 {
@@ -59,6 +83,7 @@ static int64_t take_record(struct vcl_socket *s, const struct iovec *iov, int n_
         info->lcl = h.lcl_ip;
         info->has_peer = info->has_lcl = true;
         info->full_len = h.data_len;
+        read_tlvs(s, &h, info);
         info->flags = (uint32_t)n < h.data_len || h.flags & SVM_DGRAM_TRUNC ? MSG_TRUNC : 0;
     }
     if (!(flags & MSG_PEEK)) {
@@ -127,7 +152,9 @@ ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov,
 
 static int put_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len, const struct vcl_msg_info *info)
 {
+    struct { struct svm_dgram_hdr h; struct { struct svm_dgram_tlv t; uint8_t v, pad[3]; } tlv[2]; } rec;
     struct svm_dgram_hdr h = { .data_len = (uint32_t)len, .hdr_len = sizeof(h), .version = 1 };
+    unsigned n_tlvs = 0;
     static const uint8_t zeros[8];
     struct iovec all[IOV_MAX_PIECES + 2];
     uint32_t pad = (8 - (len & 7)) & 7;
@@ -142,7 +169,15 @@ static int put_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
         h.rmt_ip = info->peer.ip;
         h.rmt_port = info->peer.port;
     }
-    all[0] = (struct iovec){ &h, sizeof(h) };
+    if (info && info->has_tos)
+        rec.tlv[n_tlvs++].t = (struct svm_dgram_tlv){ SVM_TLV_TOS, 1 }, rec.tlv[n_tlvs - 1].v = info->tos;
+    if (info && info->has_ttl)
+        rec.tlv[n_tlvs++].t = (struct svm_dgram_tlv){ SVM_TLV_TTL, 1 }, rec.tlv[n_tlvs - 1].v = info->ttl;
+    h.hdr_len = (uint16_t)(sizeof(h) + n_tlvs * sizeof(rec.tlv[0]));
+    rec.h = h;
+    for (unsigned i = 0; i < n_tlvs; i++)
+        memset(rec.tlv[i].pad, 0, sizeof(rec.tlv[i].pad));
+    all[0] = (struct iovec){ &rec, h.hdr_len };
     memcpy(&all[1], iov, (size_t)n_iov * sizeof(*iov));
     all[1 + n_iov] = (struct iovec){ (void *)(uintptr_t)zeros, pad };
     return svm_fifo_enqueue_record(&s->tx, all, n_iov + 2);

@@ -221,13 +221,14 @@ enum vcl_op { VCL_OP_NONE, VCL_OP_BIND, VCL_OP_LISTEN, VCL_OP_CONNECT, VCL_OP_AT
 struct vcl_opts {                    /* as set by the program; what the server must know is sent when there is a session */
     int32_t rcvbuf, sndbuf;
     int32_t keepidle, keepintvl, keepcnt, mss, user_timeout_ms, tos, ttl, linger2, rcvlowat, priority, defer_accept;
-    int32_t tclass, hops, mtu_discover;
+    int32_t tclass, hops, mtu_discover, mcast_ttl, mcast_hops;
     int32_t busy_poll, incoming_cpu, notsent_lowat, thin; /* hints */
     struct linger linger;
     int64_t rcv_timeout_ns, snd_timeout_ns;  /* 0 = none */
     char congestion[16];
     uint64_t max_pacing;             /* bytes a second, UINT64_MAX = no limit */
     bool reuseaddr, reuseport, v6only, nodelay, keepalive, broadcast, cork, quickack, pktinfo, pktinfo6, oobinline;
+    bool mcast_loop, mcast_loop6, mcast_all, mcast_all6, recvttl, recvtos, recvhops, recvtclass;
     bool debug, prefer_busy_poll, late_port; /* hints */
     uint32_t changed;                /* bit SVM_ATTR_*: to be sent */
 };
@@ -286,6 +287,7 @@ struct vcl_socket {
     struct vcl_opts opt;
     uint32_t tls;                    /* number of its pair or configuration in vcl_tls.c, 0 = none */
     bool tls_own;                    /* it is a configuration, counted for this socket */
+    struct vcl_mcast *mcast;         /* vcl_mcast.c; op_lock is not needed: setsockopt's */
 };
 
 static inline uint8_t vcl_state(const struct vcl_socket *s) { return atomic_load_explicit(&s->state, memory_order_acquire); }
@@ -319,6 +321,10 @@ bool vcl_handle_is_none(struct svm_handle h);
 int vcl_bind_implicit(struct vcl_socket *s);    /* UDP before its first send; -errno */
 void vcl_options_push(struct vcl_socket *s);    /* sends what was set before there was a session; worker lock held */
 int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len); /* answer in s->attr_bytes */
+int vcl_mcast_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: not an option of groups */
+struct in_addr vcl_mcast_out(const struct vcl_socket *s);
+void vcl_mcast_push(struct vcl_socket *s);      /* worker lock held */
+bool vcl_mcast_is_served(const struct ip_addr *group, const struct ip_addr *ifc); /* by an interface of the stack; group NULL: any */
 int vcl_tcp_info(struct vcl_socket *s, void *val, socklen_t *len);
 void vcl_options_init(struct vcl_opts *o);
 void vcl_options_limit_tx(struct vcl_socket *s);  /* socket lock held */

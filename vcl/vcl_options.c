@@ -93,10 +93,13 @@ static const struct opt_row rows[] = {
     BOOL(IPPROTO_IP, IP_PKTINFO, 0, ANY, pktinfo),
     BOOL(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 0, ANY, late_port), /* a hint: the port of an unbound socket is chosen at connect in any case */
     NONE(IPPROTO_IP, IP_RECVOPTS, ANY, 0), NONE(IPPROTO_IP, IP_RETOPTS, ANY, 0), NONE(IPPROTO_IP, IP_RECVERR, ANY, 0),
+    BOOL(IPPROTO_IP, IP_RECVTTL, 0, UDP, recvttl), BOOL(IPPROTO_IP, IP_RECVTOS, 0, UDP, recvtos),
     NONE(IPPROTO_IP, IP_RECVTTL, ANY, 0), NONE(IPPROTO_IP, IP_RECVTOS, ANY, 0), NONE(IPPROTO_IP, IP_FREEBIND, ANY, 0),
     NONE(IPPROTO_IP, IP_PASSSEC, ANY, 0), NONE(IPPROTO_IP, IP_TRANSPARENT, ANY, 0), NONE(IPPROTO_IP, IP_RECVORIGDSTADDR, ANY, 0),
     NONE(IPPROTO_IP, IP_MINTTL, ANY, 0), NONE(IPPROTO_IP, IP_CHECKSUM, ANY, 0), NONE(IPPROTO_IP, 26 /* IP_RECVERR_RFC4884 */, ANY, 0),
-    NONE(IPPROTO_IP, IP_MULTICAST_TTL, UDP, 1), NONE(IPPROTO_IP, IP_MULTICAST_LOOP, ANY, 1), NONE(IPPROTO_IP, IP_MULTICAST_ALL, ANY, 1),
+    { IPPROTO_IP, IP_MULTICAST_TTL, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_MCAST_TTL, UDP, AT(mcast_ttl), 0, 255, 1 },
+    BOOL(IPPROTO_IP, IP_MULTICAST_LOOP, SVM_ATTR_MCAST_LOOP, UDP, mcast_loop), BOOL(IPPROTO_IP, IP_MULTICAST_ALL, SVM_ATTR_MCAST_ALL, UDP, mcast_all),
+    NONE(IPPROTO_IP, IP_MULTICAST_LOOP, ANY, 1), NONE(IPPROTO_IP, IP_MULTICAST_ALL, ANY, 1),
     NONE(IPPROTO_IP, 25 /* IP_RECVFRAGSIZE */, ANY, 0),
     NONE(IPPROTO_IP, IP_HDRINCL, ANY, 0),
     NONE(IPPROTO_IP, IP_UNICAST_IF, ANY, 0), NONE(IPPROTO_IP, 51 /* IP_LOCAL_PORT_RANGE */, ANY, 0),
@@ -107,13 +110,17 @@ static const struct opt_row rows[] = {
     NONE(IPPROTO_IPV6, IPV6_2292PKTINFO, ANY, 0), NONE(IPPROTO_IPV6, IPV6_2292HOPOPTS, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_2292DSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_2292RTHDR, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_2292HOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, 11 /* IPV6_FLOWINFO */, ANY, 0),
+    BOOL(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 0, UDP, recvhops), BOOL(IPPROTO_IPV6, IPV6_RECVTCLASS, 0, UDP, recvtclass),
     NONE(IPPROTO_IPV6, IPV6_RECVERR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVHOPOPTS, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVRTHDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVDSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVPATHMTU, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_DONTFRAG, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVTCLASS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, ANY, 1),
     NONE(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, ANY, 1280), NONE(IPPROTO_IPV6, IPV6_MINHOPCOUNT, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_TRANSPARENT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_UNICAST_IF, ANY, 0),
-    NONE(IPPROTO_IPV6, IPV6_RECVFRAGSIZE, ANY, 0), NONE(IPPROTO_IPV6, IPV6_FREEBIND, ANY, 0), NONE(IPPROTO_IPV6, IPV6_MULTICAST_ALL, ANY, 1),
-    NONE(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, ANY, 1), NONE(IPPROTO_IPV6, IPV6_MULTICAST_HOPS, UDP, 1),
+    NONE(IPPROTO_IPV6, IPV6_RECVFRAGSIZE, ANY, 0), NONE(IPPROTO_IPV6, IPV6_FREEBIND, ANY, 0),
+    { IPPROTO_IPV6, IPV6_MULTICAST_HOPS, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_MCAST_TTL, UDP, AT(mcast_hops), 0, 255, 1 },
+    BOOL(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, SVM_ATTR_MCAST_LOOP, UDP, mcast_loop6),
+    BOOL(IPPROTO_IPV6, IPV6_MULTICAST_ALL, SVM_ATTR_MCAST_ALL, UDP, mcast_all6), NONE(IPPROTO_IPV6, IPV6_MULTICAST_ALL, ANY, 1),
+    NONE(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, ANY, 1),
     NONE(IPPROTO_IPV6, IPV6_MULTICAST_IF, UDP, 0), NONE(IPPROTO_IPV6, 31 /* IPV6_RECVERR_RFC4884 */, ANY, 0),
     NONE(IPPROTO_IPV6, 33 /* IPV6_FLOWINFO_SEND */, ANY, 0), NONE(IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE, ANY, 0),
     NONE(IPPROTO_UDP, UDP_CORK, UDP, 0), NONE(IPPROTO_UDP, UDP_ENCAP, UDP, 0), NONE(IPPROTO_UDP, UDP_NO_CHECK6_TX, UDP, 0),
@@ -129,6 +136,8 @@ void vcl_options_init(struct vcl_opts *o)
     o->ttl = o->hops = 64;
     o->linger2 = 60;
     o->quickack = true;
+    o->mcast_ttl = o->mcast_hops = 1;
+    o->mcast_loop = o->mcast_loop6 = o->mcast_all = o->mcast_all6 = true;
     o->incoming_cpu = -1;
     o->mtu_discover = IP_PMTUDISC_WANT;
     strcpy(o->congestion, "cubic");
@@ -220,6 +229,7 @@ void vcl_options_push(struct vcl_socket *s)
 {
     uint32_t changed = s->opt.changed;
 
+    vcl_mcast_push(s);
     if (!changed || s->local || vcl_handle_is_none(s->handle))
         return;
     s->opt.changed = 0;
@@ -493,7 +503,7 @@ static int set_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
     if (r->level == IPPROTO_IPV6 && r->name == IPV6_V6ONLY && (s->has_lcl || vcl_state(s) != VCL_NEW))
         return -EINVAL;
     *((bool *)&s->opt + r->at) = v != 0;
-    if (r->attr)
+    if (r->attr && row_acts(s, r))
         send_int(s, r->attr, v != 0);
     return 0;
 }
@@ -525,6 +535,9 @@ int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, s
         return len == 0 || (val && !*(const char *)val) ? 0 : -ENODEV; /* the stack's interfaces are no devices of the kernel */
     if (!val && len)
         return -EFAULT;
+    rc = vcl_mcast_set(s, level, name, val, len);
+    if (rc <= 0)
+        return rc;
     rc = take_int(level, r, val, len, &v);
     if (rc && (r || level == SOL_SOCKET || level == IPPROTO_UDP))
         return rc;
@@ -685,6 +698,10 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
     case IPPROTO_IP:
         if (name == IP_MTU_DISCOVER)
             return put_ip_int(val, len, s->opt.mtu_discover);
+        if (name == IP_MULTICAST_IF && s->is_dgram) {
+            struct in_addr out = vcl_mcast_out(s);
+            return put(val, len, &out, sizeof(out));
+        }
         if (name == IP_OPTIONS) { /* what a peer sends of them is not kept */
             *len = 0;
             return 0;

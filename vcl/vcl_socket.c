@@ -46,6 +46,7 @@ void vcl_socket_free(struct vcl_socket *s)
         vcl_socket_set_tls(s, 0, false);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->op_lock);
+    free(s->mcast);
     free(s);
 }
 

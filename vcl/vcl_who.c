@@ -32,6 +32,13 @@ static uint32_t who_bits(const struct ip_addr *ip)
     return w && vcl_server_is_there() && vcl_worker_who(w, ip, &bits) == 0 ? bits : 0;
 }
 
+bool vcl_mcast_is_served(const struct ip_addr *group, const struct ip_addr *ifc)
+{
+    if (!ip_addr_is_any(ifc))
+        return (who_bits(ifc) & SVM_WHO_INTERFACE) != 0;
+    return !group || (who_bits(group) & SVM_WHO_ROUTED) != 0;
+}
+
 enum vcl_serve vcl_who_serves_bind(uint8_t proto, const struct ip_endpoint *lcl)
 {
     const struct vcl_rule *r = rule_find(proto, lcl, false);
@@ -40,6 +47,8 @@ enum vcl_serve vcl_who_serves_bind(uint8_t proto, const struct ip_endpoint *lcl)
         return (enum vcl_serve)r->serve;
     if (ip_addr_is_any(&lcl->ip) || ip_addr_is_loopback(&lcl->ip))
         return VCL_SERVE_BOTH;
+    if (ip_addr_is_multicast(&lcl->ip)) /* the kernel's interfaces may be in the group, too */
+        return who_bits(&lcl->ip) & SVM_WHO_ROUTED ? VCL_SERVE_BOTH : VCL_SERVE_KERNEL;
     return who_bits(&lcl->ip) & SVM_WHO_INTERFACE ? VCL_SERVE_STACK : VCL_SERVE_KERNEL;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "server/ip/ip.h"
+#include "server/mcast/mcast.h"
 #include "server/route/route.h"
 
 static void refuse(struct app_client *c, int error, const char *text)
@@ -142,7 +143,8 @@ static void do_who(struct app_client *c, const struct svm_att_who *q)
 
     if (interfaces_find_addr(s, fib, &q->ip))
         m.value |= SVM_WHO_INTERFACE;
-    else if (s->routes && route_lookup(s->routes, fib, &q->ip))
+    else if ((s->routes && route_lookup(s->routes, fib, &q->ip)) ||
+             (ip_addr_is_multicast(&q->ip) && mcast_default_ifc(s, fib, &q->ip)))
         m.value |= SVM_WHO_ROUTED;
     if (s->n_ports)
         m.value |= SVM_WHO_HAS_PORTS;

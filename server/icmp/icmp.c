@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 
+#include "server/mcast/mcast.h"
 #include "server/neigh/neigh.h"
 
 void icmp_set_checksum(struct pkt *p)
@@ -99,6 +100,12 @@ static void icmp6_input(struct worker *w, struct pkt *p, const struct icmp_hdr *
     case ICMP6_T_NA:
         clone_to_others(w, p);
         nd_input(w, p);
+        return;
+    case ICMP6_T_MLD_QUERY:
+    case ICMP6_T_MLD_REPORT:
+    case ICMP6_T_MLD_DONE:
+    case ICMP6_T_MLD2_REPORT:
+        mld_input(w, p);
         return;
     case ICMP6_T_RS: /* s6.2.6: hosts ignore it; RA and redirects are not used: routes are configured */
     case ICMP6_T_RA:

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "server/ip/ip_internal.h"
+#include "server/mcast/mcast.h"
 #include "server/neigh/neigh.h"
 
 int interface_add(struct stack *s, unsigned port, uint16_t fib, uint16_t mtu, unsigned addr_flags, struct interface **out)
@@ -29,6 +30,10 @@ int interface_add(struct stack *s, unsigned port, uint16_t fib, uint16_t mtu, un
     ifc->mtu = mtu;
     memcpy(ifc->mac, p->mac, 6);
     memcpy(ifc->name, p->name, sizeof(ifc->name));
+    if (mcast_ifc_create(ifc) != 0) {
+        free(ifc);
+        return -ENOMEM;
+    }
     s->interfaces->ifc[s->interfaces->n++] = ifc;
     s->interfaces->by_port[port] = ifc;
     if (out)
@@ -82,6 +87,8 @@ int interface_add_address(struct interface *ifc, const struct ip_prefix *prefix,
     *a = (struct interface_addr){ .ip = prefix->ip, .len = prefix->len, .flags = (uint8_t)addr_flags, .ifc = ifc };
     bool probe = !(addr_flags & INTERFACE_ADDR_NO_DAD);
     interface_addr_state_set(a, probe ? INTERFACE_ADDR_TENTATIVE : INTERFACE_ADDR_PREFERRED);
+    if (!v4)
+        mcast_address_added(ifc);
     neigh_announce_start(a);
     route_changed(ifc->stack->routes); /* to this address there is another way now: none */
     return 0;
@@ -264,6 +271,10 @@ void interface_show(struct stack *s, json_t *array)
         if (p->offloads & PORT_TX_TSO)
             json_array_append_new(offloads, json_string("tso"));
         json_object_set_new(row, "offloads", offloads);
+        json_t *groups = json_array();
+        if (ifc)
+            mcast_show(ifc, groups);
+        json_object_set_new(row, "groups", groups);
         json_object_update_new(row, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rx_packets", (json_int_t)st.rx_packets, "rx_bytes",
                                               (json_int_t)st.rx_bytes, "tx_packets", (json_int_t)st.tx_packets, "tx_bytes",
                                               (json_int_t)st.tx_bytes, "rx_errors", (json_int_t)st.rx_errors, "rx_nombuf",

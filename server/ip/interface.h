@@ -42,6 +42,7 @@ struct interface {
     uint16_t mtu;                /* IP bytes */
     uint8_t mac[6];
     uint8_t n_addrs;
+    struct mcast_ifc *mcast;     /* mcast/: the groups joined here */
     char name[32];               /* the port's */
     struct interface_addr addr[INTERFACE_MAX_ADDRS];
 };

@@ -6,6 +6,7 @@
 #include "server/icmp/icmp.h"
 #include "server/ip/ip_internal.h"
 #include "server/ip/ip_show.h"
+#include "server/mcast/mcast.h"
 #include "server/neigh/neigh.h"
 
 int ip_stack_create(struct stack *s)
@@ -24,8 +25,10 @@ int ip_stack_create(struct stack *s)
 void ip_stack_destroy(struct stack *s)
 {
     if (s->interfaces) {
-        for (unsigned i = 0; i < s->interfaces->n; i++)
+        for (unsigned i = 0; i < s->interfaces->n; i++) {
+            mcast_ifc_destroy(s->interfaces->ifc[i]);
             free(s->interfaces->ifc[i]);
+        }
     }
     free(s->interfaces);
     s->interfaces = NULL;

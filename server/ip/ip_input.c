@@ -4,6 +4,7 @@
 
 #include "server/icmp/icmp.h"
 #include "server/ip/ip_internal.h"
+#include "server/mcast/mcast.h"
 #include "server/session/transport.h"
 
 /* Is dst one of our unicast addresses, on this interface's table? A link-local one must be the interface's own. */
@@ -120,7 +121,8 @@ static enum ip_drop ip4_check(struct worker *w, struct interface *ifc, struct pk
     if (dst_is_ours(ifc, &m->dst)) {
         if (m->flags & PKT_BCAST) /* RFC 1122 s3.3.6: a link broadcast for one host's address */
             return IP_DROP_NOT_LOCAL;
-    } else if (interface_is_broadcast(ifc, &m->dst) || be32_get(h->dst) == INADDR_ALLHOSTS_GROUP) {
+    } else if (interface_is_broadcast(ifc, &m->dst) || be32_get(h->dst) == INADDR_ALLHOSTS_GROUP ||
+               (ip_addr_is_multicast(&m->dst) && mcast_is_member(ifc, &m->dst))) {
         m->flags |= PKT_BCAST;
     } else {
         return IP_DROP_NOT_LOCAL;
@@ -165,6 +167,8 @@ static bool ip6_group_is_ours(const struct interface *ifc, const struct ip_addr 
     static const uint8_t all_nodes_tail[14] = { [13] = 1 };
 
     if ((dst->b[1] == 1 || dst->b[1] == 2) && memcmp(dst->b + 2, all_nodes_tail, 14) == 0)
+        return true;
+    if (mcast_is_member(ifc, dst))
         return true;
     if (memcmp(dst->b, solicited, sizeof(solicited)) != 0)
         return false;
@@ -259,6 +263,10 @@ static void deliver_other(struct worker *w, struct pkt *p)
         icmp_input(w, p);
         return;
     }
+    if (m->ip_proto == IPPROTO_IGMP && ip_addr_is_v4(&m->dst)) {
+        igmp_input(w, p);
+        return;
+    }
     if (m->ip_proto != IPPROTO_NONE)
         icmp_unreachable_send(w, p, ICMP_UNREACH_PROTOCOL);
     ip_drop(w, p, IP_DROP_PROTOCOL);
@@ -286,6 +294,14 @@ void ip_deliver(struct worker *w, struct pkt **pkts, unsigned n)
     }
 }
 
+/* A datagram to a group or a broadcast address: sockets of every worker want it. */
+static bool is_for_all_sockets(struct worker *w, struct pkt *p)
+{
+    const struct transport_ops *ops = ops_of(w, pkt_meta(p)->ip_proto);
+
+    return ops && ops->is_datagram && (pkt_meta(p)->flags & PKT_BCAST);
+}
+
 void ip_worker_input(struct worker *w, struct interface *ifc, struct pkt **pkts, unsigned n)
 {
     unsigned good = 0;
@@ -297,7 +313,7 @@ void ip_worker_input(struct worker *w, struct interface *ifc, struct pkt **pkts,
         if (hs_unlikely(!p))
             continue;
         /* A copy for learning: only what icmp_input() takes from it matters here. */
-        if (hs_unlikely(pkt_meta(p)->flags & PKT_CLONED) && ops_of(w, pkt_meta(p)->ip_proto)) {
+        if (hs_unlikely(pkt_meta(p)->flags & PKT_CLONED) && !is_for_all_sockets(w, p) && ops_of(w, pkt_meta(p)->ip_proto)) {
             pkt_free(p);
             continue;
         }

@@ -7,6 +7,7 @@
 #include "server/icmp/icmp.h"
 #include "server/eth/eth.h"
 #include "server/ip/ip_internal.h"
+#include "server/mcast/mcast.h"
 #include "server/neigh/neigh.h"
 
 enum { LOCAL_MTU = 65000 }; /* of packets to ourselves: fits a big packet with its headers */
@@ -261,6 +262,29 @@ static int to_ourselves(struct worker *w, struct pkt *p, const struct ip_tx *tx)
     return 0;
 }
 
+/* A copy of what goes to a group or a broadcast address comes in again by the interface that it leaves by, if somebody here may want it. */
+static void loop_back(struct worker *w, struct pkt *p, const struct ip_tx *tx, struct interface *ifc)
+{
+    struct ip_worker *ip = w->ip;
+    uint32_t len = pkt_len(p);
+
+    if (!(ip_addr_is_multicast(&tx->dst) ? mcast_is_member(ifc, &tx->dst) : interface_is_broadcast(ifc, &tx->dst)))
+        return;
+    struct pkt *copy = len <= PKT_BIG_DATA ? pkt_alloc(w->pools, len) : NULL;
+    if (!copy || ip->local_tail - ip->local_head == IP_LOCAL_QUEUE) {
+        if (copy)
+            pkt_free(copy);
+        ip->count.ip[copy ? IP_DROP_LOCAL_QUEUE : IP_DROP_NO_BUFFER]++;
+        return;
+    }
+    pkt_copy_out(p, 0, pkt_append(copy, (uint16_t)len), len);
+    *pkt_meta(copy) = (struct pkt_meta){ .src = tx->src, .dst = tx->dst, .ifc = ifc, .ip_proto = tx->ip_proto, .tos = tx->tos,
+                                         .ttl = tx->ttl ? tx->ttl : IP_DEFAULT_TTL, .l4_total = len,
+                                         .flags = PKT_LOCAL | PKT_L4_CSUM_GOOD | PKT_BCAST };
+    ip->local[ip->local_tail++ % IP_LOCAL_QUEUE] = copy;
+    ip->count.ip_local++;
+}
+
 static int output_way(struct worker *w, struct pkt *p, const struct ip_tx *tx, const struct ip_way *way)
 {
     struct pkt_meta *m = pkt_meta(p);
@@ -343,7 +367,13 @@ int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
         pkt_meta(p)->ip_proto = full.ip_proto;
         return to_ourselves(w, p, &full);
     }
-    if (c && r) {
+    if (hs_unlikely(tx->loop))
+        loop_back(w, p, &full, way.ifc);
+    if (hs_unlikely(tx->stays)) {
+        pkt_free(p);
+        return 0;
+    }
+    if (c && r && !tx->loop) { /* the short way above loops nothing back */
         *c = (struct ip_route_cache){ .generation = gen, .next_hop = r, .mtu = way.ifc->mtu, .port = (uint16_t)way.ifc->port };
     }
     return output_way(w, p, &full, &way);

@@ -5,12 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static_assert((int)SVM_ATTR_MTU < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
+static_assert((int)SVM_ATTR_MCAST_IF < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
 
 static bool is_settable(uint8_t attr)
 {
     return (attr >= SVM_ATTR_NODELAY && attr <= SVM_ATTR_CORK && attr != SVM_ATTR_TCP_INFO) || attr == SVM_ATTR_DEFER_ACCEPT ||
-           attr == SVM_ATTR_MTU_DISCOVER || attr == SVM_ATTR_MAX_PACING;
+           attr == SVM_ATTR_MTU_DISCOVER || attr == SVM_ATTR_MAX_PACING || (attr >= SVM_ATTR_MCAST_TTL && attr <= SVM_ATTR_MCAST_ALL);
+}
+
+/* No number, and nothing that is kept for later: the connection has it or refuses it. */
+static bool is_transports_own(uint8_t attr)
+{
+    return attr >= SVM_ATTR_MCAST_JOIN && attr <= SVM_ATTR_MCAST_IF;
 }
 
 /* -errno for a value that no transport would take. */
@@ -82,6 +88,8 @@ int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const vo
     int32_t v = 0;
     int err;
 
+    if (is_transports_own(attr))
+        return s->conn && s->ops->attr_set ? s->ops->attr_set(w, s->conn, attr, val, len) : -ENOPROTOOPT;
     if (!is_settable(attr))
         return -ENOPROTOOPT;
     if (attr != SVM_ATTR_CONGESTION) {

@@ -52,6 +52,7 @@ void udp_free(struct worker *w, struct udp_conn *c)
     *c->pprev = c->next;
     if (c->next)
         c->next->pprev = c->pprev;
+    udp_mcast_free(w, c);
     free(c);
 }
 
@@ -66,6 +67,8 @@ static struct udp_conn *udp_new(struct worker *w, struct session *s)
     c->base.fib = s->fib;
     c->base.session = s;
     c->pmtu = IP_PMTU_WANT; /* as Linux */
+    c->mcast_ttl = 1;
+    c->mcast_loop = c->mcast_all = true;
     c->next = uw->conns;
     c->pprev = &uw->conns;
     if (c->next)
@@ -184,13 +187,15 @@ static void udp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, cons
         session_soft_error(w, b->session, err);
 }
 
-static int udp_attr_set(struct worker *w HS_UNUSED, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len)
+static int udp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len)
 {
     struct udp_conn *c = udp_of_base(b);
     int32_t v;
 
     if (len < sizeof(v))
         return -EINVAL;
+    if (attr >= SVM_ATTR_MCAST_TTL)
+        return udp_mcast_attr_set(w, c, attr, val, len);
     memcpy(&v, val, sizeof(v));
     switch (attr) {
     case SVM_ATTR_DSCP:

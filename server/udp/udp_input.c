@@ -54,23 +54,26 @@ static struct session *find_session(struct worker *w, const struct ip_endpoint *
     return s;
 }
 
-static void deliver(struct worker *w, struct session *s, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt)
+void udp_deliver(struct worker *w, struct session *s, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt)
 {
     static const uint8_t zeros[8];
-    struct { struct svm_dgram_hdr h; struct svm_dgram_tlv tlv; uint8_t tos, pad[3]; } rec;
+    struct { struct svm_dgram_hdr h; struct { struct svm_dgram_tlv t; uint8_t v, pad[3]; } tlv[2]; } rec;
     struct iovec iov[RX_MAX_PIECES + 2];
     uint32_t len = pkt_len(p) - UDP_HDR_LEN;
     uint8_t tos = pkt_meta(p)->tos;
     struct udp_conn *c = s->conn ? udp_of_base(s->conn) : NULL;
 
-    static_assert(sizeof(rec) == sizeof(struct svm_dgram_hdr) + 8, "header and one TLV");
+    static_assert(sizeof(rec) == sizeof(struct svm_dgram_hdr) + 16, "header and two TLVs");
     memset(&rec, 0, sizeof(rec));
     rec.h = (struct svm_dgram_hdr){ .data_len = len, .hdr_len = sizeof(rec.h), .version = 1, .lcl_ip = lcl->ip, .rmt_ip = rmt->ip,
                                     .lcl_port = lcl->port, .rmt_port = rmt->port };
+    rec.tlv[0].t = (struct svm_dgram_tlv){ .type = SVM_TLV_TTL, .len = 1 };
+    rec.tlv[0].v = pkt_meta(p)->ttl;
+    rec.h.hdr_len += sizeof(rec.tlv[0]);
     if (tos) { /* absent means zero */
-        rec.h.hdr_len = sizeof(rec);
-        rec.tlv = (struct svm_dgram_tlv){ .type = SVM_TLV_TOS, .len = 1 };
-        rec.tos = tos;
+        rec.tlv[1].t = (struct svm_dgram_tlv){ .type = SVM_TLV_TOS, .len = 1 };
+        rec.tlv[1].v = tos;
+        rec.h.hdr_len += sizeof(rec.tlv[1]);
     }
     iov[0] = (struct iovec){ &rec, rec.h.hdr_len };
     int n = pkt_iov(p, UDP_HDR_LEN, iov + 1, RX_MAX_PIECES);
@@ -121,6 +124,13 @@ static bool find_on_workers(struct worker *w, struct pkt *p, const struct ip_end
     return true;
 }
 
+static void no_port(struct worker *w, struct pkt *p)
+{
+    udp_count(w, UDP_C_drop_no_port);
+    if (capture_is_on(w))
+        capture_drop(w, p, "udp", udp_texts[UDP_C_drop_no_port]);
+}
+
 void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -140,16 +150,20 @@ void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
         }
         struct ip_endpoint lcl = { m->dst, h.dst }, rmt = { m->src, h.src };
         struct session *s = NULL;
+        if (hs_unlikely(m->flags & PKT_BCAST)) { /* RFC 1122 s4.1.3.5: to all that want it; nobody is told when none does */
+            if (udp_mcast_deliver(w, p, &lcl, &rmt) == 0 && !(m->flags & PKT_CLONED))
+                no_port(w, p);
+            pkt_free(p);
+            continue;
+        }
         if (hs_likely(w->stack->n_workers == 1))
             s = find_session(w, &lcl, &rmt, m->ifc ? m->ifc->fib : 0);
         else if (!find_on_workers(w, p, &lcl, &rmt, &s))
             continue;
         if (s) {
-            deliver(w, s, p, &lcl, &rmt);
+            udp_deliver(w, s, p, &lcl, &rmt);
         } else {
-            udp_count(w, UDP_C_drop_no_port);
-            if (capture_is_on(w))
-                capture_drop(w, p, "udp", udp_texts[UDP_C_drop_no_port]);
+            no_port(w, p);
             icmp_unreachable_send(w, p, ICMP_UNREACH_PORT); /* RFC 1122 s4.1.3.1; nothing for broadcasts */
         }
         pkt_free(p);

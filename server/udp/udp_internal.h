@@ -22,12 +22,24 @@ struct udp_worker {
     uint8_t scratch[65536];          /* a datagram of many pieces, in one */
 };
 
+enum { UDP_MAX_GROUPS = 20 };         /* of a socket, as Linux's igmp_max_memberships */
+
+struct udp_mcast {                   /* of a socket that has to do with groups */
+    struct interface *out;           /* NULL = by the route */
+    struct ip_addr out_addr;
+    unsigned n;
+    struct { struct ip_addr group; struct interface *ifc; } joined[UDP_MAX_GROUPS];
+};
+
 struct udp_conn {
     struct transport_conn base;
     struct udp_conn *next, **pprev;
     struct ip_route_cache cache;     /* to the connected peer */
     uint8_t ttl, tos;                /* ttl 0 = default */
     uint8_t pmtu;                    /* enum ip_pmtu: IP_MTU_DISCOVER */
+    struct udp_mcast *mcast;         /* NULL: no group joined, no interface chosen */
+    uint8_t mcast_ttl;               /* IP_MULTICAST_TTL */
+    bool mcast_loop, mcast_all;
     bool broadcast;                  /* SO_BROADCAST */
     bool closing;                    /* sends what is left, then ends */
     bool has_claim;                  /* its worker is a candidate for the port */
@@ -40,6 +52,15 @@ static inline struct udp_worker *udp_worker_of(struct worker *w) { return worker
 static inline struct udp_conn *udp_of_base(struct transport_conn *b) { return hs_container_of(b, struct udp_conn, base); }
 static inline void udp_count(struct worker *w, enum udp_count c) { udp_worker_of(w)->count[c]++; }
 static inline bool udp_is_connected(const struct udp_conn *c) { return be16_get(c->base.rmt.port) != 0; }
+
+/* udp_mcast.c */
+int udp_mcast_attr_set(struct worker *w, struct udp_conn *c, uint8_t attr, const void *val, uint32_t len);
+void udp_mcast_free(struct worker *w, struct udp_conn *c);
+/* Does c want a datagram for group (or broadcast address) lcl that came in by ifc? */
+bool udp_mcast_wants(const struct udp_conn *c, const struct interface *ifc, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+/* p, checked, at its UDP header: to every socket that wants it, of all workers. Returns how many here. Keeps p. */
+unsigned udp_mcast_deliver(struct worker *w, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+void udp_deliver(struct worker *w, struct session *s, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 
 enum worker_udp_kind udp_kind(const struct udp_conn *c);
 void udp_free(struct worker *w, struct udp_conn *c);

@@ -13,6 +13,7 @@ struct tx_record {               /* private copy of what the program wrote, chec
     uint32_t total;              /* bytes in the FIFO, with padding */
     uint16_t gso_size;           /* 0 = one datagram */
     uint8_t tos, ttl;
+    bool ttl_is_own;             /* it came with the datagram */
 };
 
 /* The TLVs of a record, in private memory. false: malformed. */
@@ -30,7 +31,7 @@ static bool parse_tlvs(const uint8_t *b, unsigned len, struct tx_record *r)
         if (t.type == SVM_TLV_TOS && t.len == 1)
             r->tos = v[0];
         else if (t.type == SVM_TLV_TTL && t.len == 1)
-            r->ttl = v[0];
+            r->ttl = v[0], r->ttl_is_own = true;
         else if (t.type == SVM_TLV_GSO_SIZE && t.len == 2)
             memcpy(&r->gso_size, v, 2);
         b += whole;
@@ -87,10 +88,18 @@ static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, st
     tx->src = ip_addr_any(v4);
     if (!ip_addr_is_any(&h->lcl_ip))
         tx->src = h->lcl_ip;
-    else if (!ip_addr_is_any(&c->base.lcl.ip))
+    else if (!ip_addr_is_any(&c->base.lcl.ip) && !ip_addr_is_multicast(&c->base.lcl.ip) && !ip_addr_is_broadcast(&c->base.lcl.ip))
         tx->src = c->base.lcl.ip;
     if (ip_addr_is_v4(&tx->src) != v4)
         return -EINVAL;
+    if (ip_addr_is_multicast(&tx->dst)) {
+        tx->ttl = r->ttl_is_own ? r->ttl : c->mcast_ttl;
+        tx->loop = c->mcast_loop;
+        tx->stays = tx->ttl == 0;
+        if (c->mcast && c->mcast->out && ip_addr_is_any(&h->lcl_ip) && ip_addr_is_v4(&c->mcast->out_addr) == v4)
+            tx->src = c->mcast->out_addr;
+        tx->cache = NULL;
+    }
     /* The program may name any source: only an address of ours is one (connected sockets were given theirs). */
     if (!ip_addr_is_any(&h->lcl_ip) && !ip_addr_eq(&h->lcl_ip, &c->base.lcl.ip) && !ip_is_local_addr(w, c->base.fib, &h->lcl_ip))
         return -EADDRNOTAVAIL;
@@ -104,6 +113,7 @@ static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, st
         *why = UDP_C_tx_broadcast;
         if (!c->broadcast && path.ifc && interface_is_broadcast(path.ifc, &tx->dst))
             return -EACCES;
+        tx->loop |= path.ifc && interface_is_broadcast(path.ifc, &tx->dst);
     }
     struct ip_endpoint lcl = { tx->src, c->base.lcl.port }, rmt = { tx->dst, h->rmt_port };
     *why = UDP_C_tx_denied;

@@ -17,7 +17,7 @@ for folder in common svm vcl preload; do
     includes $folder '(rte_|openssl/|jansson|systemd/)' | check "$folder needs libc only"
 done
 # and where a DPDK library does the job: the Internet checksum in ip/
-includes server 'rte_' | grep -vE '^server/(pkt|port|worker)/|^server/ip/[a-z_0-9]+\.c:[0-9]+:#include <rte_ip\.h>' |
+includes server 'rte_' | grep -vE '^server/(pkt|port|worker)/|^server/(ip|mcast)/[a-z_0-9]+\.c:[0-9]+:#include <rte_ip\.h>' |
     check "rte_*.h only in pkt, port and worker"
 includes server 'pcap' | grep -vE '^server/(capture/|ctl/ctl_capture)' | check "libpcap only where packets are captured"
 includes server/capture 'server/(eth|ip|icmp|neigh|route|session)/' | check "server/capture knows no layer but ports and workers"
@@ -26,7 +26,7 @@ for t in server/tcp server/udp server/sctp server/tls; do
     includes "$t" 'server/(tcp|udp|sctp|tls)/' | grep -v "[\"<]$t/" | check "$t includes no other transport"
 done
 # Upward calls go through tables that the lower layer declares.
-for low in pkt port capture eth neigh route ip icmp; do
+for low in pkt port capture mcast eth neigh route ip icmp; do
     [ -d server/$low ] || continue
     includes server/$low 'server/(tcp|udp|local|app|ctl|config)/' | check "server/$low includes no layer above the session interface"
 done
