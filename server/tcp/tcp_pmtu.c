@@ -18,11 +18,12 @@ void tcp_pmtu_lower(struct worker *w, struct tcp_conn *c, uint16_t mtu)
     tcp_trace(w, c, TCP_TRACE_MTU, mtu);
 }
 
-/* The next below what full segments take now. */
+/* The next below what the first segment in flight takes, which may be none of full size. */
 static uint16_t next_step(const struct tcp_conn *c)
 {
     bool v4 = ip_addr_is_v4(&c->base.rmt.ip);
-    uint32_t size = c->mss + c->opt_len + (uint32_t)sizeof(struct tcp_hdr) + (v4 ? 20 : 40);
+    uint32_t data = hs_min_u32(c->snd_nxt - c->snd_una, c->mss);
+    uint32_t size = data + c->opt_len + (uint32_t)sizeof(struct tcp_hdr) + (v4 ? 20 : 40);
 
     if (!v4)
         return size > TCP_PMTU_BASE_V6 ? TCP_PMTU_BASE_V6 : 0;
@@ -37,9 +38,9 @@ static uint16_t next_step(const struct tcp_conn *c)
  * first and are what helps against the second. */
 void tcp_pmtu_timeout(struct worker *w, struct tcp_conn *c)
 {
-    uint16_t mss = c->mss, mtu = next_step(c);
+    uint16_t mtu = next_step(c);
 
-    if (mtu == 0 || c->snd_nxt - c->snd_una < mss) /* the first segment was none of full size: its size is not the reason */
+    if (mtu == 0) /* so small that its size is not the reason */
         return;
     tcp_count(w, TCP_C_pmtu_black_hole);
     tcp_pmtu_lower(w, c, mtu);

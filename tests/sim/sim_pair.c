@@ -44,9 +44,18 @@ static int add_addresses(struct stack *s, unsigned i)
     return rc;
 }
 
+static int stack_make(unsigned i, uint64_t seed, struct stack **out)
+{
+    struct stack_options opt = { .n_workers = 1, .seed = seed * 2 + i + 1, .n_small_pkts = 4096, .n_big_pkts = 128 };
+    char name[32];
+
+    snprintf(name, sizeof(name), "sim%u", i);
+    opt.pool_name = name;
+    return stack_create(&opt, out);
+}
+
 int sim_pair_create(struct sim_pair *p, uint64_t seed, const struct sim_params *link, bool one_sided)
 {
-    char name[32];
     int rc;
 
     memset(p, 0, sizeof(*p));
@@ -54,11 +63,7 @@ int sim_pair_create(struct sim_pair *p, uint64_t seed, const struct sim_params *
     if (!p->net)
         return -ENOMEM;
     for (unsigned i = 0; i < (one_sided ? 1 : 2); i++) {
-        struct stack_options opt = { .n_workers = 1, .seed = seed * 2 + i + 1, .n_small_pkts = 4096, .n_big_pkts = 128 };
-
-        snprintf(name, sizeof(name), "sim%u", i);
-        opt.pool_name = name;
-        rc = stack_create(&opt, &p->stack[i]);
+        rc = stack_make(i, seed, &p->stack[i]);
         if (rc != 0)
             goto undo_create;
     }
@@ -90,6 +95,15 @@ void sim_pair_crash(struct sim_pair *p, unsigned i)
     sim_net_remove_stack(p->net, p->stack[i]);
     stack_destroy(p->stack[i]);
     p->stack[i] = NULL;
+}
+
+int sim_pair_restart(struct sim_pair *p, unsigned i, uint64_t seed, const struct sim_params *link)
+{
+    int rc = stack_make(i, seed, &p->stack[i]);
+
+    if (rc == 0)
+        rc = sim_net_attach(p->link, p->stack[i], link);
+    return rc < 0 ? rc : add_addresses(p->stack[i], i);
 }
 
 struct ip_endpoint sim_pair_endpoint(unsigned i, bool v4, uint16_t port)

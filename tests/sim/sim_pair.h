@@ -18,6 +18,8 @@ int sim_eal_init(const char *prefix);                 /* once a process; no huge
 int sim_pair_create(struct sim_pair *p, uint64_t seed, const struct sim_params *link, bool one_sided);
 void sim_pair_destroy(struct sim_pair *p);
 void sim_pair_crash(struct sim_pair *p, unsigned i);  /* the stack is gone, without a word */
+/* The same host again, with the same addresses and no memory of what was; link as in sim_pair_create(). */
+int sim_pair_restart(struct sim_pair *p, unsigned i, uint64_t seed, const struct sim_params *link);
 struct ip_endpoint sim_pair_endpoint(unsigned i, bool v4, uint16_t port);
 unsigned sim_pair_pkts_in_use(const struct sim_pair *p, unsigned i);  /* packets taken from the pools */
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include "server/tcp/tcp_sent.h"
 #include "tests/sim/sim_pair.h"
+#include "tests/sim/sim_router.h"
 
 enum {
     MAX_FLOWS = 24, PORT_BASE = 5000,
@@ -49,12 +50,14 @@ struct run {
     uint64_t seed;
     struct sim_pair pair;
     struct sim_app *app[2];
-    struct sim_sock *listener[MAX_FLOWS];
-    struct flow flow[MAX_FLOWS];
+    struct sim_sock *listener[MAX_FLOWS + 1];
+    struct flow flow[MAX_FLOWS + 1]; /* the last is for after a restart */
     unsigned n_flows;
     uint64_t rng;
-    unsigned crash;                  /* 0 none, 1 program of side 1 dies, 2 stack of side 1 dies */
+    unsigned crash;                  /* 0 none, 1 program of side 1 dies, 2 stack of side 1 dies, 3 and comes back */
     uint64_t crash_us;
+    struct sim_params link[2];       /* what each side sends over */
+    struct sim_router router;        /* the path gets narrower */
     bool crashed, verbose;
     bool new_stop;                   /* a program has chosen a point in time to go on at */
     bool (*until)(void *arg);
@@ -496,30 +499,36 @@ static void print_flows(const struct run *r)
 }
 
 /* FNV-1a: two runs that differ in one bit or microsecond differ here. */
-static bool take_digest(void *arg, struct sim_link *l, unsigned end, const uint8_t *frame, uint32_t len, uint64_t now_us)
+static bool on_frame(void *arg, struct sim_link *l, unsigned end, const uint8_t *frame, uint32_t len, uint64_t now_us)
 {
-    uint64_t *d = ((struct run *)arg)->digest;
+    struct run *r = arg;
+    uint64_t *d = r->digest;
 
-    (void)l;
+    if (!d)
+        return sim_router_passes(&r->router, l, end, frame, len, now_us);
     *d = (*d ^ now_us ^ end) * 0x100000001b3ull;
     for (uint32_t i = 0; i < len; i++)
         *d = (*d ^ frame[i]) * 0x100000001b3ull;
-    return true;
+    return sim_router_passes(&r->router, l, end, frame, len, now_us);
 }
 
 static bool setup(struct run *r)
 {
-    struct sim_params link, back;
+    struct sim_params link;
 
     choose_link(r, &link);
+    r->link[0] = r->link[1] = link;
     if (sim_pair_create(&r->pair, r->seed, &link, false) != 0)
         return fail(r, 0, "setup");
-    if (r->digest)
-        sim_link_set_tap(r->pair.link, take_digest, r);
+    sim_link_set_tap(r->pair.link, on_frame, r);
     if (chance(r, 40)) { /* the way back is another */
-        choose_link(r, &back);
-        sim_link_set_params(r->pair.link, 1, &back);
+        choose_link(r, &r->link[1]);
+        sim_link_set_params(r->pair.link, 1, &r->link[1]);
+        r->link[1].mtu = link.mtu;
+        r->link[1].offload = link.offload;
     }
+    if (chance(r, 20) && !link.offload) /* super-frames are larger than any packet on a path */
+        r->router = (struct sim_router){ .from_us = below(r, 3000000), .mtu = 1280 + below(r, 200), .tells = chance(r, 50) };
     if (r->verbose)
         printf("  link: mtu %u delay %u loss %u ppm burst %u/%u dup %u reorder %u/%u us jitter %u corrupt %u rate %llu queue %u%s\n",
                link.mtu, link.delay_us, link.loss_ppm, link.burst_ppm, link.burst_len, link.dup_ppm, link.reorder_ppm,
@@ -541,18 +550,42 @@ static bool setup(struct run *r)
             return fail(r, n, "listen");
     }
     if (chance(r, 12)) {
-        r->crash = 1 + below(r, 2);
+        r->crash = 1 + below(r, 3);
         r->crash_us = below(r, 3000000);
     }
     return true;
 }
 
-/* The other stack vanishes without a word: what is in flight times out, what is idle is closed by its program. */
-static void stack_crash(struct run *r)
+/* It comes back and knows nothing: what is left of the old connections is told so by a reset, new ones work. */
+static void stack_restart(struct run *r)
 {
-    if (r->crash != 2 || !r->crashed)
+    struct sim_app_options opt = { .rx_max = 65536, .tx_max = 65536, .client_id = 2 };
+    struct flow *f = &r->flow[r->n_flows];
+    struct ip_endpoint lcl;
+    int rc;
+
+    memset(r->listener, 0, sizeof(r->listener));
+    sim_net_run_until(r->pair.net, sim_net_now_us(r->pair.net) + below(r, 20000000));
+    if (sim_pair_restart(&r->pair, 1, r->seed + 1, &r->link[1]) != 0 || choose_tcp(r, 1) != 0 ||
+        sim_app_create(r->pair.stack[1]->worker[0], &opt, &r->app[1]) != 0) {
+        fail(r, 0, "the stack does not come back");
         return;
-    sim_pair_crash(&r->pair, 1);
+    }
+    rc = run_while(r, all_done, sim_net_now_us(r->pair.net) + LIMIT_S * 1000000ull);
+    if (rc != 0)
+        fail(r, 0, "a connection to who has restarted does not end");
+    *f = (struct flow){ .v4 = chance(r, 50), .start_us = sim_net_now_us(r->pair.net) };
+    for (unsigned i = 0; i < 2; i++)
+        f->side[i] = (struct flow_side){ .to_send = 20000, .to_recv = 20000, .tx_seed = i, .rx_seed = !i, .write_max = 5000, .read_max = 5000 };
+    lcl = sim_pair_endpoint(1, f->v4, (uint16_t)(PORT_BASE + r->n_flows));
+    if (sim_listen(r->app[1], SVM_PROTO_TCP, &lcl, 16, &r->listener[r->n_flows]) != 0)
+        fail(r, r->n_flows, "listen");
+    r->n_flows++;
+    rc = run_while(r, all_done, sim_net_now_us(r->pair.net) + LIMIT_S * 1000000ull);
+    for (unsigned i = 0; i < 2; i++) {
+        if (rc != 0 || f->side[i].received != 20000 || f->side[i].saw_reset)
+            fail(r, r->n_flows - 1, "a new connection to who has restarted fails");
+    }
 }
 
 static void close_all(struct run *r)
@@ -569,7 +602,7 @@ static bool crashed_or_done(void *arg)
 {
     struct run *r = arg;
 
-    return all_done(r) || (r->crash == 2 && r->crashed);
+    return all_done(r) || (r->crash >= 2 && r->crashed);
 }
 
 static bool run_seed(uint64_t seed, bool verbose, uint64_t *digest)
@@ -584,8 +617,11 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *digest)
     if (setup(r)) {
         sim_net_set_hook(r->pair.net, programs, r);
         rc = run_while(r, crashed_or_done, LIMIT_S * 1000000ull);
-        if (rc == 0 && r->crash == 2 && r->crashed) {
-            stack_crash(r);
+        if (rc == 0 && r->crash >= 2 && r->crashed)
+            sim_pair_crash(&r->pair, 1); /* without a word */
+        if (rc == 0 && r->crash == 3 && r->crashed) {
+            stack_restart(r);
+        } else if (rc == 0 && r->crash == 2 && r->crashed) { /* what is in flight times out, what is idle is closed by its program */
             run_while(r, all_done, sim_net_now_us(r->pair.net) + 2000000);
             close_all(r);
         } else if (rc == -ETIMEDOUT) {

@@ -384,13 +384,27 @@ Test(tcp_pmtu, black_hole_v6, .init = init, .fini = fini)
     cr_assert_eq(t->h.tw.counters[TCP_C_pmtu_black_hole], 1);
 }
 
+/* All that there is to send is less than a full segment, and still more than the path takes. */
+Test(tcp_pmtu, black_hole_for_a_part_of_a_segment, .init = init, .fini = fini)
+{
+    static const uint8_t mss[4] = { 2, 4, 1440 >> 8, 1440 & 255 };
+    struct script *t = &T;
+
+    script_syn(t, mss, sizeof(mss));
+    send_ack(t);
+    t->s = fake_accepted(&t->h);
+    fake_write(&t->h, t->s, t->data, 1300);
+    cr_assert_eq(after_timeouts(t, 2), 1300);
+    cr_assert_eq(after_timeouts(t, 3), 1280 - IP_HDR - 20);
+}
+
 /* A small segment that is lost says nothing about sizes. */
 Test(tcp_pmtu, small_segments_are_no_black_hole, .init = init, .fini = fini)
 {
     struct script *t = &T;
 
     script_open(t, false, false);
-    fake_write(&t->h, t->s, t->data, 999);
+    fake_write(&t->h, t->s, t->data, 500);
     after_timeouts(t, 5);
     cr_assert_eq(t->h.tw.counters[TCP_C_pmtu_black_hole], 0);
     cr_assert_eq(script_conn(t)->mss, 1000);
