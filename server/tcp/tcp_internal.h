@@ -85,6 +85,7 @@ enum tcp_loss_flags {             /* tcp_conn.lflags */
     TCP_LF_ECN_ASKED = 1u << 1,   /* our SYN asked for ECN */
     TCP_LF_ECN = 1u << 2,         /* negotiated */
     TCP_LF_ECE = 1u << 3,         /* CE was received and is echoed */
+    TCP_LF_NOT_VALID = 1u << 6,   /* less than half of cwnd is used, since not_valid_ms (RFC 7661 s4.3) */
     TCP_LF_PACE_WAIT = 1u << 5,   /* the time to send next has not come: t_rexmt fires then, too */
     TCP_LF_CWR = 1u << 4,         /* the next new data says that the window was reduced */
 };
@@ -194,6 +195,7 @@ struct tcp_conn {
     uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
     uint32_t pace_rate;         /* in units of TCP_PACE_UNIT bytes a second; 0 = as fast as the window lets */
     uint32_t pace_max;          /* SO_MAX_PACING_RATE; 0 = none */
+    uint32_t not_valid_ms;      /* with TCP_LF_NOT_VALID */
     uint32_t pace_next_us;      /* low half of the clock: nothing is sent before */
 };
 static_assert(sizeof(struct tcp_conn) <= 512, "an idle connection stays small");

@@ -7,6 +7,7 @@
 enum {
     TCP_FAST_RETRANSMIT_DUPS = 3,
     TCP_CWND_MAX = 1 << 30,        /* half the sequence space is the limit of RFC 7323 s2.3 */
+    TCP_NOT_VALID_MS = 300000,     /* NVP of RFC 7661 s4.1 */
     TCP_ABC_LIMIT_SEGS = 8,        /* L of RFC 3465 s2.2, as RFC 9406 s4.2 has it for senders that do not pace */
 };
 
@@ -21,15 +22,36 @@ static uint32_t abc_limit(const struct tcp_conn *c)
     return hs_max_u32(TCP_ABC_LIMIT_SEGS * (uint32_t)c->mss, 2 * c->gso_max);
 }
 
+/* RFC 7661 s4.4: a window that is used in part does not grow. Unused by half for five minutes, it says nothing about the path any more,
+ * and halves. (What an ACK finds in flight stands for pipeACK; a model of the path forgets by itself.) */
+static void window_not_used(struct worker *w, struct tcp_conn *c, const struct tcp_ack_news *n)
+{
+    uint32_t now = tcp_now_ms(w), iw = tcp_cc_initial_window(c, &tcp_worker_of(w)->cfg);
+
+    if (n->flight >= c->cwnd / 2 || c->cc->model) {
+        c->lflags &= (uint8_t)~TCP_LF_NOT_VALID;
+    } else if (!(c->lflags & TCP_LF_NOT_VALID)) {
+        c->lflags |= TCP_LF_NOT_VALID;
+        c->not_valid_ms = now;
+    } else if (now - c->not_valid_ms >= TCP_NOT_VALID_MS && c->cwnd > iw) {
+        c->ssthresh = hs_max_u32(c->ssthresh, c->cwnd - c->cwnd / 4);
+        c->cwnd = hs_max_u32(c->cwnd / 2, iw);
+        c->not_valid_ms = now;
+        tcp_trace(w, c, TCP_TRACE_CWND, c->cwnd);
+    }
+}
+
 void tcp_cwnd_grow(struct worker *w, struct tcp_conn *c, const struct tcp_ack_news *n)
 {
     uint32_t acked = n->acked;
 
     if (acked == 0 || c->cwnd >= TCP_CWND_MAX)
         return;
-    /* RFC 7661 s4: a window that was not used says nothing about the path. */
-    if (!(c->flags & TCP_F_CWND_LIMITED) && c->ca_state != TCP_CA_LOSS && !(c->cwnd < c->ssthresh && n->flight >= c->cwnd / 2))
+    if (!(c->flags & TCP_F_CWND_LIMITED) && c->ca_state != TCP_CA_LOSS && !(c->cwnd < c->ssthresh && n->flight >= c->cwnd / 2)) {
+        window_not_used(w, c, n);
         return;
+    }
+    c->lflags &= (uint8_t)~TCP_LF_NOT_VALID;
     if (c->cwnd < c->ssthresh)
         acked = hs_min_u32(acked, abc_limit(c));
     c->cc->acked(w, c, acked, n->rtt_us);

@@ -1,5 +1,6 @@
 /* tcp_cc_test.c - RTO arithmetic, initial window, NewReno and CUBIC growth and reduction */
 #include "tests/unit/server/tcp/tcp_unit.h"
+#include "server/tcp/tcp_sent.h"
 
 Test(tcp_rtt, first_sample_and_smoothing)
 {
@@ -167,6 +168,7 @@ Test(tcp_cc, names)
     cr_assert_eq(tcp_cc_find("newreno"), &tcp_cc_newreno);
     cr_assert_eq(tcp_cc_find("reno"), &tcp_cc_newreno);
     cr_assert_eq(tcp_cc_find("cubic"), &tcp_cc_cubic);
+    cr_assert_eq(tcp_cc_find("bbr"), &tcp_cc_bbr);
     cr_assert_null(tcp_cc_find("vegas"));
 }
 
@@ -183,4 +185,58 @@ Test(tcp_cc, restart_after_idle)
     u.c.snd_time_ms = tcp_now_ms(&u.w) - 250;
     tcp_cc_after_idle(&u.w, &u.c);
     cr_assert_eq(u.c.cwnd, 10000);
+}
+
+/* RFC 7661 s4.3, s4.4 */
+Test(tcp_cc, window_used_in_part_halves_after_five_minutes)
+{
+    struct tcp_ack_news part = { .acked = 1000, .flight = 40000 }, more = { .acked = 1000, .flight = 50000 };
+    struct tcp_unit u;
+
+    tcp_unit_init(&u);
+    u.c.cwnd = 100000;
+    u.c.ssthresh = 50000;
+    for (unsigned s = 0; s < 299; s++) {
+        tcp_cwnd_grow(&u.w, &u.c, &part);
+        u.w.now_us += 1000000;
+    }
+    cr_assert_eq(u.c.cwnd, 100000, "it does not grow");
+    tcp_cwnd_grow(&u.w, &u.c, &more); /* half of it was used: anew */
+    for (unsigned s = 0; s <= 299; s++) {
+        u.w.now_us += 1000000;
+        tcp_cwnd_grow(&u.w, &u.c, &part);
+    }
+    cr_assert_eq(u.c.cwnd, 100000);
+    u.w.now_us += 1000000;
+    tcp_cwnd_grow(&u.w, &u.c, &part);
+    cr_assert_eq(u.c.cwnd, 50000);
+    cr_assert_eq(u.c.ssthresh, 75000);
+    u.c.flags |= TCP_F_CWND_LIMITED; /* all of it is used */
+    tcp_cwnd_grow(&u.w, &u.c, &more);
+    u.c.flags &= ~TCP_F_CWND_LIMITED;
+    u.w.now_us += 400000000;
+    part.flight = 1000;
+    tcp_cwnd_grow(&u.w, &u.c, &part);
+    cr_assert_geq(u.c.cwnd, 50000);
+    u.c.cwnd = 15000;
+    for (unsigned s = 0; s < 1000; s++) {
+        u.w.now_us += 1000000;
+        tcp_cwnd_grow(&u.w, &u.c, &part);
+    }
+    cr_assert_eq(u.c.cwnd, 10000, "no further than the initial window");
+}
+
+/* RFC 7661 s4.4.1: the window of 100 segments was not what was lost. */
+Test(tcp_cc, loss_while_used_in_part)
+{
+    struct tcp_sent sent;
+    struct tcp_unit u;
+
+    tcp_unit_init(&u);
+    memset(&sent, 0, sizeof(sent));
+    u.c.sent = &sent;
+    u.c.cwnd = 100000;
+    u.c.snd_nxt = u.c.snd_una + 20000;
+    tcp_recovery_enter(&u.w, &u.c);
+    cr_assert_eq(u.c.ssthresh, 10000);
 }
