@@ -9,6 +9,7 @@ static void preload_release(struct fd_file *f);
 struct preload preload = {
     .fds = { .lock = PTHREAD_MUTEX_INITIALIZER, .release = preload_release },
     .init_lock = PTHREAD_MUTEX_INITIALIZER,
+    .tls = { .lock = PTHREAD_MUTEX_INITIALIZER },
 };
 
 static void preload_start(void)
@@ -19,10 +20,12 @@ static void preload_start(void)
     preload_fork_register();
     if (preload.report)
         atexit(preload_report_exit);
+    preload_tls_start();
     preload.broken = vcl_process_init() < 0;
     if (preload.broken) {
         static _Atomic bool said;
-        preload_log_once(&said, "the configuration cannot be used; this program stays on the kernel's stack");
+        preload_log_once(&said, preload.tls.on ? "the configuration cannot be used, and TLS is asked for: no TCP socket will work"
+                                               : "the configuration cannot be used; this program stays on the kernel's stack");
     }
 }
 

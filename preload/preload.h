@@ -16,12 +16,23 @@
 #include "preload/libc_calls.h"
 #include "vcl/vcl.h"
 
+struct preload_stamp { unsigned long ino; long sec, nsec, size; };  /* of a file: has it changed? */
+struct preload_tls {
+    bool on;                    /* LDP_TRANSPARENT_TLS */
+    bool is_unusable;           /* what LDP_TLS_* say; said */
+    char cert[256], key[256];   /* LDP_TLS_CERT_FILE, LDP_TLS_KEY_FILE; empty: none, nothing can listen */
+    char name[256];             /* LDP_TLS_SERVER_NAME */
+    pthread_mutex_t lock;
+    uint32_t pair;              /* vcl's number of it; 0 = not read yet */
+    struct preload_stamp cert_stamp, key_stamp;
+};
 struct preload {
     struct fd_table fds;
     _Atomic int pid;            /* whose table this is; a vfork child runs in our memory with another pid */
     bool report;                /* HOSTSTACK_REPORT */
     bool broken;                /* the configuration is wrong: said once, everything goes to the kernel */
     _Atomic bool is_initialised;
+    struct preload_tls tls;
     pthread_mutex_t init_lock;
 };
 extern struct preload preload;
@@ -78,6 +89,12 @@ bool preload_must_restart(struct fd_file *f, int timeout_option);
 /* Decides where a datagram from a socket not yet decided, or served by both, goes. */
 void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, bool *to_stack);
 void preload_fill_sockaddr(const struct ip_endpoint *e, bool is_v6, struct sockaddr *sa, socklen_t *len);
+
+/* preload_tls.c. 0 or -errno; nothing to do for sockets that do not speak TLS. */
+void preload_tls_start(void);
+int preload_tls_listen(struct fd_file *f);
+int preload_tls_connect(struct fd_file *f);
+static inline bool preload_is_tls(const struct fd_file *f) { return f->sock.proto == SVM_PROTO_TLS; }
 
 /* preload_fd.c */
 int preload_close(int fd);

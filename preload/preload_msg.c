@@ -248,6 +248,8 @@ ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int
     bool is_udp = f->sock.proto == SVM_PROTO_UDP;
     if (!is_udp && preload_serve(f) == FD_STACK)
         return preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL); /* tcp(7): the address is ignored */
+    if (preload_is_tls(f) && flags & MSG_FASTOPEN)
+        return -EOPNOTSUPP; /* not connected yet: the kernel would do it now, in clear */
     bool to_stack = preload_serve(f) == FD_STACK;
     struct vcl_msg_info info = { .flags = 0 };
     if (is_udp && msg->msg_name) {
@@ -274,7 +276,7 @@ static struct fd_file *preload_get_sender(int fd)
         return NULL;
     if (f->kind == FD_SOCKET) {
         enum fd_serve serve = preload_serve(f);
-        if (serve >= FD_STACK || (serve == FD_UNDECIDED && f->sock.proto == SVM_PROTO_UDP))
+        if (serve >= FD_STACK || (serve == FD_UNDECIDED && f->sock.proto != SVM_PROTO_TCP))
             return f;
     }
     preload_put(f);

@@ -3,6 +3,7 @@
  *   socket()                          UNDECIDED: a kernel INET socket, and a vcl socket that is nowhere yet
  *   bind/connect/sendto an address    of the kernel only -> KERNEL, of the stack -> STACK, wildcard or loopback -> BOTH
  *   connect on BOTH or to loopback    the stack if it has a listener there, else KERNEL
+ *   transparent TLS                   streams -> STACK, whatever the address (preload_tls.c)
  *   accept from the stack's queue     STACK, an AF_UNIX socket holds the number; from the kernel's: a plain kernel descriptor
  */
 #include <netinet/in.h>
@@ -47,14 +48,21 @@ HS_EXPORT int hs_socket(int domain, int type, int proto)
 {
     int fd = libc_real()->socket(domain, type, proto);
     int p = fd < 0 ? -1 : preload_proto(domain, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), proto);
-    if (p < 0 || !preload_init())
+    if (p < 0)
         return fd;
+    bool usable = preload_init(), tls = preload.tls.on && p == SVM_PROTO_TCP;
     struct vcl_socket *vs;
-    if (vcl_socket_new((uint8_t)p, domain == AF_INET6, &vs) < 0)
-        return fd; /* out of memory: the kernel alone serves it */
-    vcl_socket_set_nonblock(vs, type & SOCK_NONBLOCK);
-    preload_socket_track(fd, vs, domain == AF_INET6, FD_UNDECIDED);
-    return fd;
+    int r = -EINVAL;
+    if (usable)
+        r = vcl_socket_new(tls ? SVM_PROTO_TLS : (uint8_t)p, domain == AF_INET6, &vs);
+    if (r == 0) {
+        vcl_socket_set_nonblock(vs, type & SOCK_NONBLOCK);
+        r = preload_socket_track(fd, vs, domain == AF_INET6, FD_UNDECIDED);
+    }
+    if (r == 0 || !tls)
+        return fd; /* out of memory, or the configuration is wrong: the kernel alone serves it */
+    libc_real()->close(fd); /* it would speak in clear */
+    return (int)preload_result(r == -ENOMEM ? -ENOBUFS : r);
 }
 
 void preload_socket_release(struct fd_file *f)
@@ -182,7 +190,7 @@ static int preload_bind(int fd, struct fd_file *f, const struct sockaddr *sa, so
     if (preload_serve(f) != FD_UNDECIDED || f->sock.needs_stack)
         return -EINVAL; /* bound already */
     int r;
-    switch (vcl_who_serves_bind(f->sock.proto, &e)) {
+    switch (preload_is_tls(f) ? VCL_SERVE_STACK : vcl_who_serves_bind(f->sock.proto, &e)) {
     case VCL_SERVE_KERNEL:
         r = (int)preload_kernel(libc_real()->bind(fd, sa, len));
         if (r == 0)
@@ -272,6 +280,9 @@ static int preload_listen(int fd, struct fd_file *f, int backlog)
         if (f->sock.needs_stack)
             return preload_listen_no_server(fd, f, backlog);
     }
+    r = preload_tls_listen(f);
+    if (r < 0)
+        return r;
     enum fd_serve serve = preload_serve(f);
     if (serve != FD_STACK) {
         r = (int)preload_kernel(libc_real()->listen(fd, backlog));
@@ -459,7 +470,7 @@ static int preload_connect_refuse(struct fd_file *f, const struct sockaddr *sa, 
         return -EINVAL;
     if (sa->sa_family == AF_UNSPEC)
         return -EOPNOTSUPP;
-    if (f->sock.is_listener || (f->sock.proto == SVM_PROTO_TCP && vcl_is_connected(f->sock.vcl)))
+    if (f->sock.is_listener || (f->sock.proto != SVM_PROTO_UDP && vcl_is_connected(f->sock.vcl)))
         return -EISCONN;
     return len < (f->sock.is_v6 ? (socklen_t)SIN6_LEN_RFC2133 : sizeof(struct sockaddr_in)) ? -EINVAL : -EAFNOSUPPORT;
 }
@@ -474,9 +485,12 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
                    : (int)preload_kernel(libc_real()->connect(fd, sa, len));
     if (f->sock.is_listener)
         return -EISCONN;
+    int r = preload_tls_connect(f);
+    if (r < 0)
+        return r;
     if (preload_serve(f) == FD_STACK)
         return preload_connect_stack(f, &e);
-    switch (vcl_who_serves_connect(f->sock.proto, &e)) {
+    switch (preload_is_tls(f) ? VCL_SERVE_STACK : vcl_who_serves_connect(f->sock.proto, &e)) {
     case VCL_SERVE_KERNEL:
         return preload_connect_kernel(fd, f, sa, len, "the stack has no route to the peer");
     case VCL_SERVE_STACK:

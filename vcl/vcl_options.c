@@ -159,8 +159,10 @@ static bool level_is_known(const struct vcl_socket *s, int level)
 
 static const struct opt_row *row_of(const struct vcl_socket *s, int level, int name)
 {
+    uint8_t proto = s->proto == SVM_PROTO_TLS ? SVM_PROTO_TCP : s->proto; /* what runs below is TCP, and the program believes it is */
+
     for (unsigned i = 0; i < HS_ARRAY_LEN(rows); i++)
-        if (rows[i].level == level && rows[i].name == name && (rows[i].proto == ANY || rows[i].proto == s->proto))
+        if (rows[i].level == level && rows[i].name == name && (rows[i].proto == ANY || rows[i].proto == proto))
             return &rows[i];
     return NULL;
 }

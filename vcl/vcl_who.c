@@ -5,6 +5,8 @@ static bool rule_matches(const struct vcl_rule *r, uint8_t proto, const struct i
 {
     uint16_t port = be16_get(e->port);
 
+    if (proto == SVM_PROTO_TLS)
+        proto = SVM_PROTO_TCP;
     if (r->proto != SVM_PROTO_NONE && r->proto != proto)
         return false;
     if (port < r->port_lo || port > r->port_hi)

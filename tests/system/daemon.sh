@@ -83,9 +83,11 @@ fi
 W=$top_builddir/hoststack
 "$W" >"$TMP/out" 2>&1
 check_eq "hoststack without a command: exit code 2" $? 2
-"$W" --tls-cert a --tls-key b true >"$TMP/out" 2>&1
-check_eq "hoststack --tls-cert: exit code 2" $? 2
-check "and says why" grep -q 'not supported' "$TMP/out"
+"$W" --tls-cert "$TMP/none" true >"$TMP/out" 2>&1
+check_eq "hoststack --tls-cert without a key: exit code 2" $? 2
+"$W" --tls-cert "$TMP/none" --tls-key "$TMP/none" true >"$TMP/out" 2>&1
+check_eq "hoststack --tls-cert with a file that is not there: exit code 2" $? 2
+check "and says why" grep -q "cannot read" "$TMP/out"
 "$W" -c "$TMP/none" true >"$TMP/out" 2>&1
 check_eq "hoststack with a file that is not there: exit code 2" $? 2
 "$W" no-such-command-here >"$TMP/out" 2>&1
