@@ -12,6 +12,7 @@ void tls_config_defaults(struct tls_config *cfg)
         .verify = SVM_TLS_VERIFY_NONE,
         .verify_server = SVM_TLS_VERIFY_REQUIRED,
         .handshake_timeout_us = 10000000,
+        .ticket_lifetime_us = 7200ull * 1000000,
         .fifo_size = 1 << 20,
         .max_handshakes = 1024,
     };

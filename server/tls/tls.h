@@ -17,10 +17,13 @@ struct tls_config {
     char ca_file[256];           /* trusted certificates, PEM; empty: the distribution's */
     char ciphers[256];           /* TLS 1.2, OpenSSL's syntax; empty: the library's */
     char ciphersuites[256];      /* TLS 1.3 */
+    char crl_file[256];          /* revocation lists, PEM; empty: none */
     unsigned min_version;        /* enum tls_version */
     unsigned verify;             /* enum svm_tls_verify: what listeners ask of clients */
     unsigned verify_server;      /* what clients ask of servers: SVM_TLS_VERIFY_NONE or _REQUIRED */
     uint64_t handshake_timeout_us;
+    uint64_t ticket_lifetime_us; /* and after how long tickets get another key */
+    bool no_tickets;
     uint32_t fifo_size;          /* bytes of records a direction, power of two */
     uint32_t max_handshakes;     /* at a time, of a worker */
 };

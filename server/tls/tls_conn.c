@@ -156,7 +156,7 @@ static void begin(struct tls_conn *c)
 
     tw->n_handshakes++;
     c->is_shaking = true;
-    err = ts->engine->conn_new(ts->instance, c->is_server, c->profile, &c->lower->rmt.ip, &io, &c->engine);
+    err = ts->engine->conn_new(ts->instance, c->is_server, c->profile, &c->lower->rmt, &io, &c->engine);
     if (err != 0) {
         tls_conn_fail(c, err, "no memory for a connection");
         return;

@@ -33,6 +33,7 @@ struct tls_profile {
     atomic_uint refs;
     unsigned n_pairs;
     struct tls_pair *pairs[TLS_PAIRS_MAX]; /* the first is the default, others are chosen by SNI */
+    uint32_t app_id;                       /* tickets of one program are not good for another one's listeners */
     uint8_t verify;                        /* enum svm_tls_verify */
     uint16_t alpn_len;
     uint8_t alpn[SVM_TLS_ALPN_MAX];        /* as in RFC 7301 s3.1: length octet and name, best first */
@@ -64,7 +65,7 @@ struct tls_engine {
     void (*pair_put)(struct tls_pair *p);
 
     /* profile outlives the connection. peer: whose certificate a client expects where there is no name. */
-    int (*conn_new)(void *e, bool is_server, struct tls_profile *profile, const struct ip_addr *peer, const struct tls_io *io,
+    int (*conn_new)(void *e, bool is_server, struct tls_profile *profile, const struct ip_endpoint *peer, const struct tls_io *io,
                     struct tls_session **out);   /* *out may be set on an error, too */
     void (*conn_free)(struct tls_session *s);
     enum tls_status (*handshake)(struct tls_session *s);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include "server/tls/tls_openssl.h"
 
 enum { SECURE_HEAP = 1 << 20, SECURE_MIN = 64, CHAIN_MAX = 10 };
@@ -35,9 +36,37 @@ static SSL_CTX *ctx_new(const struct tls_openssl *o, const SSL_METHOD *method)
         SSL_CTX_free(ctx);
         return NULL;
     }
+    SSL_CTX_set_app_data(ctx, (void *)(uintptr_t)o);
+    SSL_CTX_set_timeout(ctx, (long)(o->cfg->ticket_lifetime_us / 1000000));
+    if (o->cfg->no_tickets)
+        SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+    if (o->cfg->no_tickets && method == TLS_server_method())
+        SSL_CTX_set_num_tickets(ctx, 0);
     if (o->trust)
         SSL_CTX_set1_cert_store(ctx, o->trust);
     return ctx;
+}
+
+/* Certificates of authorities of whom no list was given cannot be looked up, and are taken. */
+static int on_verify(int ok, X509_STORE_CTX *x)
+{
+    if (ok || X509_STORE_CTX_get_error(x) != X509_V_ERR_UNABLE_TO_GET_CRL)
+        return ok;
+    X509_STORE_CTX_set_error(x, X509_V_OK);
+    return 1;
+}
+
+static int load_crl(struct tls_openssl *o, char *err, size_t err_len)
+{
+    X509_LOOKUP *l = X509_STORE_add_lookup(o->trust, X509_LOOKUP_file());
+    char what[320];
+
+    snprintf(what, sizeof(what), "the revocation lists in %s cannot be read", o->cfg->crl_file);
+    if (!l || X509_load_crl_file(l, o->cfg->crl_file, X509_FILETYPE_PEM) < 1)
+        return say(-EINVAL, err, err_len, what);
+    X509_STORE_set_flags(o->trust, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    X509_STORE_set_verify_cb(o->trust, on_verify);
+    return 0;
 }
 
 static int load_trust(struct tls_openssl *o, char *err, size_t err_len)
@@ -48,6 +77,11 @@ static int load_trust(struct tls_openssl *o, char *err, size_t err_len)
     o->trust = X509_STORE_new();
     if (!o->trust)
         return say(-ENOMEM, err, err_len, "no memory");
+    if (o->cfg->crl_file[0]) {
+        int rc = load_crl(o, err, err_len);
+        if (rc != 0)
+            return rc;
+    }
     if (!file[0])
         return X509_STORE_set_default_paths(o->trust) == 1 ? 0 : say(-EIO, err, err_len, "the system's certificates cannot be read");
     snprintf(what, sizeof(what), "the certificates in %s cannot be read", file);
@@ -62,6 +96,7 @@ static void openssl_close(void *e)
     struct tls_openssl *o = e;
 
     SSL_CTX_free(o->client);
+    tls_openssl_resume_close(o);
     X509_STORE_free(o->trust);
     sk_X509_NAME_pop_free(o->ca_names, X509_NAME_free);
     BIO_meth_free(o->bio);
@@ -80,11 +115,17 @@ static int openssl_open(const struct tls_config *cfg, char *err, size_t err_len,
         (void)CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN);
     o->cfg = cfg;
     o->bio = tls_openssl_bio_new();
-    rc = o->bio ? load_trust(o, err, err_len) : say(-ENOMEM, err, err_len, "no memory");
+    rc = tls_openssl_resume_open(o) == 0 && o->bio && RAND_bytes(o->secret, sizeof(o->secret)) == 1
+             ? load_trust(o, err, err_len)
+             : say(-ENOMEM, err, err_len, "no memory, or no random numbers");
     if (rc == 0) {
         o->client = ctx_new(o, TLS_client_method());
         if (!o->client)
             rc = say(-EINVAL, err, err_len, "the ciphers of tls { } cannot be used");
+    }
+    if (rc == 0) {
+        SSL_CTX_set_session_cache_mode(o->client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(o->client, tls_openssl_on_session);
     }
     if (rc != 0) {
         openssl_close(o);
@@ -148,7 +189,6 @@ static void pair_put(struct tls_pair *p)
 static int pair_new(void *e, const char *cert, size_t cert_len, const char *key, size_t key_len, char *err, size_t err_len,
                     struct tls_pair **out)
 {
-    static const unsigned char session_context[] = "hoststack";
     struct tls_openssl *o = e;
     struct tls_pair *p = calloc(1, sizeof(*p));
     int rc;
@@ -175,7 +215,7 @@ static int pair_new(void *e, const char *cert, size_t cert_len, const char *key,
         goto undo;
     }
     p->leaf = SSL_CTX_get0_certificate(p->ctx);
-    SSL_CTX_set_session_id_context(p->ctx, session_context, sizeof(session_context) - 1);
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(p->ctx, tls_openssl_on_ticket);
     SSL_CTX_set_tlsext_servername_callback(p->ctx, tls_openssl_on_sni);
     SSL_CTX_set_alpn_select_cb(p->ctx, tls_openssl_on_alpn, NULL);
     if (o->ca_names)

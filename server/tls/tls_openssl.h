@@ -5,15 +5,27 @@
 #define HOSTSTACK_SERVER_TLS_OPENSSL_H
 
 #include <openssl/ssl.h>
+#include <pthread.h>
 #include "server/tls/tls.h"
 #include "server/tls/tls_engine.h"
 
+enum { TLS_KEPT_SESSIONS = 1024 };
+
+struct tls_kept {                     /* what a client may go on with */
+    uint64_t key;                     /* of peer, name and program */
+    SSL_SESSION *session;
+};
+struct tls_tickets;
 struct tls_openssl {                  /* the instance */
     const struct tls_config *cfg;     /* the stack's copy */
     SSL_CTX *client;                  /* for connections that programs begin */
     X509_STORE *trust;
     STACK_OF(X509_NAME) *ca_names;    /* listeners that ask for certificates name them */
     BIO_METHOD *bio;
+    uint8_t secret[16];               /* for keys of `kept` */
+    pthread_mutex_t lock;             /* the next two: any worker */
+    struct tls_tickets *tickets;
+    struct tls_kept kept[TLS_KEPT_SESSIONS];
 };
 struct tls_pair {
     atomic_uint refs;
@@ -21,8 +33,16 @@ struct tls_pair {
     X509 *leaf;                       /* of ctx */
 };
 
+/* tls_openssl_resume.c */
+int tls_openssl_resume_open(struct tls_openssl *o);                 /* 0 or -1 */
+void tls_openssl_resume_close(struct tls_openssl *o);
+int tls_openssl_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal);
+void tls_openssl_keep(struct tls_openssl *o, uint64_t key, SSL_SESSION *session);  /* takes it */
+SSL_SESSION *tls_openssl_take_kept(struct tls_openssl *o, uint64_t key);           /* the caller's; NULL = none */
+
 /* tls_openssl_conn.c */
-int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, const struct ip_addr *peer, const struct tls_io *io,
+int tls_openssl_on_session(SSL *ssl, SSL_SESSION *session);
+int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, const struct ip_endpoint *peer, const struct tls_io *io,
                          struct tls_session **out);
 void tls_openssl_conn_free(struct tls_session *s);
 enum tls_status tls_openssl_handshake(struct tls_session *s);

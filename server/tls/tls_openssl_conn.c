@@ -6,12 +6,15 @@
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include "common/siphash.h"
 #include "server/tls/tls_openssl.h"
 
 struct tls_session {
     SSL *ssl;
     struct tls_io io;
     struct tls_profile *profile;
+    struct tls_openssl *o;
+    uint64_t kept_key;         /* client: where its session is kept for the next connection */
     bool ended;                /* the stream below has */
     int error_code;
     char error[TLS_TEXT_MAX];
@@ -179,14 +182,11 @@ static int verify_mode(uint8_t verify)
 }
 
 /* RFC 9525: the certificate must be for the name that was asked for, or, without one, for the address. */
-static int set_client(struct tls_session *s, const struct ip_addr *peer)
+static int set_name(struct tls_session *s, const struct ip_addr *peer)
 {
     const struct tls_profile *p = s->profile;
     be32 v4;
 
-    SSL_set_connect_state(s->ssl);
-    if (p->alpn_len && SSL_set_alpn_protos(s->ssl, p->alpn, p->alpn_len) != 0)
-        return -ENOMEM;
     if (p->hostname[0]) {
         SSL_set_hostflags(s->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
         return SSL_set_tlsext_host_name(s->ssl, p->hostname) == 1 && SSL_set1_host(s->ssl, p->hostname) == 1 ? 0 : -ENOMEM;
@@ -195,6 +195,63 @@ static int set_client(struct tls_session *s, const struct ip_addr *peer)
         return X509_VERIFY_PARAM_set1_ip(SSL_get0_param(s->ssl), (const unsigned char *)peer, sizeof(*peer)) == 1 ? 0 : -ENOMEM;
     v4 = ip_addr_get_v4(peer);
     return X509_VERIFY_PARAM_set1_ip(SSL_get0_param(s->ssl), (const unsigned char *)&v4, sizeof(v4)) == 1 ? 0 : -ENOMEM;
+}
+
+/* Whom a session can be gone on with: the same program, peer, name, and the same checks. */
+static uint64_t kept_key(const struct tls_session *s, const struct ip_endpoint *peer)
+{
+    struct {
+        struct ip_addr ip;
+        uint32_t port, app_id, verify, n_pairs, alpn_len;
+        char hostname[SVM_TLS_NAME_MAX];
+        uint8_t alpn[SVM_TLS_ALPN_MAX];
+    } k;
+
+    memset(&k, 0, sizeof(k));
+    k.ip = peer->ip;
+    k.port = peer->port.raw;
+    k.app_id = s->profile->app_id;
+    k.verify = s->profile->verify;
+    k.n_pairs = s->profile->n_pairs;
+    k.alpn_len = s->profile->alpn_len;
+    memcpy(k.alpn, s->profile->alpn, s->profile->alpn_len);
+    snprintf(k.hostname, sizeof(k.hostname), "%s", s->profile->hostname);
+    return siphash24(s->o->secret, &k, sizeof(k));
+}
+
+int tls_openssl_on_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct tls_session *s = SSL_get_app_data(ssl);
+
+    if (!s || SSL_is_server(ssl) || s->profile->n_pairs || !SSL_SESSION_is_resumable(session))
+        return 0; /* who shows a certificate does so each time */
+    tls_openssl_keep(s->o, s->kept_key, session);
+    return 1;
+}
+
+static int set_client(struct tls_session *s, const struct ip_endpoint *peer)
+{
+    const struct tls_profile *p = s->profile;
+    SSL_SESSION *kept;
+
+    SSL_set_connect_state(s->ssl);
+    if (p->alpn_len && SSL_set_alpn_protos(s->ssl, p->alpn, p->alpn_len) != 0)
+        return -ENOMEM;
+    s->kept_key = kept_key(s, peer);
+    kept = tls_openssl_take_kept(s->o, s->kept_key);
+    if (kept) {
+        (void)SSL_set_session(s->ssl, kept); /* not usable any more: a full handshake */
+        SSL_SESSION_free(kept);
+    }
+    return set_name(s, &peer->ip);
+}
+
+static int set_server(struct tls_session *s)
+{
+    struct { uint32_t app_id, verify; } context = { s->profile->app_id, s->profile->verify };
+
+    SSL_set_accept_state(s->ssl);
+    return SSL_set_session_id_context(s->ssl, (const unsigned char *)&context, sizeof(context)) == 1 ? 0 : -ENOMEM;
 }
 
 /* A client that has a certificate shows it when it is asked for one. */
@@ -209,7 +266,7 @@ static int use_own(struct tls_session *s, const struct tls_pair *pair)
                : -ENOMEM;
 }
 
-int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, const struct ip_addr *peer, const struct tls_io *io,
+int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, const struct ip_endpoint *peer, const struct tls_io *io,
                          struct tls_session **out)
 {
     struct tls_openssl *o = e;
@@ -220,6 +277,7 @@ int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, c
     if (!s)
         return -ENOMEM;
     s->io = *io;
+    s->o = o;
     s->ssl = SSL_new(is_server ? profile->pairs[0]->ctx : o->client);
     b = s->ssl ? BIO_new(o->bio) : NULL;
     if (!b) {
@@ -234,10 +292,7 @@ int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, c
     SSL_set_app_data(s->ssl, s);
     s->profile = profile;
     SSL_set_verify(s->ssl, verify_mode(profile->verify), NULL);
-    if (is_server)
-        SSL_set_accept_state(s->ssl);
-    else
-        err = set_client(s, peer);
+    err = is_server ? set_server(s) : set_client(s, peer);
     if (!is_server && err == 0 && profile->n_pairs)
         err = use_own(s, profile->pairs[0]);
     *out = s; /* on an error too: the caller frees it with the connection */

@@ -224,6 +224,7 @@ int tls_store_profile(struct stack *s, uint32_t app_id, uint32_t id, bool is_ser
     if (!p)
         return -ENOMEM;
     atomic_store(&p->refs, 1);
+    p->app_id = app_id;
     pthread_mutex_lock(&ts->lock);
     o = id ? *find(ts, app_id, id) : NULL;
     if (id && !o) {

@@ -23,5 +23,14 @@ make_certs() {
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$PKI/self.key" -out "$PKI/self.pem" \
             -subj /CN=self -days 30 -addext "subjectAltName=$here" 2>/dev/null
 }
+# make_crl NAME: a certificate that is revoked, and the list of our authority, in $PKI/crl.pem
+make_crl() {
+    cert "$1" "DNS:server.test" || return 1
+    : >"$PKI/index"
+    echo 01 >"$PKI/crlnumber"
+    printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s\ncrlnumber=%s\ndefault_md=sha256\ndefault_crl_days=30\n' "$PKI/index" "$PKI/crlnumber" >"$PKI/ca.cnf"
+    openssl ca -config "$PKI/ca.cnf" -cert "$PKI/ca.pem" -keyfile "$PKI/ca.key" -revoke "$PKI/$1.pem" 2>/dev/null &&
+        openssl ca -config "$PKI/ca.cnf" -cert "$PKI/ca.pem" -keyfile "$PKI/ca.key" -gencrl -out "$PKI/crl.pem" 2>/dev/null
+}
 # conf_tls NAME [WORDS]: what is to be added to a server's configuration
 conf_tls() { printf 'tls { ca-cert-path %s %s }\n' "$PKI/ca.pem" "${1-}"; }

@@ -1,7 +1,7 @@
 /* tls_probe.c - TLS over the native API, for tests
  *
  *   tls_probe server [-c CERT -k KEY]… [-a ALPN] [-v VERIFY] [-w BYTES] ADDRESS PORT   echoes; -w: answers a line with HTTP and BYTES
- *   tls_probe client [-c CERT -k KEY] [-n NAME] [-a ALPN] [-v VERIFY] ADDRESS PORT     standard input there, what comes back to output
+ *   tls_probe client [-c CERT -k KEY] [-n NAME] [-a ALPN] [-v VERIFY] [-r TIMES] ADDRESS PORT   standard input there, what comes back to output
  *
  * VERIFY: 1 none, 2 optional, 3 required. A server reads its certificates again on SIGUSR1 and says "reloaded". Errors go to standard error
  * as "error: TEXT"; exit code 1. */
@@ -19,10 +19,10 @@ static struct {
     const char *cert[16], *key[16];
     uint32_t pair[16];
     unsigned n_pairs, n_keys;
-    long http_bytes;
+    long http_bytes, times;
     vppcom_endpt_ext_cfg_t ext;
     int has_ext;
-} opt = { .http_bytes = -1 };
+} opt = { .http_bytes = -1, .times = 1 };
 static volatile sig_atomic_t reload;
 
 static void fail(const char *what, int rc)
@@ -169,20 +169,27 @@ static void server(vppcom_endpt_t *lcl)
     }
 }
 
-static void client(vppcom_endpt_t *to)
+static void converse(vppcom_endpt_t *to, const char *text, int len)
 {
     static char buf[BUF];
     int s = vppcom_session_create(VPPCOM_PROTO_TLS, 0), rc, n;
 
     if (s < 0)
         fail("vppcom_session_create", s);
-    add_pairs();
     if (opt.has_ext || opt.n_pairs)
         set_ext((uint32_t)s);
     rc = vppcom_session_connect((uint32_t)s, to);
     if (rc)
         fail("connect", rc);
-    while ((n = (int)read(0, buf, sizeof(buf))) > 0) {
+    if (text) {
+        rc = write_all((uint32_t)s, text, len);
+        for (int got = 0; rc == 0 && got < len; got += n) { /* answers before the end: so what it says after its handshake has come, too */
+            n = vppcom_session_read((uint32_t)s, buf, sizeof(buf));
+            if (n <= 0 || write(1, buf, (size_t)n) != n)
+                fail("read", n ? n : -EPIPE);
+        }
+    }
+    while (!text && (n = (int)read(0, buf, sizeof(buf))) > 0) {
         rc = write_all((uint32_t)s, buf, n);
         if (rc)
             fail("write", rc);
@@ -196,6 +203,21 @@ static void client(vppcom_endpt_t *to)
     vppcom_session_close((uint32_t)s);
 }
 
+static void client(vppcom_endpt_t *to)
+{
+    static char line[BUF];
+    int n;
+
+    add_pairs();
+    if (opt.times == 1) {
+        converse(to, NULL, 0);
+        return;
+    }
+    n = (int)read(0, line, sizeof(line));
+    for (long i = 0; i < opt.times; i++)
+        converse(to, line, n > 0 ? n : 0);
+}
+
 int main(int argc, char **argv)
 {
     uint8_t ip[16];
@@ -203,13 +225,15 @@ int main(int argc, char **argv)
     int c, rc;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((c = getopt(argc, argv, "c:k:n:a:v:w:")) != -1) {
+    while ((c = getopt(argc, argv, "c:k:n:a:v:w:r:")) != -1) {
         if (c == 'c' && opt.n_pairs < 16)
             opt.cert[opt.n_pairs++] = optarg;
         else if (c == 'k' && opt.n_keys < 16)
             opt.key[opt.n_keys++] = optarg;
         else if (c == 'w')
             opt.http_bytes = atol(optarg);
+        else if (c == 'r')
+            opt.times = atol(optarg);
         else if (c == 'n')
             snprintf(opt.ext.crypto.hostname, sizeof(opt.ext.crypto.hostname), "%s", optarg);
         else if (c == 'a')

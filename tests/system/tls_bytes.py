@@ -1,0 +1,38 @@
+# tls_bytes.py ADDRESS PORT CA - a TLS client all of whose records arrive byte by byte
+import socket
+import ssl
+import sys
+
+sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+sock.settimeout(30)
+ctx = ssl.create_default_context(cafile=sys.argv[3])
+inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+tls = ctx.wrap_bio(inside, outside, server_hostname=sys.argv[1])
+
+
+def flush():
+    for b in outside.read():
+        sock.send(bytes([b]))
+
+
+def until(call):
+    while True:
+        try:
+            result = call()
+            flush()
+            return result
+        except ssl.SSLWantReadError:
+            flush()
+            data = sock.recv(65536)
+            if not data:
+                sys.exit("the server closed")
+            inside.write(data)
+
+
+until(tls.do_handshake)
+until(lambda: tls.write(b"a line of some bytes\n"))
+got = b""
+while not got.endswith(b"\n"):
+    got += until(lambda: tls.read(1000))
+assert got == b"a line of some bytes\n", got
