@@ -48,10 +48,9 @@ static void fail(struct worker *w, struct relay_conn *c, int error)
 {
     struct session *s = c->base.session;
 
-    c->base.session = NULL;
-    conn_free(w, c);
     if (s)
-        session_reset(w, s, error);
+        session_reset(w, s, error); /* detaches */
+    conn_free(w, c);
 }
 
 /* The program has closed and nothing is left to do. */
@@ -61,8 +60,8 @@ static void done(struct worker *w, struct relay_conn *c)
 
     if (c->peer && c->peer->base.session && c->peer->blocked) /* what it still wants to say finds nobody */
         session_tx_schedule(w, c->peer->base.session);
+    session_closed(w, s); /* detaches */
     conn_free(w, c);
-    session_closed(w, s);
 }
 
 /* Bytes of c to the other end's receive FIFO. True: the budget is used up. */

@@ -282,7 +282,7 @@ int tls_stack_create(struct stack *s, const struct tls_config *cfg, char *err, s
     }
     ts->engine = &tls_openssl_engine;
     ts->cfg = *cfg;
-    rc = ts->engine->open(cfg, err, err_len, &ts->instance);
+    rc = ts->engine->open(&ts->cfg, err, err_len, &ts->instance);
     if (rc != 0) {
         free(ts);
         return rc;
