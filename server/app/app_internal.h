@@ -253,6 +253,7 @@ void app_port_fail(struct app_port_client *pc, const char *what);   /* contract 
 /* app_pair.c */
 void app_pair_make(struct app_server *as, struct app_pair *p);       /* control thread */
 void app_pair_free(struct app_server *as, struct app_pair *p);       /* control thread */
+void app_pair_free_all(struct worker *w);       /* at the end: no client is left that knows them */
 void app_pair_client_gone(struct worker *w, struct app_client *c);   /* worker */
 
 #endif

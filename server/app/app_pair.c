@@ -158,14 +158,11 @@ int app_pair_side(const struct app_pair *p, const struct app_worker *a)
     return p->client_id[0] == a->client_id ? 0 : 1;
 }
 
-/* By worker_call(): the segment has been made and sent, or could not be. */
-static void pair_ready(struct worker *w, void *arg)
+static void answer_waits(struct worker *w, struct app_pair *p)
 {
-    struct app_pair *p = arg;
     struct app_pair_wait *wait = p->waits;
 
     p->waits = NULL;
-    p->is_ready = true;
     while (wait) {
         struct app_pair_wait *next = wait->next;
         bool gone = !p->side[0] || !p->side[1];
@@ -174,6 +171,15 @@ static void pair_ready(struct worker *w, void *arg)
         free(wait);
         wait = next;
     }
+}
+
+/* By worker_call(): the segment has been made and sent, or could not be. */
+static void pair_ready(struct worker *w, void *arg)
+{
+    struct app_pair *p = arg;
+
+    p->is_ready = true;
+    answer_waits(w, p);
     if (p->error) /* the next connect tries again */
         p->side[0] = p->side[1] = NULL;
     check_gone(w, p);
@@ -263,4 +269,18 @@ void app_pair_free(struct app_server *as, struct app_pair *p)
     free(p->slot_next);
     free(p);
     as->n_pairs--;
+}
+
+void app_pair_free_all(struct worker *w)
+{
+    while (w->app && w->app->pairs) {
+        struct app_pair *p = w->app->pairs;
+
+        p->error = -ECONNREFUSED; /* who waits for it has gone, and frees what it keeps for the answer */
+        answer_waits(w, p);
+        unlink_pair(w->app, p);
+        svm_segment_unmap(&p->seg);
+        free(p->slot_next);
+        free(p);
+    }
 }

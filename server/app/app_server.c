@@ -168,6 +168,8 @@ void app_server_destroy(struct app_server *as)
 {
     if (!as)
         return;
+    for (unsigned i = 0; i < as->stack->n_workers; i++) /* they are about clients, which are freed here */
+        worker_finish_calls(as->stack->worker[i]);
     /* Programs are told nothing but by the hang-up: their listeners come back with the next server. */
     for (struct app_client *c = as->clients; c; c = c->next) {
         for (unsigned i = 0; i < as->stack->n_workers; i++)
@@ -192,13 +194,7 @@ void app_server_destroy(struct app_server *as)
     }
     for (unsigned i = 0; i < as->stack->n_workers; i++) {
         struct worker *w = as->stack->worker[i];
-        while (w->app && w->app->pairs) {
-            struct app_pair *p = w->app->pairs;
-            w->app->pairs = p->next;
-            svm_segment_unmap(&p->seg);
-            free(p->slot_next);
-            free(p);
-        }
+        app_pair_free_all(w);
         app_port_destroy(w);
     }
     while (as->clients)

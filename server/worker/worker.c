@@ -111,6 +111,12 @@ static unsigned run_commands(struct worker *w)
     return n;
 }
 
+void worker_finish_calls(struct worker *w)
+{
+    while (run_commands(w) > 0)
+        ;
+}
+
 /* ---- transmit ---- */
 
 static void tx_flush_port(struct worker *w, unsigned port)
@@ -484,9 +490,8 @@ void stack_destroy(struct stack *s)
 {
     for (unsigned i = 0; i < s->n_workers; i++)
         worker_stop(s->worker[i]);
-    for (unsigned i = 0; i < s->n_workers; i++) /* what was asked for before the threads stopped frees what it carries */
-        while (run_commands(s->worker[i]) > 0)
-            ;
+    for (unsigned i = 0; i < s->n_workers; i++)
+        worker_finish_calls(s->worker[i]);
     capture_destroy(s);
     for (unsigned i = s->n_workers; i-- > 0;)
         session_worker_destroy(s->worker[i]);

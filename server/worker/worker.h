@@ -76,6 +76,8 @@ void worker_clone_to_all(struct worker *w, unsigned port, struct pkt *p);
 /* Runs fn on worker w: at once when called on it, else through its command ring; a thread that
  * wants an answer has fn call it back (app/app_server.c does). Wakes a sleeping worker. Never waits. -EAGAIN: ring full, try again later. */
 int worker_call(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
+/* Of a worker whose thread has stopped: does what it had been asked for, so that what that carries is freed. */
+void worker_finish_calls(struct worker *w);
 /* Holds all workers between two turns, and lets them go on: for the control thread, which changes what they read without locks.
  * -EAGAIN: a worker's command ring is full, nobody is held. */
 int stack_pause(struct stack *s);

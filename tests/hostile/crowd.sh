@@ -44,6 +44,16 @@ for fam in 4 6; do
     back() { [ "$(server_counts a)" = "$empty" ]; }
     wait_for 30 back && ok "v$fam: all is as before" || not_ok "v$fam: all is as before" "before $empty"$'\n'"after  $(server_counts a)"
 done
-server_stop a
+# Ended while clients come and go: what the control thread had asked of the worker about them is done before they are freed.
+for n in 1 2 3 4 5; do
+    bg "$TMP/coming" crowd -n 100000 "$TMP/a.run/app.sock" "$S4" 7000
+    crowd_pid=$bg_pid
+    ever=$(app_count a clients_ever)
+    some() { [ "$(app_count a clients_ever)" -gt $((ever + 20)) ]; }
+    wait_for 20 some && ok "end $n: clients come" || not_ok "end $n: clients come" "$(cat "$TMP/coming")"
+    server_stop a
+    end_pid "$crowd_pid"
+    [ $n = 5 ] || server_start a "$NS_S"
+done
 check "no sanitizer has anything to say" eval "! grep -E 'ERROR: (Address|Leak)Sanitizer|runtime error:' '$TMP/a.log'"
 finish
