@@ -32,6 +32,7 @@ struct fd_socket {
     bool is_v6;
     bool is_listener;
     bool is_accepted;
+    bool is_exported;          /* its kernel descriptor is a pair's end that the server knows (preload_exec.c) */
     bool listener_blocking;    /* BOTH: the kernel's side is always non-blocking, this is what the program believes */
     bool is_read_shut;         /* shutdown() of the receiving side */
     bool needs_stack;          /* bound to an address that both should serve, but there is no server */
@@ -43,6 +44,7 @@ struct fd_epoll {
     struct vcl_set *_Atomic set;    /* NULL until the first stack socket is added */
     _Atomic unsigned kernel_waiters;/* threads in the kernel's epoll_wait, from the time before the set */
     _Atomic int kick_fd;            /* what gets them out of there, + 1; 0 = none */
+    _Atomic bool nested;            /* watched by another set, poll or select */
 };
 
 struct fd_file {

@@ -81,6 +81,8 @@ static inline bool preload_is_foreign(void)
 
 /* preload_socket.c */
 void preload_socket_release(struct fd_file *f);
+/* Makes fd lead to a new file around vs, and takes over vs's reference. With a reference for the caller; NULL without memory. */
+struct fd_file *preload_socket_adopt(int fd, struct vcl_socket *vs, enum fd_serve serve);
 void preload_socket_decide(int fd, struct fd_file *f, enum fd_serve serve, const char *why);
 /* Waits until the stack's or the kernel's side of a socket with BOTH has one of `events`. 0, -EAGAIN (time-out), -EINTR. */
 int preload_wait_both(int fd, struct fd_file *f, short events, int timeout_option);
@@ -103,6 +105,12 @@ int preload_close(int fd);
 void preload_epoll_release(struct fd_file *f);
 void preload_epoll_socket_decided(int fd, struct fd_file *f, bool keep_kernel);
 void preload_watch_free(struct fd_file *f);
+/* The epoll descriptor is watched itself. Its set, or NULL: no stack socket is in it (yet). */
+struct vcl_set *preload_epoll_nest(struct fd_file *e);
+
+/* preload_exec.c: descriptors in the control messages of an AF_UNIX socket */
+void preload_rights_sent(const struct msghdr *msg);
+void preload_rights_received(const struct msghdr *msg);
 
 /* preload_fork.c */
 void preload_fork_register(void);

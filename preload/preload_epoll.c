@@ -89,8 +89,19 @@ static int preload_epoll_set(int epfd, struct fd_file *e, struct vcl_set **out)
         return 0;
     }
     *out = fresh;
+    if (atomic_load(&e->epoll.nested)) /* seq_cst: after the store of the set, pairs with preload_epoll_nest() */
+        vcl_set_nest(fresh);
     preload_epoll_kick(epfd, e);
     return 0;
+}
+
+struct vcl_set *preload_epoll_nest(struct fd_file *e)
+{
+    atomic_store(&e->epoll.nested, true);
+    struct vcl_set *set = atomic_load(&e->epoll.set);
+    if (set)
+        vcl_set_nest(set);
+    return set;
 }
 
 static int preload_set_ctl(struct vcl_set *set, int op, struct fd_file *s, int fd, struct epoll_event *ev)
@@ -214,6 +225,8 @@ static int preload_epoll_ctl(int epfd, struct fd_file *e, int op, int fd, struct
 HS_EXPORT int hs_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
     struct fd_file *s = preload_get(fd);
+    if (s && s->kind == FD_EPOLL && op == EPOLL_CTL_ADD && ev)
+        preload_epoll_nest(s);
     if (!s || s->kind != FD_SOCKET || preload_serve(s) == FD_KERNEL || (!ev && op != EPOLL_CTL_DEL)) {
         if (s)
             preload_put(s);

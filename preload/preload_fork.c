@@ -1,8 +1,8 @@
 /* preload_fork.c - fork handlers, and daemon(), which forks and moves descriptors inside libc
  *
  * fork() itself stays libc's: pthread_atfork handlers also run for the fork inside daemon() and forkpty(). vfork, posix_spawn and system()
- * run none and need none: their child works on copies of real descriptors (preload_is_foreign()). exec needs nothing: all of the library's
- * own descriptors are close-on-exec, and with them the server sees the old image go. */
+ * run none and need none: their child works on copies of real descriptors (preload_is_foreign()). The library's own descriptors are
+ * close-on-exec, and with them the server sees the old image go; what goes along with an exec: preload_exec.c. */
 #include "preload/preload.h"
 
 static void preload_fork_prepare(void)

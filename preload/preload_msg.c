@@ -116,8 +116,12 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
 HS_EXPORT ssize_t hs_recvmsg(int fd, struct msghdr *msg, int flags)
 {
     struct fd_file *f = preload_get_stack(fd);
-    if (hs_likely(!f))
-        return libc_real()->recvmsg(fd, msg, flags);
+    if (hs_likely(!f)) {
+        ssize_t n = libc_real()->recvmsg(fd, msg, flags);
+        if (n >= 0 && hs_unlikely(msg->msg_controllen != 0))
+            preload_rights_received(msg);
+        return n;
+    }
     ssize_t r = preload_recvmsg(fd, f, msg, flags);
     preload_put(f);
     return preload_result(r);
@@ -286,8 +290,11 @@ static struct fd_file *preload_get_sender(int fd)
 HS_EXPORT ssize_t hs_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
     struct fd_file *f = preload_get_sender(fd);
-    if (hs_likely(!f))
+    if (hs_likely(!f)) {
+        if (msg && hs_unlikely(msg->msg_controllen != 0))
+            preload_rights_sent(msg);
         return libc_real()->sendmsg(fd, msg, flags);
+    }
     ssize_t r = preload_sendmsg(fd, f, msg, flags);
     preload_put(f);
     return preload_result(r);

@@ -12,6 +12,7 @@ struct poll_list {
     struct vcl_pollfd *v;
     struct fd_file **files;  /* references to give back */
     unsigned n, n_files;
+    bool has_sets;           /* epoll sets are among them */
     struct vcl_pollfd v_small[POLL_ON_STACK];
     struct fd_file *files_small[POLL_ON_STACK];
 };
@@ -19,6 +20,7 @@ struct poll_list {
 static int poll_list_init(struct poll_list *l, unsigned max)
 {
     l->n = l->n_files = 0;
+    l->has_sets = false;
     l->v = l->v_small;
     l->files = l->files_small;
     if (2 * max <= POLL_ON_STACK)
@@ -42,10 +44,14 @@ static void poll_list_fini(struct poll_list *l)
     }
 }
 
-/* The epoll set that is watched like a descriptor: its socket events are seen through the library's event descriptor. */
 static void poll_list_add(struct poll_list *l, int fd, short events)
 {
-    struct fd_file *f = fd < 0 ? NULL : preload_get_stack(fd);
+    struct fd_file *f = fd < 0 ? NULL : preload_get(fd);
+    if (f && (f->kind != FD_SOCKET || preload_serve(f) < FD_STACK)) {
+        l->has_sets = l->has_sets || f->kind == FD_EPOLL;
+        preload_put(f);
+        f = NULL;
+    }
     if (!f || preload_is_both(f))
         l->v[l->n++] = (struct vcl_pollfd){ .socket = NULL, .fd = fd, .events = events };
     if (f) {
@@ -63,6 +69,76 @@ static bool poll_concerns(const struct pollfd *fds, nfds_t n)
     return false;
 }
 
+/* One wait. */
+static int poll_list_wait(struct poll_list *l, struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+    if (l->n_files == 0)
+        return (int)preload_kernel(libc_real()->ppoll(fds, n, timeout, mask));
+    int r = vcl_poll_wait(l->v, l->n, timeout, mask);
+    if (r < 0)
+        return r;
+    r = 0;
+    for (unsigned i = 0, k = 0; i < n; i++) {
+        fds[i].revents = l->v[k++].revents;
+        /* The second entry of a socket on both sides follows its first. */
+        if (k < l->n && l->v[k].socket && l->v[k].fd == fds[i].fd && !l->v[k - 1].socket && fds[i].fd >= 0)
+            fds[i].revents |= l->v[k++].revents;
+        r += fds[i].revents != 0;
+    }
+    return r;
+}
+
+/* The epoll sets among them become readable by what comes for any socket of the process: those for which it was nothing are taken out of
+ * the answer. False: none has stack sockets. */
+static bool poll_settle_sets(struct pollfd *fds, nfds_t n, int *ready)
+{
+    bool any = false;
+    for (nfds_t i = 0; i < n; i++) {
+        struct fd_file *f = fds[i].fd < 0 ? NULL : preload_get(fds[i].fd);
+        struct vcl_set *set = f && f->kind == FD_EPOLL ? preload_epoll_nest(f) : NULL;
+        if (set) {
+            any = true;
+            vcl_set_settle(set);
+            if (ready && fds[i].revents) {
+                struct pollfd now = { .fd = fds[i].fd, .events = fds[i].events };
+                *ready -= libc_real()->poll(&now, 1, 0) == 0;
+                fds[i].revents = now.revents;
+            }
+        }
+        if (f)
+            preload_put(f);
+    }
+    return any;
+}
+
+static int poll_list_wait_sets(struct poll_list *l, struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+    struct timespec end, now, left;
+    if (!poll_settle_sets(fds, n, NULL))
+        return poll_list_wait(l, fds, n, timeout, mask);
+    if (timeout) {
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        end.tv_sec += timeout->tv_sec;
+        end.tv_nsec += timeout->tv_nsec;
+        left = *timeout;
+    }
+    for (;;) {
+        int r = poll_list_wait(l, fds, n, timeout ? &left : NULL, mask);
+        if (r <= 0)
+            return r;
+        poll_settle_sets(fds, n, &r);
+        if (r > 0)
+            return r;
+        if (!timeout)
+            continue;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        int64_t ns = (end.tv_sec - now.tv_sec) * (int64_t)1000000000 + end.tv_nsec - now.tv_nsec;
+        if (ns <= 0)
+            return 0;
+        left = (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+    }
+}
+
 static int preload_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
     struct poll_list l;
@@ -71,20 +147,7 @@ static int preload_poll(struct pollfd *fds, nfds_t n, const struct timespec *tim
         return r;
     for (nfds_t i = 0; i < n; i++)
         poll_list_add(&l, fds[i].fd, fds[i].events);
-    if (l.n_files == 0)
-        r = (int)preload_kernel(libc_real()->ppoll(fds, n, timeout, mask));
-    else
-        r = vcl_poll_wait(l.v, l.n, timeout, mask);
-    if (l.n_files && r >= 0) {
-        r = 0;
-        for (unsigned i = 0, k = 0; i < n; i++) {
-            fds[i].revents = l.v[k++].revents;
-            /* The second entry of a socket on both sides follows its first. */
-            if (k < l.n && l.v[k].socket && l.v[k].fd == fds[i].fd && !l.v[k - 1].socket && fds[i].fd >= 0)
-                fds[i].revents |= l.v[k++].revents;
-            r += fds[i].revents != 0;
-        }
-    }
+    r = hs_unlikely(l.has_sets) ? poll_list_wait_sets(&l, fds, n, timeout, mask) : poll_list_wait(&l, fds, n, timeout, mask);
     poll_list_fini(&l);
     return r;
 }

@@ -44,6 +44,11 @@ static int preload_socket_track(int fd, struct vcl_socket *vs, bool is_v6, enum 
     return r;
 }
 
+struct fd_file *preload_socket_adopt(int fd, struct vcl_socket *vs, enum fd_serve serve)
+{
+    return preload_socket_track(fd, vs, vcl_socket_is_v6(vs), serve) < 0 ? NULL : preload_get(fd);
+}
+
 HS_EXPORT int hs_socket(int domain, int type, int proto)
 {
     int fd = libc_real()->socket(domain, type, proto);

@@ -29,7 +29,7 @@
 #include "common/types.h"
 
 enum svm_limits {
-    SVM_ABI_VERSION = 1,
+    SVM_ABI_VERSION = 2,
     SVM_MAGIC = 0x4d565348,      /* "HSVM" */
     SVM_MAX_SERVER_WORKERS = 16,
     SVM_MAX_BANKS = 64,          /* per client */
@@ -69,6 +69,9 @@ static_assert(sizeof(struct svm_ring_desc) == 12, "svm_ring_desc");
 enum svm_fifo_flags {        /* svm_fifo_prod_line.flags, only ever gain bits */
     SVM_FIFO_FIN = 1u << 0,  /* no byte will follow `tail` */
     SVM_FIFO_RST = 1u << 1,  /* the stream was aborted: unread bytes may be thrown away, error in `error` */
+    SVM_FIFO_MOVED = 1u << 2, /* another process uses the session now, over other FIFOs: claim it again before using it */
+    SVM_FIFO_SETTLED = 1u << 3, /* with MOVED: what counted of this FIFO pair is known. Of the bytes taken those before `space_bytes`
+                                 of this line; of those written, the ones before `head` of the other FIFO */
 };
 enum svm_fifo_cons_flags {   /* svm_fifo_cons_line.flags, only ever gain bits */
     SVM_FIFO_RD_CLOSED = 1u << 0, /* the consumer reads no more: writing is pointless (EPIPE) */

@@ -21,7 +21,10 @@ enum svm_att_type {
                                attach socket, too: its HELLO comes on it, so that it needs no right to open app.sock */
     SVM_ATT_BANK = 3,       /* svm_att_simple: "one more bank, please" (value = slots wanted); answer SVM_ATT_SEGMENT or _ERROR */
     SVM_ATT_WHO = 5,        /* svm_att_who: whose address is this; answer SVM_ATT_OK, value = enum svm_who bits */
-    SVM_ATT_IDENTIFY = 4,   /* svm_att_simple + 1 fd: who is this socket (SO_COOKIE)? reserved for exec and SCM_RIGHTS */
+    SVM_ATT_IDENTIFY = 4,   /* svm_att_simple (value = ctx, this client's number for it) + 1 fd: which session does this descriptor stand
+                               for? Proof is to have it. Answer SVM_ATT_IDENTIFIED */
+    SVM_ATT_EXPORT = 6,     /* svm_att_export + 2 fds: a session may leave its process by exec or SCM_RIGHTS. The descriptor that stands for
+                               it, and what tells that no copy of it is left: the other end of a socket pair, or a pidfd. Answer OK */
     SVM_ATT_TLS_PAIR = 16,  /* svm_att_tls, as many as the bytes need; the last one is answered: SVM_ATT_OK (value = number) or _ERROR */
     SVM_ATT_TLS_CONFIG = 17,/* svm_att_tls_config; the same answers */
     SVM_ATT_TLS_DEL = 18,   /* svm_att_simple: forget that number; SVM_ATT_OK or _ERROR */
@@ -30,6 +33,7 @@ enum svm_att_type {
     SVM_ATT_ERROR = 65,     /* svm_att_error: request refused; after HELLO the server hangs up */
     SVM_ATT_SEGMENT = 66,   /* svm_att_segment + fds: a new bank (S, C) or a PAIR segment (PAIR, peer P, peer doorbell) */
     SVM_ATT_SEGMENT_GONE = 67, /* svm_att_segment without fds: unmap PAIR segment seg_id, its peer has gone and no session is left */
+    SVM_ATT_IDENTIFIED = 69, /* svm_att_identified */
     SVM_ATT_OK = 68,        /* svm_att_simple: FORK noted (value = fork token) */
 };
 
@@ -92,11 +96,6 @@ struct svm_att_segment {
     uint32_t bank;           /* BANK: its index at this client */
     uint32_t side;           /* PAIR: which side this client is */
     uint32_t peer_client_id; /* PAIR */
-};
-
-struct svm_att_fork {
-    uint32_t type;
-    uint32_t pad;
 };
 
 /* Before a program binds or connects: does the stack own the address, do its routes lead there? Answered from the tables of the
@@ -168,6 +167,32 @@ struct svm_handle {
     uint32_t gen;
 };
 
+struct svm_att_export {
+    uint32_t type;
+    uint32_t pad;
+    struct svm_handle handle;
+};
+struct svm_att_identified {
+    uint32_t type;
+    int32_t error;           /* -errno */
+    struct svm_handle handle;
+    uint32_t worker;         /* server worker: whose queue */
+    uint8_t proto, flags;    /* enum svm_proto, enum svm_msg_flags */
+    uint8_t state;           /* enum svm_claim_flags */
+    uint8_t pad;
+    struct ip_addr lcl_ip, rmt_ip;
+    be16 lcl_port, rmt_port;
+    uint32_t pad2;
+};
+
+enum { SVM_ATT_FORK_MAX = 96 };
+struct svm_att_fork {
+    uint32_t type;
+    uint32_t n;                               /* connections that nobody has accepted yet: the child gets none of them */
+    struct svm_handle without[SVM_ATT_FORK_MAX];
+};
+static_assert(sizeof(struct svm_att_fork) <= SVM_ATT_MAX_MSG, "attach message size");
+
 enum svm_proto {  /* numbers of VPPCOM_PROTO_* */
     SVM_PROTO_TCP = 0,
     SVM_PROTO_UDP = 1,
@@ -205,6 +230,9 @@ enum svm_msg_type {
     SVM_MSG_ATTR_SET,   /* attr = enum svm_attr, u.attr; answer ATTR */
     SVM_MSG_ATTR_GET,   /* answer ATTR */
     SVM_MSG_DETACH,     /* this worker lets go of everything in order (vppcom_app_destroy) */
+    SVM_MSG_CLAIM,      /* a holder wants to use a session that another process has used, or nobody: its FIFOs move into this client's
+                           memory. ctx: this client's number for it from now on. Answer CLAIMED */
+    SVM_MSG_UNLINK,     /* answer to TAKEN, and to MOVED when all of the slot before has been read: u.conn.slot is not used here any more */
 
     /* s->c answers; error = 0 or -errno */
     SVM_MSG_BOUND = 32, /* handle, lcl as granted; UDP: slot too */
@@ -212,6 +240,7 @@ enum svm_msg_type {
     SVM_MSG_CONNECTED,  /* handle, lcl, rmt, slot; with error: no session any more */
     SVM_MSG_ATTR,
     SVM_MSG_CLOSED,     /* nothing more will come for this handle, its slot is free; ctx may be used again */
+    SVM_MSG_CLAIMED,    /* as CONNECTED, attr = enum svm_claim_flags. With error: nothing has changed */
 
     /* s->c notices */
     SVM_MSG_ACCEPT,     /* ctx = the listener's ctx; handle, lcl, rmt, slot of the new session. The client answers when it takes the
@@ -219,9 +248,9 @@ enum svm_msg_type {
                            it has not named yet takes the offer back */
     SVM_MSG_RESET,      /* connection aborted, error = -ECONNRESET, -ETIMEDOUT, -EHOSTUNREACH …; also set in the FIFO */
     SVM_MSG_PEER_GONE,  /* cut-through: the other side's process has died: its FIFO ends at its tail, writing gets EPIPE */
-    SVM_MSG_MOVED,      /* cut-through: the program that had been offered this connection gave it back unread and another one has it
-                           now: slot as in CONNECTED. What was written (all of it is in the old slot's FIFO) is written again
-                           to the new one; the old slot stays until the session is closed */
+    SVM_MSG_MOVED,      /* cut-through: another program has the other end now: slot as in CONNECTED, attr as in CLAIMED. What it has not
+                           read is written again to the new slot; what the former one wrote is read first. Then UNLINK */
+    SVM_MSG_TAKEN,      /* another holder has claimed the session: its FIFOs are not here any more */
     SVM_MSG_ERROR,      /* soft error for SO_ERROR (UDP: -ECONNREFUSED from ICMP) */
     SVM_MSG_RECALL,     /* ctx and handle of a listener that this worker has armed weakly: another one really accepts from it now;
                            what was named and not accepted is handed back with RETURN */
@@ -229,10 +258,16 @@ enum svm_msg_type {
     /* both ways, and between cut-through peers; no handle check beyond ownership */
     SVM_MSG_DATA = 64,  /* the FIFO that the sender produces has bytes, or FIN/RST. u.value = evt_seq */
     SVM_MSG_SPACE,      /* the FIFO that the sender consumes has the space that was wanted, or RD_CLOSED */
-    SVM_MSG_ACCEPTED,   /* c->s: ctx is this client's number for the session of an ACCEPT. Also from a holder (a fork's child, or its
-                           parent again) that begins to use a session: it is the owner now, events go to this worker with this ctx */
-    /* A cut-through session that a fork's child goes on with: DATA and SPACE in a server queue, handle set. From its owner: the
-     * server passes it to the other side (server queue, that side's ctx). From another holder: it passes it to the owner. */
+    SVM_MSG_ACCEPTED,   /* c->s: ctx is this client's number for the session of an ACCEPT */
+};
+
+enum svm_claim_flags {
+    SVM_CLAIM_FIFOS = 1u << 0,      /* the slot is valid */
+    SVM_CLAIM_LISTENS = 1u << 1,
+    SVM_CLAIM_CONNECTS = 1u << 2,   /* CONNECTED will come */
+    SVM_CLAIM_WR_SHUT = 1u << 3,
+    SVM_CLAIM_ONLY = 1u << 4,       /* nobody else holds it */
+    SVM_CLAIM_SIDE1 = 1u << 5,      /* PAIR slot of a program with itself: which side this is */
 };
 
 enum svm_msg_flags {

@@ -104,5 +104,9 @@ int svm_sock_send(int sock, const void *msg, size_t len, const int *fds, int n_f
 /* One message: its length, 0 = hang-up, -errno; -EPROTO: it did not fit, or brought more than max_fds descriptors (which are
  * closed). On success the caller owns fds[0..*n_fds). Descriptors are close-on-exec. */
 ssize_t svm_sock_recv(int sock, void *buf, size_t cap, int *fds, int max_fds, int *n_fds, int flags);
+void svm_sock_close_passed(int fd); /* a descriptor that somebody else chose */
+/* With the sender's credentials, where the socket has SO_PASSCRED; else cred stays as it is. */
+struct ucred;
+ssize_t svm_sock_recv_cred(int sock, void *buf, size_t cap, int *fds, int max_fds, int *n_fds, int flags, struct ucred *cred);
 
 #endif

@@ -35,6 +35,13 @@ int svm_sock_send(int sock, const void *msg, size_t len, const int *fds, int n_f
     return n < 0 ? -errno : 0;
 }
 
+/* The last copy of a socket that lingers would hold up who closes it. */
+void svm_sock_close_passed(int fd)
+{
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 0 }, sizeof(struct linger));
+    close(fd);
+}
+
 /* Takes every descriptor out of one control message; those beyond max_fds are closed. True if some were. */
 static bool take_fds(const struct cmsghdr *c, int *fds, int max_fds, int *n_fds)
 {
@@ -48,7 +55,7 @@ static bool take_fds(const struct cmsghdr *c, int *fds, int max_fds, int *n_fds)
         if (*n_fds < max_fds) {
             fds[(*n_fds)++] = fd;
         } else {
-            close(fd);
+            svm_sock_close_passed(fd);
             too_many = true;
         }
     }
@@ -57,9 +64,14 @@ static bool take_fds(const struct cmsghdr *c, int *fds, int max_fds, int *n_fds)
 
 ssize_t svm_sock_recv(int sock, void *buf, size_t cap, int *fds, int max_fds, int *n_fds, int flags)
 {
+    return svm_sock_recv_cred(sock, buf, cap, fds, max_fds, n_fds, flags, NULL);
+}
+
+ssize_t svm_sock_recv_cred(int sock, void *buf, size_t cap, int *fds, int max_fds, int *n_fds, int flags, struct ucred *cred)
+{
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(SVM_ATT_MAX_FDS * sizeof(int))];
+        char bytes[CMSG_SPACE(SVM_ATT_MAX_FDS * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
     } control;
     struct iovec iov = { buf, cap };
     struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
@@ -75,11 +87,13 @@ ssize_t svm_sock_recv(int sock, void *buf, size_t cap, int *fds, int max_fds, in
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
             too_many |= take_fds(c, fds, max_fds, n_fds);
+        else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS && cred && c->cmsg_len >= CMSG_LEN(sizeof(*cred)))
+            memcpy(cred, CMSG_DATA(c), sizeof(*cred));
     }
     /* A message without a byte may carry descriptors; to callers it is the end, and nobody would close them. */
     if (n == 0 || too_many || m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
         for (int i = 0; i < *n_fds; i++)
-            close(fds[i]);
+            svm_sock_close_passed(fds[i]);
         *n_fds = 0;
         return n == 0 ? 0 : -EPROTO;
     }

@@ -94,6 +94,14 @@ bool vcl_is_connected(const struct vcl_socket *s);
 int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, socklen_t len);
 int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen_t *len);
 
+/* A session may leave this process by exec or SCM_RIGHTS: the server notes the kernel descriptor that stands for it, and holds it until
+ * `lifeline` ends (the other end of a socket pair; a pidfd). Both stay the caller's. */
+int vcl_export(struct vcl_socket *s, int placeholder, int lifeline);
+/* The session behind a descriptor that came from elsewhere: -ENOENT if there is none. */
+int vcl_identify(int fd, struct vcl_socket **out);
+bool vcl_socket_is_v6(const struct vcl_socket *s);
+bool vcl_socket_has_session(const struct vcl_socket *s);
+
 /* ---- TLS ---- */
 /* PEM text. A pair is used by every listener of the process that names no other; it stays over a restart of the server.
  * Number > 0; -EINVAL (the server cannot use it), -ENETDOWN. */
@@ -114,6 +122,10 @@ int vcl_set_mod(struct vcl_set *set, struct vcl_socket *s, int key, const struct
 int vcl_set_del(struct vcl_set *set, struct vcl_socket *s, int key);                                /* -ENOENT */
 /* Level, edge (EPOLLET), one-shot, exclusive. timeout NULL = for ever. Kernel events and socket events merged fairly.
  * Number of events, 0 on time-out, -EINTR, … */
+/* The set is watched itself: by another epoll set, poll or select. From now on its kernel descriptor becomes readable by events of
+ * sockets, too. vcl_set_settle(): looks at what has come, so that it is readable only if there is something; true: a socket is ready. */
+void vcl_set_nest(struct vcl_set *set);
+bool vcl_set_settle(struct vcl_set *set);
 int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *sigmask);
 
 struct vcl_pollfd {

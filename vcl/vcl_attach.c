@@ -17,6 +17,7 @@ struct att_in {                /* one message of the attach socket */
         struct svm_att_segment segment;
         struct svm_att_simple simple;
         struct svm_att_error error;
+        struct svm_att_identified identified;
         uint8_t bytes[ATT_BUF];
     } u;
     size_t len;
@@ -67,32 +68,37 @@ static int att_recv(int fd, struct att_in *in)
     return 0;
 }
 
-static int att_send(int fd, const void *msg, size_t len, int pass_fd)
+static int att_send_fds(int fd, const void *msg, size_t len, const int *fds, unsigned n_fds)
 {
     union {
         struct cmsghdr align;
-        uint8_t bytes[CMSG_SPACE(sizeof(int))];
+        uint8_t bytes[CMSG_SPACE(2 * sizeof(int))];
     } control;
     struct iovec iov = { (void *)(uintptr_t)msg, len };
     struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
     ssize_t n;
 
-    if (pass_fd >= 0) {
+    if (n_fds) {
         struct cmsghdr *c;
 
         memset(&control, 0, sizeof(control));
         m.msg_control = &control;
-        m.msg_controllen = sizeof(control);
+        m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
         c = CMSG_FIRSTHDR(&m);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &pass_fd, sizeof(int));
+        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
     }
     do
         n = sys_sendmsg(fd, &m, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     return n == (ssize_t)len ? 0 : -EPIPE;
+}
+
+static int att_send(int fd, const void *msg, size_t len, int pass_fd)
+{
+    return att_send_fds(fd, msg, len, &pass_fd, pass_fd >= 0);
 }
 
 /* ---- segments ---- */
@@ -242,7 +248,7 @@ struct vcl_pair *vcl_worker_pair(struct vcl_worker *w, uint32_t seg_id)
 
     do {
         for (uint32_t i = 0; i < w->n_pairs; i++)
-            if (w->pairs[i] && w->pairs[i]->seg_id == seg_id && !w->pairs[i]->inherited)
+            if (w->pairs[i] && w->pairs[i]->seg_id == seg_id)
                 return w->pairs[i]->base ? w->pairs[i] : NULL;
         if (!until)
             until = vcl_now_ns() + ATT_TIMEOUT_MS * 1000000ll;
@@ -468,7 +474,7 @@ void vcl_worker_retry_attach(struct vcl_worker *w)
         attach_locked(w);
 }
 
-/* Everything that belonged to the connection to the server. In a fork's child memory stays mapped: sockets have FIFOs in it. */
+/* Everything that belonged to the connection to the server. In a fork's child none of the memory is mapped. */
 void vcl_worker_forget_server(struct vcl_worker *w, bool in_child)
 {
     atomic_store(&w->attached, false);
@@ -476,9 +482,9 @@ void vcl_worker_forget_server(struct vcl_worker *w, bool in_child)
     vcl_fd_close(&w->bell_fd);
     for (uint32_t i = 0; i < SVM_MAX_SERVER_WORKERS; i++)
         vcl_bell_drop(&w->server_bell[i]);
-    if (w->srv)
+    if (w->srv && !in_child)
         munmap((void *)(uintptr_t)w->srv, sizeof(struct svm_server_page));
-    if (w->page)
+    if (w->page && !in_child)
         munmap(w->page, sizeof(*w->page));
     w->srv = NULL;
     w->page = NULL;
@@ -487,14 +493,14 @@ void vcl_worker_forget_server(struct vcl_worker *w, bool in_child)
     w->n_sleepers = 0;
     w->lost = false;
     memset(w->who, 0, sizeof(w->who));
+    if (in_child)
+        vcl_segment_forget(w);
     for (uint32_t i = 0; i < w->n_pairs; i++) {
         struct vcl_pair *p = w->pairs[i];
 
         if (!p)
             continue;
-        if (in_child) {
-            p->inherited = true;
-        } else if (p->n_sockets == 0 && !w->zero_copy) {
+        if (p->n_sockets == 0 && !w->zero_copy) {
             drop_pair(w, i);
         } else {
             atomic_store(&p->gone, true);
@@ -568,12 +574,25 @@ out:
     return rc;
 }
 
+/* What is queued here the child does not get. What is too much for the list goes back to the server, which offers it again. */
+static void fork_without(struct vcl_socket *l, struct svm_att_fork *req)
+{
+    if (atomic_load(&l->n_acc) > SVM_ATT_FORK_MAX - req->n)
+        vcl_accept_return_all(l);
+    for (struct vcl_socket *s = l->acc_head; s; s = s->acc_next)
+        req->without[req->n++] = s->handle;
+}
+
 /* Worker lock held (fork has taken it). The child's end of the lifeline stays with the caller. */
 int vcl_worker_fork_token(struct vcl_worker *w, uint64_t *token, int *lifeline)
 {
     struct svm_att_fork req = { .type = SVM_ATT_FORK };
     struct att_in in;
     int sv[2], rc;
+
+    for (uint32_t i = 0; i < w->table_size; i++)
+        if (w->table[i])
+            fork_without(w->table[i], &req);
 
     if (sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
         return -errno;
@@ -632,4 +651,88 @@ int vcl_worker_tls_del(struct vcl_worker *w, uint32_t number)
     int rc = att_send(w->att_fd, &m, sizeof(m), -1);
 
     return rc ? rc : att_answer(w, &in, SVM_ATT_OK);
+}
+
+/* ---- sessions that leave the process, and those that come (server/app/app_export.c) ---- */
+int vcl_export(struct vcl_socket *s, int placeholder, int lifeline)
+{
+    struct svm_att_export req = { .type = SVM_ATT_EXPORT };
+    struct vcl_worker *w = s->w;
+    int fds[2] = { placeholder, lifeline }, rc = vcl_socket_adopt(s);
+    struct att_in in;
+
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&w->lock);
+    req.handle = s->handle;
+    rc = vcl_handle_is_none(s->handle) || !atomic_load(&w->attached) || w->lost ? -ENOTCONN
+                                                                                : att_send_fds(w->att_fd, &req, sizeof(req), fds, 2);
+    if (!rc)
+        rc = att_answer(w, &in, SVM_ATT_OK);
+    if (!rc) {
+        close_fds(&in);
+        s->shared = true;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+static int identify(struct vcl_worker *w, int fd, uint32_t ctx, struct svm_att_identified *out)
+{
+    struct svm_att_simple req = { .type = SVM_ATT_IDENTIFY, .value = ctx };
+    struct att_in in;
+    int rc = !atomic_load(&w->attached) || w->lost ? -ENETDOWN : att_send(w->att_fd, &req, sizeof(req), fd);
+
+    if (!rc)
+        rc = att_answer(w, &in, SVM_ATT_IDENTIFIED);
+    if (rc)
+        return rc;
+    *out = in.u.identified;
+    if (in.len < sizeof(*out) || out->error > 0 || out->worker >= w->n_server_workers)
+        out->error = -EPROTO;
+    close_fds(&in);
+    return out->error;
+}
+
+int vcl_identify(int fd, struct vcl_socket **out)
+{
+    struct vcl_worker *w = vcl_worker_current();
+    struct svm_att_identified id;
+    struct vcl_socket *s;
+    int rc = w ? vcl_worker_attach(w) : -ENOMEM;
+
+    if (rc)
+        return rc;
+    s = vcl_socket_alloc(w, SVM_PROTO_TCP, false);
+    if (!s)
+        return -ENOMEM;
+    pthread_mutex_lock(&w->lock);
+    rc = vcl_socket_number(s);
+    if (!rc)
+        rc = identify(w, fd, s->ctx, &id);
+    if (!rc) {
+        s->proto = id.proto;
+        s->is_v6 = id.flags & SVM_CONN_V6;
+        s->is_dgram = id.proto == SVM_PROTO_UDP;
+        s->epoch = w->epoch;
+        s->server_worker = id.worker;
+        vcl_socket_set_handle(s, id.handle);
+        s->lcl = (struct ip_endpoint){ id.lcl_ip, id.lcl_port };
+        s->rmt = (struct ip_endpoint){ id.rmt_ip, id.rmt_port };
+        s->has_lcl = true;
+        s->has_rmt = id.rmt_port.raw != 0;
+        s->shared = true;
+        s->unclaimed = id.state & (SVM_CLAIM_FIFOS | SVM_CLAIM_CONNECTS);
+        vcl_socket_set_state(s, id.state & SVM_CLAIM_LISTENS    ? VCL_LISTENING
+                                : id.state & SVM_CLAIM_CONNECTS ? VCL_CONNECTING
+                                : s->unclaimed && !s->is_dgram  ? VCL_CONNECTED
+                                                                : VCL_BOUND);
+        *out = s;
+    } else {
+        vcl_socket_unnumber(s);
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (rc)
+        vcl_socket_free(s);
+    return rc;
 }

@@ -53,7 +53,7 @@ int vcl_bind_implicit(struct vcl_socket *s)
     pthread_mutex_lock(&s->op_lock);
     if (vcl_state(s) == VCL_NEW)
         rc = bind_locked(s, &any);
-    else if (!s->has_fifos && s->is_dgram)
+    else if (!s->has_fifos && s->is_dgram && !s->unclaimed)
         rc = -ENETDOWN;
     pthread_mutex_unlock(&s->op_lock);
     return rc;

@@ -64,8 +64,6 @@ static int64_t take_record(struct vcl_socket *s, const struct iovec *iov, int n_
 
     if (!s->has_fifos)
         return -EAGAIN;
-    if (s->shared)
-        vcl_socket_resync(s);
     avail = svm_fifo_cons_avail(&s->rx);
     if (avail <= 0)
         return avail < 0 ? avail : -EAGAIN;
@@ -107,8 +105,15 @@ ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov,
         bool space = false;
         int rc;
 
+        rc = hs_unlikely(s->shared) ? vcl_socket_enter_soon(s) : 0;
+        if (rc && rc != -EAGAIN)
+            return rc;
         pthread_mutex_lock(&s->lock);
-        n = take_record(s, iov, n_iov, flags, info);
+        n = rc ? rc : take_record(s, iov, n_iov, flags, info);
+        if (hs_unlikely(s->shared) && n >= 0 && vcl_claim_settle_rx(s, 1, flags & MSG_PEEK) == 0) {
+            pthread_mutex_unlock(&s->lock); /* another process has been given this one */
+            continue;
+        }
         if (n >= 0 && !(flags & MSG_PEEK))
             space = svm_fifo_cons_space_due(&s->rx);
         pthread_mutex_unlock(&s->lock);
@@ -137,7 +142,7 @@ ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov,
             return vcl_idle_turn(s);
         if (s->rd_shut) /* in this order, as Linux has it */
             return 0;
-        rc = s->has_fifos ? 0 : vcl_bind_implicit(s); /* nothing can come before it has a port */
+        rc = s->has_fifos || s->unclaimed ? 0 : vcl_bind_implicit(s); /* nothing can come before it has a port */
         if (rc)
             return rc;
         if (!has_deadline) {
@@ -160,9 +165,7 @@ static int put_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
     uint32_t pad = (8 - (len & 7)) & 7;
 
     if (!s->has_fifos)
-        return -ENETDOWN;
-    if (s->shared)
-        vcl_socket_resync(s);
+        return s->unclaimed ? -EAGAIN : -ENETDOWN;
     h.lcl_ip = info && info->has_lcl ? info->lcl : ip_addr_any(!s->is_v6);
     h.rmt_ip = ip_addr_any(!s->is_v6);
     if (info && info->has_peer) {
@@ -200,7 +203,7 @@ ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov,
         return -EPIPE;
     if (info && info->has_peer && ip_addr_is_broadcast(&info->peer.ip) && !s->opt.broadcast)
         return -EACCES;
-    rc = s->has_fifos ? 0 : vcl_bind_implicit(s);
+    rc = s->has_fifos || s->unclaimed ? 0 : vcl_bind_implicit(s);
     if (rc)
         return rc;
     for (;;) {
@@ -209,8 +212,16 @@ ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov,
         rc = atomic_exchange(&s->error, 0);
         if (rc)
             return rc;
+        rc = hs_unlikely(s->shared) ? vcl_socket_enter_soon(s) : 0;
+        if (rc && rc != -EAGAIN)
+            return rc;
         pthread_mutex_lock(&s->lock);
-        rc = put_record(s, iov, n_iov, len, info);
+        if (!rc)
+            rc = put_record(s, iov, n_iov, len, info);
+        if (hs_unlikely(s->shared) && rc == 0 && vcl_claim_settle_tx(s, 1) == 0) {
+            pthread_mutex_unlock(&s->lock); /* came too late there */
+            continue;
+        }
         if (!rc)
             data = svm_fifo_prod_event_due(&s->tx);
         pthread_mutex_unlock(&s->lock);

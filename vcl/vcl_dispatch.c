@@ -179,18 +179,19 @@ static void on_reset(struct vcl_socket *s, int error)
     vcl_socket_fail(s, fin && error == -ECONNRESET ? -EPIPE : error);
 }
 
-/* Cut-through: who had been offered this connection gave it back unseen; now another program has it. */
+/* Cut-through: another program has the other end now. */
 static void on_moved(struct vcl_socket *s, const struct svm_msg *m)
 {
-    bool data;
+    struct svm_msg answer = vcl_socket_msg(s, SVM_MSG_UNLINK);
 
     if (vcl_state(s) != VCL_CONNECTED && vcl_state(s) != VCL_ZOMBIE)
         return;
-    if (vcl_socket_move_fifos(s, m, &data) != 0) {
+    if (vcl_claim_peer_moved(s, m, &answer.u.conn.slot) != 0) {
         vcl_socket_fail(s, -ECONNRESET);
         return;
     }
-    if (data) {
+    vcl_socket_post(s, &answer);
+    if ((s->tx.tail || s->tx.fin) && svm_fifo_prod_event_due(&s->tx)) {
         struct svm_msg e = { .type = SVM_MSG_DATA, .proto = s->proto, .ctx = s->slot, .u.value = s->tx.evt_seq };
 
         if (s->pair->peer_client_id == s->w->client_id)
@@ -198,7 +199,7 @@ static void on_moved(struct vcl_socket *s, const struct svm_msg *m)
         else
             vcl_worker_post_pair(s->w, s->pair, &e);
     }
-    vcl_set_notify(s, EPOLLOUT);
+    vcl_set_notify(s, EPOLLIN | EPOLLOUT);
 }
 
 void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t server_worker)
@@ -242,6 +243,13 @@ void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t serve
         break;
     case SVM_MSG_MOVED:
         on_moved(s, m);
+        break;
+    case SVM_MSG_CLAIMED:
+        vcl_claim_on_claimed(s, m);
+        op_done(s, VCL_OP_CLAIM, m->u.conn.error);
+        break;
+    case SVM_MSG_TAKEN:
+        vcl_claim_on_taken(s);
         break;
     case SVM_MSG_RECALL:
         if (vcl_state(s) == VCL_LISTENING && s->armed != VCL_ARM_ON)

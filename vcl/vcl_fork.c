@@ -1,8 +1,8 @@
 /* vcl_fork.c - fork and detach: the parent waits for nothing but one answer of the server, the child attaches at first use
  *
  * Before fork the server is given the child's lifeline: from then on the child is a holder of every session, even if it never attaches.
- * In the child, sessions keep their numbers and handles; their FIFOs stay in the parent's memory, which the child has mapped. It
- * allocates no ring there (the books are the parent's), and its events go through queues of its own. */
+ * In the child, sessions keep their numbers and handles; their FIFOs are in the parent's memory, which is not mapped there. When it uses
+ * one it claims it (vcl_claim.c). */
 #include <stdlib.h>
 #include "vcl/vcl_internal.h"
 #include "vcl/vcl_sys.h"
@@ -15,20 +15,12 @@ static bool has_sessions(const struct vcl_worker *w)
     return false;
 }
 
-/* Two processes may use them from now on. A stream that has no ring gets one: the child could not. */
+/* Two processes may use them from now on. */
 static void mark_shared(struct vcl_worker *w)
 {
-    for (uint32_t i = 0; i < w->table_size; i++) {
-        struct vcl_socket *s = w->table[i];
-
-        if (!s || vcl_state(s) == VCL_ZOMBIE)
-            continue;
-        pthread_mutex_lock(&s->lock);
-        s->shared = true;
-        if (s->has_fifos && !s->tx.mask && !s->inherited)
-            svm_fifo_prod_grow(&s->tx, 16384); /* without memory the child's writes fail with ENOBUFS */
-        pthread_mutex_unlock(&s->lock);
-    }
+    for (uint32_t i = 0; i < w->table_size; i++)
+        if (w->table[i] && vcl_state(w->table[i]) != VCL_ZOMBIE)
+            w->table[i]->shared = true;
 }
 
 void vcl_fork_prepare(void)
@@ -75,10 +67,28 @@ void vcl_fork_parent(void)
     unlock_all(p);
 }
 
+/* Its FIFOs are the parent's. */
+static void socket_in_child(struct vcl_socket *s)
+{
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->op_lock, NULL);
+    s->unclaimed = s->unclaimed || s->has_fifos || (vcl_state(s) == VCL_CONNECTING && !vcl_handle_is_none(s->handle));
+    s->has_fifos = false;
+    memset(&s->tx, 0, sizeof(s->tx));
+    s->pair = NULL;
+    s->rest = NULL; /* is lost to us; its bytes are the parent's */
+    s->waiters = NULL;
+    atomic_store(&s->claim_wanted, false);
+    atomic_store(&s->op, VCL_OP_NONE);
+    s->armed = s->arm_wanted = VCL_ARM_OFF;
+    s->relisten_sent = false;
+}
+
 static void worker_in_child(struct vcl_worker *w)
 {
     pthread_mutex_init(&w->lock, NULL);
     vcl_worker_forget_server(w, true);
+    atomic_store(&w->n_wanted, 0);
     while (w->n_spare_fds)
         vcl_fd_close(&w->spare_fds[--w->n_spare_fds]);
     vcl_fd_close(&w->event_epfd);
@@ -94,12 +104,7 @@ static void worker_in_child(struct vcl_worker *w)
 
         if (!s)
             continue;
-        pthread_mutex_init(&s->lock, NULL);
-        pthread_mutex_init(&s->op_lock, NULL);
-        s->waiters = NULL;
-        atomic_store(&s->op, VCL_OP_NONE);
-        s->armed = s->arm_wanted = VCL_ARM_OFF;
-        s->relisten_sent = false;
+        socket_in_child(s);
         if (vcl_state(s) == VCL_ZOMBIE) { /* the parent's to bury */
             w->table[i] = NULL;
             w->table_next[i] = w->table_free;
@@ -148,64 +153,6 @@ void vcl_fork_child(void)
         listeners_in_child(w);
     }
     vcl_set_after_fork();
-}
-
-void vcl_socket_adopt(struct vcl_socket *s)
-{
-    struct svm_msg m;
-
-    s->epoch = s->w->epoch;
-    if (vcl_handle_is_none(s->handle) || !s->shared)
-        return;
-    pthread_mutex_lock(&s->lock);
-    s->inherited = true;
-    if (s->has_fifos)
-        s->tx.ring_ops = &vcl_no_ring_ops;
-    pthread_mutex_unlock(&s->lock);
-    if (!s->has_fifos || s->local)
-        return;
-    m = vcl_socket_msg(s, SVM_MSG_SPACE); /* the first message of a holder makes it the one that hears of events */
-    vcl_socket_post(s, &m);
-}
-
-static void resync_tx(struct vcl_socket *s)
-{
-    struct svm_fifo_prod *f = &s->tx;
-    const struct svm_ring_desc *d;
-
-    f->tail = f->line->tail;
-    f->evt_seq = f->line->evt_seq;
-    f->space_want = f->line->space_want;
-    f->head_seen = __atomic_load_n(&f->peer->head, __ATOMIC_ACQUIRE);
-    if (f->line->gen == f->gen)
-        return;
-    /* The other process has linked another ring. */
-    d = &f->line->ring[f->line->gen & 1];
-    f->gen = f->line->gen;
-    f->start = d->start;
-    f->old_log2 = 0;
-    f->cur_log2 = 0;
-    f->mask = 0;
-    f->data = NULL;
-    if (d->log2 && d->region < f->regions->n && f->regions->r[d->region].base) {
-        f->cur_region = d->region;
-        f->cur_offset = (uint64_t)d->offset64 << 6;
-        f->cur_log2 = d->log2;
-        f->data = f->regions->r[d->region].base + f->cur_offset;
-        f->mask = (1u << d->log2) - 1;
-    }
-}
-
-/* The private halves of a shared FIFO may be behind: our own lines, which only processes of this program write, are the truth. */
-void vcl_socket_resync(struct vcl_socket *s)
-{
-    resync_tx(s);
-    if (s->rx.head != s->rx.line->head) {
-        s->rx.head = s->rx.line->head;
-        s->rx.tail_seen = s->rx.head;
-    }
-    s->rx.space_acked = s->rx.line->space_ack;
-    s->rx.evt_taken = __atomic_load_n(&s->rx.peer->evt_seq, __ATOMIC_ACQUIRE);
 }
 
 /* ---- letting go of everything ---- */

@@ -37,6 +37,7 @@ enum vcl_limits {
     VCL_RETRY_NS = 1000000,          /* look again at a full queue after this */
     VCL_REATTACH_NS = 200000000,     /* look for a restarted server after this */
 };
+#define VCL_ANSWER_NS 10000000000ll      /* the server answers within this, or not at all */
 
 /* ---- memory of this client: a buddy allocator over the ring area of a segment ---- */
 struct vcl_arena {
@@ -72,7 +73,7 @@ struct vcl_bank {
     struct vcl_arena arena;
 };
 
-/* The banks of one attachment. Outlives it in the child of a fork, whose inherited sockets have their FIFOs there. */
+/* The banks of one attachment. Not mapped in the child of a fork. */
 struct vcl_life {
     struct svm_region_table srv_regions, cli_regions;
     struct vcl_bank *banks[SVM_MAX_BANKS];
@@ -96,7 +97,6 @@ struct vcl_pair {
     struct vcl_socket **by_slot_self;/* n_slots: side 1 when this worker is at both ends */
     atomic_bool gone;                /* SVM_ATT_SEGMENT_GONE came: unmap when no socket is left */
     bool failed;                     /* the peer broke the contract, or it could not be mapped (base is NULL) */
-    bool inherited;                  /* from the parent of a fork: its queues are the parent's */
     uint32_t n_sockets;
 };
 
@@ -169,7 +169,8 @@ struct vcl_worker {
     struct vcl_who_entry who[VCL_WHO_CACHE];
     struct vcl_met met[VCL_MET];
     uint64_t last_attach_ns;
-    int64_t no_memory_until_ns;
+    int64_t no_memory_until_ns, claim_at_ns, claim_pause_ns;
+    atomic_uint n_wanted;            /* sockets that are elsewhere and waited for */
     struct vcl_spin spin;
     atomic_uint poll_turn;           /* polls that sockets alone answered */
     bool lost;                       /* hang-up seen; handled at the end of the drain */
@@ -216,7 +217,7 @@ enum vcl_state {
     VCL_NEW, VCL_BOUND, VCL_LISTENING, VCL_CONNECTING, VCL_CONNECTED, VCL_DEAD /* reset or failed; error told once */,
     VCL_ZOMBIE /* closed by the program, waits for SVM_MSG_CLOSED */,
 };
-enum vcl_op { VCL_OP_NONE, VCL_OP_BIND, VCL_OP_LISTEN, VCL_OP_CONNECT, VCL_OP_ATTR, VCL_OP_CLOSE };
+enum vcl_op { VCL_OP_NONE, VCL_OP_BIND, VCL_OP_LISTEN, VCL_OP_CONNECT, VCL_OP_ATTR, VCL_OP_CLOSE, VCL_OP_CLAIM };
 
 struct vcl_opts {                    /* as set by the program; what the server must know is sent when there is a session */
     int32_t rcvbuf, sndbuf;
@@ -245,9 +246,13 @@ struct vcl_socket {
     struct svm_fifo_prod tx;
     struct svm_fifo_cons rx;
     bool has_fifos, local, is_dgram;
-    bool shared;                     /* another process may hold it: no FIN at close, counters are re-read */
+    bool shared;                     /* another process may hold it, and take it: no FIN at close */
     bool fork_leftover;              /* was on the parent's accept queue at fork: nobody here knows it */
-    bool inherited;                  /* session of the parent: rings come from its banks, we allocate none */
+    bool unclaimed;                  /* another process has its FIFOs, or nobody: see vcl_claim.c */
+    bool rd_closed_told;             /* in the FIFO: closed here */
+    atomic_bool claim_wanted;        /* somebody waits for it here */
+    struct vcl_rest *rest;           /* cut-through: rx reads what the former peer wrote; then comes rx_next */
+    struct svm_fifo_cons rx_next;
     bool rd_shut, wr_shut;
     bool connect_untold;             /* connect() said EINPROGRESS, no call has told of success yet; op_lock */
     bool died_connected;             /* DEAD after it was CONNECTED: later reads see the end, not an error */
@@ -255,7 +260,7 @@ struct vcl_socket {
     atomic_bool peer_gone;
     bool want_space;                 /* an event "space" was asked for */
     struct vcl_pair *pair;
-    uint32_t slot;
+    uint32_t slot, slot_seg;
     uint32_t server_worker;          /* whose queue it came through */
     uint32_t ctx;
     struct svm_handle handle;
@@ -293,24 +298,27 @@ struct vcl_socket {
 static inline uint8_t vcl_state(const struct vcl_socket *s) { return atomic_load_explicit(&s->state, memory_order_acquire); }
 /* Owner: vcl_socket.c. The one place where a state changes; worker lock held. */
 void vcl_socket_set_state(struct vcl_socket *s, uint8_t state);
-int vcl_socket_enter(struct vcl_socket *s);     /* attach, adopt after fork; 0 or -errno */
+int vcl_socket_adopt(struct vcl_socket *s);     /* attach; 0 or -errno */
+int vcl_socket_enter(struct vcl_socket *s);     /* attach, and claim what another process has */
+int vcl_socket_enter_soon(struct vcl_socket *s);/* for reading and writing: -EAGAIN when it is not to be had at once */
 struct vcl_socket *vcl_socket_alloc(struct vcl_worker *w, uint8_t proto, bool is_v6);
 void vcl_socket_free(struct vcl_socket *s);
 int vcl_socket_number(struct vcl_socket *s);    /* gives it a ctx; worker lock held; 0 or -ENOMEM */
 void vcl_socket_unnumber(struct vcl_socket *s);
 void vcl_socket_set_handle(struct vcl_socket *s, struct svm_handle h);
 struct vcl_socket *vcl_socket_by_msg(struct vcl_worker *w, const struct svm_msg *m);
-int vcl_socket_move_fifos(struct vcl_socket *s, const struct svm_msg *m, bool *data); /* SVM_MSG_MOVED; data: post an event */
+int vcl_socket_remap_pair(struct vcl_socket *s, const struct svm_msg *m);      /* socket lock held, as for the next two */
+int vcl_socket_write_again(struct vcl_socket *s, const struct svm_fifo_prod *old, uint32_t head);
+void vcl_socket_leave_slot(struct vcl_socket *s, struct vcl_pair *p, uint32_t slot);
 int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m); /* from u.conn.slot; worker lock held */
 void vcl_socket_fifos_drop(struct vcl_socket *s);
 void vcl_socket_fail(struct vcl_socket *s, int error); /* DEAD with error, waiters woken; worker lock held */
 void vcl_socket_lost(struct vcl_socket *s);     /* the server has gone */
-void vcl_socket_adopt(struct vcl_socket *s);    /* fork child's first use; worker lock held */
-void vcl_socket_resync(struct vcl_socket *s);   /* shared ones: counters from our own lines; socket lock held */
 uint32_t vcl_socket_bind_flags(const struct vcl_socket *s);
 struct svm_msg vcl_socket_msg(const struct vcl_socket *s, uint8_t type);
 int vcl_socket_post(struct vcl_socket *s, const struct svm_msg *m); /* to its server worker; worker lock held */
 int vcl_socket_request(struct vcl_socket *s, uint8_t op, const struct svm_msg *m); /* post and wait; no lock held */
+int vcl_socket_request_within(struct vcl_socket *s, uint8_t op, const struct svm_msg *m, int64_t timeout_ns); /* -ETIMEDOUT: answered later */
 void vcl_socket_event_due(struct vcl_socket *s, bool data, bool space); /* tells the other side; no lock held */
 int vcl_socket_take_error(struct vcl_socket *s);
 bool vcl_stream_is_over(struct vcl_socket *s);
@@ -427,7 +435,7 @@ int vcl_worker_who(struct vcl_worker *w, const struct ip_addr *ip, uint32_t *ans
 void vcl_worker_met(struct vcl_worker *w, const struct ip_endpoint *rmt, bool is_there); /* worker lock held */
 int vcl_worker_fork_token(struct vcl_worker *w, uint64_t *token, int *lifeline);
 void vcl_worker_forget_server(struct vcl_worker *w, bool in_child);
-extern const struct svm_ring_ops vcl_bank_ring_ops, vcl_pair_ring_ops, vcl_no_ring_ops;
+extern const struct svm_ring_ops vcl_bank_ring_ops, vcl_pair_ring_ops;
 
 /* ---- TLS (vcl_tls.c) ---- */
 int vcl_tls_number(struct vcl_worker *w, uint32_t id, uint32_t *number);  /* the server's number of it; worker lock held */
@@ -445,6 +453,23 @@ void vcl_segment_failed_bank(struct vcl_life *life, uint32_t seg_id, uint32_t in
 int vcl_segment_map(int fd, bool writable, uint64_t min_size, uint8_t **base, uint64_t *size);
 void vcl_segment_pair_free(struct vcl_pair *p);
 void vcl_segment_life_free(struct vcl_life *life);
+void vcl_segment_forget(struct vcl_worker *w); /* in a fork's child: the books; the memory is not mapped there */
+
+/* ---- sessions of several processes: vcl_claim.c ---- */
+bool vcl_claim_is_elsewhere(const struct vcl_socket *s);  /* socket lock held */
+int vcl_claim(struct vcl_socket *s);                      /* now; 0 or -errno */
+int vcl_claim_soon(struct vcl_socket *s);                 /* the same; -EAGAIN: it takes longer, or the server keeps too much for it already */
+void vcl_claim_want(struct vcl_socket *s);                /* when somebody here waits for it; socket lock may be held */
+void vcl_claim_again(struct vcl_worker *w);               /* for those that wait; worker lock held */
+int64_t vcl_claim_cap_ns(const struct vcl_worker *w);     /* until then */
+void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m);
+void vcl_claim_on_taken(struct vcl_socket *s);
+int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct svm_msg_slot *old_slot);
+void vcl_claim_rest_turn(struct vcl_socket *s);
+void vcl_claim_rest_drop(struct vcl_socket *s);
+/* After writing or reading n bytes of a shared socket: how many of them counted. Socket lock held. */
+uint32_t vcl_claim_settle_tx(struct vcl_socket *s, uint32_t n);
+uint32_t vcl_claim_settle_rx(struct vcl_socket *s, uint32_t n, bool is_peek);
 
 /* ---- sets ---- */
 struct vcl_sub {

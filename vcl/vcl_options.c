@@ -200,7 +200,7 @@ static void post_int(struct vcl_socket *s, uint8_t attr, int32_t v) { post_bytes
 
 static void send_int(struct vcl_socket *s, uint8_t attr, int32_t v)
 {
-    if (!vcl_handle_is_none(s->handle) && !s->local && vcl_socket_enter(s))
+    if (!vcl_handle_is_none(s->handle) && !s->local && vcl_socket_adopt(s))
         return;
     pthread_mutex_lock(&s->w->lock);
     if (s->local || vcl_handle_is_none(s->handle))
@@ -260,7 +260,7 @@ void vcl_options_push(struct vcl_socket *s)
 int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len)
 {
     struct svm_msg m;
-    int rc = vcl_socket_enter(s);
+    int rc = vcl_socket_adopt(s); /* a question takes the connection from nobody */
 
     if (rc)
         return rc;

@@ -401,7 +401,7 @@ int vcl_poll_wait(struct vcl_pollfd *fds, unsigned n, const struct timespec *tim
             pw.kernel[pw.n_kernel++] = (struct pollfd){ .fd = fds[i].fd, .events = fds[i].events };
             continue;
         }
-        vcl_socket_enter(s);
+        vcl_socket_enter_soon(s);
         note_worker(&pw, s->w);
         if (vcl_state(s) == VCL_LISTENING && fds[i].events & (POLLIN | POLLRDNORM) && s->armed != VCL_ARM_ON) {
             pthread_mutex_lock(&s->w->lock);

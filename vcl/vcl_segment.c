@@ -16,6 +16,7 @@ int vcl_segment_map(int fd, bool writable, uint64_t min_size, uint8_t **base, ui
     m = mmap(NULL, (size_t)st.st_size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
     if (m == MAP_FAILED)
         return -errno;
+    madvise(m, (size_t)st.st_size, MADV_DONTFORK); /* a child has its own; what it inherits it claims */
     *base = m;
     *size = (uint64_t)st.st_size;
     return 0;
@@ -96,6 +97,23 @@ void vcl_segment_failed_bank(struct vcl_life *life, uint32_t seg_id, uint32_t in
         return;
     b->seg_id = seg_id; /* no slot, no memory */
     bank_enter(life, index, b);
+}
+
+/* The addresses may be something else's by now. */
+void vcl_segment_forget(struct vcl_worker *w)
+{
+    for (uint32_t i = 0; w->life && i < w->life->n_banks; i++)
+        if (w->life->banks[i])
+            w->life->banks[i]->s_base = w->life->banks[i]->c_base = NULL;
+    vcl_segment_life_free(w->life);
+    for (uint32_t i = 0; i < w->n_pairs; i++)
+        if (w->pairs[i]) {
+            w->pairs[i]->base = NULL;
+            w->pairs[i]->peer_page = NULL;
+            vcl_segment_pair_free(w->pairs[i]);
+            w->pairs[i] = NULL;
+        }
+    w->n_pairs = 0;
 }
 
 void vcl_segment_life_free(struct vcl_life *life)
@@ -232,13 +250,5 @@ static void pair_free(void *ctx, uint8_t log2, uint16_t region, uint64_t offset)
         vcl_arena_free(&p->arena, log2, offset);
 }
 
-/* Inherited by fork: the books of the memory are the parent's, so the child takes and gives nothing. */
-static int no_alloc(void *ctx HS_UNUSED, uint8_t log2 HS_UNUSED, uint16_t *region HS_UNUSED, uint64_t *offset HS_UNUSED)
-{
-    return -ENOMEM;
-}
-static void no_free(void *ctx HS_UNUSED, uint8_t log2 HS_UNUSED, uint16_t region HS_UNUSED, uint64_t offset HS_UNUSED) { }
-
 const struct svm_ring_ops vcl_bank_ring_ops = { bank_alloc, bank_free };
 const struct svm_ring_ops vcl_pair_ring_ops = { pair_alloc, pair_free };
-const struct svm_ring_ops vcl_no_ring_ops = { no_alloc, no_free };

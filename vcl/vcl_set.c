@@ -172,6 +172,13 @@ static void start_sub(struct vcl_sub *sub)
     pthread_mutex_unlock(&set->lock);
 }
 
+/* Peers ring for every event from now on, as if it always slept. Worker lock held. */
+static void make_eager(struct vcl_worker *w)
+{
+    if (!atomic_exchange(&w->eager, true) && w->page)
+        svm_sleep_begin(&w->page->sleep);
+}
+
 /* The worker's doorbell (and attach socket) into the kernel set, once per worker and attachment. Set lock held. */
 static int join_worker(struct vcl_set *set, struct vcl_worker *w)
 {
@@ -217,7 +224,7 @@ int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct
     int rc;
 
     /* A fork's child that waits for what it has inherited begins to use it. Without a server it may wait all the same. */
-    vcl_socket_enter(s);
+    vcl_socket_enter_soon(s);
     sub = calloc(1, sizeof(*sub));
     if (!sub)
         return -ENOMEM;
@@ -236,6 +243,8 @@ int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct
         pthread_mutex_unlock(&set->lock);
     }
     if (!rc) {
+        if (set->nested)
+            make_eager(s->w);
         sub->s_next = s->subs;
         s->subs = sub;
         start_sub(sub);
@@ -244,6 +253,8 @@ int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct
     pthread_mutex_unlock(&s->w->lock);
     if (rc)
         free(sub);
+    else if (set->nested)
+        vcl_set_settle(set);
     return rc;
 }
 
@@ -264,6 +275,8 @@ int vcl_set_mod(struct vcl_set *set, struct vcl_socket *s, int key, const struct
         count_in(s, (int)wants_in(sub) - before);
     }
     pthread_mutex_unlock(&s->w->lock);
+    if (sub && set->nested)
+        vcl_set_settle(set);
     return sub ? 0 : -ENOENT;
 }
 
@@ -409,4 +422,56 @@ int vcl_set_collect(struct vcl_set *set, struct epoll_event *events, int max)
         wake_set(set);
     pthread_mutex_unlock(&set->lock);
     return n;
+}
+
+/* ---- sets inside of others ---- */
+void vcl_set_nest(struct vcl_set *set)
+{
+    bool before;
+
+    pthread_mutex_lock(&set->lock);
+    before = set->nested;
+    set->nested = true;
+    pthread_mutex_unlock(&set->lock);
+    if (before)
+        return;
+    for (unsigned i = 0; i < set->n_workers; i++) {
+        pthread_mutex_lock(&set->workers[i]->lock);
+        make_eager(set->workers[i]);
+        pthread_mutex_unlock(&set->workers[i]->lock);
+    }
+    vcl_set_settle(set);
+}
+
+bool vcl_set_settle(struct vcl_set *set)
+{
+    struct vcl_sub *sub, *next, *last;
+    bool ready;
+
+    for (unsigned i = 0; i < set->n_workers; i++) {
+        pthread_mutex_lock(&set->workers[i]->lock);
+        vcl_worker_bell_drain(set->workers[i]);
+        vcl_worker_drain(set->workers[i]);
+        pthread_mutex_unlock(&set->workers[i]->lock);
+    }
+    pthread_mutex_lock(&set->lock);
+    last = set->rdy_tail;
+    for (sub = set->rdy_head; sub; sub = next) {
+        next = sub == last ? NULL : sub->rdy_next;
+        if (look(sub))
+            continue;
+        ready_remove(set, sub);
+        sub->rearm = false;
+        arm_for(sub, 0);
+        if (look(sub)) /* it became ready between the look and the arming */
+            ready_add(set, sub);
+        sub->rearm = false;
+    }
+    ready = set->rdy_head != NULL;
+    if (ready)
+        wake_set(set);
+    else
+        vcl_set_clear_wake(set);
+    pthread_mutex_unlock(&set->lock);
+    return ready;
 }

@@ -127,7 +127,7 @@ struct vcl_socket *vcl_socket_by_msg(struct vcl_worker *w, const struct svm_msg 
 }
 
 /* ---- FIFOs ---- */
-static int map_pair_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
+static int map_pair_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot, bool side1)
 {
     struct vcl_pair *p = vcl_worker_pair(s->w, slot->seg_id);
     struct svm_slot_pair *sp;
@@ -136,12 +136,12 @@ static int map_pair_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
 
     if (!p || slot->slot >= p->n_slots)
         return -EPROTO;
-    /* One worker at both ends of a connection to itself has one mapping and two sockets in a slot: the server tells the side by order,
-     * 0 connects and 1 accepts. */
-    side = p->peer_client_id == s->w->client_id ? (s->listener ? 1 : 0) : p->side;
+    /* One worker at both ends of a connection to itself has one mapping and two sockets in a slot. */
+    side = p->peer_client_id == s->w->client_id ? (side1 ? 1 : 0) : p->side;
     sp = (struct svm_slot_pair *)(void *)(p->base + p->slots_off) + slot->slot;
     s->pair = p;
     s->slot = slot->slot;
+    s->slot_seg = slot->seg_id;
     s->side = (uint8_t)side;
     s->local = true;
     svm_fifo_prod_init(&s->tx, &sp->side[side].tx, &sp->side[1 - side].rx, &p->regions, &vcl_pair_ring_ops, p, max);
@@ -167,6 +167,9 @@ static int map_bank_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
         return -EPROTO;
     srv = (struct svm_slot_srv *)(void *)(b->s_base + b->s_slots_off) + slot->slot;
     cli = (struct svm_slot_cli *)(void *)(b->c_base + b->c_slots_off) + slot->slot;
+    s->slot = slot->slot;
+    s->slot_seg = slot->seg_id;
+    s->local = false;
     svm_fifo_prod_init(&s->tx, &cli->tx, &srv->tx, &w->life->cli_regions, &vcl_bank_ring_ops, w->life, w->tx_fifo_size);
     s->tx.ring_floor = VCL_TX_FLOOR;
     svm_fifo_cons_init(&s->rx, &cli->rx, &srv->rx, &w->life->srv_regions, w->rx_fifo_size);
@@ -179,64 +182,63 @@ int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m)
     int rc;
 
     pthread_mutex_lock(&s->lock);
-    rc = m->flags & SVM_CONN_LOCAL ? map_pair_fifos(s, &slot) : map_bank_fifos(s, &slot);
-    if (!rc)
+    rc = m->flags & SVM_CONN_LOCAL
+             ? map_pair_fifos(s, &slot, m->type == SVM_MSG_CLAIMED ? m->attr & SVM_CLAIM_SIDE1 : s->listener != NULL)
+             : map_bank_fifos(s, &slot);
+    if (!rc) {
         s->has_fifos = true;
+        atomic_store_explicit(&s->evt_seq, 0, memory_order_relaxed); /* of former FIFOs */
+    }
     vcl_options_limit_tx(s);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
 
-/* All that was written to a FIFO from which nothing was read, into another one. */
-static int copy_written(struct svm_fifo_prod *to, const struct svm_fifo_prod *from)
+/* What was written from `head` on, into another FIFO. */
+static int copy_written(struct svm_fifo_prod *to, const struct svm_fifo_prod *from, uint32_t head)
 {
+    uint32_t len = from->tail - head;
     struct svm_fifo_cons_line line;
     struct svm_fifo_cons reader;
     struct iovec iov[4];
     int n;
 
     memset(&line, 0, sizeof(line));
+    line.head = head;
     svm_fifo_cons_init(&reader, &line, from->line, from->regions, from->max_size);
-    if (from->tail == 0)
+    if (len == 0)
         return 0;
-    n = svm_fifo_peek_iov(&reader, 0, from->tail, iov);
+    n = svm_fifo_peek_iov(&reader, 0, len, iov);
     if (n < 0)
         return n;
-    return svm_fifo_enqueue_iov(to, iov, n) == (int64_t)from->tail ? 0 : -ENOMEM;
+    return svm_fifo_enqueue_iov(to, iov, n) == (int64_t)len ? 0 : -ENOMEM;
 }
 
-int vcl_socket_move_fifos(struct vcl_socket *s, const struct svm_msg *m, bool *data)
+int vcl_socket_write_again(struct vcl_socket *s, const struct svm_fifo_prod *old, uint32_t head)
+{
+    int rc = copy_written(&s->tx, old, head);
+
+    if (old->fin)
+        svm_fifo_prod_set_fin(&s->tx);
+    if (s->rd_closed_told)
+        svm_fifo_cons_set_closed(s->rest ? &s->rx_next : &s->rx);
+    return rc;
+}
+
+void vcl_socket_leave_slot(struct vcl_socket *s, struct vcl_pair *p, uint32_t slot)
+{
+    if (p->by_slot[slot] == s)
+        p->by_slot[slot] = NULL;
+    if (p->by_slot_self[slot] == s)
+        p->by_slot_self[slot] = NULL;
+    p->n_sockets--;
+}
+
+int vcl_socket_remap_pair(struct vcl_socket *s, const struct svm_msg *m)
 {
     struct svm_msg_slot slot = m->u.conn.slot;
-    struct svm_fifo_prod old;
-    struct vcl_pair *old_pair;
-    uint32_t old_slot;
-    int rc;
 
-    *data = false;
-    pthread_mutex_lock(&s->lock);
-    if (!s->has_fifos || !s->pair) {
-        pthread_mutex_unlock(&s->lock);
-        return -EPROTO;
-    }
-    old = s->tx;
-    old_pair = s->pair;
-    old_slot = s->slot;
-    rc = map_pair_fifos(s, &slot);
-    if (rc == 0) {
-        rc = copy_written(&s->tx, &old);
-        if (old.fin)
-            svm_fifo_prod_set_fin(&s->tx);
-        *data = (s->tx.tail || old.fin) && svm_fifo_prod_event_due(&s->tx);
-        svm_fifo_prod_fini(&old);
-        if (old_pair->by_slot[old_slot] == s)
-            old_pair->by_slot[old_slot] = NULL;
-        old_pair->n_sockets--;
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (atomic_load(&old_pair->gone))
-        vcl_worker_reap_pairs(s->w);
-    return rc;
+    return map_pair_fifos(s, &slot, m->attr & SVM_CLAIM_SIDE1);
 }
 
 /* The slot is free again (CLOSED), or the server has gone: gives back rings and lets go of the segment. Worker lock held, or
@@ -248,14 +250,11 @@ void vcl_socket_fifos_drop(struct vcl_socket *s)
         svm_fifo_prod_fini(&s->tx);
     s->has_fifos = false;
     pthread_mutex_unlock(&s->lock);
+    vcl_claim_rest_drop(s);
     if (s->pair) {
         struct vcl_pair *p = s->pair;
 
-        if (p->by_slot[s->slot] == s)
-            p->by_slot[s->slot] = NULL;
-        if (p->by_slot_self[s->slot] == s)
-            p->by_slot_self[s->slot] = NULL;
-        p->n_sockets--;
+        vcl_socket_leave_slot(s, p, s->slot);
         s->pair = NULL;
         if (atomic_load(&p->gone))
             vcl_worker_reap_pairs(s->w);
@@ -284,6 +283,7 @@ void vcl_socket_lost(struct vcl_socket *s)
 
     vcl_socket_set_handle(s, vcl_handle_none());
     vcl_socket_fifos_drop(s);
+    s->unclaimed = false;
     if (state == VCL_ZOMBIE) {
         vcl_socket_unnumber(s);
         vcl_socket_free(s);
@@ -417,7 +417,13 @@ static bool op_is_done(struct vcl_socket *s)
 /* op_lock held by the caller. Signals do not interrupt: the answer takes microseconds, and a half-made bind cannot be told. */
 int vcl_socket_request(struct vcl_socket *s, uint8_t op, const struct svm_msg *m)
 {
-    struct vcl_deadline d = vcl_deadline_ns(10000000000ll);
+    return vcl_socket_request_within(s, op, m, VCL_ANSWER_NS);
+}
+
+int vcl_socket_request_within(struct vcl_socket *s, uint8_t op, const struct svm_msg *m, int64_t timeout_ns)
+{
+    struct vcl_deadline d = vcl_deadline_ns(timeout_ns);
+    uint8_t asked = op;
     int rc;
 
     pthread_mutex_lock(&s->w->lock);
@@ -433,6 +439,8 @@ int vcl_socket_request(struct vcl_socket *s, uint8_t op, const struct svm_msg *m
         if (rc == -EINTR)
             rc = 0;
     }
+    if (rc == -EAGAIN && !atomic_compare_exchange_strong(&s->op, &asked, VCL_OP_NONE))
+        return s->op_error; /* it came at the last moment */
     return rc == -EAGAIN ? -ETIMEDOUT : rc;
 }
 
@@ -446,7 +454,7 @@ void vcl_socket_event_due(struct vcl_socket *s, bool data, bool space)
         return;
     memset(&m, 0, sizeof(m));
     pthread_mutex_lock(&w->lock);
-    if (s->has_fifos && !(s->pair && s->pair->inherited)) {
+    if (s->has_fifos) {
         m.proto = s->proto;
         m.handle = s->handle;
         m.ctx = s->local ? s->slot : s->ctx;
@@ -467,7 +475,7 @@ void vcl_socket_event_due(struct vcl_socket *s, bool data, bool space)
 }
 
 /* Attached, and the session (if any) is of this process's life of the worker. */
-int vcl_socket_enter(struct vcl_socket *s)
+int vcl_socket_adopt(struct vcl_socket *s)
 {
     struct vcl_worker *w = s->w;
     int rc = vcl_worker_attach(w);
@@ -476,11 +484,29 @@ int vcl_socket_enter(struct vcl_socket *s)
         return rc;
     if (hs_unlikely(s->epoch != w->epoch)) {
         pthread_mutex_lock(&w->lock);
-        if (s->epoch != w->epoch)
-            vcl_socket_adopt(s);
+        s->epoch = w->epoch;
         pthread_mutex_unlock(&w->lock);
     }
     return 0;
+}
+
+/* And it is here, if another process has used it. */
+int vcl_socket_enter(struct vcl_socket *s)
+{
+    int rc = vcl_socket_adopt(s);
+
+    if (hs_unlikely(!rc && s->shared))
+        rc = vcl_claim(s);
+    return rc;
+}
+
+int vcl_socket_enter_soon(struct vcl_socket *s)
+{
+    int rc = vcl_socket_adopt(s);
+
+    if (hs_unlikely(!rc && s->shared))
+        rc = vcl_claim_soon(s);
+    return rc;
 }
 
 /* ---- close ---- */
@@ -498,6 +524,7 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
 
     pthread_mutex_lock(&s->lock);
     if (s->has_fifos && !s->shared) {
+        s->rd_closed_told = true;
         if (!s->is_dgram && svm_fifo_cons_avail(&s->rx) > 0)
             linger = 0;
         /* An abort has no FIN: the other side tells by it which of the two came first. */
@@ -505,7 +532,7 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
             svm_fifo_prod_set_rst(&s->tx, -ECONNRESET);
         else if (!s->wr_shut && !(s->local && vcl_state(s) == VCL_DEAD))
             svm_fifo_prod_set_fin(&s->tx);
-        svm_fifo_cons_set_closed(&s->rx);
+        svm_fifo_cons_set_closed(s->rest ? &s->rx_next : &s->rx);
         *tell_peer = s->local && !svm_fifo_prod_peer_closed(&s->tx); /* it does not hear it from the server */
     }
     pthread_mutex_unlock(&s->lock);
@@ -517,7 +544,7 @@ static void tell_peer_closed(struct vcl_socket *s)
 {
     struct svm_msg m = { .type = SVM_MSG_CLOSED, .proto = s->proto, .ctx = s->slot };
 
-    if (!s->pair || s->pair->inherited)
+    if (!s->pair)
         return;
     if (s->pair->peer_client_id == s->w->client_id)
         vcl_worker_self_event(s, &m);
@@ -593,7 +620,7 @@ static bool let_go_later(struct vcl_socket *s)
     bool later;
 
     if (atomic_load(&w->attached)) {
-        vcl_socket_enter(s);
+        vcl_socket_adopt(s);
         return false;
     }
     pthread_mutex_lock(&w->lock);
@@ -650,3 +677,6 @@ int vcl_peer_endpoint(struct vcl_socket *s, struct ip_endpoint *out)
     *out = s->rmt;
     return 0;
 }
+
+bool vcl_socket_is_v6(const struct vcl_socket *s) { return s->is_v6; }
+bool vcl_socket_has_session(const struct vcl_socket *s) { return !vcl_handle_is_none(s->handle); }

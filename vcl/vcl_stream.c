@@ -80,8 +80,8 @@ static int64_t take_some(struct vcl_socket *s, const struct iovec *iov, int n_io
 {
     int64_t n;
 
-    if (hs_unlikely(s->shared))
-        vcl_socket_resync(s);
+    if (hs_unlikely(s->rest != NULL))
+        vcl_claim_rest_turn(s);
     if (flags & MSG_TRUNC) { /* tcp(7): bytes are thrown away, not copied */
         uint64_t want = 0;
 
@@ -138,16 +138,23 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
         bool space = false;
 
         rc = recv_state(s);
+        if (hs_unlikely(s->shared) && rc == 0)
+            rc = vcl_socket_enter_soon(s);
         if (hs_likely(rc == 0)) {
             pthread_mutex_lock(&s->lock);
             if (hs_likely(s->has_fifos)) {
                 n = want > done ? take_some(s, iov, n_iov, done, flags) : 0;
+                if (hs_unlikely(s->shared) && n > 0 && (n = vcl_claim_settle_rx(s, (uint32_t)n, flags & MSG_PEEK)) == 0) {
+                    /* another process has been given them */
+                    pthread_mutex_unlock(&s->lock);
+                    continue;
+                }
                 if (n > 0 && !(flags & MSG_PEEK))
                     space = svm_fifo_cons_space_due(&s->rx);
                 if (n == 0)
                     rc = want == 0 && svm_fifo_cons_avail(&s->rx) > 0 ? 1 : empty_means(s, done == 0);
             } else {
-                rc = -ECONNRESET;
+                rc = s->unclaimed ? -EAGAIN : -ECONNRESET;
             }
             if (hs_unlikely(space || (n > 0 && atomic_load_explicit(&s->w->eager, memory_order_relaxed)))) {
                 pthread_mutex_unlock(&s->lock);
@@ -259,9 +266,7 @@ static int pending_error(struct vcl_socket *s)
 static int64_t put_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip)
 {
     if (hs_unlikely(!s->has_fifos))
-        return -ECONNRESET;
-    if (hs_unlikely(s->shared))
-        vcl_socket_resync(s);
+        return s->unclaimed ? 0 : -ECONNRESET;
     if (hs_unlikely(svm_fifo_prod_peer_closed(&s->tx)))
         return closed_means(s);
     while (skip >= iov->iov_len && n_iov > 1) {
@@ -288,11 +293,17 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
         bool data = false;
 
         rc = send_state(s);
+        if (hs_unlikely(s->shared) && rc == 0)
+            rc = vcl_socket_enter_soon(s);
         if (hs_likely(rc == 0)) {
             if (want == 0)
                 return pending_error(s);
             pthread_mutex_lock(&s->lock);
             n = put_some(s, iov, n_iov, done);
+            if (hs_unlikely(s->shared) && n > 0 && (n = vcl_claim_settle_tx(s, (uint32_t)n)) == 0) { /* came too late there */
+                pthread_mutex_unlock(&s->lock);
+                continue;
+            }
             if (n > 0)
                 data = svm_fifo_prod_event_due(&s->tx);
             pthread_mutex_unlock(&s->lock);
@@ -333,7 +344,7 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
 /* No ring at all: ask the server for a bank; cut-through segments do not grow. 0 = try again. */
 int vcl_out_of_memory(struct vcl_socket *s)
 {
-    if (s->inherited || s->local)
+    if (s->local)
         return -ENOBUFS;
     return vcl_worker_more_memory(s->w, 0) ? -ENOBUFS : 0;
 }
@@ -363,7 +374,7 @@ int vcl_idle_turn(struct vcl_socket *s)
 ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
 {
     if (hs_unlikely(s->epoch != s->w->epoch) && !vcl_handle_is_none(s->handle)) {
-        int rc = vcl_socket_enter(s);
+        int rc = vcl_socket_adopt(s);
 
         if (rc)
             return rc;
@@ -378,7 +389,7 @@ ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
 ssize_t vcl_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)
 {
     if (hs_unlikely(s->epoch != s->w->epoch) && !vcl_handle_is_none(s->handle)) {
-        int rc = vcl_socket_enter(s);
+        int rc = vcl_socket_adopt(s);
 
         if (rc)
             return rc;
@@ -549,6 +560,8 @@ int64_t vcl_readable_bytes(struct vcl_socket *s)
     vcl_worker_turn(s->w);
     if (vcl_state(s) == VCL_LISTENING)
         return atomic_load(&s->n_acc);
+    if (hs_unlikely(s->shared) && vcl_socket_enter(s))
+        return 0;
     pthread_mutex_lock(&s->lock);
     if (s->has_fifos) {
         struct svm_dgram_hdr h;

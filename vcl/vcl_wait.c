@@ -43,6 +43,8 @@ int64_t vcl_sleep_cap_ns(const struct vcl_worker *w)
 {
     if (!atomic_load_explicit(&w->attached, memory_order_relaxed))
         return VCL_REATTACH_NS;
+    if (hs_unlikely(atomic_load_explicit(&w->n_wanted, memory_order_relaxed)))
+        return vcl_claim_cap_ns(w);
     return vcl_worker_must_retry(w) ? VCL_RETRY_NS : -1;
 }
 
@@ -51,7 +53,7 @@ uint32_t vcl_tx_low_water(const struct vcl_socket *s)
 {
     const struct svm_fifo_prod *f = &s->tx;
     /* While the ring cannot be replaced by a larger one, it is all the room there can be. */
-    uint32_t cap = f->mask && (f->old_log2 || f->no_mem || s->inherited) ? f->mask + 1 : f->max_size;
+    uint32_t cap = f->mask && (f->old_log2 || f->no_mem) ? f->mask + 1 : f->max_size;
 
     if (s->is_dgram)
         return hs_min_u32(65536 + 64, cap / 2);
@@ -78,9 +80,12 @@ bool vcl_arm_read(struct vcl_socket *s)
     bool ready = true;
 
     pthread_mutex_lock(&s->lock);
-    if (s->has_fifos) {
-        if (hs_unlikely(s->shared))
-            vcl_socket_resync(s);
+    if (hs_unlikely(s->shared) && vcl_claim_is_elsewhere(s)) {
+        vcl_claim_want(s);
+        ready = false;
+    } else if (s->has_fifos) {
+        if (hs_unlikely(s->rest != NULL))
+            vcl_claim_rest_turn(s);
         svm_fifo_cons_event_taken(&s->rx, event_seen(s));
         ready = svm_fifo_cons_arm(&s->rx);
     }
@@ -93,7 +98,10 @@ bool vcl_arm_write(struct vcl_socket *s)
     bool ready = true;
 
     pthread_mutex_lock(&s->lock);
-    if (s->has_fifos) {
+    if (hs_unlikely(s->shared) && vcl_claim_is_elsewhere(s)) {
+        vcl_claim_want(s);
+        ready = false;
+    } else if (s->has_fifos) {
         uint32_t low = vcl_tx_low_water(s);
         int64_t space = svm_fifo_prod_space(&s->tx);
 
@@ -138,8 +146,8 @@ static uint32_t poll_fifos(struct vcl_socket *s)
         int64_t space;
         bool fin;
 
-        if (hs_unlikely(s->shared))
-            vcl_socket_resync(s);
+        if (hs_unlikely(s->rest != NULL))
+            vcl_claim_rest_turn(s);
         fin = !s->is_dgram && (svm_fifo_cons_is_fin(&s->rx) || s->rd_shut || gone);
         if (fin)
             ev |= EPOLLIN | EPOLLRDHUP | (s->wr_shut ? EPOLLHUP : 0);

@@ -182,7 +182,7 @@ static void flush_pending(struct vcl_worker *w)
 /* ---- taking ---- */
 static bool pair_is_live(const struct vcl_pair *p)
 {
-    return p && !p->failed && !p->inherited;
+    return p && !p->failed;
 }
 
 static void drain_server(struct vcl_worker *w, uint32_t i)
@@ -232,6 +232,8 @@ void vcl_worker_drain(struct vcl_worker *w)
     for (uint32_t i = 0; i < w->n_pairs; i++)
         if (pair_is_live(w->pairs[i]) && !svm_msgq_is_empty(&w->pairs[i]->in))
             drain_pair(w->pairs[i]);
+    if (hs_unlikely(atomic_load_explicit(&w->n_wanted, memory_order_relaxed)))
+        vcl_claim_again(w);
     if (hs_unlikely(w->lost))
         vcl_worker_server_lost(w);
     else if (atomic_load_explicit(&w->eager, memory_order_relaxed) && w->page)

@@ -25,6 +25,13 @@ static void refuse(struct app_client *c, int error, const char *text)
     app_client_leave(c, NULL);
 }
 
+static void set_process(struct app_client *c, const struct ucred *cred)
+{
+    c->pid = cred->pid;
+    c->uid = cred->uid;
+    snprintf(c->peer, sizeof(c->peer), "pid %d uid %u", (int)cred->pid, (unsigned)cred->uid);
+}
+
 void app_attach_accept(struct app_server *as)
 {
     for (int n = 0; n < 64; n++) {
@@ -41,9 +48,7 @@ void app_attach_accept(struct app_server *as)
             return;
         }
         (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
-        c->pid = cred.pid;
-        c->uid = cred.uid;
-        snprintf(c->peer, sizeof(c->peer), "pid %d uid %u", (int)cred.pid, (unsigned)cred.uid);
+        set_process(c, &cred);
         if (app_server_watch(as, fd, &c->sock_src, EPOLLIN | EPOLLRDHUP) != 0)
             app_client_leave(c, NULL);
         else if (as->n_clients > as->opt.max_clients)
@@ -131,8 +136,7 @@ static void do_hello(struct app_client *c, const struct svm_att_hello *m)
         refuse(c, err, "no memory or descriptors for its segments");
         return;
     }
-    if (c->fork_token == 0) /* of a fork child only its parent's credentials are known */
-        watch_process(c);
+    watch_process(c);
 }
 
 static void do_who(struct app_client *c, const struct svm_att_who *q)
@@ -159,19 +163,16 @@ static void do_error(struct app_client *c, int error, const char *text)
     app_client_send(c, &m, sizeof(m), NULL, 0);
 }
 
-static void do_fork(struct app_client *c, int *fds, int n_fds)
+static void do_fork(struct app_client *c, const struct svm_att_fork *f, int *fds, int n_fds)
 {
-    struct svm_att_simple m = { .type = SVM_ATT_OK };
     int err = -EINVAL;
 
-    if (n_fds == 1) {
-        err = app_fork_note(c, fds[0], &m.value);
+    if (n_fds == 1 && f->n <= SVM_ATT_FORK_MAX) {
+        err = app_fork_note(c, f, fds[0]);
         fds[0] = -1; /* taken */
     }
     if (err != 0)
         do_error(c, err, "the child cannot be noted");
-    else
-        app_client_send(c, &m, sizeof(m), NULL, 0);
 }
 
 static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *fds, int n_fds)
@@ -181,6 +182,8 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
     struct svm_att_who who;
     struct svm_att_tls tls;
     struct svm_att_tls_config tls_config;
+    struct svm_att_fork forked;
+    struct svm_att_export exported;
     struct svm_att_simple simple;
 
     if (len >= sizeof(type))
@@ -194,7 +197,8 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
         memcpy(&who, buf, sizeof(who));
         do_who(c, &who);
     } else if (type == SVM_ATT_FORK && len == sizeof(struct svm_att_fork)) {
-        do_fork(c, fds, n_fds);
+        memcpy(&forked, buf, sizeof(forked));
+        do_fork(c, &forked, fds, n_fds);
     } else if (type == SVM_ATT_BANK && len == sizeof(struct svm_att_simple)) {
         int err = app_client_add_bank(c);
         if (err != 0)
@@ -209,8 +213,16 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
     } else if (type == SVM_ATT_TLS_DEL && len == sizeof(simple)) {
         memcpy(&simple, buf, sizeof(simple));
         app_tls_del(c, simple.value);
-    } else if (type == SVM_ATT_IDENTIFY && len == sizeof(struct svm_att_simple)) {
-        do_error(c, -EOPNOTSUPP, "descriptors are not identified in this version");
+    } else if (type == SVM_ATT_EXPORT && len == sizeof(exported)) {
+        memcpy(&exported, buf, sizeof(exported));
+        int err = app_export(c, &exported, fds, n_fds);
+        if (err != 0)
+            do_error(c, err, "the session cannot be noted");
+    } else if (type == SVM_ATT_IDENTIFY && len == sizeof(simple)) {
+        memcpy(&simple, buf, sizeof(simple));
+        int err = n_fds == 1 ? app_identify(c, (uint32_t)simple.value, fds[0]) : -EINVAL;
+        if (err != 0)
+            do_error(c, err, "nothing stands behind this descriptor");
     } else {
         app_client_leave(c, "it sent an attach message that is none");
     }
@@ -226,18 +238,21 @@ void app_attach_input(struct app_client *c, uint32_t events)
         return;
     for (int n = 0; n < 16 && c->sock >= 0; n++) {
         int fds[SVM_ATT_MAX_FDS], n_fds = 0;
-        ssize_t len = svm_sock_recv(c->sock, buf, sizeof(buf), fds, SVM_ATT_MAX_FDS, &n_fds, MSG_DONTWAIT);
+        struct ucred cred = { .pid = 0 };
+        ssize_t len = svm_sock_recv_cred(c->sock, buf, sizeof(buf), fds, SVM_ATT_MAX_FDS, &n_fds, MSG_DONTWAIT, &cred);
         if (len == -EAGAIN || len == -EINTR)
             return;
         if (len <= 0) {
             app_client_leave(c, len == 0 || len == -ECONNRESET ? NULL : "it sent an attach message that cannot be received");
             return;
         }
+        if (c->state == APP_CLIENT_FORKED && cred.pid > 0) /* now it is known who the child is */
+            set_process(c, &cred);
         dispatch(c, buf, (size_t)len, fds, n_fds);
         explicit_bzero(buf, (size_t)len); /* it may have been a key */
         for (int i = 0; i < n_fds; i++) {
             if (fds[i] >= 0)
-                close(fds[i]);
+                svm_sock_close_passed(fds[i]);
         }
     }
 }

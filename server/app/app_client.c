@@ -19,6 +19,14 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+/* A lifeline's other copies are with its program: closing ours alone leaves it in the epoll set, with a pointer to a client that has gone. */
+static void close_watched(struct app_client *c, int *fd)
+{
+    if (*fd >= 0)
+        (void)epoll_ctl(c->as->epfd, EPOLL_CTL_DEL, *fd, NULL);
+    close_fd(fd);
+}
+
 struct app_client *app_client_new(struct app_server *as, int sock)
 {
     unsigned n = as->stack->n_workers;
@@ -92,9 +100,9 @@ void app_client_free(struct app_client *c)
     app_tls_client_free(c);
     while (c->out_head)
         out_drop(c);
-    close_fd(&c->sock);
-    close_fd(&c->lifeline);
-    close_fd(&c->pidfd);
+    close_watched(c, &c->sock);
+    close_watched(c, &c->lifeline);
+    close_watched(c, &c->pidfd);
     close_fd(&c->bell_wr);
     for (unsigned i = 0; i < as->stack->n_workers; i++) {
         close_fd(&c->per[i].bell_rd);
@@ -376,9 +384,9 @@ void app_client_leave(struct app_client *c, const char *why)
         hs_log_limited(as->stack->log, &as->log_limit, as->now_us, HS_LOG_NOTICE, "client %u (%s, %s) dropped: %s", c->client_id,
                        c->name, c->peer, why);
     }
-    close_fd(&c->sock); /* also takes it out of the epoll set */
-    close_fd(&c->lifeline);
-    close_fd(&c->pidfd);
+    close_watched(c, &c->sock);
+    close_watched(c, &c->lifeline);
+    close_watched(c, &c->pidfd);
     while (c->out_head)
         out_drop(c);
     bool known = c->state == APP_CLIENT_ATTACHED || c->state == APP_CLIENT_FORKED;

@@ -18,7 +18,7 @@ static void answer(struct app_port_client *pc, const struct svm_msg *m, uint8_t 
     r.attr = m->attr;
     r.ctx = m->ctx;
     r.handle = m->handle;
-    if (type == SVM_MSG_BOUND || type == SVM_MSG_CONNECTED)
+    if (type == SVM_MSG_BOUND || type == SVM_MSG_CONNECTED || type == SVM_MSG_CLAIMED)
         r.u.conn.error = error;
     else if (type == SVM_MSG_ATTR)
         r.u.attr_val.error = error;
@@ -151,19 +151,28 @@ static void do_close(struct app_port_client *pc, const struct svm_msg *m, struct
         answer(pc, m, SVM_MSG_CLOSED, -EBADF);
 }
 
+static void do_claim(struct app_port_client *pc, const struct svm_msg *m, struct session *s)
+{
+    if (!s)
+        answer(pc, m, SVM_MSG_CLAIMED, -EBADF);
+    else
+        session_claim(pc->w, &pc->aw, s, m->ctx);
+}
+
 void app_dispatch(struct app_port_client *pc, const struct svm_msg *m)
 {
     struct session *s = session_from_handle(pc->w, m->handle);
 
-    if (s && !session_is_held_by(s, &pc->aw))
+    /* The zombie of a cut-through end answers for it still (UNLINK). */
+    if (s && !session_is_held_by(s, &pc->aw) && !(m->type == SVM_MSG_UNLINK && session_holds_any(s, &pc->aw)))
         s = NULL;
     switch ((enum svm_msg_type)m->type) {
     case SVM_MSG_DATA:
-        if (s && session_take(pc->w, &pc->aw, s))
+        if (s && s->app == &pc->aw && s->has_fifos) /* of a former user it is about FIFOs that are no more */
             session_tx_kick(pc->w, s);
         return;
     case SVM_MSG_SPACE:
-        if (s && session_take(pc->w, &pc->aw, s))
+        if (s && s->app == &pc->aw && s->has_fifos)
             session_rx_space_kick(pc->w, s);
         return;
     case SVM_MSG_ACCEPTED:
@@ -178,7 +187,15 @@ void app_dispatch(struct app_port_client *pc, const struct svm_msg *m)
         return;
     case SVM_MSG_ARM:
         if (s)
-            session_listener_arm(pc->w, &pc->aw, s, m->u.value == 1 ? SESSION_ARM_ON : m->u.value == 2 ? SESSION_ARM_WEAK : SESSION_ARM_OFF);
+            session_listener_arm(pc->w, &pc->aw, s, m->ctx,
+                                 m->u.value == 1 ? SESSION_ARM_ON : m->u.value == 2 ? SESSION_ARM_WEAK : SESSION_ARM_OFF);
+        return;
+    case SVM_MSG_CLAIM:
+        do_claim(pc, m, s);
+        return;
+    case SVM_MSG_UNLINK:
+        if (s)
+            session_unlink(pc->w, &pc->aw, s, &m->u.conn.slot);
         return;
     case SVM_MSG_CONNECT:
         do_connect(pc, m, s);

@@ -49,7 +49,8 @@ struct app_src {
 enum app_client_state { APP_CLIENT_NEW, APP_CLIENT_FORKED, APP_CLIENT_ATTACHED, APP_CLIENT_LEAVING };
 
 /* A request of a worker to the control thread; embedded in what it is about. */
-enum app_event_type { APP_EVENT_DONE, APP_EVENT_FAILED, APP_EVENT_DETACH, APP_EVENT_BANK, APP_EVENT_PAIR, APP_EVENT_PAIR_GONE };
+enum app_event_type { APP_EVENT_DONE, APP_EVENT_FAILED, APP_EVENT_DETACH, APP_EVENT_BANK, APP_EVENT_PAIR, APP_EVENT_PAIR_GONE, APP_EVENT_HELD,
+                      APP_EVENT_IDENTIFIED };
 struct app_event {
     struct app_event *next;
     enum app_event_type type;
@@ -114,6 +115,11 @@ struct app_client {
     int lifeline;               /* of a fork child; -1 = none */
     int pidfd;                  /* -1 = none */
     uint64_t fork_token;
+    uint32_t parent_id;         /* of a fork child: who waits for the answer */
+    unsigned n_unheld;          /* atomic: workers that have not noted its holds yet */
+    struct app_event held_event;
+    uint64_t export_cookie;     /* a pledge (app_export.c): SO_COOKIE of the descriptor; 0 = none */
+    struct svm_handle export_handle;
     int bell_wr;                /* its doorbell: the server's own write end */
     struct svm_segment p;
     struct app_out *out_head, **out_tail;
@@ -230,7 +236,17 @@ void app_tls_del(struct app_client *c, uint64_t id);
 void app_tls_client_free(struct app_client *c);
 
 /* app_fork.c: control thread */
-int app_fork_note(struct app_client *parent, int lifeline, uint64_t *token);
+/* 0: the answer follows when all workers know of it (app_fork_held()); takes the lifeline. */
+int app_fork_note(struct app_client *parent, const struct svm_att_fork *f, int lifeline);
+void app_fork_held(struct app_client *child);
+bool app_fork_is_lifeline(const struct app_client *c, int fd, bool may_be_pidfd);
+struct app_client *app_fork_child(struct app_client *parent, int lifeline); /* FORKED, not known to the workers; NULL: lifeline is closed */
+void app_fork_held_on(struct app_client *child);            /* worker: one of them has noted its holds */
+
+/* app_export.c: control thread */
+int app_export(struct app_client *c, const struct svm_att_export *m, int *fds, int n_fds); /* 0: app_fork_held() answers */
+int app_identify(struct app_client *c, uint32_t ctx, int fd);                              /* 0: app_identified() answers */
+void app_identified(struct app_event *e);
 void app_fork_lifeline(struct app_client *c, uint32_t events);       /* it hangs up, or says HELLO */
 
 /* app_memory.c: worker */
@@ -242,6 +258,7 @@ int app_memory_bank_init(struct app_bank *b, uint32_t n_slots);
 extern const struct app_ops app_client_ops;
 void app_port_add(struct worker *w, void *port_client);
 void app_port_leave(struct worker *w, void *port_client);
+void app_port_drain(struct app_port_client *pc);      /* takes all that it has sent until now */
 void app_port_mark(struct app_port_client *pc);       /* look at it at the end of the turn */
 void app_notify_post(struct app_port_client *pc, const struct svm_msg *m);
 void app_notify_flush(struct app_port_client *pc);

@@ -130,7 +130,7 @@ static void notify_accept(struct worker *w, struct app_worker *a, struct listene
     struct svm_msg m = notice(s, SVM_MSG_ACCEPT);
 
     (void)w;
-    m.ctx = listener_ctx(l);
+    m.ctx = listener_ctx(l, a);
     fill_conn(&m, s, 0);
     app_notify_post(port_client_of(a), &m);
 }
@@ -222,6 +222,28 @@ static void notify_moved(struct worker *w, struct app_worker *a, struct session 
 
     (void)w;
     fill_conn(&m, s, 0);
+    m.attr = s->local_side ? SVM_CLAIM_SIDE1 : 0;
+    app_notify_post(port_client_of(a), &m);
+}
+
+/* Who asks need not be the session's user (yet): the number is its own. */
+static void notify_claimed(struct worker *w, struct app_worker *a, struct session *s, uint8_t flags, int error)
+{
+    struct svm_msg m = notice(s, SVM_MSG_CLAIMED);
+
+    (void)w;
+    m.ctx = session_ctx(s, a);
+    fill_conn(&m, s, error);
+    m.attr = (uint8_t)(flags | (s->local && s->local_side ? SVM_CLAIM_SIDE1 : 0));
+    app_notify_post(port_client_of(a), &m);
+}
+
+static void notify_taken(struct worker *w, struct app_worker *a, struct session *s)
+{
+    struct svm_msg m = notice(s, SVM_MSG_TAKEN);
+
+    (void)w;
+    m.ctx = session_ctx(s, a);
     app_notify_post(port_client_of(a), &m);
 }
 
@@ -249,6 +271,7 @@ static void notify_closed(struct worker *w, struct app_worker *a, struct session
     struct app_port_client *pc = port_client_of(a);
     bool must_ring = pc->must_ring;
 
+    m.ctx = session_ctx(s, a);
     app_notify_post(pc, &m);
     app_port_mark(pc);
     if (s->linger_s <= 0) { /* nobody waits for it */
@@ -286,6 +309,8 @@ const struct app_ops app_client_ops = {
     .listening = notify_listening,
     .peer_gone = notify_peer_gone,
     .moved = notify_moved,
+    .claimed = notify_claimed,
+    .taken = notify_taken,
     .recall = notify_recall,
     .closed = notify_closed,
     .violation = notify_violation,

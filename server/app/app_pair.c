@@ -153,6 +153,16 @@ uint32_t app_pair_seg_id(const struct app_pair *p)
     return p->seg_id;
 }
 
+struct svm_slot_pair *app_pair_slot(const struct app_pair *p, uint32_t slot)
+{
+    return svm_slot_pair_at(&p->seg, p->slots_off, slot);
+}
+
+struct svm_region app_pair_region(const struct app_pair *p)
+{
+    return (struct svm_region){ p->seg.base, p->seg.size };
+}
+
 int app_pair_side(const struct app_pair *p, const struct app_worker *a)
 {
     return p->client_id[0] == a->client_id ? 0 : 1;

@@ -108,14 +108,11 @@ static unsigned take_burst(struct app_port_client *pc)
     return (unsigned)n;
 }
 
-/* What it said before it went counts: it may have accepted a connection, and answered. No more than a queue holds. */
-static void take_last_words(struct app_port_client *pc)
+/* No more than a queue holds: it may go on writing. */
+void app_port_drain(struct app_port_client *pc)
 {
-    for (uint32_t n = 0, got; pc->has_queues && !pc->is_failed && n <= pc->in.mask; n += got) {
+    for (uint32_t n = 0, got = 1; pc->has_queues && !pc->is_leaving && !pc->is_failed && n <= pc->in.mask && got; n += got)
         got = take_burst(pc);
-        if (got == 0)
-            return;
-    }
 }
 
 /* By worker_call(): the client has gone. Its sessions end in order; what it wrote is still sent. */
@@ -124,7 +121,7 @@ void app_port_leave(struct worker *w, void *port_client)
     struct app_port_client *pc = port_client;
 
     if (!pc->is_leaving) {
-        take_last_words(pc);
+        app_port_drain(pc); /* what it said before it went counts: it may have accepted a connection, and answered */
         pc->is_leaving = true;
         bell_unwatch(w->app, pc);
         app_pair_client_gone(w, pc->client);

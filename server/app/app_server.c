@@ -187,6 +187,8 @@ void app_server_destroy(struct app_server *as)
         next = e->next;
         if (e->type == APP_EVENT_PAIR_GONE) /* no worker knows it any more */
             app_pair_free(as, hs_container_of(e, struct app_pair, event));
+        else if (e->type == APP_EVENT_IDENTIFIED)
+            app_identified(e);
     }
     if (as->listen_fd >= 0) {
         close(as->listen_fd);
@@ -242,6 +244,12 @@ static void event_handle(struct app_server *as, struct app_event *e)
         __atomic_store_n(&c->bank_requested, false, __ATOMIC_RELEASE);
         return;
     }
+    case APP_EVENT_HELD:
+        app_fork_held(hs_container_of(e, struct app_client, held_event));
+        return;
+    case APP_EVENT_IDENTIFIED:
+        app_identified(e);
+        return;
     case APP_EVENT_PAIR:
         app_pair_make(as, hs_container_of(e, struct app_pair, event));
         return;

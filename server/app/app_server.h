@@ -68,6 +68,8 @@ void app_pair_get(struct worker *w, struct app_worker *side0, struct app_worker 
                   void (*done)(struct worker *w, void *arg, struct app_pair *pair, int slot), void *arg);
 void app_pair_put(struct worker *w, struct app_pair *pair, int slot);      /* both sides are done with the slot */
 uint32_t app_pair_seg_id(const struct app_pair *pair);
+struct svm_slot_pair *app_pair_slot(const struct app_pair *pair, uint32_t slot); /* SHARED */
+struct svm_region app_pair_region(const struct app_pair *pair);
 int app_pair_side(const struct app_pair *pair, const struct app_worker *a); /* 0 or 1; one worker on both sides: 0 connects, 1 accepts */
 
 #endif

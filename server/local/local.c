@@ -1,5 +1,5 @@
 /* local.c - cut-through: joining two programs, and noticing when one of them goes */
-#include "server/local/local.h"
+#include "server/local/local_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -26,45 +26,12 @@ static void slot_put(struct worker *w, struct session *s)
     s->pair = NULL;
 }
 
-/* A slot that a connection has moved away from. Its program hears of the move later, or not before it closes, and until then may
- * write into the slot: nobody else can have it. */
-struct local_old {
-    struct local_old *next;
-    struct app_pair *pair;
-    int slot;
-};
-
-static void old_slots_put(struct worker *w, struct session *s)
-{
-    for (struct local_old *o = s->old_slots, *next; o; o = next) {
-        next = o->next;
-        app_pair_put(w, o->pair, o->slot);
-        free(o);
-    }
-    s->old_slots = NULL;
-}
-
-/* Keeps the slot of p for s, whose program may use it. False: no memory, or it was moved so often that it must end. */
-static bool old_slot_keep(struct session *s, const struct session *p)
-{
-    enum { MOVES_MAX = 32 };
-    unsigned n = 0;
-    for (const struct local_old *o = s->old_slots; o; o = o->next)
-        n++;
-    struct local_old *o = malloc(sizeof(*o));
-    if (!o)
-        return false; /* the slot is lost with its segment, rather than given to another */
-    *o = (struct local_old){ .next = s->old_slots, .pair = p->pair, .slot = (int)p->slot.slot };
-    s->old_slots = o;
-    return n < MOVES_MAX;
-}
-
 /* Nobody is left to whom s could be offered. */
 static void refuse(struct worker *w, struct session *s, int error)
 {
     if (s->state == SESSION_CLOSING) {
         s->local_moving = false;
-        old_slots_put(w, s);
+        local_old_put(w, s);
         session_finish(w, s);
         return;
     }
@@ -117,7 +84,7 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
         listener_offer(w, l, s);
         return;
     }
-    p = pair ? session_alloc(w, s->proto) : NULL;
+    p = pair && s->app ? session_alloc(w, s->proto) : NULL; /* without: its user has let go meanwhile, and nobody has claimed it yet */
     if (!p || session_hold_add(p, j.to) != 0) {
         if (p)
             session_free(w, p);
@@ -135,7 +102,8 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
     s->slot = p->slot = (struct svm_msg_slot){ app_pair_seg_id(pair), (uint32_t)slot };
     p->local = true;
     p->state = SESSION_ACCEPTING;
-    p->app = j.to;
+    p->app = p->local_user = j.to;
+    s->local_user = s->app;
     p->flags = (uint8_t)((l->flags & SVM_CONN_V6) | SVM_CONN_LOCAL);
     p->fib = l->fib;
     p->lcl = s->rmt;
@@ -143,6 +111,7 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
     p->origin = l->handle;
     p->peer = s;
     s->peer = p;
+    local_sides(s);
     listener_offered(l, j.to, 1);
     j.to->ops->accept(w, j.to, l, p);
     if (s->local_moving)
@@ -222,7 +191,7 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
         if (s) {
             s->peer = NULL;
             s->pair = NULL;
-            old_slots_put(w, s);
+            local_old_put(w, s);
             session_finish(w, s);
         }
         return;
@@ -233,7 +202,7 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
         slot_put(w, p);
     } else { /* it may have written into it already */
         s->local_moving = true;
-        if (!old_slot_keep(s, p))
+        if (!local_old_keep(s, p, NULL))
             l = NULL;
     }
     p->pair = NULL;
@@ -253,15 +222,20 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
 void local_close(struct worker *w, struct session *s, bool died)
 {
     struct session *p = s->peer;
+    struct session_hold *user = s->local_user ? session_hold_of(s, s->local_user) : NULL;
 
     if (s->state == SESSION_ACCEPTING) { /* the accepting program closes what it has never named */
         session_return(w, s->app, s);
         return;
     }
+    if (user && user->closed) /* what that one wrote is in its memory still */
+        died = false;
     if (!died && s->state == SESSION_ESTABLISHED && (p ? p->state != SESSION_CLOSING : s->local_moving)) {
         /* In order: FIN is in the FIFO, the other end reads on, or will when somebody accepts it. What s wrote stays in place until
          * the other end closes. */
         s->state = SESSION_CLOSING;
+        if (s->was_shared && p && p->app) /* none of several holders knew that it was the last */
+            p->app->ops->peer_gone(w, p->app, p);
         return;
     }
     if (s->from.gen) { /* the connecting side, nobody has named the other end yet */
@@ -273,10 +247,6 @@ void local_close(struct worker *w, struct session *s, bool died)
         }
     }
     s->local_moving = false;
-    if (p && p->state == SESSION_CLOSING)
-        old_slots_put(w, p);
-    if (!p || died || p->state == SESSION_CLOSING)
-        old_slots_put(w, s);
     if (!p || p->state == SESSION_CLOSING) {
         slot_put(w, s);
         s->peer = NULL;
@@ -288,6 +258,7 @@ void local_close(struct worker *w, struct session *s, bool died)
         session_finish(w, s);
         return;
     }
+    local_old_put(w, s);
     s->peer = NULL;
     s->pair = NULL; /* p keeps the slot */
     p->peer = NULL;

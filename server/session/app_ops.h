@@ -44,6 +44,8 @@ struct app_ops {
     void (*soft_error)(struct worker *w, struct app_worker *a, struct session *s, int error);
     void (*peer_gone)(struct worker *w, struct app_worker *a, struct session *s);          /* cut-through: the other side died */
     void (*moved)(struct worker *w, struct app_worker *a, struct session *s);              /* cut-through: s->slot is another one */
+    void (*claimed)(struct worker *w, struct app_worker *a, struct session *s, uint8_t flags, int error);
+    void (*taken)(struct worker *w, struct app_worker *a, struct session *s);              /* another holder uses it now */
     /* Hand back what you have named and do not accept. */
     void (*recall)(struct worker *w, struct app_worker *a, uint8_t proto, uint32_t ctx, struct svm_handle listener);
     void (*closed)(struct worker *w, struct app_worker *a, struct session *s);             /* last notice; slot freed after it */
@@ -76,7 +78,7 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *bound
 int session_listen_below(struct worker *w, struct app_worker *a, const struct listener *above, uint8_t proto, uint32_t ctx,
                          uint32_t backlog, struct session **out);
 enum session_arm { SESSION_ARM_OFF = 0, SESSION_ARM_ON = 1, SESSION_ARM_WEAK = 2 }; /* values of SVM_MSG_ARM */
-void session_listener_arm(struct worker *w, struct app_worker *a, struct session *listener, enum session_arm arm);
+void session_listener_arm(struct worker *w, struct app_worker *a, struct session *listener, uint32_t ctx, enum session_arm arm);
 struct session_connect_args {
     uint8_t proto;
     uint8_t flags;
@@ -94,12 +96,17 @@ void session_rx_space_kick(struct worker *w, struct session *s); /* SVM_MSG_SPAC
 int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const void *val, uint32_t len);
 int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *val, uint32_t *len);
 bool session_is_held_by(const struct session *s, const struct app_worker *a);
-/* Adds `a` as a further holder (fork): 0, -ENOMEM. All sessions of `parent` that are there now. */
-int session_hold_all(struct worker *w, struct app_worker *parent, struct app_worker *a);
-/* A holder uses the session: events go to it from now on. False: the session has nothing to use (no FIFOs). */
-bool session_take(struct worker *w, struct app_worker *a, struct session *s);
+/* Adds `a` as a further holder (fork): 0, -ENOMEM. All sessions of `parent` that are there now, but for those in `without`. */
+int session_hold_all(struct worker *w, struct app_worker *parent, struct app_worker *a, const struct svm_handle *without, unsigned n);
+int session_hold(struct worker *w, struct session *s, struct app_worker *a, uint32_t ctx); /* one more holder: 0, -ENOMEM, -ECONNABORTED */
+/* A holder wants to use the session: FIFOs in its memory, events go to it as `ctx`. ops->claimed() tells, now or later. */
+void session_claim(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx);
+void session_unlink(struct worker *w, struct app_worker *a, struct session *s, const struct svm_msg_slot *slot); /* SVM_MSG_UNLINK */
+bool session_holds_any(const struct session *s, const struct app_worker *a); /* also when it has let go of a cut-through end */
+uint32_t session_ctx(const struct session *s, const struct app_worker *a); /* under which a holder knows it */
 /* The program has named an accepted session. False: it is not waiting for that. */
 bool session_accepted(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx);
+uint32_t listener_ctx(const struct listener *l, const struct app_worker *a); /* a's number of it */
 struct session *session_from_handle(struct worker *w, struct svm_handle h);  /* NULL = stale */
 void app_worker_detach(struct worker *w, struct app_worker *a);  /* the client has died: closes its sessions in order */
 

@@ -27,6 +27,15 @@ struct session_hold {
     struct app_worker *a;
     struct session_hold *app_next, *app_prev; /* all holds of a program worker */
     struct session_hold *s_next;              /* all holds of a session */
+    uint32_t ctx;                             /* the number under which a knows it */
+    bool wants;                               /* cut-through: its claim waits for an answer of the other end */
+    bool closed;                              /* cut-through: has let go, but the other end may still read in its memory */
+};
+
+/* Bytes written and not acknowledged that a former user's memory held. */
+struct session_rest {
+    uint32_t off, len;
+    uint8_t bytes[];
 };
 
 struct session {
@@ -55,6 +64,8 @@ struct session {
     uint8_t state;                     /* enum session_state */
     uint8_t proto;
     uint8_t flags;                     /* SVM_BIND_*, SVM_CONN_* */
+    struct session_rest *tx_rest;      /* comes before what is in `tx`; NULL = none */
+    struct session_old *old;           /* slots of former users that still hold it */
     bool has_fifos, on_evt_list, on_tx_list, is_queued, lost_bytes, rx_fin, tx_fin_told, rd_closed;
     bool local;                        /* cut-through: FIFOs are between two programs, the server has no part in them */
     bool local_waiting;                /* cut-through: its PAIR segment is being made */
@@ -64,6 +75,10 @@ struct session {
     struct local_old *old_slots;       /* cut-through: those it had before it moved; the other program may still write there */
     int linger_s;                      /* SVM_MSG_CLOSE: > 0, the program waits for CLOSED */
     int error;
+    bool was_shared;                   /* several programs have held it */
+    uint8_t local_side;                /* cut-through: 0 or 1, of its slot */
+    bool local_joining;                /* cut-through: a PAIR segment is being made for somebody who claims it */
+    struct app_worker *local_user;     /* cut-through: who has used it in its present slot; NULL = has gone */
     struct session *peer;              /* cut-through: the other end, same worker; NULL = gone */
     struct app_pair *pair;             /* cut-through */
     struct session_attrs *attrs;       /* attributes set while there was no connection; NULL = none */

@@ -40,6 +40,8 @@ void session_finish(struct worker *w, struct session *s)
         listener_taken(w, s);
     }
     session_fifos_drop(w, s);
+    session_old_free(w, s, NULL, NULL);
+    local_old_put(w, s);
     session_endpoint_release(w, s->endpoint);
     s->endpoint = NULL;
     s->app = NULL;
@@ -132,19 +134,23 @@ static void last_close(struct worker *w, struct session *s, int linger_s, bool d
         s->ops->close(w, s->conn, linger_s);
 }
 
-/* One of several holders lets go: events go to another one. */
-static void hold_drop(struct worker *w, struct app_worker *a, struct session *s)
+/* One of several holders lets go. */
+static void hold_drop(struct worker *w, struct app_worker *a, struct session *s, bool died)
 {
-    if (s->listener) {
-        listener_replicate_arm(w, s->listener, a, SESSION_ARM_OFF);
+    if (s->listener && s->state == SESSION_LISTENING) {
+        listener_replicate_arm(w, s->listener, a, 0, SESSION_ARM_OFF);
         listener_unarm(w, s->listener, a);
     }
-    session_hold_remove(s, a);
-    if (s->app != a)
+    session_leave(w, s, a);
+    if (s->local && !died && local_keep(s, a)) { /* told when the other end reads there no more */
+        session_hold_of(s, a)->closed = true;
         return;
-    s->app = s->holds->a;
-    if (s->has_fifos && s->rx.evt_seq)
-        s->app->ops->data(w, s->app, s);
+    }
+    if (!died)
+        a->ops->closed(w, a, s);
+    if (s->local)
+        local_forget(w, s, a);
+    session_hold_remove(s, a);
 }
 
 void session_close(struct worker *w, struct app_worker *a, struct session *s, int linger_s)
@@ -152,12 +158,10 @@ void session_close(struct worker *w, struct app_worker *a, struct session *s, in
     if (!session_is_held_by(s, a) || s->state == SESSION_CLOSING)
         return;
     s->linger_s = linger_s;
-    if (s->holds->s_next) {
-        a->ops->closed(w, a, s);
-        hold_drop(w, a, s);
-        return;
-    }
-    last_close(w, s, linger_s, false);
+    if (session_open_holds(s) > 1)
+        hold_drop(w, a, s, false);
+    else
+        last_close(w, s, linger_s, false);
 }
 
 /* Nothing was read or written by the program that had it. */
@@ -223,14 +227,20 @@ void app_worker_detach(struct worker *w, struct app_worker *a)
     while (a->holds) {
         struct session *s = a->holds->s;
         struct svm_handle handle = s->handle;
-        if (s->holds->s_next) {
-            hold_drop(w, a, s);
+        if (a->holds->closed) {
+            local_forget(w, s, a);
+            session_hold_remove(s, a);
+            continue;
+        }
+        if (session_open_holds(s) > 1) {
+            hold_drop(w, a, s, true);
             continue;
         }
         if (s->state != SESSION_CLOSING)
             last_close(w, s, -1, true);
         s = session_from_handle(w, handle);
         if (s && session_is_held_by(s, a)) { /* goes on without anybody to tell */
+            local_forget(w, s, a);
             session_hold_remove(s, a);
             s->app = NULL;
         }

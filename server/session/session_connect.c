@@ -88,7 +88,6 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *s, ui
 {
     int err;
 
-    (void)a;
     if (s->ops->is_datagram)
         return -EOPNOTSUPP;
     if (s->state == SESSION_LISTENING) { /* listen(2) again sets the backlog */
@@ -98,6 +97,8 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *s, ui
     }
     if (s->state != SESSION_BOUND)
         return -EINVAL;
+    s->app = a;
+    s->ctx = session_ctx(s, a);
     err = session_endpoint_listen(w, s->endpoint);
     if (err != 0)
         return err;
@@ -279,7 +280,7 @@ int session_connect(struct worker *w, struct app_worker *a, const struct session
             if (err != 0)
                 return err;
         }
-        err = s->conn ? connect_datagram(w, s, &args->rmt) : -ENOTCONN;
+        err = s->conn && s->app == a ? connect_datagram(w, s, &args->rmt) : -ENOTCONN; /* who shares it has claimed it first */
         if (err != 0 && is_new)
             session_close(w, a, s, -1);
         else
@@ -305,6 +306,7 @@ int session_connect(struct worker *w, struct app_worker *a, const struct session
     s->flags |= args->flags;
     s->layer_cfg = args->layer_cfg;
     s->ctx = args->ctx;
+    session_hold_of(s, a)->ctx = args->ctx;
     s->app = a;
     s->rmt = args->rmt;
     s->state = SESSION_CONNECTING;
@@ -382,6 +384,7 @@ bool session_accepted(struct worker *w, struct app_worker *a, struct session *s,
     if (s->state != SESSION_ACCEPTING && !(s->state == SESSION_DEAD && s->from.gen))
         return false;
     s->ctx = ctx;
+    session_hold_of(s, a)->ctx = ctx;
     if (s->local)
         return local_accepted(w, s);
     listener_offered(listener_of_session(w, s->from), a, -1);

@@ -31,6 +31,7 @@ struct session_attrs {               /* set before there was a connection; a lis
 struct acceptor {
     struct acceptor *next;
     struct app_worker *a;
+    uint32_t ctx;                    /* its number of the listener */
     enum session_arm arm;
     uint32_t n_offered;              /* accepted sessions it has not named yet */
 };
@@ -96,12 +97,19 @@ struct session *session_alloc(struct worker *w, uint8_t proto);
 void session_free(struct worker *w, struct session *s);           /* no holder, no connection, no FIFOs */
 int session_hold_add(struct session *s, struct app_worker *a);
 bool session_hold_remove(struct session *s, struct app_worker *a); /* false: a holds it not */
+struct session_hold *session_hold_of(const struct session *s, const struct app_worker *a);
+unsigned session_open_holds(const struct session *s);              /* those that have not let go */
 uint32_t session_count(const struct worker *w);
 
 /* session_memory.c: FIFOs */
 int session_fifos_make(struct worker *w, struct session *s, struct app_worker *a); /* a NULL: server-private */
 void session_fifos_drop(struct worker *w, struct session *s);
-int session_fifos_move(struct worker *w, struct session *s, struct app_worker *to);
+/* Into the memory of `to` (NULL: the server's own), with all bytes received and written. The former memory is free afterwards, but
+ * for keep_old: then its slot is, until session_old_free(). */
+int session_fifos_move(struct worker *w, struct session *s, struct app_worker *to, bool keep_old);
+bool session_rest_is_full(struct session *s); /* what is kept for former users, with what the present one has written, is too much */
+/* a NULL: of all programs; slot NULL: all of them. */
+void session_old_free(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot);
 void session_limbo_destroy(struct session_limbo *l);
 
 /* session_endpoint.c */
@@ -128,12 +136,17 @@ int listener_find_local(struct worker *w, uint8_t proto, const struct ip_endpoin
                         struct listener **out);
 
 struct listener *listener_insert(struct worker *w, const struct listener *like); /* NULL: no memory */
-void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, enum session_arm arm);
+void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, uint32_t ctx, enum session_arm arm);
 
 /* session_replica.c: every worker has a copy of each listener. Home worker only. */
 int listener_replicate(struct worker *w, struct session *s);       /* 0, or -EINPROGRESS: ops->listening() tells */
-void listener_replicate_arm(struct worker *w, const struct listener *l, const struct app_worker *a, enum session_arm arm);
+void listener_replicate_arm(struct worker *w, const struct listener *l, const struct app_worker *a, uint32_t ctx, enum session_arm arm);
 void listener_replicate_end(struct worker *w, const struct listener *l);
+
+/* session_claim.c */
+void session_leave(struct worker *w, struct session *s, struct app_worker *a); /* a, one of several holders, uses it no more */
+void session_set_user(struct worker *w, struct session *s, struct app_worker *a);
+void session_claim_done(struct worker *w, struct session *s, uint8_t flags, int error); /* tells its user */
 
 /* session_attr.c */
 void session_attrs_apply(struct worker *w, struct session *s);    /* what was set before the connection was there */

@@ -2,6 +2,7 @@
 #include "server/session/session_internal.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { RX_STREAM_LOG2 = 16 };
@@ -186,6 +187,11 @@ void session_tx_kick(struct worker *w, struct session *s)
     session_tx_schedule(w, s);
 }
 
+static uint32_t rest_len(const struct session *s)
+{
+    return hs_unlikely(s->tx_rest) ? s->tx_rest->len - s->tx_rest->off : 0;
+}
+
 uint32_t session_tx_avail(struct worker *w, struct session *s)
 {
     int64_t n;
@@ -195,15 +201,21 @@ uint32_t session_tx_avail(struct worker *w, struct session *s)
     n = svm_fifo_cons_avail(&s->tx);
     if (hs_unlikely(n < 0)) {
         session_app_fail(w, s, "the tail of a transmit FIFO is out of bounds");
-        return 0;
+        return rest_len(s);
     }
-    return (uint32_t)n;
+    return rest_len(s) + (uint32_t)n;
 }
 
 int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, uint32_t len, struct iovec iov[4])
 {
-    int n = svm_fifo_peek_iov(&s->tx, offset, len, iov);
+    uint32_t rest = rest_len(s);
+    int n;
 
+    if (hs_unlikely(offset < rest)) {
+        iov[0] = (struct iovec){ s->tx_rest->bytes + s->tx_rest->off + offset, hs_min_u32(len, rest - offset) };
+        return 1;
+    }
+    n = svm_fifo_peek_iov(&s->tx, offset - rest, len, iov);
     if (hs_unlikely(n < 0)) {
         session_app_fail(w, s, "a ring of a transmit FIFO is outside of its memory");
         return 0;
@@ -215,9 +227,20 @@ int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, ui
 void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void *dst, uint32_t len)
 {
     struct iovec iov[4];
-    int n = session_tx_peek_iov(w, s, offset, len, iov);
+    uint32_t rest = rest_len(s);
     uint8_t *to = dst;
+    int n;
 
+    if (hs_unlikely(offset < rest)) {
+        uint32_t part = hs_min_u32(len, rest - offset);
+        memcpy(to, s->tx_rest->bytes + s->tx_rest->off + offset, part);
+        if (part == len)
+            return;
+        dst = to += part;
+        offset += part;
+        len -= part;
+    }
+    n = session_tx_peek_iov(w, s, offset, len, iov);
     for (int i = 0; i < n; i++) {
         memcpy(to, iov[i].iov_base, iov[i].iov_len);
         to += iov[i].iov_len;
@@ -230,6 +253,15 @@ void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
 {
     if (hs_unlikely(!s->has_fifos))
         return;
+    if (hs_unlikely(s->tx_rest)) {
+        uint32_t part = hs_min_u32(len, rest_len(s));
+        s->tx_rest->off += part;
+        len -= part;
+        if (s->tx_rest->off == s->tx_rest->len) {
+            free(s->tx_rest);
+            s->tx_rest = NULL;
+        }
+    }
     if (hs_unlikely(svm_fifo_drop(&s->tx, len) != 0)) {
         session_app_fail(w, s, "the tail of a transmit FIFO has moved back");
         return;

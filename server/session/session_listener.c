@@ -118,10 +118,6 @@ struct listener *listener_of_session(struct worker *w, struct svm_handle h)
     return NULL;
 }
 
-uint32_t listener_ctx(const struct listener *l)
-{
-    return l->ctx;
-}
 
 /* Points of a match: the address itself counts more than the family's wildcard, and that more than ::. 0 = no match. */
 static int match(const struct listener *l, uint8_t proto, const struct ip_endpoint *lcl)
@@ -335,6 +331,15 @@ static void acceptor_remove(struct listener *l, const struct app_worker *a)
     }
 }
 
+uint32_t listener_ctx(const struct listener *l, const struct app_worker *a)
+{
+    for (const struct acceptor *x = l->acceptors; x; x = x->next) {
+        if (x->a == a)
+            return x->ctx;
+    }
+    return l->ctx;
+}
+
 /* Fewest that it has not taken yet; round robin among equals; weak ones only while there is no other. */
 struct app_worker *listener_pick(struct listener *l)
 {
@@ -451,7 +456,7 @@ void listener_offer(struct worker *w, struct listener *l, struct session *s)
     if (a && acceptor_find(l, a)->arm == SESSION_ARM_WEAK)
         a = NULL; /* it waits here until somebody really accepts: a master process never does */
     if (a)
-        err = s->has_fifos ? session_fifos_move(w, s, a) : session_fifos_make(w, s, a);
+        err = s->has_fifos ? session_fifos_move(w, s, a, false) : session_fifos_make(w, s, a);
     if (err == 0)
         err = session_hold_add(s, a);
     if (err == 0) {
@@ -477,15 +482,15 @@ static void take_back_offers(struct worker *w, struct listener *l, struct app_wo
     }
 }
 
-void session_listener_arm(struct worker *w, struct app_worker *a, struct session *ls, enum session_arm arm)
+void session_listener_arm(struct worker *w, struct app_worker *a, struct session *ls, uint32_t ctx, enum session_arm arm)
 {
     if (!ls->listener || ls->state != SESSION_LISTENING)
         return;
-    listener_replicate_arm(w, ls->listener, a, arm);
-    listener_arm(w, ls->listener, a, arm);
+    listener_replicate_arm(w, ls->listener, a, ctx, arm);
+    listener_arm(w, ls->listener, a, ctx, arm);
 }
 
-void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, enum session_arm arm)
+void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, uint32_t ctx, enum session_arm arm)
 {
     struct acceptor *x = acceptor_find(l, a);
 
@@ -499,6 +504,7 @@ void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, en
         if (!x)
             return; /* it is given nothing; others are */
         x->a = a;
+        x->ctx = ctx;
         x->next = l->acceptors;
         l->acceptors = x;
     } else if (x->arm == SESSION_ARM_ON) {
@@ -512,7 +518,7 @@ void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, en
             if (o->n_offered)
                 take_back_offers(w, l, o->a);
             if (o->a->ops->recall)
-                o->a->ops->recall(w, o->a, l->proto, l->ctx, l->handle);
+                o->a->ops->recall(w, o->a, l->proto, o->ctx, l->handle);
         }
     }
     for (uint32_t n = l->n_waiting; n > 0 && l->queue; n--)

@@ -1,6 +1,7 @@
 /* session_memory.c - the FIFOs of a session: in its program's memory, or in the server's own until a program takes it
  *
- * The server's own ("limbo"): connections that are established while nobody accepts. Their bytes move when somebody does. */
+ * The server's own ("limbo"): connections that are established while nobody accepts, or whose user has let go while others hold them.
+ * Their bytes move when somebody takes them. */
 #include "server/session/session_internal.h"
 
 #include <errno.h>
@@ -58,7 +59,7 @@ void session_limbo_destroy(struct session_limbo *l)
     free(l);
 }
 
-static int limbo_fifos(struct worker *w, struct app_fifos *out)
+static int limbo_fifos(struct worker *w, uint32_t rx_max, struct app_fifos *out)
 {
     struct session_limbo *l = limbo_get(w);
     struct limbo_lines *lines = l ? aligned_alloc(HS_CACHE_LINE, sizeof(*lines)) : NULL;
@@ -69,15 +70,15 @@ static int limbo_fifos(struct worker *w, struct app_fifos *out)
     *out = (struct app_fifos){
         .rx_prod = &lines->rx_prod, .rx_cons = &lines->rx_cons, .tx_prod = &lines->tx_prod, .tx_cons = &lines->tx_cons,
         .rx_regions = &l->regions, .tx_regions = &l->regions, .ring_ops = &svm_ring_alloc_ops, .ring_ctx = &l->rings,
-        .rx_max = LIMBO_FIFO_MAX, .tx_max = LIMBO_FIFO_MAX,
+        .rx_max = hs_max_u32(LIMBO_FIFO_MAX, rx_max), .tx_max = LIMBO_FIFO_MAX,
     };
     return 0;
 }
 
-int session_fifos_make(struct worker *w, struct session *s, struct app_worker *a)
+static int fifos_make(struct worker *w, struct session *s, struct app_worker *a, uint32_t limbo_max)
 {
     struct app_fifos f;
-    int err = a ? a->ops->fifos_alloc(w, a, &f) : limbo_fifos(w, &f);
+    int err = a ? a->ops->fifos_alloc(w, a, &f) : limbo_fifos(w, limbo_max, &f);
 
     if (err != 0)
         return err;
@@ -89,6 +90,32 @@ int session_fifos_make(struct worker *w, struct session *s, struct app_worker *a
         a->n_fifos++;
     s->has_fifos = true;
     return 0;
+}
+
+int session_fifos_make(struct worker *w, struct session *s, struct app_worker *a)
+{
+    return fifos_make(w, s, a, LIMBO_FIFO_MAX);
+}
+
+/* A slot that its program may still look at: it says "moved" there. */
+struct session_old {
+    struct session_old *next;
+    struct app_worker *mem;
+    struct svm_msg_slot slot;
+};
+
+void session_old_free(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot)
+{
+    for (struct session_old **p = &s->old, *o; (o = *p);) {
+        if ((a && o->mem != a) || (slot && (o->slot.seg_id != slot->seg_id || o->slot.slot != slot->slot))) {
+            p = &o->next;
+            continue;
+        }
+        *p = o->next;
+        o->mem->n_fifos--;
+        o->mem->ops->fifos_free(w, o->mem, &o->slot);
+        free(o);
+    }
 }
 
 static void memory_drop(struct worker *w, struct app_worker *mem, struct svm_fifo_prod *rx, const struct svm_msg_slot *slot)
@@ -128,46 +155,138 @@ static int copy_unread(struct svm_fifo_prod *to, struct svm_fifo_cons *old, uint
     return n < 0 ? n : 0;
 }
 
-/* A session that no program has taken moves to the memory of another one, with what has been received. */
-int session_fifos_move(struct worker *w, struct session *s, struct app_worker *to)
+/* What has been received and not read, in order and beyond holes. */
+static int move_rx(struct session *s, struct svm_fifo_prod *old)
 {
-    struct svm_fifo_prod old = s->rx;
-    struct svm_fifo_cons old_tx = s->tx, reader;
+    struct svm_fifo_cons reader;
     struct svm_fifo_cons_line reader_line;
-    struct app_worker *old_mem = s->mem;
-    struct svm_msg_slot old_slot = s->slot;
-    uint32_t unread;
+    int64_t unread = svm_fifo_prod_unread(old);
     int err;
 
+    if (unread < 0)
+        return (int)unread;
+    /* The reader's private half trusts our own line: positions and rings are what we published there. */
+    memset(&reader_line, 0, sizeof(reader_line));
+    reader_line.head = old->head_seen;
+    svm_fifo_cons_init(&reader, &reader_line, old->line, old->regions, old->max_size);
+    err = unread ? copy_unread(&s->rx, &reader, 0, (uint32_t)unread) : 0;
+    if (err == 0 && old->n_ooo) {
+        /* What lies beyond the hole: the peer has been told that we have it (RFC 2018 s8), so it must come along. */
+        old->line->tail = old->ooo[old->n_ooo - 1].end; /* nobody reads this FIFO any more but our reader */
+        for (unsigned i = 0; i < old->n_ooo && err == 0; i++)
+            err = copy_unread(&s->rx, &reader, old->ooo[i].start - old->head_seen, old->ooo[i].end - old->ooo[i].start);
+    }
+    s->rx_edge -= old->head_seen; /* positions begin anew */
+    s->rx.ring_floor = old->ring_floor;
+    return err;
+}
+
+/* One ring for all that there can be to copy: a FIFO has two at most while the first is unread. */
+static int make_room(struct session *s, const struct svm_fifo_prod *old)
+{
+    uint32_t n = (old->n_ooo ? old->ooo[old->n_ooo - 1].end : old->tail) - old->head_seen;
+
+    return n ? svm_fifo_prod_grow(&s->rx, n) : 0;
+}
+
+/* What has been written and not acknowledged: the former user's rings may be used for something else now, so it is copied. */
+static int move_tx(struct session *s, struct svm_fifo_cons *old)
+{
+    int64_t n = svm_fifo_cons_avail(old);
+    uint32_t had = s->tx_rest ? s->tx_rest->len - s->tx_rest->off : 0, at = had;
+    struct session_rest *rest;
+    struct iovec iov[4];
+    int pieces;
+
+    if (n <= 0)
+        return (int)n;
+    rest = malloc(sizeof(*rest) + had + (size_t)n);
+    if (!rest)
+        return -ENOMEM;
+    rest->off = 0;
+    rest->len = had + (uint32_t)n;
+    if (had)
+        memcpy(rest->bytes, s->tx_rest->bytes + s->tx_rest->off, had);
+    pieces = svm_fifo_peek_iov(old, 0, (uint32_t)n, iov);
+    for (int i = 0; i < pieces; i++) {
+        memcpy(rest->bytes + at, iov[i].iov_base, iov[i].iov_len);
+        at += (uint32_t)iov[i].iov_len;
+    }
+    if (at != rest->len) {
+        free(rest);
+        return -EPROTO;
+    }
+    free(s->tx_rest);
+    s->tx_rest = rest;
+    return 0;
+}
+
+bool session_rest_is_full(struct session *s)
+{
+    enum { REST_MAX_FIFOS = 4 };
+    int64_t n = s->has_fifos ? svm_fifo_cons_avail(&s->tx) : 0;
+
+    return s->tx_rest && n > 0 && s->tx_rest->len - s->tx_rest->off + n > (int64_t)REST_MAX_FIFOS * s->tx.max_size;
+}
+
+static void set_flag(struct svm_fifo_prod_line *line, uint32_t flag)
+{
+    __atomic_store_n(&line->flags, __atomic_load_n(&line->flags, __ATOMIC_RELAXED) | flag, __ATOMIC_RELEASE);
+}
+
+int session_fifos_move(struct worker *w, struct session *s, struct app_worker *to, bool keep_old)
+{
+    struct svm_fifo_prod old = s->rx;
+    struct svm_fifo_cons old_tx = s->tx;
+    struct app_worker *old_mem = s->mem;
+    struct svm_msg_slot old_slot = s->slot;
+    struct session_old *o = keep_old ? malloc(sizeof(*o)) : NULL;
+    int err = keep_old && !o ? -ENOMEM : 0;
+
     s->has_fifos = false;
-    err = session_fifos_make(w, s, to);
+    if (err == 0)
+        err = fifos_make(w, s, to, old.max_size);
+    if (err == 0 && (err = make_room(s, &old)) != 0)
+        memory_drop(w, to, &s->rx, &s->slot);
     if (err != 0) {
+        free(o);
+        s->mem = old_mem;
+        s->slot = old_slot;
         s->rx = old;
         s->tx = old_tx;
         s->has_fifos = true;
         return err;
     }
-    /* The reader's private half trusts our own line: positions and rings are what we published there. */
-    memset(&reader_line, 0, sizeof(reader_line));
-    svm_fifo_cons_init(&reader, &reader_line, old.line, old.regions, old.max_size);
-    unread = old.tail;
-    err = unread ? copy_unread(&s->rx, &reader, 0, unread) : 0;
-    if (err == 0 && old.n_ooo) {
-        /* What lies beyond the hole: the peer has been told that we have it (RFC 2018 s8), so it must come along. */
-        struct svm_fifo_prod_line *line = old.line;
-        uint32_t last = old.ooo[old.n_ooo - 1].end;
-        line->tail = last; /* nobody reads this FIFO any more but our reader */
-        for (unsigned i = 0; i < old.n_ooo && err == 0; i++)
-            err = copy_unread(&s->rx, &reader, old.ooo[i].start, old.ooo[i].end - old.ooo[i].start);
+    if (keep_old) {
+        set_flag(old.line, SVM_FIFO_MOVED);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before its program's positions are read; pairs with settled_here() (vcl_claim.c) */
+    }
+    err = move_rx(s, &old);
+    if (err == 0)
+        err = move_tx(s, &old_tx);
+    if (keep_old) {
+        __atomic_store_n(&old.line->space_bytes, old.head_seen, __ATOMIC_RELAXED);
+        __atomic_store_n(&old_tx.line->head, old_tx.tail_seen, __ATOMIC_RELAXED);
+        set_flag(old.line, SVM_FIFO_SETTLED);
     }
     if (s->rx_fin)
         svm_fifo_prod_set_fin(&s->rx);
-    memory_drop(w, old_mem, &old, &old_slot);
+    if (s->error && s->state == SESSION_DEAD)
+        svm_fifo_prod_set_rst(&s->rx, s->error);
+    if (keep_old) {
+        *o = (struct session_old){ s->old, old_mem, old_slot };
+        s->old = o;
+        svm_fifo_prod_fini(&old);
+    } else {
+        memory_drop(w, old_mem, &old, &old_slot);
+    }
     if (err != 0) { /* bytes that the peer believes delivered could not be kept */
         s->error = -ENOBUFS;
         svm_fifo_prod_set_rst(&s->rx, -ENOBUFS);
         if (s->conn)
             s->lost_bytes = true;
     }
+    if (s->conn)
+        session_tx_schedule(w, s);
     return 0;
 }

@@ -116,6 +116,8 @@ void session_worker_destroy(struct worker *w)
             if (s->state == SESSION_FREE)
                 continue;
             svm_fifo_prod_fini(&s->rx);
+            session_old_free(w, s, NULL, NULL);
+            free(s->tx_rest);
             free(s->attrs);
         }
         free(sw->chunk[c]);
@@ -186,6 +188,8 @@ void session_free(struct worker *w, struct session *s)
     assert(!s->holds && !s->conn && !s->has_fifos && !s->on_evt_list && !s->on_tx_list && !s->is_queued);
     free(s->attrs);
     s->attrs = NULL;
+    free(s->tx_rest);
+    s->tx_rest = NULL;
     s->state = SESSION_FREE;
     s->queue_next = sw->free;
     sw->free = s;
@@ -214,6 +218,8 @@ int session_hold_add(struct session *s, struct app_worker *a)
         return -ENOMEM;
     h->s = s;
     h->a = a;
+    h->ctx = s->ctx;
+    s->was_shared = s->was_shared || s->holds;
     h->s_next = s->holds;
     s->holds = h;
     h->app_prev = NULL;
@@ -247,34 +253,76 @@ bool session_hold_remove(struct session *s, struct app_worker *a)
     return false;
 }
 
+struct session_hold *session_hold_of(const struct session *s, const struct app_worker *a)
+{
+    struct session_hold *h = s->holds;
+
+    while (h && h->a != a)
+        h = h->s_next;
+    return h;
+}
+
+unsigned session_open_holds(const struct session *s)
+{
+    unsigned n = 0;
+
+    for (const struct session_hold *h = s->holds; h; h = h->s_next)
+        n += !h->closed;
+    return n;
+}
+
 bool session_is_held_by(const struct session *s, const struct app_worker *a)
 {
-    for (const struct session_hold *h = s->holds; h; h = h->s_next) {
-        if (h->a == a)
+    const struct session_hold *h = session_hold_of(s, a);
+
+    return h && !h->closed;
+}
+
+bool session_holds_any(const struct session *s, const struct app_worker *a)
+{
+    return session_hold_of(s, a) != NULL;
+}
+
+uint32_t session_ctx(const struct session *s, const struct app_worker *a)
+{
+    const struct session_hold *h = session_hold_of(s, a);
+
+    return h ? h->ctx : s->ctx;
+}
+
+int session_hold(struct worker *w, struct session *s, struct app_worker *a, uint32_t ctx)
+{
+    int err;
+
+    (void)w;
+    if (s->state == SESSION_CLOSING || s->state == SESSION_ACCEPTING)
+        return -ECONNABORTED;
+    err = session_hold_add(s, a);
+    if (err == 0)
+        session_hold_of(s, a)->ctx = ctx;
+    return err;
+}
+
+static bool is_in(struct svm_handle h, const struct svm_handle *list, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (list[i].index == h.index && list[i].gen == h.gen)
             return true;
     }
     return false;
 }
 
-int session_hold_all(struct worker *w, struct app_worker *parent, struct app_worker *a)
+int session_hold_all(struct worker *w, struct app_worker *parent, struct app_worker *a, const struct svm_handle *without, unsigned n)
 {
     (void)w;
     for (struct session_hold *h = parent->holds; h; h = h->app_next) {
+        /* What the program has not named yet no child of it can know. */
+        if (h->closed || h->s->state == SESSION_ACCEPTING || is_in(h->s->handle, without, n))
+            continue;
         int err = session_hold_add(h->s, a);
         if (err != 0)
             return err;
+        session_hold_of(h->s, a)->ctx = h->ctx; /* the child's table is a copy of its parent's */
     }
     return 0;
-}
-
-bool session_take(struct worker *w, struct app_worker *a, struct session *s)
-{
-    if (hs_likely(s->app == a))
-        return s->has_fifos;
-    if (!s->has_fifos || s->local || s->state == SESSION_ACCEPTING)
-        return false;
-    s->app = a;
-    if (s->rx.evt_seq) /* what was told to the former owner may not have been seen */
-        a->ops->data(w, a, s);
-    return true;
 }

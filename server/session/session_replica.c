@@ -11,7 +11,7 @@ struct replica_call {
     struct listener like;           /* add: what the copy is like */
     struct svm_handle handle;
     const struct app_ops *ops;
-    uint32_t client_id;
+    uint32_t client_id, ctx;
     enum session_arm arm;
     struct worker *home;
     unsigned *n_left;               /* add: workers that have not answered; home's memory */
@@ -119,13 +119,13 @@ static void arm(struct worker *w, void *arg)
     struct app_worker *a = l && c->ops->on_worker ? c->ops->on_worker(w, c->client_id) : NULL;
 
     if (l && a)
-        listener_arm(w, l, a, c->arm);
+        listener_arm(w, l, a, c->ctx, c->arm);
     free(c);
 }
 
-void listener_replicate_arm(struct worker *w, const struct listener *l, const struct app_worker *a, enum session_arm how)
+void listener_replicate_arm(struct worker *w, const struct listener *l, const struct app_worker *a, uint32_t ctx, enum session_arm how)
 {
-    struct replica_call c = { .handle = l->handle, .ops = a->ops, .client_id = a->client_id, .arm = how, .home = w };
+    struct replica_call c = { .handle = l->handle, .ops = a->ops, .client_id = a->client_id, .ctx = ctx, .arm = how, .home = w };
 
     if (!is_alone(w))
         (void)call_others(w, arm, &c); /* without memory this program is given the connections of this worker only */

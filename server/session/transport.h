@@ -8,7 +8,7 @@
  *   passive: input finds listener -> conn in SYN-RCVD -> session_accept(): FIFOs exist from now on
  *   active:  session_connect() -> ops->connect() -> later session_connected(s, 0 or -errno)
  *   data in: session_rx_enqueue() ... session_rx_fin(); the session layer posts events at the end of the batch
- *   data out: program writes -> session_tx -> ops->tx(conn, budget): session_tx_avail/peek_iov, later session_tx_drop()
+ *   data out: program writes -> session_tx -> ops->tx(conn, budget): session_tx_avail/copy, later session_tx_drop()
  *   close:   ops->shutdown_wr()/ops->close()/ops->reset() -> session_closed(s) when the FIFOs are no longer needed
  *
  * Owner:  connections: the transport. Sessions: the session layer. The links between them are cut by session_detach().
@@ -97,7 +97,6 @@ struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const 
 /* Datagrams: a bound session without a peer (rmt 0.0.0.0:0 in ops->connect) is found as a listener; its session, or NULL. A
  * session whose peer is set gets ops->connect() again with s->conn set: the transport changes that connection. */
 struct session *listener_session(const struct listener *l);
-uint32_t listener_ctx(const struct listener *l);          /* the program's number of it */
 uint32_t listener_backlog_room(const struct listener *l); /* 0 = a new connection must be refused or dropped */
 bool listener_accept_full(const struct listener *l);      /* established connections alone fill the backlog */
 struct listener_info {
@@ -142,6 +141,7 @@ void session_closed(struct worker *w, struct session *s);            /* orderly 
 
 /* Transmit side. Offsets count from the oldest byte not yet dropped. */
 uint32_t session_tx_avail(struct worker *w, struct session *s);      /* bytes in the FIFO, sent or not */
+/* In place; fewer than len where what a former user of the session has left ends (session_claim.c). */
 int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, uint32_t len, struct iovec iov[4]);
 void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void *dst, uint32_t len);
 void session_tx_drop(struct worker *w, struct session *s, uint32_t len);  /* acknowledged */

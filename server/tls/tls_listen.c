@@ -94,7 +94,7 @@ int tls_listen(struct worker *w, struct listener *l)
         if (i.is_home)
             err = session_listen_below(w, &tl->app->aw, l, SVM_PROTO_TCP, tl->key, hs_max_u32(i.backlog, LOWER_BACKLOG), &tl->lower);
         if (err == 0 && i.is_home)
-            session_listener_arm(w, &tl->app->aw, tl->lower, SESSION_ARM_ON);
+            session_listener_arm(w, &tl->app->aw, tl->lower, session_ctx(tl->lower, &tl->app->aw), SESSION_ARM_ON);
     }
     if (err != 0)
         listener_free(w, tl);

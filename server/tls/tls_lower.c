@@ -59,9 +59,8 @@ static void fifos_free(struct worker *w, struct app_worker *a, const struct svm_
 static void on_accept(struct worker *w, struct app_worker *a, struct listener *l, struct session *s)
 {
     struct tls_conn *c = of_slot(w, &s->slot);
-    struct tls_listener *tl = tls_listener_find(w, listener_ctx(l));
+    struct tls_listener *tl = tls_listener_find(w, listener_ctx(l, a));
 
-    (void)a;
     c->lower = s;
     c->is_server = true;
     c->state = TLS_S_NEW;

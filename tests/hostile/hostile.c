@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,11 +26,13 @@ struct hostile {
     const char *path;
     struct ip_endpoint target[2];     /* an honest listener of the stack; a peer behind the port */
     unsigned n_targets;
-    struct raw_client rc;
+    struct raw_client rc, kid;        /* kid: a "forked child" that holds the same sessions */
+    bool has_kid;
+    int pledged[2];                   /* a socket pair that stands for an exported session */
     struct { struct svm_handle h; uint32_t slot; uint32_t seg_id; uint16_t bank_worker; } held[MAX_HANDLES];
     unsigned n_held;
     struct svm_ring_desc last_ring;
-    long rounds, lives, drops, refusals, sessions;
+    long rounds, lives, drops, refusals, sessions, claims;
 };
 
 static uint64_t rnd(struct hostile *h)   /* xorshift128+ */
@@ -155,22 +158,35 @@ static void hold(struct hostile *h, const struct svm_msg *m, unsigned worker)
     h->sessions++;
 }
 
-static void take_answers(struct hostile *h)
+static void take_answers_of(struct hostile *h, struct raw_client *rc)
 {
     struct svm_msg m[16];
-    for (unsigned w = 0; w < h->rc.n_workers; w++) {
-        int n = svm_msgq_take(&h->rc.to_client[w], m, 16);
+    for (unsigned w = 0; w < rc->n_workers; w++) {
+        int n = svm_msgq_take(&rc->to_client[w], m, 16);
         for (int i = 0; i < n; i++) {
-            if ((m[i].type == SVM_MSG_CONNECTED || m[i].type == SVM_MSG_BOUND || m[i].type == SVM_MSG_ACCEPT) && m[i].u.conn.error == 0)
+            if ((m[i].type == SVM_MSG_CONNECTED || m[i].type == SVM_MSG_BOUND || m[i].type == SVM_MSG_ACCEPT ||
+                 m[i].type == SVM_MSG_CLAIMED) && m[i].u.conn.error == 0)
                 hold(h, &m[i], w);
+            h->claims += m[i].type == SVM_MSG_CLAIMED && m[i].u.conn.error == 0;
         }
     }
 }
 
+static void take_answers(struct hostile *h)
+{
+    take_answers_of(h, &h->rc);
+    if (h->has_kid)
+        take_answers_of(h, &h->kid);
+}
+
 static void post(struct hostile *h, unsigned w, const struct svm_msg *m)
 {
-    svm_msgq_post(&h->rc.to_server[w], m);
-    raw_ring(&h->rc, w, false);
+    struct raw_client *rc = h->has_kid && one_in(h, 3) ? &h->kid : &h->rc;
+
+    if (w >= rc->n_workers)
+        return;
+    svm_msgq_post(&rc->to_server[w], m);
+    raw_ring(rc, w, false);
 }
 
 static struct svm_handle some_handle(struct hostile *h)
@@ -216,7 +232,7 @@ static void post_random(struct hostile *h)
 {
     struct svm_msg m;
     fill(h, &m, sizeof m);
-    m.type = (uint8_t)(one_in(h, 8) ? rnd(h) : one_in(h, 3) ? SVM_MSG_DATA + below(h, 3) : 1 + below(h, 11));
+    m.type = (uint8_t)(one_in(h, 8) ? rnd(h) : one_in(h, 3) ? SVM_MSG_DATA + below(h, 3) : 1 + below(h, SVM_MSG_UNLINK));
     if (!one_in(h, 4)) {
         m.handle = some_handle(h);
         m.flags = (uint8_t)below(h, 128);
@@ -230,6 +246,93 @@ static void post_random(struct hostile *h)
         m.u.conn.rmt_port = h->target[0].port;
     }
     post(h, (unsigned)below(h, h->rc.n_workers), &m);
+}
+
+/* ---- sessions of several clients ---- */
+
+static void kid_end(struct hostile *h)
+{
+    if (h->has_kid)
+        raw_detach(&h->kid);
+    h->has_kid = false;
+}
+
+static void kid_begin(struct hostile *h)
+{
+    struct svm_att_fork m;
+    struct svm_att_hello hello;
+    int sv[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
+        return;
+    fill(h, &m, sizeof m);
+    m.type = SVM_ATT_FORK;
+    m.n = one_in(h, 8) ? nasty(h, SVM_ATT_FORK_MAX) : 0;
+    h->rc.last_ok = 0;
+    raw_send(h->rc.sock, &m, sizeof m, &sv[1], 1);
+    close(sv[1]);
+    for (int i = 0; i < 20 && !h->rc.last_ok && raw_poll(&h->rc) == 0; i++)
+        breathe();
+    good_hello(h, &hello);
+    hello.fork_token = one_in(h, 8) ? rnd(h) : h->rc.last_ok;
+    h->has_kid = h->rc.last_ok && raw_attach_on(sv[0], &hello, &h->kid) == 0;
+    if (!h->rc.last_ok)
+        close(sv[0]);
+}
+
+static void post_claim(struct hostile *h)
+{
+    struct svm_msg m = { .type = one_in(h, 3) ? SVM_MSG_UNLINK : one_in(h, 12) ? SVM_MSG_CLOSE : SVM_MSG_CLAIM, .ctx = (uint32_t)rnd(h),
+                         .handle = some_handle(h), .u.value = -1 };
+    if (m.type == SVM_MSG_UNLINK) {
+        unsigned i = (unsigned)below(h, h->n_held ? h->n_held : 1);
+        m.u.conn.slot = (struct svm_msg_slot){ one_in(h, 8) ? nasty(h, 1) : h->held[i].seg_id, one_in(h, 8) ? nasty(h, 0) : h->held[i].slot };
+    }
+    post(h, (unsigned)below(h, h->rc.n_workers), &m);
+}
+
+/* Lifelines that end, that never do, and that are nothing of the kind. */
+static void export_some(struct hostile *h)
+{
+    struct svm_att_export m = { .type = SVM_ATT_EXPORT, .handle = some_handle(h) };
+    int fds[2], odd = one_in(h, 2) ? eventfd(0, EFD_CLOEXEC) : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    for (int i = 0; i < 2; i++) {
+        if (h->pledged[i] >= 0)
+            close(h->pledged[i]);
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, h->pledged) != 0)
+        h->pledged[0] = h->pledged[1] = -1;
+    fds[0] = one_in(h, 8) || h->pledged[0] < 0 ? odd : h->pledged[0];
+    fds[1] = one_in(h, 4) || h->pledged[1] < 0 ? odd : h->pledged[1];
+    if (odd >= 0)
+        raw_send(h->rc.sock, &m, sizeof m, fds, one_in(h, 8) ? 1 : 2);
+    close(odd);
+}
+
+static void identify_some(struct hostile *h)
+{
+    struct svm_att_simple m = { .type = SVM_ATT_IDENTIFY, .value = rnd(h) };
+
+    if (h->pledged[0] >= 0)
+        raw_send(h->has_kid && one_in(h, 2) ? h->kid.sock : h->rc.sock, &m, sizeof m, h->pledged, one_in(h, 8) ? 2 : 1);
+}
+
+static void share(struct hostile *h)
+{
+    switch (below(h, 8)) {
+    case 0:
+        if (h->has_kid && one_in(h, 2))
+            kid_end(h);
+        else if (!h->has_kid)
+            kid_begin(h);
+        break;
+    case 1: export_some(h); break;
+    case 2: identify_some(h); break;
+    default: post_claim(h);
+    }
+    if (h->has_kid && raw_poll(&h->kid) < 0)
+        kid_end(h);
 }
 
 /* ---- shared memory ---- */
@@ -339,7 +442,7 @@ static void act(struct hostile *h)
 {
     struct raw_client *rc = &h->rc;
     h->rounds++;
-    switch (below(h, 16)) {
+    switch (below(h, 20)) {
     case 0: case 1: post_random(h); break;
     case 2: post_connect(h); break;
     case 3: post_listen(h); break;
@@ -366,6 +469,7 @@ static void act(struct hostile *h)
         break;
     }
     case 14: scribble(h, &rc->c[0], 0, 65536); break;
+    case 15: case 16: case 17: case 18: share(h); break;
     default: take_answers(h);
     }
 }
@@ -399,6 +503,12 @@ static int life_inside(struct hostile *h)
         }
     }
     raw_detach(&h->rc);
+    for (unsigned i = h->has_kid ? (unsigned)below(h, 8) : 0; i > 0; i--) {
+        take_answers_of(h, &h->kid);
+        post_claim(h);
+        breathe();
+    }
+    kid_end(h);
     return 0;
 }
 
@@ -422,7 +532,8 @@ static int run(struct hostile *h, long rounds)
             breathe();
         }
     }
-    printf("rounds %ld, lives %ld, dropped %ld, refused %ld, sessions %ld\n", h->rounds, h->lives, h->drops, h->refusals, h->sessions);
+    printf("rounds %ld, lives %ld, dropped %ld, refused %ld, sessions %ld, claims %ld\n", h->rounds, h->lives, h->drops, h->refusals, h->sessions,
+           h->claims);
     return 0;
 }
 
@@ -434,7 +545,7 @@ static void usage(void)
 
 int main(int argc, char **argv)
 {
-    struct hostile h = { 0 };
+    struct hostile h = { .pledged = { -1, -1 } };
     long rounds = 3000;
     unsigned long long seed = (unsigned long long)time(NULL) ^ ((unsigned long long)getpid() << 20);
     int c;

@@ -112,13 +112,18 @@ static void raw_init(struct raw_client *rc)
 
 int raw_attach(const char *path, const struct svm_att_hello *hello, struct raw_client *rc)
 {
+    int sock = raw_connect(path);
+
+    return sock < 0 ? sock : raw_attach_on(sock, hello, rc);
+}
+
+int raw_attach_on(int sock, const struct svm_att_hello *hello, struct raw_client *rc)
+{
     int fds[SVM_ATT_MAX_FDS], err = -EPROTO;
     unsigned n_fds = 0;
 
     raw_init(rc);
-    rc->sock = raw_connect(path);
-    if (rc->sock < 0)
-        return rc->sock;
+    rc->sock = sock;
     if ((err = raw_send(rc->sock, hello, sizeof *hello, NULL, 0)) < 0)
         goto fail;
     struct pollfd pfd = { .fd = rc->sock, .events = POLLIN };
@@ -205,6 +210,7 @@ int raw_poll(struct raw_client *rc)
     union {
         uint32_t type;
         struct svm_att_segment seg;
+        struct svm_att_simple simple;
         uint8_t b[2 * SVM_ATT_MAX_MSG];
     } m;
     int fds[SVM_ATT_MAX_FDS];
@@ -216,6 +222,8 @@ int raw_poll(struct raw_client *rc)
             return 0;
         if (n <= 0)
             return -EPIPE;
+        if (n == (int)sizeof m.simple && m.type == SVM_ATT_OK)
+            rc->last_ok = m.simple.value;
         if (n >= (int)sizeof m.seg && m.type == SVM_ATT_SEGMENT && raw_take_segment(rc, &m.seg, fds, n_fds))
             continue;
         for (unsigned i = 0; i < n_fds; i++)

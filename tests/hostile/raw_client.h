@@ -31,10 +31,12 @@ struct raw_client {
     struct svm_msgq_cons to_client[SVM_MAX_SERVER_WORKERS];
     uint32_t last_rung[SVM_MAX_SERVER_WORKERS];
     struct svm_att_welcome welcome;
+    uint64_t last_ok;                              /* value of the last SVM_ATT_OK: a fork token */
 };
 
 int raw_connect(const char *path);                 /* the socket, or -errno */
 int raw_attach(const char *path, const struct svm_att_hello *hello, struct raw_client *rc);
+int raw_attach_on(int sock, const struct svm_att_hello *hello, struct raw_client *rc); /* takes the socket */
 void raw_detach(struct raw_client *rc);
 int raw_send(int sock, const void *buf, size_t len, const int *fds, unsigned n_fds);
 /* Takes what the server sent, maps segments. 0, or -EPIPE: the server has hung up. */

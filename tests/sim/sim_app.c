@@ -453,7 +453,7 @@ int sim_listen(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, 
         return rc;
     }
     if (!a->no_auto_accept)
-        session_listener_arm(a->w, &a->aw, (*out)->session, SESSION_ARM_ON);
+        session_listener_arm(a->w, &a->aw, (*out)->session, 0, SESSION_ARM_ON);
     return 0;
 }
 

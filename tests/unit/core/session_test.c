@@ -160,7 +160,7 @@ Test(session, waits_until_somebody_accepts)
     sim_shutdown(c, SHUT_WR);
     core_run(&fx, 50000);
     cr_assert_null(sim_accept(l));
-    session_listener_arm(fx.stack[1]->worker[0], sim_app_worker(late), l->session, SESSION_ARM_ON);
+    session_listener_arm(fx.stack[1]->worker[0], sim_app_worker(late), l->session, 0, SESSION_ARM_ON);
     core_run(&fx, 1000);
     s = sim_accept(l);
     cr_assert_not_null(s);
@@ -178,7 +178,7 @@ Test(session, listener_close)
     c[0] = connect_to("10.7.0.2", 83);
     core_run(&fx, 10000);
     s = sim_accept(l);
-    session_listener_arm(fx.stack[1]->worker[0], sim_app_worker(server), l->session, SESSION_ARM_OFF);
+    session_listener_arm(fx.stack[1]->worker[0], sim_app_worker(server), l->session, 0, SESSION_ARM_OFF);
     c[1] = connect_to("10.7.0.2", 83);
     core_run(&fx, 10000);
     cr_assert(c[1]->connected);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -345,6 +346,57 @@ static void test_signals(void)
     closefrom(3);
 }
 
+static void *late_writer(void *arg)
+{
+    usleep(30000);
+    return (void *)(intptr_t)write((int)(intptr_t)arg, "x", 1);
+}
+
+/* An epoll set watched by another one, by poll and by select: `how` of them, each asleep when the byte comes. */
+static void test_nested(bool edge)
+{
+    int port, a, b, l = listener(&port), outer, inner, kernel[2];
+    struct epoll_event ev = { .events = EPOLLIN | (edge ? EPOLLET : 0), .data.fd = 1 }, got;
+    char c;
+    pair_up(l, port, &a, &b);
+    SHOW(pipe(kernel));
+    inner = (int)SHOW(epoll_create1(0));
+    outer = (int)SHOW(epoll_create1(0));
+    SHOW(epoll_ctl(inner, EPOLL_CTL_ADD, kernel[0], &ev));
+    ev.data.fd = 2;
+    SHOW(epoll_ctl(outer, EPOLL_CTL_ADD, inner, &ev));
+    ev.data.fd = 3;
+    SHOW(epoll_ctl(inner, EPOLL_CTL_ADD, b, &ev)); /* the stack's socket comes when the set is watched already */
+    SHOW(epoll_wait(outer, &got, 1, 0));
+    for (int how = 0; how < 3; how++) {
+        pthread_t t;
+        void *written;
+        struct pollfd p = { .fd = inner, .events = POLLIN };
+        fd_set rd;
+        FD_ZERO(&rd);
+        FD_SET(inner, &rd);
+        pthread_create(&t, NULL, late_writer, (void *)(intptr_t)a);
+        if (how == 0)
+            SHOW(epoll_wait(outer, &got, 1, 5000));
+        else if (how == 1)
+            SHOW(poll(&p, 1, 5000));
+        else
+            SHOW(select(inner + 1, &rd, NULL, NULL, &(struct timeval){ .tv_sec = 5 }));
+        pthread_join(t, &written);
+        SHOW((intptr_t)written);
+        SHOW(epoll_wait(inner, &got, 1, 0));
+        SHOW(got.data.fd);
+        SHOW(read(b, &c, 1));
+        SHOW(epoll_wait(inner, &got, 1, 0));
+        SHOW(poll(&p, 1, 0));
+    }
+    SHOW(write(kernel[1], "k", 1));
+    SHOW(epoll_wait(outer, &got, 1, 5000));
+    SHOW(epoll_wait(inner, &got, 1, 0));
+    SHOW(got.data.fd);
+    closefrom(3);
+}
+
 static void *reader(void *arg)
 {
     char buf[16];
@@ -407,6 +459,8 @@ int main(int argc, char **argv)
     test_sendfile();
     test_datagrams();
     test_waiting();
+    test_nested(false);
+    test_nested(true);
     signal(SIGPIPE, SIG_DFL);
     test_signals();
     test_processes(argv[0]);

@@ -1,0 +1,340 @@
+/* preload_exec.c - sockets that leave the process by exec, posix_spawn or SCM_RIGHTS, and those that come
+ *
+ * Before an image or another process can have such a descriptor, the server is told of it (vcl_export()). A socket that only the stack
+ * serves gets one end of a socket pair as its kernel descriptor, the server the other: it hears when the last copy is closed. One that the
+ * kernel serves, too, must keep its kernel socket: the server watches the process in its place.
+ * The new image finds the numbers in HOSTSTACK_FDS; a receiver knows our pairs by SO_RCVLOWAT, and asks about listeners. */
+#include <alloca.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include "preload/preload.h"
+
+extern char **environ;
+
+enum { EXEC_MARK = 0x48534b, EXEC_LIST_SIZE = 4096, EXEC_ARGS_MAX = 4096 };
+#define EXEC_LIST "HOSTSTACK_FDS="
+
+/* ---- telling the server ---- */
+
+/* Every number of the file gets the new descriptor, with its own FD_CLOEXEC. */
+static void exec_replace(struct fd_file *f, int fresh)
+{
+    for (int fd = fd_table_next(&preload.fds, 0); fd >= 0; fd = fd_table_next(&preload.fds, (unsigned)fd + 1)) {
+        struct fd_file *g = preload_get(fd);
+        if (g == f) {
+            int flags = libc_real()->fcntl(fd, F_GETFD);
+            libc_real()->dup3(fresh, fd, flags >= 0 && (flags & FD_CLOEXEC) ? O_CLOEXEC : 0);
+        }
+        if (g)
+            preload_put(g);
+    }
+}
+
+static void exec_export_pair(int fd, struct fd_file *f)
+{
+    int sv[2], flags = libc_real()->fcntl(fd, F_GETFL);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) != 0)
+        return;
+    if (flags >= 0 && (flags & O_NONBLOCK))
+        libc_real()->fcntl(sv[0], F_SETFL, O_NONBLOCK);
+    libc_real()->setsockopt(sv[0], SOL_SOCKET, SO_RCVLOWAT, &(int){ EXEC_MARK }, sizeof(int));
+    if (vcl_export(f->sock.vcl, sv[0], sv[1]) == 0) {
+        exec_replace(f, sv[0]);
+        /* A vfork child has changed its own descriptors in its parent's memory. */
+        if (!preload_is_foreign())
+            f->sock.is_exported = true;
+    }
+    libc_real()->close(sv[0]);
+    libc_real()->close(sv[1]);
+}
+
+static void exec_export(int fd, struct fd_file *f)
+{
+    if (f->sock.is_exported || !vcl_socket_has_session(f->sock.vcl))
+        return;
+    if (!preload_is_both(f)) {
+        exec_export_pair(fd, f);
+        return;
+    }
+    int self = pidfd_open(getpid(), 0);
+    if (self >= 0) {
+        vcl_export(f->sock.vcl, fd, self);
+        libc_real()->close(self);
+    }
+}
+
+/* ---- exec ---- */
+
+static size_t exec_number(char *at, unsigned v)
+{
+    char text[12];
+    size_t n = 0;
+    do
+        text[n++] = (char)('0' + v % 10);
+    while (v /= 10);
+    for (size_t i = 0; i < n; i++)
+        at[i] = text[n - 1 - i];
+    return n;
+}
+
+/* "HOSTSTACK_FDS=3,7b": those without close-on-exec, or all that a spawn may pass on; b: the program believes it to be blocking.
+ * False: none. */
+static bool exec_list(char list[EXEC_LIST_SIZE], bool all)
+{
+    size_t at = sizeof(EXEC_LIST) - 1, begin = at;
+    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
+        return false;
+    memcpy(list, EXEC_LIST, at);
+    for (int fd = fd_table_next(&preload.fds, 0); fd >= 0; fd = fd_table_next(&preload.fds, (unsigned)fd + 1)) {
+        struct fd_file *f = preload_get_stack(fd);
+        int flags = f ? libc_real()->fcntl(fd, F_GETFD) : -1;
+        if (flags >= 0 && (all || !(flags & FD_CLOEXEC)) && at + 16 < EXEC_LIST_SIZE) {
+            exec_export(fd, f);
+            at += exec_number(list + at, (unsigned)fd);
+            if (f->sock.listener_blocking)
+                list[at++] = 'b';
+            list[at++] = ',';
+        }
+        if (f)
+            preload_put(f);
+    }
+    list[at] = '\0';
+    return at > begin;
+}
+
+static bool exec_is(const char *entry, const char *name)
+{
+    size_t len = strlen(name);
+    return strncmp(entry, name, len) == 0 && entry[len] == '=';
+}
+
+static char *exec_find(char *const *env, const char *name)
+{
+    for (; env && *env; env++)
+        if (exec_is(*env, name))
+            return *env;
+    return NULL;
+}
+
+/* What the new image needs to go on with them; programs that make an environment of their own (nginx) leave it out. */
+static const char *const exec_needs[] = { "LD_PRELOAD", "LD_LIBRARY_PATH", "VCL_CONFIG", "VCL_VPP_SAPI_SOCKET", "VCL_APP_NAMESPACE_ID",
+                                          "VCL_APP_NAMESPACE_SECRET" };
+
+static size_t exec_env_size(char *const *env)
+{
+    size_t n = 0;
+    while (env && env[n])
+        n++;
+    return n + HS_ARRAY_LEN(exec_needs) + 2;
+}
+
+static void exec_env(char **out, char *const *env, char *list)
+{
+    for (; env && *env; env++)
+        if (!exec_is(*env, "HOSTSTACK_FDS"))
+            *out++ = *env;
+    if (list) {
+        *out++ = list;
+        for (size_t i = 0; i < HS_ARRAY_LEN(exec_needs); i++) {
+            char *own = exec_find(environ, exec_needs[i]);
+            if (own && !exec_find(env, exec_needs[i]))
+                *out++ = own;
+        }
+    }
+    *out = NULL;
+}
+
+/* On the stack: a vfork child must not allocate. The environment as given when no socket goes along. */
+#define EXEC_ENV(env, all)                                                          \
+    char exec_text[EXEC_LIST_SIZE];                                                 \
+    if (exec_list(exec_text, all)) {                                                \
+        char **exec_fresh = alloca((exec_env_size(env) + 1) * sizeof(*exec_fresh)); \
+        exec_env(exec_fresh, env, exec_text);                                       \
+        env = exec_fresh;                                                           \
+    }
+
+HS_EXPORT int hs_execve(const char *path, char *const argv[], char *const envp[])
+{
+    EXEC_ENV(envp, false)
+    return libc_real()->execve(path, argv, envp);
+}
+HS_EXPORT int hs_execvpe(const char *file, char *const argv[], char *const envp[])
+{
+    EXEC_ENV(envp, false)
+    return libc_real()->execvpe(file, argv, envp);
+}
+HS_EXPORT int hs_fexecve(int fd, char *const argv[], char *const envp[])
+{
+    EXEC_ENV(envp, false)
+    return libc_real()->fexecve(fd, argv, envp);
+}
+HS_EXPORT int hs_execv(const char *path, char *const argv[]) { return hs_execve(path, argv, environ); }
+HS_EXPORT int hs_execvp(const char *file, char *const argv[]) { return hs_execvpe(file, argv, environ); }
+
+/* Arguments up to NULL, and for execle the environment behind it. */
+static int exec_list_call(const char *path, const char *arg0, va_list ap, bool has_env, bool search)
+{
+    char *argv[EXEC_ARGS_MAX];
+    size_t n = 0;
+    argv[n++] = (char *)(uintptr_t)arg0;
+    while (argv[n - 1] && n < EXEC_ARGS_MAX)
+        argv[n++] = va_arg(ap, char *);
+    if (argv[n - 1]) {
+        errno = E2BIG;
+        return -1;
+    }
+    char *const *env = has_env ? va_arg(ap, char *const *) : environ;
+    return search ? hs_execvpe(path, argv, env) : hs_execve(path, argv, env);
+}
+
+#define EXEC_VARIADIC(name, has_env, search)                               \
+    HS_EXPORT int hs_##name(const char *path, const char *arg0, ...)       \
+    {                                                                      \
+        va_list ap;                                                        \
+        va_start(ap, arg0);                                                \
+        int r = exec_list_call(path, arg0, ap, has_env, search);           \
+        va_end(ap);                                                        \
+        return r;                                                          \
+    }
+EXEC_VARIADIC(execl, false, false)
+EXEC_VARIADIC(execlp, false, true)
+EXEC_VARIADIC(execle, true, false)
+
+/* With file actions a descriptor may get any number, also one that is close-on-exec here: all are told of, the image tries all. */
+HS_EXPORT int hs_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                             const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+    EXEC_ENV(envp, actions != NULL)
+    return libc_real()->posix_spawn(pid, path, actions, attr, argv, envp);
+}
+HS_EXPORT int hs_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+                              const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+    EXEC_ENV(envp, actions != NULL)
+    return libc_real()->posix_spawnp(pid, file, actions, attr, argv, envp);
+}
+
+/* ---- coming in ---- */
+
+static int exec_int_option(int fd, int name)
+{
+    int v = -1;
+    socklen_t len = sizeof(v);
+    return libc_real()->getsockopt(fd, SOL_SOCKET, name, &v, &len) == 0 ? v : -1;
+}
+
+static void exec_adopt(int fd, bool believes_blocking)
+{
+    struct vcl_socket *vs;
+    if (fd_table_has(&preload.fds, fd) || !preload_init() || vcl_identify(fd, &vs) < 0)
+        return;
+    int flags = libc_real()->fcntl(fd, F_GETFL), domain = exec_int_option(fd, SO_DOMAIN);
+    bool is_pair = domain == AF_UNIX;
+    vcl_socket_set_nonblock(vs, flags >= 0 && (flags & O_NONBLOCK) && !believes_blocking);
+    struct fd_file *f = preload_socket_adopt(fd, vs, is_pair ? FD_STACK : FD_BOTH);
+    if (!f)
+        return;
+    f->sock.is_exported = is_pair;
+    f->sock.is_listener = vcl_is_listener(vs);
+    f->sock.listener_blocking = believes_blocking;
+    preload_put(f);
+}
+
+/* Those of the same session by another number (dup) lead to the same file. */
+static void exec_adopt_number(int fd, bool believes_blocking)
+{
+    uint64_t cookie = 0, other;
+    socklen_t len = sizeof(cookie);
+    if (libc_real()->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) != 0)
+        return;
+    for (int at = fd_table_next(&preload.fds, 0); at >= 0; at = fd_table_next(&preload.fds, (unsigned)at + 1) ) {
+        len = sizeof(other);
+        if (at == fd || libc_real()->getsockopt(at, SOL_SOCKET, SO_COOKIE, &other, &len) != 0 || other != cookie)
+            continue;
+        struct fd_file *f = preload_get(at);
+        if (f && fd_table_install(&preload.fds, fd, f) < 0)
+            preload_put(f);
+        return;
+    }
+    exec_adopt(fd, believes_blocking);
+}
+
+/* All sockets of ours that are open here: what a spawn's file actions have moved stands under other numbers than the list says. */
+static void exec_adopt_marked(void)
+{
+    enum { LOW_NUMBERS = 64 };
+    for (int fd = 0; fd < LOW_NUMBERS; fd++)
+        if (!fd_table_has(&preload.fds, fd) && exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK)
+            exec_adopt_number(fd, false);
+}
+
+__attribute__((constructor)) static void exec_construct(void)
+{
+    const char *list = getenv("HOSTSTACK_FDS");
+    if (!list)
+        return;
+    while (*list) {
+        char *end;
+        long fd = strtol(list, &end, 10);
+        if (end == list || fd < 0 || fd > FD_TABLE_MAX)
+            break;
+        bool blocking = *end == 'b';
+        exec_adopt_number((int)fd, blocking);
+        list = end + blocking;
+        if (*list == ',')
+            list++;
+    }
+    exec_adopt_marked();
+    unsetenv("HOSTSTACK_FDS");
+}
+
+/* ---- SCM_RIGHTS ---- */
+
+static void exec_each_right(const struct msghdr *msg, void (*fn)(int fd))
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(0))
+            continue;
+        for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+            fn(fd);
+        }
+    }
+}
+
+static void exec_sent(int fd)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (!f)
+        return;
+    exec_export(fd, f);
+    preload_put(f);
+}
+
+static void exec_received(int fd)
+{
+    if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK)
+        exec_adopt_number(fd, false);
+    else if (exec_int_option(fd, SO_ACCEPTCONN) == 1 && exec_int_option(fd, SO_DOMAIN) != AF_UNIX && vcl_server_is_there())
+        exec_adopt_number(fd, false);
+}
+
+void preload_rights_sent(const struct msghdr *msg)
+{
+    if (atomic_load_explicit(&preload.is_initialised, memory_order_acquire) && !preload_is_foreign())
+        exec_each_right(msg, exec_sent);
+}
+
+void preload_rights_received(const struct msghdr *msg)
+{
+    int saved = errno;
+    if (!preload_is_foreign() || !atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
+        exec_each_right(msg, exec_received);
+    errno = saved;
+}

@@ -1,0 +1,314 @@
+/* local_claim.c - cut-through ends that change hands: a fork's child, or who was passed the descriptor, goes on with one
+ *
+ *   CLAIM of p by a -> PAIR segment of a and the other end's program -> CLAIMED to a, MOVED to the other one
+ *        the other one: what its peer has not read it writes again to the new slot; what it has not read itself it puts aside; UNLINK
+ *        -> TAKEN to the former user, if it holds p still; it answers UNLINK -> the old slot is free
+ *
+ * Is there nobody at the other end any more, the server puts what is left there into a FIFO of its own making. */
+#include "server/local/local_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "svm/svm_segment.h"
+
+bool local_old_keep(struct session *s, const struct session *p, struct app_worker *former)
+{
+    enum { MOVES_MAX = 32 };
+    unsigned n = 0;
+    for (const struct local_old *o = s->old_slots; o; o = o->next)
+        n++;
+    struct local_old *o = malloc(sizeof(*o));
+    if (!o)
+        return false;
+    *o = (struct local_old){ .next = s->old_slots, .pair = p->pair, .slot = p->slot, .is_read = true, .former = former };
+    s->old_slots = o;
+    return n < MOVES_MAX;
+}
+
+/* Frees what nobody uses, tells the former user when only it is left. p: the other end, NULL = gone and with it all former users. */
+static void old_check(struct worker *w, struct session *s, struct session *p)
+{
+    for (struct local_old **at = &s->old_slots, *o; (o = *at);) {
+        struct session_hold *h = p && o->former ? session_hold_of(p, o->former) : NULL;
+
+        if (!h)
+            o->former = NULL;
+        if (!o->is_read && h && h->closed) {
+            o->former = NULL;
+            h->a->ops->closed(w, h->a, p);
+            session_hold_remove(p, h->a);
+        } else if (!o->is_read && h && !o->former_told) {
+            o->former_told = true;
+            h->a->ops->taken(w, h->a, p);
+        }
+        if (o->is_read || o->former) {
+            at = &o->next;
+            continue;
+        }
+        *at = o->next;
+        app_pair_put(w, o->pair, (int)o->slot.slot);
+        free(o);
+    }
+}
+
+void local_old_put(struct worker *w, struct session *s)
+{
+    struct session *p = s->peer;
+
+    for (struct local_old *o = s->old_slots; o; o = o->next)
+        o->is_read = false;
+    old_check(w, s, p);
+    while (s->old_slots && p) { /* a former user of p: its affair alone now */
+        struct local_old *o = s->old_slots;
+        s->old_slots = o->next;
+        o->next = p->old_slots;
+        p->old_slots = o;
+    }
+}
+
+static bool is_read(const struct session *s)
+{
+    for (const struct local_old *o = s->old_slots; o; o = o->next) {
+        if (o->is_read)
+            return true;
+    }
+    return false;
+}
+
+void local_sides(struct session *s)
+{
+    struct session *p = s->peer;
+
+    if (s->local_user == p->local_user) {
+        s->local_side = s->origin.gen != 0; /* the accepted one */
+        p->local_side = !s->local_side;
+    } else {
+        s->local_side = (uint8_t)app_pair_side(s->pair, s->local_user);
+        p->local_side = (uint8_t)app_pair_side(p->pair, p->local_user);
+    }
+}
+
+/* Those who had to wait for an answer: one of them, or they wait on. */
+static void claims_retry(struct worker *w, struct session *p)
+{
+    for (struct session_hold *h = p->holds, *next; h && p->local && !p->local_joining; h = next) {
+        next = h->s_next;
+        if (!h->wants || h->closed)
+            continue;
+        h->wants = false;
+        session_claim(w, h->a, p, h->ctx);
+        if (h->wants)
+            return;
+    }
+}
+
+void local_unlinked(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot)
+{
+    struct svm_handle handle = s->handle;
+    struct session *ends[2] = { s, s->peer };
+
+    for (int i = 0; i < 2; i++) { /* the answer of who was told of the move, or of a former user to TAKEN */
+        for (struct local_old *o = ends[i] ? ends[i]->old_slots : NULL; o; o = o->next) {
+            if (o->slot.seg_id != slot->seg_id || o->slot.slot != slot->slot)
+                continue;
+            if (o->former == a && o->former_told)
+                o->former = NULL;
+            else if (ends[i] == s && s->app == a)
+                o->is_read = false;
+        }
+    }
+    old_check(w, s, s->peer);
+    if (s->peer)
+        old_check(w, s->peer, s);
+    if (session_from_handle(w, handle) != s)
+        return;
+    if (s->peer)
+        claims_retry(w, s->peer);
+    claims_retry(w, s);
+}
+
+bool local_keep(struct session *s, const struct app_worker *a)
+{
+    return s->peer && s->local_user == a;
+}
+
+void local_forget(struct worker *w, struct session *s, const struct app_worker *a)
+{
+    if (s->local_user == a)
+        s->local_user = NULL;
+    for (int i = 0; i < 2; i++) {
+        struct session *end = i ? s->peer : s;
+        for (struct local_old *o = end ? end->old_slots : NULL; o; o = o->next) {
+            if (o->former == a)
+                o->former = NULL;
+        }
+    }
+    if (s->peer)
+        old_check(w, s->peer, s);
+}
+
+/* ---- with somebody at the other end ---- */
+
+struct claiming {
+    struct svm_handle claimed;
+    struct app_worker *to, *other;
+    uint32_t to_id;
+};
+
+static void refuse(struct worker *w, struct session *p, struct app_worker *a, int error)
+{
+    if (session_is_held_by(p, a))
+        a->ops->claimed(w, a, p, 0, error);
+}
+
+static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
+{
+    struct claiming c = *(struct claiming *)arg;
+    struct session *p = session_from_handle(w, c.claimed), *s = p ? p->peer : NULL;
+    bool is_held = false;
+
+    free(arg);
+    for (struct session_hold *h = p ? p->holds : NULL; h; h = h->s_next)
+        is_held |= h->a == c.to && h->a->client_id == c.to_id && !h->closed; /* the pointer alone may be of somebody who has gone */
+    if (p)
+        p->local_joining = false;
+    if (!is_held || !s || s->app != c.other || s->state != SESSION_ESTABLISHED || !pair ||
+        !local_old_keep(s, p, p->local_user)) {
+        if (pair)
+            app_pair_put(w, pair, slot);
+        if (is_held)
+            refuse(w, p, c.to, pair ? -ECONNABORTED : slot == -ECONNREFUSED ? -ECONNRESET : slot);
+        if (p)
+            claims_retry(w, p);
+        return;
+    }
+    s->pair = p->pair = pair;
+    s->slot = p->slot = (struct svm_msg_slot){ app_pair_seg_id(pair), (uint32_t)slot };
+    p->app = NULL; /* its former user is told when the other end has read what it wrote */
+    p->local_user = c.to;
+    s->local_user = c.other;
+    local_sides(s);
+    session_set_user(w, p, c.to);
+    session_claim_done(w, p, 0, 0);
+    s->app->ops->moved(w, s->app, s);
+}
+
+/* ---- with nobody there any more ---- */
+
+/* What the other side's program has written and p's has not read goes to FIFOs in a's memory, which end there. */
+static int take_rest(struct worker *w, struct session *p, struct app_worker *a)
+{
+    struct svm_slot_pair *slot = app_pair_slot(p->pair, p->slot.slot);
+    unsigned side = p->local_side;
+    struct svm_region_table regions = { .n = 2 };
+    struct svm_fifo_cons reader;
+    struct svm_fifo_cons_line line;
+    struct iovec iov[4];
+    int64_t n;
+    int err = session_fifos_make(w, p, a), pieces;
+
+    if (err != 0)
+        return err;
+    regions.r[0] = regions.r[1] = app_pair_region(p->pair);
+    memset(&line, 0, sizeof(line));
+    line.head = __atomic_load_n(&slot->side[side].rx.head, __ATOMIC_ACQUIRE);
+    svm_fifo_cons_init(&reader, &line, &slot->side[1 - side].tx, &regions, p->rx.max_size);
+    n = svm_fifo_cons_avail(&reader);
+    pieces = n > 0 ? svm_fifo_peek_iov(&reader, 0, (uint32_t)n, iov) : 0;
+    if (pieces > 0 && svm_fifo_enqueue_iov(&p->rx, iov, pieces) != n)
+        svm_fifo_prod_set_rst(&p->rx, -ECONNRESET);
+    if (n < 0 || pieces < 0 || svm_fifo_cons_rst(&reader))
+        svm_fifo_prod_set_rst(&p->rx, -ECONNRESET);
+    svm_fifo_prod_set_fin(&p->rx);
+    p->rx_fin = true;
+    /* Nobody writes these lines any more; a former user that still holds the connection finds it here. */
+    __atomic_store_n(&slot->side[1 - side].tx.space_bytes, line.head, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&slot->side[1 - side].tx.flags, SVM_FIFO_MOVED | SVM_FIFO_SETTLED, __ATOMIC_RELEASE);
+    return 0;
+}
+
+/* The slot that p has had: free, or its former user's until that one has heard. */
+static void leave_slot(struct worker *w, struct session *p, struct app_worker *former)
+{
+    struct session_hold *h = former ? session_hold_of(p, former) : NULL;
+
+    if (!h || h->closed || !local_old_keep(p, p, former)) {
+        app_pair_put(w, p->pair, (int)p->slot.slot);
+        return;
+    }
+    p->old_slots->is_read = false;
+    p->old_slots->former_told = true; /* session_set_user() does */
+}
+
+static void claim_alone(struct worker *w, struct session *p, struct app_worker *a)
+{
+    struct session *s = p->peer;
+    struct svm_msg_slot old = p->slot, fresh;
+    int err = take_rest(w, p, a);
+
+    if (err != 0) {
+        refuse(w, p, a, err);
+        return;
+    }
+    fresh = p->slot;
+    p->slot = old;
+    leave_slot(w, p, p->local_user);
+    p->slot = fresh;
+    p->local = false;
+    p->flags &= (uint8_t)~SVM_CONN_LOCAL;
+    p->pair = NULL;
+    p->peer = NULL;
+    if (s) {
+        local_old_put(w, s);
+        s->peer = NULL;
+        s->pair = NULL;
+        session_finish(w, s);
+    }
+    for (struct session_hold *h = p->holds, *next; h; h = next) {
+        next = h->s_next;
+        if (!h->closed)
+            continue;
+        h->a->ops->closed(w, h->a, p);
+        session_hold_remove(p, h->a);
+    }
+    session_set_user(w, p, a);
+    session_claim_done(w, p, 0, 0);
+    a->ops->peer_gone(w, a, p);
+}
+
+void local_claim(struct worker *w, struct session *p, struct app_worker *a)
+{
+    struct session *s = p->peer;
+    struct session_hold *h = session_hold_of(p, a);
+    struct claiming *c;
+
+    if (p->app == a) { /* it is the user already */
+        session_claim_done(w, p, 0, 0);
+        return;
+    }
+    if (!p->pair) {
+        refuse(w, p, a, -ECONNRESET);
+        return;
+    }
+    if (!s || s->state == SESSION_CLOSING) {
+        claim_alone(w, p, a);
+        return;
+    }
+    if (s->state != SESSION_ESTABLISHED || !s->app) { /* the other end is changing hands as well, and nobody has claimed it yet */
+        refuse(w, p, a, -ECONNABORTED);
+        return;
+    }
+    if (p->local_joining || s->local_joining || is_read(p) || is_read(s)) {
+        h->wants = true;
+        return;
+    }
+    c = malloc(sizeof(*c));
+    if (!c) {
+        refuse(w, p, a, -ENOMEM);
+        return;
+    }
+    *c = (struct claiming){ p->handle, a, s->app, a->client_id };
+    p->local_joining = true;
+    app_pair_get(w, a, s->app, joined, c);
+}

@@ -1,0 +1,121 @@
+/* session_claim.c - a session that several programs hold (fork, exec, passed descriptors): who uses it has its FIFOs in its memory
+ *
+ * Who wants to use it claims it, and is given new FIFOs with all that is in the old ones; the former user finds "moved" in the old ones
+ * (and is told), and claims it back if it goes on with it. So no two programs ever share a FIFO side.
+ *
+ *   user = s->app, mem = s->app or the server's own (its user has let go of it; the next one takes it from there) */
+#include "server/session/session_internal.h"
+
+#include <errno.h>
+#include "server/local/local.h"
+
+static uint8_t claim_flags(const struct session *s)
+{
+    return (uint8_t)((s->has_fifos || s->local ? SVM_CLAIM_FIFOS : 0) | (s->state == SESSION_LISTENING ? SVM_CLAIM_LISTENS : 0) |
+                     (s->state == SESSION_CONNECTING ? SVM_CLAIM_CONNECTS : 0) | (s->tx_fin_told ? SVM_CLAIM_WR_SHUT : 0) |
+                     (session_open_holds(s) == 1 ? SVM_CLAIM_ONLY : 0));
+}
+
+void session_claim_done(struct worker *w, struct session *s, uint8_t flags, int error)
+{
+    struct app_worker *a = s->app;
+
+    a->ops->claimed(w, a, s, claim_flags(s) | flags, error);
+    if (error == 0 && s->state == SESSION_DEAD && s->error)
+        a->ops->reset(w, a, s, s->error);
+}
+
+/* a is the one whom events go to; the one before is told. */
+void session_set_user(struct worker *w, struct session *s, struct app_worker *a)
+{
+    struct app_worker *before = s->app;
+    struct session_hold *h = session_hold_of(s, a);
+
+    s->app = a;
+    s->ctx = h->ctx;
+    h->wants = false;
+    if (before && before != a && session_is_held_by(s, before))
+        before->ops->taken(w, before, s);
+}
+
+static int claim_fifos(struct worker *w, struct session *s, struct app_worker *a)
+{
+    bool keep = s->mem && s->mem != a && session_is_held_by(s, s->mem);
+
+    if (s->mem == a)
+        return 0;
+    return session_rest_is_full(s) ? -EAGAIN : session_fifos_move(w, s, a, keep);
+}
+
+void session_claim(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx)
+{
+    struct session_hold *h = session_hold_of(s, a);
+    int err = 0;
+
+    h->ctx = ctx;
+    if (s->state == SESSION_LISTENING || s->state == SESSION_BOUND) { /* used by all of them at once */
+        a->ops->claimed(w, a, s, claim_flags(s), 0);
+        return;
+    }
+    if (s->local && s->state == SESSION_CONNECTING)
+        err = -EALREADY; /* being joined with the program that has begun it */
+    else if (s->state == SESSION_ACCEPTING || s->state == SESSION_CLOSING || (!s->has_fifos && !s->local))
+        err = -ECONNABORTED;
+    if (err != 0) {
+        a->ops->claimed(w, a, s, 0, err);
+        return;
+    }
+    if (s->local) {
+        local_claim(w, s, a);
+        return;
+    }
+    err = claim_fifos(w, s, a);
+    if (err != 0) {
+        a->ops->claimed(w, a, s, 0, err);
+        return;
+    }
+    session_set_user(w, s, a);
+    session_claim_done(w, s, 0, 0);
+    if (s->conn) /* room that the former user made, and may have told of meanwhile */
+        session_rx_space_kick(w, s);
+}
+
+static void other_user(struct session *s, const struct app_worker *a)
+{
+    for (struct session_hold *h = s->holds; h; h = h->s_next) {
+        if (h->a != a && !h->closed) {
+            s->app = h->a;
+            s->ctx = h->ctx;
+        }
+    }
+}
+
+void session_leave(struct worker *w, struct session *s, struct app_worker *a)
+{
+    struct session_hold *h = session_hold_of(s, a);
+
+    if (h)
+        h->wants = false;
+    session_old_free(w, s, a, NULL);
+    if (s->app == a) {
+        s->app = NULL;
+        if (s->state == SESSION_LISTENING || s->state == SESSION_BOUND)
+            other_user(s, a);
+    }
+    if (s->has_fifos && s->mem == a && session_fifos_move(w, s, NULL, false) != 0) {
+        session_fifos_drop(w, s); /* no memory: the connection cannot go on */
+        s->error = -ENOBUFS;
+        s->state = SESSION_DEAD;
+        if (s->conn) {
+            s->conn->session = NULL;
+            s->ops->reset(w, s->conn);
+            s->conn = NULL;
+        }
+    }
+}
+
+void session_unlink(struct worker *w, struct app_worker *a, struct session *s, const struct svm_msg_slot *slot)
+{
+    session_old_free(w, s, a, slot);
+    local_unlinked(w, s, a, slot);
+}

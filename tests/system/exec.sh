@@ -1,0 +1,81 @@
+#!/bin/bash
+# exec.sh - sockets that leave their process: inetd style exec, SCM_RIGHTS, close-on-exec, nginx's binary upgrade
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+need_root
+need jq python3
+need_stack
+# shellcheck source=tests/system/ngx.sh
+. "$(dirname "$0")/ngx.sh"
+topo_veth
+conf_packet a >"$TMP/a.conf"
+server_start a "$NS_S"
+stack() { spre a "$@"; }
+empty=$(server_counts a)
+port=7200
+# server MODE ADDRESS
+server() {
+    local pid
+    port=$((port + 1))
+    bg "$TMP/srv.$port" stack "$top_builddir/tests/system/fork_echo" "$1" "$2" $port
+    pid=$bg_pid
+    wait_for 10 listening "$TMP/srv.$port" || { not_ok "$1: it listens" "$(cat "$TMP/srv.$port")"; return; }
+    TMO=60 check "$1 $2, kernel's client: 3 of 100,000 bytes" in_k "$ECHO" -n 3 -b 100000 client "$2" $port
+    TMO=60 check "$1 $2, kernel's client: 10 of 200,000 bytes at once" in_k "$ECHO" -N -n 10 -b 200000 client "$2" $port
+    TMO=60 check "$1 $2, cut-through: 3 of 100,000 bytes" stack "$ECHO" -n 3 -b 100000 client "$2" $port
+    TMO=60 check "$1 $2, cut-through: 10 of 200,000 bytes at once" stack "$ECHO" -N -n 10 -b 200000 client "$2" $port
+    check_eq "$1 $2: the server has nothing to say" "$(tail -n +2 "$TMP/srv.$port")" ""
+    end_pid "$pid"
+}
+for a in $S4 $S6; do
+    server exec "$a"
+    server pass "$a"
+done
+back() { [ "$(server_counts a)" = "$empty" ]; }
+wait_for 30 back && ok "nothing is left in the server" || not_ok "nothing is left in the server" "before $empty"$'\n'"after  $(server_counts a)"
+
+# What is close-on-exec ends with the exec: the client hears the end while the image runs on.
+cat >"$TMP/cloexec.py" <<'PY'
+import os, socket, sys, time
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print("ready", flush=True)
+s, _ = l.accept()
+if os.fork() == 0:
+    os.execvp("sleep", ["sleep", "60"])
+s.close()
+l.accept()
+PY
+port=$((port + 1))
+bg "$TMP/cloexec" stack python3 "$TMP/cloexec.py" $S4 $port
+pid=$bg_pid
+wait_for 10 listening "$TMP/cloexec"
+TMO=20 check "a close-on-exec connection ends with the exec" in_k python3 -c "
+import socket
+s = socket.create_connection(('$S4', $port), timeout=15)
+assert s.recv(1) == b''"
+for p in $(pgrep -P "$pid"); do kill "$p"; done
+end_pid "$pid"
+
+# nginx: a new binary takes over the listening sockets; its environment is of nginx's own making
+ngx_conf "$TMP/n" 8090 2
+sed -i "s/daemon off/daemon on/; s/root /listen 8091; root /" "$TMP/n/nginx.conf"
+stack "$(command -v nginx)" -e "$TMP/n/logs/error.log" -c "$TMP/n/nginx.conf"
+master() { cat "$TMP/n/nginx.pid" 2>/dev/null; }
+page() { TMO=5 "$1" curl -sS -o "$TMP/page" "http://$2/" && cmp "$TMP/page" "$TMP/n/html/index.html"; }
+wait_for 15 page in_k $S4:8090 || not_ok "nginx serves a page" "$(tail -n 15 "$TMP/n/logs/error.log")"
+old=$(master)
+kill -USR2 "$old"
+renewed() { [ -s "$TMP/n/nginx.pid.oldbin" ] && [ -n "$(master)" ] && [ "$(master)" != "$old" ]; }
+wait_for 15 renewed && ok "a new master" || not_ok "a new master" "$(tail -n 15 "$TMP/n/logs/error.log")"
+kill -QUIT "$old"
+wait_for 20 pid_gone "$old" && ok "the old one ends" || not_ok "the old one ends"
+for a in "in_k $S4:8090" "stack $S4:8090" "in_k [$S6]:8090" "in_k $S4:8091" "in_s 127.0.0.1:8091"; do
+    # shellcheck disable=SC2086
+    check "the new binary serves ${a#* } to ${a% *}" page $a
+done
+new=$(master)
+[ -z "$new" ] || kill -QUIT "$new"
+wait_for 20 pid_gone "$new" && ok "the new one ends" || not_ok "the new one ends"
+wait_for 30 back && ok "nothing is left in the server after all" || not_ok "nothing is left in the server after all" "before $empty"$'\n'"after  $(server_counts a)"$'\n'"$(ctl a show app)"
+server_alive a && ok "the server lives" || not_ok "the server lives"
+finish

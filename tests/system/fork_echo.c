@@ -1,0 +1,253 @@
+/* fork_echo.c - echo server whose connections change processes: by fork, exec and SCM_RIGHTS; over plain sockets
+ * Modes: close  the child serves, the parent closes its copy       keep  the parent holds its copy until the child has ended
+ *        turns  parent and child serve piece by piece, in turn      split the child reads, the parent writes what the child tells it
+ *        exec   inetd style: 0 and 1 are the connection, exec of itself as `stdio`    pass  a worker process is sent the descriptor */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PIECE = 10000, CHUNK = 65536 };
+
+static bool nonblock;
+static const char *self;
+
+static void die(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static void wait_for(int fd, short events)
+{
+    struct pollfd p = { .fd = fd, .events = events };
+    if (poll(&p, 1, -1) < 0)
+        die("poll");
+}
+
+static ssize_t take(int fd, char *buf, size_t len)
+{
+    for (;;) {
+        ssize_t n = read(fd, buf, len);
+        if (n >= 0)
+            return n;
+        if (errno != EAGAIN)
+            die("read");
+        wait_for(fd, POLLIN);
+    }
+}
+
+static void put(int fd, const char *buf, size_t len)
+{
+    while (len) {
+        ssize_t n = write(fd, buf, len);
+        if (n < 0 && errno != EAGAIN)
+            die("write");
+        if (n < 0) {
+            wait_for(fd, POLLOUT);
+            continue;
+        }
+        buf += n;
+        len -= (size_t)n;
+    }
+}
+
+/* Echoes up to `limit` bytes (0 = to the end). False: the end came. */
+static bool echo(int in, int out, size_t limit)
+{
+    static char buf[CHUNK];
+    for (size_t done = 0; !limit || done < limit;) {
+        size_t want = limit && limit - done < sizeof(buf) ? limit - done : sizeof(buf);
+        ssize_t n = take(in, buf, want);
+        if (n == 0)
+            return false;
+        put(out, buf, (size_t)n);
+        done += (size_t)n;
+    }
+    return true;
+}
+
+/* The same through an epoll set, edge-triggered, made after the fork. */
+static void echo_epoll(int fd)
+{
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+    char buf[CHUNK];
+    if (ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) != 0)
+        die("epoll_ctl");
+    for (;;) {
+        ssize_t n;
+        if (epoll_wait(ep, &ev, 1, -1) < 0)
+            die("epoll_wait");
+        while ((n = read(fd, buf, sizeof(buf))) > 0)
+            put(fd, buf, (size_t)n);
+        if (n == 0)
+            return;
+        if (errno != EAGAIN)
+            die("read");
+    }
+}
+
+static void serve_turns(int fd)
+{
+    int status = 0;
+    do {
+        pid_t pid = fork();
+        if (pid < 0)
+            die("fork");
+        if (pid == 0)
+            _exit(echo(fd, fd, PIECE) ? 0 : 42);
+        if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 42)) {
+            fprintf(stderr, "a child ended with status %x\n", status);
+            exit(1);
+        }
+    } while (WEXITSTATUS(status) == 0 && echo(fd, fd, PIECE));
+}
+
+static void serve_split(int fd)
+{
+    int p[2];
+    pid_t pid;
+    if (pipe(p) != 0 || (pid = fork()) < 0)
+        die("fork");
+    if (pid == 0) {
+        echo(fd, p[1], 0);
+        _exit(0);
+    }
+    close(p[1]);
+    echo(p[0], fd, 0);
+    waitpid(pid, NULL, 0);
+}
+
+static void pass_fd(int to, int fd)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct iovec iov = { "x", 1 };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof(int));
+    if (sendmsg(to, &m, 0) != 1)
+        die("sendmsg");
+}
+
+static void worker(int from)
+{
+    for (;;) {
+        union {
+            struct cmsghdr align;
+            char bytes[CMSG_SPACE(sizeof(int))];
+        } control;
+        char x;
+        struct iovec iov = { &x, 1 };
+        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+        int fd;
+        if (recvmsg(from, &m, MSG_CMSG_CLOEXEC) <= 0)
+            exit(0);
+        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
+        if (fork() == 0) {
+            echo(fd, fd, 0);
+            _exit(0);
+        }
+        close(fd);
+    }
+}
+
+/* In the child, or whatever the mode has in its place. Returns for the parent only. */
+static void serve(const char *mode, int fd, int to_worker)
+{
+    pid_t pid;
+    if (strcmp(mode, "pass") == 0) {
+        pass_fd(to_worker, fd);
+        return;
+    }
+    pid = fork();
+    if (pid < 0)
+        die("fork");
+    if (pid > 0) {
+        if (strcmp(mode, "keep") == 0) {
+            if (fork() == 0) { /* a process of its own holds on */
+                while (kill(pid, 0) == 0)
+                    usleep(1000);
+                _exit(0);
+            }
+        }
+        return;
+    }
+    signal(SIGCHLD, SIG_DFL);
+    if (strcmp(mode, "turns") == 0) {
+        serve_turns(fd);
+    } else if (strcmp(mode, "split") == 0) {
+        serve_split(fd);
+    } else if (strcmp(mode, "exec") == 0) {
+        dup2(fd, 0);
+        dup2(fd, 1);
+        close(fd);
+        execl(self, self, "stdio", (char *)NULL);
+        die("exec");
+    } else if (nonblock) {
+        echo_epoll(fd);
+    } else {
+        echo(fd, fd, 0);
+    }
+    _exit(0);
+}
+
+int main(int argc, char **argv)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV }, *ai;
+    int l, one = 1, sv[2];
+
+    self = argv[0];
+    if (argc == 2 && strcmp(argv[1], "stdio") == 0) {
+        echo(0, 1, 0);
+        return 0;
+    }
+    if (argc > 1 && strcmp(argv[1], "-N") == 0) {
+        nonblock = true;
+        argv++;
+        argc--;
+    }
+    if (argc != 4 || getaddrinfo(argv[2], argv[3], &hints, &ai) != 0) {
+        fprintf(stderr, "usage: fork_echo [-N] close|keep|turns|split|exec|pass ADDRESS PORT\n");
+        return 2;
+    }
+    signal(SIGCHLD, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv) != 0)
+        die("socketpair");
+    if (strcmp(argv[1], "pass") == 0 && fork() == 0) {
+        close(sv[0]);
+        worker(sv[1]);
+    }
+    close(sv[1]);
+    l = socket(ai->ai_family, SOCK_STREAM, 0);
+    if (l < 0 || setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 || bind(l, ai->ai_addr, ai->ai_addrlen) != 0 ||
+        listen(l, 64) != 0)
+        die("listen");
+    puts("ready");
+    fflush(stdout);
+    for (;;) {
+        int fd = accept(l, NULL, NULL);
+        if (fd < 0)
+            die("accept");
+        if (nonblock)
+            fcntl(fd, F_SETFL, O_NONBLOCK);
+        serve(argv[1], fd, sv[0]);
+        close(fd);
+    }
+}

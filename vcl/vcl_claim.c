@@ -1,0 +1,304 @@
+/* vcl_claim.c - sessions that several processes hold (fork, exec, passed descriptors): one uses it, the others claim it when they want to
+ *
+ * The FIFOs of such a session are in the memory of who used it last. Another process finds "moved" in them, or none at all (a fork's
+ * child), and asks the server, which gives it new ones with all that was in the old. What was written or read at that very moment is
+ * settled afterwards: the old lines tell how much of it counted.
+ *   waiting: who only waits for such a session asks again every now and then, less often while it asks in vain. */
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include "vcl/vcl_internal.h"
+
+enum { CLAIM_AGAIN_MIN_NS = 1000000, CLAIM_AGAIN_MAX_NS = 32000000, SETTLE_NS = 1000000000 };
+enum { CLAIM_SOON_NS = 50000000 }; /* the server's answer; with another program's at the other end it may take longer */
+enum { REST_MAX_FIFOS = 16 };
+
+/* ---- private FIFO for what a former peer wrote ---- */
+struct vcl_rest {
+    struct svm_fifo_prod_line line;
+    struct svm_fifo_cons_line cons;
+    struct svm_region_table regions;
+    uint8_t *data;
+};
+
+static void rest_free(struct vcl_socket *s)
+{
+    if (s->rest)
+        free(s->rest->data);
+    free(s->rest);
+    s->rest = NULL;
+}
+
+void vcl_claim_rest_drop(struct vcl_socket *s)
+{
+    rest_free(s);
+}
+
+/* All of it has been read: the FIFO of the new peer comes next. Socket lock held. */
+void vcl_claim_rest_turn(struct vcl_socket *s)
+{
+    if (!s->rest || svm_fifo_cons_avail(&s->rx) != 0)
+        return;
+    s->rx = s->rx_next;
+    rest_free(s);
+}
+
+/* All unread bytes of `from`, behind those that were put aside before: rx reads them. Socket lock held. */
+static int rest_keep(struct vcl_socket *s, struct svm_fifo_cons *before, struct svm_fifo_cons *from, struct svm_fifo_cons *rx)
+{
+    int64_t had = before ? svm_fifo_cons_avail(before) : 0, n = svm_fifo_cons_avail(from);
+    uint32_t size = 1u << SVM_RING_MIN_LOG2, log2 = SVM_RING_MIN_LOG2;
+    struct vcl_rest *r;
+
+    if (had < 0 || n < 0 || had + n > (int64_t)REST_MAX_FIFOS * from->max_size) /* the other end only writes, and changes hands */
+        return -EPROTO;
+    if (had + n == 0) {
+        rest_free(s);
+        return 0;
+    }
+    while (size < had + n) {
+        size <<= 1;
+        log2++;
+    }
+    r = aligned_alloc(HS_CACHE_LINE, (sizeof(*r) + 63) & ~(size_t)63);
+    if (!r)
+        return -ENOMEM;
+    memset(r, 0, sizeof(*r));
+    r->data = malloc(size);
+    if (!r->data || (had && svm_fifo_peek(before, 0, r->data, (uint32_t)had) != had) ||
+        (n && svm_fifo_peek(from, 0, r->data + had, (uint32_t)n) != n)) {
+        free(r->data);
+        free(r);
+        return -ENOMEM;
+    }
+    r->regions.r[0] = (struct svm_region){ r->data, size };
+    r->regions.n = 1;
+    r->line.tail = (uint32_t)(had + n);
+    r->line.ring[0].log2 = (uint8_t)log2;
+    svm_fifo_cons_init(rx, &r->cons, &r->line, &r->regions, size);
+    rest_free(s);
+    s->rest = r;
+    return svm_fifo_drop(from, (uint32_t)n);
+}
+
+/* ---- what happened while the session went elsewhere ---- */
+static void flag_set(struct svm_fifo_prod *f, uint32_t bits)
+{
+    __atomic_store_n(&f->line->flags, __atomic_load_n(&f->line->flags, __ATOMIC_RELAXED) | bits, __ATOMIC_RELEASE);
+}
+
+/* Cut-through: the peer's end has a new user, with other FIFOs. The former one may be at work at this moment: it looks at "moved" after
+ * every step, and at the positions from which on it does not count. Worker lock held. */
+int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct svm_msg_slot *old_slot)
+{
+    struct svm_fifo_prod old_tx;
+    struct svm_fifo_cons old_rx, rx, *before;
+    struct vcl_pair *old_pair;
+    int rc;
+
+    pthread_mutex_lock(&s->lock);
+    if (!s->has_fifos || !s->pair) {
+        pthread_mutex_unlock(&s->lock);
+        return -EPROTO;
+    }
+    old_tx = s->tx;
+    old_rx = s->rest ? s->rx_next : s->rx;
+    rx = s->rx;
+    before = s->rest ? &rx : NULL;
+    old_pair = s->pair;
+    *old_slot = (struct svm_msg_slot){ old_pair->seg_id, s->slot };
+    flag_set(&old_tx, SVM_FIFO_MOVED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before the positions are read; pairs with vcl_claim_settle_*() */
+    rc = vcl_socket_remap_pair(s, m);
+    if (rc == 0) {
+        uint32_t head;
+
+        rc = svm_fifo_prod_unread(&old_tx) < 0 ? -EPROTO : 0;
+        head = old_tx.head_seen;
+        __atomic_store_n(&old_tx.line->space_bytes, head, __ATOMIC_RELAXED);
+        s->rx_next = s->rx;
+        if (rc == 0)
+            rc = rest_keep(s, before, &old_rx, &s->rx);
+        flag_set(&old_tx, SVM_FIFO_SETTLED);
+        if (rc == 0)
+            rc = vcl_socket_write_again(s, &old_tx, head);
+        svm_fifo_prod_fini(&old_tx);
+        vcl_socket_leave_slot(s, old_pair, old_slot->slot);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (atomic_load(&old_pair->gone))
+        vcl_worker_reap_pairs(s->w);
+    return rc;
+}
+
+/* True: not moved after all. Otherwise waits until the positions stand. */
+static bool settled_here(struct vcl_socket *s)
+{
+    const struct svm_fifo_prod_line *line = s->rx.peer;
+    int64_t until = 0;
+
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* after our own position was published; pairs with vcl_claim_peer_moved() and the server */
+    if (hs_likely(!(__atomic_load_n(&line->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_MOVED)))
+        return true;
+    while (!(__atomic_load_n(&line->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_SETTLED)) {
+        if (!until)
+            until = vcl_now_ns() + SETTLE_NS;
+        else if (vcl_now_ns() > until) /* its other end has died in between */
+            break;
+        sched_yield();
+    }
+    return false;
+}
+
+uint32_t vcl_claim_settle_tx(struct vcl_socket *s, uint32_t n)
+{
+    uint32_t lost;
+
+    if (s->rest || settled_here(s))
+        return n;
+    lost = s->tx.tail - __atomic_load_n(&s->tx.peer->head, __ATOMIC_ACQUIRE);
+    return (int32_t)lost <= 0 ? n : lost >= n ? 0 : n - lost;
+}
+
+uint32_t vcl_claim_settle_rx(struct vcl_socket *s, uint32_t n, bool is_peek)
+{
+    uint32_t over;
+
+    if (s->rest || settled_here(s))
+        return n;
+    if (is_peek) /* the ring may have been somebody else's by then */
+        return 0;
+    over = s->rx.head - __atomic_load_n(&s->rx.peer->space_bytes, __ATOMIC_RELAXED);
+    return (int32_t)over <= 0 ? n : over >= n ? 0 : n - over;
+}
+
+bool vcl_claim_is_elsewhere(const struct vcl_socket *s)
+{
+    const struct svm_fifo_prod_line *line = s->rest ? s->rx_next.peer : s->rx.peer;
+
+    return s->unclaimed || (s->has_fifos && __atomic_load_n(&line->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_MOVED);
+}
+
+/* ---- asking for it ---- */
+static void want_end(struct vcl_socket *s)
+{
+    if (atomic_exchange(&s->claim_wanted, false))
+        atomic_fetch_sub(&s->w->n_wanted, 1);
+}
+
+static bool is_elsewhere(struct vcl_socket *s)
+{
+    bool yes;
+
+    pthread_mutex_lock(&s->lock);
+    yes = vcl_claim_is_elsewhere(s);
+    pthread_mutex_unlock(&s->lock);
+    return yes && !vcl_handle_is_none(s->handle);
+}
+
+static int claim(struct vcl_socket *s, int64_t timeout_ns)
+{
+    struct svm_msg m;
+    int rc = 0;
+
+    if (!is_elsewhere(s))
+        return 0;
+    pthread_mutex_lock(&s->op_lock);
+    if (is_elsewhere(s)) {
+        m = vcl_socket_msg(s, SVM_MSG_CLAIM);
+        rc = vcl_socket_request_within(s, VCL_OP_CLAIM, &m, timeout_ns);
+    }
+    pthread_mutex_unlock(&s->op_lock);
+    return rc;
+}
+
+int vcl_claim(struct vcl_socket *s)
+{
+    return claim(s, VCL_ANSWER_NS);
+}
+
+int vcl_claim_soon(struct vcl_socket *s)
+{
+    int rc = claim(s, CLAIM_SOON_NS);
+
+    if (rc == -ETIMEDOUT || rc == -EAGAIN) { /* who waits goes on asking */
+        vcl_claim_want(s);
+        rc = -EAGAIN;
+    }
+    return rc;
+}
+
+/* Somebody here waits for it. Any lock may be held. */
+void vcl_claim_want(struct vcl_socket *s)
+{
+    if (!atomic_exchange(&s->claim_wanted, true))
+        atomic_fetch_add(&s->w->n_wanted, 1);
+}
+
+/* Worker lock held. */
+void vcl_claim_again(struct vcl_worker *w)
+{
+    int64_t now = vcl_now_ns();
+
+    if (now < w->claim_at_ns)
+        return;
+    w->claim_pause_ns = w->claim_pause_ns ? 2 * w->claim_pause_ns : CLAIM_AGAIN_MIN_NS;
+    if (w->claim_pause_ns > CLAIM_AGAIN_MAX_NS)
+        w->claim_pause_ns = CLAIM_AGAIN_MAX_NS;
+    w->claim_at_ns = now + w->claim_pause_ns;
+    for (uint32_t i = 0; i < w->table_size; i++) {
+        struct vcl_socket *s = w->table[i];
+        struct svm_msg m;
+
+        if (!s || !atomic_load(&s->claim_wanted))
+            continue;
+        if (!vcl_claim_is_elsewhere(s) || vcl_handle_is_none(s->handle) || (!s->waiters && !s->subs)) {
+            want_end(s);
+            continue;
+        }
+        m = vcl_socket_msg(s, SVM_MSG_CLAIM);
+        vcl_socket_post(s, &m);
+    }
+}
+
+int64_t vcl_claim_cap_ns(const struct vcl_worker *w)
+{
+    int64_t left = w->claim_at_ns - vcl_now_ns();
+
+    return left > 0 ? left : 0;
+}
+
+/* ---- what the server says; worker lock held ---- */
+void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
+{
+    int error = m->u.conn.error;
+
+    if (vcl_state(s) == VCL_ZOMBIE)
+        return;
+    if (!error && !s->has_fifos && m->attr & SVM_CLAIM_FIFOS)
+        error = vcl_socket_map_fifos(s, m);
+    if (error) {
+        if (error != -EALREADY && error != -EAGAIN)
+            vcl_socket_fail(s, error);
+        return;
+    }
+    want_end(s);
+    s->unclaimed = false;
+    s->shared = !(m->attr & SVM_CLAIM_ONLY);
+    s->wr_shut = s->wr_shut || m->attr & SVM_CLAIM_WR_SHUT;
+    if (vcl_poll_now(s) & EPOLLIN)
+        s->w->claim_pause_ns = 0;
+    vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+}
+
+void vcl_claim_on_taken(struct vcl_socket *s)
+{
+    struct svm_msg m = vcl_socket_msg(s, SVM_MSG_UNLINK);
+
+    m.u.conn.slot = (struct svm_msg_slot){ s->slot_seg, s->slot };
+    vcl_socket_fifos_drop(s);
+    s->unclaimed = s->shared = true;
+    vcl_socket_post(s, &m);
+    if (s->waiters || s->subs)
+        vcl_claim_want(s);
+}
