@@ -3,6 +3,7 @@
  * fork() itself stays libc's: pthread_atfork handlers also run for the fork inside daemon() and forkpty(). vfork, posix_spawn and system()
  * run none and need none: their child works on copies of real descriptors (preload_is_foreign()). The library's own descriptors are
  * close-on-exec, and with them the server sees the old image go; what goes along with an exec: preload_exec.c. */
+#include <sys/prctl.h>
 #include "preload/preload.h"
 
 static void preload_fork_prepare(void)
@@ -42,4 +43,39 @@ HS_EXPORT int hs_daemon(int nochdir, int noclose)
             preload_put(f);
     }
     return r;
+}
+
+/* ---- a forked child that gives up the right to open and receive descriptors (sshd's, before it speaks to the network) ----
+ * What it goes on with is claimed before; afterwards reading, writing and sleeping need no other call than the program's own. */
+
+enum { FORK_FEW_FILES = 64 };
+
+static void preload_before_sandbox(void)
+{
+    int saved = errno;
+    if (atomic_load_explicit(&preload.is_initialised, memory_order_acquire) && !preload_is_foreign())
+        vcl_fork_claim_all();
+    errno = saved;
+}
+
+HS_EXPORT int hs_setrlimit(int resource, const struct rlimit *limit)
+{
+    if (resource == RLIMIT_NOFILE && limit && limit->rlim_cur < FORK_FEW_FILES)
+        preload_before_sandbox();
+    return libc_real()->setrlimit(resource, limit);
+}
+
+HS_EXPORT int hs_setrlimit64(int resource, const struct rlimit64 *limit)
+{
+    if (resource == RLIMIT_NOFILE && limit && limit->rlim_cur < FORK_FEW_FILES)
+        preload_before_sandbox();
+    return libc_real()->setrlimit64(resource, limit);
+}
+
+/* Variadic in C; on the ABIs that this is built for its arguments arrive as these do. */
+HS_EXPORT int hs_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+{
+    if (option == PR_SET_SECCOMP)
+        preload_before_sandbox();
+    return libc_real()->prctl(option, a, b, c, d);
 }

@@ -39,6 +39,7 @@ void vcl_detach(void);                    /* orderly: all sockets closed; also a
 void vcl_fork_prepare(void);
 void vcl_fork_parent(void);
 void vcl_fork_child(void);
+void vcl_fork_claim_all(void);             /* a child that can soon not attach any more: now, with all connections that it still holds */
 
 /* ---- sockets ---- */
 /* proto: enum svm_proto (TCP, UDP, TLS served; others -EPROTONOSUPPORT). Does not talk to the server. */

@@ -4,10 +4,10 @@
  * child), and asks the server, which gives it new ones with all that was in the old. What was written or read at that very moment is
  * settled afterwards: the old lines tell how much of it counted.
  *   waiting: who only waits for such a session asks again every now and then, less often while it asks in vain. */
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include "vcl/vcl_internal.h"
+#include "vcl/vcl_sys.h"
 
 enum { CLAIM_AGAIN_MIN_NS = 1000000, CLAIM_AGAIN_MAX_NS = 32000000, SETTLE_NS = 1000000000 };
 enum { CLAIM_SOON_NS = 50000000 }; /* the server's answer; with another program's at the other end it may take longer */
@@ -145,7 +145,7 @@ static bool settled_here(struct vcl_socket *s)
             until = vcl_now_ns() + SETTLE_NS;
         else if (vcl_now_ns() > until) /* its other end has died in between */
             break;
-        sched_yield();
+        sys_ppoll(NULL, 0, &(struct timespec){ 0, 20000 }, NULL); /* allowed in every sandbox that may wait at all */
     }
     return false;
 }

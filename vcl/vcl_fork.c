@@ -155,6 +155,24 @@ void vcl_fork_child(void)
     vcl_set_after_fork();
 }
 
+void vcl_fork_claim_all(void)
+{
+    for (struct vcl_worker *w = vcl_process()->workers; w; w = w->next) {
+        if (!has_sessions(w) || vcl_worker_attach(w) != 0)
+            continue;
+        w->sandboxed = true;
+        atomic_store(&w->spin.off_until_ns, INT64_MAX); /* no sched_yield() there */
+        for (uint32_t i = 0; i < w->table_size; i++) /* only threads of this process change the table, and a fork's child has one */
+            if (w->table[i] && w->table[i]->unclaimed && !w->table[i]->fork_leftover)
+                vcl_socket_enter(w->table[i]);
+        for (uint32_t i = 0; i < w->n_server_workers; i++)
+            w->server_bell[i].plain = true;
+        for (uint32_t i = 0; i < w->n_pairs; i++)
+            if (w->pairs[i])
+                w->pairs[i]->peer_bell.plain = true;
+    }
+}
+
 /* ---- letting go of everything ---- */
 static void detach_worker(struct vcl_worker *w)
 {

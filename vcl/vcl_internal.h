@@ -59,6 +59,7 @@ void vcl_arena_free(struct vcl_arena *a, uint8_t log2, uint64_t offset);
 struct vcl_bell {
     int fd;
     int reader;                      /* of the same pipe, never read: without it the bell of a dead peer would raise SIGPIPE; -1 = none */
+    bool plain;                      /* in a sandbox: no other call than write(), and SIGPIPE if its reader has died */
 };
 int vcl_bell_take(struct vcl_bell *b, int fd);  /* a copy of fd; 0 or -errno */
 void vcl_bell_ring(const struct vcl_bell *b);
@@ -136,6 +137,7 @@ struct vcl_worker {
     uint32_t epoch;                  /* changes at every attach and fork: what belongs to an older one is dead or inherited */
     int att_fd, bell_fd;
     int event_epfd, event_fd;        /* vcl_event_fd(): bell_fd and event_fd in an epoll descriptor; -1 until asked for */
+    bool sandboxed;                  /* vcl_fork_claim_all(): poll() may name as many descriptors as can be open, and that is few */
     atomic_bool eager;               /* somebody waits in the kernel without telling: stay announced, arm at once */
     uint64_t fork_token;             /* to attach with, as a fork child */
     int lifeline_fd;

@@ -272,7 +272,7 @@ static void sleep_begin(struct poll_wait *pw, struct timespec *left, const struc
         struct vcl_worker *w = pw->workers[i];
 
         pthread_mutex_lock(&w->lock);
-        if (pw->wake_fd < 0 && vcl_threads_share())
+        if (pw->wake_fd < 0 && vcl_threads_share() && !w->sandboxed)
             pw->wake_fd = vcl_worker_spare_fd(w);
         vcl_worker_sleep_begin(w);
         for (unsigned k = 0; k < pw->n; k++)
@@ -282,11 +282,13 @@ static void sleep_begin(struct poll_wait *pw, struct timespec *left, const struc
             }
         vcl_worker_drain(w);
         pw->kernel[pw->n_own++] = (struct pollfd){ .fd = w->bell_fd, .events = POLLIN };
-        pw->kernel[pw->n_own++] = (struct pollfd){ .fd = w->att_fd, .events = POLLIN };
+        if (!w->sandboxed)
+            pw->kernel[pw->n_own++] = (struct pollfd){ .fd = w->att_fd, .events = POLLIN };
         shorten(left, timeout, vcl_sleep_cap_ns(w));
         pthread_mutex_unlock(&w->lock);
     }
-    pw->kernel[pw->n_own++] = (struct pollfd){ .fd = pw->wake_fd, .events = POLLIN };
+    if (pw->wake_fd >= 0)
+        pw->kernel[pw->n_own++] = (struct pollfd){ .fd = pw->wake_fd, .events = POLLIN };
 }
 
 static void sleep_end(struct poll_wait *pw, bool slept)
@@ -295,13 +297,14 @@ static void sleep_end(struct poll_wait *pw, bool slept)
 
     for (unsigned i = 0; i < pw->n_workers; i++) {
         struct vcl_worker *w = pw->workers[i];
+        const struct pollfd *bell = own++, *att = w->sandboxed ? NULL : own++;
 
         pthread_mutex_lock(&w->lock);
         vcl_worker_sleep_end(w);
         for (unsigned k = 0; k < pw->n; k++)
             if (pw->fds[k].socket && pw->fds[k].socket->w == w)
                 vcl_waiter_unlink(pw->fds[k].socket, &pw->waiters[k]);
-        worker_rang(w, slept && own[2 * i].revents, slept && own[2 * i + 1].revents);
+        worker_rang(w, slept && bell->revents, slept && att && att->revents);
         if (!atomic_load(&w->attached))
             vcl_worker_retry_attach(w);
         if (i == 0 && pw->wake_fd >= 0) {

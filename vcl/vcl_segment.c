@@ -144,7 +144,7 @@ int vcl_segment_map_pair(const struct svm_att_segment *m, const int fds[3], stru
 
     if (!p)
         return -ENOMEM;
-    p->peer_bell = (struct vcl_bell){ -1, -1 };
+    p->peer_bell = (struct vcl_bell){ .fd = -1, .reader = -1 };
     p->side = m->side & 1;
     p->seg_id = m->seg_id;
     p->peer_client_id = m->peer_client_id;
@@ -193,7 +193,7 @@ struct vcl_pair *vcl_segment_failed_pair(const struct svm_att_segment *m)
     if (p) {
         p->seg_id = m->seg_id;
         p->peer_client_id = m->peer_client_id;
-        p->peer_bell = (struct vcl_bell){ -1, -1 };
+        p->peer_bell = (struct vcl_bell){ .fd = -1, .reader = -1 };
         p->failed = true;
     }
     return p;

@@ -250,7 +250,7 @@ static void eventfd_clear(int fd)
 static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*ready)(struct vcl_socket *s),
                          const struct vcl_deadline *d)
 {
-    struct vcl_waiter wt = { .thread = pthread_self(), .fd = vcl_threads_share() ? vcl_worker_spare_fd(w) : -1 };
+    struct vcl_waiter wt = { .thread = pthread_self(), .fd = vcl_threads_share() && !w->sandboxed ? vcl_worker_spare_fd(w) : -1 };
     struct pollfd fds[3];
     struct timespec left, *timeout = NULL;
     int64_t cap;
@@ -276,7 +276,7 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
         timeout = &left;
     }
     if (!ready(s))
-        n = sys_ppoll(fds, 3, timeout, NULL) < 0 ? -errno : 0;
+        n = sys_ppoll(fds, w->sandboxed ? 1 : 3, timeout, NULL) < 0 ? -errno : 0;
 
     pthread_mutex_lock(&w->lock);
     vcl_worker_sleep_end(w);

@@ -12,7 +12,7 @@ void vcl_worker_init(struct vcl_worker *w)
     vcl_spin_init(&w->spin);
     w->att_fd = w->bell_fd = w->event_epfd = w->event_fd = w->lifeline_fd = w->child_lifeline = -1;
     for (int i = 0; i < SVM_MAX_SERVER_WORKERS; i++)
-        w->server_bell[i] = (struct vcl_bell){ -1, -1 };
+        w->server_bell[i] = (struct vcl_bell){ .fd = -1, .reader = -1 };
     w->table_free = VCL_NO_CTX;
 }
 
@@ -57,8 +57,8 @@ void vcl_bell_ring(const struct vcl_bell *b)
 {
     int saved = errno;
 
-    if (b->reader >= 0 ? sys_write(b->fd, "", 1) < 0 : sys_write_no_signal(b->fd, "", 1) < 0) {
-        if (b->reader < 0 && errno != EAGAIN && errno != EPIPE)
+    if (b->reader >= 0 || b->plain ? sys_write(b->fd, "", 1) < 0 : sys_write_no_signal(b->fd, "", 1) < 0) {
+        if (b->reader < 0 && !b->plain && errno != EAGAIN && errno != EPIPE)
             ring_masked(b->fd);
         errno = saved; /* a full pipe rings already */
     }

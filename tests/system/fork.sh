@@ -41,6 +41,8 @@ done
 server "fork, the parent keeps its copy" $S4 "$fork_echo" keep
 server "fork, parent and child in turn" $S4 "$fork_echo" turns
 server "fork, one reads and one writes" $S6 "$fork_echo" split
+server "fork, the child in a sandbox" $S4 "$fork_echo" sandbox
+server "fork, the child in a sandbox, non-blocking" $S6 "$fork_echo" -N sandbox
 
 cat >"$TMP/forking.py" <<'PY'
 import socket, socketserver, sys

@@ -1,9 +1,12 @@
 /* fork_echo.c - echo server whose connections change processes: by fork, exec and SCM_RIGHTS; over plain sockets
  * Modes: close  the child serves, the parent closes its copy       keep  the parent holds its copy until the child has ended
  *        turns  parent and child serve piece by piece, in turn      split the child reads, the parent writes what the child tells it
- *        exec   inetd style: 0 and 1 are the connection, exec of itself as `stdio`    pass  a worker process is sent the descriptor */
+ *        exec   inetd style: 0 and 1 are the connection, exec of itself as `stdio`    pass  a worker process is sent the descriptor
+ *        sandbox  the child may open nothing any more and make few calls only, as the one of sshd that speaks to the network */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,8 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <stddef.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -128,6 +135,26 @@ static void serve_split(int fd)
     waitpid(pid, NULL, 0);
 }
 
+/* Any other call ends the process. */
+static void sandbox(void)
+{
+#define ALLOW(call) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+#ifdef SYS_poll
+        ALLOW(poll),
+#endif
+        ALLOW(read), ALLOW(write), ALLOW(ppoll), ALLOW(clock_gettime), ALLOW(exit_group), ALLOW(getpid), ALLOW(gettid), ALLOW(futex), ALLOW(brk),
+        ALLOW(mmap), ALLOW(munmap), ALLOW(madvise), ALLOW(rt_sigprocmask),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    };
+    struct sock_fprog program = { sizeof(rules) / sizeof(*rules), rules };
+    struct rlimit one = { 1, 1 };
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || setrlimit(RLIMIT_NOFILE, &one) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        die("sandbox");
+}
+
 static void pass_fd(int to, int fd)
 {
     union {
@@ -199,6 +226,9 @@ static void serve(const char *mode, int fd, int to_worker)
         close(fd);
         execl(self, self, "stdio", (char *)NULL);
         die("exec");
+    } else if (strcmp(mode, "sandbox") == 0) {
+        sandbox();
+        echo(fd, fd, 0);
     } else if (nonblock) {
         echo_epoll(fd);
     } else {
@@ -223,7 +253,7 @@ int main(int argc, char **argv)
         argc--;
     }
     if (argc != 4 || getaddrinfo(argv[2], argv[3], &hints, &ai) != 0) {
-        fprintf(stderr, "usage: fork_echo [-N] close|keep|turns|split|exec|pass ADDRESS PORT\n");
+        fprintf(stderr, "usage: fork_echo [-N] close|keep|turns|split|exec|pass|sandbox ADDRESS PORT\n");
         return 2;
     }
     signal(SIGCHLD, SIG_IGN);
