@@ -16,6 +16,7 @@
 
 #include "common/clock.h"
 #include "server/app/app_server.h"
+#include "server/autoconf/autoconf.h"
 #include "server/ctl/ctl_server.h"
 #include "server/ctl/privileges.h"
 #include "server/session/transport.h"
@@ -121,6 +122,10 @@ static int add_interfaces(struct daemon *d)
         int rc = port < 0 ? port : interface_add(d->stack, (unsigned)port, (uint16_t)ci->table, (uint16_t)ci->mtu, flags, &ifc);
         if (rc != 0) {
             hs_log(&d->log, HS_LOG_ERROR, "%s:%u: interface %s: %s", d->config->file, ci->line, ci->name, strerror(-rc));
+            return rc;
+        }
+        if (ci->autoconf && (rc = autoconf_enable(ifc, flags)) != 0) {
+            hs_log(&d->log, HS_LOG_ERROR, "%s:%u: interface %s: autoconf: %s", d->config->file, ci->line, ci->name, strerror(-rc));
             return rc;
         }
         for (unsigned k = 0; k < ci->n_addresses; k++) {
@@ -280,6 +285,8 @@ static int start_loop(struct daemon *d)
         rc = watch(d, app_server_fd(d->stack->apps));
     if (rc == 0)
         rc = watch(d, ctl_server_fd(d->ctl));
+    if (rc == 0 && autoconf_fd(d->stack) >= 0)
+        rc = watch(d, autoconf_fd(d->stack));
     return rc;
 }
 
@@ -399,6 +406,9 @@ int daemon_run(struct daemon *d)
                 uint64_t times;
                 if (read(d->timer_fd, &times, sizeof(times)) == (ssize_t)sizeof(times))
                     feed_watchdog(d);
+            } else if (fd == autoconf_fd(d->stack)) {
+                if (autoconf_poll(d->stack, clock_now_us()))
+                    app_server_net_changed(d->stack->apps);
             } else if (fd == ctl_server_fd(d->ctl)) {
                 ctl_server_poll(d->ctl);
             } else {

@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 
+#include "server/autoconf/autoconf.h"
 #include "server/mcast/mcast.h"
 #include "server/neigh/neigh.h"
 
@@ -107,8 +108,10 @@ static void icmp6_input(struct worker *w, struct pkt *p, const struct icmp_hdr *
     case ICMP6_T_MLD2_REPORT:
         mld_input(w, p);
         return;
-    case ICMP6_T_RS: /* s6.2.6: hosts ignore it; RA and redirects are not used: routes are configured */
     case ICMP6_T_RA:
+        autoconf_ra_input(w, p);
+        return;
+    case ICMP6_T_RS: /* RFC 4861 s6.2.6: hosts ignore it; redirects are not used */
     case ICMP6_T_REDIRECT:
     default:
         icmp_drop(w, p, ICMP_DROP_TYPE);

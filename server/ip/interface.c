@@ -214,6 +214,8 @@ static bool source_is_better(const struct interface_addr *a, const struct interf
     bool ll = ip_addr_is_link_local(dst) || (ip_addr_is_multicast(dst) && (dst->b[1] & 15) <= 2);
     if (ip_addr_is_link_local(&a->ip) != ip_addr_is_link_local(&b->ip))
         return ip_addr_is_link_local(&a->ip) == ll;
+    if ((a->flags ^ b->flags) & INTERFACE_ADDR_DEPRECATED) /* rule 3 */
+        return !(a->flags & INTERFACE_ADDR_DEPRECATED);
     unsigned ca = common_bits(&a->ip, dst), cb = common_bits(&b->ip, dst);
     return (ca > a->len ? a->len : ca) > (cb > b->len ? b->len : cb);
 }
@@ -241,7 +243,9 @@ static json_t *addr_row(const struct interface_addr *a)
     char addr[IP_ADDR_TEXT_MAX], text[IP_ADDR_TEXT_MAX + 5];
 
     snprintf(text, sizeof(text), "%s/%u", ip_addr_format(&a->ip, addr), a->len);
-    return json_pack("{s:s, s:s}", "address", text, "state", names[interface_addr_state_get(a)]);
+    uint8_t state = interface_addr_state_get(a);
+    bool is_old = state == INTERFACE_ADDR_PREFERRED && (a->flags & INTERFACE_ADDR_DEPRECATED);
+    return json_pack("{s:s, s:s}", "address", text, "state", is_old ? "deprecated" : names[state]);
 }
 
 void interface_show(struct stack *s, json_t *array)

@@ -22,6 +22,7 @@ enum interface_addr_state { INTERFACE_ADDR_TENTATIVE, INTERFACE_ADDR_PREFERRED, 
 enum interface_addr_flags {
     INTERFACE_ADDR_NO_DAD = 1u << 0,  /* usable at once (tests, links with one owner of all addresses) */
     INTERFACE_ADDR_AUTO = 1u << 1,    /* the generated link-local address */
+    INTERFACE_ADDR_DEPRECATED = 1u << 2, /* RFC 4862 s5.5.4: for what is under way, not for what begins */
 };
 
 struct interface_addr {

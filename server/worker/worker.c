@@ -6,6 +6,7 @@
 #include <rte_cycles.h>
 #include "common/log.h"
 #include "server/app/app_port.h"
+#include "server/autoconf/autoconf.h"
 #include "server/capture/capture.h"
 #include "server/eth/eth.h"
 #include "server/ip/ip.h"
@@ -493,6 +494,7 @@ void stack_destroy(struct stack *s)
     for (unsigned i = 0; i < s->n_workers; i++)
         worker_finish_calls(s->worker[i]);
     capture_destroy(s);
+    autoconf_destroy(s);
     for (unsigned i = s->n_workers; i-- > 0;)
         session_worker_destroy(s->worker[i]);
     for (unsigned i = s->n_workers; i-- > 0;)

@@ -51,6 +51,7 @@ struct stack {
     struct stack_config *config;    /* config/config.h */
     struct tls_stack *tls;          /* tls/: certificates and keys of programs, under a lock of its own; NULL = no TLS */
     struct session_stack *session;  /* session/: endpoints in use by all workers, under its own lock (control path only) */
+    struct autoconf *autoconf;      /* autoconf/: control thread's; NULL = no interface takes router advertisements */
     struct capture *capture;        /* capture/: control thread's; NULL until somebody looks at packets */
     struct stack_private *priv;     /* worker/ */
     struct hs_log *log;             /* common/log.h; NULL in most tests: nothing is written */

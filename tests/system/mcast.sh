@@ -80,7 +80,7 @@ NFT
         wait_for 20 ended "$TMP/r5" || not_ok "$what: the stack receives with loop" "$(cat "$TMP/r5")"
         check_eq "$what: nobody here heard what was sent without" "$(grep -c '^m' "$TMP/r5")" 1
         stop_receivers
-        check_eq "$what: errors of setsockopt are the kernel's" "$(spre a $P errors $g "$sif")" "$(in_k $P errors $g $kif)"
+        check_eq "$what: errors of setsockopt are the kernel's" "$(TMO=60 spre a $P errors $g "$sif")" "$(in_k $P errors $g $kif)"
         check_eq "$what: the third heard nothing" "$(wc -l <"$TMP/r3")" 1
     done
     # Broadcasts: every socket of the port.

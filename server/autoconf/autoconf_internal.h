@@ -1,0 +1,55 @@
+/* autoconf_internal.h - what an interface has been told
+ * Owner:  struct autoconf.
+ * Thread: control thread, but for the queue (under its lock). */
+#ifndef HOSTSTACK_SERVER_AUTOCONF_INTERNAL_H
+#define HOSTSTACK_SERVER_AUTOCONF_INTERNAL_H
+
+#include <pthread.h>
+#include "server/autoconf/autoconf.h"
+#include "server/ip/ip_internal.h"
+
+enum autoconf_limits {
+    AUTOCONF_QUEUE = 16,         /* advertisements not yet looked at; more are lost, as on the link */
+    AUTOCONF_MSG_MAX = 1280,
+    AUTOCONF_ROUTERS = 4,
+    AUTOCONF_PREFIXES = 8,
+    AUTOCONF_RS_MAX = 3,         /* RFC 4861 s10: MAX_RTR_SOLICITATIONS, RTR_SOLICITATION_INTERVAL */
+    AUTOCONF_RS_US = 4000000,
+    AUTOCONF_ID_RETRIES = 3,     /* RFC 7217 s6 */
+};
+
+struct autoconf_router { struct ip_addr ip; uint64_t until_us; }; /* 0 = free */
+struct autoconf_prefix {
+    bool is_used, on_link, has_address, has_route;
+    struct ip_prefix prefix;
+    struct ip_prefix address;    /* as it stands at the interface */
+    uint8_t dad_counter;
+    uint64_t valid_until_us, preferred_until_us; /* UINT64_MAX = for ever */
+};
+struct autoconf_ifc {
+    struct interface *ifc;       /* NULL = not enabled */
+    unsigned addr_flags;         /* enum interface_addr_flags, of addresses made here */
+    unsigned rs_left;
+    uint64_t rs_at_us;
+    struct autoconf_router router[AUTOCONF_ROUTERS];
+    struct ip_addr gateway;      /* of the default route that is in; any = none */
+    struct autoconf_prefix prefix[AUTOCONF_PREFIXES];
+};
+struct autoconf_msg { struct interface *ifc; struct ip_addr src; uint32_t len; uint8_t b[AUTOCONF_MSG_MAX]; };
+
+struct autoconf {
+    int epoll_fd, event_fd, timer_fd;
+    uint8_t secret[16];          /* RFC 7217: the same at every start of this machine */
+    pthread_mutex_t lock;
+    unsigned n_queued;
+    struct autoconf_msg queue[AUTOCONF_QUEUE];
+    struct autoconf_ifc ifc[STACK_MAX_PORTS]; /* by port */
+};
+
+/* ra.c; workers are held. True: something has changed. */
+bool ra_apply(struct autoconf *a, struct autoconf_ifc *ai, const struct autoconf_msg *m, uint64_t now_us);
+bool ra_is_due(const struct autoconf_ifc *ai, uint64_t now_us); /* ra_tick() would change something; workers run */
+bool ra_tick(struct autoconf *a, struct autoconf_ifc *ai, uint64_t now_us);
+void ra_solicit(struct autoconf_ifc *ai, uint64_t now_us); /* workers run */
+
+#endif

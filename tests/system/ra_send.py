@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+# ra_send.py - sends one router advertisement: ra_send.py IF LIFETIME [prefix=P/L,VALID,PREFERRED,FLAGS] [mtu=N] [hops=N] [raw=HEX] [type=N]
+import socket
+import struct
+import sys
+
+ifname, lifetime = sys.argv[1], int(sys.argv[2])
+body, hops, kind = b"", 255, 134
+for word in sys.argv[3:]:
+    key, value = word.split("=", 1)
+    if key == "prefix":
+        prefix, valid, preferred, flags = value.split(",")
+        address, length = prefix.split("/")
+        bits = (0x80 if "L" in flags else 0) | (0x40 if "A" in flags else 0)
+        body += struct.pack("!BBBBIII16s", 3, 4, int(length), bits, int(valid), int(preferred), 0, socket.inet_pton(socket.AF_INET6, address))
+    elif key == "mtu":
+        body += struct.pack("!BBHI", 5, 1, 0, int(value))
+    elif key == "hops":
+        hops = int(value)
+    elif key == "type":
+        kind = int(value)
+    elif key == "raw":
+        body += bytes.fromhex(value)
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)  # the kernel computes the checksum
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, hops)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, ifname.encode())
+message = struct.pack("!BBHBBHII", kind, 0, 0, 64, 0, lifetime, 0, 0) + body
+s.sendto(message, ("ff02::1", 0, 0, socket.if_nametoindex(ifname)))
