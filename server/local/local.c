@@ -202,8 +202,10 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
         slot_put(w, p);
     } else { /* it may have written into it already */
         s->local_moving = true;
-        if (!local_old_keep(s, p, NULL))
+        if (!local_old_keep(s, p, NULL)) {
+            slot_put(w, p);
             l = NULL;
+        }
     }
     p->pair = NULL;
     session_free(w, p);

@@ -18,12 +18,12 @@ bool local_old_keep(struct session *s, const struct session *p, struct app_worke
     unsigned n = 0;
     for (const struct local_old *o = s->old_slots; o; o = o->next)
         n++;
-    struct local_old *o = malloc(sizeof(*o));
+    struct local_old *o = n < MOVES_MAX ? malloc(sizeof(*o)) : NULL; /* more only where programs do not answer */
     if (!o)
         return false;
     *o = (struct local_old){ .next = s->old_slots, .pair = p->pair, .slot = p->slot, .is_read = true, .former = former };
     s->old_slots = o;
-    return n < MOVES_MAX;
+    return true;
 }
 
 /* Frees what nobody uses, tells the former user when only it is left. p: the other end, NULL = gone and with it all former users. */

@@ -44,6 +44,16 @@ for fam in 4 6; do
     back() { [ "$(server_counts a)" = "$empty" ]; }
     wait_for 30 back && ok "v$fam: all is as before" || not_ok "v$fam: all is as before" "before $empty"$'\n'"after  $(server_counts a)"
 done
+# A connection's end that is claimed more often than anybody answers: claims are refused then, and all memory comes back.
+for at in "$S4" "$S6"; do
+    bg "$TMP/echo.tug" stack "$ECHO" server "$at" 7000
+    echo_pid=$bg_pid
+    wait_for 10 listening "$TMP/echo.tug" || bail "the echo server listens" "$(cat "$TMP/echo.tug")"
+    TMO=60 check "two programs tug at one connection to $at" in_s "$top_builddir/tests/hostile/tug" 100 "$TMP/a.run/app.sock" "$at" 7000
+    check "an honest client after them" stack "$ECHO" -n 3 -b 20000 client "$at" 7000
+    end_pid "$echo_pid"
+    wait_for 30 back && ok "nothing is left of the connection" || not_ok "nothing is left of the connection" "$(server_counts a)"
+done
 # Ended while clients come and go: what the control thread had asked of the worker about them is done before they are freed.
 for n in 1 2 3 4 5; do
     bg "$TMP/coming" crowd -n 100000 "$TMP/a.run/app.sock" "$S4" 7000
