@@ -287,7 +287,7 @@ struct svm_msg_slot {
 
 struct svm_msg {
     uint8_t type;       /* enum svm_msg_type */
-    uint8_t flags;      /* enum svm_msg_flags */
+    uint8_t flags;      /* enum svm_msg_flags; ATTR*: the asker's number of the question, which the answer repeats */
     uint8_t proto;      /* enum svm_proto */
     uint8_t attr;       /* enum svm_attr */
     uint32_t ctx;

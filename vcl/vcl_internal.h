@@ -278,7 +278,7 @@ struct vcl_socket {
     pthread_mutex_t op_lock;
     atomic_uchar op;
     int op_error;
-    uint8_t attr_wanted, attr_len;   /* enum svm_attr */
+    uint8_t attr_question, attr_len; /* number of the question whose answer is waited for; 0 is what nobody waits for */
     uint8_t attr_bytes[40];
     /* listener */
     struct vcl_socket *acc_head, *acc_tail, *acc_next; /* connections that nobody has accepted yet; acc_next: of such a one */

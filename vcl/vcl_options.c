@@ -270,7 +270,8 @@ int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const voi
     m.u.attr_val.len = len;
     if (len)
         memcpy(m.u.attr_val.bytes, val, len);
-    s->attr_wanted = attr;
+    s->attr_question = s->attr_question == UINT8_MAX ? 1 : s->attr_question + 1;
+    m.flags = s->attr_question;
     rc = vcl_socket_request(s, VCL_OP_ATTR, &m);
     pthread_mutex_unlock(&s->op_lock);
     return rc;
@@ -628,6 +629,17 @@ static int get_maxseg(struct vcl_socket *s, void *val, socklen_t *len)
     return put_int(val, len, v);
 }
 
+/* The server may have another default than "cubic", and knows what a listener has passed on. */
+static int get_congestion(struct vcl_socket *s, void *val, socklen_t *len)
+{
+    char cc[sizeof(s->opt.congestion)] = { 0 };
+
+    if (vcl_state(s) != VCL_CONNECTED || s->local || vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_CONGESTION, NULL, 0) != 0)
+        return put(val, len, s->opt.congestion, sizeof(s->opt.congestion));
+    memcpy(cc, s->attr_bytes, hs_min_u32(s->attr_len, sizeof(cc) - 1));
+    return put(val, len, cc, sizeof(cc));
+}
+
 static int get_tcp_level(struct vcl_socket *s, int name, void *val, socklen_t *len)
 {
     switch (name) {
@@ -636,7 +648,7 @@ static int get_tcp_level(struct vcl_socket *s, int name, void *val, socklen_t *l
     case TCP_MAXSEG:
         return get_maxseg(s, val, len);
     case TCP_CONGESTION:
-        return put(val, len, s->opt.congestion, sizeof(s->opt.congestion));
+        return get_congestion(s, val, len);
     case TCP_DEFER_ACCEPT:
         return put_int(val, len, s->opt.defer_accept);
     case TCP_LINGER2:

@@ -397,7 +397,7 @@ struct svm_msg vcl_socket_msg(const struct vcl_socket *s, uint8_t type)
 
     memset(&m, 0, sizeof(m));
     m.type = type;
-    m.flags = (uint8_t)vcl_socket_bind_flags(s);
+    m.flags = type == SVM_MSG_ATTR_SET || type == SVM_MSG_ATTR_GET ? 0 : (uint8_t)vcl_socket_bind_flags(s);
     m.proto = s->proto;
     m.ctx = s->ctx;
     m.handle = s->handle;

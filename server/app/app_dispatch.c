@@ -16,6 +16,7 @@ static void answer(struct app_port_client *pc, const struct svm_msg *m, uint8_t 
     r.type = type;
     r.proto = m->proto;
     r.attr = m->attr;
+    r.flags = m->flags;
     r.ctx = m->ctx;
     r.handle = m->handle;
     if (type == SVM_MSG_BOUND || type == SVM_MSG_CONNECTED || type == SVM_MSG_CLAIMED)

@@ -301,6 +301,11 @@ int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
     return 0;
 }
 
+const char *listener_congestion(const struct listener *l)
+{
+    return l->attrs.is_set & (1u << SVM_ATTR_CONGESTION) ? l->attrs.congestion : NULL;
+}
+
 void listener_half_open(struct listener *l, int delta)
 {
     l->n_half_open = (uint32_t)((int64_t)l->n_half_open + delta);

@@ -110,6 +110,7 @@ struct listener_info {
 void listener_info(const struct listener *l, struct listener_info *out);
 /* Options a new connection takes over from its listener (SVM_ATTR_* set before accept). 0 or -ENOENT. */
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value);
+const char *listener_congestion(const struct listener *l);                    /* SVM_ATTR_CONGESTION; NULL = not set */
 void listener_half_open(struct listener *l, int delta);   /* half-open connections count against the backlog */
 
 /* The connection is established: make its session, with FIFOs, and offer it to a program. 0, or -ENOBUFS/-ENOMEM/-ECONNREFUSED

@@ -143,8 +143,11 @@ void tcp_attr_inherit(struct worker *w, struct tcp_conn *c, const struct listene
         SVM_ATTR_DSCP, SVM_ATTR_TTL, SVM_ATTR_LINGER2, SVM_ATTR_CORK,
         SVM_ATTR_MAX_PACING,
     };
+    const char *cc = listener_congestion(l);
     int32_t v;
 
+    if (cc && tcp_cc_find(cc))
+        c->cc = tcp_cc_find(cc); /* begins with ESTABLISHED */
     for (unsigned i = 0; i < HS_ARRAY_LEN(attrs); i++) {
         if (listener_attr(l, attrs[i], &v) == 0)
             set_int(w, c, attrs[i], v);

@@ -35,9 +35,9 @@ if [ "${LONG:-0}" != 1 ]; then
         reorder=10000 reorder-us=4000 "${link[@]}"
     case_of "receiving, 1 % lost, 2 % reordered, jitter, 20 ms, v6" rx 2 6 seed=4 delay-us=10000 loss=10000 jitter-us=1000 \
         reorder=20000 reorder-us=4000 "${link[@]}"
-    CC=bbr
-    case_of "BBR sending, 2 % lost, 20 ms, v4" tx 2 4 seed=6 delay-us=10000 loss=20000 "${link[@]}"
-    CC=cubic RATE=500000
+    CC=bbr KERNEL_CC=$(kernel_cc bbr)
+    case_of "BBR sending, 2 % lost, 20 ms, the kernel with $KERNEL_CC, v4" tx 2 4 seed=6 delay-us=10000 loss=20000 "${link[@]}"
+    CC=cubic KERNEL_CC=cubic RATE=500000
     if streams tx 2 6 seed=7 delay-us=10000 "${link[@]}" && [ "$rate_h" -le 4200000 ] && [ "$rate_h" -ge 2500000 ]; then
         ok "SO_MAX_PACING_RATE of 4 Mbit/s: $((rate_h / 1000)) kbit/s, the kernel $((rate_k / 1000))"
     else

@@ -7,6 +7,7 @@
 RELAY=$top_builddir/tests/system/relay
 LOAD=$top_builddir/tests/system/relay_load
 CC=${CC_ALGO:-cubic}
+KERNEL_CC=$CC   # of senders that are the kernel's: it may lack what the stack has
 RATE=   # SO_MAX_PACING_RATE of both links' senders
 relay_port=7000
 
@@ -55,6 +56,10 @@ relay_start() {
     server_start a "$TAG-hs"
 }
 RELAY_CONF=${RELAY_CONF:-}
+# kernel_cc NAME: NAME if the kernel of this machine has it, else cubic, which every kernel has
+kernel_cc() {
+    if in_ns kk sysctl -n net.ipv4.tcp_available_congestion_control | grep -qw "$1"; then echo "$1"; else echo cubic; fi
+}
 in_hs() { # as a program of the stack
     : "${hs_pre:=$(hs_preload_libs)}"
     in_ns hs env LD_LIBRARY_PATH="$PRELOAD_DIR" ASAN_OPTIONS=detect_leaks=0 VCL_CONFIG="$TMP/a.vcl" LD_PRELOAD="$hs_pre" "$@"
@@ -65,14 +70,15 @@ in_kk() { in_ns kk "$@"; }
 
 # stream LINK tx|rx SECONDS 4|6: what the side s of the link sends to or receives from k; prints bits a second
 stream() {
-    local link=$1 mode=$2 secs=$3 family=$4 to=$K4 port pid rc=0
+    local link=$1 mode=$2 secs=$3 family=$4 to=$K4 cc=$CC port pid rc=0
+    [ "$link $mode" = "h tx" ] || cc=$KERNEL_CC
     [ "$family" = 4 ] || to=$K6
     port=$5
     bg "$TMP/srv.$port" "in_${link}k" "$LOAD" server "$to" "$port"
     pid=$bg_pid
     wait_for 10 listening "$TMP/srv.$port" || { echo "server: $(cat "$TMP/srv.$port")" >&2; return 1; }
     # shellcheck disable=SC2086  # none or one
-    TMO=$((${secs%.*} * 4 + 60)) "in_${link}s" "$LOAD" client "$to" "$port" "$mode" "$secs" "$CC" $RATE >"$TMP/cli.$port" 2>&1 || rc=1
+    TMO=$((${secs%.*} * 4 + 60)) "in_${link}s" "$LOAD" client "$to" "$port" "$mode" "$secs" "$cc" $RATE >"$TMP/cli.$port" 2>&1 || rc=1
     end_pid "$pid"
     [ $rc = 0 ] || { cat "$TMP/cli.$port" "$TMP/srv.$port" >&2; return 1; }
     sed 's/.* //' "$TMP/cli.$port"

@@ -133,16 +133,29 @@ static void set_cc(int fd, const char *cc)
         die(cc);
 }
 
+static void check_cc(int fd, const char *cc)
+{
+    char got[16] = "";
+    socklen_t len = sizeof(got);
+
+    if (cc[0] && (getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, got, &len) < 0 || strncmp(got, cc, sizeof(got)) != 0)) {
+        fprintf(stderr, "relay_load: TCP_CONGESTION is '%.16s', not '%s'\n", got, cc);
+        exit(1);
+    }
+}
+
 static void serve(int fd)
 {
     struct hello h;
 
     read_all(fd, &h, sizeof(h));
     h.cc[sizeof(h.cc) - 1] = '\0';
-    set_cc(fd, h.cc);
     if (h.is_server_sending) {
-        uint64_t sent = send_for(fd, (uint64_t)h.ms * 1000);
         struct result r;
+        uint64_t sent;
+
+        set_cc(fd, h.cc);
+        sent = send_for(fd, (uint64_t)h.ms * 1000);
 
         read_all(fd, &r, sizeof(r));
         if (r.bytes != sent)
@@ -199,6 +212,7 @@ static int client(const struct addrinfo *ai, const char *mode, const char *secon
         set_rate(fd, rate);
     if (connect(fd, ai->ai_addr, ai->ai_addrlen) < 0)
         die("connect");
+    check_cc(fd, cc);
     write_all(fd, &h, sizeof(h));
     if (h.is_server_sending) {
         r = receive_for(fd, (uint64_t)h.ms * 1000);

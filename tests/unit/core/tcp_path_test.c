@@ -2,8 +2,9 @@
 #include "tests/unit/core/core_fixture.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <sys/socket.h>
-#include "server/tcp/tcp_internal.h"
+#include "server/tcp/tcp_cc.h"
 
 enum { SEED = 7, DELAY_US = 10000 };
 
@@ -123,3 +124,28 @@ static void paced(const char *cc, const char *ip)
 Test(tcp_path, paced_by_the_program_v4) { paced("cubic", "10.7.0.2"); }
 Test(tcp_path, paced_by_the_program_v6) { paced("cubic", "fd07::2"); }
 Test(tcp_path, bbr_paced_by_the_program) { paced("bbr", "10.7.0.2"); }
+
+/* TCP_CONGESTION of a listener holds for what it accepts, as on Linux; set before connect() it holds, too. */
+static void congestion_by_socket(const char *ip)
+{
+    struct ip_endpoint e = core_endpoint(ip, 81);
+    struct sim_sock *l, *c, *s;
+
+    begin("cubic", NULL, ip);
+    cr_assert_eq(sim_listen(server, SVM_PROTO_TCP, &e, 4, &l), 0);
+    cr_assert_eq(session_attr_set(fx.stack[1]->worker[0], l->session, SVM_ATTR_CONGESTION, "bbr", 4), 0);
+    cr_assert_eq(sim_connect(client, SVM_PROTO_TCP, NULL, &e, &c), 0);
+    cr_assert_eq(session_attr_set(fx.stack[0]->worker[0], c->session, SVM_ATTR_CONGESTION, "reno", 5), 0);
+    cr_assert_eq(session_attr_set(fx.stack[0]->worker[0], c->session, SVM_ATTR_CONGESTION, "vegas", 6), -ENOENT);
+    core_run(&fx, 100000);
+    s = sim_accept(l);
+    cr_assert(c->connected && s);
+    cr_assert_str_eq(tcp_of_base(s->session->conn)->cc->name, "bbr");
+    cr_assert_gt(tcp_of_base(s->session->conn)->pace_rate, 0);
+    cr_assert_str_eq(tcp_of_base(c->session->conn)->cc->name, "newreno");
+    cr_assert_str_eq(tcp_of_base(from->session->conn)->cc->name, "cubic");
+    end();
+}
+
+Test(tcp_path, congestion_control_of_a_socket_v4) { congestion_by_socket("10.7.0.2"); }
+Test(tcp_path, congestion_control_of_a_socket_v6) { congestion_by_socket("fd07::2"); }

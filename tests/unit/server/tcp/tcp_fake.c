@@ -66,6 +66,8 @@ int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
     return *value ? 0 : -ENOENT;
 }
 
+const char *listener_congestion(const struct listener *l) { return l->congestion; }
+
 void listener_half_open(struct listener *l, int delta) { l->half_open += delta; }
 
 static struct session *session_new(struct fake_host *h)

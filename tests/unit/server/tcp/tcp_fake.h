@@ -30,6 +30,7 @@ struct listener {
     int half_open, backlog;
     int accept_error;                    /* what session_accept() answers */
     int32_t rx_max;                      /* SVM_ATTR_RX_FIFO, 0 = not told */
+    const char *congestion;              /* SVM_ATTR_CONGESTION, NULL = not told */
     int32_t attr[32];                    /* the other SVM_ATTR_*, 0 = not set */
 };
 
