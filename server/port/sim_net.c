@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 enum { SIM_MAX_ROUNDS = 200000 }; /* at one instant; a stack that sends for ever to itself is caught here */
+#define SIM_START_MASK ((1ull << 43) - 1)
 
 /* splitmix64 seeds, xoroshiro128+ runs (Vigna): quick, and the same on every machine. */
 static uint64_t splitmix(uint64_t *x)
@@ -34,7 +35,8 @@ struct sim_net *sim_net_create(uint64_t seed)
         return NULL;
     n->rng[0] = splitmix(&seed);
     n->rng[1] = splitmix(&seed);
-    n->now_us = 1000000; /* not 0, so that "never" and "at the start" differ */
+    /* Not 0, so that "never" and "at the start" differ, and anywhere in the rounds of 32-bit clocks of µs and ms. */
+    n->now_us = 1000000 + (splitmix(&seed) & SIM_START_MASK);
     return n;
 }
 
@@ -64,6 +66,8 @@ int sim_net_add_stack(struct sim_net *n, struct stack *s)
     if (n->n_stacks == SIM_MAX_STACKS)
         return -ENOSPC;
     n->stack[n->n_stacks++] = s;
+    for (unsigned i = 0; i < s->n_workers; i++) /* what is done before the first step is done at the net's time */
+        s->worker[i]->now_us = n->now_us;
     return 0;
 }
 

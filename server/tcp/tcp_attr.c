@@ -38,7 +38,7 @@ static int set_congestion(struct worker *w, struct tcp_conn *c, const void *val,
     c->cc = ops;
     if (c->state != TCP_S_SYN_RCVD) { /* there the union holds the listener; init comes with ESTABLISHED */
         memset(c->cc_priv, 0, sizeof(c->cc_priv));
-        tcp_pace_set(c, 0); /* one with a model sets its own */
+        tcp_pace_set(w, c, 0); /* one with a model sets its own */
         ops->init(w, c);
     }
     return 0;
@@ -111,7 +111,7 @@ static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v
         c->tos = (uint8_t)(v & ~3); /* the ECN bits are TCP's */
         return 0;
     case SVM_ATTR_MAX_PACING:
-        tcp_pace_limit(c, (uint32_t)v);
+        tcp_pace_limit(w, c, (uint32_t)v);
         return 0;
     case SVM_ATTR_TTL:
         if (v < -1 || v > 255)

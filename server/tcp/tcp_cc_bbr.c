@@ -230,7 +230,7 @@ static void min_rtt(struct worker *w, struct tcp_conn *c, struct bbr *b, const s
 
 /* ---- what follows from it ---- */
 
-static void set_rate(struct tcp_conn *c, struct bbr *b)
+static void set_rate(struct worker *w, struct tcp_conn *c, struct bbr *b)
 {
     uint64_t rate;
 
@@ -238,14 +238,14 @@ static void set_rate(struct tcp_conn *c, struct bbr *b)
         return;
     rate = (uint64_t)b->bw[0] * pacing_gain(b) / GAIN_ONE * (100 - PACING_MARGIN_PERCENT) / 100;
     if (b->is_full || rate > c->pace_rate)
-        tcp_pace_set(c, rate * TCP_PACE_UNIT);
+        tcp_pace_set(w, c, rate * TCP_PACE_UNIT);
 }
 
-static void first_rate(struct tcp_conn *c)
+static void first_rate(struct worker *w, struct tcp_conn *c)
 {
     uint64_t rtt_us = c->srtt_us ? c->srtt_us : MIN_RTT_UNKNOWN_US;
 
-    tcp_pace_set(c, (uint64_t)c->cwnd * HIGH_GAIN / GAIN_ONE * 1000000 / rtt_us);
+    tcp_pace_set(w, c, (uint64_t)c->cwnd * HIGH_GAIN / GAIN_ONE * 1000000 / rtt_us);
 }
 
 /* s4.2.3.4: after a loss one round of as much as is delivered, then the model again; what was before recovery comes back with its end.
@@ -298,7 +298,7 @@ static void bbr_init(struct worker *w, struct tcp_conn *c)
     b->min_rtt_ms = tcp_now_ms(w);
     b->round_end = c->delivered;
     c->ssthresh = UINT32_MAX;
-    first_rate(c);
+    first_rate(w, c);
 }
 
 static void bbr_acked(struct worker *w, struct tcp_conn *c, uint32_t acked, uint32_t rtt_us)
@@ -314,13 +314,13 @@ static void bbr_ack(struct worker *w, struct tcp_conn *c, const struct tcp_ack_n
     if (s->is_app_limited && seq_gt(c->delivered, s->app_limited))
         s->is_app_limited = false;
     if (!c->srtt_us || !b->bw[0])
-        first_rate(c);
+        first_rate(w, c);
     round_and_rate(w, c, b, n);
     cycle(w, c, b, n);
     full_pipe(b, n);
     drain(w, c, b);
     min_rtt(w, c, b, n);
-    set_rate(c, b);
+    set_rate(w, c, b);
     set_cwnd(w, c, b, n);
 }
 
@@ -360,11 +360,10 @@ static void bbr_restart(struct worker *w, struct tcp_conn *c, uint32_t idle_ms)
 {
     struct bbr *b = bbr_of(c);
 
-    (void)w;
     (void)idle_ms;
     b->idle_restart = true;
     if (b->mode == BBR_PROBE_BW && b->bw[0])
-        tcp_pace_set(c, (uint64_t)b->bw[0] * TCP_PACE_UNIT);
+        tcp_pace_set(w, c, (uint64_t)b->bw[0] * TCP_PACE_UNIT);
 }
 
 const struct tcp_cc_ops tcp_cc_bbr = {

@@ -370,8 +370,8 @@ void tcp_keepalive_update(struct worker *w, struct tcp_conn *c);
 void tcp_timer_wake_at(struct worker *w, struct tcp_conn *c, uint64_t at_us); /* tcp_tx() will be called then, with TCP_LF_PACE_WAIT */
 
 /* tcp_pace.c */
-void tcp_pace_set(struct tcp_conn *c, uint64_t bytes_per_s);    /* by the congestion control; 0 = none */
-void tcp_pace_limit(struct tcp_conn *c, uint32_t units);        /* by the program, of TCP_PACE_UNIT; 0 = none */
+void tcp_pace_set(struct worker *w, struct tcp_conn *c, uint64_t bytes_per_s);    /* by the congestion control; 0 = none */
+void tcp_pace_limit(struct worker *w, struct tcp_conn *c, uint32_t units);        /* by the program, of TCP_PACE_UNIT; 0 = none */
 /* With pace_rate only: */
 uint32_t tcp_pace_burst(const struct tcp_conn *c);              /* bytes of one packet */
 bool tcp_pace_must_wait(struct worker *w, struct tcp_conn *c);  /* true: a timer will ask again */

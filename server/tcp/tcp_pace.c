@@ -11,7 +11,7 @@ enum {
 };
 
 /* SO_MAX_PACING_RATE holds whatever the congestion control wants. */
-void tcp_pace_set(struct tcp_conn *c, uint64_t bytes_per_s)
+void tcp_pace_set(struct worker *w, struct tcp_conn *c, uint64_t bytes_per_s)
 {
     uint64_t rate = hs_min_u64(bytes_per_s / TCP_PACE_UNIT, UINT32_MAX);
 
@@ -19,13 +19,15 @@ void tcp_pace_set(struct tcp_conn *c, uint64_t bytes_per_s)
         rate = 1;
     if (c->pace_max && (!rate || rate > c->pace_max))
         rate = c->pace_max;
+    if (!c->pace_rate)
+        c->pace_next_us = (uint32_t)w->now_us; /* what stands there is from another time, half of which look like the future */
     c->pace_rate = (uint32_t)rate;
 }
 
-void tcp_pace_limit(struct tcp_conn *c, uint32_t units)
+void tcp_pace_limit(struct worker *w, struct tcp_conn *c, uint32_t units)
 {
     c->pace_max = units;
-    tcp_pace_set(c, c->cc->model ? (uint64_t)c->pace_rate * TCP_PACE_UNIT : 0); /* a model sets its own again with the next ACK */
+    tcp_pace_set(w, c, c->cc->model ? (uint64_t)c->pace_rate * TCP_PACE_UNIT : 0); /* a model sets its own again with the next ACK */
 }
 
 /* About a millisecond's worth, in whole segments: one or two where the rate is low. */
@@ -44,8 +46,10 @@ bool tcp_pace_must_wait(struct worker *w, struct tcp_conn *c)
 
     if (early_us <= 0)
         return false;
-    if (tcp_now_ms(w) - c->snd_time_ms > PACE_FORGET_MS)
+    if (tcp_now_ms(w) - c->snd_time_ms > PACE_FORGET_MS) {
+        c->pace_next_us = (uint32_t)w->now_us;
         return false;
+    }
     c->lflags |= TCP_LF_PACE_WAIT;
     tcp_timer_wake_at(w, c, w->now_us + (uint32_t)early_us);
     return true;

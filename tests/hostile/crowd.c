@@ -124,5 +124,9 @@ int main(int argc, char **argv)
     c.path = argv[optind];
     c.to.port = be16_of((uint16_t)atoi(argv[optind + 2]));
     c.rc = calloc(c.n, sizeof(*c.rc));
-    return c.rc ? run(&c) : fail("memory", 0, -ENOMEM);
+    if (!c.rc)
+        return fail("memory", 0, -ENOMEM);
+    int rc = run(&c);
+    free(c.rc);
+    return rc;
 }

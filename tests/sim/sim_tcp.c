@@ -515,11 +515,13 @@ static bool on_frame(void *arg, struct sim_link *l, unsigned end, const uint8_t 
 static bool setup(struct run *r)
 {
     struct sim_params link;
+    uint64_t begin_us;
 
     choose_link(r, &link);
     r->link[0] = r->link[1] = link;
     if (sim_pair_create(&r->pair, r->seed, &link, false) != 0)
         return fail(r, 0, "setup");
+    begin_us = sim_net_now_us(r->pair.net);
     sim_link_set_tap(r->pair.link, on_frame, r);
     if (chance(r, 40)) { /* the way back is another */
         choose_link(r, &r->link[1]);
@@ -528,7 +530,7 @@ static bool setup(struct run *r)
         r->link[1].offload = link.offload;
     }
     if (chance(r, 20) && !link.offload) /* super-frames are larger than any packet on a path */
-        r->router = (struct sim_router){ .from_us = below(r, 3000000), .mtu = 1280 + below(r, 200), .tells = chance(r, 50) };
+        r->router = (struct sim_router){ .from_us = begin_us + below(r, 3000000), .mtu = 1280 + below(r, 200), .tells = chance(r, 50) };
     if (r->verbose)
         printf("  link: mtu %u delay %u loss %u ppm burst %u/%u dup %u reorder %u/%u us jitter %u corrupt %u rate %llu queue %u%s\n",
                link.mtu, link.delay_us, link.loss_ppm, link.burst_ppm, link.burst_len, link.dup_ppm, link.reorder_ppm,
@@ -545,13 +547,14 @@ static bool setup(struct run *r)
         struct ip_endpoint lcl;
 
         choose_flow(r, &r->flow[n]);
+        r->flow[n].start_us += begin_us;
         lcl = sim_pair_endpoint(1, r->flow[n].v4, (uint16_t)(PORT_BASE + n));
         if (sim_listen(r->app[1], SVM_PROTO_TCP, &lcl, 16, &r->listener[n]) != 0)
             return fail(r, n, "listen");
     }
     if (chance(r, 12)) {
         r->crash = 1 + below(r, 3);
-        r->crash_us = below(r, 3000000);
+        r->crash_us = begin_us + below(r, 3000000);
     }
     return true;
 }
@@ -616,7 +619,7 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *digest)
     r->digest = digest;
     if (setup(r)) {
         sim_net_set_hook(r->pair.net, programs, r);
-        rc = run_while(r, crashed_or_done, LIMIT_S * 1000000ull);
+        rc = run_while(r, crashed_or_done, sim_net_now_us(r->pair.net) + LIMIT_S * 1000000ull);
         if (rc == 0 && r->crash >= 2 && r->crashed)
             sim_pair_crash(&r->pair, 1); /* without a word */
         if (rc == 0 && r->crash == 3 && r->crashed) {

@@ -6,8 +6,9 @@
 #include <sys/socket.h>
 #include "server/tcp/tcp_cc.h"
 
-enum { SEED = 7, DELAY_US = 10000 };
+enum { DELAY_US = 10000 };
 
+static unsigned seed = 7;      /* also of the time at which the clocks begin */
 static struct core_fixture fx; /* criterion runs each test in a process of its own */
 static struct sim_app *client, *server;
 static struct sim_sock *from, *to;
@@ -21,7 +22,7 @@ static void begin(const char *cc, const struct sim_params *link, const char *to_
     struct sim_sock *l;
 
     core_eal_init();
-    core_fixture_make(&fx, SEED, 1, link);
+    core_fixture_make(&fx, seed, 1, link);
     for (unsigned i = 0; i < 2; i++) {
         struct tcp_config cfg;
 
@@ -123,6 +124,11 @@ static void paced(const char *cc, const char *ip)
 
 Test(tcp_path, paced_by_the_program_v4) { paced("cubic", "10.7.0.2"); }
 Test(tcp_path, paced_by_the_program_v6) { paced("cubic", "fd07::2"); }
+/* Wherever the 32-bit clocks stand when the first packet is sent. */
+Test(tcp_path, paced_at_another_time_1) { seed = 1, paced("cubic", "10.7.0.2"); }
+Test(tcp_path, paced_at_another_time_2) { seed = 2, paced("cubic", "fd07::2"); }
+Test(tcp_path, paced_at_another_time_3) { seed = 3, paced("cubic", "fd07::2"); }
+Test(tcp_path, paced_at_another_time_4) { seed = 4, paced("bbr", "10.7.0.2"); }
 Test(tcp_path, bbr_paced_by_the_program) { paced("bbr", "10.7.0.2"); }
 
 /* TCP_CONGESTION of a listener holds for what it accepts, as on Linux; set before connect() it holds, too. */
