@@ -336,7 +336,7 @@ int daemon_start(struct daemon *d)
         snprintf(err, sizeof(err), "cannot give %s to user %s: %s", d->lock.dir, u->user, strerror(-rc));
         goto say;
     }
-    if ((rc = privileges_drop(u->user, uid, gid, socket_gid, err, sizeof(err))) != 0)
+    if ((rc = privileges_drop(u->user, uid, gid, socket_gid, err, sizeof(err))) != 0 || (rc = tls_stack_start(d->stack, err, sizeof(err))) != 0)
         goto say;
     if ((rc = start_apps(d, socket_gid)) != 0 || (rc = start_loop(d)) != 0 || (rc = start_workers(d)) != 0)
         return rc;

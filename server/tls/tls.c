@@ -26,6 +26,7 @@ static int worker_init(struct worker *w)
 
     tw->w = w;
     tw->ready_tail = &tw->ready;
+    pthread_mutex_init(&tw->done.lock, NULL);
     tw->gather = malloc(TLS_RECORD_MAX);
     if (!tw->gather)
         return -ENOMEM;
@@ -55,6 +56,8 @@ void tls_worker_clear(struct worker *w)
         if (!c)
             continue;
         c->lower = NULL;
+        if (c->job)
+            c->job->at_thread = false; /* the threads have ended */
         c->has_fifos = c->on_ready = false;
         c->base.session = NULL;
         c->listener = NULL;
@@ -62,6 +65,7 @@ void tls_worker_clear(struct worker *w)
     }
     tw->ready = NULL;
     tw->ready_tail = &tw->ready;
+    tw->done.first = NULL;
     for (struct tls_listener *tl = tw->listeners; tl; tl = tl->next) {
         tls_profile_put(w->stack, tl->profile);
         tl->profile = NULL;
@@ -73,8 +77,12 @@ static void worker_fini(struct worker *w)
 {
     struct tls_worker *tw = tls_worker_of(w);
 
-    if (w->stack->tls)
+    if (w->stack->tls) {
+        tls_pool_stop(w->stack->tls->pool);
+        w->stack->tls->pool = NULL;
         tls_worker_clear(w);
+    }
+    pthread_mutex_destroy(&tw->done.lock);
     free(tw->conns);
     free(tw->free_slots);
     while (tw->apps) {

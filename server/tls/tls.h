@@ -26,12 +26,15 @@ struct tls_config {
     bool no_tickets;
     uint32_t fifo_size;          /* bytes of records a direction, power of two */
     uint32_t max_handshakes;     /* at a time, of a worker */
+    uint32_t handshake_threads;  /* 0: workers do them */
 };
 enum tls_version { TLS_V1_2, TLS_V1_3 };
 
 void tls_config_defaults(struct tls_config *cfg);
 /* err: one line about what is wrong with it. */
 int tls_stack_create(struct stack *s, const struct tls_config *cfg, char *err, size_t err_len);
+/* Threads, where the configuration wants some: once, when privileges have been dropped and before workers run. */
+int tls_stack_start(struct stack *s, char *err, size_t err_len);
 void tls_stack_destroy(struct stack *s);
 
 extern const struct transport_ops tls_transport_ops;

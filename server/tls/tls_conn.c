@@ -58,13 +58,14 @@ void tls_conn_free_if_done(struct tls_conn *c)
 {
     struct tls_worker *tw = tls_worker_of(c->w);
 
-    if (c->lower || c->has_fifos || c->base.session || c->on_ready)
+    if (c->lower || c->has_fifos || c->base.session || c->on_ready || (c->job && c->job->at_thread))
         return;
     handshake_over(c);
     timer_stop(&c->timer, &c->w->timers);
     tls_listener_leave(c);
     if (c->engine)
         c->w->stack->tls->engine->conn_free(c->engine);
+    tls_job_free(c->job);
     if (c->profile)
         tls_profile_put(c->w->stack, c->profile);
     tw->conns[c->index] = NULL;
@@ -199,6 +200,7 @@ static void opened(struct tls_conn *c)
     tls_listener_leave(c);
     timer_stop(&c->timer, &c->w->timers);
     c->state = TLS_S_OPEN;
+    tls_job_drop(c);
     session_tx_schedule(c->w, c->base.session);
 }
 
@@ -217,13 +219,9 @@ static void offer(struct tls_conn *c)
     }
 }
 
-static void shake(struct tls_conn *c)
+static void shaken(struct tls_conn *c, enum tls_status status)
 {
-    struct tls_stack *ts = c->w->stack->tls;
-    struct tls_worker *tw = tls_worker_of(c->w);
-
-    tw->budget -= hs_min_u32(tw->budget, TLS_HANDSHAKE_COST);
-    switch (ts->engine->handshake(c->engine)) {
+    switch (status) {
     case TLS_DONE:
         tls_lower_tell(c);
         if (c->is_server) {
@@ -249,6 +247,42 @@ static void shake(struct tls_conn *c)
     default:
         fail_by_engine(c);
     }
+}
+
+/* A step by a thread: what it has written goes out first, then its answer counts. */
+static void shake_at_pool(struct tls_conn *c)
+{
+    struct tls_job *j = c->job;
+
+    if (j && j->at_thread)
+        return; /* comes back on the ready list */
+    if (j && !tls_lower_flush(c)) {
+        if (svm_fifo_prod_want_space(&c->out, TLS_RECORD_MAX))
+            tls_conn_ready(c);
+        tls_lower_tell(c);
+        return;
+    }
+    if (j && j->has_status) {
+        j->has_status = false;
+        shaken(c, j->status);
+        return;
+    }
+    if (tls_pool_give(c))
+        tls_lower_tell(c);
+    else
+        tls_conn_fail(c, -ENOMEM, "no memory for a handshake");
+}
+
+static void shake(struct tls_conn *c)
+{
+    struct tls_stack *ts = c->w->stack->tls;
+    struct tls_worker *tw = tls_worker_of(c->w);
+
+    tw->budget -= hs_min_u32(tw->budget, ts->pool ? TLS_HANDSHAKE_GIVE : TLS_HANDSHAKE_COST);
+    if (ts->pool)
+        shake_at_pool(c);
+    else
+        shaken(c, ts->engine->handshake(c->engine));
 }
 
 /* The TCP connection is there, or is not. */
@@ -344,7 +378,7 @@ static void run(struct tls_conn *c)
 unsigned tls_turn(struct worker *w)
 {
     struct tls_worker *tw = tls_worker_of(w);
-    unsigned n = 0;
+    unsigned n = w->stack->tls && w->stack->tls->pool ? tls_pool_take(tw) : 0;
 
     tw->budget = tw->tx_budget = TLS_TURN_BYTES;
     while (tw->ready && tw->budget) {

@@ -22,12 +22,14 @@
 #include "server/session/session.h"
 #include "server/tls/tls.h"
 #include "server/tls/tls_engine.h"
+#include "server/tls/tls_pool.h"
 #include "server/worker/worker.h"
 #include "svm/svm_ring_alloc.h"
 
 enum tls_tuning {
     TLS_TURN_BYTES = 256 * 1024,       /* of records, opened and made in one turn of a worker */
-    TLS_HANDSHAKE_COST = 64 * 1024,    /* a step of a handshake counts as so many bytes */
+    TLS_HANDSHAKE_COST = 64 * 1024,    /* a step of a handshake counts as so many bytes ... */
+    TLS_HANDSHAKE_GIVE = 4 * 1024,     /* ... or, where a thread does it, so many */
     TLS_PIECE = 64 * 1024,             /* opened for one connection before the next one's turn */
     TLS_GATHER = 4096,                 /* a shorter piece before the end of a ring goes into one record with what follows */
     TLS_OVERHEAD = 512,                /* of a record, generously */
@@ -53,6 +55,7 @@ struct tls_conn {
     struct svm_fifo_prod out;          /* records for it */
     struct session *lower;             /* NULL: not there yet, or closed */
     struct tls_app *app;               /* as whom the lower session is held */
+    struct tls_job *job;               /* handshake by a thread: what goes in and comes out; NULL: none */
     struct tls_session *engine;        /* NULL before the handshake begins */
     struct tls_profile *profile;
     struct tls_listener *listener;     /* server, until it is accepted; then NULL */
@@ -110,6 +113,7 @@ struct tls_worker {
     struct svm_region_table regions;
     uint8_t *gather;                   /* TLS_RECORD_MAX bytes */
     uint32_t n_handshakes;
+    struct tls_done done;              /* handshakes that threads have brought on */
     uint32_t budget, tx_budget;        /* bytes left of this turn: of handshakes and what is opened; of what is sent */
     struct tls_counters count;
     struct hs_log_limit log_limit;
@@ -120,6 +124,7 @@ struct tls_stack {
     const struct tls_engine *engine;
     void *instance;
     struct tls_config cfg;
+    struct tls_pool *pool;             /* NULL: handshakes are the worker's own */
     pthread_mutex_t lock;              /* objects; taken by workers at listen, connect, and at an accept after a change */
     struct tls_object *objects;
     uint32_t next_id;
@@ -152,6 +157,7 @@ extern const struct app_ops tls_app_ops;
 struct tls_app *tls_app_get(struct worker *w, uint32_t ns, uint16_t fib);
 int tls_lower_read(void *arg, void *buf, size_t len);  /* struct tls_io */
 int tls_lower_write(void *arg, const void *buf, size_t len);
+bool tls_lower_flush(struct tls_conn *c);              /* what a thread has written goes below; true: all of it */
 void tls_lower_tell(struct tls_conn *c);               /* events due to the lower session after we took or put bytes */
 bool tls_lower_arm(struct tls_conn *c);                /* true: something came meanwhile */
 void tls_lower_idle(struct tls_conn *c);               /* gives memory back if nothing has happened since it was called last */

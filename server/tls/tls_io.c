@@ -59,6 +59,8 @@ static uint32_t waiting(struct tls_conn *c)
     return n > 0 ? (uint32_t)n : 0;
 }
 
+static uint32_t left_of_job(const struct tls_conn *c) { return c->job ? tls_job_left(&c->job->in) : 0; }
+
 void tls_io_receive(struct tls_conn *c)
 {
     struct tls_worker *tw = tls_worker_of(c->w);
@@ -81,7 +83,7 @@ void tls_io_receive(struct tls_conn *c)
             tls_conn_ready(c);
             break;
         }
-        want = hs_max_u32(1, hs_min_u32(TLS_RECORD_MAX, waiting(c) + c->w->stack->tls->engine->pending(c->engine)));
+        want = hs_max_u32(1, hs_min_u32(TLS_RECORD_MAX, waiting(c) + left_of_job(c) + c->w->stack->tls->engine->pending(c->engine)));
         switch (open_some(c, want, &n)) {
         case TLS_DONE:
             used += n + TLS_OVERHEAD;

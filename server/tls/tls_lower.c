@@ -197,6 +197,13 @@ int tls_lower_read(void *arg, void *buf, size_t len)
     struct tls_conn *c = arg;
     int64_t n;
 
+    if (c->job && c->job->at_thread) /* this runs there: job and engine are all it may touch */
+        return tls_job_read(c->job, buf, len);
+    if (c->job && tls_job_left(&c->job->in) > 0) { /* came with the end of the handshake */
+        n = tls_job_read(c->job, buf, len);
+        tls_job_drop(c);
+        return (int)n;
+    }
     if (!c->has_fifos)
         return -1;
     n = svm_fifo_dequeue(&c->in, buf, (uint32_t)hs_min_u64(len, UINT32_MAX));
@@ -213,10 +220,25 @@ int tls_lower_write(void *arg, const void *buf, size_t len)
     struct tls_conn *c = arg;
     int64_t n;
 
+    if (c->job && c->job->at_thread)
+        return tls_job_write(c->job, buf, len);
     if (!c->has_fifos || !c->lower)
         return -1;
     n = svm_fifo_enqueue(&c->out, buf, (uint32_t)hs_min_u64(len, UINT32_MAX));
     return n > 0 ? (int)n : 0;
+}
+
+bool tls_lower_flush(struct tls_conn *c)
+{
+    struct tls_job_bytes *b = &c->job->out;
+
+    while (tls_job_left(b) > 0) {
+        int64_t n = c->has_fifos && c->lower ? svm_fifo_enqueue(&c->out, b->data + b->at, tls_job_left(b)) : tls_job_left(b);
+        if (n <= 0)
+            return false;
+        b->at += (uint32_t)n;
+    }
+    return true;
 }
 
 void tls_lower_tell(struct tls_conn *c)

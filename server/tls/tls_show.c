@@ -14,7 +14,7 @@ void tls_show(struct worker *w, const struct transport_conn *b, struct json_t *o
 
     json_object_set_new(obj, "tls_state", json_string(state_names[c->state]));
     json_object_set_new(obj, "tls_side", json_string(c->is_server ? "server" : "client"));
-    if (!c->engine)
+    if (!c->engine || (c->job && c->job->at_thread))
         return;
     w->stack->tls->engine->info(c->engine, &info);
     json_object_set_new(obj, "tls_version", json_string(info.version ? info.version : "-"));

@@ -292,12 +292,24 @@ int tls_stack_create(struct stack *s, const struct tls_config *cfg, char *err, s
     return 0;
 }
 
+int tls_stack_start(struct stack *s, char *err, size_t err_len)
+{
+    struct tls_stack *ts = s->tls;
+    int rc = ts->cfg.handshake_threads ? tls_pool_start(ts, ts->cfg.handshake_threads, &ts->pool) : 0;
+
+    if (rc != 0)
+        snprintf(err, err_len, "tls { handshake-threads %u }: %s", ts->cfg.handshake_threads, strerror(-rc));
+    return rc;
+}
+
 void tls_stack_destroy(struct stack *s)
 {
     struct tls_stack *ts = s->tls;
 
     if (!ts)
         return;
+    tls_pool_stop(ts->pool);
+    ts->pool = NULL;
     for (unsigned i = 0; i < s->n_workers; i++)
         if (worker_transport_state(s->worker[i], SVM_PROTO_TLS))
             tls_worker_clear(s->worker[i]);

@@ -2,14 +2,17 @@
  *
  *   tls_probe server [-c CERT -k KEY]… [-a ALPN] [-v VERIFY] [-w BYTES] ADDRESS PORT   echoes; -w: answers a line with HTTP and BYTES
  *   tls_probe client [-c CERT -k KEY] [-n NAME] [-a ALPN] [-v VERIFY] [-r TIMES] ADDRESS PORT   standard input there, what comes back to output
+ *   tls_probe client -l MILLISECONDS … ADDRESS PORT    to an echo: round trips of 64 bytes, and prints their number, median, p99 and maximum in us
  *
  * VERIFY: 1 none, 2 optional, 3 required. A server reads its certificates again on SIGUSR1 and says "reloaded". Errors go to standard error
  * as "error: TEXT"; exit code 1. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <vcl/vppcom.h>
 
@@ -19,7 +22,7 @@ static struct {
     const char *cert[16], *key[16];
     uint32_t pair[16];
     unsigned n_pairs, n_keys;
-    long http_bytes, times;
+    long http_bytes, times, ping_ms;
     vppcom_endpt_ext_cfg_t ext;
     int has_ext;
 } opt = { .http_bytes = -1, .times = 1 };
@@ -203,12 +206,63 @@ static void converse(vppcom_endpt_t *to, const char *text, int len)
     vppcom_session_close((uint32_t)s);
 }
 
+static double now_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void ping(vppcom_endpt_t *to)
+{
+    enum { MAX = 1 << 20, SIZE = 64 };
+    double *took = calloc(MAX, sizeof(*took)), begin = now_us(), t;
+    int s = vppcom_session_create(VPPCOM_PROTO_TLS, 0), rc, n = 0;
+    char buf[SIZE] = "";
+
+    if (s < 0 || !took)
+        fail("vppcom_session_create", s < 0 ? s : -ENOMEM);
+    if (opt.has_ext || opt.n_pairs)
+        set_ext((uint32_t)s);
+    rc = vppcom_session_connect((uint32_t)s, to);
+    if (rc)
+        fail("connect", rc);
+    for (; n < MAX && (t = now_us()) < begin + (double)opt.ping_ms * 1e3; n++) {
+        rc = write_all((uint32_t)s, buf, SIZE);
+        for (int got = 0, k; rc == 0 && got < SIZE; got += k) {
+            k = vppcom_session_read((uint32_t)s, buf, SIZE);
+            if (k <= 0)
+                fail("read", k ? k : -EPIPE);
+        }
+        if (rc)
+            fail("write", rc);
+        took[n] = now_us() - t;
+    }
+    qsort(took, (size_t)n, sizeof(*took), by_size);
+    if (n)
+        printf("%d %.0f %.0f %.0f\n", n, took[n / 2], took[(size_t)n * 99 / 100], took[n - 1]);
+    vppcom_session_close((uint32_t)s);
+    free(took);
+}
+
 static void client(vppcom_endpt_t *to)
 {
     static char line[BUF];
     int n;
 
     add_pairs();
+    if (opt.ping_ms) {
+        ping(to);
+        return;
+    }
     if (opt.times == 1) {
         converse(to, NULL, 0);
         return;
@@ -225,13 +279,15 @@ int main(int argc, char **argv)
     int c, rc;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((c = getopt(argc, argv, "c:k:n:a:v:w:r:")) != -1) {
+    while ((c = getopt(argc, argv, "c:k:n:a:v:w:r:l:")) != -1) {
         if (c == 'c' && opt.n_pairs < 16)
             opt.cert[opt.n_pairs++] = optarg;
         else if (c == 'k' && opt.n_keys < 16)
             opt.key[opt.n_keys++] = optarg;
         else if (c == 'w')
             opt.http_bytes = atol(optarg);
+        else if (c == 'l')
+            opt.ping_ms = atol(optarg);
         else if (c == 'r')
             opt.times = atol(optarg);
         else if (c == 'n')
