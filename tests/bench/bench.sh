@@ -7,7 +7,7 @@ top_builddir=${top_builddir:-$PWD}
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/../system/lib.sh"
 [ "$(id -u)" = 0 ] || { echo "bench: needs root for network namespaces" >&2; exit 1; }
-for c in iperf3 nginx wrk curl jq redis-server redis-benchmark gnuplot taskset; do
+for c in openssl iperf3 nginx wrk curl jq redis-server redis-benchmark gnuplot taskset; do
     command -v $c >/dev/null || { echo "bench: no program '$c' here" >&2; exit 1; }
 done
 need_stack
@@ -31,6 +31,7 @@ ulimit -n "$(ulimit -Hn)"
 
 . "$(dirname "$0")/bench_row.sh"
 . "$(dirname "$0")/bench_samples.sh"
+. "$(dirname "$0")/bench_tls.sh"
 . "$(dirname "$0")/bench_groups.sh"
 
 about() {
@@ -42,7 +43,7 @@ about() {
     printf '"hypervisor": "%s", "kernel_cc": "%s", "cflags": "%s", "pairs": %s, "seconds": %s, "quick": %s, "versions": {' \
         "$(lscpu | sed -n 's/^Hypervisor vendor: *//p')" "$(in_s sysctl -n net.ipv4.tcp_congestion_control)" \
         "$(sed -n 's/^CFLAGS = //p' "$top_builddir/Makefile")" "$pairs" "$secs" "$([ "$QUICK" = 1 ] && echo true || echo false)"
-    for pkg in libdpdk-dev libc6 gcc iperf3 nginx-light nginx-core wrk redis-server; do
+    for pkg in openssl libdpdk-dev libc6 gcc iperf3 nginx-light nginx-core wrk redis-server; do
         dpkg-query -W -f "\"$pkg\": \"\${Version}\", " "$pkg" 2>/dev/null
     done
     printf '"hoststack": "%s"}}\n' "$("$HOSTSTACKD" --version 2>/dev/null | head -n 1)"

@@ -37,7 +37,7 @@ group_begin() { # NAME MTU: namespaces, the stack's link without a server, and t
     ip -n "$NS_K" link set vk1 up
     for ns in "$NS_S" "$NS_K"; do
         ip netns exec "$ns" sysctl -qw net.ipv4.ip_local_port_range='2000 65000' net.ipv4.tcp_tw_reuse=1 net.core.somaxconn=4096 \
-            net.ipv4.ip_local_reserved_ports=5201,6379,7001-7020,8080
+            net.ipv4.ip_local_reserved_ports=5201,6379,7001-7020,8080,8443
     done
 }
 group_end() { # SERVER...
@@ -290,4 +290,5 @@ all_groups() {
     group jumbo a group_jumbo
     group tap a group_tap
     group vhost 'a b' group_vhost
+    group tls a group_tls
 }
