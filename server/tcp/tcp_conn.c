@@ -260,7 +260,7 @@ int tcp_conn_path_update(struct worker *w, struct tcp_conn *c)
             c->flags |= TCP_F_LOCAL;
     }
     /* A size that ICMP has told holds for 10 minutes (RFC 1191 s6.3, RFC 8201 s4). */
-    if (c->pmtu_until_ms && (int32_t)(c->pmtu_until_ms - tcp_now_ms(w)) > 0 && c->path_mtu < mtu)
+    if (tcp_pmtu_is_held(w, c) && c->path_mtu < mtu)
         mtu = c->path_mtu;
     else
         c->pmtu_until_ms = 0;

@@ -402,6 +402,7 @@ void tcp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struc
 /* tcp_pmtu.c */
 void tcp_pmtu_lower(struct worker *w, struct tcp_conn *c, uint16_t mtu);
 void tcp_pmtu_timeout(struct worker *w, struct tcp_conn *c);    /* R1 or more timeouts in a row */
+bool tcp_pmtu_is_held(const struct worker *w, const struct tcp_conn *c); /* what was learned last holds still */
 void tcp_pmtu_raise(struct worker *w, struct tcp_conn *c);      /* with TCP_F_PMTU_LOW, before something is sent */
 
 /* tcp_attr.c */

@@ -46,10 +46,16 @@ void tcp_pmtu_timeout(struct worker *w, struct tcp_conn *c)
     tcp_pmtu_lower(w, c, mtu);
 }
 
+/* By the time that is left: the difference of the clocks alone would call it the future again after 25 days of silence. */
+bool tcp_pmtu_is_held(const struct worker *w, const struct tcp_conn *c)
+{
+    return c->pmtu_until_ms && c->pmtu_until_ms - tcp_now_ms(w) - 1 < TCP_PMTU_HOLD_MS;
+}
+
 /* Ten minutes are over: the size that the route has, and if the path still does not take it, ICMP or timeouts will tell. */
 void tcp_pmtu_raise(struct worker *w, struct tcp_conn *c)
 {
-    if ((int32_t)(c->pmtu_until_ms - tcp_now_ms(w)) > 0)
+    if (tcp_pmtu_is_held(w, c))
         return;
     c->flags &= ~TCP_F_PMTU_LOW;
     tcp_conn_path_update(w, c);

@@ -377,6 +377,17 @@ uint32_t tcp_sent_rtx_bytes(const struct tcp_conn *c)
     return bytes;
 }
 
+/* The peer answers every copy and takes none until its program reads, in an hour perhaps: no sample for the round trip (Karn), and
+ * none of the stamps may get so old that the clock's low half comes round. */
+void tcp_sent_refused(struct worker *w, struct tcp_conn *c)
+{
+    c->flags &= ~TCP_F_RTT_TIMING;
+    for (struct tcp_run *r = runs_begin(c->sent); r < runs_begin(c->sent) + c->sent->n; r++) {
+        r->flags |= TCP_RUN_RTX;
+        run_stamp(w, c, r);
+    }
+}
+
 void tcp_sent_resent(struct worker *w, struct tcp_conn *c, uint32_t start, uint32_t len)
 {
     struct tcp_sent *s = c->sent;

@@ -111,6 +111,7 @@ void tcp_sent_sack(struct worker *w, struct tcp_conn *c, const struct tcp_seg *s
 bool tcp_sent_next_lost(const struct tcp_conn *c, uint32_t *start, uint32_t *end); /* the first run held for lost */
 void tcp_sent_resent(struct worker *w, struct tcp_conn *c, uint32_t start, uint32_t len); /* the front of a run, or its end */
 uint32_t tcp_sent_rtx_bytes(const struct tcp_conn *c);       /* sent again and neither acknowledged nor lost again */
+void tcp_sent_refused(struct worker *w, struct tcp_conn *c); /* a probe of the closed window was sent: its time is not the path's */
 void tcp_sent_mark_lost(struct tcp_conn *c, struct tcp_run *r);
 void tcp_sent_mark_head_lost(struct tcp_conn *c);            /* the first segment, without SACK */
 void tcp_sent_mark_all_lost(struct tcp_conn *c);             /* but for what the peer holds */

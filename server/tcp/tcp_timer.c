@@ -146,6 +146,7 @@ static void rexmt_data(struct worker *w, struct tcp_conn *c)
         bool fin = (c->flags & TCP_F_FIN_SENT) && c->snd_una == c->fin_seq;
 
         tcp_count(w, TCP_C_window_probes);
+        tcp_sent_refused(w, c);
         tcp_send_data(w, c, c->snd_una, fin ? 0 : 1, fin);
         return;
     }
@@ -188,6 +189,8 @@ static void persist(struct worker *w, struct tcp_conn *c)
         tcp_sent_add(w, c);
         c->snd_nxt++;
         c->flags |= TCP_F_PROBE_OUT;
+    } else {
+        tcp_sent_refused(w, c);
     }
     tcp_send_data(w, c, c->snd_una, fin ? 0 : 1, fin);
 }

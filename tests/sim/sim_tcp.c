@@ -15,7 +15,8 @@
 
 enum {
     MAX_FLOWS = 24, PORT_BASE = 5000,
-    LIMIT_S = 7200,          /* virtual time for the transfers */
+    LIMIT_S = 7200 + 2 * 4800, /* virtual time for the transfers, and for their silence */
+    IDLE_LOSS_PPM = 60000,   /* more would end idle connections: their keep-alive probes are lost */
     QUIET_S = 1500,          /* after it: R2, TIME-WAIT and every other wait of a connection has passed */
 };
 
@@ -35,6 +36,8 @@ struct flow_side {
     uint32_t write_max, read_max;    /* bytes a call */
     uint32_t pause_us;               /* between reads; 0 = reads at once */
     uint64_t next_read_us;
+    uint32_t idle_at, idle_s;        /* silent for idle_s after so many bytes: beyond the rounds of 32-bit clocks; 0 = not */
+    uint64_t next_write_us;
     uint8_t end;                     /* enum flow_end */
     bool started, shut, done, saw_reset, saw_eof;
     int error;
@@ -164,6 +167,12 @@ static void choose_flow(struct run *r, struct flow *f)
     }
     if (f->side[0].end == END_READ_THEN_CLOSE && f->side[1].end == END_READ_THEN_CLOSE)
         f->side[below(r, 2)].end = END_SHUTDOWN_THEN_CLOSE; /* both would wait for ever */
+    if (chance(r, 10) && r->link[0].loss_ppm < IDLE_LOSS_PPM && r->link[1].loss_ppm < IDLE_LOSS_PPM) {
+        struct flow_side *s = &f->side[below(r, 2)];
+
+        s->idle_s = 1800 + below(r, 3000);
+        s->idle_at = below(r, s->to_send + 1);
+    }
     for (unsigned i = 0; i < 2; i++) {
         struct flow_side *s = &f->side[i];
 
@@ -186,10 +195,20 @@ static void side_close(struct flow_side *s, int linger)
 
 static unsigned side_write(struct run *r, unsigned n, struct flow_side *s)
 {
+    uint64_t now_us = sim_net_now_us(r->pair.net);
     unsigned work = 0;
 
+    if (now_us < s->next_write_us)
+        return 0;
     while (s->sent < s->to_send) {
         int64_t rc;
+
+        if (s->idle_s && s->sent >= s->idle_at) {
+            s->next_write_us = now_us + s->idle_s * 1000000ull;
+            s->idle_s = 0;
+            r->new_stop = true;
+            return work + 1;
+        }
 
         if (s->end == END_ABORT && s->sent >= s->to_send / 2) {
             side_close(s, 0);
@@ -388,6 +407,8 @@ static uint64_t next_app_us(const struct run *r, uint64_t now_us, uint64_t limit
 
             if (s->sock && !s->done && s->next_read_us > now_us && s->next_read_us < next)
                 next = s->next_read_us;
+            if (s->sock && !s->done && s->next_write_us > now_us && s->next_write_us < next)
+                next = s->next_write_us;
         }
     }
     return next > now_us ? next : now_us + 1;

@@ -180,6 +180,52 @@ Test(tcp_flow, probe_that_is_taken, .init = init, .fini = fini)
     cr_assert_eq(memcmp(t->data, bytes + 1, 1000), 0);
 }
 
+/* How long the peer's program did not read is no property of the path (Karn); and no stamp outlives the rounds of its clock. */
+static void closed_for_hours(struct script *t, uint32_t sent)
+{
+    struct tcp_conn *c = script_conn(t);
+    uint32_t srtt_us = c->srtt_us, min_rtt_us = c->min_rtt_us;
+
+    for (uint64_t end = t->h.w.now_us + 2 * 3600000000ull; t->h.w.now_us < end;) {
+        fake_advance(&t->h, 30000000);
+        while (take(t))
+            send_ack(t);
+    }
+    cr_assert_eq(t->s->reset_error, 0);
+    fake_advance(&t->h, 70000000); /* the next probe is taken, with all that was in flight */
+    cr_assert(drain(t) >= 1);
+    t->rcv += sent;
+    t->wnd = PEER_WND;
+    send_ack(t);
+    cr_assert_leq(c->srtt_us, srtt_us + 1000, "%u", c->srtt_us);
+    cr_assert_leq(c->min_rtt_us, min_rtt_us + 1000, "%u", c->min_rtt_us);
+    cr_assert_leq(c->rto_us, 1000000);
+}
+
+Test(tcp_flow, window_closed_for_hours, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->wnd = 0;
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 1500);
+    closed_for_hours(t, 1);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+}
+
+Test(tcp_flow, window_shrunk_for_hours, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 3000);
+    cr_assert_eq(drain(t), 3);
+    t->wnd = 0;
+    send_ack(t);
+    closed_for_hours(t, 3000);
+    cr_assert_eq(t->s->tx_len, 0);
+}
+
 Test(tcp_flow, fin_waits_for_the_window, .init = init, .fini = fini)
 {
     struct script *t = &T;

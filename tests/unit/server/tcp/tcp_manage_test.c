@@ -364,6 +364,27 @@ Test(tcp_pmtu, black_hole_v4, .init = init, .fini = fini)
     cr_assert_eq(t->seg.len, 1460, "the route's size is tried again");
     cr_assert_eq(c->flags & TCP_F_PMTU_LOW, 0);
 }
+
+/* Half a round of the millisecond clock later the end of the ten minutes seems to lie ahead again. */
+Test(tcp_pmtu, forgotten_over_a_month_of_silence, .init = init, .fini = fini)
+{
+    static const uint8_t mss[4] = { 2, 4, 1460 >> 8, 1460 & 255 };
+    struct script *t = &T;
+
+    script_syn(t, mss, sizeof(mss));
+    send_ack(t);
+    t->s = fake_accepted(&t->h);
+    tcp_pmtu_lower(&t->h.w, script_conn(t), 1280);
+    fake_write(&t->h, t->s, t->data, 1240);
+    cr_assert(take(t));
+    cr_assert_eq(t->seg.len, 1240);
+    t->rcv += 1240;
+    send_ack(t);
+    fake_advance(&t->h, 30 * 86400 * 1000000ull);
+    fake_write(&t->h, t->s, t->data, 1460);
+    cr_assert(take(t));
+    cr_assert_eq(t->seg.len, 1460);
+}
 #endif
 
 Test(tcp_pmtu, black_hole_v6, .init = init, .fini = fini)
