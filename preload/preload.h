@@ -25,6 +25,7 @@ struct preload_tls {
     pthread_mutex_t lock;
     uint32_t pair;              /* vcl's number of it; 0 = not read yet */
     struct preload_stamp cert_stamp, key_stamp;
+    _Atomic long looked_s;      /* when accept last looked whether the files have changed */
 };
 struct preload {
     struct fd_table fds;
@@ -96,6 +97,7 @@ void preload_fill_sockaddr(const struct ip_endpoint *e, bool is_v6, struct socka
 void preload_tls_start(void);
 int preload_tls_listen(struct fd_file *f);
 int preload_tls_connect(struct fd_file *f);
+void preload_tls_accepted(void); /* looks for a new certificate now and then */
 static inline bool preload_is_tls(const struct fd_file *f) { return f->sock.proto == SVM_PROTO_TLS; }
 
 /* preload_fd.c */

@@ -334,6 +334,8 @@ static int preload_accept_stack(struct fd_file *f, struct sockaddr *sa, socklen_
     vcl_accepted_from(vs, &peer);
     preload_fill_sockaddr(&peer, f->sock.is_v6, sa, len);
     r = preload_socket_track(fd, vs, f->sock.is_v6, FD_STACK);
+    if (preload_is_tls(f))
+        preload_tls_accepted();
     if (r == 0)
         return fd;
     vs = NULL; /* tracking took it over */

@@ -1,11 +1,12 @@
 /* preload_tls.c - transparent TLS: with LDP_TRANSPARENT_TLS=1 every TCP socket of the program speaks TLS, and none ever speaks in clear
  *
  * Such a socket is the stack's alone: the kernel has no part in it, not at loopback and not without a server. The certificate is read by
- * the process that listens, at listen(); calling it again after the files have changed has new connections use the new ones. */
+ * the process that listens, at listen(), and again by accept() when the files have changed: connections after that one use the new ones. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include "preload/preload.h"
 
 void preload_tls_start(void)
@@ -29,6 +30,11 @@ void preload_tls_start(void)
     strcpy(t->name, name ? name : "");
 }
 
+static struct preload_stamp stamp_of(const struct stat *st)
+{
+    return (struct preload_stamp){ st->st_ino, st->st_mtim.tv_sec, st->st_mtim.tv_nsec, st->st_size };
+}
+
 /* The whole of a small file, or NULL. stamp: its identity and when it was changed. */
 static char *slurp(const char *path, size_t *len, struct preload_stamp *stamp)
 {
@@ -50,7 +56,7 @@ static char *slurp(const char *path, size_t *len, struct preload_stamp *stamp)
     }
     libc_real()->close(fd);
     if (text)
-        *stamp = (struct preload_stamp){ st.st_ino, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_size };
+        *stamp = stamp_of(&st);
     return text;
 }
 
@@ -98,6 +104,35 @@ int preload_tls_listen(struct fd_file *f)
     rc = load(t);
     pthread_mutex_unlock(&t->lock);
     return rc;
+}
+
+static bool is_changed(const char *path, const struct preload_stamp *before)
+{
+    struct preload_stamp now;
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return false;
+    now = stamp_of(&st);
+    return memcmp(&now, before, sizeof(now)) != 0;
+}
+
+/* At most once a second. What cannot be read or used, as half of a pair that somebody is just writing, leaves the old one in use, and is
+ * looked at again. */
+void preload_tls_accepted(void)
+{
+    struct preload_tls *t = &preload.tls;
+    struct timespec now;
+    int saved = errno;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (!t->on || atomic_load_explicit(&t->looked_s, memory_order_relaxed) == now.tv_sec || pthread_mutex_trylock(&t->lock) != 0)
+        return;
+    atomic_store_explicit(&t->looked_s, now.tv_sec, memory_order_relaxed);
+    if (t->pair && (is_changed(t->cert, &t->cert_stamp) || is_changed(t->key, &t->key_stamp)))
+        (void)load(t);
+    pthread_mutex_unlock(&t->lock);
+    errno = saved;
 }
 
 /* The name that the certificate of whom it connects to must be for; without one, it must be for the address. */

@@ -85,7 +85,10 @@ end_pid "$kserver"
 
 # ---- redis
 if command -v redis-server >/dev/null && redis-cli --help 2>&1 | grep -q -- --tls; then
-    bg "$TMP/redis.out" secret server redis-server --bind $S4 $S6 --port 6379 --save '' --appendonly no --dir "$TMP" --protected-mode no
+    cp "$PKI/server.pem" "$PKI/redis.pem"
+    cp "$PKI/server.key" "$PKI/redis.key"
+    chmod a+r "$PKI/redis.pem" "$PKI/redis.key"
+    bg "$TMP/redis.out" secret redis redis-server --bind $S4 $S6 --port 6379 --save '' --appendonly no --dir "$TMP" --protected-mode no
     redis_pid=$bg_pid
     answers() { [ "$(TMO=5 "$1" redis-cli --tls --cacert "$PKI/ca.pem" -h "$2" ping)" = PONG ]; }
     wait_for 10 answers in_k $S4 || bail "redis answers" "$(tail -n 15 "$TMP/redis.out")"
@@ -95,6 +98,25 @@ if command -v redis-server >/dev/null && redis-cli --help 2>&1 | grep -q -- --tl
     done
     in_clear() { TMO=5 in_k redis-cli -h $S4 ping 2>&1 | grep -q PONG; }
     in_clear && not_ok "redis in clear is refused" || ok "redis in clear is refused"
+    # ---- another certificate: the program knows nothing of it, and a connection that is open goes on
+    mkfifo "$TMP/hold.in"
+    TMO=60 in_k redis-cli --tls --cacert "$PKI/ca.pem" -h $S4 <"$TMP/hold.in" >"$TMP/hold.out" 2>&1 &
+    hold_pid=$!
+    exec 9>"$TMP/hold.in"
+    echo 'echo before' >&9
+    check "a connection with the first certificate" wait_for 10 grep -q before "$TMP/hold.out"
+    cp "$PKI/second.pem" "$PKI/new.pem"
+    cp "$PKI/second.key" "$PKI/new.key"
+    chmod a+r "$PKI/new.pem" "$PKI/new.key"
+    mv "$PKI/new.key" "$PKI/redis.key"
+    check "half of a new pair is not used" answers in_k $S4
+    mv "$PKI/new.pem" "$PKI/redis.pem"
+    renewed() { : | TMO=5 in_k openssl s_client -connect $S4:6379 2>/dev/null | grep -q 'subject=CN = second'; }
+    check "the new certificate comes into use by itself" wait_for 15 renewed
+    echo 'echo after' >&9
+    check "the open connection goes on" wait_for 10 grep -q after "$TMP/hold.out"
+    exec 9>&-
+    wait "$hold_pid"
     end_pid "$redis_pid"
 else
     skip "redis over TLS" "no redis-cli with TLS here"
