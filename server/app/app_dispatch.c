@@ -16,7 +16,7 @@ static void answer(struct app_port_client *pc, const struct svm_msg *m, uint8_t 
     r.type = type;
     r.proto = m->proto;
     r.attr = m->attr;
-    r.flags = m->flags;
+    r.flags = type == SVM_MSG_ATTR ? m->flags : 0; /* the number of the question */
     r.ctx = m->ctx;
     r.handle = m->handle;
     if (type == SVM_MSG_BOUND || type == SVM_MSG_CONNECTED || type == SVM_MSG_CLAIMED)
@@ -125,6 +125,7 @@ static void do_attr(struct app_port_client *pc, const struct svm_msg *m, struct 
     memset(&r, 0, sizeof(r));
     r.type = SVM_MSG_ATTR;
     r.attr = m->attr;
+    r.flags = m->flags;
     r.ctx = m->ctx;
     r.handle = m->handle;
     if (!s) {
