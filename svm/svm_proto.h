@@ -278,6 +278,7 @@ enum svm_msg_flags {
     SVM_CONN_V6 = 1u << 4,     /* socket is AF_INET6 (wildcards and text forms) */
     SVM_CONN_SCOPE_LOCAL = 1u << 5,  /* CONNECT, BIND: this session may meet local peers */
     SVM_CONN_SCOPE_GLOBAL = 1u << 6, /* CONNECT, BIND: this session may use the network */
+    SVM_BIND_SEQPACKET = 1u << 7,    /* SCTP: a one-to-many session (svm_sctp.h) */
 };
 
 struct svm_msg_slot {

@@ -30,7 +30,7 @@ static void answer(struct app_port_client *pc, const struct svm_msg *m, uint8_t 
 
 static uint8_t scope_flags(const struct app_port_client *pc, uint8_t flags)
 {
-    uint8_t f = flags & (SVM_BIND_REUSEADDR | SVM_BIND_REUSEPORT | SVM_BIND_V6ONLY | SVM_CONN_V6);
+    uint8_t f = flags & (SVM_BIND_REUSEADDR | SVM_BIND_REUSEPORT | SVM_BIND_V6ONLY | SVM_CONN_V6 | SVM_BIND_SEQPACKET);
 
     /* No scope asked for means all that the client has been granted. */
     if (!(flags & (SVM_CONN_SCOPE_LOCAL | SVM_CONN_SCOPE_GLOBAL)))
@@ -108,7 +108,7 @@ static void do_connect(struct app_port_client *pc, const struct svm_msg *m, stru
 
     if (names_one && !bound)
         err = -EBADF;
-    else if (!names_one && quota_is_full(pc))
+    else if ((!names_one || args.flags & SVM_BIND_SEQPACKET) && quota_is_full(pc))
         err = -ENFILE;
     else
         err = session_connect(pc->w, &pc->aw, &args, &s); /* success is told by the notice CONNECTED */
@@ -135,9 +135,11 @@ static void do_attr(struct app_port_client *pc, const struct svm_msg *m, struct 
     } else if (m->type == SVM_MSG_ATTR_SET) {
         err = session_attr_set(pc->w, s, m->attr, m->u.attr_val.bytes, len);
     } else {
+        memcpy(r.u.attr_val.bytes, m->u.attr_val.bytes, len); /* some say there what they want */
         len = sizeof(r.u.attr_val.bytes);
         err = session_attr_get(pc->w, s, m->attr, r.u.attr_val.bytes, &len);
         r.u.attr_val.len = err == 0 ? len : 0;
+        memset(r.u.attr_val.bytes + r.u.attr_val.len, 0, sizeof(r.u.attr_val.bytes) - r.u.attr_val.len);
     }
     r.u.attr_val.error = err;
     app_notify_post(pc, &r);

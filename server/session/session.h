@@ -47,7 +47,7 @@ struct session {
     struct app_worker *mem;            /* whose memory the FIFOs are in; NULL with has_fifos: server-private (session_limbo.c) */
     struct listener *listener;         /* own: LISTENING, and bound datagram sessions */
     struct svm_handle from;            /* listener in whose count of waiting ones it is */
-    struct svm_handle origin;          /* listener that it was accepted from: it may be given back there */
+    struct svm_handle origin;          /* listener that it was accepted from: it may be given back there; SVM_BIND_SEQPACKET: began at */
     struct session_hold hold0;         /* first holder; further ones (fork) are allocated */
     struct session_hold *holds;
     struct session *evt_next, *tx_next; /* on the worker's lists of due events and of sessions to send */
@@ -67,6 +67,7 @@ struct session {
     struct session_rest *tx_rest;      /* comes before what is in `tx`; NULL = none */
     struct session_old *old;           /* slots of former users that still hold it */
     bool has_fifos, on_evt_list, on_tx_list, is_queued, lost_bytes, rx_fin, tx_fin_told, rd_closed;
+    bool is_branch;                    /* SVM_BIND_SEQPACKET: it began at `origin`, nobody accepted it */
     bool local;                        /* cut-through: FIFOs are between two programs, the server has no part in them */
     bool local_waiting;                /* cut-through: its PAIR segment is being made */
     bool local_in_line;                /* cut-through: waits for room in the backlog (local_wait.c) */
@@ -82,6 +83,8 @@ struct session {
     struct session *peer;              /* cut-through: the other end, same worker; NULL = gone */
     struct app_pair *pair;             /* cut-through */
     struct session_attrs *attrs;       /* attributes set while there was no connection; NULL = none */
+    struct session_option *option;     /* parts of an option (session_option.c); NULL = none under way */
+    void *transport_data;              /* the transport's own, see session_gone() */
 };
 
 #endif

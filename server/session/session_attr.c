@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "svm/svm_sctp.h"
 
 static_assert((int)SVM_ATTR_MCAST_IF < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
 
@@ -90,6 +91,8 @@ int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const vo
 
     if (is_transports_own(attr))
         return s->conn && s->ops->attr_set ? s->ops->attr_set(w, s->conn, attr, val, len) : -ENOPROTOOPT;
+    if (attr == SVM_ATTR_SCTP)
+        return session_option_set_part(w, s, val, len);
     if (!is_settable(attr))
         return -ENOPROTOOPT;
     if (attr != SVM_ATTR_CONGESTION) {
@@ -120,6 +123,8 @@ int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *va
 {
     int32_t v;
 
+    if (attr == SVM_ATTR_SCTP)
+        return session_option_get_part(w, s, val, len);
     if (attr == SVM_ATTR_RX_FIFO || attr == SVM_ATTR_TX_FIFO) {
         if (*len < sizeof(v))
             return -EINVAL;

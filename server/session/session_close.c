@@ -176,7 +176,7 @@ void session_return(struct worker *w, struct app_worker *a, struct session *s)
     struct listener *l = listener_of_session(w, s->origin);
     bool unnamed = s->state == SESSION_ACCEPTING;
 
-    if (!session_is_held_by(s, a) || s->holds->s_next || !s->origin.gen)
+    if (!session_is_held_by(s, a) || s->holds->s_next || !s->origin.gen || s->is_branch)
         return;
     if (s->state == SESSION_DEAD) { /* reset before anybody took it */
         session_finish(w, s);

@@ -93,7 +93,7 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *s, ui
     if (s->state == SESSION_LISTENING) { /* listen(2) again sets the backlog */
         s->listener->backlog = backlog ? backlog : 1;
         s->listener->layer_cfg = s->layer_cfg;
-        return listener_replicate(w, s);
+        return s->ops->is_on_worker_0 ? 0 : listener_replicate(w, s);
     }
     if (s->state != SESSION_BOUND)
         return -EINVAL;
@@ -110,7 +110,7 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *s, ui
     }
     if (err != 0)
         return err;
-    err = listener_replicate(w, s);
+    err = s->ops->is_on_worker_0 ? 0 : listener_replicate(w, s);
     if (err != 0 && err != -EINPROGRESS) {
         listener_destroy(w, s->listener);
         return err;
@@ -265,14 +265,19 @@ static int connect_stream(struct worker *w, struct session *s, struct app_worker
 int session_connect(struct worker *w, struct app_worker *a, const struct session_connect_args *args, struct session **out)
 {
     const struct transport_ops *ops = transport_get(args->proto);
-    struct session *s = args->bound;
-    bool is_new = !s;
+    struct session *s = args->bound, *from = NULL;
+    bool is_new;
     int err;
 
     if (!ops)
         return -EPROTONOSUPPORT;
     if (s && s->proto != args->proto)
         return -EINVAL;
+    if (s && args->flags & SVM_BIND_SEQPACKET) { /* an endpoint of many: a new session begins there */
+        from = s;
+        s = NULL;
+    }
+    is_new = !s;
     if (ops->is_datagram) {
         if (!s) {
             struct session_bind_args b = { .proto = args->proto, .flags = args->flags, .ctx = args->ctx, .lcl = args->lcl };
@@ -296,14 +301,17 @@ int session_connect(struct worker *w, struct app_worker *a, const struct session
         if (!s)
             return -ENOMEM;
         s->fib = a->fib;
-        s->lcl = args->lcl;
+        s->lcl = from ? from->lcl : args->lcl;
+        if (from)
+            s->origin = from->handle;
+        s->is_branch = from != NULL;
         err = session_hold_add(s, a);
         if (err != 0) {
             session_free(w, s);
             return err;
         }
     }
-    s->flags |= args->flags;
+    s->flags |= args->flags & (uint8_t)~SVM_BIND_SEQPACKET;
     s->layer_cfg = args->layer_cfg;
     s->ctx = args->ctx;
     session_hold_of(s, a)->ctx = args->ctx;

@@ -35,7 +35,7 @@ static bool may_share(const struct session_endpoint *e, const struct session_bin
     if (e->flags & args->flags & SVM_BIND_REUSEPORT)
         return true;
     /* socket(7): SO_REUSEADDR on both, and for TCP no listener among them. */
-    return (e->flags & args->flags & SVM_BIND_REUSEADDR) && !(e->proto == SVM_PROTO_TCP && e->is_listening);
+    return (e->flags & args->flags & SVM_BIND_REUSEADDR) && !(e->proto != SVM_PROTO_UDP && e->is_listening);
 }
 
 static bool is_free(const struct session_stack *ss, const struct session_bind_args *args, const struct ip_endpoint *lcl,

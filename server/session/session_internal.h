@@ -151,6 +151,10 @@ void session_claim_done(struct worker *w, struct session *s, uint8_t flags, int 
 /* session_attr.c */
 void session_attrs_apply(struct worker *w, struct session *s);    /* what was set before the connection was there */
 
+/* session_option.c: options larger than a message, in parts (SVM_ATTR_SCTP) */
+int session_option_set_part(struct worker *w, struct session *s, const void *val, uint32_t len);
+int session_option_get_part(struct worker *w, struct session *s, void *val, uint32_t *len);  /* val: the request, then the answer */
+
 /* session_close.c */
 void session_unlist(struct worker *w, struct session *s);         /* from event and transmit lists */
 void session_finish(struct worker *w, struct session *s);         /* FIFOs, endpoint, holder told, freed */

@@ -275,6 +275,11 @@ uint16_t session_fib(const struct session *s)
     return s->fib;
 }
 
+struct ip_addr session_bound_addr(const struct session *s)
+{
+    return s->endpoint ? s->endpoint->lcl.ip : s->lcl.ip;
+}
+
 bool session_tx_is_fin(const struct session *s)
 {
     return s->tx_fin_told || s->state == SESSION_CLOSING;

@@ -115,10 +115,13 @@ void session_worker_destroy(struct worker *w)
             struct session *s = &sw->chunk[c][i];
             if (s->state == SESSION_FREE)
                 continue;
+            if (s->ops && s->ops->session_gone)
+                s->ops->session_gone(w, s);
             svm_fifo_prod_fini(&s->rx);
             session_old_free(w, s, NULL, NULL);
             free(s->tx_rest);
             free(s->attrs);
+            free(s->option);
         }
         free(sw->chunk[c]);
     }
@@ -186,10 +189,15 @@ void session_free(struct worker *w, struct session *s)
     struct session_worker *sw = w->session;
 
     assert(!s->holds && !s->conn && !s->has_fifos && !s->on_evt_list && !s->on_tx_list && !s->is_queued);
+    if (s->ops && s->ops->session_gone)
+        s->ops->session_gone(w, s);
     free(s->attrs);
+    free(s->option);
     s->attrs = NULL;
     free(s->tx_rest);
     s->tx_rest = NULL;
+    s->option = NULL;
+    s->transport_data = NULL;
     s->state = SESSION_FREE;
     s->queue_next = sw->free;
     sw->free = s;

@@ -145,6 +145,6 @@ void listener_replicate_end(struct worker *w, const struct listener *l)
 {
     struct replica_call c = { .handle = l->handle, .home = w };
 
-    if (!is_alone(w) && !transport_get(l->proto)->is_datagram)
+    if (!is_alone(w) && !transport_get(l->proto)->is_datagram && !transport_get(l->proto)->is_on_worker_0)
         (void)call_others(w, end, &c);
 }

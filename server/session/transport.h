@@ -50,6 +50,7 @@ struct transport_ops {
     uint8_t ip_proto;          /* IPPROTO_*; 0 = runs over another transport */
     uint8_t over;              /* with ip_proto 0: enum svm_proto of that one; its addresses and ports are taken */
     bool is_datagram;
+    bool is_on_worker_0;       /* all its packets and sessions are there: listeners need no copies on the others */
     size_t worker_state_size;  /* zeroed private state per worker: worker_transport_state(w, proto) */
     int (*worker_init)(struct worker *w);
     void (*worker_fini)(struct worker *w); /* frees all connections */
@@ -79,6 +80,9 @@ struct transport_ops {
     void (*rx_space)(struct worker *w, struct transport_conn *c);     /* the program made room (window update) */
     int (*attr_set)(struct worker *w, struct transport_conn *c, uint8_t attr, const void *val, uint32_t len); /* -ENOPROTOOPT */
     int (*attr_get)(struct worker *w, struct transport_conn *c, uint8_t attr, void *val, uint32_t *len);      /* len: in size, out used */
+    /* Options by number, before and after there is a connection. *len: bytes in val, out: of the result; val has room for SVM_SCTP_OPT_MAX. */
+    int (*option)(struct worker *w, struct session *s, bool set, uint16_t opt, void *val, uint32_t *len); /* may be NULL */
+    void (*session_gone)(struct worker *w, struct session *s);        /* may be NULL: s->transport_data is the transport's to free */
     void (*show)(struct worker *w, const struct transport_conn *c, struct json_t *obj);  /* adds fields to a session's row */
     void (*show_stats)(struct worker *w, struct json_t *obj);                            /* counters by name */
 };
@@ -150,6 +154,7 @@ void session_tx_schedule(struct worker *w, struct session *s);       /* ops->tx(
 /* The rules of its namespace let it begin something with rmt (session_rules.h). */
 bool session_may_send(struct worker *w, const struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 uint16_t session_fib(const struct session *s);                       /* interface table of its namespace */
+struct ip_addr session_bound_addr(const struct session *s);             /* as bound, maybe the wildcard */
 bool session_tx_is_fin(const struct session *s);                     /* the program has shut down writing */
 
 /* Local ports (RFC 6056 s3.3.3 algorithm 3, hash with a secret and a random increment); the port is chosen so that answers reach this

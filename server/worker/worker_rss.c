@@ -51,7 +51,7 @@ unsigned worker_rss_owner(const struct stack *s, uint8_t ip_proto, const struct 
 {
     struct worker_udp_candidate candidate[WORKER_UDP_CANDIDATES];
 
-    if (s->n_workers == 1)
+    if (s->n_workers == 1 || ip_proto == IPPROTO_SCTP) /* an association's packets come from several addresses */
         return 0;
     if (ip_proto == IPPROTO_UDP && worker_rss_udp_candidates(s, src, dst, candidate) > 0)
         return candidate[0].worker;

@@ -408,6 +408,7 @@ void sim_app_destroy(struct sim_app *a)
 }
 
 struct app_worker *sim_app_worker(struct sim_app *a) { return &a->aw; }
+struct worker *sim_app_worker_of(const struct sim_sock *s) { return s->app->w; }
 unsigned sim_app_n_socks(const struct sim_app *a) { return a->n_socks; }
 
 /* ---- calls ---- */

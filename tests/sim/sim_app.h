@@ -43,6 +43,7 @@ struct sim_app_options {
 int sim_app_create(struct worker *w, const struct sim_app_options *opt, struct sim_app **out);
 void sim_app_destroy(struct sim_app *a);        /* as if the program had died: closes everything in order */
 struct app_worker *sim_app_worker(struct sim_app *a);
+struct worker *sim_app_worker_of(const struct sim_sock *s);  /* the worker that its program sits on */
 unsigned sim_app_n_socks(const struct sim_app *a);
 
 int sim_listen(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, uint32_t backlog, struct sim_sock **out);

@@ -1,0 +1,15 @@
+/* sctp.h - the SCTP transport (RFC 9260): what the daemon registers
+ * Owner:  see sctp_internal.h.
+ * Thread: worker 0. */
+#ifndef HOSTSTACK_SERVER_SCTP_H
+#define HOSTSTACK_SERVER_SCTP_H
+
+#include "server/session/transport.h"
+
+extern const struct transport_ops sctp_transport_ops;
+
+/* CRC32c of RFC 9260 App. A over a whole packet, as it stands in the checksum field (bytes in memory order). */
+uint32_t sctp_crc32c(uint32_t crc, const void *data, uint32_t len);
+uint32_t sctp_crc32c_software(uint32_t crc, const void *data, uint32_t len); /* the same without the instruction, for its test */
+
+#endif

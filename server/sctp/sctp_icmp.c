@@ -1,0 +1,55 @@
+/* sctp_icmp.c - ICMP errors about packets of ours (RFC 9260 s10) */
+#include "server/sctp/sctp_internal.h"
+
+#include <errno.h>
+#include "server/ip/pmtu.h"
+
+/* s10 6 to 8: the quoted tag is the peer's; or 0, in an INIT with our own tag in it. */
+static bool is_ours(const struct sctp_assoc *a, const uint8_t *l4, unsigned len)
+{
+    uint32_t tag = sctp_get32(l4 + 4);
+
+    if (tag)
+        return tag == a->peer_tag;
+    return len >= 20 && l4[12] == SCTP_CT_INIT && sctp_get32(l4 + 16) == a->my_tag;
+}
+
+void sctp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib, const uint8_t *l4,
+                     unsigned l4_len, int err, bool hard, uint32_t mtu)
+{
+    struct sctp_path *p = l4_len >= 8 ? sctp_find(w, lcl, rmt, fib) : NULL;
+    struct sctp_assoc *a = p ? p->a : NULL;
+
+    if (!a || !is_ours(a, l4, l4_len)) {
+        sctp_count(w, SCTP_N_icmp_ignored);
+        return;
+    }
+    sctp_count(w, SCTP_N_icmp_errors);
+    if (mtu) { /* s7.3 */
+        uint16_t before = p->pmtu;
+        pmtu_learn(w, fib, &rmt->ip, mtu);
+        sctp_path_mtu_update(w, p);
+        if (p->pmtu < before)
+            for (struct sctp_tx *t = a->sent_head; t; t = t->next) { /* what was too large goes again at once, cut by IP */
+                if (t->state != SCTP_TX_FLIGHT || t->path != p || t->len + sctp_data_hdr(a) <= sctp_path_payload(p))
+                    continue;
+                t->state = SCTP_TX_MARKED;
+                a->n_marked++;
+                p->flight -= t->len;
+                a->flight -= t->len;
+            }
+        sctp_output(w, a);
+        return;
+    }
+    if (err == -ENOPROTOOPT || err == -EPROTONOSUPPORT) { /* 9: nobody there speaks SCTP: as an ABORT */
+        sctp_gone(w, a, -ECONNREFUSED, a->state < SCTP_S_ESTABLISHED ? SCTP_CANT_STR_ASSOC : SCTP_COMM_LOST, 0);
+        return;
+    }
+    if (hard && a->state == SCTP_S_COOKIE_WAIT && a->n_paths == 1) {
+        sctp_gone(w, a, err, SCTP_CANT_STR_ASSOC, 0);
+        return;
+    }
+    /* 3: unreachable: the address may be marked so; heartbeats decide. */
+    if (a->state >= SCTP_S_ESTABLISHED && hard && p->state == SCTP_PATH_ACTIVE && a->n_paths > 1 && !p->hb_pending)
+        sctp_hb_now(w, p);
+}

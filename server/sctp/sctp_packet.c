@@ -1,0 +1,147 @@
+/* sctp_packet.c - packets out: chunks put together, checksum, UDP encapsulation (RFC 6951), to IP */
+#include "server/sctp/sctp_internal.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+enum { UDP_ENCAPS_PORT = 9899 };
+
+int sctp_out_begin(struct worker *w, struct sctp_out *o, uint32_t max)
+{
+    o->w = w;
+    o->p = pkt_alloc(w->pools, max);
+    if (!o->p) {
+        sctp_count(w, SCTP_N_tx_no_buffer);
+        return -ENOBUFS;
+    }
+    o->base = pkt_append(o->p, SCTP_COMMON_LEN);
+    o->len = SCTP_COMMON_LEN;
+    o->max = max;
+    return 0;
+}
+
+void sctp_out_drop(struct sctp_out *o)
+{
+    pkt_free(o->p);
+    o->p = NULL;
+}
+
+uint8_t *sctp_out_chunk(struct sctp_out *o, uint8_t type, uint8_t flags, uint32_t len)
+{
+    uint32_t whole = sctp_pad(len);
+    uint8_t *b;
+
+    if (o->len + whole > o->max)
+        return NULL;
+    b = pkt_append(o->p, (uint16_t)whole);
+    if (!b)
+        return NULL;
+    o->len += whole;
+    b[0] = type;
+    b[1] = flags;
+    sctp_put16(b + 2, len);
+    memset(b + len, 0, whole - len); /* s3.2: padding is zero */
+    return b;
+}
+
+static void push_udp(struct pkt *p, uint16_t port, bool v4)
+{
+    uint32_t len = pkt_len(p) + SCTP_UDP_LEN;
+    uint8_t *h = pkt_push(p, SCTP_UDP_LEN);
+    uint16_t sum;
+
+    sctp_put16(h, UDP_ENCAPS_PORT);
+    sctp_put16(h + 2, port);
+    sctp_put16(h + 4, len);
+    (void)v4;
+    sum = pkt_pseudo_sum(pkt_meta(p), len); /* RFC 6951 s5.3: the checksum is on */
+    memcpy(h + 6, &sum, 2);
+    pkt_meta(p)->flags |= PKT_L4_CSUM_NEEDED;
+    pkt_meta(p)->l4_len = SCTP_UDP_LEN;
+}
+
+static void finish(struct sctp_out *o, be16 sport, be16 dport, uint32_t tag, struct ip_tx *tx, uint16_t udp_port)
+{
+    struct worker *w = o->w;
+    struct pkt_meta *m = pkt_meta(o->p);
+    uint32_t crc;
+
+    memcpy(o->base, &sport, 2);
+    memcpy(o->base + 2, &dport, 2);
+    sctp_put32(o->base + 4, tag);
+    sctp_put32(o->base + 8, 0);
+    crc = ~sctp_crc32c(UINT32_MAX, o->base, o->len);
+    memcpy(o->base + 8, &crc, 4);
+    m->flags = 0;
+    m->src = tx->src;
+    m->dst = tx->dst;
+    m->ip_proto = tx->ip_proto = IPPROTO_SCTP;
+    tx->pmtu = IP_PMTU_WANT; /* DF, but what was cut before the path shrank goes in IP fragments */
+    if (udp_port) {
+        m->ip_proto = tx->ip_proto = IPPROTO_UDP;
+        push_udp(o->p, udp_port, ip_addr_is_v4(&tx->dst));
+    }
+    sctp_count(w, SCTP_N_tx_packets);
+    if (ip_output(w, o->p, tx) < 0)
+        sctp_count(w, SCTP_N_tx_unreachable);
+    o->p = NULL;
+}
+
+/* Where packets of the association come from: the address it was begun with or bound to, of the destination's kind; else as the route says. */
+static struct ip_addr choose_src(const struct sctp_path *p)
+{
+    bool v4 = ip_addr_is_v4(&p->ip);
+
+    if (!ip_addr_is_any(&p->src))
+        return p->src;
+    return ip_addr_any(v4);
+}
+
+void sctp_out_send(struct sctp_out *o, struct sctp_assoc *a, struct sctp_path *p)
+{
+    struct ip_tx tx = { .src = choose_src(p), .dst = p->ip, .fib = a->base.fib, .tos = p->dscp, .ttl = a->cfg.ttl,
+                        .cache = p->udp_port ? NULL : &p->cache };
+
+    if (ip_addr_is_any(&tx.src)) { /* the cache is for what has a source; it is found once */
+        struct ip_path path;
+        if (ip_path_lookup(o->w, a->base.fib, &p->ip, &path) == 0 &&
+            sctp_cfg_has_lcl(o->w, &a->cfg, &a->base.lcl.ip, a->base.fib, &path.src))
+            p->src = path.src;
+        else if (ip_addr_is_v4(&a->lcl_ip) == ip_addr_is_v4(&p->ip))
+            p->src = a->lcl_ip;
+        else
+            for (unsigned i = 0; i < a->cfg.n_lcl; i++)
+                if (ip_addr_is_v4(&a->cfg.lcl[i]) == ip_addr_is_v4(&p->ip))
+                    p->src = a->cfg.lcl[i];
+        tx.src = p->src;
+    }
+    a->n_tx_packets++;
+    finish(o, a->base.lcl.port, a->base.rmt.port, a->peer_tag, &tx, p->udp_port);
+}
+
+void sctp_out_reply(struct sctp_out *o, const struct sctp_in *in, uint32_t tag)
+{
+    struct ip_tx tx = { .src = in->lcl.ip, .dst = in->rmt.ip, .fib = in->fib };
+
+    finish(o, in->lcl.port, in->rmt.port, tag, &tx, in->udp_port);
+}
+
+/* A chunk alone in a packet: control chunks that need not wait. */
+int sctp_send_chunk(struct worker *w, struct sctp_assoc *a, struct sctp_path *p, uint8_t type, uint8_t flags, const void *body, uint32_t len)
+{
+    struct sctp_out o;
+    uint8_t *b;
+
+    if (sctp_out_begin(w, &o, SCTP_COMMON_LEN + SCTP_CHUNK_HDR + sctp_pad(len)) != 0)
+        return -ENOBUFS;
+    b = sctp_out_chunk(&o, type, flags, SCTP_CHUNK_HDR + len);
+    if (!b) {
+        sctp_out_drop(&o);
+        return -ENOBUFS;
+    }
+    if (len)
+        memcpy(b + SCTP_CHUNK_HDR, body, len);
+    a->n_tx_ctl++;
+    sctp_out_send(&o, a, p);
+    return 0;
+}

@@ -1,0 +1,455 @@
+/* sim_sctp.c - SCTP between two stacks over a network that loses, delays, reorders, doubles and corrupts
+ *
+ * Everything follows from the seed: link, streams, sizes, order. Each message says which one of its stream it is, and its bytes follow
+ * from that: each comes once, whole, in order within its stream when it is ordered; or the association's failure is told.
+ *
+ *   sim_sctp [--seeds A-B] [--seed N] [--verbose]    exit 0: all passed; 1: prints the failing seed */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "server/sctp/sctp_internal.h"
+#include "tests/sim/sim_msg.h"
+#include "tests/sim/sim_pair.h"
+
+enum { MAX_FLOWS = 4, STREAMS = 10, MAX_MSG = 200000, PIECE = 16384, PORT = 7000, LIMIT_S = 3600, QUIET_S = 1200 };
+
+struct msg_head { uint32_t stream, seq, len, flow; };
+
+struct side {
+    struct sim_sock *sock;
+    uint32_t n_msgs, max_len;        /* to send */
+    uint32_t n_sent, n_got, n_expected;
+    uint32_t part;                   /* bytes of the message under way that are written */
+    uint32_t len, stream;
+    bool unordered, shut, done, eof;
+    uint32_t next_seq[STREAMS], next_unordered[STREAMS];
+    uint32_t want[STREAMS];          /* receiving: next of each stream */
+    uint8_t *seen;                   /* receiving, unordered: bit per seq and stream */
+    uint8_t *in;                     /* receiving: the message so far */
+    uint32_t in_len;
+    uint32_t read_pause_us;
+    uint64_t next_read_us;
+    unsigned n_lost_notes;
+    int error;
+};
+struct flow {
+    struct side side[2];
+    bool v4, begun;
+};
+struct run {
+    uint64_t seed, rng;
+    struct sim_pair pair;
+    struct sim_app *app[2];
+    struct sim_sock *listener[2];
+    struct flow flow[MAX_FLOWS];
+    unsigned n_flows;
+    const char *failure;
+    unsigned failed;
+    uint64_t n_messages, cut_us;
+    bool verbose, may_fail, new_stop;  /* new_stop: a program has chosen a point in time to go on at */
+    uint8_t buf[SVM_SCTP_RECORD_MAX];
+};
+
+static uint64_t rnd(struct run *r)
+{
+    uint64_t z = (r->rng += 0x9e3779b97f4a7c15ull); /* splitmix64 */
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+static uint32_t below(struct run *r, uint32_t n) { return (uint32_t)(rnd(r) % n); }
+static bool chance(struct run *r, uint32_t percent) { return below(r, 100) < percent; }
+static void fail(struct run *r, unsigned flow, const char *what)
+{
+    if (!r->failure) {
+        r->failure = what;
+        r->failed = flow;
+    }
+}
+
+/* ---- messages ---- */
+
+static uint8_t byte_of(const struct msg_head *h, uint32_t i)
+{
+    uint32_t x = (h->stream * 2654435761u) ^ (h->seq * 40503u) ^ (i * 2246822519u);
+
+    return (uint8_t)(x >> 13);
+}
+
+static void next_message(struct run *r, struct side *s)
+{
+    static const uint32_t scale[] = { 20, 300, 3000, 20000 };
+
+    s->len = (uint32_t)sizeof(struct msg_head) + below(r, hs_min_u32(s->max_len, scale[below(r, 4)]));
+    if (chance(r, 2))
+        s->len = (uint32_t)sizeof(struct msg_head) + below(r, s->max_len);
+    s->stream = below(r, STREAMS);
+    s->unordered = chance(r, 20);
+    s->part = 0;
+}
+
+static bool write_some(struct run *r, unsigned f, unsigned i)
+{
+    struct side *s = &r->flow[f].side[i];
+    bool any = false;
+
+    while (s->n_sent < s->n_msgs) {
+        struct msg_head h = { s->stream, s->unordered ? s->next_unordered[s->stream] : s->next_seq[s->stream], s->len, f * 2 + i };
+        if (s->unordered)
+            h.seq |= 0x80000000u;
+        uint32_t n = hs_min_u32(s->len - s->part, PIECE);
+        struct svm_sctp_info info = { .stream = (uint16_t)s->stream, .flags = s->unordered ? SCTP_UNORDERED : 0, .ppid = h.seq };
+        for (uint32_t k = 0; k < n; k++) {
+            uint32_t at = s->part + k;
+            r->buf[k] = at < sizeof(h) ? ((const uint8_t *)&h)[at] : byte_of(&h, at);
+        }
+        int rc = sim_msg_send(s->sock, &info, r->buf, n, s->part + n < s->len);
+        if (rc == -EAGAIN)
+            return any;
+        if (rc != 0) {
+            s->error = rc;
+            return any;
+        }
+        any = true;
+        s->part += n;
+        if (s->part < s->len)
+            continue;
+        s->n_sent++;
+        if (s->unordered)
+            s->next_unordered[s->stream]++;
+        else
+            s->next_seq[s->stream]++;
+        next_message(r, s);
+    }
+    return any;
+}
+
+static void check_message(struct run *r, unsigned f, unsigned i)
+{
+    struct side *s = &r->flow[f].side[i];
+    struct msg_head h;
+
+    if (s->in_len < sizeof(h)) {
+        fail(r, f, "a message is too short");
+        return;
+    }
+    memcpy(&h, s->in, sizeof(h));
+    if (h.len != s->in_len || h.stream >= STREAMS || h.flow != f * 2 + (1 - i)) {
+        fail(r, f, "a message is not what was sent");
+        return;
+    }
+    for (uint32_t k = sizeof(h); k < s->in_len; k++) {
+        if (s->in[k] != byte_of(&h, k)) {
+            fail(r, f, "a byte of a message is wrong");
+            return;
+        }
+    }
+    if (h.seq & 0x80000000u) {
+        uint32_t bit = (h.seq & 0xffff) * STREAMS + h.stream;
+        if (s->seen[bit / 8] >> (bit % 8) & 1)
+            fail(r, f, "an unordered message came twice");
+        s->seen[bit / 8] |= (uint8_t)(1u << (bit % 8));
+    } else if (h.seq != s->want[h.stream]++) {
+        fail(r, f, "a message is out of order in its stream, lost or doubled");
+    }
+    s->n_got++;
+    r->n_messages++;
+}
+
+static bool read_some(struct run *r, unsigned f, unsigned i, uint64_t now_us)
+{
+    struct side *s = &r->flow[f].side[i];
+    bool any = false, more;
+    struct svm_sctp_info info;
+
+    if (s->read_pause_us && now_us < s->next_read_us)
+        return false;
+    for (unsigned k = 0; k < 40 && !s->eof; k++) {
+        int64_t n = sim_msg_recv(s->sock, &info, r->buf, sizeof(r->buf), &more);
+        if (n == -EAGAIN)
+            break;
+        any = true;
+        if (n == 0) {
+            s->eof = true;
+        } else if (n < 0) {
+            s->error = (int)n;
+            s->eof = true;
+        } else if (info.flags & SCTP_NOTIFICATION) {
+            const struct sctp_assoc_change *c = (const void *)r->buf;
+            if (c->sac_type == SCTP_ASSOC_CHANGE && (c->sac_state == SCTP_COMM_LOST || c->sac_state == SCTP_CANT_STR_ASSOC))
+                s->n_lost_notes++;
+        } else if (s->in_len + (uint64_t)n > MAX_MSG + sizeof(struct msg_head)) {
+            fail(r, f, "a message has no end");
+        } else {
+            memcpy(s->in + s->in_len, r->buf, (size_t)n);
+            s->in_len += (uint32_t)n;
+            if (!more) {
+                check_message(r, f, i);
+                s->in_len = 0;
+            }
+        }
+    }
+    if (any && s->read_pause_us) {
+        s->next_read_us = now_us + s->read_pause_us;
+        r->new_stop = true;
+    }
+    return any;
+}
+
+static bool side_run(struct run *r, unsigned f, unsigned i, uint64_t now_us)
+{
+    struct side *s = &r->flow[f].side[i];
+    bool any = false;
+
+    if (!s->sock || s->done)
+        return false;
+    if (s->sock->connect_done && s->sock->connect_error) {
+        s->error = s->sock->connect_error;
+        s->done = true;
+        sim_sock_free(s->sock);
+        s->sock = NULL;
+        return true;
+    }
+    if (!s->sock->connected)
+        return false;
+    any |= write_some(r, f, i);
+    any |= read_some(r, f, i, now_us);
+    /* Side 0 ends it, when it has all: SCTP knows no half-closed associations. */
+    if (i == 0 && !s->shut && s->n_sent == s->n_msgs && s->n_got == s->n_expected) {
+        sim_shutdown(s->sock, SHUT_WR);
+        s->shut = any = true;
+    }
+    if (s->eof || s->error) {
+        sim_close(s->sock, -1);
+        s->done = any = true;
+    }
+    return any;
+}
+
+static unsigned hook(void *arg, uint64_t now_us)
+{
+    struct run *r = arg;
+    unsigned n = 0;
+
+    for (unsigned f = 0; f < r->n_flows; f++) {
+        struct flow *fl = &r->flow[f];
+        if (!fl->begun) {
+            struct ip_endpoint to = sim_pair_endpoint(1, fl->v4, (uint16_t)(PORT + f));
+            fl->begun = true;
+            n++;
+            if (sim_connect(r->app[0], SVM_PROTO_SCTP, NULL, &to, &fl->side[0].sock) != 0)
+                fail(r, f, "connect");
+        }
+        if (!fl->side[1].sock && !fl->side[1].done && r->listener[0]) {
+            fl->side[1].sock = sim_accept(r->listener[0]);
+            n += fl->side[1].sock != NULL;
+        }
+        for (unsigned i = 0; i < 2; i++)
+            n += side_run(r, f, i, now_us);
+    }
+    return n;
+}
+
+static bool all_done(void *arg)
+{
+    struct run *r = arg;
+
+    if (r->failure)
+        return true;
+    for (unsigned f = 0; f < r->n_flows; f++) {
+        struct side *s = r->flow[f].side;
+        if (!s[0].done || (s[1].sock && !s[1].done))
+            return false;
+    }
+    return true;
+}
+
+static bool stop_or_done(void *arg)
+{
+    struct run *r = arg;
+
+    return r->new_stop || all_done(arg);
+}
+
+/* 0, or -ETIMEDOUT, -ELOOP. */
+static int run_all(struct run *r)
+{
+    uint64_t limit = (uint64_t)LIMIT_S * 1000000;
+
+    for (;;) {
+        uint64_t now = sim_net_now_us(r->pair.net), stop = limit;
+        for (unsigned f = 0; f < r->n_flows; f++)
+            for (unsigned i = 0; i < 2; i++)
+                if (r->flow[f].side[i].next_read_us > now)
+                    stop = hs_min_u64(stop, r->flow[f].side[i].next_read_us);
+        r->new_stop = false;
+        int rc = sim_net_run_while(r->pair.net, stop_or_done, r, stop);
+        if (all_done(r))
+            return 0;
+        if (rc == -ELOOP || sim_net_now_us(r->pair.net) >= limit)
+            return rc;
+    }
+}
+
+static void choose_link(struct run *r, struct sim_params *p)
+{
+    static const uint16_t mtus[] = { 1500, 1500, 1280, 1400, 9000 };
+
+    memset(p, 0, sizeof(*p));
+    p->mtu = mtus[below(r, HS_ARRAY_LEN(mtus))];
+    p->delay_us = chance(r, 30) ? 0 : below(r, 60000);
+    if (chance(r, 50))
+        p->loss_ppm = below(r, 50000);
+    if (chance(r, 10))
+        p->loss_ppm = below(r, 120000);
+    if (chance(r, 20)) {
+        p->burst_ppm = below(r, 4000);
+        p->burst_len = 2 + below(r, 5);
+    }
+    if (chance(r, 40))
+        p->dup_ppm = below(r, 50000);
+    if (chance(r, 40)) {
+        p->reorder_ppm = below(r, 100000);
+        p->reorder_us = below(r, 30000);
+    }
+    if (chance(r, 30))
+        p->jitter_us = below(r, 5000);
+    if (chance(r, 30)) {
+        p->bits_per_s = 1000000ull << below(r, 8);
+        p->queue_frames = 10 + below(r, 100);
+    }
+    if (chance(r, 30))
+        p->corrupt_ppm = below(r, 20000);
+}
+
+static void choose_flows(struct run *r)
+{
+    r->n_flows = 1; /* one listener a flow keeps who accepts whom simple */
+    for (unsigned f = 0; f < r->n_flows; f++) {
+        struct flow *fl = &r->flow[f];
+        fl->v4 = chance(r, 50);
+        for (unsigned i = 0; i < 2; i++) {
+            struct side *s = &fl->side[i];
+            s->max_len = chance(r, 30) ? MAX_MSG : chance(r, 50) ? 100 : 5000;
+            s->n_msgs = chance(r, 20) ? 0 : 1 + below(r, chance(r, 20) ? 1500 : 150);
+            s->read_pause_us = chance(r, 30) ? below(r, 100000) : 0;
+            s->in = malloc(MAX_MSG + sizeof(struct msg_head));
+            s->seen = calloc(1, 65536 * STREAMS / 8);
+            next_message(r, s);
+        }
+        fl->side[0].n_expected = fl->side[1].n_msgs;
+        fl->side[1].n_expected = fl->side[0].n_msgs;
+    }
+}
+
+static void check_end(struct run *r)
+{
+    for (unsigned f = 0; f < r->n_flows && !r->failure; f++) {
+        struct flow *fl = &r->flow[f];
+        for (unsigned i = 0; i < 2; i++) {
+            struct side *s = &fl->side[i];
+            if (s->error && !r->may_fail)
+                fail(r, f, "the association failed");
+            else if (!s->error && fl->side[1 - i].error == 0 && s->n_got != s->n_expected)
+                fail(r, f, "messages are missing at the end");
+        }
+    }
+    for (unsigned i = 0; i < 2 && !r->failure; i++) {
+        if (sctp_worker_of(r->pair.stack[i]->worker[0])->n_assocs)
+            fail(r, i, "an association is left");
+        else if (sim_pair_pkts_in_use(&r->pair, i))
+            fail(r, i, "packets are left");
+    }
+}
+
+static void teardown(struct run *r)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (r->app[i])
+            sim_app_destroy(r->app[i]);
+    for (unsigned f = 0; f < MAX_FLOWS; f++) {
+        for (unsigned i = 0; i < 2; i++) {
+            free(r->flow[f].side[i].in);
+            free(r->flow[f].side[i].seen);
+        }
+    }
+    sim_pair_destroy(&r->pair);
+}
+
+static bool run_seed(uint64_t seed, bool verbose, uint64_t *n_messages)
+{
+    struct run *r = calloc(1, sizeof(*r));
+    struct sim_params link;
+    struct ip_endpoint any = { .ip = ip_addr_any(false), .port = be16_of(PORT) };
+
+    r->seed = r->rng = seed;
+    r->verbose = verbose;
+    choose_link(r, &link);
+    choose_flows(r);
+    if (sim_pair_create(&r->pair, seed, &link, false) != 0)
+        fail(r, 0, "set-up");
+    for (unsigned i = 0; i < 2 && !r->failure; i++) {
+        struct sim_app_options opt = { .rx_max = 4096u << (2 + below(r, 7)), .tx_max = 4096u << (4 + below(r, 5)) };
+        if (sim_app_create(r->pair.stack[i]->worker[0], &opt, &r->app[i]) != 0)
+            fail(r, 0, "set-up");
+    }
+    if (!r->failure && sim_listen(r->app[1], SVM_PROTO_SCTP, &any, 16, &r->listener[0]) != 0)
+        fail(r, 0, "listen");
+    if (!r->failure) {
+        sim_net_set_hook(r->pair.net, hook, r);
+        int rc = run_all(r);
+        if (rc != 0)
+            fail(r, 0, rc == -ETIMEDOUT ? "it takes too long" : "the simulation stands still");
+    }
+    if (!r->failure)
+        (void)sim_net_run_until(r->pair.net, sim_net_now_us(r->pair.net) + (uint64_t)QUIET_S * 1000000);
+    if (!r->failure)
+        check_end(r);
+    bool ok = !r->failure;
+    if (!ok || verbose) {
+        struct side *s = r->flow[0].side;
+        printf("seed %llu: %s; loss %u burst %u dup %u reorder %u delay %u mtu %u rate %llu; 0: sent %u/%u got %u/%u err %d, "
+               "1: sent %u/%u got %u/%u err %d; %llu ms\n", (unsigned long long)seed, ok ? "fine" : r->failure, link.loss_ppm, link.burst_ppm, link.dup_ppm, link.reorder_ppm,
+               link.delay_us, link.mtu, (unsigned long long)link.bits_per_s, s[0].n_sent, s[0].n_msgs, s[0].n_got, s[0].n_expected,
+               s[0].error, s[1].n_sent, s[1].n_msgs, s[1].n_got, s[1].n_expected, s[1].error,
+               (unsigned long long)sim_net_now_us(r->pair.net) / 1000);
+    }
+    for (unsigned i = 0; (!ok && verbose) && i < 2; i++)
+        for (const struct sctp_assoc *a = sctp_worker_of(r->pair.stack[i]->worker[0])->all; a; a = a->all_next)
+            printf("  side %u: state %u unsent %u chunks %u flight %u marked %u sent %u peer_rwnd %u blocked %d pull %d | cum %u above %u "
+                   "held %u ready %u partial %d rwnd %u, cwnd %u path flight %u state %u t3 %d\n",
+                   i, a->state, a->unsent, a->unsent_chunks, a->flight, a->n_marked, a->n_sent_chunks, a->peer_rwnd, a->tx_blocked,
+                   a->pull != NULL, a->cum_tsn, a->n_above, a->held, a->ep ? a->ep->ready_bytes : 0, a->partial != NULL,
+                   a->last_rwnd, a->primary->cwnd, a->primary->flight, a->primary->state, timer_is_running(&a->primary->t3));
+    *n_messages += r->n_messages;
+    teardown(r);
+    free(r);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = { { "seeds", 1, NULL, 's' }, { "seed", 1, NULL, 'n' }, { "verbose", 0, NULL, 'v' }, { 0 } };
+    unsigned long long first = 1, last = 100;
+    uint64_t n_messages = 0;
+    unsigned failures = 0;
+    bool verbose = false;
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (c == 'v')
+            verbose = true;
+        else if (c == 'n' && sscanf(optarg, "%llu", &first) == 1)
+            last = first, verbose = true;
+        else if (c != 's' || sscanf(optarg, "%llu-%llu", &first, &last) != 2)
+            return 2;
+    }
+    if (sim_eal_init("simsctp") < 0 || transport_register(&sctp_transport_ops) != 0)
+        return 2;
+    for (unsigned long long seed = first; seed <= last && failures < 5; seed++)
+        failures += !run_seed(seed, verbose, &n_messages);
+    printf("%llu seeds, %llu messages, %u failures\n", last - first + 1, (unsigned long long)n_messages, failures);
+    return failures ? 1 : 0;
+}
