@@ -84,6 +84,8 @@ static inline bool preload_is_foreign(void)
 void preload_socket_release(struct fd_file *f);
 /* Makes fd lead to a new file around vs, and takes over vs's reference. With a reference for the caller; NULL without memory. */
 struct fd_file *preload_socket_adopt(int fd, struct vcl_socket *vs, enum fd_serve serve);
+/* Makes `fd` lead to a new file around vs and takes over vs's reference. 0 or -errno. */
+int preload_socket_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serve serve);
 void preload_socket_decide(int fd, struct fd_file *f, enum fd_serve serve, const char *why);
 /* Waits until the stack's or the kernel's side of a socket with BOTH has one of `events`. 0, -EAGAIN (time-out), -EINTR. */
 int preload_wait_both(int fd, struct fd_file *f, short events, int timeout_option);

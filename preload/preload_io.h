@@ -19,4 +19,7 @@ ssize_t preload_write(int fd, const void *buf, size_t len);
 ssize_t preload_recv(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags);
 ssize_t preload_send(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags);
 
+/* A piece of ancillary data behind what is there already; MSG_CTRUNC when it does not fit. */
+void preload_put_cmsg(struct msghdr *msg, size_t *used, int level, int type, const void *data, size_t len);
+
 #endif

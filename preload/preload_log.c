@@ -101,7 +101,11 @@ static size_t report_format(const struct fd_file *f, char *line, size_t size)
     n = preload_log_number(line, size, n, (unsigned)atomic_load(&preload.pid));
     n = preload_log_append(line, size, n, " descriptor ");
     n = preload_log_number(line, size, n, (unsigned)f->first_fd);
-    n = preload_log_append(line, size, n, f->sock.proto == SVM_PROTO_UDP ? " udp" : preload_is_tls(f) ? " tls" : " tcp");
+    n = preload_log_append(line, size, n,
+                           f->sock.proto == SVM_PROTO_UDP    ? " udp"
+                           : f->sock.proto == SVM_PROTO_SCTP ? " sctp"
+                           : preload_is_tls(f)               ? " tls"
+                                                             : " tcp");
     if (f->sock.is_listener)
         n = preload_log_append(line, size, n, " listener");
     else if (f->sock.is_accepted)

@@ -2,7 +2,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
-#include "preload/preload_io.h"
+#include "preload/preload_sctp.h"
 
 /* ---- receiving ---- */
 
@@ -13,7 +13,7 @@ static bool preload_option_on(struct fd_file *f, int level, int name)
     return vcl_getsockopt(f->sock.vcl, level, name, &on, &len) == 0 && on;
 }
 
-static void preload_put_cmsg(struct msghdr *msg, size_t *used, int level, int type, const void *data, size_t len)
+void preload_put_cmsg(struct msghdr *msg, size_t *used, int level, int type, const void *data, size_t len)
 {
     if (*used + CMSG_SPACE(len) > msg->msg_controllen) {
         msg->msg_flags |= MSG_CTRUNC;
@@ -60,6 +60,8 @@ static void preload_put_header(struct fd_file *f, struct msghdr *msg, size_t *us
 
 static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int flags)
 {
+    if (f->sock.proto == SVM_PROTO_SCTP)
+        return preload_sctp_recvmsg(f, msg, flags);
     struct vcl_msg_info info = { .flags = 0 };
     bool is_udp = f->sock.proto == SVM_PROTO_UDP;
     ssize_t r = preload_recv_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, is_udp ? &info : NULL);
@@ -250,6 +252,8 @@ ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int
     if (msg->msg_iovlen > IOV_MAX)
         return -EMSGSIZE;
     bool is_udp = f->sock.proto == SVM_PROTO_UDP;
+    if (f->sock.proto == SVM_PROTO_SCTP)
+        return preload_sctp_sendmsg(f, msg, flags);
     if (!is_udp && preload_serve(f) == FD_STACK)
         return preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL); /* tcp(7): the address is ignored */
     if (preload_is_tls(f) && flags & MSG_FASTOPEN)

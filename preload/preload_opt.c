@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
-#include "preload/preload.h"
+#include "preload/preload_sctp.h"
 
 static struct fd_file *preload_get_told(int fd)
 {
@@ -76,6 +76,10 @@ HS_EXPORT int hs_getsockopt(int fd, int level, int name, void *val, socklen_t *l
     if (hs_likely(!f))
         return libc_real()->getsockopt(fd, level, name, val, len);
     int r;
+    if (f->sock.proto == SVM_PROTO_SCTP && preload_sctp_peeloff(f, level, name, val, len, &r)) {
+        preload_put(f);
+        return (int)preload_result(r);
+    }
     if (level == SOL_SOCKET && name == SO_ERROR && preload_is_both(f)) {
         int error = vcl_take_error(f->sock.vcl);
         r = (int)preload_kernel(libc_real()->getsockopt(fd, level, name, val, len));

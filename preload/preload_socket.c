@@ -8,7 +8,7 @@
  */
 #include <netinet/in.h>
 #include <string.h>
-#include "preload/preload.h"
+#include "preload/preload_sctp.h"
 
 /* A sockaddr_in6 without sin6_scope_id, as old programs have it. */
 enum { SIN6_LEN_RFC2133 = 24 };
@@ -24,8 +24,7 @@ static int preload_proto(int domain, int type, int proto)
     return -1;
 }
 
-/* Makes `fd` lead to a new file around vs and takes over vs's reference. */
-static int preload_socket_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serve serve)
+int preload_socket_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serve serve)
 {
     struct fd_file *f = fd_file_new(&preload.fds, FD_SOCKET);
     if (!f) {
@@ -36,7 +35,7 @@ static int preload_socket_track(int fd, struct vcl_socket *vs, bool is_v6, enum 
     f->sock.vcl = vs;
     f->sock.is_v6 = is_v6;
     f->sock.proto = vcl_socket_proto(vs);
-    f->sock.is_accepted = serve == FD_STACK;
+    f->sock.is_accepted = serve == FD_STACK && vcl_is_connected(vs);
     atomic_store_explicit(&f->sock.serve, serve, memory_order_release);
     int r = fd_table_install(&preload.fds, fd, f);
     if (r < 0)
@@ -49,9 +48,34 @@ struct fd_file *preload_socket_adopt(int fd, struct vcl_socket *vs, enum fd_serv
     return preload_socket_track(fd, vs, vcl_socket_is_v6(vs), serve) < 0 ? NULL : preload_get(fd);
 }
 
+static int preload_socket_sctp(int kernel_fd, int domain, int type)
+{
+    int error = errno;
+    struct vcl_socket *vs;
+    if (!preload_init() || vcl_socket_new(SVM_PROTO_SCTP, domain == AF_INET6, &vs) < 0) {
+        errno = error;
+        return kernel_fd;
+    }
+    bool is_many = (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_SEQPACKET;
+    int fd = is_many && vcl_sctp_make_many(vs) < 0 ? -1 : preload_sctp_placeholder(kernel_fd, type);
+    if (fd < 0) {
+        vcl_socket_put(vs);
+        return kernel_fd;
+    }
+    vcl_socket_set_nonblock(vs, type & SOCK_NONBLOCK);
+    int r = preload_socket_track(fd, vs, domain == AF_INET6, FD_STACK);
+    if (r < 0) {
+        libc_real()->close(fd);
+        return (int)preload_result(r);
+    }
+    return fd;
+}
+
 HS_EXPORT int hs_socket(int domain, int type, int proto)
 {
     int fd = libc_real()->socket(domain, type, proto);
+    if (hs_unlikely(preload_sctp_is(domain, type, proto)))
+        return preload_socket_sctp(fd, domain, type);
     int p = fd < 0 ? -1 : preload_proto(domain, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), proto);
     if (p < 0)
         return fd;
@@ -191,7 +215,9 @@ static int preload_bind(int fd, struct fd_file *f, const struct sockaddr *sa, so
     struct ip_endpoint e;
     /* What is no address of the family is the kernel's to refuse. */
     if (!sa || sa->sa_family != (f->sock.is_v6 ? AF_INET6 : AF_INET) || ip_endpoint_from_sockaddr(sa, len, &e) < 0)
-        return (int)preload_kernel(libc_real()->bind(fd, sa, len));
+        return f->sock.proto == SVM_PROTO_SCTP ? -EINVAL : (int)preload_kernel(libc_real()->bind(fd, sa, len));
+    if (f->sock.proto == SVM_PROTO_SCTP)
+        return vcl_bind(f->sock.vcl, &e);
     if (preload_serve(f) != FD_UNDECIDED || f->sock.needs_stack)
         return -EINVAL; /* bound already */
     int r;
@@ -490,7 +516,7 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
         return preload_serve(f) == FD_STACK || f->sock.is_listener
                    ? preload_connect_refuse(f, sa, len)
                    : (int)preload_kernel(libc_real()->connect(fd, sa, len));
-    if (f->sock.is_listener)
+    if (f->sock.is_listener && f->sock.proto != SVM_PROTO_SCTP)
         return -EISCONN;
     int r = preload_tls_connect(f);
     if (r < 0)

@@ -42,7 +42,7 @@ void vcl_fork_child(void);
 void vcl_fork_claim_all(void);             /* a child that can soon not attach any more: now, with all connections that it still holds */
 
 /* ---- sockets ---- */
-/* proto: enum svm_proto (TCP, UDP, TLS served; others -EPROTONOSUPPORT). Does not talk to the server. */
+/* proto: enum svm_proto (TCP, UDP, TLS, SCTP served; others -EPROTONOSUPPORT). Does not talk to the server. */
 int vcl_socket_new(uint8_t proto, bool is_v6, struct vcl_socket **out);
 struct vcl_socket *vcl_socket_get(struct vcl_socket *s);
 void vcl_socket_put(struct vcl_socket *s);           /* last reference closes (SO_LINGER as set; may block only then) */
@@ -63,14 +63,16 @@ int vcl_local_endpoint(struct vcl_socket *s, struct ip_endpoint *out);
 int vcl_peer_endpoint(struct vcl_socket *s, struct ip_endpoint *out);  /* -ENOTCONN: never was, or has ended */
 void vcl_accepted_from(struct vcl_socket *s, struct ip_endpoint *out); /* what accept() tells, even if it has ended since */
 
-struct vcl_msg_info {         /* datagrams: addresses and ancillary values of one message */
+struct vcl_sctp_msg;
+struct vcl_msg_info {         /* datagrams and SCTP: addresses and ancillary values of one message */
     struct ip_endpoint peer;  /* recv: sender; send: receiver (has_peer) */
     struct ip_addr lcl;       /* recv: address it was sent to; send: source wanted (has_lcl) */
     bool has_peer, has_lcl;
     bool has_ttl, has_tos;    /* send: instead of the socket's */
     uint8_t ttl, tos;         /* of the packet; recv: tos is always told, ttl with has_ttl */
-    uint32_t flags;           /* recv: MSG_TRUNC */
+    uint32_t flags;           /* recv: MSG_TRUNC; SCTP: MSG_EOR, MSG_NOTIFICATION */
     uint32_t full_len;        /* recv: length of the datagram even when cut */
+    struct vcl_sctp_msg *sctp;/* SCTP (vcl_sctp.h); the caller's, NULL = not wanted */
 };
 /* flags: MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, MSG_TRUNC, MSG_NOSIGNAL (send gives -EPIPE, SIGPIPE is the caller's business).
  * recv: 0 = end of stream (or empty datagram). info may be NULL. */

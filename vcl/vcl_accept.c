@@ -1,7 +1,7 @@
 /* vcl_accept.c - listeners: whom the server gives connections to, and the queue of those not yet accepted */
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 
 /* Tells the server whether this worker accepts from the listener. */
 void vcl_accept_arm(struct vcl_socket *l, uint8_t arm)
@@ -52,12 +52,22 @@ void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t se
     if (vcl_socket_map_fifos(s, m) != 0)
         goto refuse;
     vcl_options_inherit(&s->opt, &l->opt);
+    if (s->sctp) {
+        vcl_sctp_inherit(s, l);
+        vcl_sctp_begin(s);
+    }
     vcl_socket_set_state(s, VCL_CONNECTED);
     r = vcl_socket_msg(s, SVM_MSG_ACCEPTED);
     if (s->local && l->backlog > VCL_LATE_MAX / 4) /* nobody waits for it, but the backlog counts it */
         vcl_worker_post_late(w, server_worker, &r, hs_min_u32((uint32_t)l->backlog / 4, VCL_LATE_MAX));
     else
         vcl_worker_post(w, server_worker, &r);
+    if (vcl_sctp_is_many(l)) {
+        s->listener = NULL;
+        vcl_sctp_many_adopt(l, s);
+        vcl_set_notify(l, EPOLLIN);
+        return;
+    }
     s->acc_next = NULL;
     if (l->acc_tail)
         l->acc_tail->acc_next = s;
@@ -115,7 +125,7 @@ void vcl_accept_return_all(struct vcl_socket *l)
  * workers have their share): what it has not accepted goes to others only if it then waits without the listener. */
 void vcl_accept_stop(struct vcl_socket *l)
 {
-    if (l->is_stopping)
+    if (l->is_stopping || vcl_sctp_is_many(l))
         return;
     l->is_stopping = true;
     l->stop_next = l->w->stopping;
@@ -171,7 +181,7 @@ int vcl_accept(struct vcl_socket *l, int flags, struct vcl_socket **out)
     struct vcl_deadline d = vcl_deadline_ns(l->opt.rcv_timeout_ns);
     int rc;
 
-    if (l->is_dgram)
+    if (l->is_dgram || vcl_sctp_is_many(l))
         return -EOPNOTSUPP;
     if (l->epoch != l->w->epoch && !l->relisten) {
         rc = vcl_socket_enter(l);

@@ -663,6 +663,8 @@ int vcl_export(struct vcl_socket *s, int placeholder, int lifeline)
 
     if (rc)
         return rc;
+    if (s->sctp) /* stream numbers, options and a message half read are in this process alone */
+        return -EOPNOTSUPP;
     pthread_mutex_lock(&w->lock);
     req.handle = s->handle;
     rc = vcl_handle_is_none(s->handle) || !atomic_load(&w->attached) || w->lost ? -ENOTCONN

@@ -1,6 +1,6 @@
 /* vcl_bind.c - local endpoints: bind, listen */
 #include <sys/epoll.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 
 static int bind_locked(struct vcl_socket *s, const struct ip_endpoint *lcl)
 {
@@ -41,6 +41,8 @@ int vcl_bind(struct vcl_socket *s, const struct ip_endpoint *lcl)
     if (!rc && s->is_v6 && !ip_addr_is_v4(&lcl->ip) && !ip_addr_is_any(&lcl->ip))
         s->opt.v6only = true;
     pthread_mutex_unlock(&s->op_lock);
+    if (rc == 0 && s->sctp)
+        vcl_sctp_push(s);
     return rc;
 }
 
@@ -89,6 +91,11 @@ int vcl_listen(struct vcl_socket *s, int backlog)
 
     if (s->is_dgram)
         return -EOPNOTSUPP;
+    if (s->sctp && vcl_state(s) == VCL_NEW && !s->has_lcl) {
+        rc = vcl_bind(s, &any);
+        if (rc)
+            return rc;
+    }
     pthread_mutex_lock(&s->op_lock);
     if (vcl_state(s) == VCL_NEW)
         rc = bind_locked(s, s->has_lcl ? &s->lcl : &any);

@@ -1,6 +1,6 @@
 /* vcl_connect.c - connect of streams and datagram sockets */
 #include <sys/epoll.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 
 bool vcl_ready_connect(struct vcl_socket *s)
 {
@@ -124,6 +124,10 @@ static int start_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
         if (vcl_handle_is_none(s->handle))
             s->epoch = w->epoch;
         m = connect_msg(s, rmt);
+        if (s->sctp && s->sctp->parent) { /* a new association of that endpoint, with its options */
+            m.handle = s->sctp->parent->handle;
+            m.flags |= SVM_BIND_SEQPACKET;
+        }
         if (s->proto == SVM_PROTO_TLS && s->tls)
             rc = vcl_tls_number(w, s->tls, &m.u.conn.slot.slot);
     }
@@ -173,6 +177,13 @@ int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
         return -EAFNOSUPPORT;
     if (s->is_dgram)
         return connect_dgram(s, rmt);
+    if (vcl_sctp_is_many(s))
+        return vcl_sctp_many_connect(s, rmt);
+    if (vcl_sctp_has_kept(s) && !s->sctp->parent && vcl_state(s) == VCL_NEW && !s->has_lcl) { /* options need a session to be with */
+        rc = vcl_bind(s, &(struct ip_endpoint){ ip_addr_any(!s->is_v6), { 0 } });
+        if (rc)
+            return rc;
+    }
     vcl_worker_turn(s->w);
     pthread_mutex_lock(&s->op_lock);
     switch (vcl_state(s)) {

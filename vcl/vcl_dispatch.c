@@ -1,7 +1,7 @@
 /* vcl_dispatch.c - what each message of the server and of cut-through peers does to its socket; worker lock held */
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 
 static void op_done(struct vcl_socket *s, uint8_t op, int error)
 {
@@ -65,7 +65,7 @@ static void on_listening(struct vcl_socket *s, const struct svm_msg *m)
     }
     if (!error) {
         vcl_socket_set_state(s, VCL_LISTENING);
-        vcl_accept_arm(s, arm);
+        vcl_accept_arm(s, vcl_sctp_is_many(s) ? VCL_ARM_ON : arm);
     }
     op_done(s, VCL_OP_LISTEN, error);
 }
@@ -108,13 +108,17 @@ static void on_connected(struct vcl_socket *s, const struct svm_msg *m)
         op_done(s, VCL_OP_CONNECT, error);
         return;
     }
-    if (s->local || error)
+    if (s->proto == SVM_PROTO_TCP && (s->local || error))
         vcl_worker_met(s->w, &s->rmt, !error);
     if (error) {
         vcl_socket_set_handle(s, vcl_handle_none());
+        if (s->sctp)
+            vcl_sctp_failed(s);
         vcl_socket_fail(s, error);
     } else {
         vcl_options_push(s);
+        if (s->sctp)
+            vcl_sctp_begin(s);
         vcl_socket_set_state(s, VCL_CONNECTED);
         vcl_set_notify(s, EPOLLIN | EPOLLOUT); /* a cut-through peer may have written before we knew */
     }
@@ -157,6 +161,8 @@ static void on_data(struct vcl_socket *s, uint32_t seq)
     bool ended = s->has_fifos && (svm_fifo_cons_is_fin(&s->rx) || svm_fifo_cons_rst(&s->rx));
 
     atomic_store_explicit(&s->evt_seq, seq, memory_order_release);
+    if (ended && s->sctp)
+        vcl_sctp_on_data(s);
     /* A reset, and an end after ours, are told to who waits for nothing else, too. */
     vcl_set_notify(s, EPOLLIN | EPOLLRDHUP | (ended ? EPOLLHUP | EPOLLERR | EPOLLOUT : 0));
 }

@@ -197,6 +197,7 @@ struct vcl_process {
     uint32_t app_id;
     uint64_t app_cookie;
     bool has_app;
+    atomic_uint n_assocs;            /* SCTP associations ever, for their ids */
     int fd_base;
     atomic_ulong fd_map[16];         /* internal descriptors from fd_base on */
     struct vcl_set *all_sets;
@@ -235,6 +236,8 @@ struct vcl_opts {                    /* as set by the program; what the server m
     bool debug, prefer_busy_poll, late_port; /* hints */
     uint32_t changed;                /* bit SVM_ATTR_*: to be sent */
 };
+
+struct vcl_sctp;
 
 struct vcl_socket {
     atomic_uint refs;
@@ -295,6 +298,7 @@ struct vcl_socket {
     uint32_t tls;                    /* number of its pair or configuration in vcl_tls.c, 0 = none */
     bool tls_own;                    /* it is a configuration, counted for this socket */
     struct vcl_mcast *mcast;         /* vcl_mcast.c; op_lock is not needed: setsockopt's */
+    struct vcl_sctp *sctp;           /* SVM_PROTO_SCTP (vcl_sctp_internal.h); else NULL */
 };
 
 static inline uint8_t vcl_state(const struct vcl_socket *s) { return atomic_load_explicit(&s->state, memory_order_acquire); }

@@ -4,7 +4,7 @@
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
@@ -154,7 +154,7 @@ void vcl_options_inherit(struct vcl_opts *o, const struct vcl_opts *from)
 static bool level_is_known(const struct vcl_socket *s, int level)
 {
     return level == SOL_SOCKET || level == IPPROTO_IP || (level == IPPROTO_IPV6 && s->is_v6) ||
-           level == (s->is_dgram ? IPPROTO_UDP : IPPROTO_TCP);
+           level == (s->sctp ? IPPROTO_SCTP : s->is_dgram ? IPPROTO_UDP : IPPROTO_TCP);
 }
 
 static const struct opt_row *row_of(const struct vcl_socket *s, int level, int name)
@@ -538,6 +538,8 @@ int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, s
         return len == 0 || (val && !*(const char *)val) ? 0 : -ENODEV; /* the stack's interfaces are no devices of the kernel */
     if (!val && len)
         return -EFAULT;
+    if (level == IPPROTO_SCTP)
+        return val ? vcl_sctp_set(s, name, val, len) : -EFAULT;
     rc = vcl_mcast_set(s, level, name, val, len);
     if (rc <= 0)
         return rc;
@@ -591,9 +593,9 @@ static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t
     case SO_ERROR:
         return put_int(val, len, vcl_take_error(s));
     case SO_TYPE:
-        return put_int(val, len, s->is_dgram ? SOCK_DGRAM : SOCK_STREAM);
+        return put_int(val, len, s->is_dgram ? SOCK_DGRAM : vcl_sctp_is_many(s) ? SOCK_SEQPACKET : SOCK_STREAM);
     case SO_PROTOCOL:
-        return put_int(val, len, s->is_dgram ? IPPROTO_UDP : IPPROTO_TCP);
+        return put_int(val, len, s->sctp ? IPPROTO_SCTP : s->is_dgram ? IPPROTO_UDP : IPPROTO_TCP);
     case SO_DOMAIN:
         return put_int(val, len, s->is_v6 ? AF_INET6 : AF_INET);
     case SO_ACCEPTCONN:
@@ -701,6 +703,8 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
         return -EINVAL;
     if (!level_is_known(s, level)) /* which of the two it is, Linux tells by the family */
         return s->is_v6 ? -ENOPROTOOPT : -EOPNOTSUPP;
+    if (level == IPPROTO_SCTP)
+        return vcl_sctp_get(s, name, val, len);
     r = row_of(s, level, name);
     if (r)
         return level == IPPROTO_IP ? put_ip_int(val, len, row_get(s, r)) : put_int(val, len, row_get(s, r));

@@ -4,7 +4,7 @@
  * has announced it and everything was looked at once more. */
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 #include "vcl/vcl_sys.h"
 
 enum { KERNEL_EVERY = 8 /* turns */, POLL_ON_STACK = 64 };
@@ -231,7 +231,7 @@ static bool arm_sockets(struct poll_wait *pw)
 
         if (!s)
             continue;
-        if (vcl_state(s) != VCL_LISTENING) {
+        if (vcl_state(s) != VCL_LISTENING || vcl_sctp_is_many(s)) {
             if (pw->fds[i].events & (POLLIN | POLLRDNORM | POLLRDHUP))
                 vcl_arm_read(s);
             if (pw->fds[i].events & (POLLOUT | POLLWRNORM))

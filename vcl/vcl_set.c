@@ -5,7 +5,7 @@
  * the FIFO armed as the event is taken, and leave when they are reported. */
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 #include "vcl/vcl_sys.h"
 
 #define ALWAYS (EPOLLERR | EPOLLHUP)
@@ -95,7 +95,7 @@ static void arm_for(struct vcl_sub *sub, uint32_t have)
 {
     uint32_t missing = sub->events & ~have;
 
-    if (vcl_state(sub->s) == VCL_LISTENING)
+    if (vcl_state(sub->s) == VCL_LISTENING && !vcl_sctp_is_many(sub->s))
         return;
     /* Also for who wants no bytes: a reset and the end are told to everybody. */
     if ((missing & (EPOLLIN | EPOLLRDHUP | EPOLLRDNORM) || !(sub->events & (EPOLLIN | EPOLLRDHUP | EPOLLRDNORM))) && vcl_arm_read(sub->s))
@@ -110,6 +110,8 @@ void vcl_set_notify(struct vcl_socket *s, uint32_t events)
 
     if (s->waiters)
         vcl_waiter_wake_all(s);
+    if (s->sctp && s->sctp->parent) /* the end of one of many is something to read */
+        vcl_set_notify(s->sctp->parent, (events & EPOLLOUT) | (events & ~(uint32_t)EPOLLOUT ? EPOLLIN : 0));
     if (!events)
         return;
     events |= (events & EPOLLIN ? EPOLLRDNORM : 0) | (events & EPOLLOUT ? EPOLLWRNORM : 0);
@@ -125,7 +127,7 @@ void vcl_set_notify(struct vcl_socket *s, uint32_t events)
         }
         pthread_mutex_unlock(&set->lock);
     }
-    if (edge && events & EPOLLIN && vcl_state(s) != VCL_LISTENING)
+    if (edge && events & EPOLLIN && (vcl_state(s) != VCL_LISTENING || vcl_sctp_is_many(s)))
         vcl_arm_read(s); /* the event is taken: the next bytes are a new edge */
 }
 

@@ -1,7 +1,7 @@
 /* vcl_socket.c - life of a socket: numbers and handles, FIFOs, references, close, errors, requests */
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 
 struct svm_handle vcl_handle_none(void) { return (struct svm_handle){ 0, 0 }; }
 bool vcl_handle_is_none(struct svm_handle h) { return h.index == 0 && h.gen == 0; }
@@ -24,6 +24,10 @@ struct vcl_socket *vcl_socket_alloc(struct vcl_worker *w, uint8_t proto, bool is
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->op_lock, NULL);
     vcl_options_init(&s->opt);
+    if (proto == SVM_PROTO_SCTP && vcl_sctp_new(s) != 0) {
+        vcl_socket_free(s);
+        return NULL;
+    }
     return s;
 }
 
@@ -31,7 +35,8 @@ int vcl_socket_new(uint8_t proto, bool is_v6, struct vcl_socket **out)
 {
     struct vcl_worker *w;
 
-    if (proto != SVM_PROTO_TCP && proto != SVM_PROTO_UDP && proto != SVM_PROTO_TLS)
+    if (proto != SVM_PROTO_TCP && proto != SVM_PROTO_UDP && proto != SVM_PROTO_TLS &&
+        proto != SVM_PROTO_SCTP)
         return -EPROTONOSUPPORT;
     w = vcl_worker_current();
     *out = w ? vcl_socket_alloc(w, proto, is_v6) : NULL;
@@ -44,6 +49,7 @@ void vcl_socket_free(struct vcl_socket *s)
     vcl_socket_fifos_drop(s);
     if (s->tls_own)
         vcl_socket_set_tls(s, 0, false);
+    vcl_sctp_free(s);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->op_lock);
     free(s->mcast);
@@ -387,7 +393,7 @@ uint32_t vcl_socket_bind_flags(const struct vcl_socket *s)
     const struct vcl_config *c = vcl_config();
 
     return (s->opt.reuseaddr ? SVM_BIND_REUSEADDR : 0) | (s->opt.reuseport ? SVM_BIND_REUSEPORT : 0) |
-           (s->opt.v6only ? SVM_BIND_V6ONLY : 0) | (s->is_v6 ? SVM_CONN_V6 : 0) |
+           (s->opt.v6only ? SVM_BIND_V6ONLY : 0) | (vcl_sctp_is_many(s) ? SVM_BIND_SEQPACKET : 0) | (s->is_v6 ? SVM_CONN_V6 : 0) |
            (c->scope_local ? SVM_CONN_SCOPE_LOCAL : 0) | (c->scope_global ? SVM_CONN_SCOPE_GLOBAL : 0);
 }
 
@@ -525,7 +531,7 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
     pthread_mutex_lock(&s->lock);
     if (s->has_fifos && !s->shared) {
         s->rd_closed_told = true;
-        if (!s->is_dgram && svm_fifo_cons_avail(&s->rx) > 0)
+        if (!s->is_dgram && (s->sctp ? vcl_sctp_has_data(s) : svm_fifo_cons_avail(&s->rx) > 0))
             linger = 0;
         /* An abort has no FIN: the other side tells by it which of the two came first. */
         if (linger == 0 && s->local)
@@ -639,6 +645,8 @@ void vcl_socket_put(struct vcl_socket *s)
 
     if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
+    if (vcl_sctp_is_many(s))
+        vcl_sctp_many_close(s);
     if (!vcl_handle_is_none(s->handle) && s->epoch != w->epoch && let_go_later(s))
         return;
     if (atomic_load(&w->attached) && s->epoch == w->epoch &&

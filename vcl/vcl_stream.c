@@ -1,7 +1,7 @@
 /* vcl_stream.c - recv, send and shutdown of connected streams, zero-copy pieces included
  * The short way touches the socket's lock and the FIFO only: no system call, no worker lock unless the other side wants an event. */
 #include <sys/epoll.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 
 enum {
     COPY_PIECE = 128 << 10, /* published at once: the other side can begin before a large write is done */
@@ -381,6 +381,10 @@ ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
     }
     if (s->is_dgram)
         return vcl_dgram_recv(s, iov, n_iov, flags, info);
+    if (vcl_sctp_is_many(s))
+        return vcl_sctp_many_recv(s, iov, n_iov, flags, info);
+    if (s->sctp)
+        return vcl_sctp_recv(s, iov, n_iov, flags, info);
     if (info)
         *info = (struct vcl_msg_info){ 0 };
     return vcl_stream_recv(s, iov, n_iov, flags);
@@ -396,6 +400,10 @@ ssize_t vcl_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
     }
     if (s->is_dgram)
         return vcl_dgram_send(s, iov, n_iov, flags, info);
+    if (vcl_sctp_is_many(s))
+        return vcl_sctp_many_send(s, iov, n_iov, flags, info);
+    if (s->sctp)
+        return vcl_sctp_send(s, iov, n_iov, flags, info);
     return vcl_stream_send(s, iov, n_iov, flags);
 }
 
@@ -407,6 +415,8 @@ int vcl_shutdown(struct vcl_socket *s, int how)
 
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
         return -EINVAL;
+    if (vcl_sctp_is_many(s))
+        return -ENOTCONN;
     if (!s->is_dgram && vcl_state(s) == VCL_LISTENING) {
         if (how != SHUT_WR)
             vcl_unlisten(s);
@@ -420,6 +430,8 @@ int vcl_shutdown(struct vcl_socket *s, int how)
     pthread_mutex_lock(&s->lock);
     if (how != SHUT_RD && !s->wr_shut && s->has_fifos) {
         s->wr_shut = true;
+        if (s->sctp)
+            s->sctp->i_shut = !svm_fifo_cons_is_fin(&s->rx);
         if (!s->is_dgram)
             svm_fifo_prod_set_fin(&s->tx);
         data = svm_fifo_prod_event_due(&s->tx) || s->local;
@@ -446,7 +458,7 @@ int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t m
 {
     struct vcl_deadline d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
 
-    if (s->is_dgram)
+    if (s->is_dgram || s->sctp)
         return -EOPNOTSUPP;
     for (;;) {
         struct iovec piece[4];
@@ -504,7 +516,7 @@ int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, i
 {
     struct vcl_deadline d = vcl_deadline_ns(s->opt.snd_timeout_ns);
 
-    if (s->is_dgram)
+    if (s->is_dgram || s->sctp)
         return -EOPNOTSUPP;
     for (;;) {
         int n = 0, rc = send_state(s);
@@ -567,7 +579,9 @@ int64_t vcl_readable_bytes(struct vcl_socket *s)
         struct svm_dgram_hdr h;
 
         n = svm_fifo_cons_avail(&s->rx);
-        if (s->is_dgram && n > 0) /* FIONREAD of datagrams: the next one */
+        if (s->sctp)
+            n = vcl_sctp_readable_bytes(s);
+        else if (s->is_dgram && n > 0) /* FIONREAD of datagrams: the next one */
             n = svm_fifo_peek(&s->rx, 0, &h, sizeof(h)) == (int64_t)sizeof(h) ? h.data_len : 0;
     }
     pthread_mutex_unlock(&s->lock);

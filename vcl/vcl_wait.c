@@ -4,7 +4,7 @@
  * then sleep on the doorbell. Another thread that takes our event out of the queue wakes us by our eventfd. */
 #include <sys/single_threaded.h>
 #include "common/clock.h"
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 #include "vcl/vcl_sys.h"
 
 int64_t vcl_now_ns(void) { return (int64_t)clock_now_ns(); }
@@ -57,6 +57,8 @@ uint32_t vcl_tx_low_water(const struct vcl_socket *s)
 
     if (s->is_dgram)
         return hs_min_u32(65536 + 64, cap / 2);
+    if (s->sctp && s->sctp->tx_want)
+        return hs_max_u32(hs_min_u32(s->sctp->tx_want, cap), cap / 2);
     return hs_max_u32(1, hs_min_u32(f->max_size / 4, cap / 2));
 }
 
@@ -72,6 +74,8 @@ static uint32_t event_seen(const struct vcl_socket *s)
  * and then sleep for long, not fall asleep after each write at the mark. */
 static uint32_t writable_from(const struct vcl_socket *s)
 {
+    if (s->sctp && s->sctp->tx_want) /* a whole message must fit */
+        return hs_min_u32(vcl_tx_low_water(s), s->sctp->tx_want);
     return hs_min_u32(vcl_tx_low_water(s), 4096);
 }
 
@@ -79,6 +83,8 @@ bool vcl_arm_read(struct vcl_socket *s)
 {
     bool ready = true;
 
+    if (vcl_sctp_is_many(s))
+        return vcl_sctp_many_arm_read(s);
     pthread_mutex_lock(&s->lock);
     if (hs_unlikely(s->shared) && vcl_claim_is_elsewhere(s)) {
         vcl_claim_want(s);
@@ -87,7 +93,7 @@ bool vcl_arm_read(struct vcl_socket *s)
         if (hs_unlikely(s->rest != NULL))
             vcl_claim_rest_turn(s);
         svm_fifo_cons_event_taken(&s->rx, event_seen(s));
-        ready = svm_fifo_cons_arm(&s->rx);
+        ready = svm_fifo_cons_arm(&s->rx) || (s->sctp && s->sctp->due);
     }
     pthread_mutex_unlock(&s->lock);
     return ready;
@@ -97,6 +103,8 @@ bool vcl_arm_write(struct vcl_socket *s)
 {
     bool ready = true;
 
+    if (vcl_sctp_is_many(s))
+        return vcl_sctp_many_arm_write(s);
     pthread_mutex_lock(&s->lock);
     if (hs_unlikely(s->shared) && vcl_claim_is_elsewhere(s)) {
         vcl_claim_want(s);
@@ -118,7 +126,11 @@ bool vcl_arm_write(struct vcl_socket *s)
 /* SO_RCVLOWAT: fewer bytes make a stream not readable, unless no more will come. Socket lock held. */
 static bool has_enough(struct vcl_socket *s)
 {
-    int64_t n = svm_fifo_cons_avail(&s->rx);
+    int64_t n;
+
+    if (s->sctp)
+        return vcl_sctp_is_readable(s);
+    n = svm_fifo_cons_avail(&s->rx);
 
     return n != 0 && (n < 0 || s->is_dgram || n >= s->opt.rcvlowat);
 }
@@ -170,10 +182,12 @@ uint32_t vcl_poll_now(struct vcl_socket *s)
 {
     uint32_t ev = atomic_load_explicit(&s->error, memory_order_relaxed) ? EPOLLERR : 0;
 
+    if (vcl_sctp_is_many(s))
+        return vcl_sctp_many_poll(s);
     switch (vcl_state(s)) {
     case VCL_NEW:
     case VCL_BOUND:
-        return ev | (s->is_dgram ? poll_fifos(s) : EPOLLOUT | EPOLLHUP) | (ev && s->is_dgram ? EPOLLIN : 0);
+        return ev | (s->is_dgram ? poll_fifos(s) : s->sctp ? 0 : EPOLLOUT | EPOLLHUP) | (ev && s->is_dgram ? EPOLLIN : 0);
     case VCL_LISTENING:
         return ev | (atomic_load_explicit(&s->n_acc, memory_order_acquire) ? EPOLLIN : 0);
     case VCL_CONNECTING:
@@ -195,6 +209,8 @@ static bool is_over(const struct vcl_socket *s)
 
 bool vcl_ready_read(struct vcl_socket *s)
 {
+    if (vcl_sctp_is_many(s))
+        return is_over(s) || vcl_arm_read(s);
     if (vcl_state(s) == VCL_LISTENING)
         return atomic_load_explicit(&s->n_acc, memory_order_acquire) != 0;
     return is_over(s) || s->rd_shut || vcl_state(s) == VCL_NEW || (vcl_arm_read(s) && is_readable(s));

@@ -209,7 +209,8 @@ static int set_paddrparams(struct opt_call *c)
     struct sctp_cfg *all[] = { &c->ep->cfg, cfg_of(c) };
 
     if ((!any && !p) || (v.spp_flags & SPP_HB) == SPP_HB || (v.spp_flags & SPP_PMTUD) == SPP_PMTUD ||
-        (v.spp_flags & SPP_SACKDELAY) == SPP_SACKDELAY || v.spp_sackdelay > 500 || (v.spp_pathmtu && (v.spp_pathmtu < 512 || v.spp_pathmtu > 65535)) ||
+        (v.spp_flags & SPP_SACKDELAY) == SPP_SACKDELAY || v.spp_sackdelay > 500 ||
+        (v.spp_pathmtu && (v.spp_pathmtu < 512 || v.spp_pathmtu > 65535)) ||
         ((v.spp_flags & SPP_HB_DEMAND) && any && !c->a))
         return -EINVAL;
     if (p) {

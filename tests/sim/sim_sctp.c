@@ -276,7 +276,7 @@ static bool stop_or_done(void *arg)
 /* 0, or -ETIMEDOUT, -ELOOP. */
 static int run_all(struct run *r)
 {
-    uint64_t limit = (uint64_t)LIMIT_S * 1000000;
+    uint64_t limit = sim_net_now_us(r->pair.net) + (uint64_t)LIMIT_S * 1000000;
 
     for (;;) {
         uint64_t now = sim_net_now_us(r->pair.net), stop = limit;
@@ -411,8 +411,9 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *n_messages)
     if (!ok || verbose) {
         struct side *s = r->flow[0].side;
         printf("seed %llu: %s; loss %u burst %u dup %u reorder %u delay %u mtu %u rate %llu; 0: sent %u/%u got %u/%u err %d, "
-               "1: sent %u/%u got %u/%u err %d; %llu ms\n", (unsigned long long)seed, ok ? "fine" : r->failure, link.loss_ppm, link.burst_ppm, link.dup_ppm, link.reorder_ppm,
-               link.delay_us, link.mtu, (unsigned long long)link.bits_per_s, s[0].n_sent, s[0].n_msgs, s[0].n_got, s[0].n_expected,
+               "1: sent %u/%u got %u/%u err %d; %llu ms\n", (unsigned long long)seed, ok ? "fine" : r->failure,
+               link.loss_ppm, link.burst_ppm, link.dup_ppm, link.reorder_ppm, link.delay_us, link.mtu,
+               (unsigned long long)link.bits_per_s, s[0].n_sent, s[0].n_msgs, s[0].n_got, s[0].n_expected,
                s[0].error, s[1].n_sent, s[1].n_msgs, s[1].n_got, s[1].n_expected, s[1].error,
                (unsigned long long)sim_net_now_us(r->pair.net) / 1000);
     }

@@ -1,0 +1,111 @@
+#!/bin/bash
+# sctp-local.sh - SCTP between two programs of this host, without any port: socket calls, and unmodified programs
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+only_hoststack
+need_stack
+PROBE=$top_builddir/tests/system/sctp_probe
+[ -x "$PROBE" ] || bail "sctp_probe is built"
+
+conf_head a >"$TMP/a.conf"
+server_start a ''
+
+# probe WHAT ARGUMENT...: its own TAP counts as one result, the lines that failed are shown.
+probe() {
+    local what=$1 out
+    shift
+    if out=$(TMO=60 pre a "$PROBE" "$@" 2>&1); then ok "$what"; else not_ok "$what" "$(grep -v '^ok' <<<"$out" | head -n 20)"; fi
+}
+# both ends of `sctp_probe serve` and `call`
+echo_pair() { # ADDRESS PORT
+    local log=$TMP/serve.$2 pid
+    TMO=60 bg "$log" pre a "$PROBE" serve "$1" "$2"
+    pid=$bg_pid
+    wait_for 10 listening "$log" || not_ok "a server at $1 listens" "$(cat "$log")"
+    probe "messages to another program and back, $1" call "$1" "$2"
+    wait_for 10 pid_gone "$pid"
+    check "and it ended in order, $1" grep -q '^ok 1 - the association ends in order' "$log"
+}
+
+for ip in 127.0.0.1 ::1; do
+    probe "one-to-one sockets, $ip" one $ip
+    probe "one-to-many sockets, $ip" many $ip
+done
+echo_pair 127.0.0.1 7101
+echo_pair ::1 7102
+check_eq "nothing is left in the server" "$(wait_for 10 server_is_empty a && echo yes)" yes
+
+if command -v checksctp >/dev/null; then
+    check_eq "checksctp" "$(TMO=10 pre a checksctp 2>&1)" "SCTP supported"
+else
+    skip "checksctp" "no program 'checksctp' here"
+fi
+
+# lksctp-tools: one-to-many sockets through libsctp
+received() { grep -aq "$2" "$TMP/$1.log"; }
+if command -v sctp_test >/dev/null && command -v sctp_darn >/dev/null; then
+    for ip in 127.0.0.1 ::1; do
+        TMO=40 bg "$TMP/test.$ip.log" pre a stdbuf -oL sctp_test -H $ip -P 7130 -l
+        pid=$bg_pid
+        wait_for 10 received "test.$ip" 'Receiving packets'
+        TMO=30 pre a sctp_test -H $ip -P 7131 -h $ip -p 7130 -s -x 3 -c 4 >"$TMP/test.out" 2>&1
+        check_eq "sctp_test sends messages of all sizes, $ip" "$?" 0
+        check "sctp_test receives them and the end, $ip" wait_for 10 received "test.$ip" 'SCTP_ASSOC_CHANGE(SHUTDOWN_COMPLETE)'
+        check_eq "all of them, $ip" "$(grep -ac 'Data 32768 bytes' "$TMP/test.$ip.log")" "$(grep -ac '32768 bytes' "$TMP/test.out")"
+        end_pid "$pid"
+
+        TMO=40 bg "$TMP/darn.$ip.log" pre a stdbuf -oL sctp_darn -H $ip -P 7132 -l
+        pid=$bg_pid
+        wait_for 10 received "darn.$ip" listening
+        printf 'hello\nworld\n' | TMO=10 pre a sctp_darn -H $ip -P 7133 -h $ip -p 7132 -s >/dev/null 2>&1
+        check "sctp_darn: notification and messages, $ip" wait_for 10 received "darn.$ip" 'world'
+        check "sctp_darn: COMM_UP, $ip" received "darn.$ip" SCTP_COMM_UP
+        end_pid "$pid"
+    done
+else
+    skip "sctp_test and sctp_darn" "no lksctp-tools here"
+fi
+
+if command -v iperf3 >/dev/null; then
+    port=7110
+    for ip in 127.0.0.1 ::1; do
+        TMO=30 bg "$TMP/iperf.$port" pre a iperf3 --forceflush -s -1 -p $port
+        wait_for 10 grep -q 'Server listening' "$TMP/iperf.$port"
+        out=$(TMO=20 pre a iperf3 --sctp -c $ip -p $port -n 64M -J 2>&1)
+        # The receiving side of iperf3 stops when it is told that all is sent, perhaps before it has read the last messages.
+        check_eq "iperf3 --sctp, $ip" "$(jq -r '.end.sum_sent.bytes >= 67108864 and .end.sum_received.bytes > 0' <<<"$out" 2>&1)" true
+        port=$((port + 1))
+    done
+else
+    skip "iperf3 --sctp" "no program 'iperf3' here"
+fi
+
+if socat -V 2>/dev/null | grep -q 'WITH_SCTP 1'; then
+    head -c 300000 /dev/urandom >"$TMP/data"
+    for v in 4 6; do
+        a=127.0.0.1
+        [ $v = 4 ] || a='[::1]'
+        TMO=20 bg "$TMP/socat.$v" pre a socat -u "SCTP$v-LISTEN:712$v,bind=$a" "OPEN:$TMP/copy.$v,creat"
+        pid=$bg_pid
+        TMO=20 pre a socat -u "OPEN:$TMP/data" "SCTP$v:$a:712$v,retry=100,interval=0.1" 2>"$TMP/socat.err"
+        wait_for 10 pid_gone "$pid"
+        check "socat carries a file over SCTP, IPv$v" cmp "$TMP/data" "$TMP/copy.$v"
+    done
+    # The child of a fork goes on with what its parent has accepted: it sends, and it receives.
+    TMO=20 bg "$TMP/fork.out" pre a socat -U SCTP4-LISTEN:7128,bind=127.0.0.1,fork "EXEC:cat $TMP/data"
+    sender=$bg_pid
+    TMO=20 bg "$TMP/fork.in" pre a socat -u SCTP6-LISTEN:7129,bind=[::1],fork "OPEN:$TMP/copy.in,creat,append"
+    receiver=$bg_pid
+    for i in 1 2; do
+        TMO=10 pre a socat -u SCTP4:127.0.0.1:7128,retry=100,interval=0.1 "OPEN:$TMP/copy.$i,creat" 2>"$TMP/socat.err"
+        check "a forked child sends, $i" cmp "$TMP/data" "$TMP/copy.$i"
+        rm -f "$TMP/copy.in"
+        TMO=10 pre a socat -u "OPEN:$TMP/data" SCTP6:[::1]:7129,retry=100,interval=0.1 2>"$TMP/socat.err"
+        check "a forked child receives, $i" wait_for 10 cmp "$TMP/data" "$TMP/copy.in"
+    done
+    end_pid "$sender"
+    end_pid "$receiver"
+else
+    skip "socat SCTP" "this socat has none"
+fi
+finish

@@ -1,0 +1,52 @@
+#!/bin/bash
+# sctp-usrsctp.sh - SCTP with another implementation (usrsctp over raw IP), both directions, IPv4 and IPv6, without and with loss
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+only_hoststack
+need_root
+need_stack
+need nft
+PEER=$top_builddir/tests/system/usrsctp_peer PROBE=$top_builddir/tests/system/sctp_probe
+[ -x "$PEER" ] || skip_all "usrsctp was not there when this was built"
+
+topo_veth
+conf_packet a >"$TMP/a.conf"
+server_start a "$NS_S"
+
+# we_call WHAT ADDRESS-OF-THE-PEER PORT
+we_call() {
+    local log=$TMP/peer.$3 pid out
+    TMO=60 bg "$log" in_k "$PEER" serve "$2" "$3"
+    pid=$bg_pid
+    wait_for 10 grep -q listening "$log" || not_ok "usrsctp listens at $2" "$(cat "$log")"
+    if out=$(TMO=60 spre a "$PROBE" call "$2" "$3" 2>&1); then ok "$1"; else not_ok "$1" "$(tail -n 8 <<<"$out")"; fi
+    wait_for 10 pid_gone "$pid"
+    check "and usrsctp had all of them, $2" grep -q 'echoed 90' "$log"
+}
+# it_calls WHAT OUR-ADDRESS PORT COUNT SIZE
+it_calls() {
+    local log=$TMP/serve.$3 pid out
+    TMO=90 bg "$log" spre a "$PROBE" serve "$2" "$3"
+    pid=$bg_pid
+    wait_for 10 grep -q ready "$log" || not_ok "we listen at $2" "$(cat "$log")"
+    out=$(TMO=80 in_k "$PEER" call "$2" "$3" "$4" "$5" 2>&1)
+    check_eq "$1" "$(tail -n 1 <<<"$out")" "checked $4" || diag "$(tail -n 5 "$log")"
+    wait_for 10 pid_gone "$pid"
+    check "and the association ends in order, $2 $5" grep -q '^ok 1 - the association ends in order' "$log"
+}
+
+we_call "messages to usrsctp and back, IPv4" $K4 7201
+we_call "messages to usrsctp and back, IPv6" $K6 7202
+it_calls "messages from usrsctp and back, IPv4" $S4 7211 2000 1000
+it_calls "messages from usrsctp and back, IPv6" $S6 7212 2000 1000
+it_calls "messages larger than packets" $S4 7213 200 60000
+in_k nft -f - <<'EOF' || bail "loss can be made"
+table inet lossy {
+    chain in { type filter hook input priority 0; meta l4proto 132 numgen random mod 100 < 1 drop; }
+    chain out { type filter hook output priority 0; meta l4proto 132 numgen random mod 100 < 1 drop; }
+}
+EOF
+it_calls "with 1 % loss" $S4 7221 500 1000
+we_call "with 1 % loss, from us" $K4 7222
+check_eq "nothing is left in the server" "$(wait_for 20 server_is_empty a && echo yes)" yes
+finish

@@ -1,0 +1,71 @@
+#!/bin/bash
+# sctp-wire.sh - SCTP between two servers over a wire: socket calls and unmodified programs, IPv4 and IPv6
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+only_hoststack
+need_root
+need_stack
+PROBE=$top_builddir/tests/system/sctp_probe
+[ -x "$PROBE" ] || bail "sctp_probe is built"
+
+topo_veth
+in_k ip addr flush dev vk0 # the second server owns that end
+in_k sysctl -qw net.ipv6.conf.vk0.disable_ipv6=1
+conf_packet a >"$TMP/a.conf"
+{
+    conf_head b
+    echo 'port wire0 { device packet iface=vk0 }'
+    conf_addrs wire0 $K4 $K6
+} >"$TMP/b.conf"
+server_start a "$NS_S"
+server_start b "$NS_K"
+
+# one_to_one FAMILY ADDRESS PORT: the probe's echo of 90 messages of up to 200,000 bytes
+one_to_one() {
+    local log=$TMP/serve.$3 pid out
+    TMO=60 bg "$log" pre a "$PROBE" serve "$2" "$3"
+    pid=$bg_pid
+    wait_for 10 grep -q ready "$log" || not_ok "a listens at $2" "$(cat "$log")"
+    if out=$(TMO=60 pre b "$PROBE" call "$2" "$3" 2>&1); then ok "messages over the wire and back, $1"; else
+        not_ok "messages over the wire and back, $1" "$(tail -n 8 <<<"$out")"
+    fi
+    wait_for 10 pid_gone "$pid"
+    check "and the association ends in order, $1" grep -q '^ok 1 - the association ends in order' "$log"
+}
+received() { grep -aq "$2" "$TMP/$1.log"; }
+# one_to_many FAMILY ADDRESS OWN-ADDRESS PORT: lksctp-tools' one-to-many sockets
+one_to_many() {
+    local pid
+    TMO=40 bg "$TMP/test.$4.log" pre a stdbuf -oL sctp_test -H "$2" -P "$4" -l
+    pid=$bg_pid
+    wait_for 10 received "test.$4" 'Receiving packets'
+    TMO=30 pre b sctp_test -H "$3" -P "$4" -h "$2" -p "$4" -s -x 3 -c 4 >"$TMP/test.out" 2>&1
+    check_eq "sctp_test sends messages of all sizes, $1" "$?" 0
+    check "sctp_test receives them and the end, $1" wait_for 10 received "test.$4" 'SCTP_ASSOC_CHANGE(SHUTDOWN_COMPLETE)'
+    check_eq "all of them, $1" "$(grep -ac 'Data 32768 bytes' "$TMP/test.$4.log")" "$(grep -ac '32768 bytes' "$TMP/test.out")"
+    end_pid "$pid"
+}
+iperf() { # FAMILY ADDRESS PORT
+    local out
+    TMO=30 bg "$TMP/iperf.$3" pre a iperf3 --forceflush -s -1 -p "$3"
+    wait_for 10 grep -q 'Server listening' "$TMP/iperf.$3"
+    out=$(TMO=20 pre b iperf3 --sctp -c "$2" -p "$3" -n 16M -J 2>&1)
+    check_eq "iperf3 --sctp, $1" "$(jq -r '.end.sum_sent.bytes >= 16777216 and .end.sum_received.bytes > 0' <<<"$out" 2>&1)" true
+}
+
+one_to_one IPv4 $S4 7301
+one_to_one IPv6 $S6 7302
+if command -v sctp_test >/dev/null; then
+    one_to_many IPv4 $S4 $K4 7311
+    one_to_many IPv6 $S6 $K6 7312
+else
+    skip "one-to-many sockets" "no lksctp-tools here"
+fi
+if command -v iperf3 >/dev/null; then
+    iperf IPv4 $S4 7321
+    iperf IPv6 $S6 7322
+else
+    skip "iperf3 --sctp" "no program 'iperf3' here"
+fi
+check_eq "nothing is left in either server" "$(wait_for 20 server_is_empty a && wait_for 20 server_is_empty b && echo yes)" yes
+finish

@@ -1,0 +1,168 @@
+/* usrsctp_peer.c - another SCTP, over raw IP: echo server and client on libusrsctp
+ *
+ *   usrsctp_peer serve ADDRESS PORT               accepts one association and sends every message back on its stream
+ *   usrsctp_peer call ADDRESS PORT COUNT SIZE     sends COUNT messages of SIZE bytes on five streams, checks each that comes back */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <usrsctp.h>
+
+enum { STREAMS = 5, BUF = 1 << 20, WINDOW = 64 };
+
+static void die(const char *what)
+{
+    fprintf(stderr, "%s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static socklen_t address(const char *text, int port, struct sockaddr_storage *ss)
+{
+    struct sockaddr_in *s4 = (struct sockaddr_in *)ss;
+    struct sockaddr_in6 *s6 = (struct sockaddr_in6 *)ss;
+
+    memset(ss, 0, sizeof(*ss));
+    if (inet_pton(AF_INET, text, &s4->sin_addr) == 1) {
+        s4->sin_family = AF_INET;
+        s4->sin_port = htons((uint16_t)port);
+        return sizeof(*s4);
+    }
+    if (inet_pton(AF_INET6, text, &s6->sin6_addr) != 1)
+        die(text);
+    s6->sin6_family = AF_INET6;
+    s6->sin6_port = htons((uint16_t)port);
+    return sizeof(*s6);
+}
+
+static struct socket *sock_for(const struct sockaddr_storage *ss)
+{
+    struct socket *s = usrsctp_socket(ss->ss_family, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
+    int on = 1, size = BUF;
+
+    if (!s)
+        die("usrsctp_socket");
+    usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof(on));
+    usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_NODELAY, &on, sizeof(on));
+    usrsctp_setsockopt(s, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    usrsctp_setsockopt(s, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    return s;
+}
+
+/* A whole message; its length, 0 at the end. */
+static ssize_t take(struct socket *s, uint8_t *buf, struct sctp_rcvinfo *info)
+{
+    size_t at = 0;
+
+    for (;;) {
+        struct sockaddr_storage from;
+        socklen_t from_len = sizeof(from), info_len = sizeof(*info);
+        unsigned kind;
+        int flags = 0;
+        ssize_t n = usrsctp_recvv(s, buf + at, BUF - at, (struct sockaddr *)&from, &from_len, info, &info_len, &kind, &flags);
+        if (n <= 0) {
+            if (n < 0)
+                fprintf(stderr, "usrsctp_recvv: %s\n", strerror(errno));
+            return n;
+        }
+        at += (size_t)n;
+        if (flags & MSG_EOR)
+            return (ssize_t)at;
+    }
+}
+
+static void put(struct socket *s, const uint8_t *buf, size_t len, uint16_t sid, uint32_t ppid)
+{
+    struct sctp_sndinfo info = { .snd_sid = sid, .snd_ppid = ppid };
+
+    if (usrsctp_sendv(s, buf, len, NULL, 0, &info, sizeof(info), SCTP_SENDV_SNDINFO, 0) != (ssize_t)len)
+        die("usrsctp_sendv");
+}
+
+static int serve(const struct sockaddr_storage *ss, socklen_t ss_len, uint8_t *buf)
+{
+    struct socket *l = sock_for(ss), *s;
+    struct sctp_rcvinfo info;
+    unsigned long n = 0;
+    ssize_t len;
+
+    if (usrsctp_bind(l, (struct sockaddr *)(uintptr_t)ss, ss_len) != 0 || usrsctp_listen(l, 1) != 0)
+        die("bind, listen");
+    puts("listening");
+    fflush(stdout);
+    s = usrsctp_accept(l, NULL, NULL);
+    if (!s)
+        die("usrsctp_accept");
+    while ((len = take(s, buf, &info)) > 0) {
+        put(s, buf, (size_t)len, info.rcv_sid, info.rcv_ppid);
+        n++;
+    }
+    printf("echoed %lu\n", n);
+    usrsctp_close(s);
+    usrsctp_close(l);
+    return len < 0;
+}
+
+static uint8_t byte_of(unsigned long i, size_t at) { return (uint8_t)(i * 31 + at * 7 + (at >> 8)); }
+
+static int call(const struct sockaddr_storage *ss, socklen_t ss_len, unsigned long count, size_t size, uint8_t *buf)
+{
+    struct socket *s = sock_for(ss);
+    unsigned long sent = 0, got = 0, next[STREAMS];
+    struct sctp_rcvinfo info;
+
+    for (unsigned i = 0; i < STREAMS; i++)
+        next[i] = i;
+    if (usrsctp_connect(s, (struct sockaddr *)(uintptr_t)ss, ss_len) != 0)
+        die("usrsctp_connect");
+    while (got < count) {
+        while (sent < count && sent - got < WINDOW && (sent - got) * size < BUF / 4) {
+            for (size_t k = 0; k < size; k++)
+                buf[k] = byte_of(sent, k);
+            put(s, buf, size, (uint16_t)(sent % STREAMS), htonl((uint32_t)sent));
+            sent++;
+        }
+        if (take(s, buf, &info) != (ssize_t)size)
+            die("a message of another length came back");
+        unsigned long i = ntohl(info.rcv_ppid);
+        if (info.rcv_sid >= STREAMS || i != next[info.rcv_sid] || i % STREAMS != info.rcv_sid)
+            die("a message is out of order");
+        next[info.rcv_sid] += STREAMS;
+        for (size_t k = 0; k < size; k++)
+            if (buf[k] != byte_of(i, k))
+                die("a byte is wrong");
+        got++;
+    }
+    usrsctp_shutdown(s, SHUT_WR);
+    if (take(s, buf, &info) != 0)
+        die("the association did not end in order");
+    printf("checked %lu\n", got);
+    usrsctp_close(s);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct sockaddr_storage ss;
+    uint8_t *buf = malloc(BUF);
+    socklen_t len;
+    int rc;
+
+    if (argc < 4 || !buf)
+        return 2;
+    usrsctp_init(0, NULL, NULL);
+    usrsctp_sysctl_set_sctp_blackhole(2);
+    usrsctp_sysctl_set_sctp_ecn_enable(0);
+    len = address(argv[2], atoi(argv[3]), &ss);
+    if (!strcmp(argv[1], "serve"))
+        rc = serve(&ss, len, buf);
+    else if (!strcmp(argv[1], "call") && argc == 6)
+        rc = call(&ss, len, strtoul(argv[4], NULL, 10), strtoul(argv[5], NULL, 10), buf);
+    else
+        return 2;
+    for (unsigned i = 0; i < 100 && usrsctp_finish() != 0; i++)
+        usleep(20000);
+    return rc;
+}

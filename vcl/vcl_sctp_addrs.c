@@ -1,0 +1,112 @@
+/* vcl_sctp_addrs.c - bind and connect with several addresses (RFC 6458 s9.1, s9.9): packed sockaddrs, as libsctp and Linux pass them */
+#include <netinet/in.h>
+#include "vcl/vcl_sctp_internal.h"
+
+/* The next address of the list; the bytes it takes, or -EINVAL. */
+static int next_addr(const uint8_t *at, socklen_t left, struct ip_endpoint *e)
+{
+    struct sockaddr_storage ss;
+    sa_family_t family;
+    socklen_t n;
+
+    if (left < sizeof(family))
+        return -EINVAL;
+    memcpy(&family, at, sizeof(family));
+    n = family == AF_INET ? sizeof(struct sockaddr_in) : family == AF_INET6 ? sizeof(struct sockaddr_in6) : 0;
+    if (n == 0 || n > left)
+        return -EINVAL;
+    memcpy(&ss, at, n);
+    return ip_endpoint_from_sockaddr((struct sockaddr *)&ss, n, e) < 0 ? -EINVAL : (int)n;
+}
+
+/* Every address must be whole and of a family that the socket has. */
+static int check_list(const struct vcl_socket *s, const void *val, socklen_t len, struct ip_endpoint *first)
+{
+    socklen_t at = 0;
+    unsigned n = 0;
+
+    while (at < len) {
+        struct ip_endpoint e;
+        int size = next_addr((const uint8_t *)val + at, len - at, &e);
+
+        if (size < 0 || (!s->is_v6 && !ip_addr_is_v4(&e.ip)))
+            return -EINVAL;
+        if (n++ == 0)
+            *first = e;
+        at += (socklen_t)size;
+    }
+    return n == 0 ? -EINVAL : n > SVM_SCTP_ADDRS_MAX ? -ENOMEM : (int)n;
+}
+
+/* The first address of a socket that is not bound binds it; the others are the endpoint's, too. */
+int vcl_sctp_bindx_add(struct vcl_socket *s, const void *val, socklen_t len)
+{
+    struct ip_endpoint first;
+    int n = check_list(s, val, len, &first), rc, size;
+
+    if (n < 0)
+        return n;
+    if (vcl_state(s) != VCL_NEW || s->has_lcl)
+        return vcl_sctp_server_set(s, SCTP_SOCKOPT_BINDX_ADD, val, len);
+    rc = vcl_bind(s, &first);
+    if (rc || n == 1)
+        return rc;
+    size = next_addr(val, len, &first);
+    return vcl_sctp_server_set(s, SCTP_SOCKOPT_BINDX_ADD, (const uint8_t *)val + size, len - (socklen_t)size);
+}
+
+int vcl_sctp_bindx_rem(struct vcl_socket *s, const void *val, socklen_t len)
+{
+    struct ip_endpoint first;
+    int n = check_list(s, val, len, &first);
+
+    if (n < 0)
+        return n;
+    if (vcl_state(s) == VCL_NEW && !s->has_lcl)
+        return -EINVAL;
+    return vcl_sctp_server_set(s, SCTP_SOCKOPT_BINDX_REM, val, len);
+}
+
+static uint32_t connected_id(const struct vcl_socket *s)
+{
+    return vcl_sctp_is_many(s) ? s->sctp->many->connected_id : s->sctp->assoc_id;
+}
+
+/* The server is told the other addresses before; who is of this host has but one that counts. */
+int vcl_sctp_connectx(struct vcl_socket *s, const void *val, socklen_t len)
+{
+    struct ip_endpoint first;
+    int n = check_list(s, val, len, &first), rc;
+
+    if (n < 0)
+        return n;
+    if (n > 1 && vcl_state(s) == VCL_NEW && !s->has_lcl) {
+        rc = vcl_bind(s, &(struct ip_endpoint){ ip_addr_any(!s->is_v6), { 0 } });
+        if (rc)
+            return rc;
+    }
+    if (n > 1) {
+        rc = vcl_sctp_server_set(s, SCTP_SOCKOPT_CONNECTX, val, len);
+        if (rc && rc != -ENOPROTOOPT)
+            return rc;
+    }
+    rc = vcl_connect(s, &first);
+    return rc ? rc : (int)connected_id(s);
+}
+
+int vcl_sctp_connectx3(struct vcl_socket *s, void *val, socklen_t *len)
+{
+    struct sctp_getaddrs_old arg;
+    int rc;
+
+    memcpy(&arg, val, sizeof(arg));
+    if (!arg.addrs || arg.addr_num <= 0)
+        return -EINVAL;
+    rc = vcl_sctp_connectx(s, arg.addrs, (socklen_t)arg.addr_num);
+    if (rc > 0 || rc == -EINPROGRESS) {
+        arg.assoc_id = (sctp_assoc_t)connected_id(s);
+        memcpy(val, &arg, sizeof(arg));
+        *len = sizeof(arg);
+    }
+    return rc > 0 ? 0 : rc;
+}
