@@ -1,4 +1,4 @@
-/* interface.c - interfaces and their addresses: configuration, lookup, source selection, show */
+/* interface.c - interfaces and their addresses: configuration, lookup, show */
 #include "server/ip/interface.h"
 
 #include <errno.h>
@@ -189,50 +189,6 @@ bool interface_is_broadcast(const struct interface *ifc, const struct ip_addr *i
             return true;
     }
     return false;
-}
-
-static unsigned common_bits(const struct ip_addr *a, const struct ip_addr *b)
-{
-    unsigned n = 0;
-
-    for (; n < 128 && ((a->b[n / 8] ^ b->b[n / 8]) & (0x80u >> (n % 8))) == 0; n++)
-        ;
-    return n;
-}
-
-/* Of two usable sources, is a better than b for dst? */
-static bool source_is_better(const struct interface_addr *a, const struct interface_addr *b, const struct ip_addr *dst,
-                             const struct ip_addr *next_hop)
-{
-    if (ip_addr_is_v4(dst)) {
-        struct ip_prefix pa = { a->ip, a->len }, pb = { b->ip, b->len };
-        return ip_prefix_contains(&pa, next_hop) && !ip_prefix_contains(&pb, next_hop);
-    }
-    /* RFC 6724 s5: rule 1 the same address, rule 2 the appropriate scope, rule 8 the longest matching prefix. */
-    if (ip_addr_eq(&a->ip, dst) != ip_addr_eq(&b->ip, dst))
-        return ip_addr_eq(&a->ip, dst);
-    bool ll = ip_addr_is_link_local(dst) || (ip_addr_is_multicast(dst) && (dst->b[1] & 15) <= 2);
-    if (ip_addr_is_link_local(&a->ip) != ip_addr_is_link_local(&b->ip))
-        return ip_addr_is_link_local(&a->ip) == ll;
-    if ((a->flags ^ b->flags) & INTERFACE_ADDR_DEPRECATED) /* rule 3 */
-        return !(a->flags & INTERFACE_ADDR_DEPRECATED);
-    unsigned ca = common_bits(&a->ip, dst), cb = common_bits(&b->ip, dst);
-    return (ca > a->len ? a->len : ca) > (cb > b->len ? b->len : cb);
-}
-
-const struct ip_addr *interface_select_source(const struct interface *ifc, const struct ip_addr *dst,
-                                              const struct ip_addr *next_hop)
-{
-    const struct interface_addr *best = NULL;
-
-    for (unsigned i = 0; i < ifc->n_addrs; i++) {
-        const struct interface_addr *a = &ifc->addr[i];
-        if (ip_addr_is_v4(&a->ip) != ip_addr_is_v4(dst) || interface_addr_state_get(a) != INTERFACE_ADDR_PREFERRED)
-            continue;
-        if (!best || source_is_better(a, best, dst, next_hop))
-            best = a;
-    }
-    return best ? &best->ip : NULL;
 }
 
 /* ---------------------------------------------------------------- show */

@@ -80,7 +80,7 @@ struct interface_addr *interfaces_find_addr(const struct stack *s, uint16_t fib,
 bool interfaces_have_tentative(const struct stack *s);
 /* Directed broadcast address of one of the interface's IPv4 prefixes, or 255.255.255.255. */
 bool interface_is_broadcast(const struct interface *ifc, const struct ip_addr *ip);
-/* Source for dst leaving through ifc (RFC 6724 s5 rules 1, 2, 3, 8; IPv4: same prefix as the next hop, else the first). NULL = none. */
+/* Source for dst leaving through ifc (RFC 6724 s5, ip_source.c; IPv4: same prefix as the next hop, else the first). NULL = none. */
 const struct ip_addr *interface_select_source(const struct interface *ifc, const struct ip_addr *dst,
                                               const struct ip_addr *next_hop);
 

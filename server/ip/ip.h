@@ -44,6 +44,7 @@ struct ip_route_cache {        /* valid while generation matches the route table
     const void *next_hop;      /* struct route */
     struct neigh *neigh;       /* valid while neigh_gen matches; of the worker that uses the cache */
     uint32_t neigh_gen;
+    uint32_t confirmed;        /* ip_confirm_time() of the last confirmation */
 };
 
 void ip_worker_input(struct worker *w, struct interface *ifc, struct pkt **pkts, unsigned n); /* at the IP header */
@@ -51,6 +52,15 @@ void ip_worker_input(struct worker *w, struct interface *ifc, struct pkt **pkts,
  * pkt_pseudo_sum()). Takes p always. 0, or -ENETUNREACH, -EMSGSIZE (larger than MTU and dont_fragment and not GSO), -ENOBUFS. A
  * destination that is one of our own addresses loops back into ip_worker_input in the same turn. */
 int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx);
+/* The way that c remembers works: an answer to what went by it has come (RFC 4861 s7.3.1, RFC 1122 s2.3.2.1). Told about once a
+ * second: a confirmation holds 15 s at least. */
+static inline uint32_t ip_confirm_time(const struct worker *w) { return (uint32_t)(w->now_us >> 20); }
+void ip_confirm_way(struct worker *w, struct ip_route_cache *c);
+static inline void ip_confirm(struct worker *w, struct ip_route_cache *c)
+{
+    if (hs_unlikely(c->confirmed != ip_confirm_time(w)))
+        ip_confirm_way(w, c);
+}
 /* Delivers what ip_output() looped back, until nothing is left or `budget` packets were delivered; returns how many. Called by
  * worker_step() after every stage that sends (input, session tx, timers), so that a local round trip takes one turn. */
 unsigned ip_worker_drain_local(struct worker *w, unsigned budget);

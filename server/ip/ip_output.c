@@ -329,6 +329,13 @@ static int output_way(struct worker *w, struct pkt *p, const struct ip_tx *tx, c
     return 0;
 }
 
+void ip_confirm_way(struct worker *w, struct ip_route_cache *c)
+{
+    c->confirmed = ip_confirm_time(w);
+    if (neigh_is_valid(c->neigh, c->neigh_gen))
+        neigh_confirm(w, c->neigh);
+}
+
 int ip_output_on(struct worker *w, struct interface *ifc, const struct ip_addr *nh, struct pkt *p, const struct ip_tx *tx)
 {
     struct ip_way way = { .ifc = ifc, .nh = nh };

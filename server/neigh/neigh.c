@@ -76,7 +76,9 @@ static void neigh_set_state(struct worker *w, struct neigh *n, enum neigh_state 
         wait_us = NEIGH_RETRANS_US;
         break;
     case NEIGH_REACHABLE: /* s6.3.2: 0.5 to 1.5 of the base, so that hosts do not probe in step */
-        wait_us = NEIGH_REACHABLE_US / 2 + worker_random(w) % NEIGH_REACHABLE_US;
+        n->reachable_us = NEIGH_REACHABLE_US / 2 + (uint32_t)(worker_random(w) % NEIGH_REACHABLE_US);
+        n->confirmed_us = w->now_us;
+        wait_us = n->reachable_us;
         break;
     case NEIGH_STALE:
         n->used = false;
@@ -149,7 +151,10 @@ static void neigh_timer(struct worker *w, struct timer_node *timer)
         timer_start(&w->timers, &n->timer, w->now_us + NEIGH_RETRANS_US);
         return;
     case NEIGH_REACHABLE:
-        neigh_set_state(w, n, NEIGH_STALE);
+        if (n->confirmed_us + n->reachable_us > w->now_us)
+            timer_start(&w->timers, &n->timer, n->confirmed_us + n->reachable_us);
+        else
+            neigh_set_state(w, n, NEIGH_STALE);
         return;
     case NEIGH_DELAY:
         neigh_set_state(w, n, NEIGH_PROBE);
@@ -306,6 +311,14 @@ void neigh_answered(struct worker *w, struct neigh *n, const uint8_t mac[6])
     memcpy(n->mac, mac, 6);
     neigh_set_state(w, n, NEIGH_REACHABLE);
     neigh_send_queue(w, n);
+}
+
+void neigh_confirm(struct worker *w, struct neigh *n)
+{
+    if (hs_likely(n->state == NEIGH_REACHABLE))
+        n->confirmed_us = w->now_us; /* the timer looks at it */
+    else if (n->state == NEIGH_STALE || n->state == NEIGH_DELAY || n->state == NEIGH_PROBE)
+        neigh_set_state(w, n, NEIGH_REACHABLE);
 }
 
 void neigh_stale(struct worker *w, struct neigh *n)

@@ -2,7 +2,8 @@
  *
  *   (none) -- packet to send --> INCOMPLETE -- answer --> REACHABLE -- 30 s --> STALE -- packet to send --> DELAY -- 5 s --> PROBE
  *   INCOMPLETE -- 3 requests unanswered --> (none), waiting packets fail with EHOSTUNREACH
- *   PROBE -- 3 unicast requests unanswered --> (none);  any -- answer --> REACHABLE;  STALE -- 10 min unused --> (none)
+ *   PROBE -- 3 unicast requests unanswered --> (none);  any -- answer, or progress of TCP by way of it --> REACHABLE;
+ *   STALE -- 10 min unused --> (none)
  *   any -- by hand --> PERMANENT -- by hand --> (none)
  *
  * Owner:  one table per worker; entries are reused, a generation in each tells a stale pointer (struct ip_route_cache).
@@ -41,6 +42,8 @@ struct neigh {
     bool is_router, used;        /* used: a packet went out since the last look of the collector */
     uint8_t probes;              /* sent in this state */
     uint8_t n_queued;
+    uint32_t reachable_us;       /* how long a confirmation holds */
+    uint64_t confirmed_us;       /* the last one, by an answer or by a transport */
     struct neigh *next;          /* of its bucket, or of the free list */
     struct timer_node timer;
     struct pkt *queue[NEIGH_QUEUE];
@@ -69,6 +72,8 @@ enum neigh_learn { NEIGH_LEARN_UPDATE, NEIGH_LEARN_CREATE };
 void neigh_heard(struct worker *w, struct interface *ifc, const struct ip_addr *ip, const uint8_t mac[6], enum neigh_learn how);
 /* An answer to our request. */
 void neigh_answered(struct worker *w, struct neigh *n, const uint8_t mac[6]);
+/* A transport hears from behind n, in answer to what it sent (RFC 4861 s7.3.1): cheap, for each such packet. */
+void neigh_confirm(struct worker *w, struct neigh *n);
 void neigh_stale(struct worker *w, struct neigh *n);
 void neigh_send_queue(struct worker *w, struct neigh *n);
 /* One request for n: multicast or broadcast, or unicast to its known address. */

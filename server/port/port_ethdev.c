@@ -322,7 +322,7 @@ static void setup_mac(struct port *p, struct ethdev *e, const struct port_config
 
 static int configure(struct port *p, struct ethdev *e, const struct port_config *cfg, char *err, size_t err_len)
 {
-    struct rte_eth_dev_info info = { .driver_name = "" };
+    struct rte_eth_dev_info info;
     struct rte_eth_conf conf = { 0 };
     int ret = rte_eth_dev_info_get(e->id, &info);
 
@@ -356,11 +356,7 @@ static int configure(struct port *p, struct ethdev *e, const struct port_config 
     return 0;
 
 err_device:
-    /* A server that ends has no privileges any more (ctl/privileges.c), so net_af_xdp cannot take its program off the interface, only
-     * note in it that nobody uses it. The next start finds it, fails, and takes it off, having privileges. Another attempt in this
-     * process would succeed, but the driver mixes up its buffers then. */
-    port_fail(err, err_len, "device '%s': %s%s", cfg->device, strerror(-ret), strcmp(info.driver_name, "net_af_xdp") == 0 ?
-              "; if an earlier server had left its program on the interface, it is taken off now: start again" : "");
+    port_fail(err, err_len, "device '%s': %s", cfg->device, strerror(-ret));
     return ret;
 }
 

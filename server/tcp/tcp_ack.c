@@ -99,6 +99,7 @@ static void acked_new(struct worker *w, struct tcp_conn *c, const struct tcp_seg
     c->retransmits = 0;
     c->rexmt_first_us = 0;
     c->soft_error = 0;
+    ip_confirm(w, &c->route);
     rtt_measure(w, c, seg);
     if (c->ca_state < TCP_CA_CWR && seq_gt(c->snd_una, c->recover))
         c->recover = c->snd_una - 1; /* keeps the distance within half the sequence space */

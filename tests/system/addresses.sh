@@ -5,7 +5,7 @@
 need_root
 need_stack
 only_hoststack
-need jq ping
+need jq ping python3
 topo_veth
 ip -n "$NS_K" addr add 10.77.0.9/24 dev vk0
 ip -n "$NS_K" addr add fd77::9/64 dev vk0 nodad
@@ -33,4 +33,39 @@ conflicts() { [ "$(n_conflicts)" -gt "$before" ]; }
 check "somebody with an address of ours is seen" wait_for 10 conflicts
 ip -n "$NS_K" addr del $S4/32 dev vk0
 check "and we keep it" wait_for 10 in_k ping -c 1 -W 1 $S4
+server_stop a
+
+# Of several addresses the kernel's choice (RFC 6724), asked of a kernel that has the same ones on a device of its own.
+own4=(10.77.0.1/24 10.78.0.1/16)
+own6=(2001:db8:1::1/64 2001:db8:ffff::1/48 2002:c633:6401::1/48 fd77::1/64 fd78:1::1/64)
+make_ns "$TAG-c"
+ip -n "$TAG-c" link add d0 type veth peer name d1
+ip -n "$TAG-c" link set d1 up
+ip -n "$TAG-c" link set d0 up
+{
+    conf_head b
+    printf 'port wire0 { device packet iface=vs0 }\ninterface wire0 { no-dad'
+    for a in "${own4[@]}" "${own6[@]}"; do printf '  address %s' "$a"; done
+    printf ' }\nroute ::/0 via fd77::2\nroute 0.0.0.0/0 via 10.77.0.2\n'
+} >"$TMP/b.conf"
+# The kernel puts later addresses first where the rules have no opinion; only its rules are asked for here.
+for a in "${own4[@]}"; do ip -n "$TAG-c" addr add "$a" dev d0; done
+for a in "${own6[@]}"; do ip -n "$TAG-c" addr add "$a" dev d0 nodad; done
+ip -n "$TAG-c" route add default via fd77::2 dev d0
+ip -n "$TAG-c" route add default via 10.77.0.2 dev d0
+server_start b "$NS_S"
+cat >"$TMP/sources.py" <<'PY'
+import socket, sys
+for to in sys.argv[1:]:
+    s = socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect((to, 9))
+    print(to, s.getsockname()[0])
+PY
+PY=$(python3 -c 'import sys; print(sys.executable)')
+to=(10.77.0.9 10.78.5.5 192.0.2.1 2001:db8:1::9 2001:db8:1:0:8::1 2001:db8:ffff:7::1 2002:c633:6401:9::1 2002:102:304::1 fd77::9 fd78:1::9
+    fd78:2::1)
+TMO=60 spre b "$PY" "$TMP/sources.py" "${to[@]}" >"$TMP/ours" 2>&1
+ip netns exec "$TAG-c" "$PY" "$TMP/sources.py" "${to[@]}" >"$TMP/kernels" 2>&1
+check_eq "source addresses are those of the kernel" "$(cat "$TMP/ours")" "$(cat "$TMP/kernels")"
+check_eq "for all destinations" "$(wc -l <"$TMP/ours")" ${#to[@]}
 finish

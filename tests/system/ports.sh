@@ -5,7 +5,6 @@
 need_root
 need_stack
 only_hoststack
-need jq python3 tcpdump
 topo_veth
 B4=10.77.0.2 B6=fd77::2
 
@@ -64,16 +63,6 @@ if command -v ethtool >/dev/null; then
 else
     skip "net_af_packet" "no ethtool here"
 fi
-# What a server leaves on the interface costs the next one its start, with a word, and no other one.
-if python3 -c 'import socket; socket.socket(44, socket.SOCK_RAW)' 2>/dev/null && command -v ethtool >/dev/null; then
-    one "net_af_xdp" "net_af_xdp,iface=vs0"
-    TMO=60 in_s "$HOSTSTACKD" -c "$TMP/a.conf" --foreground >"$TMP/second" 2>&1
-    check "net_af_xdp: the second start says what to do" grep -q 'taken off now: start again' "$TMP/second"
-    one "net_af_xdp, third start" "net_af_xdp,iface=vs0"
-    ip -n "$NS_S" link set dev vs0 xdp off
-else
-    skip "net_af_xdp" "no AF_XDP sockets or no ethtool here"
-fi
 tap_addr() {
     wait_for 5 ip -n "$NS_S" link show dtap0
     ip -n "$NS_S" link set dtap0 up
@@ -81,43 +70,6 @@ tap_addr() {
 }
 NS_K=$NS_S
 one "net_tap" "net_tap0,iface=dtap0" tap_addr
-
-# A capture that is replayed, and one of what is sent: a broadcast ARP request and an echo request in, both answered.
-python3 - "$TMP/in.pcap" $S4 $S6 <<'PY'
-import socket, struct, sys
-me, peer, all_ones = bytes.fromhex("020000007701"), bytes.fromhex("020000007702"), b"\xff" * 6
-us4, us6 = socket.inet_aton(sys.argv[2]), socket.inet_pton(socket.AF_INET6, sys.argv[3])
-k4, k6 = socket.inet_aton("10.77.0.2"), socket.inet_pton(socket.AF_INET6, "fd77::2")
-def csum(b):
-    s = sum(struct.unpack("!%dH" % (len(b) // 2), b))
-    while s >> 16:
-        s = (s & 0xffff) + (s >> 16)
-    return struct.pack("!H", ~s & 0xffff)
-arp = all_ones + peer + struct.pack("!HHHBBH", 0x806, 1, 0x800, 6, 4, 1) + peer + k4 + bytes(6) + us4
-echo = struct.pack("!BBHHH", 8, 0, 0, 7, 1) + b"replayed"
-echo = echo[:2] + csum(echo) + echo[4:]
-ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(echo), 0, 0, 64, 1, 0, k4, us4)
-ip = ip[:10] + csum(ip) + ip[12:]
-ns = struct.pack("!BBHI16sBB6s", 135, 0, 0, 0, us6, 1, 1, peer)
-group = socket.inet_pton(socket.AF_INET6, "ff02::1:ff00:1")
-ns = ns[:2] + csum(k6 + group + struct.pack("!II", len(ns), 58) + ns) + ns[4:]
-ip6 = struct.pack("!IHBB", 0x60000000, len(ns), 58, 255) + k6 + group
-frames = [arp, me + peer + b"\x08\x00" + ip + echo, bytes.fromhex("3333ff000001") + peer + b"\x86\xdd" + ip6 + ns]
-with open(sys.argv[1], "wb") as f:
-    f.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
-    for i, frame in enumerate(frames):
-        f.write(struct.pack("<IIII", i, 0, len(frame), len(frame)) + frame)
-PY
-{ conf_head a; printf 'port p0 { device net_pcap0,rx_pcap=%s,tx_pcap=%s  mac 02:00:00:00:77:01 }\n' "$TMP/in.pcap" "$TMP/out.pcap"
-  conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"
-server_start a "$NS_S"
-replayed() { [ "$(ctl a --json show interface | jq '.[0].rx_packets')" = 3 ] && [ "$(ctl a --json show interface | jq '.[0].tx_packets')" -ge 3 ]; }
-check "net_pcap: the capture is replayed" wait_for 15 replayed
-server_stop a
-sent() { tcpdump -nr "$TMP/out.pcap" 2>/dev/null | grep -qE "$1"; }
-check "net_pcap: the ARP request is answered" sent "Reply $S4 is-at"
-check "net_pcap: so is the echo request" sent "$S4 > $K4: ICMP echo reply, id 7, seq 1"
-check "net_pcap: so is the neighbour solicitation" sent "$S6 > $K6: ICMP6, neighbor advertisement, tgt is $S6"
 
 # One process, a ring: what the stack sends to its own segment comes back to it; it must do no harm.
 { conf_head a; printf 'port p0 { device net_ring0 }\n'; conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"

@@ -153,6 +153,67 @@ Test(neigh, aging_and_probing)
     cr_assert_null(neigh_lookup(n.w, n.ifc, &ip));
 }
 
+/* RFC 4861 s7.3.1: while a transport hears from behind a neighbour, nobody asks it. */
+static void confirm_by_use(const char *text, unsigned (*asked)(void))
+{
+    struct ip_addr ip = net_ip(text);
+    struct neigh *e = neigh_lookup(n.w, n.ifc, &ip);
+    struct ip_route_cache way = { .neigh = e, .neigh_gen = e->gen };
+
+    for (unsigned i = 0; i < 120; i++) {
+        net_send(&n, text, 10, 1);
+        net_run_us(&n, 1000000);
+        ip_confirm_way(n.w, &way);
+    }
+    cr_assert_eq(e->state, NEIGH_REACHABLE);
+    cr_assert_eq(asked(), 0);
+    net_run_us(&n, 46000000);
+    cr_assert_eq(e->state, NEIGH_STALE, "the last confirmation holds 45 s at most");
+    ip_confirm_way(n.w, &way);
+    cr_assert_eq(e->state, NEIGH_REACHABLE, "late, but one");
+    net_run_us(&n, 46000000);
+    net_forget(&n);
+    net_send(&n, text, 10, 1);
+    net_run_us(&n, 6300000);
+    cr_assert_eq(e->state, NEIGH_PROBE);
+    cr_assert_geq(asked(), 1, "without one it is asked");
+    ip_confirm_way(n.w, &way);
+    cr_assert_eq(e->state, NEIGH_REACHABLE);
+    neigh_forget(n.w, n.ifc, &ip);
+    ip_confirm_way(n.w, &way); /* of an entry that has gone: nothing */
+    cr_assert_null(neigh_lookup(n.w, n.ifc, &ip));
+}
+
+static unsigned asked4(void) { return count_arp_requests("10.0.0.2", PEER_MAC); }
+static unsigned asked6(void)
+{
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < n.n_frames; i++)
+        found += n.frame[i].len > 54 && n.frame[i].b[20] == 58 && n.frame[i].b[54] == 135 && memcmp(n.frame[i].b, PEER_MAC, 6) == 0;
+    return found;
+}
+
+Test(neigh, confirmed_by_use_v4)
+{
+    uint8_t f[64];
+
+    net_send(&n, "10.0.0.2", 10, 1);
+    net_inject(&n, f, net_arp(f, 2, PEER_MAC, "10.0.0.2", n.ifc->mac, "10.0.0.1"));
+    net_forget(&n);
+    confirm_by_use("10.0.0.2", asked4);
+}
+
+Test(neigh, confirmed_by_use_v6)
+{
+    struct ip_addr ip = net_ip("fd00::2");
+
+    net_learn_peer(&n);
+    neigh_answered(n.w, neigh_lookup(n.w, n.ifc, &ip), PEER_MAC);
+    net_forget(&n);
+    confirm_by_use("fd00::2", asked6);
+}
+
 Test(neigh, unused_is_collected)
 {
     struct ip_addr ip = net_ip("10.0.0.2");

@@ -121,3 +121,34 @@ Test(route, source_is_chosen_by_destination)
     cr_assert_eq(ip_path_lookup(n.w, 0, &own, &path), 0);
     cr_assert(path.is_local && path.tso_max > 60000);
 }
+
+Test(route, sources_by_the_rules_of_rfc_6724)
+{
+    static const char *const own[] = { "2001:db8:1::1/64", "2002:c633:6401::1/48", "fec0::1/64", "2001:db8:ffff::1/48" };
+    static const struct { const char *dst, *src; } rows[] = {
+        { "2001:db8:1::1", "2001:db8:1::1" },         /* rule 1 */
+        { "2001:db8:1::9", "2001:db8:1::1" },         /* rule 8 */
+        { "2001:db8:ffff:7::9", "2001:db8:ffff::1" },
+        { "2606:4700::1", "2001:db8:1::1" },          /* rule 6: neither 6to4, whose label differs, nor ULA */
+        { "2002:c633:9999::1", "2002:c633:6401::1" }, /* rule 6 against rule 8 */
+        { "fd99::1", "fd00::1" },
+        { "fec0:0:0:9::1", "fec0::1" },               /* rule 2: the smallest scope that is large enough */
+        { "ff05::1", "fec0::1" },
+        { "ff0e::1", "2001:db8:1::1" },
+    };
+    struct ip_prefix p;
+
+    for (unsigned i = 0; i < HS_ARRAY_LEN(own); i++) {
+        cr_assert_eq(ip_prefix_parse(own[i], &p), 0);
+        cr_assert_eq(interface_add_address(n.ifc, &p, INTERFACE_ADDR_NO_DAD), 0);
+    }
+    for (unsigned i = 0; i < HS_ARRAY_LEN(rows); i++) {
+        struct ip_addr dst = net_ip(rows[i].dst), want = net_ip(rows[i].src);
+        const struct ip_addr *src = interface_select_source(n.ifc, &dst, &dst);
+        char text[IP_ADDR_TEXT_MAX];
+        cr_assert(src && ip_addr_eq(src, &want), "%s: %s", rows[i].dst, src ? ip_addr_format(src, text) : "none");
+    }
+    struct ip_addr dst = net_ip("2001:db8:1::9"), want = net_ip("2001:db8:ffff::1"), old = net_ip("2001:db8:1::1");
+    interface_find_addr(n.ifc, &old)->flags |= INTERFACE_ADDR_DEPRECATED; /* rule 3 */
+    cr_assert(ip_addr_eq(interface_select_source(n.ifc, &dst, &dst), &want));
+}
