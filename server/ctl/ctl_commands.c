@@ -78,6 +78,7 @@ const struct ctl_command ctl_commands[] = {
     { "show session", "verbose", "connections and listeners; verbose adds what the transport knows", true, NULL, ctl_show_session, NULL },
     { "show tcp", "timers", "TCP counters of each worker; timers: what each connection waits for", true, NULL, ctl_show_tcp, NULL },
     { "show tls", NULL, "TLS counters of each worker", true, NULL, ctl_show_tls, NULL },
+    { "show sctp", "paths", "SCTP counters of each worker; paths: the addresses of the peer of each association", true, NULL, ctl_show_sctp, NULL },
     { "show trace session", NULL, "what happened to connections since tracing was switched on", true, NULL, ctl_show_trace, NULL },
     { "show trace", NULL, "stops and verdicts of the packets that trace add follows", true, NULL, ctl_show_packets, NULL },
     { "trace add", "N", "follow the next N packets through every stop", false, NULL, NULL, ctl_trace_add },

@@ -5,6 +5,7 @@
 
 #include "server/ctl/ctl_command.h"
 #include "server/ip/ip_show.h"
+#include "server/sctp/sctp.h"
 #include "server/session/session_run.h"
 #include "server/session/transport.h"
 #include "server/tcp/tcp.h"
@@ -70,6 +71,13 @@ uint32_t ctl_show_tls(struct worker *w, uint32_t from HS_UNUSED, json_t *result,
     return show_transport(w, result, SVM_PROTO_TLS);
 }
 
+uint32_t ctl_show_sctp(struct worker *w, uint32_t from, json_t *result, bool paths)
+{
+    if (paths)
+        return sctp_show_paths(w, from, CTL_PIECE_MAX, result);
+    return show_transport(w, result, SVM_PROTO_SCTP);
+}
+
 uint32_t ctl_show_udp(struct worker *w, uint32_t from HS_UNUSED, json_t *result, bool with_argument HS_UNUSED)
 {
     return show_transport(w, result, SVM_PROTO_UDP);
@@ -90,6 +98,11 @@ static const struct transport_counter tcp_counters[] = {
 static const struct transport_counter udp_counters[] = {
 #define COUNT(name, text) { #name, text, NULL },
 #include "server/udp/udp_drops.def"
+#undef COUNT
+};
+static const struct transport_counter sctp_counters[] = {
+#define COUNT(name, text) { #name, text, NULL },
+#include "server/sctp/sctp_drops.def"
 #undef COUNT
 };
 
@@ -137,6 +150,7 @@ uint32_t ctl_show_errors(struct worker *w, uint32_t from HS_UNUSED, json_t *resu
 {
     add_transport(w, result, SVM_PROTO_TCP, "tcp", tcp_counters, HS_ARRAY_LEN(tcp_counters));
     add_transport(w, result, SVM_PROTO_UDP, "udp", udp_counters, HS_ARRAY_LEN(udp_counters));
+    add_transport(w, result, SVM_PROTO_SCTP, "sctp", sctp_counters, HS_ARRAY_LEN(sctp_counters));
     return CTL_DONE;
 }
 

@@ -10,6 +10,7 @@
 void ctl_show_worker(struct stack *s, json_t *result, bool with_argument);
 uint32_t ctl_show_session(struct worker *w, uint32_t from, json_t *result, bool verbose);
 uint32_t ctl_show_tls(struct worker *w, uint32_t from, json_t *result, bool with_argument);
+uint32_t ctl_show_sctp(struct worker *w, uint32_t from, json_t *result, bool paths);
 uint32_t ctl_show_udp(struct worker *w, uint32_t from, json_t *result, bool with_argument);
 uint32_t ctl_show_tcp(struct worker *w, uint32_t from, json_t *result, bool timers);
 uint32_t ctl_show_trace(struct worker *w, uint32_t from, json_t *result, bool with_argument);

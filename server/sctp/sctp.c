@@ -86,6 +86,15 @@ struct sctp_assoc *sctp_associate(struct worker *w, struct sctp_ep *ep, const st
     return a;
 }
 
+/* What the program has bound, or the wildcard: then the association may use all addresses of the stack (RFC 9260 s5.1.2), and the one
+ * chosen for this peer is only what getsockname() says. */
+static struct ip_addr bound_to(struct worker *w, const struct session *s)
+{
+    const struct session *from = s->endpoint ? s : s->origin.gen ? session_from_handle(w, s->origin) : NULL;
+
+    return from ? session_bound_addr(from) : ip_addr_any(!(s->flags & SVM_CONN_V6));
+}
+
 static int sctp_connect(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                         struct transport_conn **out)
 {
@@ -102,8 +111,7 @@ static int sctp_connect(struct worker *w, struct session *s, const struct ip_end
         if (from && from->transport_data)
             ep->cfg = sctp_ep_of_session(from)->cfg;
     }
-    /* Bound to the wildcard, it may use all addresses: the one chosen for this peer is only what getsockname() says. */
-    struct ip_endpoint bound = { s->endpoint ? session_bound_addr(s) : lcl->ip, lcl->port };
+    struct ip_endpoint bound = { bound_to(w, s), lcl->port };
     a = sctp_associate(w, ep, &bound, rmt, &err);
     if (!a)
         return err;

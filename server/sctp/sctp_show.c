@@ -49,6 +49,36 @@ void sctp_show(struct worker *w, const struct transport_conn *b, json_t *obj)
     json_object_set_new(obj, "associations", all);
 }
 
+/* ---- hoststackctl show sctp paths: a row for each address of each peer, one without a program's session included ---- */
+static json_t *path_row(struct worker *w, const struct sctp_path *p)
+{
+    const struct sctp_assoc *a = p->a;
+    json_t *row = json_pack("{s:i, s:i, s:s, s:i, s:i}", "worker", w->index, "association", (int)a->id, "association_state",
+                            state_names[a->state], "local_port", be16_get(a->base.lcl.port), "peer_port", be16_get(a->base.rmt.port));
+    json_t *path = path_show(p);
+
+    json_object_update(row, path);
+    json_decref(path);
+    path = json_pack("{s:i, s:i, s:i, s:I}", "out_streams", a->n_out, "in_streams", a->n_in, "unsent", (int)a->unsent, "retransmits",
+                     (json_int_t)a->n_rtx);
+    json_object_update(row, path);
+    json_decref(path);
+    return row;
+}
+
+uint32_t sctp_show_paths(struct worker *w, uint32_t from, unsigned max, json_t *array)
+{
+    const struct sctp_assoc *a = sctp_worker_of(w)->all;
+    uint32_t at = 0;
+
+    for (; a && at < from; at++)
+        a = a->all_next;
+    for (; a && max; a = a->all_next, at++, max--)
+        for (unsigned i = 0; i < a->n_paths; i++)
+            json_array_append_new(array, path_row(w, a->path[i]));
+    return a ? at : UINT32_MAX;
+}
+
 void sctp_show_stats(struct worker *w, json_t *obj)
 {
     static const char *const names[] = {

@@ -67,5 +67,6 @@ if command -v iperf3 >/dev/null; then
 else
     skip "iperf3 --sctp" "no program 'iperf3' here"
 fi
+check_eq "show sctp counts the associations" "$(ctl a --json show sctp | jq '.[0].established >= 4 and .[0].drop_checksum == 0')" true
 check_eq "nothing is left in either server" "$(wait_for 20 server_is_empty a && wait_for 20 server_is_empty b && echo yes)" yes
 finish

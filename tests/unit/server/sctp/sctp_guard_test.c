@@ -1,0 +1,334 @@
+/* sctp_guard_test.c - packets with one thing wrong: each counted under its reason, none disturbs the association; a path that is cut;
+ * messages that are given up */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "server/sctp/sctp_internal.h"
+#include "tests/sim/sim_msg.h"
+#include "tests/sim/sim_pair.h"
+
+enum { ETH = 14, FRAME_MAX = 2048, SENT_V4_TO_1 = 0 };
+
+static struct sim_pair pair;
+static struct sim_app *app[2];
+static struct sim_sock *listener, *sock[2];
+static uint8_t data[4096], buf[65536];
+/* The last packet to stack 1 that begins with this chunk. */
+static uint8_t wanted, frame[FRAME_MAX];
+static uint32_t frame_len;
+static bool cut_v4, cut_v6;
+
+static uint32_t sctp_at(const uint8_t *f) { return f[12] == 0x08 ? ETH + 20 : ETH + 40; }
+
+static bool look(void *arg, struct sim_link *l, unsigned end, const uint8_t *f, uint32_t len, uint64_t now_us)
+{
+    bool v4 = f[12] == 0x08 && f[13] == 0, v6 = f[12] == 0x86;
+    uint32_t at = sctp_at(f);
+
+    (void)arg;
+    (void)l;
+    (void)now_us;
+    if (!(v4 && f[ETH + 9] == IPPROTO_SCTP) && !(v6 && f[ETH + 6] == IPPROTO_SCTP))
+        return true;
+    if (end == SENT_V4_TO_1 && len <= FRAME_MAX && len > at + SCTP_COMMON_LEN && f[at + SCTP_COMMON_LEN] == wanted) {
+        memcpy(frame, f, len);
+        frame_len = len;
+    }
+    return !(v4 && cut_v4) && !(v6 && cut_v6);
+}
+
+static void open_pair(void)
+{
+    struct sim_params perfect = { .delay_us = 1000 };
+    struct sim_app_options opt = { .rx_max = 1 << 18, .tx_max = 1 << 18 };
+
+    cr_assert_eq(sim_eal_init("hssctpg"), 0);
+    cr_assert_eq(transport_register(&sctp_transport_ops), 0);
+    cr_assert_eq(sim_pair_create(&pair, 1, &perfect, false), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        opt.client_id = i + 1;
+        cr_assert_eq(sim_app_create(pair.stack[i]->worker[0], &opt, &app[i]), 0);
+    }
+    for (unsigned i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)(i * 131 + (i >> 8));
+    listener = sock[0] = sock[1] = NULL;
+    frame_len = 0;
+    cut_v4 = cut_v6 = false;
+    wanted = UINT8_MAX;
+    sim_link_set_tap(pair.link, look, NULL);
+}
+static void run_us(uint64_t us) { cr_assert_eq(sim_net_run_until(pair.net, sim_net_now_us(pair.net) + us), 0); }
+static uint64_t counter(unsigned i, enum sctp_count c) { return sctp_worker_of(pair.stack[i]->worker[0])->count[c]; }
+static unsigned n_assocs(unsigned i) { return sctp_worker_of(pair.stack[i]->worker[0])->n_assocs; }
+static void shut(void)
+{
+    cut_v4 = cut_v6 = false;
+    for (unsigned i = 0; i < 2; i++)
+        sim_app_destroy(app[i]);
+    run_us(1200ull * SCTP_SEC);
+    for (unsigned i = 0; i < 2; i++) {
+        cr_expect_eq(n_assocs(i), 0, "freed with the program");
+        cr_expect_eq(sim_pair_pkts_in_use(&pair, i), 0);
+    }
+    sim_pair_destroy(&pair);
+}
+TestSuite(sctp_guard, .init = open_pair, .fini = shut);
+
+static void begin(bool v4, uint8_t chunk)
+{
+    struct ip_endpoint e = sim_pair_endpoint(1, v4, 7000), any = { ip_addr_any(v4), be16_of(7000) };
+
+    wanted = chunk;
+    cr_assert_eq(sim_listen(app[1], SVM_PROTO_SCTP, &any, 8, &listener), 0);
+    cr_assert_eq(sim_connect(app[0], SVM_PROTO_SCTP, NULL, &e, &sock[0]), 0);
+    run_us(100000);
+    cr_assert(sock[0]->connected);
+    sock[1] = sim_accept(listener);
+    cr_assert_not_null(sock[1]);
+}
+static int64_t recv_msg(struct sim_sock *s, struct svm_sctp_info *info)
+{
+    bool more;
+    int64_t n;
+
+    do {
+        n = sim_msg_recv(s, info, buf, sizeof(buf), &more);
+    } while (n > 0 && (info->flags & SCTP_NOTIFICATION));
+    return n;
+}
+/* A notification of this type, or NULL; what comes before it is left out. */
+static const uint8_t *recv_note(struct sim_sock *s, uint16_t type)
+{
+    struct svm_sctp_info info;
+    bool more;
+    uint16_t is;
+
+    while (sim_msg_recv(s, &info, buf, sizeof(buf), &more) > 0) {
+        memcpy(&is, buf, sizeof(is));
+        if ((info.flags & SCTP_NOTIFICATION) && is == type)
+            return buf;
+    }
+    return NULL;
+}
+static void fix_crc(void)
+{
+    uint32_t at = sctp_at(frame), crc;
+
+    memset(frame + at + 8, 0, 4);
+    crc = ~sctp_crc32c(UINT32_MAX, frame + at, frame_len - at);
+    memcpy(frame + at + 8, &crc, 4);
+}
+static void inject(void)
+{
+    cr_assert_eq(sim_link_inject(pair.link, 1, frame, frame_len), 0);
+    run_us(10000);
+}
+static void still_works(void)
+{
+    struct svm_sctp_info info = { .stream = 1 }, got;
+
+    for (unsigned i = 0; i < 2; i++) {
+        cr_assert_eq(sim_msg_send(sock[i], &info, data, 900, false), 0);
+        run_us(300000); /* Nagle: behind what a delayed SACK acknowledges */
+        cr_expect_eq(recv_msg(sock[1 - i], &got), 900);
+        cr_expect(memcmp(buf, data, 900) == 0);
+    }
+}
+static void send_one(void)
+{
+    struct svm_sctp_info info = { .stream = 2 }, got;
+
+    cr_assert_eq(sim_msg_send(sock[0], &info, data, 700, false), 0);
+    run_us(50000);
+    cr_assert_eq(recv_msg(sock[1], &got), 700);
+    cr_assert_gt(frame_len, 0);
+}
+
+/* RFC 9260 s6.8: silently. */
+static void bad_checksum(bool v4)
+{
+    uint64_t out;
+
+    begin(v4, SCTP_CT_DATA);
+    send_one();
+    out = counter(1, SCTP_N_tx_packets);
+    frame[frame_len - 5] ^= 1;
+    inject();
+    cr_expect_eq(counter(1, SCTP_N_drop_checksum), 1);
+    cr_expect_eq(counter(1, SCTP_N_tx_packets), out, "no answer");
+    still_works();
+}
+Test(sctp_guard, checksum_v4) { bad_checksum(true); }
+Test(sctp_guard, checksum_v6) { bad_checksum(false); }
+
+/* s8.5: silently, whatever the chunk: DATA, ABORT, SHUTDOWN. */
+static void bad_tag(bool v4)
+{
+    static const uint8_t chunks[] = { SCTP_CT_DATA, SCTP_CT_ABORT, SCTP_CT_SHUTDOWN, SCTP_CT_SACK, SCTP_CT_HEARTBEAT };
+    uint64_t out;
+    uint32_t at;
+
+    begin(v4, SCTP_CT_DATA);
+    send_one();
+    at = sctp_at(frame);
+    frame[at + 4] ^= 0x55;
+    for (unsigned i = 0; i < sizeof(chunks); i++) {
+        out = counter(1, SCTP_N_tx_packets);
+        frame[at + SCTP_COMMON_LEN] = chunks[i];
+        fix_crc();
+        inject();
+        cr_expect_eq(counter(1, SCTP_N_drop_tag), i + 1);
+        cr_expect_eq(counter(1, SCTP_N_tx_packets), out, "no answer");
+    }
+    still_works();
+}
+Test(sctp_guard, tag_v4) { bad_tag(true); }
+Test(sctp_guard, tag_v6) { bad_tag(false); }
+
+/* s5.1.5 1: a cookie is ours as it was given, to the last bit, and makes no association otherwise. */
+static void bad_cookie(bool v4)
+{
+    uint32_t at, n = 0;
+
+    begin(v4, SCTP_CT_COOKIE_ECHO);
+    cr_assert_gt(frame_len, 0);
+    at = sctp_at(frame) + SCTP_COMMON_LEN + SCTP_CHUNK_HDR;
+    for (uint32_t i = at; i < at + sizeof(struct sctp_cookie); i += 7, n++) {
+        frame[i] ^= 0x10;
+        fix_crc();
+        inject();
+        frame[i] ^= 0x10;
+        cr_assert_eq(counter(1, SCTP_N_drop_cookie), n + 1, "byte %u", i - at);
+    }
+    cr_expect_eq(n_assocs(1), 1);
+    still_works();
+}
+Test(sctp_guard, cookie_v4) { bad_cookie(true); }
+Test(sctp_guard, cookie_v6) { bad_cookie(false); }
+
+/* s5.1.5 3, s5.2.6: one of yesterday is said to be stale, and makes nothing. */
+Test(sctp_guard, stale_cookie)
+{
+    begin(true, SCTP_CT_COOKIE_ECHO);
+    sim_close(sock[0], 0);
+    run_us(62ull * SCTP_SEC);
+    cr_assert_eq(n_assocs(1), 0);
+    inject();
+    cr_expect_eq(counter(1, SCTP_N_drop_stale_cookie), 1);
+    cr_expect_eq(n_assocs(1), 0);
+}
+
+/* s8.4: packets of an association that is not there are counted, and answered by ABORT, not believed. */
+Test(sctp_guard, out_of_the_blue)
+{
+    uint64_t before;
+    uint32_t at;
+
+    begin(true, SCTP_CT_DATA);
+    send_one();
+    before = counter(1, SCTP_N_ootb); /* the INIT and the COOKIE ECHO were that, too */
+    at = sctp_at(frame);
+    frame[at] ^= 0x40; /* another port of the peer */
+    fix_crc();
+    inject();
+    cr_expect_eq(counter(1, SCTP_N_ootb), before + 1);
+    cr_expect_eq(n_assocs(1), 1);
+    still_works();
+}
+
+/* s4.3: an INIT is never bundled. */
+Test(sctp_guard, init_bundled)
+{
+    begin(true, SCTP_CT_DATA);
+    send_one();
+    uint32_t at = sctp_at(frame);
+    memset(frame + at + 4, 0, 4); /* the tag of an INIT */
+    frame[at + SCTP_COMMON_LEN] = SCTP_CT_INIT;
+    frame[at + SCTP_COMMON_LEN + 2] = 0;
+    frame[at + SCTP_COMMON_LEN + 3] = 20;
+    fix_crc();
+    inject();
+    cr_expect_eq(counter(1, SCTP_N_drop_bundled), 1);
+    cr_expect_eq(n_assocs(1), 1);
+    still_works();
+}
+
+/* ---- several addresses (s5.4, s6.4, s8.2) ---- */
+
+/* The path in use is cut in the middle of a transfer: the program is told, every message arrives once and in order by the other one;
+ * when the path is back, heartbeats find it. */
+static void path_cut(bool *cut)
+{
+    struct svm_sctp_info info = { .stream = 3 }, got;
+    unsigned sent = 0, received = 0;
+    struct sctp_paddr_change change;
+
+    begin(false, UINT8_MAX);
+    cr_assert_eq(sctp_worker_of(pair.stack[0]->worker[0])->all->n_paths, 2, "an address of each family");
+    run_us(60ull * SCTP_SEC); /* both confirmed by heartbeats */
+    for (unsigned rounds = 0; received < 400; rounds++) {
+        cr_assert_lt(rounds, 6000);
+        while (sent < 400 && sim_msg_send(sock[0], &info, data + sent % 64, 1000, false) == 0)
+            if (++sent == 100)
+                *cut = true;
+        run_us(50000);
+        while (recv_msg(sock[1], &got) == 1000) {
+            cr_assert(memcmp(buf, data + received % 64, 1000) == 0, "message %u", received);
+            received++;
+        }
+    }
+    run_us(120ull * SCTP_SEC);
+    const uint8_t *note = recv_note(sock[0], SCTP_PEER_ADDR_CHANGE);
+    while (note && (memcpy(&change, note, sizeof(change)), change.spc_state) != SCTP_ADDR_UNREACHABLE)
+        note = recv_note(sock[0], SCTP_PEER_ADDR_CHANGE);
+    cr_assert_not_null(note);
+    cr_expect_geq(counter(0, SCTP_N_path_failures), 1);
+    *cut = false;
+    run_us(120ull * SCTP_SEC);
+    do {
+        note = recv_note(sock[0], SCTP_PEER_ADDR_CHANGE);
+    } while (note && (memcpy(&change, note, sizeof(change)), change.spc_state) != SCTP_ADDR_AVAILABLE);
+    cr_expect_not_null(note, "the path is back");
+    still_works();
+}
+Test(sctp_guard, path_cut_v6) { path_cut(&cut_v6); }
+Test(sctp_guard, path_cut_v4) { path_cut(&cut_v4); }
+
+/* ---- partial reliability (RFC 3758 s3.5, RFC 7496 s4) ---- */
+
+/* Messages whose time is over while nothing gets through are given up and told of; those that have time arrive, in order. */
+static void given_up(bool v4, uint16_t policy, uint32_t value)
+{
+    struct svm_sctp_info info = { .stream = 4, .ppid = 77 }, got;
+    struct sctp_send_failed_event failed;
+    const uint8_t *note;
+
+    begin(v4, UINT8_MAX);
+    cut_v4 = cut_v6 = true;
+    info.u.tx.pr_valid = 1;
+    info.u.tx.pr_policy = policy;
+    info.u.tx.pr_value = value;
+    info.context = 4711;
+    cr_assert_eq(sim_msg_send(sock[0], &info, data, 500, false), 0);
+    memset(&info.u, 0, sizeof(info.u));
+    info.u.tx.pr_valid = 1;
+    info.ppid = 78;
+    cr_assert_eq(sim_msg_send(sock[0], &info, data, 600, false), 0);
+    run_us(4ull * SCTP_SEC);
+    cut_v4 = cut_v6 = false;
+    run_us(30ull * SCTP_SEC);
+    cr_expect_eq(recv_msg(sock[1], &got), 600);
+    cr_expect_eq(got.ppid, 78);
+    cr_expect_eq(recv_msg(sock[1], &got), -EAGAIN, "the other one does not come");
+    cr_expect_eq(counter(0, SCTP_N_abandoned), 1);
+    note = recv_note(sock[0], SCTP_SEND_FAILED_EVENT);
+    cr_assert_not_null(note);
+    memcpy(&failed, note, sizeof(failed));
+    cr_expect(failed.ssfe_info.snd_context == 4711 && failed.ssfe_info.snd_ppid == 77 && failed.ssf_length == sizeof(failed) + 500);
+    still_works();
+}
+Test(sctp_guard, ttl_v4) { given_up(true, SCTP_PR_SCTP_TTL, 800); }
+Test(sctp_guard, ttl_v6) { given_up(false, SCTP_PR_SCTP_TTL, 800); }
+Test(sctp_guard, retransmissions_v4) { given_up(true, SCTP_PR_SCTP_RTX, 1); }
+Test(sctp_guard, retransmissions_v6) { given_up(false, SCTP_PR_SCTP_RTX, 1); }
