@@ -181,14 +181,14 @@ static int verify_mode(uint8_t verify)
     }
 }
 
-/* RFC 9525: the certificate must be for the name that was asked for, or, without one, for the address. */
+/* RFC 9525: the certificate must be for the name that was asked for, or, without one, for the address. A common name counts for nothing. */
 static int set_name(struct tls_session *s, const struct ip_addr *peer)
 {
     const struct tls_profile *p = s->profile;
     be32 v4;
 
     if (p->hostname[0]) {
-        SSL_set_hostflags(s->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        SSL_set_hostflags(s->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
         return SSL_set_tlsext_host_name(s->ssl, p->hostname) == 1 && SSL_set1_host(s->ssl, p->hostname) == 1 ? 0 : -ENOMEM;
     }
     if (!ip_addr_is_v4(peer))

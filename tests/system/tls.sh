@@ -99,6 +99,11 @@ for a in $K4 $K6; do
 done
 check "client: a name that the certificate is not for" refused "ostname mismatch" $K4 -n another.test
 end_pid "$server_of_port"
+cert common.test "IP:$K4" || bail "a certificate can be made"
+kernel_server common.test
+check "client: the address is in the certificate" answers $K4
+check "client: a common name is no name" refused "ostname mismatch" $K4 -n common.test
+end_pid "$server_of_port"
 kernel_server server -tls1_2
 check "client: TLS 1.2" answers $K4
 end_pid "$server_of_port"
