@@ -10,7 +10,7 @@ only_hoststack
 need_stack
 topo_veth
 make_certs || bail "certificates can be made"
-{ conf_packet a; conf_tls "handshake-threads 2 handshake-timeout 2s"; } >"$TMP/a.conf"
+{ conf_packet a; conf_tls "handshake-threads 2 handshake-timeout 4s"; } >"$TMP/a.conf"
 server_start a "$NS_S"
 PROBE=$top_builddir/tests/system/tls_probe
 probe() { in_s env VCL_CONFIG="$TMP/a.vcl" "$PROBE" "$@"; }
