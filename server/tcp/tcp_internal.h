@@ -301,13 +301,14 @@ void tcp_reset(struct worker *w, struct transport_conn *b);
 /* tcp_input.c */
 void tcp_input(struct worker *w, struct pkt **pkts, unsigned n);
 void tcp_input_synchronized(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg); /* c may be gone afterwards */
-/* The acceptability test of RFC 9293 s3.10.7.4, table 6. */
+/* The acceptability test of RFC 9293 s3.10.7.4, table 6, with one value more: a segment without text may stand at the right edge. There
+ * it does when the peer has filled the window and that was lost; its ACKs must still count, and show that it is alive. */
 static inline bool tcp_seq_acceptable(uint32_t rcv_nxt, uint32_t wnd, uint32_t seq, uint32_t seg_len)
 {
     if (wnd == 0)
         return seg_len == 0 && seq == rcv_nxt;
     if (seg_len == 0)
-        return seq - rcv_nxt < wnd;
+        return seq - rcv_nxt <= wnd;
     /* Overlaps the window. The table's two points miss a segment that covers all of a small window: a super-frame can. */
     return seq_lt(seq, rcv_nxt + wnd) && seq_gt(seq + seg_len, rcv_nxt);
 }

@@ -128,6 +128,24 @@ Test(tcp_flow, ack_in_a_segment_for_a_closed_window_counts, .init = init, .fini 
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
 }
 
+/* The peer has filled our window, and that was lost: its ACKs stand behind it and count all the same. */
+Test(tcp_flow, ack_at_the_right_edge_counts, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint32_t edge;
+
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, bytes, 500);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 500);
+    t->rcv += 500;
+    edge = script_conn(t)->rcv_adv;
+    cr_assert_neq(edge, t->snd);
+    send_seg(t, TCP_ACK, edge + 1, t->rcv, NULL, 0);
+    cr_assert_eq(t->s->tx_len, 500, "beyond the window");
+    send_seg(t, TCP_ACK, edge, t->rcv, NULL, 0);
+    cr_assert_eq(t->s->tx_len, 0);
+}
+
 /* ---- the peer's window ---- */
 
 Test(tcp_flow, zero_window_probes, .init = init, .fini = fini)

