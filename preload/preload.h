@@ -119,6 +119,13 @@ void preload_rights_received(const struct msghdr *msg);
 /* preload_fork.c */
 void preload_fork_register(void);
 
+/* The stand-ins themselves, for preload_syscall.c: by their names it would reach libc (--wrap). */
+int preload_plain_close(int fd);
+int preload_plain_close_range(unsigned first, unsigned last, int flags);
+int preload_plain_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags);
+int preload_plain_recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, struct timespec *timeout);
+int preload_plain_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
+
 /* preload_log.c */
 void preload_log_once(_Atomic bool *said, const char *text);
 void preload_report_socket(const struct fd_file *f);

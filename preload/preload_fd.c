@@ -36,6 +36,7 @@ HS_EXPORT int hs_close(int fd)
     return libc_real()->close(fd);
 }
 HS_EXPORT int hs___close(int fd) { return hs_close(fd); }
+int preload_plain_close(int fd) { return hs_close(fd); }
 
 static int preload_close_gap(unsigned first, unsigned last, int flags)
 {
@@ -68,6 +69,8 @@ HS_EXPORT int hs_close_range(unsigned first, unsigned last, int flags)
         return libc_real()->close_range(first, last, flags);
     return (int)preload_result(preload_close_range(first, last, flags));
 }
+
+int preload_plain_close_range(unsigned first, unsigned last, int flags) { return hs_close_range(first, last, flags); }
 
 HS_EXPORT void hs_closefrom(int first)
 {

@@ -193,6 +193,10 @@ HS_EXPORT int hs_recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, st
     preload_put(f);
     return (int)preload_result(r);
 }
+int preload_plain_recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, struct timespec *timeout)
+{
+    return hs_recvmmsg(fd, vec, n, flags, timeout);
+}
 
 /* ---- sending ---- */
 
@@ -332,4 +336,5 @@ HS_EXPORT int hs_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
     preload_put(f);
     return i ? (int)i : (int)preload_result(r);
 }
+int preload_plain_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags) { return hs_sendmmsg(fd, vec, n, flags); }
 HS_EXPORT int hs___sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags) { return hs_sendmmsg(fd, vec, n, flags); }

@@ -410,6 +410,8 @@ HS_EXPORT int hs_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
     return (int)preload_result(r);
 }
 
+int preload_plain_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags) { return hs_accept4(fd, sa, len, flags); }
+
 HS_EXPORT int hs_accept(int fd, struct sockaddr *sa, socklen_t *len)
 {
     struct fd_file *f = preload_get_stack(fd);

@@ -19,6 +19,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -217,6 +218,30 @@ static void test_stream(void)
     SHOW(accept(l, NULL, NULL));
     SHOW(close(l));
     SHOW(accept(l, NULL, NULL));
+}
+
+/* As libuv makes them: by their numbers. */
+static void test_numbers(void)
+{
+    int port, l = listener(&port), a, reused;
+    struct sockaddr_in sa = loopback(port);
+    char buf[8];
+    a = (int)SHOW(socket(AF_INET, SOCK_STREAM, 0));
+    SHOW(connect(a, (struct sockaddr *)&sa, sizeof(sa)));
+    int b = (int)SHOW(syscall(SYS_accept4, l, NULL, NULL, SOCK_CLOEXEC));
+    struct iovec iov = { buf, sizeof(buf) };
+    struct mmsghdr m = { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } };
+    SHOW(syscall(SYS_sendmmsg, b, &m, 1, 0));
+    SHOW(syscall(SYS_recvmmsg, a, &m, 1, 0, NULL));
+    SHOW(m.msg_len);
+    SHOW(syscall(SYS_close, b));
+    SHOW(read(a, buf, sizeof(buf)));
+    SHOW(reused = open("/dev/zero", O_RDONLY));
+    SHOW(read(reused, buf, sizeof(buf)));
+    SHOW(syscall(SYS_close_range, reused, reused, 0));
+    SHOW(syscall(SYS_close, l));
+    SHOW(syscall(SYS_close, l));
+    SHOW(close(a));
 }
 
 static void test_sendfile(void)
@@ -456,6 +481,7 @@ int main(int argc, char **argv)
     test_fresh_socket();
     test_dup();
     test_stream();
+    test_numbers();
     test_sendfile();
     test_datagrams();
     test_waiting();

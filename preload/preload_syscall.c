@@ -1,0 +1,24 @@
+/* preload_syscall.c - syscall(): programs that make socket calls by their number (libuv closes so, and sends and receives datagrams)
+ *
+ * Only those that programs are known to make; any other number goes to the kernel. */
+#include <sys/syscall.h>
+#include "preload/preload.h"
+
+/* Variadic in C; on the ABIs that this is built for its arguments arrive as these do. */
+HS_EXPORT long hs_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+    switch (number) {
+    case SYS_close:
+        return preload_plain_close((int)a);
+    case SYS_close_range:
+        return preload_plain_close_range((unsigned)a, (unsigned)b, (int)c);
+    case SYS_accept4:
+        return preload_plain_accept4((int)a, (struct sockaddr *)b, (socklen_t *)c, (int)d);
+    case SYS_recvmmsg:
+        return preload_plain_recvmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d, (struct timespec *)e);
+    case SYS_sendmmsg:
+        return preload_plain_sendmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d);
+    default:
+        return libc_real()->syscall(number, a, b, c, d, e, f);
+    }
+}
