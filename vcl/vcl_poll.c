@@ -77,6 +77,21 @@ static bool shorten(struct timespec *left, const struct timespec **timeout, int6
     return true;
 }
 
+/* Arming has found a socket that another process uses: nobody rings when it can be claimed. */
+static bool shorten_for_claims(struct vcl_worker *const *workers, unsigned n, struct timespec *left, const struct timespec **timeout)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (hs_likely(!atomic_load_explicit(&workers[i]->n_wanted, memory_order_relaxed)))
+            continue;
+        pthread_mutex_lock(&workers[i]->lock);
+        any = shorten(left, timeout, vcl_sleep_cap_ns(workers[i])) || any;
+        pthread_mutex_unlock(&workers[i]->lock);
+    }
+    return any;
+}
+
 /* One sleep. Number of events, 0 = look again (or time-out), -errno. */
 static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const struct vcl_deadline *d, const sigset_t *mask,
                      bool *collected)
@@ -106,6 +121,7 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
     pthread_mutex_unlock(&set->lock);
     n = vcl_set_collect(set, ev, max);
     if (n == 0) {
+        retry = shorten_for_claims(set->workers, set->n_workers, &left, &timeout) || retry;
         got = sys_epoll_pwait(set->epfd, ev, max, timeout, mask);
         got = got < 0 ? -errno : got;
         if (got > 0)
@@ -368,11 +384,13 @@ static int poll_run(struct poll_wait *pw, const struct vcl_deadline *d, const si
         sleep_begin(pw, &left, &timeout);
         k = 0;
         slept = !arm_sockets(pw);
-        if (slept)
+        if (slept) {
+            shorten_for_claims(pw->workers, pw->n_workers, &left, &timeout);
             k = sys_ppoll(pw->kernel, pw->n_own, timeout, mask) < 0 ? -errno : 0;
-        else
+        } else {
             for (unsigned i = 0; i < pw->n_kernel; i++)
                 pw->kernel[i].revents = 0;
+        }
         sleep_end(pw, slept && k == 0);
         if (k < 0)
             return k;

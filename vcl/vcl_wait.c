@@ -270,6 +270,7 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
     struct pollfd fds[3];
     struct timespec left, *timeout = NULL;
     int64_t cap;
+    bool is_ready;
     int n = 0;
 
     vcl_waiter_link(s, &wt);
@@ -279,9 +280,12 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
     fds[0] = (struct pollfd){ .fd = w->bell_fd, .events = POLLIN };
     fds[1] = (struct pollfd){ .fd = w->att_fd, .events = POLLIN };
     fds[2] = (struct pollfd){ .fd = wt.fd, .events = POLLIN };
-    cap = vcl_sleep_cap_ns(w);
     pthread_mutex_unlock(&w->lock);
 
+    is_ready = ready(s);
+    pthread_mutex_lock(&w->lock);
+    cap = vcl_sleep_cap_ns(w); /* arming may have found that another process uses it: nobody rings when it can be claimed */
+    pthread_mutex_unlock(&w->lock);
     if (!d->forever) {
         if (!vcl_deadline_left(d, &left))
             left = (struct timespec){ 0, 0 };
@@ -291,7 +295,7 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
         left = (struct timespec){ 0, cap };
         timeout = &left;
     }
-    if (!ready(s))
+    if (!is_ready)
         n = sys_ppoll(fds, w->sandboxed ? 1 : 3, timeout, NULL) < 0 ? -errno : 0;
 
     pthread_mutex_lock(&w->lock);
