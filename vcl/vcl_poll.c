@@ -317,10 +317,11 @@ static void sleep_end(struct poll_wait *pw, bool slept)
 
         pthread_mutex_lock(&w->lock);
         vcl_worker_sleep_end(w);
+        /* Still linked: a connection that another process uses is asked for only while somebody waits for it. */
+        worker_rang(w, slept && bell->revents, slept && att && att->revents);
         for (unsigned k = 0; k < pw->n; k++)
             if (pw->fds[k].socket && pw->fds[k].socket->w == w)
                 vcl_waiter_unlink(pw->fds[k].socket, &pw->waiters[k]);
-        worker_rang(w, slept && bell->revents, slept && att && att->revents);
         if (!atomic_load(&w->attached))
             vcl_worker_retry_attach(w);
         if (i == 0 && pw->wake_fd >= 0) {
