@@ -177,8 +177,9 @@ static bool read_some(struct run *r, unsigned f, unsigned i, uint64_t now_us)
             s->error = (int)n;
             s->eof = true;
         } else if (info.flags & SCTP_NOTIFICATION) {
-            const struct sctp_assoc_change *c = (const void *)r->buf;
-            if (c->sac_type == SCTP_ASSOC_CHANGE && (c->sac_state == SCTP_COMM_LOST || c->sac_state == SCTP_CANT_STR_ASSOC))
+            struct sctp_assoc_change c; /* the buffer is not aligned */
+            memcpy(&c, r->buf, sizeof(c));
+            if (c.sac_type == SCTP_ASSOC_CHANGE && (c.sac_state == SCTP_COMM_LOST || c.sac_state == SCTP_CANT_STR_ASSOC))
                 s->n_lost_notes++;
         } else if (s->in_len + (uint64_t)n > MAX_MSG + sizeof(struct msg_head)) {
             fail(r, f, "a message has no end");
