@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 enum { PIECES = 64, PAD = 8, RING_FLOOR = 256 << 10 };
+/* What waits counts with what it takes besides its bytes: a peer may send single ones. */
+enum { READY_COST = sizeof(struct sctp_ready) + 16, FRAG_COST = sizeof(struct sctp_frag) };
 
 static const uint8_t zeros[PAD];
 
@@ -80,6 +82,7 @@ static bool flush_one(struct worker *w, struct sctp_ep *ep, struct sctp_ready *r
             len -= left;
             r->taken = 0;
             r->frags = f->next;
+            ep->ready_bytes -= FRAG_COST;
             free(f);
         }
     }
@@ -106,6 +109,7 @@ void sctp_deliver_flush(struct worker *w, struct sctp_ep *ep)
         ep->ready = r->next;
         if (!ep->ready)
             ep->ready_tail = &ep->ready;
+        ep->ready_bytes -= READY_COST;
         free(r);
     }
 }
@@ -115,7 +119,9 @@ static void ready_add(struct sctp_ep *ep, struct sctp_ready *r)
     r->next = NULL;
     *ep->ready_tail = r;
     ep->ready_tail = &r->next;
-    ep->ready_bytes += r->bytes;
+    ep->ready_bytes += r->bytes + READY_COST;
+    for (const struct sctp_frag *f = r->frags; f; f = f->next)
+        ep->ready_bytes += FRAG_COST;
 }
 
 /* frags (taken over) or data: one message, or with is_more the next part of one. */

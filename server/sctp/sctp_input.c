@@ -105,7 +105,7 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
             return;
         }
         if (c.len < r->min_len) {
-            if (c.type == SCTP_CT_INIT || c.type == SCTP_CT_INIT_ACK || a->state < SCTP_S_ESTABLISHED)
+            if (c.type == SCTP_CT_INIT || c.type == SCTP_CT_INIT_ACK || a->state < SCTP_S_ESTABLISHED || in->tag != a->my_tag)
                 sctp_count(w, SCTP_N_drop_short);
             else
                 sctp_abort(w, a, SCTP_C_PROTOCOL, NULL, 0, -EPROTO);
@@ -121,9 +121,15 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
             r->fn(w, a, in, &c);
         if (sctp_assoc_by_id(w, id) != a || a->dead || !in->path)
             return;
+        if (in->tag != a->my_tag) { /* a cookie of another association, a reflected tag: nothing that follows has a right to be here */
+            more = 0;
+            break;
+        }
     }
     if (more < 0) {
         sctp_count(w, SCTP_N_drop_short);
+        if (in->tag != a->my_tag) /* it may be of anybody (s8.5) */
+            return;
         if (a->state >= SCTP_S_ESTABLISHED) { /* s3.2: may be answered so */
             sctp_abort(w, a, SCTP_C_PROTOCOL, NULL, 0, -EPROTO);
             return;

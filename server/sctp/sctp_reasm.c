@@ -16,6 +16,9 @@ struct sctp_in_stream *sctp_in_stream(struct sctp_assoc *a, uint16_t sid, bool m
     return *page ? &(*page)[sid % SCTP_STREAM_PAGE] : NULL;
 }
 
+/* What messages being put together take, with what their fragments take besides the data: a peer may send single bytes. */
+static uint32_t frags_cost(uint32_t n, uint32_t bytes) { return bytes + n * (uint32_t)sizeof(struct sctp_frag); }
+
 static struct sctp_frag *frag_new(const struct sctp_piece *d)
 {
     struct sctp_frag *f = malloc(sizeof(*f) + d->len);
@@ -50,7 +53,7 @@ static void msg_free(struct sctp_assoc *a, struct sctp_in_msg **head, struct sct
         m->prev->next = m->next;
     else
         *head = m->next;
-    a->held -= m->bytes + sizeof(*m);
+    a->held -= frags_cost(m->n_frags, m->bytes) + (uint32_t)sizeof(*m);
     a->n_in_msgs--;
     frags_free(m->head);
     free(m);
@@ -159,8 +162,8 @@ static void msg_deliver(struct worker *w, struct sctp_assoc *a, struct sctp_in_s
     st->next_ssn = (uint16_t)(m->ssn + 1);
     a->n_rx_msgs++;
     m->head = m->tail = NULL;
-    a->held -= bytes;
-    m->bytes = 0;
+    a->held -= frags_cost(m->n_frags, bytes);
+    m->bytes = m->n_frags = 0;
     msg_free(a, &st->ordered, &st->ordered_tail, m);
     sctp_deliver(w, a, &info, frags, NULL, bytes, false);
 }
@@ -168,7 +171,7 @@ static void msg_deliver(struct worker *w, struct sctp_assoc *a, struct sctp_in_s
 /* s6.9, RFC 6458 s8.1.21: a message that would fill the window before it is whole goes in pieces. */
 static void try_partial(struct worker *w, struct sctp_assoc *a, struct sctp_in_msg *m)
 {
-    uint32_t point = session_rx_max(a->ep->s) / 2, bytes = 0, expected = m->is_partial ? m->next_fsn : m->first_fsn;
+    uint32_t point = session_rx_max(a->ep->s) / 2, bytes = 0, n = 0, expected = m->is_partial ? m->next_fsn : m->first_fsn;
     struct sctp_frag *last = NULL;
 
     if (a->cfg.pd_point && a->cfg.pd_point < point)
@@ -179,7 +182,7 @@ static void try_partial(struct worker *w, struct sctp_assoc *a, struct sctp_in_m
         expected++;
         bytes += f->len;
         last = f;
-        m->n_frags--;
+        n++;
     }
     if (!last)
         return;
@@ -194,7 +197,8 @@ static void try_partial(struct worker *w, struct sctp_assoc *a, struct sctp_in_m
     m->is_partial = true;
     m->next_fsn = expected;
     m->bytes -= bytes;
-    a->held -= bytes;
+    m->n_frags -= n;
+    a->held -= frags_cost(n, bytes);
     a->partial = m;
     a->ep->partial = a;
     sctp_deliver(w, a, &info, frags, NULL, bytes, true);
@@ -251,7 +255,7 @@ static int add_ordered(struct worker *w, struct sctp_assoc *a, const struct sctp
     }
     frag_insert(m, f);
     m->bytes += d->len;
-    a->held += d->len;
+    a->held += frags_cost(1, d->len);
     bool was_partial = a->partial;
     stream_run(w, a, st);
     if (was_partial && !a->partial) /* those that waited for its end */
@@ -279,15 +283,16 @@ struct uo_frag_extra { uint32_t ppid; uint16_t stream, pad; }; /* in front of th
 /* Fragments first to last leave the list, without what was put in front of their data; returns their bytes. */
 static uint32_t uo_take(struct sctp_assoc *a, struct sctp_frag *first, struct sctp_frag *last)
 {
-    uint32_t bytes = 0;
+    uint32_t bytes = 0, n = 0;
 
     uo_remove(a, first, last);
     for (struct sctp_frag *i = first; i; i = i->next) {
         i->len = (uint16_t)(i->len - sizeof(struct uo_frag_extra));
         memmove(i->data, i->data + sizeof(struct uo_frag_extra), i->len);
         bytes += i->len;
+        n++;
     }
-    a->held -= bytes;
+    a->held -= frags_cost(n, bytes);
     return bytes;
 }
 
@@ -303,6 +308,12 @@ static void uo_deliver(struct worker *w, struct sctp_assoc *a, struct sctp_frag 
     if (!is_more)
         a->n_rx_msgs++;
     sctp_deliver(w, a, &info, first, NULL, bytes, is_more);
+}
+
+/* Is what follows f of the same message? Only its first fragment says B, only its last one E. */
+static bool uo_goes_on(const struct sctp_frag *f)
+{
+    return f->next && f->next->tsn == f->tsn + 1 && !(f->flags & SCTP_DATA_E) && !(f->next->flags & SCTP_DATA_B);
 }
 
 /* A message that would fill the window before it is whole goes in pieces, as ordered ones do: from its B, or on from where it was. */
@@ -322,7 +333,7 @@ static void uo_try_partial(struct worker *w, struct sctp_assoc *a)
     }
     if (!first)
         return;
-    for (last = first; !(last->flags & SCTP_DATA_E) && last->next && last->next->tsn == last->tsn + 1;)
+    for (last = first; !(last->flags & SCTP_DATA_E) && uo_goes_on(last);)
         last = last->next;
     bool ends = last->flags & SCTP_DATA_E;
     a->partial_uo = !ends;
@@ -339,12 +350,12 @@ static void uo_try(struct worker *w, struct sctp_assoc *a, struct sctp_frag *f)
     struct sctp_frag *first = f, *last = f;
 
     while (!(last->flags & SCTP_DATA_E)) {
-        if (!last->next || last->next->tsn != last->tsn + 1)
+        if (!uo_goes_on(last))
             return;
         last = last->next;
     }
     while (!(first->flags & SCTP_DATA_B)) {
-        if (!first->prev || first->prev->tsn != first->tsn - 1)
+        if (!first->prev || !uo_goes_on(first->prev))
             return;
         first = first->prev;
     }
@@ -381,7 +392,7 @@ static int add_unordered(struct worker *w, struct sctp_assoc *a, const struct sc
         after->next = f;
     else
         a->uo_head = f;
-    a->held += d->len;
+    a->held += frags_cost(1, d->len);
     if (!a->ep->partial)
         uo_try(w, a, f);
     if (a->uo_head)
@@ -457,7 +468,7 @@ void sctp_reasm_skip_tsn(struct worker *w, struct sctp_assoc *a, uint32_t tsn)
     for (struct sctp_frag *f = a->uo_head, *next; f && seq_leq(f->tsn, tsn); f = next) {
         next = f->next;
         uo_remove(a, f, f);
-        a->held -= f->len - (uint32_t)sizeof(struct uo_frag_extra);
+        a->held -= frags_cost(1, f->len - (uint32_t)sizeof(struct uo_frag_extra));
         free(f);
     }
 }

@@ -140,8 +140,9 @@ static bool has_room(struct worker *w, struct sctp_assoc *a, const struct sctp_p
         return false;
     if (sctp_rwnd(w, a) > 0)
         return a->held <= 2 * max;
-    /* s6.2: what closes a hole is taken even so, up to a limit: without it nothing could become readable. */
-    return (ahead == 1 || seq_lt(d->tsn, a->high_tsn)) && a->held <= 2 * max + 65536 && (!a->ep || a->ep->ready_bytes <= max);
+    /* s6.2: what closes a hole or belongs to what is being put together is taken even so, up to a limit: without it nothing could
+     * become readable. */
+    return ((ahead == 1 && a->held) || seq_lt(d->tsn, a->high_tsn)) && a->held <= 2 * max + 65536 && (!a->ep || a->ep->ready_bytes <= max);
 }
 
 void sctp_data_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c)
@@ -221,25 +222,31 @@ void sctp_sack_timer_stop(struct worker *w, struct sctp_assoc *a)
     a->n_dups = 0;
 }
 
+/* The first TSN from t on, up to high_tsn + 1, whose bit is `on`; 64 at a look, for a peer may leave one hole below 65,535 TSNs. */
+static uint32_t next_bit(const struct sctp_assoc *a, uint32_t t, bool on)
+{
+    while (seq_leq(t, a->high_tsn)) {
+        uint32_t i = t & (map_bits(a) - 1);
+        uint64_t word = (on ? a->map[i / 64] : ~a->map[i / 64]) >> (i % 64);
+        if (word) {
+            t += (uint32_t)__builtin_ctzll(word);
+            break;
+        }
+        t += 64 - i % 64;
+    }
+    return seq_gt(t, a->high_tsn) ? a->high_tsn + 1 : t;
+}
+
 /* Gap blocks as offsets from cum_tsn; returns how many, up to max. */
 static unsigned gaps(const struct sctp_assoc *a, uint16_t (*out)[2], unsigned max)
 {
     unsigned n = 0;
-    uint32_t t = a->cum_tsn + 1, left = a->n_above;
 
-    while (left && n < max && seq_leq(t, a->high_tsn)) {
-        if (!bit_get(a, t)) {
-            t++;
-            continue;
-        }
-        uint32_t first = t;
-        while (seq_leq(t, a->high_tsn) && bit_get(a, t)) {
-            t++;
-            left--;
-        }
-        out[n][0] = (uint16_t)(first - a->cum_tsn);
-        out[n][1] = (uint16_t)(t - 1 - a->cum_tsn);
-        n++;
+    for (uint32_t t = next_bit(a, a->cum_tsn + 1, true); n < max && seq_leq(t, a->high_tsn); n++) {
+        uint32_t behind = next_bit(a, t, false);
+        out[n][0] = (uint16_t)(t - a->cum_tsn);
+        out[n][1] = (uint16_t)(behind - 1 - a->cum_tsn);
+        t = next_bit(a, behind, true);
     }
     return n;
 }

@@ -186,6 +186,119 @@ static void bad_tag(bool v4)
 Test(sctp_guard, tag_v4) { bad_tag(true); }
 Test(sctp_guard, tag_v6) { bad_tag(false); }
 
+/* The chunks of the captured frame are these, with a PAD chunk (RFC 4820) behind. */
+static void chunks_put(const uint8_t *chunks, uint32_t len)
+{
+    uint8_t *b = frame + sctp_at(frame) + SCTP_COMMON_LEN;
+    uint32_t pad = (uint32_t)(frame + frame_len - b) - len;
+
+    memset(b, 0, len + pad);
+    memcpy(b, chunks, len);
+    b[len] = SCTP_CT_PAD;
+    sctp_put16(b + len + 2, pad);
+    fix_crc();
+}
+
+/* s8.5: a first chunk that may come with another tag, or that is none at all, opens the door for nothing. */
+static void no_way_round_the_tag(bool v4)
+{
+    static const struct { uint8_t b[24]; uint8_t len; } packets[] = {
+        { { SCTP_CT_COOKIE_ECHO, 0, 0, 8, 1, 2, 3, 4, SCTP_CT_ABORT, 0, 0, 4 }, 12 },
+        { { SCTP_CT_COOKIE_ECHO, 0, 0, 8, 1, 2, 3, 4, SCTP_CT_SHUTDOWN, 0, 0, 8 }, 16 },
+        { { SCTP_CT_COOKIE_ECHO, 0, 0, 8, 1, 2, 3, 4, SCTP_CT_DATA, 3, 0, 3 }, 12 },
+        { { SCTP_CT_COOKIE_ECHO, 0, 0, 4 }, 4 },
+        { { SCTP_CT_DATA, 3, 0, 0 }, 4 },
+        { { SCTP_CT_SHUTDOWN, 0, 255, 255 }, 4 },
+    };
+
+    begin(v4, SCTP_CT_DATA);
+    send_one();
+    frame[sctp_at(frame) + 4] ^= 0x55;
+    for (unsigned i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
+        uint64_t out = counter(1, SCTP_N_tx_packets);
+        chunks_put(packets[i].b, packets[i].len);
+        inject();
+        cr_expect_eq(counter(1, SCTP_N_tx_packets), out, "packet %u: no answer", i);
+        cr_assert_eq(n_assocs(1), 1, "packet %u has ended the association", i);
+    }
+    still_works();
+}
+Test(sctp_guard, no_way_round_the_tag_v4) { no_way_round_the_tag(true); }
+Test(sctp_guard, no_way_round_the_tag_v6) { no_way_round_the_tag(false); }
+
+static uint32_t data_put(uint8_t *b, uint8_t flags, uint32_t tsn, uint16_t stream, uint16_t ssn)
+{
+    memset(b, 0, 20);
+    b[0] = SCTP_CT_DATA;
+    b[1] = flags;
+    sctp_put16(b + 2, 20);
+    sctp_put32(b + 4, tsn);
+    sctp_put16(b + 8, stream);
+    sctp_put16(b + 10, ssn);
+    memcpy(b + 16, "abcd", 4);
+    return 20;
+}
+
+/* While one message goes to the program in pieces, unordered ones wait; of those, two begin and one ends. */
+static void two_beginnings(bool v4)
+{
+    struct svm_sctp_info info = { .stream = 1 };
+    const struct sctp_assoc *a;
+    uint8_t b[80];
+    uint32_t len = 0, tsn;
+
+    begin(v4, SCTP_CT_DATA);
+    send_one();
+    for (unsigned i = 0; i < 50; i++) {
+        cr_assert_eq(sim_msg_send(sock[0], &info, data, sizeof(data), true), 0);
+        run_us(20000);
+    }
+    run_us(2000000);
+    a = (const struct sctp_assoc *)sock[1]->session->conn;
+    cr_assert_not_null(a->partial, "in pieces");
+    tsn = a->cum_tsn;
+    len += data_put(b + len, SCTP_DATA_U | SCTP_DATA_B, tsn + 2, 3, 0);
+    len += data_put(b + len, SCTP_DATA_U | SCTP_DATA_B, tsn + 3, 3, 0);
+    len += data_put(b + len, SCTP_DATA_U | SCTP_DATA_E, tsn + 4, 3, 0);
+    len += data_put(b + len, SCTP_DATA_E, tsn + 1, 1, a->partial->ssn);
+    cr_assert_leq(sctp_at(frame) + SCTP_COMMON_LEN + len + 4, frame_len);
+    chunks_put(b, len);
+    cr_assert_eq(sim_link_inject(pair.link, 1, frame, frame_len), 0);
+    run_us(500); /* the sender hears of acknowledged chunks that it never sent only later, and gives up */
+    cr_expect_eq(counter(1, SCTP_N_drop_tag) + counter(1, SCTP_N_drop_checksum), 0);
+    cr_expect_null(a->partial, "it has ended, and they have had their turn");
+    cr_expect_eq(counter(1, SCTP_N_drop_data_bad), 0);
+}
+Test(sctp_guard, two_beginnings_v4) { two_beginnings(true); }
+Test(sctp_guard, two_beginnings_v6) { two_beginnings(false); }
+
+/* Single bytes that nobody reads: what they take, with all that is kept of each, is bounded by the window. */
+static void single_bytes(bool v4)
+{
+    enum { CHUNKS = 30, PACKETS = 400 };
+    const struct sctp_assoc *a;
+    uint8_t b[CHUNKS * 20];
+    uint32_t first;
+
+    begin(v4, SCTP_CT_DATA);
+    send_one();
+    a = (const struct sctp_assoc *)sock[1]->session->conn;
+    first = a->cum_tsn;
+    cut_v4 = cut_v6 = true; /* the sender, that would be surprised, hears nothing */
+    for (unsigned i = 0; i < PACKETS; i++) {
+        for (unsigned k = 0; k < CHUNKS; k++)
+            data_put(b + k * 20, SCTP_DATA_B | SCTP_DATA_E | SCTP_DATA_U, a->cum_tsn + 1 + k, 3, 0);
+        chunks_put(b, sizeof(b));
+        cr_assert_eq(sim_link_inject(pair.link, 1, frame, frame_len), 0);
+        run_us(1000);
+    }
+    cr_assert_eq(n_assocs(1), 1);
+    cr_expect_lt(a->cum_tsn - first, (1u << 18) / sizeof(struct svm_sctp_record) + 1000, "%u messages", a->cum_tsn - first);
+    cr_expect_gt(counter(1, SCTP_N_drop_data_window), 0);
+}
+Test(sctp_guard, single_bytes_v4) { single_bytes(true); }
+Test(sctp_guard, single_bytes_v6) { single_bytes(false); }
+
 /* s5.1.5 1: a cookie is ours as it was given, to the last bit, and makes no association otherwise. */
 static void bad_cookie(bool v4)
 {
