@@ -37,7 +37,8 @@ enum sctp_limits {
     SCTP_TSN_WORDS_MIN = 8,          /* 64-bit words of the map of received TSNs, at first */
     SCTP_MAX_DUPS = 16,
     SCTP_STREAM_PAGE = 32,
-    SCTP_UNSENT_MAX = 128 << 10,     /* bytes taken out of a FIFO and not sent yet */
+    SCTP_UNSENT_MAX = 128 << 10,     /* bytes taken out of a FIFO and not sent yet; chunks of them */
+    SCTP_UNSENT_CHUNKS = 2048,
     SCTP_CHUNKS_PER_PACKET = 512,
     SCTP_COOKIE_MAX = 1400,
     SCTP_INIT_MAX = 4096,            /* longer INITs are nobody's */

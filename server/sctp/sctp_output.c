@@ -288,7 +288,7 @@ void sctp_output(struct worker *w, struct sctp_assoc *a)
     }
     if (a->sack_now || a->fwd_pending)
         control_only(w, a);
-    if (a->tx_blocked && a->unsent < SCTP_UNSENT_MAX / 2 && a->ep) {
+    if (a->tx_blocked && a->unsent < SCTP_UNSENT_MAX / 2 && a->unsent_chunks < SCTP_UNSENT_CHUNKS / 2 && a->ep) {
         a->tx_blocked = false;
         session_tx_schedule(w, a->ep->s);
     }

@@ -123,6 +123,8 @@ no_memory:
     return -ENOMEM;
 }
 
+static bool unsent_is_full(const struct sctp_assoc *a) { return a->unsent >= SCTP_UNSENT_MAX || a->unsent_chunks >= SCTP_UNSENT_CHUNKS; }
+
 static bool takes_data(const struct sctp_assoc *a)
 {
     return a->state >= SCTP_S_COOKIE_WAIT && a->state <= SCTP_S_ESTABLISHED && !a->eof_asked;
@@ -145,7 +147,7 @@ static int do_record(struct worker *w, struct sctp_ep *ep, struct sctp_assoc *a,
     if (!takes_data(a))
         return -EPIPE;
     if (r->h.data_len) {
-        if (a->state < SCTP_S_ESTABLISHED && a->unsent >= SCTP_UNSENT_MAX)
+        if (a->state < SCTP_S_ESTABLISHED && unsent_is_full(a))
             return -EAGAIN;
         uint16_t n_out = a->state < SCTP_S_COOKIE_ECHOED ? a->cfg.n_ostreams : a->n_out;
         if (r->info.stream >= n_out)
@@ -191,7 +193,7 @@ static bool pull_one(struct worker *w, struct sctp_ep *ep, uint32_t *used)
     } else {
         struct sctp_assoc *a = ep->assocs;
         err = -EPIPE;
-        if (a && a->unsent >= SCTP_UNSENT_MAX && !(r.info.flags & SCTP_ABORT) && takes_data(a)) {
+        if (a && unsent_is_full(a) && !(r.info.flags & SCTP_ABORT) && takes_data(a)) {
             a->tx_blocked = true;
             return false; /* goes on when some of it has been sent */
         }
