@@ -3,8 +3,10 @@
  * fork() itself stays libc's: pthread_atfork handlers also run for the fork inside daemon() and forkpty(). vfork, posix_spawn and system()
  * run none and need none: their child works on copies of real descriptors (preload_is_foreign()). The library's own descriptors are
  * close-on-exec, and with them the server sees the old image go; what goes along with an exec: preload_exec.c. */
+#include <assert.h>
 #include <sys/prctl.h>
 #include "preload/preload.h"
+#include "preload/raw_call.h"
 
 static void preload_fork_prepare(void)
 {
@@ -58,24 +60,39 @@ static void preload_before_sandbox(void)
     errno = saved;
 }
 
-HS_EXPORT int hs_setrlimit(int resource, const struct rlimit *limit)
+static int limit_set(int resource, const struct rlimit *limit)
 {
     if (resource == RLIMIT_NOFILE && limit && limit->rlim_cur < FORK_FEW_FILES)
         preload_before_sandbox();
     return libc_real()->setrlimit(resource, limit);
 }
 
-HS_EXPORT int hs_setrlimit64(int resource, const struct rlimit64 *limit)
-{
-    if (resource == RLIMIT_NOFILE && limit && limit->rlim_cur < FORK_FEW_FILES)
-        preload_before_sandbox();
-    return libc_real()->setrlimit64(resource, limit);
-}
-
-/* Variadic in C; on the ABIs that this is built for its arguments arrive as these do. */
-HS_EXPORT int hs_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+static int control(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
 {
     if (option == PR_SET_SECCOMP)
         preload_before_sandbox();
     return libc_real()->prctl(option, a, b, c, d);
+}
+
+PRELOAD_BEFORE_ALL HS_EXPORT int hs_setrlimit(int resource, const struct rlimit *limit)
+{
+    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
+        return (int)preload_raw_call(SYS_prlimit64, 0, resource, (long)limit, 0, 0);
+    return limit_set(resource, limit);
+}
+
+PRELOAD_BEFORE_ALL HS_EXPORT int hs_setrlimit64(int resource, const struct rlimit64 *limit)
+{
+    static_assert(sizeof(struct rlimit) == sizeof(struct rlimit64), "64-bit machines have one");
+    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
+        return (int)preload_raw_call(SYS_prlimit64, 0, resource, (long)limit, 0, 0);
+    return limit_set(resource, (const struct rlimit *)limit);
+}
+
+/* Variadic in C; on the ABIs that this is built for its arguments arrive as these do. */
+PRELOAD_BEFORE_ALL HS_EXPORT int hs_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+{
+    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
+        return (int)preload_raw_call(SYS_prctl, option, (long)a, (long)b, (long)c, (long)d);
+    return control(option, a, b, c, d);
 }

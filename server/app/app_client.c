@@ -317,7 +317,7 @@ static void publish(struct app_client *c)
         pc->aw.ns = c->ns;
         pc->aw.fib = c->ns ? c->as->ns[c->ns - 1].fib : 0;
         pc->aw.scope = c->scope;
-        pc->has_queues = true;
+        __atomic_store_n(&pc->has_queues, true, __ATOMIC_RELEASE); /* a fork's child is known to its workers already */
         if (app_server_call(c->as, c->as->stack->worker[i], app_port_add, pc) != 0)
             hs_log(c->as->stack->log, HS_LOG_ERROR, "no memory to tell worker %u of client %u", i, c->client_id);
     }

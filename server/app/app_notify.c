@@ -274,7 +274,7 @@ static void notify_closed(struct worker *w, struct app_worker *a, struct session
     m.ctx = session_ctx(s, a);
     app_notify_post(pc, &m);
     app_port_mark(pc);
-    if (s->linger_s <= 0) { /* nobody waits for it */
+    if (s->linger_s <= 0 && pc->has_queues) { /* nobody waits for it; a forked child that has not attached hears nothing */
         pc->must_ring = must_ring;
         pc->n_late++;
         app_port_nap(w);
