@@ -13,6 +13,17 @@ topo_veth
 conf_packet a >"$TMP/a.conf"
 server_start a "$NS_S"
 
+# usrsctp reads from a raw socket. Is that one's buffer full, the kernel says that nobody speaks SCTP there, and we believe it.
+in_k nft -f - <<'EOF' || bail "the kernel's word about SCTP can be kept back"
+table inet quiet {
+    chain out {
+        type filter hook output priority 0
+        icmp type destination-unreachable icmp code prot-unreachable drop
+        icmpv6 type parameter-problem drop
+    }
+}
+EOF
+
 # we_call WHAT ADDRESS-OF-THE-PEER PORT
 we_call() {
     local log=$TMP/peer.$3 pid out
