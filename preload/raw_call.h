@@ -2,6 +2,7 @@
  *
  * A sanitizer's runtime sets limits before any constructor has run; code that it has instrumented itself cannot run then, and so
  * callers are PRELOAD_BEFORE_ALL.
+ * Thread: any, at any time.
  * Errors: -1 and errno, as syscall(2). */
 #ifndef HOSTSTACK_PRELOAD_RAW_CALL_H
 #define HOSTSTACK_PRELOAD_RAW_CALL_H
