@@ -55,7 +55,7 @@ static void tso_fix_pseudo_sum(struct rte_mbuf *m, const struct pkt_meta *meta)
     memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, meta->l2_len + meta->l3_len + 16), &sum, 2);
 }
 
-static void tx_flags(struct rte_mbuf *m, const struct pkt_meta *meta)
+static void tx_flags(const struct ethdev *e, struct rte_mbuf *m, const struct pkt_meta *meta)
 {
     bool v4 = ip_addr_is_v4(&meta->dst);
 
@@ -68,10 +68,12 @@ static void tx_flags(struct rte_mbuf *m, const struct pkt_meta *meta)
     if (meta->flags & PKT_GSO) {
         m->l4_len = meta->l4_len;
         m->tso_segsz = meta->gso_size;
-        /* IP_CKSUM: the cut pieces need header checksums of their own. */
-        m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM | (v4 ? RTE_MBUF_F_TX_IP_CKSUM : 0);
-        if (v4)
+        m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM;
+        /* Pieces cut by a card need header checksums of their own. virtio hands the super-frame on as it is, with our checksum. */
+        if (v4 && (e->tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM)) {
+            m->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
             memset(rte_pktmbuf_mtod_offset(m, uint8_t *, meta->l2_len + 10), 0, 2);
+        }
         tso_fix_pseudo_sum(m, meta);
     } else {
         m->ol_flags |= meta->ip_proto == IPPROTO_UDP ? RTE_MBUF_F_TX_UDP_CKSUM : RTE_MBUF_F_TX_TCP_CKSUM;
@@ -84,7 +86,7 @@ static unsigned ethdev_tx_burst(struct port *p, unsigned queue, struct pkt **pkt
     struct rte_mbuf **m = (struct rte_mbuf **)pkts;
 
     for (unsigned i = 0; i < n; i++)
-        tx_flags(m[i], pkt_meta(pkts[i]));
+        tx_flags(e, m[i], pkt_meta(pkts[i]));
     rte_spinlock_lock(&e->tx[queue].lock);
     unsigned sent = rte_eth_tx_burst(e->id, (uint16_t)queue, m, (uint16_t)n);
     rte_spinlock_unlock(&e->tx[queue].lock);
@@ -169,8 +171,20 @@ static const struct port_ops ethdev_ops = {
     .close = ethdev_close,
 };
 
+static int add_arg(char *args, size_t args_len, size_t *used, const char *arg, size_t n)
+{
+    if (*used + n + 2 > args_len)
+        return -ENAMETOOLONG;
+    args[(*used)++] = ',';
+    memcpy(args + *used, arg, n);
+    *used += n;
+    args[*used] = '\0';
+    return 0;
+}
+
 /* "net_tap iface=x" -> "net_tap_<port>,iface=x": a virtual device's name is its driver's and something of its own; with a number
- * at its end the name is taken as it stands, and a PCI address always. */
+ * at its end the name is taken as it stands, and a PCI address always. net_vhost takes super-frames from its other side only when
+ * it is told to; we always can, so "tso=0" has to be asked for. */
 static int device_args(const struct port_config *cfg, char *args, size_t args_len, char *name, size_t name_len)
 {
     const char *d = cfg->device;
@@ -181,19 +195,19 @@ static int device_args(const struct port_config *cfg, char *args, size_t args_le
     if (snprintf(name, name_len, "%.*s%s%s", (int)word, d, bare ? "_" : "", bare ? cfg->name : "") >= (int)name_len)
         return -ENAMETOOLONG;
     size_t used = (size_t)snprintf(args, args_len, "%s", name);
+    bool tso_said = false;
     for (const char *s = d + word; *s;) {
         s += strspn(s, " \t,");
         size_t n = strcspn(s, " \t,");
         if (n == 0)
             break;
-        if (used + n + 2 > args_len)
+        if (add_arg(args, args_len, &used, s, n) < 0)
             return -ENAMETOOLONG;
-        args[used++] = ',';
-        memcpy(args + used, s, n);
-        used += n;
-        args[used] = '\0';
+        tso_said = tso_said || strncmp(s, "tso=", 4) == 0;
         s += n;
     }
+    if (strncmp(d, "net_vhost", 9) == 0 && !tso_said)
+        return add_arg(args, args_len, &used, "tso=1", 5);
     return 0;
 }
 
