@@ -25,6 +25,9 @@ enum svm_att_type {
                                for? Proof is to have it. Answer SVM_ATT_IDENTIFIED */
     SVM_ATT_EXPORT = 6,     /* svm_att_export + 2 fds: a session may leave its process by exec or SCM_RIGHTS. The descriptor that stands for
                                it, and what tells that no copy of it is left: the other end of a socket pair, or a pidfd. Answer OK */
+    SVM_ATT_REST = 7,       /* svm_att_export + 1 fd, a sealed memfd with a svm_rest: what a former cut-through peer has written to the session
+                               and nobody has read yet. Whoever claims the session reads it first. Answer OK, value = its number */
+    SVM_ATT_REST_GET = 8,   /* svm_att_export: the same for who has claimed it. Answer OK, value = its number + 1 fd; 0 and none: read meanwhile */
     SVM_ATT_TLS_PAIR = 16,  /* svm_att_tls, as many as the bytes need; the last one is answered: SVM_ATT_OK (value = number) or _ERROR */
     SVM_ATT_TLS_CONFIG = 17,/* svm_att_tls_config; the same answers */
     SVM_ATT_TLS_DEL = 18,   /* svm_att_simple: forget that number; SVM_ATT_OK or _ERROR */
@@ -172,6 +175,14 @@ struct svm_att_export {
     uint32_t pad;
     struct svm_handle handle;
 };
+/* Written by all holders of a session: each takes bytes by moving `head` with a compare-and-swap, so that each byte is read once. */
+enum { SVM_REST_MAX = 32 << 20 }; /* size of the memfd */
+struct svm_rest {
+    uint32_t head;           /* next byte to read; only grows, up to len */
+    uint32_t len;
+    uint8_t pad[HS_CACHE_LINE - 2 * sizeof(uint32_t)];
+    uint8_t bytes[];
+};
 struct svm_att_identified {
     uint32_t type;
     int32_t error;           /* -errno */
@@ -234,6 +245,8 @@ enum svm_msg_type {
                            memory. ctx: this client's number for it from now on. Answer CLAIMED */
     SVM_MSG_UNLINK,     /* answer to TAKEN, and to MOVED when all of the slot before has been read: u.conn.slot is not used here any more */
 
+    SVM_MSG_REST_READ,  /* u.value = number of a SVM_ATT_REST that has been read to its end. No answer */
+
     /* s->c answers; error = 0 or -errno */
     SVM_MSG_BOUND = 32, /* handle, lcl as granted; UDP: slot too */
     SVM_MSG_LISTENING,  /* u.conn.error; BOUND, LISTENING and CONNECTED all use u.conn */
@@ -268,6 +281,7 @@ enum svm_claim_flags {
     SVM_CLAIM_WR_SHUT = 1u << 3,
     SVM_CLAIM_ONLY = 1u << 4,       /* nobody else holds it */
     SVM_CLAIM_SIDE1 = 1u << 5,      /* PAIR slot of a program with itself: which side this is */
+    SVM_CLAIM_REST = 1u << 6,       /* SVM_ATT_REST_GET tells what comes before the bytes in the slot */
 };
 
 enum svm_msg_flags {

@@ -667,8 +667,9 @@ int vcl_export(struct vcl_socket *s, int placeholder, int lifeline)
         return -EOPNOTSUPP;
     pthread_mutex_lock(&w->lock);
     req.handle = s->handle;
-    rc = vcl_handle_is_none(s->handle) || !atomic_load(&w->attached) || w->lost ? -ENOTCONN
-                                                                                : att_send_fds(w->att_fd, &req, sizeof(req), fds, 2);
+    rc = vcl_handle_is_none(s->handle) || !atomic_load(&w->attached) || w->lost ? -ENOTCONN : vcl_rest_share(s);
+    if (!rc)
+        rc = att_send_fds(w->att_fd, &req, sizeof(req), fds, 2);
     if (!rc)
         rc = att_answer(w, &in, SVM_ATT_OK);
     if (!rc) {
@@ -676,6 +677,41 @@ int vcl_export(struct vcl_socket *s, int placeholder, int lifeline)
         s->shared = true;
     }
     pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+int vcl_worker_rest_put(struct vcl_worker *w, struct svm_handle h, int fd, uint32_t *id)
+{
+    struct svm_att_export req = { .type = SVM_ATT_REST, .handle = h };
+    struct att_in in;
+    int rc = !atomic_load(&w->attached) || w->lost ? -ENETDOWN : att_send(w->att_fd, &req, sizeof(req), fd);
+
+    if (!rc)
+        rc = att_answer(w, &in, SVM_ATT_OK);
+    if (rc)
+        return rc;
+    *id = (uint32_t)in.u.simple.value;
+    close_fds(&in);
+    return 0;
+}
+
+int vcl_worker_rest_get(struct vcl_worker *w, struct svm_handle h, int *fd, uint32_t *id)
+{
+    struct svm_att_export req = { .type = SVM_ATT_REST_GET, .handle = h };
+    struct att_in in;
+    int rc = !atomic_load(&w->attached) || w->lost ? -ENETDOWN : att_send(w->att_fd, &req, sizeof(req), -1);
+
+    if (!rc)
+        rc = att_answer(w, &in, SVM_ATT_OK);
+    if (rc)
+        return rc;
+    *id = (uint32_t)in.u.simple.value;
+    *fd = *id && in.n_fds == 1 ? in.fds[0] : -1;
+    if (*fd >= 0)
+        in.n_fds = 0;
+    else if (*id) /* it came without: no descriptor is free here */
+        rc = -EMFILE;
+    close_fds(&in);
     return rc;
 }
 

@@ -11,75 +11,6 @@
 
 enum { CLAIM_AGAIN_MIN_NS = 1000000, CLAIM_AGAIN_MAX_NS = 32000000, SETTLE_NS = 1000000000 };
 enum { CLAIM_SOON_NS = 50000000 }; /* the server's answer; with another program's at the other end it may take longer */
-enum { REST_MAX_FIFOS = 16 };
-
-/* ---- private FIFO for what a former peer wrote ---- */
-struct vcl_rest {
-    struct svm_fifo_prod_line line;
-    struct svm_fifo_cons_line cons;
-    struct svm_region_table regions;
-    uint8_t *data;
-};
-
-static void rest_free(struct vcl_socket *s)
-{
-    if (s->rest)
-        free(s->rest->data);
-    free(s->rest);
-    s->rest = NULL;
-}
-
-void vcl_claim_rest_drop(struct vcl_socket *s)
-{
-    rest_free(s);
-}
-
-/* All of it has been read: the FIFO of the new peer comes next. Socket lock held. */
-void vcl_claim_rest_turn(struct vcl_socket *s)
-{
-    if (!s->rest || svm_fifo_cons_avail(&s->rx) != 0)
-        return;
-    s->rx = s->rx_next;
-    rest_free(s);
-}
-
-/* All unread bytes of `from`, behind those that were put aside before: rx reads them. Socket lock held. */
-static int rest_keep(struct vcl_socket *s, struct svm_fifo_cons *before, struct svm_fifo_cons *from, struct svm_fifo_cons *rx)
-{
-    int64_t had = before ? svm_fifo_cons_avail(before) : 0, n = svm_fifo_cons_avail(from);
-    uint32_t size = 1u << SVM_RING_MIN_LOG2, log2 = SVM_RING_MIN_LOG2;
-    struct vcl_rest *r;
-
-    if (had < 0 || n < 0 || had + n > (int64_t)REST_MAX_FIFOS * from->max_size) /* the other end only writes, and changes hands */
-        return -EPROTO;
-    if (had + n == 0) {
-        rest_free(s);
-        return 0;
-    }
-    while (size < had + n) {
-        size <<= 1;
-        log2++;
-    }
-    r = aligned_alloc(HS_CACHE_LINE, (sizeof(*r) + 63) & ~(size_t)63);
-    if (!r)
-        return -ENOMEM;
-    memset(r, 0, sizeof(*r));
-    r->data = malloc(size);
-    if (!r->data || (had && svm_fifo_peek(before, 0, r->data, (uint32_t)had) != had) ||
-        (n && svm_fifo_peek(from, 0, r->data + had, (uint32_t)n) != n)) {
-        free(r->data);
-        free(r);
-        return -ENOMEM;
-    }
-    r->regions.r[0] = (struct svm_region){ r->data, size };
-    r->regions.n = 1;
-    r->line.tail = (uint32_t)(had + n);
-    r->line.ring[0].log2 = (uint8_t)log2;
-    svm_fifo_cons_init(rx, &r->cons, &r->line, &r->regions, size);
-    rest_free(s);
-    s->rest = r;
-    return svm_fifo_drop(from, (uint32_t)n);
-}
 
 /* ---- what happened while the session went elsewhere ---- */
 static void flag_set(struct svm_fifo_prod *f, uint32_t bits)
@@ -92,7 +23,7 @@ static void flag_set(struct svm_fifo_prod *f, uint32_t bits)
 int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct svm_msg_slot *old_slot)
 {
     struct svm_fifo_prod old_tx;
-    struct svm_fifo_cons old_rx, rx, *before;
+    struct svm_fifo_cons old_rx;
     struct vcl_pair *old_pair;
     int rc;
 
@@ -103,8 +34,6 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
     }
     old_tx = s->tx;
     old_rx = s->rest ? s->rx_next : s->rx;
-    rx = s->rx;
-    before = s->rest ? &rx : NULL;
     old_pair = s->pair;
     *old_slot = (struct svm_msg_slot){ old_pair->seg_id, s->slot };
     flag_set(&old_tx, SVM_FIFO_MOVED);
@@ -118,7 +47,7 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
         __atomic_store_n(&old_tx.line->space_bytes, head, __ATOMIC_RELAXED);
         s->rx_next = s->rx;
         if (rc == 0)
-            rc = rest_keep(s, before, &old_rx, &s->rx);
+            rc = vcl_rest_keep(s, &old_rx);
         flag_set(&old_tx, SVM_FIFO_SETTLED);
         if (rc == 0)
             rc = vcl_socket_write_again(s, &old_tx, head);
@@ -128,13 +57,15 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
     pthread_mutex_unlock(&s->lock);
     if (atomic_load(&old_pair->gone))
         vcl_worker_reap_pairs(s->w);
+    if (rc == 0 && s->shared) /* before the answer: the next claim of another holder comes after it */
+        rc = vcl_rest_share(s);
     return rc;
 }
 
 /* True: not moved after all. Otherwise waits until the positions stand. */
 static bool settled_here(struct vcl_socket *s)
 {
-    const struct svm_fifo_prod_line *line = s->rx.peer;
+    const struct svm_fifo_prod_line *line = s->rest ? s->rx_next.peer : s->rx.peer;
     int64_t until = 0;
 
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* after our own position was published; pairs with vcl_claim_peer_moved() and the server */
@@ -154,7 +85,7 @@ uint32_t vcl_claim_settle_tx(struct vcl_socket *s, uint32_t n)
 {
     uint32_t lost;
 
-    if (s->rest || settled_here(s))
+    if (settled_here(s))
         return n;
     lost = s->tx.tail - __atomic_load_n(&s->tx.peer->head, __ATOMIC_ACQUIRE);
     return (int32_t)lost <= 0 ? n : lost >= n ? 0 : n - lost;
@@ -201,6 +132,8 @@ static int claim(struct vcl_socket *s, int64_t timeout_ns)
     struct svm_msg m;
     int rc = 0;
 
+    if (hs_unlikely(s->rest_read))
+        vcl_rest_tell(s);
     if (!is_elsewhere(s))
         return 0;
     pthread_mutex_lock(&s->op_lock);
@@ -275,8 +208,13 @@ void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
 
     if (vcl_state(s) == VCL_ZOMBIE)
         return;
-    if (!error && !s->has_fifos && m->attr & SVM_CLAIM_FIFOS)
-        error = vcl_socket_map_fifos(s, m);
+    if (!error && !s->has_fifos && m->attr & SVM_CLAIM_FIFOS) {
+        error = m->attr & SVM_CLAIM_REST ? vcl_rest_fetch(s) : 0;
+        if (!error)
+            error = vcl_socket_map_fifos(s, m);
+        if (error == -EALREADY || error == -EAGAIN) /* nobody would come back to it */
+            error = -ECONNRESET;
+    }
     if (error) {
         if (error != -EALREADY && error != -EAGAIN)
             vcl_socket_fail(s, error);

@@ -23,6 +23,14 @@ static void mark_shared(struct vcl_worker *w)
             w->table[i]->shared = true;
 }
 
+/* What cannot be shared the child does not read: vcl_rest_in_child() ends its connection. */
+static void share_rests(struct vcl_worker *w)
+{
+    for (uint32_t i = 0; i < w->table_size; i++)
+        if (w->table[i] && w->table[i]->rest)
+            vcl_rest_share(w->table[i]);
+}
+
 void vcl_fork_prepare(void)
 {
     struct vcl_process *p = vcl_process();
@@ -39,6 +47,7 @@ void vcl_fork_prepare(void)
         w->child_lifeline = -1;
         if (atomic_load(&w->attached) && !w->lost && has_sessions(w)) {
             vcl_worker_drain(w);
+            share_rests(w);
             if (vcl_worker_fork_token(w, &w->child_token, &w->child_lifeline) == 0)
                 mark_shared(w);
         } else if (has_sessions(w)) {
@@ -76,7 +85,7 @@ static void socket_in_child(struct vcl_socket *s)
     s->has_fifos = false;
     memset(&s->tx, 0, sizeof(s->tx));
     s->pair = NULL;
-    s->rest = NULL; /* is lost to us; its bytes are the parent's */
+    vcl_rest_in_child(s);
     s->waiters = NULL;
     atomic_store(&s->claim_wanted, false);
     atomic_store(&s->op, VCL_OP_NONE);

@@ -256,7 +256,9 @@ struct vcl_socket {
     bool unclaimed;                  /* another process has its FIFOs, or nobody: see vcl_claim.c */
     bool rd_closed_told;             /* in the FIFO: closed here */
     atomic_bool claim_wanted;        /* somebody waits for it here */
-    struct vcl_rest *rest;           /* cut-through: rx reads what the former peer wrote; then comes rx_next */
+    struct vcl_rest *rest, *rest_due;/* cut-through: rx reads what the former peer wrote; then comes rx_next. due: fetched, not installed */
+    uint32_t rest_told;              /* number of the one to be told of; see rest_read */
+    bool rest_read, rest_unshare;    /* the server is to be told that it has been read; `shared` was set for that alone */
     struct svm_fifo_cons rx_next;
     bool rd_shut, wr_shut;
     bool connect_untold;             /* connect() said EINPROGRESS, no call has told of success yet; op_lock */
@@ -471,8 +473,18 @@ int64_t vcl_claim_cap_ns(const struct vcl_worker *w);     /* until then */
 void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m);
 void vcl_claim_on_taken(struct vcl_socket *s);
 int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct svm_msg_slot *old_slot);
-void vcl_claim_rest_turn(struct vcl_socket *s);
-void vcl_claim_rest_drop(struct vcl_socket *s);
+/* vcl_rest.c: what a former cut-through peer wrote. Socket lock held, but where the worker lock is said. */
+int vcl_rest_keep(struct vcl_socket *s, struct svm_fifo_cons *from);   /* all unread bytes of `from` come before those of rx */
+void vcl_rest_turn(struct vcl_socket *s);                 /* rx shows what is left of it, or the FIFO behind it */
+int64_t vcl_rest_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags); /* 0: nothing left, rx comes */
+void vcl_rest_install(struct vcl_socket *s);              /* what vcl_rest_fetch() brought; rx is mapped */
+void vcl_rest_drop(struct vcl_socket *s);                 /* lock or nobody else knows the socket */
+int vcl_rest_share(struct vcl_socket *s);                 /* other holders may read it from now on; worker lock, no socket lock */
+int vcl_rest_fetch(struct vcl_socket *s);                 /* worker lock */
+void vcl_rest_tell(struct vcl_socket *s);                 /* the server need not keep it any more; no lock */
+void vcl_rest_in_child(struct vcl_socket *s);
+int vcl_worker_rest_put(struct vcl_worker *w, struct svm_handle h, int fd, uint32_t *id);   /* worker lock */
+int vcl_worker_rest_get(struct vcl_worker *w, struct svm_handle h, int *fd, uint32_t *id);  /* fd -1: there is none any more */
 /* After writing or reading n bytes of a shared socket: how many of them counted. Socket lock held. */
 uint32_t vcl_claim_settle_tx(struct vcl_socket *s, uint32_t n);
 uint32_t vcl_claim_settle_rx(struct vcl_socket *s, uint32_t n, bool is_peek);

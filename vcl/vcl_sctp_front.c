@@ -23,7 +23,7 @@ static int peek_record(struct vcl_socket *s, struct svm_sctp_record *r)
     int64_t avail, n;
 
     if (hs_unlikely(s->rest != NULL))
-        vcl_claim_rest_turn(s);
+        vcl_rest_turn(s);
     avail = svm_fifo_cons_avail(&s->rx);
     if (avail <= 0)
         return (int)avail;

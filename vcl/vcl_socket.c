@@ -193,6 +193,8 @@ int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m)
              : map_bank_fifos(s, &slot);
     if (!rc) {
         s->has_fifos = true;
+        if (hs_unlikely(s->rest_due != NULL))
+            vcl_rest_install(s);
         atomic_store_explicit(&s->evt_seq, 0, memory_order_relaxed); /* of former FIFOs */
     }
     vcl_options_limit_tx(s);
@@ -256,7 +258,7 @@ void vcl_socket_fifos_drop(struct vcl_socket *s)
         svm_fifo_prod_fini(&s->tx);
     s->has_fifos = false;
     pthread_mutex_unlock(&s->lock);
-    vcl_claim_rest_drop(s);
+    vcl_rest_drop(s);
     if (s->pair) {
         struct vcl_pair *p = s->pair;
 

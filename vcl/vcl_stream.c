@@ -80,8 +80,8 @@ static int64_t take_some(struct vcl_socket *s, const struct iovec *iov, int n_io
 {
     int64_t n;
 
-    if (hs_unlikely(s->rest != NULL))
-        vcl_claim_rest_turn(s);
+    if (hs_unlikely(s->rest != NULL) && (n = vcl_rest_take(s, iov, n_iov, skip, flags)) != 0)
+        return n;
     if (flags & MSG_TRUNC) { /* tcp(7): bytes are thrown away, not copied */
         uint64_t want = 0;
 

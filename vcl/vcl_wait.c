@@ -91,7 +91,7 @@ bool vcl_arm_read(struct vcl_socket *s)
         ready = false;
     } else if (s->has_fifos) {
         if (hs_unlikely(s->rest != NULL))
-            vcl_claim_rest_turn(s);
+            vcl_rest_turn(s);
         svm_fifo_cons_event_taken(&s->rx, event_seen(s));
         ready = svm_fifo_cons_arm(&s->rx) || (s->sctp && s->sctp->due);
     }
@@ -159,7 +159,7 @@ static uint32_t poll_fifos(struct vcl_socket *s)
         bool fin;
 
         if (hs_unlikely(s->rest != NULL))
-            vcl_claim_rest_turn(s);
+            vcl_rest_turn(s);
         fin = !s->is_dgram && (svm_fifo_cons_is_fin(&s->rx) || s->rd_shut || gone);
         if (fin)
             ev |= EPOLLIN | EPOLLRDHUP | (s->wr_shut ? EPOLLHUP : 0);

@@ -218,6 +218,11 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
         int err = app_export(c, &exported, fds, n_fds);
         if (err != 0)
             do_error(c, err, "the session cannot be noted");
+    } else if ((type == SVM_ATT_REST || type == SVM_ATT_REST_GET) && len == sizeof(exported)) {
+        memcpy(&exported, buf, sizeof(exported));
+        int err = n_fds == (type == SVM_ATT_REST) ? app_rest(c, &exported, n_fds ? &fds[0] : NULL) : -EINVAL;
+        if (err != 0)
+            do_error(c, err, "no such bytes of a former peer");
     } else if (type == SVM_ATT_IDENTIFY && len == sizeof(simple)) {
         memcpy(&simple, buf, sizeof(simple));
         int err = n_fds == 1 ? app_identify(c, (uint32_t)simple.value, fds[0]) : -EINVAL;

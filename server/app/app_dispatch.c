@@ -197,6 +197,10 @@ void app_dispatch(struct app_port_client *pc, const struct svm_msg *m)
     case SVM_MSG_CLAIM:
         do_claim(pc, m, s);
         return;
+    case SVM_MSG_REST_READ:
+        if (s && m->u.value == s->rest_id)
+            session_rest_drop(s);
+        return;
     case SVM_MSG_UNLINK:
         if (s)
             session_unlink(pc->w, &pc->aw, s, &m->u.conn.slot);

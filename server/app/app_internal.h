@@ -50,7 +50,7 @@ enum app_client_state { APP_CLIENT_NEW, APP_CLIENT_FORKED, APP_CLIENT_ATTACHED, 
 
 /* A request of a worker to the control thread; embedded in what it is about. */
 enum app_event_type { APP_EVENT_DONE, APP_EVENT_FAILED, APP_EVENT_DETACH, APP_EVENT_BANK, APP_EVENT_PAIR, APP_EVENT_PAIR_GONE, APP_EVENT_HELD,
-                      APP_EVENT_IDENTIFIED };
+                      APP_EVENT_IDENTIFIED, APP_EVENT_REST };
 struct app_event {
     struct app_event *next;
     enum app_event_type type;
@@ -247,6 +247,8 @@ void app_fork_held_on(struct app_client *child);            /* worker: one of th
 int app_export(struct app_client *c, const struct svm_att_export *m, int *fds, int n_fds); /* 0: app_fork_held() answers */
 int app_identify(struct app_client *c, uint32_t ctx, int fd);                              /* 0: app_identified() answers */
 void app_identified(struct app_event *e);
+int app_rest(struct app_client *c, const struct svm_att_export *m, int *fd);                /* fd NULL: asked for. 0: app_rest_done() answers */
+void app_rest_done(struct app_event *e);
 void app_fork_lifeline(struct app_client *c, uint32_t events);       /* it hangs up, or says HELLO */
 
 /* app_memory.c: worker */

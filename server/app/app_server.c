@@ -189,6 +189,8 @@ void app_server_destroy(struct app_server *as)
             app_pair_free(as, hs_container_of(e, struct app_pair, event));
         else if (e->type == APP_EVENT_IDENTIFIED)
             app_identified(e);
+        else if (e->type == APP_EVENT_REST)
+            app_rest_done(e);
     }
     if (as->listen_fd >= 0) {
         close(as->listen_fd);
@@ -249,6 +251,9 @@ static void event_handle(struct app_server *as, struct app_event *e)
         return;
     case APP_EVENT_IDENTIFIED:
         app_identified(e);
+        return;
+    case APP_EVENT_REST:
+        app_rest_done(e);
         return;
     case APP_EVENT_PAIR:
         app_pair_make(as, hs_container_of(e, struct app_pair, event));

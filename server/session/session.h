@@ -82,6 +82,8 @@ struct session {
     struct app_worker *local_user;     /* cut-through: who has used it in its present slot; NULL = has gone */
     struct session *peer;              /* cut-through: the other end, same worker; NULL = gone */
     struct app_pair *pair;             /* cut-through */
+    int rest_fd;                       /* SVM_ATT_REST; + 1, 0 = none */
+    uint32_t rest_id;                  /* its number */
     struct session_attrs *attrs;       /* attributes set while there was no connection; NULL = none */
     struct session_option *option;     /* parts of an option (session_option.c); NULL = none under way */
     void *transport_data;              /* the transport's own, see session_gone() */

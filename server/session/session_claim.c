@@ -7,13 +7,46 @@
 #include "server/session/session_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 #include "server/local/local.h"
 
 static uint8_t claim_flags(const struct session *s)
 {
     return (uint8_t)((s->has_fifos || s->local ? SVM_CLAIM_FIFOS : 0) | (s->state == SESSION_LISTENING ? SVM_CLAIM_LISTENS : 0) |
                      (s->state == SESSION_CONNECTING ? SVM_CLAIM_CONNECTS : 0) | (s->tx_fin_told ? SVM_CLAIM_WR_SHUT : 0) |
-                     (session_open_holds(s) == 1 ? SVM_CLAIM_ONLY : 0));
+                     (s->rest_fd ? SVM_CLAIM_REST : 0) | (session_open_holds(s) == 1 ? SVM_CLAIM_ONLY : 0));
+}
+
+/* ---- what a former cut-through peer wrote: kept here for the next holder, looked at by programs only ---- */
+int session_rest_put(struct session *s, const struct app_worker *a, int fd, uint32_t *id)
+{
+    enum { RESTS_MAX = 256 };
+    unsigned n = 0;
+
+    for (const struct session_hold *h = a->holds; h; h = h->app_next)
+        n += h->s != s && h->s->rest_fd;
+    if (n >= RESTS_MAX)
+        return -EMFILE;
+    session_rest_drop(s);
+    s->rest_fd = fd + 1;
+    *id = ++s->rest_id;
+    return 0;
+}
+
+int session_rest_get(const struct session *s, uint32_t *id)
+{
+    int fd = s->rest_fd ? fcntl(s->rest_fd - 1, F_DUPFD_CLOEXEC, 0) : -1;
+
+    *id = s->rest_id;
+    return fd >= 0 ? fd : s->rest_fd ? -errno : -ENOENT;
+}
+
+void session_rest_drop(struct session *s)
+{
+    if (s->rest_fd)
+        close(s->rest_fd - 1);
+    s->rest_fd = 0;
 }
 
 void session_claim_done(struct worker *w, struct session *s, uint8_t flags, int error)

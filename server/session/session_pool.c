@@ -197,6 +197,7 @@ void session_free(struct worker *w, struct session *s)
     free(s->tx_rest);
     s->tx_rest = NULL;
     s->option = NULL;
+    session_rest_drop(s);
     s->transport_data = NULL;
     s->state = SESSION_FREE;
     s->queue_next = sw->free;

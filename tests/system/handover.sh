@@ -1,0 +1,33 @@
+#!/bin/bash
+# handover.sh - both ends of a cut-through connection go to other processes while bytes are unread; nothing is left behind
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+need jq
+need_stack
+handover=$top_builddir/tests/system/handover
+conf_head a >"$TMP/a.conf"
+server_start a ''
+empty=$(server_counts a)
+port=7300
+one() { # MODE ADDRESS
+    local log=$TMP/serve.$1.$port server rc
+    port=$((port + 1))
+    TMO=60 bg "$log" pre a "$handover" serve "$1" "$2" $port "$TMP/mark.$port"
+    server=$bg_pid
+    wait_for 10 listening "$log" || { not_ok "$1 $2: it listens" "$(cat "$log")"; return; }
+    TMO=60 check "$1 $2: the sender" pre a "$handover" send "$2" $port "$TMP/mark.$port"
+    wait_for 60 pid_gone "$server"
+    wait "$server"
+    rc=$?
+    [ $rc = 0 ] && ok "$1 $2: every byte came once, in order" ||
+        not_ok "$1 $2: every byte came once, in order" "exit $rc :: $(cat "$log")"
+}
+for a in 127.0.0.1 ::1; do
+    for mode in fork exec pass turns late other twice; do
+        one $mode "$a"
+    done
+done
+back() { [ "$(server_counts a)" = "$empty" ]; }
+wait_for 30 back && ok "nothing is left in the server" || not_ok "nothing is left in the server" "before $empty"$'\n'"after  $(server_counts a)"
+server_alive a && ok "the server lives" || not_ok "the server lives"
+finish
