@@ -59,7 +59,7 @@ int autoconf_enable(struct interface *ifc, unsigned addr_flags)
         return rc;
     if (ifc->mtu < IP6_MIN_MTU)
         return -EINVAL;
-    s->autoconf->ifc[ifc->port] = (struct autoconf_ifc){
+    s->autoconf->ifc[ifc->index] = (struct autoconf_ifc){
         .ifc = ifc, .addr_flags = addr_flags, .rs_left = AUTOCONF_RS_MAX,
     };
     return 0;
@@ -108,7 +108,7 @@ void autoconf_ra_input(struct worker *w, struct pkt *p)
     uint32_t len = pkt_len(p);
     uint8_t b[AUTOCONF_MSG_MAX];
 
-    if (!a || !m->ifc || !a->ifc[m->ifc->port].ifc || (m->flags & PKT_LOCAL)) {
+    if (!a || !m->ifc || !a->ifc[m->ifc->index].ifc || (m->flags & PKT_LOCAL)) {
         icmp_drop(w, p, ICMP_DROP_TYPE);
         return;
     }
@@ -137,7 +137,7 @@ static bool is_due(struct stack *s, uint64_t now_us)
     pthread_mutex_lock(&a->lock);
     bool due = a->n_queued != 0;
     pthread_mutex_unlock(&a->lock);
-    for (unsigned i = 0; i < s->n_ports && !due; i++)
+    for (unsigned i = 0; i < s->interfaces->n && !due; i++)
         due = a->ifc[i].ifc && ra_is_due(&a->ifc[i], now_us);
     return due;
 }
@@ -149,7 +149,7 @@ bool autoconf_poll(struct stack *s, uint64_t now_us)
     bool changed = false;
     uint64_t count;
 
-    for (unsigned i = 0; i < s->n_ports; i++)
+    for (unsigned i = 0; i < s->interfaces->n; i++)
         if (a->ifc[i].ifc)
             ra_solicit(&a->ifc[i], now_us);
     ssize_t n = read(a->timer_fd, &count, sizeof(count));
@@ -160,9 +160,9 @@ bool autoconf_poll(struct stack *s, uint64_t now_us)
     while (a->n_queued > 0) { /* workers are held: nobody queues now */
         m = a->queue[0];
         memmove(a->queue, a->queue + 1, --a->n_queued * sizeof(m));
-        changed |= ra_apply(a, &a->ifc[m.ifc->port], &m, now_us);
+        changed |= ra_apply(a, &a->ifc[m.ifc->index], &m, now_us);
     }
-    for (unsigned i = 0; i < s->n_ports; i++)
+    for (unsigned i = 0; i < s->interfaces->n; i++)
         if (a->ifc[i].ifc)
             changed |= ra_tick(a, &a->ifc[i], now_us);
     stack_resume(s);

@@ -43,7 +43,7 @@ struct autoconf {
     pthread_mutex_t lock;
     unsigned n_queued;
     struct autoconf_msg queue[AUTOCONF_QUEUE];
-    struct autoconf_ifc ifc[STACK_MAX_PORTS]; /* by port */
+    struct autoconf_ifc ifc[INTERFACES_MAX]; /* by the interface's index */
 };
 
 /* ra.c; workers are held. True: something has changed. */

@@ -127,8 +127,8 @@ static int take_interface(struct conf_reader *r, struct stack_config *cfg)
     ifc.line = r->token_line;
     if (config_find_interface(cfg, ifc.name))
         return conf_fail(r, "interface %s is there twice", ifc.name);
-    if (cfg->n_interfaces == STACK_MAX_PORTS)
-        return conf_fail(r, "more than %d interfaces", STACK_MAX_PORTS);
+    if (cfg->n_interfaces == INTERFACES_MAX)
+        return conf_fail(r, "more than %d interfaces", INTERFACES_MAX);
     if (config_take_stanza(r, "interface", &ifc) != 0)
         return -EINVAL;
     cfg->interface[cfg->n_interfaces++] = ifc;
@@ -269,20 +269,41 @@ static int take_stanzas(struct conf_reader *r, struct stack_config *cfg)
 
 /* ---------------------------------------------------------------- what refers to what */
 
+static struct port_config *port_called(struct stack_config *cfg, const char *name, size_t len)
+{
+    for (unsigned i = 0; i < cfg->n_ports; i++)
+        if (strlen(cfg->port[i].name) == len && memcmp(cfg->port[i].name, name, len) == 0)
+            return &cfg->port[i];
+    return NULL;
+}
+
+/* An interface has the name of its port; one that there is no port of is PORT.VLAN. */
+static int check_interface(struct conf_reader *r, struct stack_config *cfg, struct config_interface *ifc)
+{
+    struct port_config *port = port_called(cfg, ifc->name, strlen(ifc->name));
+    const char *dot = strrchr(ifc->name, '.');
+    uint64_t vlan = 0;
+
+    if (!port && dot && (port = port_called(cfg, ifc->name, (size_t)(dot - ifc->name))) != NULL) {
+        if (conf_parse_number(dot + 1, &vlan) != 0 || vlan < 1 || vlan > VLAN_ID_MAX || dot[1] == '0')
+            return conf_fail(r, "interface %s: behind the port's name a VLAN from 1 to %d is accepted", ifc->name, VLAN_ID_MAX);
+        port->has_vlans = true;
+    }
+    if (!port)
+        return conf_fail(r, "interface %s: there is no port of that name", ifc->name);
+    if (port->mtu && ifc->mtu > port->mtu)
+        return conf_fail(r, "interface %s: mtu %llu is more than the port's %u", ifc->name, (unsigned long long)ifc->mtu, port->mtu);
+    ifc->vlan = (uint16_t)vlan;
+    memcpy(ifc->port, port->name, sizeof(ifc->port));
+    return 0;
+}
+
 static int check_references(struct conf_reader *r, struct stack_config *cfg)
 {
     for (unsigned i = 0; i < cfg->n_interfaces; i++) {
-        const struct config_interface *ifc = &cfg->interface[i];
-        const struct port_config *port = NULL;
-        r->token_line = ifc->line;
-        for (unsigned k = 0; k < cfg->n_ports && !port; k++)
-            if (strcmp(cfg->port[k].name, ifc->name) == 0)
-                port = &cfg->port[k];
-        if (!port)
-            return conf_fail(r, "interface %s: there is no port of that name", ifc->name);
-        if (port->mtu && ifc->mtu > port->mtu)
-            return conf_fail(r, "interface %s: mtu %llu is more than the port's %u", ifc->name,
-                             (unsigned long long)ifc->mtu, port->mtu);
+        r->token_line = cfg->interface[i].line;
+        if (check_interface(r, cfg, &cfg->interface[i]) != 0)
+            return -EINVAL;
     }
     for (unsigned i = 0; i < cfg->n_routes; i++) {
         const struct config_interface *ifc;

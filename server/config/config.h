@@ -48,7 +48,9 @@ struct config_dpdk {
 };
 
 struct config_interface {
-    char name[32];                        /* of its port */
+    char name[32];                        /* of its port, or PORT.VLAN */
+    uint16_t vlan;                        /* 0 = none */
+    char port[32];                        /* once the whole file is read */
     unsigned line;
     uint64_t table;                       /* fib */
     uint64_t mtu;                         /* 0 = the port's */
@@ -103,7 +105,7 @@ struct stack_config {
     unsigned n_ports;
     struct port_config port[STACK_MAX_PORTS];
     unsigned n_interfaces;
-    struct config_interface interface[STACK_MAX_PORTS];
+    struct config_interface interface[INTERFACES_MAX];
     unsigned n_routes;
     struct config_route *route;
     unsigned n_namespaces;

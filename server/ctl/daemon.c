@@ -119,8 +119,11 @@ static int add_interfaces(struct daemon *d)
         const struct config_interface *ci = &d->config->interface[i];
         unsigned flags = ci->no_dad ? INTERFACE_ADDR_NO_DAD : 0;
         struct interface *ifc;
-        int port = find_port(d->stack, ci->name);
-        int rc = port < 0 ? port : interface_add(d->stack, (unsigned)port, (uint16_t)ci->table, (uint16_t)ci->mtu, flags, &ifc);
+        int port = find_port(d->stack, ci->port), rc = port;
+        if (port >= 0 && ci->vlan)
+            rc = interface_add_vlan(d->stack, (unsigned)port, ci->vlan, (uint16_t)ci->table, (uint16_t)ci->mtu, flags, &ifc);
+        else if (port >= 0)
+            rc = interface_add(d->stack, (unsigned)port, (uint16_t)ci->table, (uint16_t)ci->mtu, flags, &ifc);
         if (rc != 0) {
             hs_log(&d->log, HS_LOG_ERROR, "%s:%u: interface %s: %s", d->config->file, ci->line, ci->name, strerror(-rc));
             return rc;

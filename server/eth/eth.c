@@ -1,4 +1,4 @@
-/* eth.c - Ethernet II: who a frame is for, what it carries */
+/* eth.c - Ethernet II and 802.1Q: who a frame is for, what it carries. Tags stand in the frame all the way, as on the wire. */
 #include "server/eth/eth.h"
 
 #include "server/capture/capture.h"
@@ -15,8 +15,26 @@ static void eth_drop(struct worker *w, struct pkt *p, enum eth_drop why)
 
 enum eth_class { ETH_CLASS_TAKEN, ETH_CLASS_IP };
 
+/* A tagged frame: the interface of its VLAN, and what it carries. VLAN 0 is none, the tag tells a priority only (IEEE 802.1Q s6.9.1).
+ * NULL: the frame was dropped. */
+static struct interface *eth_untag(struct worker *w, unsigned port, struct pkt *p, uint16_t *type)
+{
+    if (pkt_pullup(p, ETH_HDR_LEN + ETH_TAG_LEN + 1) < 0) {
+        eth_drop(w, p, ETH_DROP_SHORT);
+        return NULL;
+    }
+    const struct interfaces *all = w->stack->interfaces;
+    const struct eth_tag *tag = (const struct eth_tag *)(pkt_data(p) + ETH_HDR_LEN);
+    uint16_t vlan = be16_get(tag->tci) & 0xfff;
+    struct interface *ifc = vlan == 0 ? all->by_port[port] : all->by_vlan[port] && vlan <= VLAN_ID_MAX ? all->by_vlan[port][vlan] : NULL;
+    if (!ifc)
+        eth_drop(w, p, vlan == 0 ? ETH_DROP_NO_INTERFACE : ETH_DROP_VLAN);
+    *type = be16_get(tag->type);
+    return ifc;
+}
+
 /* Checks one frame and moves it to its network header. TAKEN: dropped, or given to ARP. */
-static enum eth_class eth_classify(struct worker *w, struct interface *ifc, struct pkt *p)
+static enum eth_class eth_classify(struct worker *w, unsigned port, struct pkt *p)
 {
     struct pkt_meta *m = pkt_meta(p);
 
@@ -24,9 +42,20 @@ static enum eth_class eth_classify(struct worker *w, struct interface *ifc, stru
         eth_drop(w, p, ETH_DROP_SHORT);
         return ETH_CLASS_TAKEN;
     }
+    struct interface *ifc = interface_of_port(w->stack, port);
+    uint16_t type = be16_get(((const struct eth_hdr *)pkt_data(p))->type);
+    m->l2_len = ETH_HDR_LEN;
+    if (hs_unlikely(type == ETH_TYPE_VLAN)) {
+        ifc = eth_untag(w, port, p, &type);
+        if (!ifc)
+            return ETH_CLASS_TAKEN;
+        m->l2_len = ETH_HDR_LEN + ETH_TAG_LEN;
+    } else if (hs_unlikely(!ifc)) {
+        eth_drop(w, p, ETH_DROP_NO_INTERFACE);
+        return ETH_CLASS_TAKEN;
+    }
     const struct eth_hdr *h = (const struct eth_hdr *)pkt_data(p);
     m->ifc = ifc;
-    m->l2_len = ETH_HDR_LEN;
     m->l3_len = m->l4_len = m->gso_size = 0;
     m->flags &= PKT_L4_CSUM_GOOD | PKT_CLONED;
     if (eth_is_multicast(h->dst)) {
@@ -40,8 +69,7 @@ static enum eth_class eth_classify(struct worker *w, struct interface *ifc, stru
         eth_drop(w, p, ETH_DROP_OWN_SOURCE);
         return ETH_CLASS_TAKEN;
     }
-    uint16_t type = be16_get(h->type);
-    const uint8_t *net = pkt_pull(p, ETH_HDR_LEN);
+    const uint8_t *net = pkt_pull(p, m->l2_len);
     switch (type) {
     case ETH_TYPE_IPV4:
     case ETH_TYPE_IPV6:
@@ -60,7 +88,7 @@ static enum eth_class eth_classify(struct worker *w, struct interface *ifc, stru
 
 void eth_input(struct worker *w, unsigned port, struct pkt **pkts, unsigned n)
 {
-    struct interface *ifc = interface_of_port(w->stack, port);
+    struct interface *ifc = NULL; /* of what is in ip[] */
     struct pkt *ip[WORKER_BURST];
     unsigned n_ip = 0;
 
@@ -69,16 +97,15 @@ void eth_input(struct worker *w, unsigned port, struct pkt **pkts, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         if (i + 1 < n)
             __builtin_prefetch(pkt_data(pkts[i + 1]));
-        if (hs_unlikely(!ifc)) {
-            eth_drop(w, pkts[i], ETH_DROP_NO_INTERFACE);
+        if (eth_classify(w, port, pkts[i]) != ETH_CLASS_IP)
             continue;
-        }
-        if (eth_classify(w, ifc, pkts[i]) == ETH_CLASS_IP)
-            ip[n_ip++] = pkts[i];
-        if (n_ip == WORKER_BURST) {
+        struct interface *of = pkt_meta(pkts[i])->ifc;
+        if (n_ip == WORKER_BURST || (n_ip && of != ifc)) {
             ip_worker_input(w, ifc, ip, n_ip);
             n_ip = 0;
         }
+        ifc = of;
+        ip[n_ip++] = pkts[i];
     }
     if (n_ip)
         ip_worker_input(w, ifc, ip, n_ip);
@@ -86,7 +113,8 @@ void eth_input(struct worker *w, unsigned port, struct pkt **pkts, unsigned n)
 
 void eth_output(struct worker *w, struct interface *ifc, struct pkt *p, const uint8_t dst[6], uint16_t type)
 {
-    struct eth_hdr *h = (struct eth_hdr *)pkt_push(p, ETH_HDR_LEN);
+    uint16_t len = hs_unlikely(ifc->vlan) ? ETH_HDR_LEN + ETH_TAG_LEN : ETH_HDR_LEN;
+    struct eth_hdr *h = (struct eth_hdr *)pkt_push(p, len);
     struct pkt_meta *m = pkt_meta(p);
 
     if (hs_unlikely(!h)) {
@@ -96,7 +124,13 @@ void eth_output(struct worker *w, struct interface *ifc, struct pkt *p, const ui
     memcpy(h->dst, dst, ETH_ALEN);
     memcpy(h->src, ifc->mac, ETH_ALEN);
     h->type = be16_of(type);
-    m->l2_len = ETH_HDR_LEN;
+    if (hs_unlikely(ifc->vlan)) {
+        struct eth_tag *tag = (struct eth_tag *)(h + 1);
+        tag->tci = be16_of(ifc->vlan);
+        tag->type = be16_of(type);
+        h->type = be16_of(ETH_TYPE_VLAN);
+    }
+    m->l2_len = len;
     m->ifc = ifc;
     if ((m->flags & PKT_L4_CSUM_NEEDED) && !(w->stack->port[ifc->port]->offloads & PORT_TX_CSUM))
         pkt_finish_csum(p);

@@ -10,48 +10,88 @@
 #include "server/mcast/mcast.h"
 #include "server/neigh/neigh.h"
 
-int interface_add(struct stack *s, unsigned port, uint16_t fib, uint16_t mtu, unsigned addr_flags, struct interface **out)
+/* RFC 4291 App. A: modified EUI-64, the universal/local bit inverted. VLANs of a port have its hardware address: their number stands
+ * where ff:fe would, so that each has a link-local address of its own. */
+static struct ip_prefix link_local_of(const struct interface *ifc)
+{
+    struct ip_prefix ll = { .len = 64 };
+    uint16_t middle = ifc->vlan ? ifc->vlan : 0xfffe;
+
+    ll.ip.b[0] = 0xfe;
+    ll.ip.b[1] = 0x80;
+    memcpy(ll.ip.b + 8, ifc->mac, 3);
+    ll.ip.b[8] ^= 2;
+    ll.ip.b[11] = (uint8_t)(middle >> 8);
+    ll.ip.b[12] = (uint8_t)middle;
+    memcpy(ll.ip.b + 13, ifc->mac + 3, 3);
+    return ll;
+}
+
+/* Where an interface of port and VLAN is noted. NULL: no memory. */
+static struct interface **place_of(struct interfaces *all, unsigned port, uint16_t vlan)
+{
+    if (vlan == 0)
+        return &all->by_port[port];
+    if (!all->by_vlan[port])
+        all->by_vlan[port] = calloc(VLAN_ID_MAX + 1, sizeof(*all->by_vlan[port]));
+    return all->by_vlan[port] ? &all->by_vlan[port][vlan] : NULL;
+}
+
+static int add(struct stack *s, unsigned port, uint16_t vlan, uint16_t fib, uint16_t mtu, unsigned addr_flags, struct interface **out)
 {
     if (port >= s->n_ports || !s->port[port])
         return -ENODEV;
-    if (s->interfaces->by_port[port])
-        return -EEXIST;
     const struct port *p = s->port[port];
     if (mtu == 0)
         mtu = p->mtu;
-    if (mtu < IP4_MIN_MTU || mtu > p->mtu || fib >= ROUTE_MAX_FIBS)
+    if (mtu < IP4_MIN_MTU || mtu > p->mtu || fib >= ROUTE_MAX_FIBS || vlan > VLAN_ID_MAX)
         return -EINVAL;
+    if (s->interfaces->n == INTERFACES_MAX)
+        return -ENOSPC;
+    struct interface **place = place_of(s->interfaces, port, vlan);
+    if (!place)
+        return -ENOMEM;
+    if (*place)
+        return -EEXIST;
     struct interface *ifc = calloc(1, sizeof(*ifc));
     if (!ifc)
         return -ENOMEM;
     ifc->stack = s;
     ifc->port = port;
+    ifc->vlan = vlan;
     ifc->fib = fib;
     ifc->mtu = mtu;
     memcpy(ifc->mac, p->mac, 6);
-    memcpy(ifc->name, p->name, sizeof(ifc->name));
+    if (vlan)
+        snprintf(ifc->name, sizeof(ifc->name), "%.26s.%u", p->name, vlan);
+    else
+        memcpy(ifc->name, p->name, sizeof(ifc->name));
     if (mcast_ifc_create(ifc) != 0) {
         free(ifc);
         return -ENOMEM;
     }
+    ifc->index = s->interfaces->n;
     s->interfaces->ifc[s->interfaces->n++] = ifc;
-    s->interfaces->by_port[port] = ifc;
+    *place = ifc;
     if (out)
         *out = ifc;
     if (mtu < IP6_MIN_MTU)
         return 0;
-    /* RFC 4291 App. A: modified EUI-64, the universal/local bit inverted. */
-    struct ip_prefix ll = { .len = 64 };
-    ll.ip.b[0] = 0xfe;
-    ll.ip.b[1] = 0x80;
-    memcpy(ll.ip.b + 8, ifc->mac, 3);
-    ll.ip.b[8] ^= 2;
-    ll.ip.b[11] = 0xff;
-    ll.ip.b[12] = 0xfe;
-    memcpy(ll.ip.b + 13, ifc->mac + 3, 3);
+    struct ip_prefix ll = link_local_of(ifc);
     int ret = interface_add_address(ifc, &ll, addr_flags | INTERFACE_ADDR_AUTO);
     /* Two interfaces of one table with the same hardware address cannot both have it. */
     return ret == -EEXIST ? 0 : ret;
+}
+
+int interface_add(struct stack *s, unsigned port, uint16_t fib, uint16_t mtu, unsigned addr_flags, struct interface **out)
+{
+    return add(s, port, 0, fib, mtu, addr_flags, out);
+}
+
+int interface_add_vlan(struct stack *s, unsigned port, uint16_t vlan, uint16_t fib, uint16_t mtu, unsigned addr_flags,
+                       struct interface **out)
+{
+    return vlan == 0 ? -EINVAL : add(s, port, vlan, fib, mtu, addr_flags, out);
 }
 
 /* RFC 1122 s3.2.1.3: neither the network's own nor its broadcast address; RFC 3021: /31 has neither. */
@@ -204,41 +244,63 @@ static json_t *addr_row(const struct interface_addr *a)
     return json_pack("{s:s, s:s}", "address", text, "state", is_old ? "deprecated" : names[state]);
 }
 
+static void add_offloads(const struct port *p, json_t *row)
+{
+    json_t *offloads = json_array();
+
+    if (p->offloads & PORT_TX_CSUM)
+        json_array_append_new(offloads, json_string("tx-checksum"));
+    if (p->offloads & PORT_RX_CSUM)
+        json_array_append_new(offloads, json_string("rx-checksum"));
+    if (p->offloads & PORT_TX_TSO)
+        json_array_append_new(offloads, json_string("tso"));
+    json_object_set_new(row, "offloads", offloads);
+}
+
+static void add_port_counters(struct port *p, json_t *row)
+{
+    struct port_stats st = { 0 };
+
+    p->ops->stats(p, &st);
+    json_object_update_new(row, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rx_packets", (json_int_t)st.rx_packets, "rx_bytes",
+                                          (json_int_t)st.rx_bytes, "tx_packets", (json_int_t)st.tx_packets, "tx_bytes",
+                                          (json_int_t)st.tx_bytes, "rx_errors", (json_int_t)st.rx_errors, "rx_nombuf",
+                                          (json_int_t)st.rx_nombuf, "tx_drops", (json_int_t)st.tx_drops));
+}
+
+/* ifc NULL: a port that is none. */
+static json_t *interface_row(struct port *p, const struct interface *ifc)
+{
+    json_t *addrs = json_array(), *groups = json_array();
+    char mac[18];
+
+    snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", p->mac[0], p->mac[1], p->mac[2], p->mac[3], p->mac[4], p->mac[5]);
+    for (unsigned k = 0; ifc && k < ifc->n_addrs; k++) {
+        if (interface_addr_state_get(&ifc->addr[k]) != INTERFACE_ADDR_REMOVED)
+            json_array_append_new(addrs, addr_row(&ifc->addr[k]));
+    }
+    json_t *row = json_pack("{s:s, s:s, s:s, s:b, s:i, s:i, s:i, s:i, s:o}", "name", ifc ? ifc->name : p->name, "kind",
+                            ifc && ifc->vlan ? "vlan" : p->ops->kind, "mac", mac, "up", p->ops->link_up(p) > 0, "mtu",
+                            ifc ? ifc->mtu : p->mtu, "table", ifc ? ifc->fib : 0, "rx_queues", (int)p->n_rx_queues, "tx_queues",
+                            (int)p->n_tx_queues, "addresses", addrs);
+    add_offloads(p, row);
+    if (ifc)
+        mcast_show(ifc, groups);
+    json_object_set_new(row, "groups", groups);
+    if (ifc && ifc->vlan)
+        json_object_update_new(row, json_pack("{s:s, s:i}", "port", p->name, "vlan", ifc->vlan));
+    else
+        add_port_counters(p, row);
+    return row;
+}
+
 void interface_show(struct stack *s, json_t *array)
 {
-    for (unsigned i = 0; i < s->n_ports; i++) {
-        struct port *p = s->port[i];
-        const struct interface *ifc = s->interfaces->by_port[i];
-        struct port_stats st = { 0 };
-        char mac[18];
-
-        p->ops->stats(p, &st);
-        snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", p->mac[0], p->mac[1], p->mac[2], p->mac[3], p->mac[4], p->mac[5]);
-        json_t *addrs = json_array();
-        for (unsigned k = 0; ifc && k < ifc->n_addrs; k++) {
-            if (interface_addr_state_get(&ifc->addr[k]) == INTERFACE_ADDR_REMOVED)
-                continue;
-            json_array_append_new(addrs, addr_row(&ifc->addr[k]));
-        }
-        json_t *row = json_pack("{s:s, s:s, s:s, s:b, s:i, s:i, s:i, s:i, s:o}", "name", p->name, "kind", p->ops->kind, "mac", mac, "up",
-                                p->ops->link_up(p) > 0, "mtu", ifc ? ifc->mtu : p->mtu, "table", ifc ? ifc->fib : 0, "rx_queues",
-                                (int)p->n_rx_queues, "tx_queues", (int)p->n_tx_queues, "addresses", addrs);
-        json_t *offloads = json_array();
-        if (p->offloads & PORT_TX_CSUM)
-            json_array_append_new(offloads, json_string("tx-checksum"));
-        if (p->offloads & PORT_RX_CSUM)
-            json_array_append_new(offloads, json_string("rx-checksum"));
-        if (p->offloads & PORT_TX_TSO)
-            json_array_append_new(offloads, json_string("tso"));
-        json_object_set_new(row, "offloads", offloads);
-        json_t *groups = json_array();
-        if (ifc)
-            mcast_show(ifc, groups);
-        json_object_set_new(row, "groups", groups);
-        json_object_update_new(row, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rx_packets", (json_int_t)st.rx_packets, "rx_bytes",
-                                              (json_int_t)st.rx_bytes, "tx_packets", (json_int_t)st.tx_packets, "tx_bytes",
-                                              (json_int_t)st.tx_bytes, "rx_errors", (json_int_t)st.rx_errors, "rx_nombuf",
-                                              (json_int_t)st.rx_nombuf, "tx_drops", (json_int_t)st.tx_drops));
-        json_array_append_new(array, row);
+    for (unsigned i = 0; i < s->n_ports; i++)
+        json_array_append_new(array, interface_row(s->port[i], s->interfaces->by_port[i]));
+    for (unsigned i = 0; i < s->interfaces->n; i++) {
+        const struct interface *ifc = s->interfaces->ifc[i];
+        if (ifc->vlan)
+            json_array_append_new(array, interface_row(s->port[ifc->port], ifc));
     }
 }

@@ -1,4 +1,4 @@
-/* interface.h - IP interfaces: the addresses, MTU and interface table (fib) of a port
+/* interface.h - IP interfaces: the addresses, MTU and interface table (fib) of a port, or of a VLAN of it
  *
  * State of an address (IPv6: RFC 4862 s5.4; IPv4: RFC 5227 s2.1, then announced):
  *
@@ -16,6 +16,8 @@
 
 enum interface_limits {
     INTERFACE_MAX_ADDRS = 32,
+    INTERFACES_MAX = 64,
+    VLAN_ID_MAX = 4094,            /* IEEE 802.1Q s9.6: 0 is no VLAN, 4095 is reserved */
     INTERFACE_DAD_TRANSMITS = 1,   /* RFC 4862 s5.1 DupAddrDetectTransmits */
 };
 enum interface_addr_state { INTERFACE_ADDR_TENTATIVE, INTERFACE_ADDR_PREFERRED, INTERFACE_ADDR_DUPLICATE, INTERFACE_ADDR_REMOVED };
@@ -39,19 +41,22 @@ struct interface_addr {
 struct interface {
     struct stack *stack;
     unsigned port;               /* index in stack->port */
+    unsigned index;              /* in interfaces->ifc */
+    uint16_t vlan;               /* 802.1Q tag of its frames; 0 = frames without one, and priority-tagged ones */
     uint16_t fib;
     uint16_t mtu;                /* IP bytes */
     uint8_t mac[6];
     uint8_t n_addrs;
     struct mcast_ifc *mcast;     /* mcast/: the groups joined here */
-    char name[32];               /* the port's */
+    char name[32];               /* the port's, or PORT.VLAN */
     struct interface_addr addr[INTERFACE_MAX_ADDRS];
 };
 
 struct interfaces {
     unsigned n;
-    struct interface *ifc[STACK_MAX_PORTS];
-    struct interface *by_port[STACK_MAX_PORTS]; /* NULL: no interface, its packets are dropped */
+    struct interface *ifc[INTERFACES_MAX];
+    struct interface *by_port[STACK_MAX_PORTS]; /* of frames without a tag; NULL: no interface, its packets are dropped */
+    struct interface **by_vlan[STACK_MAX_PORTS]; /* [VLAN_ID_MAX + 1]; NULL: the port has no VLANs */
 };
 
 /* ---- configuration: control thread, before workers run ---- */
@@ -60,6 +65,9 @@ struct interfaces {
  * App. A), probed unless addr_flags has INTERFACE_ADDR_NO_DAD. -EEXIST, -ENODEV (no such port), -EINVAL (mtu below 68 or above
  * the port's), -ENOMEM. An MTU below 1280 leaves the interface without IPv6 (RFC 8200 s5). */
 int interface_add(struct stack *s, unsigned port, uint16_t fib, uint16_t mtu, unsigned addr_flags, struct interface **out);
+/* The same for the frames of port `port` that have the 802.1Q tag `vlan` (1..VLAN_ID_MAX); it is called PORT.VLAN. -ENOSPC, too. */
+int interface_add_vlan(struct stack *s, unsigned port, uint16_t vlan, uint16_t fib, uint16_t mtu, unsigned addr_flags,
+                       struct interface **out);
 /* Adds an address with its prefix, and the connected route. -EEXIST (on this table), -EINVAL (multicast, wildcard, loopback,
  * IPv4 network or broadcast address, IPv6 with MTU < 1280), -ENOSPC, -ENOMEM. */
 int interface_add_address(struct interface *ifc, const struct ip_prefix *prefix, unsigned addr_flags);

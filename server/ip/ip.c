@@ -29,6 +29,8 @@ void ip_stack_destroy(struct stack *s)
             mcast_ifc_destroy(s->interfaces->ifc[i]);
             free(s->interfaces->ifc[i]);
         }
+        for (unsigned i = 0; i < STACK_MAX_PORTS; i++)
+            free(s->interfaces->by_vlan[i]);
     }
     free(s->interfaces);
     s->interfaces = NULL;

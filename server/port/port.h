@@ -51,6 +51,7 @@ struct port_config {         /* from the port stanza */
     unsigned n_queues;       /* wanted rx-queues; the port may give fewer */
     uint8_t mac[6];
     bool has_mac;
+    bool has_vlans;          /* frames with 802.1Q tags are wanted, with their tags */
 };
 /* Opens by the first word of device: "tap" (port_tap.c), "packet" (port_packet.c), else a DPDK device (port_ethdev.c).
  * On failure err holds one sentence. */

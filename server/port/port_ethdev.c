@@ -17,7 +17,12 @@
 
 #include "server/port/port_vnet.h"
 
-enum ethdev_limits { ETHDEV_MAX_QUEUES = 16, ETHDEV_DESCRIPTORS = 512, ETHDEV_TSO_MAX = 65000, ETHDEV_L2_OVERHEAD = 18 };
+enum ethdev_limits {
+    ETHDEV_MAX_QUEUES = 16,
+    ETHDEV_DESCRIPTORS = 512,
+    ETHDEV_TSO_MAX = 65000,
+    ETHDEV_L2_OVERHEAD = 22,     /* with an 802.1Q tag and the check sum */
+};
 
 struct ethdev {
     uint16_t id;
@@ -43,6 +48,8 @@ static unsigned ethdev_rx_burst(struct port *p, unsigned queue, struct pkt **pkt
         memset(meta, 0, sizeof(*meta));
         if (e->rx_offloads && (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD || l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE))
             meta->flags = PKT_L4_CSUM_GOOD;
+        if (hs_unlikely(m[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)) /* not asked for: a driver that always does */
+            vnet_insert_tag(pkts[i], RTE_ETHER_TYPE_VLAN, m[i]->vlan_tci);
     }
     return got;
 }

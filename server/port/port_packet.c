@@ -4,7 +4,8 @@
  *
  * Super-frames and open checksums go both ways (PACKET_VNET_HDR). Unless `mac` says otherwise the port has a hardware address of its
  * own, made from the interface's, and the interface is set promiscuous: so the kernel's stack sees our frames as another
- * station's and neither answers, forwards nor refuses them, whatever its settings. Our addresses are not configured there. */
+ * station's and neither answers, forwards nor refuses them, whatever its settings. Our addresses are not configured there.
+ * The kernel takes VLAN tags out of what comes in; a port with VLANs puts them back, so that frames are as on the wire. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
@@ -21,24 +22,51 @@
 
 enum { PACKET_BUFFER_BYTES = 8 << 20 };
 
+union packet_control {           /* room for the one control message that we ask for */
+    struct cmsghdr align;
+    char b[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
+};
+
 struct packet_queue {
     struct vnet_queue v;
     struct mmsghdr msg[VNET_SLOTS];
+    union packet_control control[VNET_SLOTS];
 };
 
 struct packet {
     unsigned n_queues;
+    bool has_vlans;
     char ifname[IFNAMSIZ];
     struct packet_queue queue[];
 };
 
+static void take_tag(struct msghdr *msg, struct vnet_slot *slot)
+{
+    slot->tpid = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        struct tpacket_auxdata aux;
+        if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA)
+            continue;
+        memcpy(&aux, CMSG_DATA(c), sizeof(aux));
+        if (aux.tp_status & TP_STATUS_VLAN_VALID) {
+            slot->tpid = (aux.tp_status & TP_STATUS_VLAN_TPID_VALID) ? aux.tp_vlan_tpid : ETH_P_8021Q;
+            slot->tci = aux.tp_vlan_tci;
+        }
+    }
+}
+
 static unsigned packet_rx_burst(struct port *p, unsigned queue, struct pkt **pkts, unsigned n)
 {
+    const struct packet *k = p->priv;
     struct packet_queue *q = &((struct packet *)p->priv)->queue[queue];
     unsigned got = vnet_take_pending(&q->v, pkts, n), want = 0;
 
     while (want < n - got && want < VNET_SLOTS && vnet_slot_prepare(&q->v, want, p->pools)) {
         q->msg[want].msg_hdr = (struct msghdr){ .msg_iov = q->v.slot[want].iov, .msg_iovlen = 3 };
+        if (hs_unlikely(k->has_vlans)) {
+            q->msg[want].msg_hdr.msg_control = &q->control[want];
+            q->msg[want].msg_hdr.msg_controllen = sizeof(q->control[want]);
+        }
         want++;
     }
     if (want == 0)
@@ -50,6 +78,8 @@ static unsigned packet_rx_burst(struct port *p, unsigned queue, struct pkt **pkt
             q->v.stats.rx_errors++;
             continue;
         }
+        if (hs_unlikely(k->has_vlans))
+            take_tag(&q->msg[i].msg_hdr, &q->v.slot[i]);
         got += vnet_slot_take(&q->v, (unsigned)i, len - (uint32_t)sizeof(struct virtio_net_hdr), p->pools, pkts + got, n - got);
     }
     return got;
@@ -160,13 +190,15 @@ static const struct port_ops packet_ops = {
     .close = packet_close,
 };
 
-/* Only frames for us or a group, and none of a VLAN: the kernel has taken its tag away, it would look like ours. */
-static int attach_filter(int fd, const uint8_t mac[6])
+/* Only frames for us or a group, and on a port without VLANs none of a VLAN: the kernel has taken its tag away, it would look like ours.
+ * VLAN 0 is a priority and nothing more. */
+static int attach_filter(int fd, const uint8_t mac[6], bool has_vlans)
 {
+    uint32_t refused_vlans = has_vlans ? 0 : 0xfff;
     uint32_t low = (uint32_t)mac[2] << 24 | (uint32_t)mac[3] << 16 | (uint32_t)mac[4] << 8 | mac[5];
     struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 7),                     /* tagged: refuse */
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_VLAN_TAG)),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, refused_vlans, 7, 0),
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
         BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 1, 4, 0),                    /* group: take */
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 2),
@@ -227,7 +259,8 @@ static int queue_open(struct port *p, struct packet *k, struct vnet_queue *q, un
     if (ret < 0)
         return ret;
     if (setsockopt(q->fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one)) < 0 ||
-        setsockopt(q->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) < 0 || attach_filter(q->fd, p->mac) < 0)
+        setsockopt(q->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) < 0 || attach_filter(q->fd, p->mac, k->has_vlans) < 0 ||
+        (k->has_vlans && setsockopt(q->fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof(one)) < 0))
         goto err_setsockopt;
     /* Large buffers ride out the time between two turns; without CAP_NET_ADMIN the kernel's limit applies. */
     if (setsockopt(q->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
@@ -301,6 +334,7 @@ int port_packet_open(struct port *p, const struct port_config *cfg, const char *
     }
     memset(k, 0, sizeof(*k) + n * sizeof(k->queue[0]));
     k->n_queues = n;
+    k->has_vlans = cfg->has_vlans;
     for (unsigned i = 0; i < n; i++)
         k->queue[i].v.fd = -1;
     p->priv = k;

@@ -46,43 +46,64 @@ static void push_pending(struct vnet_queue *q, struct pkt *p)
     q->pending[(q->pending_head + q->n_pending++) % VNET_PENDING] = p;
 }
 
-/* Where UDP begins in a frame of plain IPv4 or IPv6 headers; 0: something else. */
-static unsigned udp_offset(const uint8_t *f, uint32_t len)
+enum { LINK_LEN = 14, TAG_LEN = 4, TAG_AT = 12 };
+
+/* Bytes before the IP header of a frame of IPv4 (*v6 false) or IPv6, which may have an 802.1Q tag; 0: something else. */
+static unsigned ip_offset(const uint8_t *f, uint32_t len, bool *v6)
 {
-    if (len >= 14 + 20 + 8 && f[12] == 0x08 && f[13] == 0x00 && f[14 + 9] == IPPROTO_UDP) {
-        unsigned at = 14 + (f[14] & 15u) * 4;
-        return at >= 34 && at + 8 <= len ? at : 0;
-    }
-    if (len >= 14 + 40 + 8 && f[12] == 0x86 && f[13] == 0xdd && f[14 + 6] == IPPROTO_UDP)
-        return 54;
-    return 0;
+    unsigned at = len >= LINK_LEN + TAG_LEN && f[TAG_AT] == 0x81 && f[TAG_AT + 1] == 0x00 ? LINK_LEN + TAG_LEN : LINK_LEN;
+
+    if (len < at)
+        return 0;
+    *v6 = f[at - 2] == 0x86 && f[at - 1] == 0xdd;
+    return *v6 || (f[at - 2] == 0x08 && f[at - 1] == 0x00) ? at : 0;
 }
+
+/* Where UDP begins in a frame of plain IPv4 or IPv6 headers; 0: something else. */
+static unsigned udp_offset(const uint8_t *f, uint32_t len, unsigned *ip_at, bool *v6)
+{
+    unsigned at = ip_offset(f, len, v6);
+
+    *ip_at = at;
+    if (at == 0 || len < at + (*v6 ? 40u : 20u) + 8)
+        return 0;
+    if (*v6)
+        return f[at + 6] == IPPROTO_UDP ? at + 40 : 0;
+    unsigned udp_at = at + (f[at] & 15u) * 4;
+    return f[at + 9] == IPPROTO_UDP && udp_at >= at + 20 && udp_at + 8 <= len ? udp_at : 0;
+}
+
+struct udp_cut {                 /* a UDP super-frame, and where its headers are */
+    struct pkt *whole;
+    unsigned ip_at, udp_at;
+    bool v6;
+};
 
 /* One datagram of a UDP super-frame: headers of the whole with its own lengths. The checksum field means nothing: the
  * kernel left it to whoever cuts, and nothing is between the kernel and us. */
-static struct pkt *udp_segment(struct pkt *whole, struct pkt_pools *pools, unsigned udp_at, uint32_t off, uint32_t len, unsigned index)
+static struct pkt *udp_segment(const struct udp_cut *c, struct pkt_pools *pools, uint32_t off, uint32_t len, unsigned index)
 {
-    unsigned hdr = udp_at + 8;
+    unsigned hdr = c->udp_at + 8;
     struct pkt *p = pkt_alloc(pools, hdr + len);
 
     if (!p)
         return NULL;
-    uint8_t *f = pkt_append(p, (uint16_t)(hdr + len));
-    memcpy(f, pkt_data(whole), hdr);
-    pkt_copy_out(whole, hdr + off, f + hdr, len);
+    uint8_t *f = pkt_append(p, (uint16_t)(hdr + len)), *ip = f + c->ip_at;
+    memcpy(f, pkt_data(c->whole), hdr);
+    pkt_copy_out(c->whole, hdr + off, f + hdr, len);
     be16 udp_len = be16_of((uint16_t)(8 + len));
-    memcpy(f + udp_at + 4, &udp_len, 2);
-    if (f[12] == 0x08) {
-        be16 total = be16_of((uint16_t)(udp_at - 14 + 8 + len)), id;
-        memcpy(&id, f + 14 + 4, 2);
-        id = be16_of((uint16_t)(be16_get(id) + index));
-        memcpy(f + 14 + 2, &total, 2);
-        memcpy(f + 14 + 4, &id, 2);
-        memset(f + 14 + 10, 0, 2);
-        uint16_t sum = (uint16_t)~rte_raw_cksum(f + 14, udp_at - 14);
-        memcpy(f + 14 + 10, &sum, 2);
+    memcpy(f + c->udp_at + 4, &udp_len, 2);
+    if (c->v6) {
+        memcpy(ip + 4, &udp_len, 2);
     } else {
-        memcpy(f + 14 + 4, &udp_len, 2);
+        be16 total = be16_of((uint16_t)(c->udp_at - c->ip_at + 8 + len)), id;
+        memcpy(&id, ip + 4, 2);
+        id = be16_of((uint16_t)(be16_get(id) + index));
+        memcpy(ip + 2, &total, 2);
+        memcpy(ip + 4, &id, 2);
+        memset(ip + 10, 0, 2);
+        uint16_t sum = (uint16_t)~rte_raw_cksum(ip, c->udp_at - c->ip_at);
+        memcpy(ip + 10, &sum, 2);
     }
     pkt_meta(p)->flags = PKT_L4_CSUM_GOOD;
     return p;
@@ -90,24 +111,36 @@ static struct pkt *udp_segment(struct pkt *whole, struct pkt_pools *pools, unsig
 
 static void cut_udp(struct vnet_queue *q, struct pkt *whole, uint16_t gso_size, struct pkt_pools *pools)
 {
-    unsigned udp_at = udp_offset(pkt_data(whole), pkt_first_len(whole));
+    struct udp_cut c = { .whole = whole };
     uint32_t len = pkt_len(whole);
 
-    if (udp_at == 0 || gso_size == 0 || (len - udp_at - 8) / gso_size > VNET_MAX_UDP_SEGS) {
+    c.udp_at = udp_offset(pkt_data(whole), pkt_first_len(whole), &c.ip_at, &c.v6);
+    if (c.udp_at == 0 || gso_size == 0 || (len - c.udp_at - 8) / gso_size > VNET_MAX_UDP_SEGS) {
         q->stats.rx_errors++;
         pkt_free(whole);
         return;
     }
-    len -= udp_at + 8;
+    len -= c.udp_at + 8;
     unsigned index = 0;
     for (uint32_t off = 0; off < len; off += gso_size, index++) {
-        struct pkt *p = udp_segment(whole, pools, udp_at, off, hs_min_u32(gso_size, len - off), index);
+        struct pkt *p = udp_segment(&c, pools, off, hs_min_u32(gso_size, len - off), index);
         if (p)
             push_pending(q, p);
         else
             q->stats.rx_nombuf++;
     }
     pkt_free(whole);
+}
+
+void vnet_insert_tag(struct pkt *p, uint16_t tpid, uint16_t tci)
+{
+    uint8_t *f = pkt_push(p, TAG_LEN); /* into the headroom, which the packet still has */
+    const uint8_t tag[TAG_LEN] = { (uint8_t)(tpid >> 8), (uint8_t)tpid, (uint8_t)(tci >> 8), (uint8_t)tci };
+
+    if (!f)
+        return;
+    memmove(f, f + TAG_LEN, TAG_AT);
+    memcpy(f + TAG_AT, tag, TAG_LEN);
 }
 
 unsigned vnet_slot_take(struct vnet_queue *q, unsigned slot, uint32_t len, struct pkt_pools *pools, struct pkt **pkts, unsigned n)
@@ -128,6 +161,8 @@ unsigned vnet_slot_take(struct vnet_queue *q, unsigned slot, uint32_t len, struc
     }
     q->stats.rx_packets++;
     q->stats.rx_bytes += len;
+    if (hs_unlikely(s->tpid))
+        vnet_insert_tag(p, s->tpid, s->tci);
     uint8_t gso = s->hdr.gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
     if (hs_unlikely(gso == VIRTIO_NET_HDR_GSO_UDP_L4)) {
         cut_udp(q, p, s->hdr.gso_size, pools);

@@ -31,6 +31,7 @@ struct vnet_slot {
     struct virtio_net_hdr hdr;
     struct pkt *small, *big;
     struct iovec iov[3];
+    uint16_t tpid, tci;          /* VLAN tag that the kernel took out of the frame; tpid 0 = none */
 };
 
 struct vnet_queue {
@@ -47,6 +48,8 @@ unsigned vnet_slot_take(struct vnet_queue *q, unsigned slot, uint32_t len, struc
 unsigned vnet_take_pending(struct vnet_queue *q, struct pkt **pkts, unsigned n);
 /* Header and pieces of p for writing: iov[0] is the header. Number of iovs, or 0: too many pieces. */
 int vnet_tx_iov(struct pkt *p, struct virtio_net_hdr *h, struct iovec iov[1 + VNET_MAX_PIECES]);
+/* p at its Ethernet header gets the 802.1Q tag back that a port or a driver has taken out of it. */
+void vnet_insert_tag(struct pkt *p, uint16_t tpid, uint16_t tci);
 void vnet_queue_fini(struct vnet_queue *q);
 void vnet_add_stats(const struct vnet_queue *q, struct port_stats *out);
 /* A locally administered address that stays the same for the same text and seed address. */

@@ -4,7 +4,7 @@
 #include <rte_mbuf.h>
 #include "server/worker/worker_private.h"
 
-enum { TYPE_IPV4 = 0x0800, TYPE_IPV6 = 0x86dd, ETH_LEN = 14, IPV4_LEN = 20, IPV6_LEN = 40, MAX_EXT = 8 };
+enum { TYPE_IPV4 = 0x0800, TYPE_IPV6 = 0x86dd, TYPE_VLAN = 0x8100, ETH_LEN = 14, TAG_LEN = 4, IPV4_LEN = 20, IPV6_LEN = 40, MAX_EXT = 8 };
 
 /* An IPv6 address counts as the exclusive or of its words: spread is what matters here, the session lookup has a keyed hash. */
 static uint32_t fold(const struct ip_addr *a)
@@ -149,10 +149,16 @@ unsigned worker_rss_of_frame(const struct stack *s, struct pkt *p)
     if (v.len < ETH_LEN)
         return 0;
     unsigned type = (unsigned)v.b[12] << 8 | v.b[13];
+    skip(&v, ETH_LEN);
+    if (type == TYPE_VLAN) {
+        if (v.len < TAG_LEN)
+            return 0;
+        type = (unsigned)v.b[2] << 8 | v.b[3];
+        skip(&v, TAG_LEN);
+    }
     if (type != TYPE_IPV4 && type != TYPE_IPV6)
         return 0;
     bool v6 = type == TYPE_IPV6;
-    skip(&v, ETH_LEN);
     if (!read_ip(&v, v6, &src, &dst, &proto))
         return 0;
     if (read_ports(&v, proto, &src, &dst))

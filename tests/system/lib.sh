@@ -107,6 +107,7 @@ pid_gone() { ! kill -0 "$1" 2>/dev/null; }
 bg() {
     local log=$1
     shift
+    : >"$log" # now: whoever waits for a word in it must not find that of an earlier program
     { # the id must be the program's: in_s, in_k, pre and spre replace this subshell
         HS_EXEC=exec
         if declare -F "$1" >/dev/null; then "$@"; else exec "$@"; fi
