@@ -10,6 +10,7 @@ int vcl_sctp_new(struct vcl_socket *s)
         return -ENOMEM;
     vcl_sctp_opts_init(&s->sctp->o);
     pthread_mutex_init(&s->sctp->ask_lock, NULL);
+    pthread_mutex_init(&s->sctp->kept_lock, NULL);
     s->sctp->assoc_id = VCL_SCTP_FIRST_ID + atomic_fetch_add_explicit(&vcl_process()->n_assocs, 1, memory_order_relaxed);
     return 0;
 }
@@ -22,6 +23,7 @@ void vcl_sctp_free(struct vcl_socket *s)
     vcl_sctp_held_free(s->sctp);
     vcl_sctp_many_free(s->sctp->many);
     pthread_mutex_destroy(&s->sctp->ask_lock);
+    pthread_mutex_destroy(&s->sctp->kept_lock);
     free(s->sctp->ssn);
     free(s->sctp);
 }
@@ -30,7 +32,7 @@ void vcl_sctp_free(struct vcl_socket *s)
 void vcl_sctp_inherit(struct vcl_socket *s, const struct vcl_socket *listener)
 {
     s->sctp->o = listener->sctp->o;
-    vcl_sctp_kept_copy(s->sctp, listener->sctp);
+    (void)vcl_sctp_kept_copy(s->sctp, listener->sctp); /* without memory: read as the defaults, the session has them from the server */
 }
 
 /* An event for the other side. Worker lock held. */
@@ -107,10 +109,12 @@ void vcl_sctp_on_data(struct vcl_socket *s)
         post_data(s);
 }
 
-/* RFC 6458 s6.2.1; s6.1.9: who asks for "sender dry" while nothing is outstanding is told so at once. */
-void vcl_sctp_subscribe(struct vcl_socket *s, uint32_t on, uint32_t mask)
+/* RFC 6458 s6.2.1; s6.1.9: who asks for "sender dry" while nothing is outstanding is told so at once. Over a network only the server
+ * sees when that is, and says so to those alone who want it. */
+int vcl_sctp_subscribe(struct vcl_socket *s, uint32_t on, uint32_t mask)
 {
     uint32_t before, dry = 1u << (SCTP_SENDER_DRY_EVENT - SCTP_SN_TYPE_BASE);
+    struct sctp_event e = { .se_type = SCTP_SENDER_DRY_EVENT, .se_on = (on & dry) != 0 };
     bool tell = false;
 
     pthread_mutex_lock(&s->lock);
@@ -123,6 +127,9 @@ void vcl_sctp_subscribe(struct vcl_socket *s, uint32_t on, uint32_t mask)
     pthread_mutex_unlock(&s->lock);
     if (tell)
         vcl_socket_rearm(s);
+    if (!(mask & dry) || !!(before & dry) == e.se_on)
+        return 0;
+    return vcl_sctp_ask_set(s, SCTP_EVENT, &e, sizeof(e), true);
 }
 
 bool vcl_sctp_has_news(struct vcl_socket *s)

@@ -94,6 +94,13 @@ int vcl_sctp_connectx(struct vcl_socket *s, const void *val, socklen_t len)
     return rc ? rc : (int)connected_id(s);
 }
 
+int vcl_sctp_connectx_old(struct vcl_socket *s, const void *val, socklen_t len)
+{
+    int rc = vcl_sctp_connectx(s, val, len);
+
+    return rc > 0 ? 0 : rc;
+}
+
 int vcl_sctp_connectx3(struct vcl_socket *s, void *val, socklen_t *len)
 {
     struct sctp_getaddrs_old arg;

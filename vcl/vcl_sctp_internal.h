@@ -58,7 +58,7 @@ struct vcl_sctp_many {
 };
 
 struct vcl_sctp_held;            /* vcl_sctp_send.c: a message that waits for its association */
-struct vcl_sctp_kept;            /* vcl_sctp_options.c: options of the server's that there is no session for yet */
+struct vcl_sctp_kept;            /* vcl_sctp_server.c: options of the server's for sessions to come */
 
 struct vcl_sctp {
     struct vcl_sctp_opts o;
@@ -66,6 +66,7 @@ struct vcl_sctp {
     uint16_t in_streams, out_streams;
     uint32_t tx_want;            /* bytes that the message has asked for that did not fit last; 0 = none */
     pthread_mutex_t ask_lock;    /* one option at a time; taken before op_lock */
+    pthread_mutex_t kept_lock;   /* after all others */
     struct vcl_sctp_kept *kept;
     struct vcl_sctp_held *held;
     uint32_t held_bytes;
@@ -132,7 +133,7 @@ int vcl_sctp_many_connect(struct vcl_socket *s, const struct ip_endpoint *rmt);
 int vcl_sctp_look(struct vcl_socket *s, struct vcl_sctp_front *f); /* 1 there is one, 0 none, -EPROTO, -ENXIO */
 int vcl_sctp_next(struct vcl_socket *s, const struct vcl_sctp_front *f); /* done with it; 0 or -errno */
 bool vcl_sctp_has_data(struct vcl_socket *s);                 /* a message that nobody has read; drops notifications before it */
-void vcl_sctp_subscribe(struct vcl_socket *s, uint32_t on, uint32_t mask); /* takes the socket's lock */
+int vcl_sctp_subscribe(struct vcl_socket *s, uint32_t on, uint32_t mask); /* takes the socket's lock; 0 or -errno */
 bool vcl_sctp_wants_note(const struct vcl_sctp *c, unsigned type);
 
 /* vcl_sctp_recv.c, vcl_sctp_send.c */
@@ -147,15 +148,22 @@ struct svm_sctp_record vcl_sctp_record(const struct vcl_socket *s, uint32_t len)
 int vcl_sctp_bindx_add(struct vcl_socket *s, const void *val, socklen_t len);
 int vcl_sctp_bindx_rem(struct vcl_socket *s, const void *val, socklen_t len);
 int vcl_sctp_connectx(struct vcl_socket *s, const void *val, socklen_t len); /* the association's id, or -errno */
+int vcl_sctp_connectx_old(struct vcl_socket *s, const void *val, socklen_t len); /* 0, or -errno */
 int vcl_sctp_connectx3(struct vcl_socket *s, void *val, socklen_t *len);
 
-/* vcl_sctp_options.c */
-int vcl_sctp_server_set(struct vcl_socket *s, int name, const void *val, uint32_t len); /* of a bound session */
+/* vcl_sctp_options.c, vcl_sctp_prefs.c */
 void vcl_sctp_opts_init(struct vcl_sctp_opts *o);
 int vcl_sctp_set(struct vcl_socket *s, int name, const void *val, socklen_t len);
 int vcl_sctp_get(struct vcl_socket *s, int name, void *val, socklen_t *len);
+
+/* vcl_sctp_server.c. Getters: val holds the argument, then the value; *len its room, then its length. */
+bool vcl_sctp_is_there(const struct vcl_socket *s);           /* it has a session at the server */
+int vcl_sctp_server_set(struct vcl_socket *s, int name, const void *val, uint32_t len); /* of its session */
+int vcl_sctp_server_get(struct vcl_socket *s, int name, void *val, socklen_t *len);
+int vcl_sctp_ask_set(struct vcl_socket *s, int name, const void *val, uint32_t len, bool whole); /* with or without one; is kept */
+int vcl_sctp_ask_get(struct vcl_socket *s, int name, void *val, socklen_t *len);
 void vcl_sctp_kept_free(struct vcl_sctp *c);
-void vcl_sctp_kept_copy(struct vcl_sctp *c, const struct vcl_sctp *from);
+int vcl_sctp_kept_copy(struct vcl_sctp *c, struct vcl_sctp *from); /* 0, -ENOMEM: none */
 bool vcl_sctp_has_kept(const struct vcl_socket *s);
 void vcl_sctp_push(struct vcl_socket *s);                     /* what was kept, to the bound session */
 

@@ -1,548 +1,120 @@
-/* vcl_sctp_options.c - SOL_SCTP: what acts on this side is kept here, what acts in the stack is asked of the server in parts
- * (svm_sctp.h), or kept until there is a session. Cut-through there are no packets that timers and paths could concern: what is set is
- * kept and told. */
-#include <netinet/in.h>
-#include <stdlib.h>
-#include "vcl/vcl_sctp_internal.h"
+/* vcl_sctp_options.c - SOL_SCTP: the table of options, and whose one is meant, the socket's or an association's (RFC 6458 s7, s8)
+ *
+ * What acts on this side is in vcl_sctp_prefs.c, what acts in the stack is passed on by vcl_sctp_server.c: the server checks it. */
+#include "vcl/vcl_sctp_options.h"
 
-enum { MAX_STREAMS = 65535, RTO_MAX_MS = 60000, INIT_ATTEMPTS = 8, LOCAL_FRAGMENT = SVM_SCTP_RECORD_MAX };
-
-void vcl_sctp_opts_init(struct vcl_sctp_opts *o)
-{
-    *o = (struct vcl_sctp_opts){ .events = 0 };
-    o->init = (struct sctp_initmsg){ .sinit_num_ostreams = 10, .sinit_max_instreams = MAX_STREAMS, .sinit_max_attempts = INIT_ATTEMPTS,
-                                     .sinit_max_init_timeo = RTO_MAX_MS };
-}
-
-unsigned vcl_sctp_wants(const struct vcl_socket *s)
-{
-    const struct vcl_sctp_opts *o = &s->sctp->o;
-
-    return (o->events & 1 ? VCL_SCTP_SNDRCV : 0) | (o->rcvinfo ? VCL_SCTP_RCVINFO : 0) | (o->nxtinfo ? VCL_SCTP_NXTINFO : 0) |
-           (o->plain_v4 ? VCL_SCTP_PLAIN_V4 : 0);
-}
-
-/* ---- kept for the server ---- */
-struct vcl_sctp_kept {
-    struct vcl_sctp_kept *next;
-    int name;
-    uint32_t len;
-    uint8_t bytes[];
+enum { NO_ID = -1, NO_ADDR = 0 };
+enum row_is {
+    SERVER = 1u << 0,   /* acts in the stack */
+    WHOLE = 1u << 1,    /* what is set replaces all that was set before */
+    EXACT = 1u << 2,    /* Linux refuses a longer value when it is set, too */
+    ACTION = 1u << 3,   /* something is done, nothing stays set */
+    OR_INT = 1u << 4,   /* an int stands for struct sctp_assoc_value, as in older programs */
+    COPIED = 1u << 5,   /* of a one-to-many socket: its associations get it, too */
+    MANY = 1u << 6,     /* of one-to-many sockets alone */
+    VARIES = 1u << 7,   /* got: as long as the caller has room for */
 };
-
-static bool is_there(const struct vcl_socket *s)
-{
-    return !s->local && !vcl_handle_is_none(s->handle);
-}
-
-static struct vcl_sctp_kept *kept_find(const struct vcl_sctp *c, int name)
-{
-    struct vcl_sctp_kept *k = c->kept;
-
-    while (k && k->name != name)
-        k = k->next;
-    return k;
-}
-
-/* In the order in which they were set; options that add to each other (`adds`) do not replace an earlier one. */
-static int keep(struct vcl_sctp *c, int name, const void *val, uint32_t len, bool adds)
-{
-    struct vcl_sctp_kept **at = &c->kept, *k = calloc(1, sizeof(*k) + len);
-
-    if (!k)
-        return -ENOMEM;
-    k->name = name;
-    k->len = len;
-    memcpy(k->bytes, val, len);
-    while (*at && (adds || (*at)->name != name))
-        at = &(*at)->next;
-    if (*at) {
-        k->next = (*at)->next;
-        free(*at);
-    }
-    *at = k;
-    return 0;
-}
-
-void vcl_sctp_kept_free(struct vcl_sctp *c)
-{
-    while (c->kept) {
-        struct vcl_sctp_kept *k = c->kept;
-
-        c->kept = k->next;
-        free(k);
-    }
-}
-
-void vcl_sctp_kept_copy(struct vcl_sctp *c, const struct vcl_sctp *from)
-{
-    for (const struct vcl_sctp_kept *k = from->kept; k; k = k->next)
-        if (keep(c, k->name, k->bytes, k->len, true) != 0)
-            return; /* read as the defaults: the session itself has them from the server */
-}
-
-bool vcl_sctp_has_kept(const struct vcl_socket *s) { return s->sctp && s->sctp->kept; }
-
-/* ---- the server's ---- */
-static int ask_part(struct vcl_socket *s, uint8_t type, int name, const void *val, uint32_t total, uint32_t at, struct svm_sctp_opt_part *out)
-{
-    struct svm_sctp_opt_part p = { .opt = (uint16_t)name, .total = (uint16_t)total, .offset = (uint16_t)at };
-    int rc;
-
-    if (val) {
-        p.len = (uint16_t)hs_min_u32(total - at, sizeof(p.bytes));
-        memcpy(p.bytes, (const uint8_t *)val + at, p.len);
-    }
-    rc = vcl_attr_request(s, type, SVM_ATTR_SCTP, &p, sizeof(p));
-    if (rc == 0 && out) {
-        if (s->attr_len < offsetof(struct svm_sctp_opt_part, bytes))
-            return -EPROTO;
-        memset(out, 0, sizeof(*out));
-        memcpy(out, s->attr_bytes, hs_min_u32(s->attr_len, sizeof(*out)));
-    }
-    return rc;
-}
-
-static int send_parts(struct vcl_socket *s, int name, const void *val, uint32_t len)
-{
-    uint32_t at = 0;
-    int rc;
-
-    do {
-        rc = ask_part(s, SVM_MSG_ATTR_SET, name, val, len, at, NULL);
-        at += sizeof(((struct svm_sctp_opt_part *)0)->bytes);
-    } while (rc == 0 && at < len);
-    return rc;
-}
-
-int vcl_sctp_server_set(struct vcl_socket *s, int name, const void *val, uint32_t len)
-{
-    int rc;
-
-    if (len > SVM_SCTP_OPT_MAX)
-        return -EINVAL;
-    pthread_mutex_lock(&s->sctp->ask_lock);
-    rc = send_parts(s, name, val, len);
-    pthread_mutex_unlock(&s->sctp->ask_lock);
-    return rc;
-}
-
-/* val: the argument, then the value; *len its room, then its length. */
-static int server_get(struct vcl_socket *s, int name, void *val, socklen_t *len)
-{
-    uint32_t room = hs_min_u32(*len, SVM_SCTP_OPT_MAX), total = room, at = 0;
-    struct svm_sctp_opt_part p;
-    int rc;
-
-    pthread_mutex_lock(&s->sctp->ask_lock);
-    rc = send_parts(s, name | SVM_SCTP_OPT_INPUT, val, room);
-    while (rc == 0 && at < total) {
-        rc = ask_part(s, SVM_MSG_ATTR_GET, name, NULL, room, at, &p);
-        if (rc || p.len == 0 || p.len > sizeof(p.bytes) || p.total > room || at + p.len > p.total) {
-            rc = rc ? rc : p.total == 0 ? 0 : -EPROTO;
-            total = 0;
-            break;
-        }
-        memcpy((uint8_t *)val + at, p.bytes, p.len);
-        at += p.len;
-        total = p.total;
-    }
-    pthread_mutex_unlock(&s->sctp->ask_lock);
-    if (rc == 0)
-        *len = total;
-    return rc;
-}
-
-/* What was taken before there was a session is of the kinds that the server knows; one that it refuses all the same is said, not
- * hidden: the call that set it has long returned. */
-void vcl_sctp_push(struct vcl_socket *s)
-{
-    for (const struct vcl_sctp_kept *k = s->sctp->kept; k; k = k->next) {
-        int rc = vcl_sctp_server_set(s, k->name, k->bytes, k->len);
-
-        if (rc)
-            vcl_log(0, "SCTP option %d, set before bind, is refused by the server: %s", k->name, strerror(-rc));
-    }
-}
-
-/* ---- of this side ---- */
-static int put(void *val, socklen_t *len, const void *from, size_t n)
-{
-    if (*len < n)
-        return -EINVAL;
-    *len = (socklen_t)n;
-    memcpy(val, from, n);
-    return 0;
-}
-
-static int set_events(struct vcl_socket *s, const void *val, socklen_t len)
-{
-    const uint8_t *on = val;
-    uint32_t events = 0;
-
-    if (len > sizeof(struct sctp_event_subscribe))
-        return -EINVAL;
-    for (unsigned i = 0; i < len; i++)
-        events |= on[i] ? 1u << i : 0;
-    vcl_sctp_subscribe(s, events, (1u << len) - 1);
-    return 0;
-}
-
-static int get_events(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    uint8_t on[sizeof(struct sctp_event_subscribe)];
-
-    for (unsigned i = 0; i < sizeof(on); i++)
-        on[i] = s->sctp->o.events >> i & 1;
-    if (*len == 0)
-        return -EINVAL;
-    *len = (socklen_t)hs_min_u32(*len, sizeof(on));
-    memcpy(val, on, *len);
-    return 0;
-}
-
-static int event_bit(uint16_t type, uint32_t *bit)
-{
-    if (type < SCTP_SN_TYPE_BASE || type > SCTP_SN_TYPE_MAX)
-        return -EINVAL;
-    *bit = 1u << (type - SCTP_SN_TYPE_BASE);
-    return 0;
-}
-
-static int set_event(struct vcl_socket *s, const void *val, socklen_t len)
-{
-    struct sctp_event e;
-    uint32_t bit = 0;
-    int rc;
-
-    (void)len;
-    memcpy(&e, val, sizeof(e));
-    rc = event_bit(e.se_type, &bit);
-    if (rc == 0)
-        vcl_sctp_subscribe(s, e.se_on ? bit : 0, bit);
-    return rc;
-}
-
-static int get_event(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    struct sctp_event e;
-    uint32_t bit = 0;
-    int rc;
-
-    memcpy(&e, val, sizeof(e));
-    rc = event_bit(e.se_type, &bit);
-    if (rc)
-        return rc;
-    e.se_on = (s->sctp->o.events & bit) != 0;
-    return put(val, len, &e, sizeof(e));
-}
-
-/* Flags that a default may have (Linux). */
-enum { DEFAULT_FLAGS = SCTP_UNORDERED | SCTP_ADDR_OVER | SCTP_ABORT | SCTP_EOF };
-
-static int set_sndinfo(struct vcl_socket *s, const void *val, socklen_t len)
-{
-    struct sctp_sndinfo i;
-
-    (void)len;
-    memcpy(&i, val, sizeof(i));
-    if (i.snd_flags & ~DEFAULT_FLAGS)
-        return -EINVAL;
-    s->sctp->o.snd = i;
-    return 0;
-}
-
-static int get_sndinfo(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    struct sctp_sndinfo i = s->sctp->o.snd;
-
-    i.snd_assoc_id = 0;
-    return put(val, len, &i, sizeof(i));
-}
-
-static int set_send_param(struct vcl_socket *s, const void *val, socklen_t len)
-{
-    struct sctp_sndrcvinfo i;
-
-    (void)len;
-    memcpy(&i, val, sizeof(i));
-    if (i.sinfo_flags & ~DEFAULT_FLAGS)
-        return -EINVAL;
-    s->sctp->o.snd = (struct sctp_sndinfo){ .snd_sid = i.sinfo_stream, .snd_flags = i.sinfo_flags, .snd_ppid = i.sinfo_ppid,
-                                            .snd_context = i.sinfo_context };
-    s->sctp->o.pr_policy = i.sinfo_timetolive ? SCTP_PR_SCTP_TTL : SCTP_PR_SCTP_NONE;
-    s->sctp->o.pr_value = i.sinfo_timetolive;
-    return 0;
-}
-
-static int get_send_param(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    const struct vcl_sctp_opts *o = &s->sctp->o;
-    struct sctp_sndrcvinfo i = { .sinfo_stream = o->snd.snd_sid, .sinfo_flags = o->snd.snd_flags, .sinfo_ppid = o->snd.snd_ppid,
-                                 .sinfo_context = o->snd.snd_context,
-                                 .sinfo_timetolive = o->pr_policy == SCTP_PR_SCTP_TTL ? o->pr_value : 0 };
-
-    return put(val, len, &i, sizeof(i));
-}
-
-static int set_prinfo(struct vcl_socket *s, const void *val, socklen_t len)
-{
-    struct sctp_default_prinfo i;
-
-    (void)len;
-    memcpy(&i, val, sizeof(i));
-    if (i.pr_policy & ~SCTP_PR_SCTP_MASK)
-        return -EINVAL;
-    s->sctp->o.pr_policy = i.pr_policy;
-    s->sctp->o.pr_value = i.pr_policy == SCTP_PR_SCTP_NONE ? 0 : i.pr_value;
-    return 0;
-}
-
-static int get_prinfo(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    struct sctp_default_prinfo i = { .pr_policy = s->sctp->o.pr_policy, .pr_value = s->sctp->o.pr_value };
-
-    return put(val, len, &i, sizeof(i));
-}
-
-static int set_context(struct vcl_socket *s, const void *val, socklen_t len)
-{
-    struct sctp_assoc_value v;
-
-    (void)len;
-    memcpy(&v, val, sizeof(v));
-    s->sctp->o.context = v.assoc_value;
-    return 0;
-}
-
-static int get_context(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    struct sctp_assoc_value v = { .assoc_value = s->sctp->o.context };
-
-    return put(val, len, &v, sizeof(v));
-}
-
-/* RFC 6458 s8.1.8: of one-to-many sockets alone. */
-static int set_autoclose(struct vcl_socket *s, const void *val, socklen_t len)
-{
-    uint32_t seconds;
-
-    (void)len;
-    if (!vcl_sctp_is_many(s))
-        return -EOPNOTSUPP;
-    memcpy(&seconds, val, sizeof(seconds));
-    return seconds ? -ENOPROTOOPT : 0; /* the library has no timers */
-}
-
-static int get_autoclose(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    uint32_t never = 0;
-
-    return vcl_sctp_is_many(s) ? put(val, len, &never, sizeof(never)) : -EOPNOTSUPP;
-}
-
-/* RFC 6458 s8.1.15: how an IPv6 socket shows IPv4 addresses. */
-static int set_mapped(struct vcl_socket *s, const void *val, socklen_t len)
-{
-    int32_t v;
-
-    (void)len;
-    memcpy(&v, val, sizeof(v));
-    s->sctp->o.plain_v4 = v == 0;
-    return 0;
-}
-
-static int get_mapped(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    int32_t v = !s->sctp->o.plain_v4;
-
-    return put(val, len, &v, sizeof(v));
-}
-
-/* RFC 6458 s8.1.20: messages are not interleaved. Level 1 lets other associations come between the parts of a message, and need not. */
-static int set_interleave(struct vcl_socket *s, const void *val, socklen_t len)
-{
-    int32_t v;
-
-    (void)len;
-    memcpy(&v, val, sizeof(v));
-    s->sctp->o.interleave = v != 0; /* as Linux: 2 is 1 */
-    return 0;
-}
-
-static int get_interleave(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    int32_t v = s->sctp->o.interleave;
-
-    return put(val, len, &v, sizeof(v));
-}
-
-/* RFC 6458 s8.2.5, s8.2.6 */
-static uint32_t assoc_ids(struct vcl_socket *s, sctp_assoc_t *ids, uint32_t room)
-{
-    if (vcl_sctp_is_many(s))
-        return vcl_sctp_many_ids(s, ids, room);
-    if (vcl_state(s) != VCL_CONNECTED)
-        return 0;
-    if (room)
-        ids[0] = (sctp_assoc_t)s->sctp->assoc_id;
-    return 1;
-}
-
-static int get_number(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    uint32_t n = assoc_ids(s, NULL, 0);
-
-    return put(val, len, &n, sizeof(n));
-}
-
-static int get_ids(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    struct sctp_assoc_ids *out = val;
-    uint32_t room = (*len - (uint32_t)sizeof(*out)) / (uint32_t)sizeof(sctp_assoc_t), n;
-
-    n = assoc_ids(s, out->gaids_assoc_id, room);
-    if (n > room)
-        return -EINVAL;
-    out->gaids_number_of_ids = n;
-    *len = (socklen_t)(sizeof(*out) + n * sizeof(sctp_assoc_t));
-    return 0;
-}
-
-/* ---- the server's, or kept ---- */
-static int check_initmsg(struct vcl_socket *s, const void *val, void *now)
-{
-    struct sctp_initmsg set, *o = now;
-
-    memcpy(&set, val, sizeof(set));
-    if (set.sinit_num_ostreams)
-        o->sinit_num_ostreams = set.sinit_num_ostreams;
-    if (set.sinit_max_instreams)
-        o->sinit_max_instreams = set.sinit_max_instreams;
-    if (set.sinit_max_attempts)
-        o->sinit_max_attempts = set.sinit_max_attempts;
-    if (set.sinit_max_init_timeo)
-        o->sinit_max_init_timeo = set.sinit_max_init_timeo;
-    s->sctp->o.init = *o;
-    return 0;
-}
-
-static int check_rto(struct vcl_socket *s, const void *val, void *now)
-{
-    struct sctp_rtoinfo set, *o = now;
-
-    (void)s;
-    memcpy(&set, val, sizeof(set));
-    o->srto_initial = set.srto_initial ? set.srto_initial : o->srto_initial;
-    o->srto_max = set.srto_max ? set.srto_max : o->srto_max;
-    o->srto_min = set.srto_min ? set.srto_min : o->srto_min;
-    return o->srto_min > o->srto_max ? -EINVAL : 0;
-}
-
-static int check_assoc(struct vcl_socket *s, const void *val, void *now)
-{
-    struct sctp_assocparams set, *o = now;
-
-    (void)s;
-    memcpy(&set, val, sizeof(set));
-    o->sasoc_asocmaxrxt = set.sasoc_asocmaxrxt ? set.sasoc_asocmaxrxt : o->sasoc_asocmaxrxt;
-    o->sasoc_cookie_life = set.sasoc_cookie_life ? set.sasoc_cookie_life : o->sasoc_cookie_life;
-    return 0;
-}
-
-static int check_sack(struct vcl_socket *s, const void *val, void *now)
-{
-    struct sctp_sack_info set, *o = now;
-
-    (void)s;
-    memcpy(&set, val, sizeof(set));
-    if (set.sack_delay > 500) /* RFC 9260 s6.2: MUST NOT be more */
-        return -EINVAL;
-    o->sack_delay = set.sack_delay ? set.sack_delay : o->sack_delay;
-    o->sack_freq = set.sack_freq ? set.sack_freq : o->sack_freq;
-    return 0;
-}
-
-static int check_bool(struct vcl_socket *s, const void *val, void *now)
-{
-    int32_t v;
-
-    (void)s;
-    memcpy(&v, val, sizeof(v));
-    v = v != 0;
-    memcpy(now, &v, sizeof(v));
-    return 0;
-}
-
-static int check_adaptation(struct vcl_socket *s, const void *val, void *now)
-{
-    memcpy(now, val, sizeof(struct sctp_setadaptation));
-    memcpy(&s->sctp->o.adaptation, val, sizeof(s->sctp->o.adaptation));
-    s->sctp->o.has_adaptation = true;
-    return 0;
-}
-
-static const struct sctp_initmsg def_init = { 10, MAX_STREAMS, INIT_ATTEMPTS, RTO_MAX_MS };
-static const struct sctp_rtoinfo def_rto = { .srto_initial = 3000, .srto_max = RTO_MAX_MS, .srto_min = 1000 };
-static const struct sctp_assocparams def_assoc = { .sasoc_asocmaxrxt = 10, .sasoc_cookie_life = 60000 };
-static const struct sctp_sack_info def_sack = { .sack_delay = 200, .sack_freq = 2 };
-static const struct sctp_assoc_value def_burst = { .assoc_value = 4 }, def_zero = { 0 };
-static const int32_t def_int = 0;
-
-enum { NO_ID = -1 };
 struct row {
     int name;
-    uint16_t size;                 /* of the value */
-    int16_t id_at;                 /* where the association's id stands in it; NO_ID: the option is the socket's */
-    bool adds;                     /* what is set comes beside what was set before */
-    const void *def;               /* the server's: what it is before anything was set; NULL = of an association only */
-    int (*check)(struct vcl_socket *s, const void *val, void *now); /* the server's: changes `now` by what is set; NULL = any value */
-    int (*set)(struct vcl_socket *s, const void *val, socklen_t len);  /* of this side */
+    uint16_t size;      /* of the value; of one whose length varies the least */
+    uint16_t short_size;/* an older form: the struct's beginning; 0 = none */
+    int16_t id_at;      /* where the association's id stands; NO_ID: the option is the socket's */
+    uint16_t addr_at;   /* where an address of the peer stands; NO_ADDR */
+    uint8_t is;         /* enum row_is */
+    int local_error;    /* ACTION: why a cut-through association cannot do it, as Linux says of a peer that does not know it */
+    int (*set)(struct vcl_socket *s, const void *val, socklen_t len); /* SERVER: after the server has taken it */
     int (*get)(struct vcl_socket *s, void *val, socklen_t *len);
 };
-#define HERE(name, size, id, set, get) { name, size, id, false, NULL, NULL, set, get }
-#define SERVER(name, type, id, def, check) { name, sizeof(type), id, false, def, check, NULL, NULL }
 
-static int set_rcvinfo(struct vcl_socket *s, const void *val, socklen_t len);
-static int set_nxtinfo(struct vcl_socket *s, const void *val, socklen_t len);
-static int get_rcvinfo(struct vcl_socket *s, void *val, socklen_t *len);
-static int get_nxtinfo(struct vcl_socket *s, void *val, socklen_t *len);
-static int get_status(struct vcl_socket *s, void *val, socklen_t *len);
-static int get_peer_info(struct vcl_socket *s, void *val, socklen_t *len);
-static int get_peer_addrs(struct vcl_socket *s, void *val, socklen_t *len);
-static int get_local_addrs(struct vcl_socket *s, void *val, socklen_t *len);
+#define SIZE(type) .size = sizeof(struct type)
+#define INT .size = sizeof(int32_t)
+#define ID(type, field) .id_at = offsetof(struct type, field)
+#define ADDR(type, field) .addr_at = offsetof(struct type, field)
+#define NUMBER SIZE(sctp_assoc_value), ID(sctp_assoc_value, assoc_id)
+enum { PARAMS_SHORT = 152 }; /* struct sctp_paddrparams before spp_ipv6_flowlabel */
 
 static const struct row rows[] = {
-    HERE(SCTP_EVENTS, 0, NO_ID, set_events, get_events),
-    HERE(SCTP_EVENT, sizeof(struct sctp_event), 0, set_event, get_event),
-    HERE(SCTP_RECVRCVINFO, sizeof(int32_t), NO_ID, set_rcvinfo, get_rcvinfo),
-    HERE(SCTP_RECVNXTINFO, sizeof(int32_t), NO_ID, set_nxtinfo, get_nxtinfo),
-    HERE(SCTP_DEFAULT_SNDINFO, sizeof(struct sctp_sndinfo), offsetof(struct sctp_sndinfo, snd_assoc_id), set_sndinfo, get_sndinfo),
-    HERE(SCTP_DEFAULT_SEND_PARAM, sizeof(struct sctp_sndrcvinfo), offsetof(struct sctp_sndrcvinfo, sinfo_assoc_id), set_send_param, get_send_param),
-    HERE(SCTP_DEFAULT_PRINFO, sizeof(struct sctp_default_prinfo), 0, set_prinfo, get_prinfo),
-    HERE(SCTP_CONTEXT, sizeof(struct sctp_assoc_value), 0, set_context, get_context),
-    HERE(SCTP_AUTOCLOSE, sizeof(int32_t), NO_ID, set_autoclose, get_autoclose),
-    HERE(SCTP_I_WANT_MAPPED_V4_ADDR, sizeof(int32_t), NO_ID, set_mapped, get_mapped),
-    HERE(SCTP_FRAGMENT_INTERLEAVE, sizeof(int32_t), NO_ID, set_interleave, get_interleave),
-    HERE(SCTP_GET_ASSOC_NUMBER, sizeof(uint32_t), NO_ID, NULL, get_number),
-    HERE(SCTP_GET_ASSOC_ID_LIST, sizeof(struct sctp_assoc_ids), NO_ID, NULL, get_ids),
-    HERE(SCTP_SOCKOPT_BINDX_ADD, 0, NO_ID, vcl_sctp_bindx_add, NULL),
-    HERE(SCTP_SOCKOPT_BINDX_REM, 0, NO_ID, vcl_sctp_bindx_rem, NULL),
-    HERE(SCTP_SOCKOPT_CONNECTX, 0, NO_ID, vcl_sctp_connectx, NULL),
-    HERE(SCTP_SOCKOPT_CONNECTX3, sizeof(struct sctp_getaddrs_old), NO_ID, NULL, vcl_sctp_connectx3),
-    HERE(SCTP_STATUS, sizeof(struct sctp_status), 0, NULL, get_status),
-    HERE(SCTP_GET_PEER_ADDR_INFO, sizeof(struct sctp_paddrinfo), 0, NULL, get_peer_info),
-    HERE(SCTP_GET_PEER_ADDRS, sizeof(struct sctp_getaddrs), 0, NULL, get_peer_addrs),
-    HERE(SCTP_GET_LOCAL_ADDRS, sizeof(struct sctp_getaddrs), 0, NULL, get_local_addrs),
-    SERVER(SCTP_NODELAY, int32_t, NO_ID, &def_int, check_bool),
-    SERVER(SCTP_INITMSG, struct sctp_initmsg, NO_ID, &def_init, check_initmsg),
-    SERVER(SCTP_RTOINFO, struct sctp_rtoinfo, 0, &def_rto, check_rto),
-    SERVER(SCTP_ASSOCINFO, struct sctp_assocparams, 0, &def_assoc, check_assoc),
-    SERVER(SCTP_DELAYED_SACK, struct sctp_sack_info, 0, &def_sack, check_sack),
-    SERVER(SCTP_DISABLE_FRAGMENTS, int32_t, NO_ID, &def_int, check_bool),
-    SERVER(SCTP_MAXSEG, struct sctp_assoc_value, 0, &def_zero, NULL),
-    SERVER(SCTP_MAX_BURST, struct sctp_assoc_value, 0, &def_burst, NULL),
-    SERVER(SCTP_ADAPTATION_LAYER, struct sctp_setadaptation, NO_ID, &def_int, check_adaptation),
+    /* notifications, and what stands beside messages */
+    { SCTP_EVENTS, .id_at = NO_ID, .is = COPIED, .set = vcl_sctp_set_events, .get = vcl_sctp_get_events },
+    { SCTP_EVENT, SIZE(sctp_event), .id_at = 0, .set = vcl_sctp_set_event, .get = vcl_sctp_get_event },
+    { SCTP_RECVRCVINFO, INT, .id_at = NO_ID, .is = COPIED, .set = vcl_sctp_set_rcvinfo, .get = vcl_sctp_get_rcvinfo },
+    { SCTP_RECVNXTINFO, INT, .id_at = NO_ID, .is = COPIED, .set = vcl_sctp_set_nxtinfo, .get = vcl_sctp_get_nxtinfo },
+    { SCTP_CONTEXT, NUMBER, .is = EXACT, .set = vcl_sctp_set_context, .get = vcl_sctp_get_context },
+    { SCTP_FRAGMENT_INTERLEAVE, INT, .id_at = NO_ID, .is = COPIED | EXACT, .set = vcl_sctp_set_interleave, .get = vcl_sctp_get_interleave },
+    { SCTP_I_WANT_MAPPED_V4_ADDR, INT, .id_at = NO_ID, .is = SERVER | WHOLE | COPIED, .set = vcl_sctp_set_mapped, .get = vcl_sctp_get_mapped },
+    /* defaults of what is sent */
+    { SCTP_DEFAULT_SNDINFO, SIZE(sctp_sndinfo), ID(sctp_sndinfo, snd_assoc_id), .is = EXACT, .set = vcl_sctp_set_sndinfo,
+      .get = vcl_sctp_get_sndinfo },
+    { SCTP_DEFAULT_SEND_PARAM, SIZE(sctp_sndrcvinfo), ID(sctp_sndrcvinfo, sinfo_assoc_id), .is = EXACT, .set = vcl_sctp_set_send_param,
+      .get = vcl_sctp_get_send_param },
+    { SCTP_DEFAULT_PRINFO, SIZE(sctp_default_prinfo), ID(sctp_default_prinfo, pr_assoc_id), .is = EXACT, .set = vcl_sctp_set_prinfo,
+      .get = vcl_sctp_get_prinfo },
+    { SCTP_NODELAY, INT, .id_at = NO_ID, .is = SERVER | WHOLE | COPIED },
+    { SCTP_DISABLE_FRAGMENTS, INT, .id_at = NO_ID, .is = SERVER | WHOLE | COPIED },
+    { SCTP_MAXSEG, NUMBER, .is = SERVER | WHOLE | EXACT | OR_INT },
+    { SCTP_MAX_BURST, NUMBER, .is = SERVER | WHOLE | EXACT | OR_INT },
+    { SCTP_PARTIAL_DELIVERY_POINT, INT, .id_at = NO_ID, .is = SERVER | WHOLE | EXACT | COPIED },
+    /* set-up and end */
+    { SCTP_INITMSG, SIZE(sctp_initmsg), .id_at = NO_ID, .is = SERVER | EXACT, .set = vcl_sctp_set_initmsg },
+    { SCTP_RTOINFO, SIZE(sctp_rtoinfo), ID(sctp_rtoinfo, srto_assoc_id), .is = SERVER | EXACT },
+    { SCTP_ASSOCINFO, SIZE(sctp_assocparams), ID(sctp_assocparams, sasoc_assoc_id), .is = SERVER | EXACT },
+    { SCTP_ADAPTATION_LAYER, SIZE(sctp_setadaptation), .id_at = NO_ID, .is = SERVER | WHOLE | EXACT, .set = vcl_sctp_set_adaptation },
+    { SCTP_AUTOCLOSE, INT, .id_at = NO_ID, .is = SERVER | WHOLE | EXACT | MANY },
+    { SCTP_REUSE_PORT, INT, .id_at = NO_ID, .is = EXACT, .set = vcl_sctp_set_reuse, .get = vcl_sctp_get_reuse },
+    { SCTP_SOCKOPT_BINDX_ADD, .id_at = NO_ID, .set = vcl_sctp_bindx_add },
+    { SCTP_SOCKOPT_BINDX_REM, .id_at = NO_ID, .set = vcl_sctp_bindx_rem },
+    { SCTP_SOCKOPT_CONNECTX, .id_at = NO_ID, .set = vcl_sctp_connectx },
+    { SCTP_SOCKOPT_CONNECTX_OLD, .id_at = NO_ID, .set = vcl_sctp_connectx_old },
+    { SCTP_SOCKOPT_CONNECTX3, SIZE(sctp_getaddrs_old), .id_at = NO_ID, .get = vcl_sctp_connectx3 },
+    /* paths */
+    { SCTP_PEER_ADDR_PARAMS, SIZE(sctp_paddrparams), .short_size = PARAMS_SHORT, ID(sctp_paddrparams, spp_assoc_id),
+      ADDR(sctp_paddrparams, spp_address), .is = SERVER | EXACT },
+    { SCTP_PEER_ADDR_THLDS, SIZE(sctp_paddrthlds), ID(sctp_paddrthlds, spt_assoc_id), ADDR(sctp_paddrthlds, spt_address), .is = SERVER },
+    { SCTP_PEER_ADDR_THLDS_V2, SIZE(sctp_paddrthlds_v2), ID(sctp_paddrthlds_v2, spt_assoc_id), ADDR(sctp_paddrthlds_v2, spt_address),
+      .is = SERVER },
+    { SCTP_DELAYED_SACK, SIZE(sctp_sack_info), .short_size = sizeof(struct sctp_assoc_value), ID(sctp_sack_info, sack_assoc_id),
+      .is = SERVER | EXACT },
+    { SCTP_REMOTE_UDP_ENCAPS_PORT, SIZE(sctp_udpencaps), ID(sctp_udpencaps, sue_assoc_id), ADDR(sctp_udpencaps, sue_address),
+      .is = SERVER | EXACT },
+    { SCTP_PRIMARY_ADDR, SIZE(sctp_prim), ID(sctp_prim, ssp_assoc_id), .is = EXACT, .set = vcl_sctp_set_primary, .get = vcl_sctp_get_primary },
+    { SCTP_SET_PEER_PRIMARY_ADDR, SIZE(sctp_setpeerprim), ID(sctp_setpeerprim, sspp_assoc_id), .is = SERVER | EXACT | ACTION,
+      .local_error = -EPERM },
+    { SCTP_AUTO_ASCONF, INT, .id_at = NO_ID, .is = SERVER | WHOLE },
+    { SCTP_EXPOSE_POTENTIALLY_FAILED_STATE, NUMBER, .is = SERVER | WHOLE | EXACT },
+    /* extensions offered */
+    { SCTP_PR_SUPPORTED, NUMBER, .is = SERVER | WHOLE | EXACT },
+    { SCTP_RECONFIG_SUPPORTED, NUMBER, .is = SERVER | WHOLE | EXACT },
+    { SCTP_INTERLEAVING_SUPPORTED, NUMBER, .is = SERVER | WHOLE | EXACT },
+    { SCTP_ASCONF_SUPPORTED, NUMBER, .is = SERVER | WHOLE | EXACT },
+    { SCTP_AUTH_SUPPORTED, NUMBER, .is = SERVER | WHOLE | EXACT },
+    { SCTP_ECN_SUPPORTED, NUMBER, .is = SERVER | WHOLE | EXACT },
+    /* streams (RFC 6525, RFC 8260) */
+    { SCTP_ENABLE_STREAM_RESET, NUMBER, .is = SERVER | WHOLE | EXACT },
+    { SCTP_RESET_STREAMS, SIZE(sctp_reset_streams), ID(sctp_reset_streams, srs_assoc_id), .is = SERVER | ACTION, .local_error = -ENOPROTOOPT },
+    { SCTP_RESET_ASSOC, .size = sizeof(sctp_assoc_t), .id_at = 0, .is = SERVER | EXACT | ACTION, .local_error = -ENOPROTOOPT },
+    { SCTP_ADD_STREAMS, SIZE(sctp_add_streams), ID(sctp_add_streams, sas_assoc_id), .is = SERVER | EXACT | ACTION,
+      .local_error = -ENOPROTOOPT },
+    { SCTP_STREAM_SCHEDULER, NUMBER, .is = SERVER | WHOLE },
+    { SCTP_STREAM_SCHEDULER_VALUE, SIZE(sctp_stream_value), ID(sctp_stream_value, assoc_id), .is = SERVER },
+    /* authentication (RFC 4895) */
+    { SCTP_AUTH_CHUNK, SIZE(sctp_authchunk), .id_at = NO_ID, .is = SERVER | EXACT },
+    { SCTP_HMAC_IDENT, SIZE(sctp_hmacalgo), .id_at = NO_ID, .is = SERVER | WHOLE | VARIES },
+    { SCTP_AUTH_KEY, SIZE(sctp_authkey), ID(sctp_authkey, sca_assoc_id), .is = SERVER },
+    { SCTP_AUTH_ACTIVE_KEY, SIZE(sctp_authkeyid), ID(sctp_authkeyid, scact_assoc_id), .is = SERVER | EXACT },
+    { SCTP_AUTH_DELETE_KEY, SIZE(sctp_authkeyid), ID(sctp_authkeyid, scact_assoc_id), .is = SERVER | EXACT },
+    { SCTP_AUTH_DEACTIVATE_KEY, SIZE(sctp_authkeyid), ID(sctp_authkeyid, scact_assoc_id), .is = SERVER | EXACT },
+    { SCTP_PEER_AUTH_CHUNKS, SIZE(sctp_authchunks), ID(sctp_authchunks, gauth_assoc_id), .is = SERVER | VARIES },
+    { SCTP_LOCAL_AUTH_CHUNKS, SIZE(sctp_authchunks), ID(sctp_authchunks, gauth_assoc_id), .is = SERVER | VARIES },
+    /* what there is */
+    { SCTP_STATUS, SIZE(sctp_status), ID(sctp_status, sstat_assoc_id), .get = vcl_sctp_get_status },
+    { SCTP_GET_PEER_ADDR_INFO, SIZE(sctp_paddrinfo), ID(sctp_paddrinfo, spinfo_assoc_id), .get = vcl_sctp_get_peer_info },
+    { SCTP_GET_PEER_ADDRS, SIZE(sctp_getaddrs), .id_at = 0, .get = vcl_sctp_get_peer_addrs },
+    { SCTP_GET_LOCAL_ADDRS, SIZE(sctp_getaddrs), .id_at = 0, .get = vcl_sctp_get_local_addrs },
+    { SCTP_GET_ASSOC_NUMBER, INT, .id_at = NO_ID, .get = vcl_sctp_get_number },
+    { SCTP_GET_ASSOC_ID_LIST, SIZE(sctp_assoc_ids), .id_at = NO_ID, .get = vcl_sctp_get_ids },
+    { SCTP_GET_ASSOC_STATS, SIZE(sctp_assoc_stats), ID(sctp_assoc_stats, sas_assoc_id), .get = vcl_sctp_get_stats },
+    { SCTP_PR_ASSOC_STATUS, SIZE(sctp_prstatus), ID(sctp_prstatus, sprstat_assoc_id), .get = vcl_sctp_get_assoc_given_up },
+    { SCTP_PR_STREAM_STATUS, SIZE(sctp_prstatus), ID(sctp_prstatus, sprstat_assoc_id), .get = vcl_sctp_get_stream_given_up },
 };
 
 static const struct row *row_of(int name)
@@ -553,49 +125,88 @@ static const struct row *row_of(int name)
     return NULL;
 }
 
-/* Linux takes an int in place of struct sctp_assoc_value (SCTP_MAXSEG, SCTP_MAX_BURST: the older form). */
-static bool has_old_form(const struct row *r, socklen_t len)
-{
-    return (r->name == SCTP_MAXSEG || r->name == SCTP_MAX_BURST) && len == sizeof(int32_t);
-}
-
-enum { VALUE_MAX = 256 };
-
-static int set_server(struct vcl_socket *s, const struct row *r, const void *val)
-{
-    const struct vcl_sctp_kept *k = kept_find(s->sctp, r->name);
-    uint8_t now[VALUE_MAX];
-    int rc;
-
-    memcpy(now, k ? k->bytes : r->def, r->size);
-    if (r->check) {
-        rc = r->check(s, val, now);
-        if (rc)
-            return rc;
-    } else {
-        memcpy(now, val, r->size);
-    }
-    rc = is_there(s) ? vcl_sctp_server_set(s, r->name, val, r->size) : 0;
-    return rc ? rc : keep(s->sctp, r->name, now, r->size, r->adds);
-}
-
+/* What a socket or association is told, in the form of today. */
 struct setting {
     const struct row *r;
     const void *val;
     socklen_t len;
+    uint8_t bytes[sizeof(struct sctp_paddrparams)]; /* of an older form */
 };
+
+static int take_value(struct setting *g, const void *val, socklen_t len)
+{
+    const struct row *r = g->r;
+    struct sctp_sack_info sack;
+
+    g->val = val;
+    g->len = len;
+    if ((r->is & OR_INT) && len == sizeof(int32_t)) {
+        memset(g->bytes, 0, sizeof(g->bytes));
+        memcpy(g->bytes + offsetof(struct sctp_assoc_value, assoc_value), val, sizeof(int32_t));
+    } else if (r->short_size && len == r->short_size) {
+        memset(g->bytes, 0, sizeof(g->bytes));
+        memcpy(g->bytes, val, len);
+        memcpy(&sack, g->bytes, sizeof(sack));
+        if (r->name == SCTP_DELAYED_SACK && sack.sack_delay == 0) { /* the older form: 0 means no delay */
+            sack.sack_freq = 1;
+            memcpy(g->bytes, &sack, sizeof(sack));
+        }
+    } else {
+        if (len < r->size || ((r->is & EXACT) && len != r->size))
+            return -EINVAL;
+        if (!(r->is & SERVER) || (r->is & EXACT))
+            return 0;
+        g->len = r->size == sizeof(int32_t) ? r->size : len;
+        return 0;
+    }
+    g->val = g->bytes;
+    g->len = r->size;
+    return 0;
+}
+
+/* Cut-through there is one path: who names it means the association. */
+static int name_local(struct vcl_socket *s, const struct row *r, void *val)
+{
+    struct sockaddr_storage *none = (void *)((uint8_t *)val + r->addr_at);
+    sa_family_t family;
+
+    memcpy(&family, none, sizeof(family));
+    if (family != AF_UNSPEC && !vcl_sctp_is_local_peer(s, none)) {
+        struct sockaddr_storage ss;
+        struct ip_endpoint e;
+
+        memcpy(&ss, none, sizeof(ss));
+        if (ip_endpoint_from_sockaddr((struct sockaddr *)&ss, sizeof(ss), &e) < 0 || !ip_addr_is_any(&e.ip))
+            return -EINVAL;
+    }
+    memset(none, 0, sizeof(*none));
+    return 0;
+}
+
+static int set_server(struct vcl_socket *s, const struct row *r, const void *val, socklen_t len)
+{
+    uint8_t local[sizeof(struct sctp_paddrparams)];
+
+    if (s->local && (r->is & ACTION))
+        return r->local_error;
+    if (s->local && r->addr_at != NO_ADDR && len <= sizeof(local)) {
+        int rc;
+
+        memcpy(local, val, len);
+        rc = name_local(s, r, local);
+        return rc ? rc : vcl_sctp_ask_set(s, r->name, local, len, false);
+    }
+    if ((r->is & ACTION) && !vcl_sctp_is_there(s))
+        return -EINVAL; /* no association */
+    return r->is & ACTION ? vcl_sctp_server_set(s, r->name, val, len) : vcl_sctp_ask_set(s, r->name, val, len, r->is & WHOLE);
+}
 
 static int set_one(struct vcl_socket *s, void *arg)
 {
     const struct setting *g = arg;
+    int rc = g->r->is & SERVER ? set_server(s, g->r, g->val, g->len) : 0;
 
-    return g->r->set ? g->r->set(s, g->val, g->len) : set_server(s, g->r, g->val);
-}
-
-/* Options of the socket that its associations copy, those to come and those that are there. */
-static bool is_copied(const struct row *r)
-{
-    return r->def || r->name == SCTP_EVENTS || r->name == SCTP_RECVRCVINFO || r->name == SCTP_RECVNXTINFO || r->name == SCTP_FRAGMENT_INTERLEAVE;
+    return rc || !g->r->set ? rc : g->r->set(s, g->val, g->len);
 }
 
 /* Whose option it is: RFC 6458 s8.1: an id, or SCTP_FUTURE_ASSOC, SCTP_CURRENT_ASSOC, SCTP_ALL_ASSOC (s7.2). */
@@ -608,7 +219,7 @@ static int set_many(struct vcl_socket *s, struct setting *g)
     int rc = 0;
 
     if (g->r->id_at == NO_ID)
-        id = is_copied(g->r) ? ALL : FUTURE;
+        id = g->r->is & COPIED ? ALL : FUTURE;
     else
         memcpy(&id, (const uint8_t *)g->val + g->r->id_at, sizeof(id));
     if (id > ALL || id < 0) {
@@ -631,32 +242,35 @@ static int set_many(struct vcl_socket *s, struct setting *g)
 
 int vcl_sctp_set(struct vcl_socket *s, int name, const void *val, socklen_t len)
 {
-    struct setting g = { row_of(name), val, len };
-    struct sctp_assoc_value v = { 0 };
+    struct setting g = { .r = row_of(name) };
+    int rc;
 
-    if (!g.r || (!g.r->def && !g.r->set))
+    if (!g.r || !(g.r->set || g.r->is & SERVER))
         return -ENOPROTOOPT;
-    if (has_old_form(g.r, len)) {
-        memcpy(&v.assoc_value, val, sizeof(v.assoc_value));
-        g.val = &v;
-    } else if (len < g.r->size) {
-        return -EINVAL;
-    }
+    if ((g.r->is & MANY) && !vcl_sctp_is_many(s))
+        return -EOPNOTSUPP;
+    rc = take_value(&g, val, len);
+    if (rc)
+        return rc;
     return vcl_sctp_is_many(s) ? set_many(s, &g) : set_one(s, &g);
 }
 
-static int get_one(struct vcl_socket *s, const struct row *r, void *val, socklen_t *len)
+static int get_server(struct vcl_socket *s, const struct row *r, void *val, socklen_t *len)
 {
-    const struct vcl_sctp_kept *k;
+    uint8_t asked[sizeof(struct sockaddr_storage)];
+    uint8_t *at = (uint8_t *)val + r->addr_at;
+    int rc;
 
-    if (r->get)
-        return r->get(s, val, len);
-    if (is_there(s)) {
+    if (!(r->is & VARIES))
         *len = r->size;
-        return server_get(s, r->name, val, len);
-    }
-    k = kept_find(s->sctp, r->name);
-    return put(val, len, k ? k->bytes : r->def, r->size);
+    if (!s->local || r->addr_at == NO_ADDR)
+        return vcl_sctp_ask_get(s, r->name, val, len);
+    memcpy(asked, at, sizeof(asked));
+    rc = name_local(s, r, val);
+    if (rc == 0)
+        rc = vcl_sctp_ask_get(s, r->name, val, len);
+    memcpy(at, asked, sizeof(asked));
+    return rc;
 }
 
 static int get_by_id(struct vcl_socket *s, const struct row *r, void *val, socklen_t *len)
@@ -672,7 +286,7 @@ static int get_by_id(struct vcl_socket *s, const struct row *r, void *val, sockl
         if (!a)
             return -EINVAL;
     }
-    rc = get_one(a ? a : s, r, val, len);
+    rc = r->get ? r->get(a ? a : s, val, len) : get_server(a ? a : s, r, val, len);
     if (rc == 0 && r->id_at != NO_ID && r->name != SCTP_GET_PEER_ADDRS && r->name != SCTP_GET_LOCAL_ADDRS &&
         (size_t)r->id_at + sizeof(id) <= *len) {
         id = a || vcl_state(s) == VCL_CONNECTED ? (sctp_assoc_t)(a ? a : s)->sctp->assoc_id : id;
@@ -683,137 +297,29 @@ static int get_by_id(struct vcl_socket *s, const struct row *r, void *val, sockl
     return rc;
 }
 
+/* The answer in an older form: its value, or its beginning. */
+static int get_short(struct vcl_socket *s, const struct row *r, void *val, socklen_t *len)
+{
+    uint8_t bytes[sizeof(struct sctp_paddrparams)] = { 0 };
+    size_t at = r->is & OR_INT ? offsetof(struct sctp_assoc_value, assoc_value) : 0;
+    socklen_t room = r->size;
+    int rc;
+
+    if (at == 0)
+        memcpy(bytes, val, r->short_size);
+    rc = get_by_id(s, r, bytes, &room);
+    return rc ? rc : vcl_sctp_put(val, len, bytes + at, at ? sizeof(int32_t) : r->short_size);
+}
+
 int vcl_sctp_get(struct vcl_socket *s, int name, void *val, socklen_t *len)
 {
     const struct row *r = row_of(name);
-    struct sctp_assoc_value v = { 0 };
-    socklen_t v_len = sizeof(v);
-    int rc;
 
-    if (!r || (!r->def && !r->get))
+    if (!r || (!r->get && !(r->is & SERVER)) || (r->is & ACTION))
         return -ENOPROTOOPT;
-    if (has_old_form(r, *len)) {
-        rc = get_by_id(s, r, &v, &v_len);
-        return rc ? rc : put(val, len, &v.assoc_value, sizeof(v.assoc_value));
-    }
+    if ((r->is & MANY) && !vcl_sctp_is_many(s))
+        return -EOPNOTSUPP;
+    if (((r->is & OR_INT) && *len == sizeof(int32_t)) || (r->short_size && *len >= r->short_size && *len < r->size))
+        return get_short(s, r, val, len);
     return *len < r->size ? -EINVAL : get_by_id(s, r, val, len);
-}
-
-/* ---- what is shown beside messages ---- */
-static int set_flag(bool *flag, const void *val)
-{
-    int32_t v;
-
-    memcpy(&v, val, sizeof(v));
-    *flag = v != 0;
-    return 0;
-}
-static int get_flag(bool flag, void *val, socklen_t *len)
-{
-    int32_t v = flag;
-
-    return put(val, len, &v, sizeof(v));
-}
-static int set_rcvinfo(struct vcl_socket *s, const void *val, socklen_t len) { (void)len; return set_flag(&s->sctp->o.rcvinfo, val); }
-static int set_nxtinfo(struct vcl_socket *s, const void *val, socklen_t len) { (void)len; return set_flag(&s->sctp->o.nxtinfo, val); }
-static int get_rcvinfo(struct vcl_socket *s, void *val, socklen_t *len) { return get_flag(s->sctp->o.rcvinfo, val, len); }
-static int get_nxtinfo(struct vcl_socket *s, void *val, socklen_t *len) { return get_flag(s->sctp->o.nxtinfo, val, len); }
-
-/* ---- the association ---- */
-static bool is_up(const struct vcl_socket *s) { return vcl_state(s) == VCL_CONNECTED; }
-
-static void put_addr(const struct vcl_socket *s, const struct ip_endpoint *e, struct sockaddr_storage *ss)
-{
-    memset(ss, 0, sizeof(*ss));
-    ip_endpoint_to_sockaddr(e, s->is_v6, ss);
-}
-
-static void local_peer_info(struct vcl_socket *s, struct sctp_paddrinfo *p)
-{
-    struct sockaddr_storage ss;
-
-    memset(p, 0, sizeof(*p));
-    put_addr(s, &s->rmt, &ss);
-    memcpy(&p->spinfo_address, &ss, sizeof(ss));
-    p->spinfo_assoc_id = (sctp_assoc_t)s->sctp->assoc_id;
-    p->spinfo_state = SCTP_ACTIVE;
-    p->spinfo_cwnd = s->tx.max_size;
-    p->spinfo_rto = def_rto.srto_min;
-    p->spinfo_mtu = LOCAL_FRAGMENT;
-}
-
-static int get_status(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    struct sctp_status st;
-
-    if (!is_up(s))
-        return -EINVAL;
-    if (!s->local) {
-        *len = sizeof(st);
-        return server_get(s, SCTP_STATUS, val, len);
-    }
-    memset(&st, 0, sizeof(st));
-    st.sstat_assoc_id = (sctp_assoc_t)s->sctp->assoc_id;
-    pthread_mutex_lock(&s->lock);
-    st.sstat_state = !s->wr_shut ? SCTP_ESTABLISHED : s->sctp->i_shut ? SCTP_SHUTDOWN_SENT : SCTP_SHUTDOWN_RECEIVED;
-    st.sstat_rwnd = s->has_fifos ? (uint32_t)svm_fifo_prod_space(&s->tx) : 0;
-    st.sstat_instrms = s->sctp->in_streams;
-    st.sstat_outstrms = s->sctp->out_streams;
-    pthread_mutex_unlock(&s->lock);
-    st.sstat_fragmentation_point = LOCAL_FRAGMENT;
-    local_peer_info(s, &st.sstat_primary);
-    return put(val, len, &st, sizeof(st));
-}
-
-static int get_peer_info(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    struct ip_endpoint asked;
-    struct sctp_paddrinfo p;
-
-    if (!is_up(s))
-        return -EINVAL;
-    if (!s->local) {
-        *len = sizeof(p);
-        return server_get(s, SCTP_GET_PEER_ADDR_INFO, val, len);
-    }
-    memcpy(&p, val, sizeof(p));
-    if (ip_endpoint_from_sockaddr((struct sockaddr *)(void *)&p.spinfo_address, sizeof(p.spinfo_address), &asked) < 0 ||
-        !ip_addr_eq(&asked.ip, &s->rmt.ip) || asked.port.raw != s->rmt.port.raw)
-        return -EINVAL;
-    local_peer_info(s, &p);
-    return put(val, len, &p, sizeof(p));
-}
-
-/* struct sctp_getaddrs: its head, then packed addresses. */
-static int put_one_addr(const struct vcl_socket *s, const struct ip_endpoint *e, void *val, socklen_t *len)
-{
-    struct sctp_getaddrs head = { .assoc_id = (sctp_assoc_t)s->sctp->assoc_id, .addr_num = 1 };
-    struct sockaddr_storage ss;
-    socklen_t n;
-
-    memset(&ss, 0, sizeof(ss));
-    n = ip_endpoint_to_sockaddr(e, s->is_v6, &ss);
-    if (*len < sizeof(head) + n)
-        return -ENOMEM; /* Linux */
-    memcpy(val, &head, sizeof(head));
-    memcpy((uint8_t *)val + sizeof(head), &ss, n);
-    *len = (socklen_t)(sizeof(head) + n);
-    return 0;
-}
-
-static int get_peer_addrs(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    if (!is_up(s))
-        return -EINVAL;
-    return s->local ? put_one_addr(s, &s->rmt, val, len) : server_get(s, SCTP_GET_PEER_ADDRS, val, len);
-}
-
-static int get_local_addrs(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    struct ip_endpoint e;
-
-    if (is_there(s))
-        return server_get(s, SCTP_GET_LOCAL_ADDRS, val, len);
-    vcl_local_endpoint(s, &e);
-    return s->has_lcl ? put_one_addr(s, &e, val, len) : -EINVAL;
 }

@@ -11,7 +11,8 @@ void sctp_cfg_init(struct sctp_cfg *cfg)
     *cfg = (struct sctp_cfg){
         /* RFC 9260 s16, but for RTO.Min and the delay of SACKs, where we are with Linux's options, not below them */
         .rto_initial = 1000, .rto_min = 1000, .rto_max = 60000, .cookie_life = 60000, .hb_interval = 30000, .hb_enabled = true,
-        .assoc_max_retrans = 10, .path_max_retrans = 5, .pf_threshold = 0, .init_max_attempts = 8, .init_max_timeo = 60000,
+        .assoc_max_retrans = 10, .path_max_retrans = 5, .pf_threshold = 0, .ps_threshold = SCTP_NO_SWITCH,
+        .init_max_attempts = 8, .init_max_timeo = 60000,
         .sack_delay = 200, .sack_freq = 2, .n_ostreams = 10, .max_instreams = 65535, .max_burst = SCTP_BURST,
         .v4_mapped = true, .features = SCTP_F_PR,
     };

@@ -44,6 +44,9 @@ enum sctp_limits {
     SCTP_INIT_MAX = 4096,            /* longer INITs are nobody's */
     SCTP_IN_MSGS_MAX = 65536,        /* messages being put together */
     SCTP_BURST = 4,                  /* RFC 9260 s16: Max.Burst */
+    SCTP_PMTU_MAX = 16384,
+    SCTP_NO_SWITCH = 65535,          /* RFC 7829 s7.1: the primary path stays */
+    SCTP_PR_POLICIES = 3,            /* lifetime, retransmissions, priority (RFC 7496) */
     SCTP_ERRORS_PER_S = 500,         /* answers to packets that belong to nobody */
 };
 enum { SCTP_SEC = 1000000, SCTP_MS = 1000 };
@@ -65,7 +68,7 @@ enum { SCTP_KIND_ASSOC = 1, SCTP_KIND_EP = 2 };
 struct sctp_cfg {
     uint32_t rto_initial, rto_min, rto_max;
     uint32_t cookie_life, hb_interval, sack_delay, sack_freq;
-    uint16_t assoc_max_retrans, path_max_retrans, pf_threshold, init_max_attempts;
+    uint16_t assoc_max_retrans, path_max_retrans, pf_threshold, ps_threshold, init_max_attempts;
     uint32_t init_max_timeo;
     uint16_t n_ostreams, max_instreams;
     uint32_t maxseg, max_burst, pd_point, autoclose_s, adaptation, context, pmtu;
@@ -116,6 +119,7 @@ struct sctp_out_stream {
     uint16_t ssn, sid, value;        /* value: of the scheduler */
     bool is_active, is_resetting;
     uint64_t pass;                   /* of the fair schedulers */
+    uint32_t given_up[SCTP_PR_POLICIES][2]; /* messages: unsent, sent */
 };
 
 /* ---- what is received ---- */
@@ -161,7 +165,7 @@ struct sctp_path {
     uint32_t srtt_us, rttvar_us, rto_us;
     uint32_t rtt_tsn, hb_interval_ms, recover_tsn, sack_delay_ms;
     uint32_t n_acked;                /* of the SACK being looked at */
-    uint16_t pmtu, errors, max_retrans, pf_threshold, udp_port;
+    uint16_t pmtu, errors, max_retrans, pf_threshold, ps_threshold, udp_port;
     uint8_t index, state, dscp;
     bool is_hashed, rtt_running, hb_enabled, hb_pending, in_fast_recovery, pmtud_off, is_lossy, ecn_cut;
     uint32_t ecn_tsn;
@@ -236,6 +240,7 @@ struct sctp_assoc {
     uint32_t partial_uo_tsn;
     bool partial_uo;
 
+    uint32_t given_up[SCTP_PR_POLICIES][2]; /* messages: unsent, sent */
     uint64_t begun_us;
     uint64_t n_rx_packets, n_tx_packets, n_rx_data, n_tx_data, n_rtx, n_dup_rx, n_rx_sacks, n_tx_sacks, n_gaps, n_t3, n_fast,
         n_rx_msgs, n_tx_msgs, n_abandoned_sent, n_abandoned_unsent, n_rx_ctl, n_tx_ctl, max_rto_us;
@@ -455,6 +460,8 @@ void sctp_sack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
 bool sctp_cum_ack(struct worker *w, struct sctp_assoc *a, uint32_t cum);  /* s6.2.1, a SHUTDOWN's too; false: not of ours */
 void sctp_acked_done(struct worker *w, struct sctp_assoc *a);
 
+/* of struct sctp_assoc.given_up */
+static inline unsigned sctp_pr_index(uint16_t policy) { return ((policy & SCTP_PR_SCTP_MASK) >> 4) - 1u; }
 /* sctp_pr.c: partial reliability (RFC 3758, RFC 7496) */
 void sctp_pr_set(struct sctp_msg *m, const struct sctp_assoc *a, uint16_t policy, uint32_t value, uint64_t now_us);
 bool sctp_pr_expired(struct worker *w, const struct sctp_tx *t, bool is_rtx);

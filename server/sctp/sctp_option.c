@@ -1,24 +1,14 @@
 /* sctp_option.c - socket options (RFC 6458 s8) by number: of a socket, and of its association when there is one
  *
  * A value comes whole, in the struct of linux/sctp.h; assoc ids in it are the client library's and not looked at. */
-#include "server/sctp/sctp_internal.h"
+#include "server/sctp/sctp_option.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 
-struct opt_call {
-    struct worker *w;
-    struct sctp_ep *ep;
-    struct sctp_assoc *a;            /* NULL = none (yet) */
-    uint8_t *val;
-    uint32_t *len;                   /* get: in the caller's room, out what is used */
-};
-typedef int opt_fn(struct opt_call *c);
+enum { RTO_LIMIT_MS = 3600000 };
 
-/* Both of the socket and, if there is one, of its association. */
-static struct sctp_cfg *cfg_of(const struct opt_call *c) { return c->a ? &c->a->cfg : &c->ep->cfg; }
-
-static int endpoint_at(const uint8_t *b, uint32_t room, struct ip_endpoint *out, uint32_t *used)
+int sctp_opt_endpoint(const uint8_t *b, uint32_t room, struct ip_endpoint *out, uint32_t *used)
 {
     struct sockaddr_storage sa;
     sa_family_t family;
@@ -35,41 +25,25 @@ static int endpoint_at(const uint8_t *b, uint32_t room, struct ip_endpoint *out,
     return ip_endpoint_from_sockaddr((const struct sockaddr *)&sa, n, out);
 }
 
-static void put_storage(const struct opt_call *c, const struct ip_addr *ip, be16 port, void *to)
+void sctp_opt_put_storage(const struct sctp_opt_call *c, const struct ip_addr *ip, be16 port, void *to)
 {
     struct ip_endpoint e = { *ip, port };
     struct sockaddr_storage sa;
 
     memset(&sa, 0, sizeof(sa));
-    ip_endpoint_to_sockaddr(&e, (c->ep->s->flags & SVM_CONN_V6) && cfg_of(c)->v4_mapped, &sa);
+    ip_endpoint_to_sockaddr(&e, (c->ep->s->flags & SVM_CONN_V6) && sctp_opt_cfg(c)->v4_mapped, &sa);
     memcpy(to, &sa, sizeof(sa));
 }
 
-/* The path that a sockaddr_storage names; *any: it names none. */
-static struct sctp_path *path_at(const struct opt_call *c, const void *at, bool *any)
-{
-    struct ip_endpoint e;
-    uint32_t used;
-
-    *any = true;
-    if (endpoint_at(at, sizeof(struct sockaddr_storage), &e, &used) != 0 || ip_addr_is_any(&e.ip))
-        return NULL;
-    *any = false;
-    return c->a ? sctp_path_of(c->a, &e.ip) : NULL;
-}
-
-#define IN(type) struct type v; memcpy(&v, c->val, sizeof(v))
-#define OUT(v) (memcpy(c->val, &(v), sizeof(v)), *c->len = sizeof(v), 0)
-
-static int set_rto(struct opt_call *c)
+static int set_rto(struct sctp_opt_call *c)
 {
     IN(sctp_rtoinfo);
-    struct sctp_cfg *all[] = { &c->ep->cfg, cfg_of(c) };
+    struct sctp_cfg *all[] = { &c->ep->cfg, sctp_opt_cfg(c) };
 
-    for (unsigned i = 0; i < 2; i++) { /* 0 = as it was */
+    for (unsigned i = 0; i < 2; i++) { /* 0 = as it was; as Linux, the first one need not lie between the others (RFC 9260 s6.3.1 C1) */
         uint32_t init = v.srto_initial ? v.srto_initial : all[i]->rto_initial, min = v.srto_min ? v.srto_min : all[i]->rto_min,
                  max = v.srto_max ? v.srto_max : all[i]->rto_max;
-        if (min > init || init > max || max > 3600000 || min == 0)
+        if (min > max || max > RTO_LIMIT_MS || init > RTO_LIMIT_MS)
             return -EINVAL;
         all[i]->rto_initial = init;
         all[i]->rto_min = min;
@@ -77,9 +51,9 @@ static int set_rto(struct opt_call *c)
     }
     return 0;
 }
-static int get_rto(struct opt_call *c)
+static int get_rto(struct sctp_opt_call *c)
 {
-    const struct sctp_cfg *g = cfg_of(c);
+    const struct sctp_cfg *g = sctp_opt_cfg(c);
     IN(sctp_rtoinfo);
 
     v.srto_initial = g->rto_initial;
@@ -88,11 +62,16 @@ static int get_rto(struct opt_call *c)
     return OUT(v);
 }
 
-static int set_assocparams(struct opt_call *c)
+static int set_assocparams(struct sctp_opt_call *c)
 {
     IN(sctp_assocparams);
-    struct sctp_cfg *all[] = { &c->ep->cfg, cfg_of(c) };
+    struct sctp_cfg *all[] = { &c->ep->cfg, sctp_opt_cfg(c) };
+    uint32_t sum = 0;
 
+    for (unsigned i = 0; c->a && i < c->a->n_paths; i++)
+        sum += c->a->path[i]->max_retrans;
+    if (c->a && c->a->n_paths > 1 && v.sasoc_asocmaxrxt > sum)
+        return -EINVAL; /* RFC 6458 s8.1.2: it would outlive all its addresses */
     for (unsigned i = 0; i < 2; i++) {
         if (v.sasoc_asocmaxrxt)
             all[i]->assoc_max_retrans = v.sasoc_asocmaxrxt;
@@ -101,9 +80,9 @@ static int set_assocparams(struct opt_call *c)
     }
     return 0;
 }
-static int get_assocparams(struct opt_call *c)
+static int get_assocparams(struct sctp_opt_call *c)
 {
-    const struct sctp_cfg *g = cfg_of(c);
+    const struct sctp_cfg *g = sctp_opt_cfg(c);
     IN(sctp_assocparams);
 
     v.sasoc_asocmaxrxt = g->assoc_max_retrans;
@@ -114,7 +93,7 @@ static int get_assocparams(struct opt_call *c)
     return OUT(v);
 }
 
-static int set_initmsg(struct opt_call *c)
+static int set_initmsg(struct sctp_opt_call *c)
 {
     IN(sctp_initmsg);
     struct sctp_cfg *g = &c->ep->cfg;
@@ -129,7 +108,7 @@ static int set_initmsg(struct opt_call *c)
         g->init_max_timeo = v.sinit_max_init_timeo;
     return 0;
 }
-static int get_initmsg(struct opt_call *c)
+static int get_initmsg(struct sctp_opt_call *c)
 {
     const struct sctp_cfg *g = &c->ep->cfg;
     struct sctp_initmsg v = { g->n_ostreams, g->max_instreams, g->init_max_attempts, (uint16_t)hs_min_u32(g->init_max_timeo, 65535) };
@@ -137,10 +116,8 @@ static int get_initmsg(struct opt_call *c)
     return OUT(v);
 }
 
-static int get_status(struct opt_call *c)
+static int get_status(struct sctp_opt_call *c)
 {
-    static const int states[] = { [SCTP_PATH_UNCONFIRMED] = SCTP_UNCONFIRMED, [SCTP_PATH_ACTIVE] = SCTP_ACTIVE, [SCTP_PATH_PF] = SCTP_PF,
-                                  [SCTP_PATH_INACTIVE] = SCTP_INACTIVE };
     const struct sctp_assoc *a = c->a;
     IN(sctp_status);
 
@@ -153,8 +130,8 @@ static int get_status(struct opt_call *c)
     v.sstat_instrms = a->n_in;
     v.sstat_outstrms = a->n_out;
     v.sstat_fragmentation_point = sctp_frag_max(a);
-    put_storage(c, &a->primary->ip, a->base.rmt.port, &v.sstat_primary.spinfo_address);
-    v.sstat_primary.spinfo_state = states[a->primary->state];
+    sctp_opt_put_storage(c, &a->primary->ip, a->base.rmt.port, &v.sstat_primary.spinfo_address);
+    v.sstat_primary.spinfo_state = sctp_opt_path_state(a->primary);
     v.sstat_primary.spinfo_cwnd = a->primary->cwnd;
     v.sstat_primary.spinfo_srtt = a->primary->srtt_us / SCTP_MS;
     v.sstat_primary.spinfo_rto = a->primary->rto_us / SCTP_MS;
@@ -162,129 +139,10 @@ static int get_status(struct opt_call *c)
     return OUT(v);
 }
 
-static int get_paddrinfo(struct opt_call *c)
-{
-    static const int states[] = { [SCTP_PATH_UNCONFIRMED] = SCTP_UNCONFIRMED, [SCTP_PATH_ACTIVE] = SCTP_ACTIVE, [SCTP_PATH_PF] = SCTP_PF,
-                                  [SCTP_PATH_INACTIVE] = SCTP_INACTIVE };
-    bool any;
-    IN(sctp_paddrinfo);
-    const struct sctp_path *p = path_at(c, c->val + offsetof(struct sctp_paddrinfo, spinfo_address), &any);
-
-    if (!p)
-        return -EINVAL;
-    v.spinfo_state = states[p->state];
-    v.spinfo_cwnd = p->cwnd;
-    v.spinfo_srtt = p->srtt_us / SCTP_MS;
-    v.spinfo_rto = p->rto_us / SCTP_MS;
-    v.spinfo_mtu = p->pmtu;
-    return OUT(v);
-}
-
-static void path_params(struct opt_call *c, struct sctp_path *p, const struct sctp_paddrparams *v)
-{
-    if (v->spp_hbinterval || (v->spp_flags & SPP_HB_TIME_IS_ZERO))
-        p->hb_interval_ms = v->spp_flags & SPP_HB_TIME_IS_ZERO ? 0 : v->spp_hbinterval;
-    if (v->spp_pathmaxrxt)
-        p->max_retrans = v->spp_pathmaxrxt;
-    if (v->spp_flags & SPP_HB)
-        p->hb_enabled = v->spp_flags & SPP_HB_ENABLE;
-    if (v->spp_flags & SPP_PMTUD)
-        p->pmtud_off = v->spp_flags & SPP_PMTUD_DISABLE;
-    if (p->pmtud_off && v->spp_pathmtu)
-        p->pmtu = (uint16_t)v->spp_pathmtu;
-    sctp_path_mtu_update(c->w, p);
-    if (v->spp_flags & SPP_DSCP)
-        p->dscp = v->spp_dscp & 0xfc;
-    if (v->spp_flags & SPP_HB_DEMAND && c->a->state >= SCTP_S_ESTABLISHED)
-        sctp_hb_now(c->w, p);
-    else
-        sctp_hb_start(c->w, p);
-}
-
-static int set_paddrparams(struct opt_call *c)
-{
-    bool any;
-    IN(sctp_paddrparams);
-    struct sctp_path *p = path_at(c, c->val + offsetof(struct sctp_paddrparams, spp_address), &any);
-    struct sctp_cfg *all[] = { &c->ep->cfg, cfg_of(c) };
-
-    if ((!any && !p) || (v.spp_flags & SPP_HB) == SPP_HB || (v.spp_flags & SPP_PMTUD) == SPP_PMTUD ||
-        (v.spp_flags & SPP_SACKDELAY) == SPP_SACKDELAY || v.spp_sackdelay > 500 ||
-        (v.spp_pathmtu && (v.spp_pathmtu < 512 || v.spp_pathmtu > 65535)) ||
-        ((v.spp_flags & SPP_HB_DEMAND) && any && !c->a))
-        return -EINVAL;
-    if (p) {
-        path_params(c, p, &v);
-        return 0;
-    }
-    for (unsigned i = 0; c->a && i < c->a->n_paths; i++)
-        path_params(c, c->a->path[i], &v);
-    for (unsigned i = 0; i < 2; i++) {
-        struct sctp_cfg *g = all[i];
-        if (v.spp_hbinterval || (v.spp_flags & SPP_HB_TIME_IS_ZERO))
-            g->hb_interval = v.spp_flags & SPP_HB_TIME_IS_ZERO ? 0 : v.spp_hbinterval;
-        if (v.spp_pathmaxrxt)
-            g->path_max_retrans = v.spp_pathmaxrxt;
-        if (v.spp_flags & SPP_HB)
-            g->hb_enabled = v.spp_flags & SPP_HB_ENABLE;
-        if (v.spp_flags & SPP_PMTUD)
-            g->pmtud_off = v.spp_flags & SPP_PMTUD_DISABLE;
-        if (g->pmtud_off && v.spp_pathmtu)
-            g->pmtu = v.spp_pathmtu;
-        if (v.spp_flags & SPP_SACKDELAY_DISABLE)
-            g->sack_delay = 0;
-        else if (v.spp_sackdelay)
-            g->sack_delay = v.spp_sackdelay;
-        if (v.spp_flags & SPP_DSCP)
-            g->dscp = v.spp_dscp & 0xfc;
-    }
-    return 0;
-}
-static int get_paddrparams(struct opt_call *c)
-{
-    const struct sctp_cfg *g = cfg_of(c);
-    bool any, hb, off;
-    IN(sctp_paddrparams);
-    const struct sctp_path *p = path_at(c, c->val + offsetof(struct sctp_paddrparams, spp_address), &any);
-
-    if (!any && !p)
-        return -EINVAL;
-    hb = p ? p->hb_enabled : g->hb_enabled;
-    off = p ? p->pmtud_off : g->pmtud_off;
-    v.spp_hbinterval = p ? p->hb_interval_ms : g->hb_interval;
-    v.spp_pathmaxrxt = p ? p->max_retrans : g->path_max_retrans;
-    v.spp_pathmtu = p ? p->pmtu : g->pmtu;
-    v.spp_sackdelay = g->sack_delay;
-    v.spp_flags = (hb ? SPP_HB_ENABLE : SPP_HB_DISABLE) | (off ? SPP_PMTUD_DISABLE : SPP_PMTUD_ENABLE) |
-                  (g->sack_delay ? SPP_SACKDELAY_ENABLE : SPP_SACKDELAY_DISABLE);
-    v.spp_dscp = p ? p->dscp : g->dscp;
-    return OUT(v);
-}
-
-static int set_primary(struct opt_call *c)
-{
-    bool any;
-    struct sctp_path *p = path_at(c, c->val + offsetof(struct sctp_prim, ssp_addr), &any);
-
-    if (!p || p->state == SCTP_PATH_UNCONFIRMED)
-        return -EINVAL;
-    c->a->primary = p;
-    return 0;
-}
-static int get_primary(struct opt_call *c)
-{
-    IN(sctp_prim);
-
-    if (!c->a)
-        return -EINVAL;
-    put_storage(c, &c->a->primary->ip, c->a->base.rmt.port, &v.ssp_addr);
-    return OUT(v);
-}
-
-static int set_sack(struct opt_call *c)
+static int set_sack(struct sctp_opt_call *c)
 {
     IN(sctp_sack_info);
-    struct sctp_cfg *all[] = { &c->ep->cfg, cfg_of(c) };
+    struct sctp_cfg *all[] = { &c->ep->cfg, sctp_opt_cfg(c) };
 
     if (v.sack_delay > 500)
         return -EINVAL;
@@ -298,16 +156,16 @@ static int set_sack(struct opt_call *c)
     }
     return 0;
 }
-static int get_sack(struct opt_call *c)
+static int get_sack(struct sctp_opt_call *c)
 {
     IN(sctp_sack_info);
 
-    v.sack_delay = cfg_of(c)->sack_delay;
-    v.sack_freq = cfg_of(c)->sack_delay ? cfg_of(c)->sack_freq : 1;
+    v.sack_delay = sctp_opt_cfg(c)->sack_delay;
+    v.sack_freq = sctp_opt_cfg(c)->sack_delay ? sctp_opt_cfg(c)->sack_freq : 1;
     return OUT(v);
 }
 
-static int set_prinfo(struct opt_call *c)
+static int set_prinfo(struct sctp_opt_call *c)
 {
     IN(sctp_default_prinfo);
 
@@ -315,23 +173,24 @@ static int set_prinfo(struct opt_call *c)
         return -EINVAL;
     if (v.pr_policy == SCTP_PR_SCTP_PRIO)
         return -EOPNOTSUPP; /* not served: hoststack-compliance(7) */
-    c->ep->cfg.pr = cfg_of(c)->pr = v;
+    c->ep->cfg.pr = sctp_opt_cfg(c)->pr = v;
     return 0;
 }
-static int get_prinfo(struct opt_call *c)
+static int get_prinfo(struct sctp_opt_call *c)
 {
-    struct sctp_default_prinfo v = cfg_of(c)->pr;
+    struct sctp_default_prinfo v = sctp_opt_cfg(c)->pr;
 
     return OUT(v);
 }
 
 /* ---- whole numbers: plain, or in an sctp_assoc_value ---- */
 
-static int set_number(struct opt_call *c, uint32_t v, uint16_t opt)
+static int set_number(struct sctp_opt_call *c, uint32_t v, uint16_t opt)
 {
-    struct sctp_cfg *all[] = { &c->ep->cfg, cfg_of(c) };
+    struct sctp_cfg *all[] = { &c->ep->cfg, sctp_opt_cfg(c) };
 
-    if ((opt == SCTP_MAXSEG && v && (v < 16 || v > 65535)) || (opt == SCTP_PR_SUPPORTED && v > 1) ||
+    if ((opt == SCTP_MAXSEG && v && (v < 16 || v > 65535)) ||
+        (opt == SCTP_EXPOSE_POTENTIALLY_FAILED_STATE && v > SCTP_EXPOSE_PF) ||
         (opt == SCTP_PARTIAL_DELIVERY_POINT && v > session_rx_max(c->ep->s) && c->ep->s->has_fifos))
         return -EINVAL;
     for (unsigned i = 0; i < 2; i++) {
@@ -353,9 +212,9 @@ static int set_number(struct opt_call *c, uint32_t v, uint16_t opt)
     }
     return 0;
 }
-static uint32_t get_number(const struct opt_call *c, uint16_t opt)
+static uint32_t get_number(const struct sctp_opt_call *c, uint16_t opt)
 {
-    const struct sctp_cfg *g = cfg_of(c);
+    const struct sctp_cfg *g = sctp_opt_cfg(c);
 
     switch (opt) {
     case SCTP_NODELAY: return g->nodelay;
@@ -374,7 +233,7 @@ static uint32_t get_number(const struct opt_call *c, uint16_t opt)
 
 /* ---- notifications ---- */
 
-static int set_events(struct opt_call *c)
+static int set_events(struct sctp_opt_call *c)
 {
     uint16_t bits = 0;
 
@@ -384,7 +243,7 @@ static int set_events(struct opt_call *c)
     c->ep->cfg.events = bits;
     return 0;
 }
-static int set_event(struct opt_call *c)
+static int set_event(struct sctp_opt_call *c)
 {
     IN(sctp_event);
 
@@ -400,14 +259,14 @@ static int set_event(struct opt_call *c)
 
 /* ---- addresses ---- */
 
-static int addrs_at(const struct opt_call *c, struct ip_addr *out, be16 *port)
+static int addrs_at(const struct sctp_opt_call *c, struct ip_addr *out, be16 *port)
 {
     int n = 0;
     uint32_t off = 0, used;
 
     while (off < *c->len) {
         struct ip_endpoint e;
-        if (n == SCTP_ADDRS || endpoint_at(c->val + off, *c->len - off, &e, &used) != 0)
+        if (n == SCTP_ADDRS || sctp_opt_endpoint(c->val + off, *c->len - off, &e, &used) != 0)
             return -EINVAL;
         out[n++] = e.ip;
         *port = e.port;
@@ -417,7 +276,7 @@ static int addrs_at(const struct opt_call *c, struct ip_addr *out, be16 *port)
 }
 
 /* Before the association: afterwards it needs ASCONF (RFC 5061), which is not served. */
-static int set_bindx_add(struct opt_call *c)
+static int set_bindx_add(struct sctp_opt_call *c)
 {
     struct ip_addr a[SCTP_ADDRS];
     struct sctp_cfg *g = &c->ep->cfg;
@@ -442,7 +301,7 @@ static int set_bindx_add(struct opt_call *c)
     }
     return 0;
 }
-static int set_bindx_rem(struct opt_call *c)
+static int set_bindx_rem(struct sctp_opt_call *c)
 {
     struct ip_addr a[SCTP_ADDRS];
     struct sctp_cfg *g = &c->ep->cfg;
@@ -463,7 +322,7 @@ static int set_bindx_rem(struct opt_call *c)
     }
     return 0;
 }
-static int set_connectx(struct opt_call *c)
+static int set_connectx(struct sctp_opt_call *c)
 {
     struct ip_addr a[SCTP_ADDRS];
     be16 port;
@@ -476,10 +335,10 @@ static int set_connectx(struct opt_call *c)
     return 0;
 }
 
-static int put_addrs(struct opt_call *c, const struct ip_addr *ip, int n, be16 port)
+static int put_addrs(struct sctp_opt_call *c, const struct ip_addr *ip, int n, be16 port)
 {
     uint32_t room = *c->len, at = offsetof(struct sctp_getaddrs, addrs), done = 0;
-    bool mapped = (c->ep->s->flags & SVM_CONN_V6) && cfg_of(c)->v4_mapped;
+    bool mapped = (c->ep->s->flags & SVM_CONN_V6) && sctp_opt_cfg(c)->v4_mapped;
 
     for (int i = 0; i < n; i++) {
         struct ip_endpoint e = { ip[i], port };
@@ -495,7 +354,7 @@ static int put_addrs(struct opt_call *c, const struct ip_addr *ip, int n, be16 p
     *c->len = at;
     return 0;
 }
-static int get_peers(struct opt_call *c)
+static int get_peers(struct sctp_opt_call *c)
 {
     struct ip_addr ip[SCTP_ADDRS];
 
@@ -505,22 +364,22 @@ static int get_peers(struct opt_call *c)
         ip[i] = c->a->path[i]->ip;
     return put_addrs(c, ip, c->a->n_paths, c->a->base.rmt.port);
 }
-static int get_locals(struct opt_call *c)
+static int get_locals(struct sctp_opt_call *c)
 {
     struct ip_addr ip[SCTP_ADDRS], bound = session_bound_addr(c->ep->s);
-    int n = sctp_lcl_addrs(c->w, cfg_of(c), c->a ? &c->a->base.lcl.ip : &bound, c->ep->s->fib, true, ip, SCTP_ADDRS);
+    int n = sctp_lcl_addrs(c->w, sctp_opt_cfg(c), c->a ? &c->a->base.lcl.ip : &bound, c->ep->s->fib, true, ip, SCTP_ADDRS);
 
     return put_addrs(c, ip, n, c->ep->s->lcl.port);
 }
 
-static int get_stats(struct opt_call *c)
+static int get_stats(struct sctp_opt_call *c)
 {
     const struct sctp_assoc *a = c->a;
     IN(sctp_assoc_stats);
 
     if (!a)
         return -EINVAL;
-    put_storage(c, &a->primary->ip, a->base.rmt.port, &v.sas_obs_rto_ipaddr);
+    sctp_opt_put_storage(c, &a->primary->ip, a->base.rmt.port, &v.sas_obs_rto_ipaddr);
     v.sas_maxrto = a->max_rto_us / SCTP_MS;
     v.sas_isacks = a->n_rx_sacks;
     v.sas_osacks = a->n_tx_sacks;
@@ -534,14 +393,41 @@ static int get_stats(struct opt_call *c)
     return OUT(v);
 }
 
-static const struct { uint16_t opt; uint16_t min; opt_fn *set, *get; } table[] = {
+/* RFC 7496 s4.3, s4.4: what was given up by one policy, or all */
+static int given_up(struct sctp_opt_call *c, const uint32_t n[][2])
+{
+    IN(sctp_prstatus);
+
+    if (v.sprstat_policy == 0 || (v.sprstat_policy & ~(SCTP_PR_SCTP_MASK | SCTP_PR_SCTP_ALL)) ||
+        ((v.sprstat_policy & SCTP_PR_SCTP_ALL) && (v.sprstat_policy & SCTP_PR_SCTP_MASK)))
+        return -EINVAL;
+    v.sprstat_abandoned_unsent = v.sprstat_abandoned_sent = 0;
+    for (unsigned i = 0; i < SCTP_PR_POLICIES; i++) {
+        if (!(v.sprstat_policy & SCTP_PR_SCTP_ALL) && sctp_pr_index(v.sprstat_policy) != i)
+            continue;
+        v.sprstat_abandoned_unsent += n[i][0];
+        v.sprstat_abandoned_sent += n[i][1];
+    }
+    return OUT(v);
+}
+static int get_given_up(struct sctp_opt_call *c) { return c->a ? given_up(c, c->a->given_up) : -EINVAL; }
+static int get_stream_given_up(struct sctp_opt_call *c)
+{
+    IN(sctp_prstatus);
+
+    return c->a && v.sprstat_sid < c->a->n_out ? given_up(c, c->a->out[v.sprstat_sid].given_up) : -EINVAL;
+}
+
+static const struct { uint16_t opt; uint16_t min; sctp_opt_fn *set, *get; } table[] = {
     { SCTP_RTOINFO, sizeof(struct sctp_rtoinfo), set_rto, get_rto },
     { SCTP_ASSOCINFO, sizeof(struct sctp_assocparams), set_assocparams, get_assocparams },
     { SCTP_INITMSG, sizeof(struct sctp_initmsg), set_initmsg, get_initmsg },
     { SCTP_STATUS, sizeof(struct sctp_status), NULL, get_status },
-    { SCTP_GET_PEER_ADDR_INFO, sizeof(struct sctp_paddrinfo), NULL, get_paddrinfo },
-    { SCTP_PEER_ADDR_PARAMS, sizeof(struct sctp_paddrparams), set_paddrparams, get_paddrparams },
-    { SCTP_PRIMARY_ADDR, sizeof(struct sctp_prim), set_primary, get_primary },
+    { SCTP_GET_PEER_ADDR_INFO, sizeof(struct sctp_paddrinfo), NULL, sctp_opt_get_paddrinfo },
+    { SCTP_PEER_ADDR_PARAMS, sizeof(struct sctp_paddrparams), sctp_opt_set_paddrparams, sctp_opt_get_paddrparams },
+    { SCTP_PEER_ADDR_THLDS, sizeof(struct sctp_paddrthlds), sctp_opt_set_thresholds, sctp_opt_get_thresholds },
+    { SCTP_PEER_ADDR_THLDS_V2, sizeof(struct sctp_paddrthlds_v2), sctp_opt_set_thresholds2, sctp_opt_get_thresholds2 },
+    { SCTP_PRIMARY_ADDR, sizeof(struct sctp_prim), sctp_opt_set_primary, sctp_opt_get_primary },
     { SCTP_DELAYED_SACK, sizeof(struct sctp_sack_info), set_sack, get_sack },
     { SCTP_DEFAULT_PRINFO, sizeof(struct sctp_default_prinfo), set_prinfo, get_prinfo },
     { SCTP_EVENTS, 1, set_events, NULL },
@@ -551,6 +437,8 @@ static const struct { uint16_t opt; uint16_t min; opt_fn *set, *get; } table[] =
     { SCTP_SOCKOPT_CONNECTX, sizeof(struct sockaddr_in), set_connectx, NULL },
     { SCTP_GET_PEER_ADDRS, sizeof(struct sctp_getaddrs), NULL, get_peers },
     { SCTP_GET_LOCAL_ADDRS, sizeof(struct sctp_getaddrs), NULL, get_locals },
+    { SCTP_PR_ASSOC_STATUS, sizeof(struct sctp_prstatus), NULL, get_given_up },
+    { SCTP_PR_STREAM_STATUS, sizeof(struct sctp_prstatus), NULL, get_stream_given_up },
     { SCTP_GET_ASSOC_STATS, sizeof(struct sctp_assoc_stats), NULL, get_stats },
 };
 static const uint16_t numbers[] = {
@@ -558,7 +446,7 @@ static const uint16_t numbers[] = {
     SCTP_PARTIAL_DELIVERY_POINT, SCTP_ADAPTATION_LAYER, SCTP_PR_SUPPORTED, SCTP_EXPOSE_POTENTIALLY_FAILED_STATE,
 };
 
-static int number(struct opt_call *c, bool set, uint16_t opt)
+static int number(struct sctp_opt_call *c, bool set, uint16_t opt)
 {
     struct sctp_assoc_value av = { 0 };
     bool is_av = *c->len >= sizeof(av);
@@ -581,7 +469,7 @@ static int number(struct opt_call *c, bool set, uint16_t opt)
 int sctp_option(struct worker *w, struct session *s, bool set, uint16_t opt, void *val, uint32_t *len)
 {
     struct sctp_ep *ep = sctp_ep_get(w, s);
-    struct opt_call c = { w, ep, ep ? ep->assocs : NULL, val, len };
+    struct sctp_opt_call c = { w, ep, ep ? ep->assocs : NULL, val, len };
 
     if (!ep)
         return -ENOMEM;
@@ -591,7 +479,7 @@ int sctp_option(struct worker *w, struct session *s, bool set, uint16_t opt, voi
     for (unsigned i = 0; i < HS_ARRAY_LEN(table); i++) {
         if (table[i].opt != opt)
             continue;
-        opt_fn *fn = set ? table[i].set : table[i].get;
+        sctp_opt_fn *fn = set ? table[i].set : table[i].get;
         if (!fn)
             return -ENOPROTOOPT;
         return *len < table[i].min ? -EINVAL : fn(&c);

@@ -31,7 +31,7 @@ void sctp_path_mtu_update(struct worker *w, struct sctp_path *p)
     if (p->pmtud_off && p->pmtu)
         return;
     if (ip_path_lookup(w, p->a->base.fib, &p->ip, &path) == 0)
-        mtu = hs_min_u32(path.mtu, 16384);
+        mtu = hs_min_u32(path.mtu, SCTP_PMTU_MAX);
     p->pmtu = (uint16_t)hs_max_u32(mtu, 576 - 64);
 }
 
@@ -68,6 +68,7 @@ struct sctp_path *sctp_path_add(struct worker *w, struct sctp_assoc *a, const st
     p->rto_us = a->cfg.rto_initial * SCTP_MS;
     p->max_retrans = a->cfg.path_max_retrans;
     p->pf_threshold = a->cfg.pf_threshold;
+    p->ps_threshold = a->cfg.ps_threshold;
     p->hb_interval_ms = a->cfg.hb_interval;
     p->hb_enabled = a->cfg.hb_enabled;
     p->udp_port = a->cfg.udp_port;
@@ -77,7 +78,7 @@ struct sctp_path *sctp_path_add(struct worker *w, struct sctp_assoc *a, const st
     p->t3.fire = sctp_t3_fire;
     sctp_hb_start(w, p); /* sets the timer's function; nothing runs before the association stands */
     if (p->pmtud_off && a->cfg.pmtu)
-        p->pmtu = (uint16_t)hs_min_u32(a->cfg.pmtu, 16384);
+        p->pmtu = (uint16_t)hs_min_u32(a->cfg.pmtu, SCTP_PMTU_MAX);
     sctp_path_mtu_update(w, p);
     if (sctp_path_hash_add(w, p) != 0) {
         free(p);
@@ -300,6 +301,11 @@ void sctp_path_error(struct worker *w, struct sctp_path *p)
         sctp_path_set_state(w, p, SCTP_PATH_PF, SCTP_FAILED_THRESHOLD);
         if (!p->hb_pending)
             sctp_hb_now(w, p);
+    }
+    if (p == a->primary && p->errors > p->ps_threshold && p->state != SCTP_PATH_ACTIVE) { /* RFC 7829 s5.2 */
+        struct sctp_path *other = sctp_path_for_data(a);
+        if (other->state == SCTP_PATH_ACTIVE)
+            a->primary = other;
     }
 }
 

@@ -39,6 +39,10 @@ void sctp_pr_abandon(struct worker *w, struct sctp_assoc *a, struct sctp_msg *m)
         a->n_abandoned_sent++;
     else
         a->n_abandoned_unsent++;
+    if (sctp_pr_index(m->pr_policy) < SCTP_PR_POLICIES) {
+        a->given_up[sctp_pr_index(m->pr_policy)][begun]++;
+        o->given_up[sctp_pr_index(m->pr_policy)][begun]++;
+    }
     for (struct sctp_tx *t = a->sent_head; t; t = t->next) {
         if (t->msg != m || t->state == SCTP_TX_ACKED)
             continue;

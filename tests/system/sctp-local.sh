@@ -4,8 +4,8 @@
 . "$(dirname "$0")/lib.sh"
 only_hoststack
 need_stack
-PROBE=$top_builddir/tests/system/sctp_probe
-[ -x "$PROBE" ] || bail "sctp_probe is built"
+PROBE=$top_builddir/tests/system/sctp_probe OPTIONS=$top_builddir/tests/system/sctp_options
+[ -x "$PROBE" ] && [ -x "$OPTIONS" ] || bail "sctp_probe and sctp_options are built"
 
 conf_head a >"$TMP/a.conf"
 server_start a ''
@@ -14,7 +14,7 @@ server_start a ''
 probe() {
     local what=$1 out
     shift
-    if out=$(TMO=60 pre a "$PROBE" "$@" 2>&1); then ok "$what"; else not_ok "$what" "$(grep -v '^ok' <<<"$out" | head -n 20)"; fi
+    if out=$(TMO=60 pre a "${PROGRAM:-$PROBE}" "$@" 2>&1); then ok "$what"; else not_ok "$what" "$(grep -v '^ok' <<<"$out" | head -n 20)"; fi
 }
 # both ends of `sctp_probe serve` and `call`
 echo_pair() { # ADDRESS PORT
@@ -30,6 +30,7 @@ echo_pair() { # ADDRESS PORT
 for ip in 127.0.0.1 ::1; do
     probe "one-to-one sockets, $ip" one $ip
     probe "one-to-many sockets, $ip" many $ip
+    PROGRAM=$OPTIONS probe "options of sockets without and with a cut-through association, $ip" local $ip
 done
 echo_pair 127.0.0.1 7101
 echo_pair ::1 7102

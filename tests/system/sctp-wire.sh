@@ -5,8 +5,8 @@
 only_hoststack
 need_root
 need_stack
-PROBE=$top_builddir/tests/system/sctp_probe
-[ -x "$PROBE" ] || bail "sctp_probe is built"
+PROBE=$top_builddir/tests/system/sctp_probe OPTIONS=$top_builddir/tests/system/sctp_options
+[ -x "$PROBE" ] && [ -x "$OPTIONS" ] || bail "sctp_probe and sctp_options are built"
 
 topo_veth
 in_k ip addr flush dev vk0 # the second server owns that end
@@ -33,6 +33,17 @@ one_to_one() {
     check "and the association ends in order, $1" grep -q '^ok 1 - the association ends in order' "$log"
 }
 received() { grep -aq "$2" "$TMP/$1.log"; }
+# options FAMILY ADDRESS PORT: of an association over the wire
+options() {
+    local log=$TMP/serve.$3 pid out
+    TMO=60 bg "$log" pre a "$PROBE" serve "$2" "$3"
+    pid=$bg_pid
+    wait_for 10 grep -q ready "$log" || not_ok "a listens at $2" "$(cat "$log")"
+    if out=$(TMO=60 pre b "$OPTIONS" call "$2" "$3" 2>&1); then ok "socket options, $1"; else
+        not_ok "socket options, $1" "$(grep -v '^ok' <<<"$out" | head -n 20)"
+    fi
+    wait_for 10 pid_gone "$pid"
+}
 # one_to_many FAMILY ADDRESS OWN-ADDRESS PORT: lksctp-tools' one-to-many sockets
 one_to_many() {
     local pid
@@ -55,6 +66,8 @@ iperf() { # FAMILY ADDRESS PORT
 
 one_to_one IPv4 $S4 7301
 one_to_one IPv6 $S6 7302
+options IPv4 $S4 7303
+options IPv6 $S6 7304
 if command -v sctp_test >/dev/null; then
     one_to_many IPv4 $S4 $K4 7311
     one_to_many IPv6 $S6 $K6 7312

@@ -1,0 +1,318 @@
+/* sctp_options.c - SOL_SCTP as a program sees it (RFC 6458 s8): set, got, refused; TAP
+ *
+ * usage: sctp_options local ADDRESS       sockets without an association, and one with another socket of this process
+ *        sctp_options call ADDRESS PORT   an association with `sctp_probe serve` */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <linux/sctp.h>
+
+enum { WAIT_MS = 20000 };
+
+static int n_tests, n_failed;
+static struct sockaddr_storage addr;
+static socklen_t addr_len;
+
+static void check(bool good, const char *what)
+{
+    n_tests++;
+    n_failed += !good;
+    printf("%sok %d - %s\n", good ? "" : "not ", n_tests, what);
+    if (!good)
+        printf("# errno %d: %s\n", errno, strerror(errno));
+}
+
+static int set(int fd, int name, const void *val, size_t len) { return setsockopt(fd, IPPROTO_SCTP, name, val, (socklen_t)len); }
+static int get(int fd, int name, void *val, size_t len)
+{
+    socklen_t n = (socklen_t)len;
+    int r = getsockopt(fd, IPPROTO_SCTP, name, val, &n);
+
+    return r < 0 ? -errno : (int)n;
+}
+static void refused(int fd, int name, const void *val, size_t len, int error, const char *what)
+{
+    int r = set(fd, name, val, len);
+
+    check(r < 0 && errno == error, what);
+}
+
+static void resolve(const char *text, int port)
+{
+    struct sockaddr_in *a4 = (void *)&addr;
+    struct sockaddr_in6 *a6 = (void *)&addr;
+    bool is_v6 = strchr(text, ':');
+
+    memset(&addr, 0, sizeof(addr));
+    addr.ss_family = is_v6 ? AF_INET6 : AF_INET;
+    addr_len = is_v6 ? sizeof(*a6) : sizeof(*a4);
+    if (inet_pton(addr.ss_family, text, is_v6 ? (void *)&a6->sin6_addr : (void *)&a4->sin_addr) != 1)
+        exit(2);
+    a4->sin_port = htons((uint16_t)port); /* at the same place in both */
+}
+
+static int new_socket(int type)
+{
+    int fd = socket(addr.ss_family, type, IPPROTO_SCTP);
+
+    if (fd < 0) {
+        check(false, "socket()");
+        exit(1);
+    }
+    return fd;
+}
+
+/* ---- values that are kept, before there is an association, and with one ---- */
+
+static void test_rto(int fd)
+{
+    struct sctp_rtoinfo r = { .srto_initial = 2000, .srto_max = 5000, .srto_min = 500 }, got = { 0 };
+
+    check(set(fd, SCTP_RTOINFO, &r, sizeof(r)) == 0 && get(fd, SCTP_RTOINFO, &got, sizeof(got)) == sizeof(got) && got.srto_initial == 2000 &&
+          got.srto_max == 5000 && got.srto_min == 500, "SCTP_RTOINFO");
+    r = (struct sctp_rtoinfo){ .srto_max = 1500 };
+    check(set(fd, SCTP_RTOINFO, &r, sizeof(r)) == 0 && get(fd, SCTP_RTOINFO, &got, sizeof(got)) == sizeof(got) && got.srto_initial == 2000 &&
+          got.srto_max == 1500 && got.srto_min == 500, "SCTP_RTOINFO: 0 leaves a value, the initial one may be beyond");
+    r = (struct sctp_rtoinfo){ .srto_max = 400 };
+    refused(fd, SCTP_RTOINFO, &r, sizeof(r), EINVAL, "SCTP_RTOINFO: the least above the most");
+    refused(fd, SCTP_RTOINFO, &r, sizeof(r) + 4, EINVAL, "SCTP_RTOINFO: a value that is too long");
+}
+
+static void test_params(int fd)
+{
+    struct sctp_paddrparams p = { .spp_hbinterval = 7000, .spp_pathmaxrxt = 3, .spp_flags = SPP_HB_ENABLE }, got;
+    struct sctp_paddrthlds_v2 t2 = { .spt_pathmaxrxt = 4, .spt_pathpfthld = 1, .spt_pathcpthld = 2 };
+    struct sctp_paddrthlds t1 = { .spt_pathpfthld = 2 };
+    enum { SHORT = 152 };
+
+    memset(&got, 0, sizeof(got));
+    check(set(fd, SCTP_PEER_ADDR_PARAMS, &p, sizeof(p)) == 0 && get(fd, SCTP_PEER_ADDR_PARAMS, &got, sizeof(got)) == sizeof(got) &&
+          got.spp_hbinterval == 7000 && got.spp_pathmaxrxt == 3 && (got.spp_flags & SPP_HB_ENABLE), "SCTP_PEER_ADDR_PARAMS");
+    p.spp_hbinterval = 8000;
+    check(set(fd, SCTP_PEER_ADDR_PARAMS, &p, SHORT) == 0 && get(fd, SCTP_PEER_ADDR_PARAMS, &got, SHORT) == SHORT && got.spp_hbinterval == 8000,
+          "SCTP_PEER_ADDR_PARAMS in its older, shorter form");
+    p.spp_flags = SPP_HB_ENABLE | SPP_HB_DISABLE;
+    refused(fd, SCTP_PEER_ADDR_PARAMS, &p, sizeof(p), EINVAL, "SCTP_PEER_ADDR_PARAMS that contradicts itself");
+    check(set(fd, SCTP_PEER_ADDR_THLDS_V2, &t2, sizeof(t2)) == 0 && set(fd, SCTP_PEER_ADDR_THLDS, &t1, sizeof(t1)) == 0, "SCTP_PEER_ADDR_THLDS");
+    memset(&t2, 0, sizeof(t2));
+    check(get(fd, SCTP_PEER_ADDR_THLDS_V2, &t2, sizeof(t2)) == sizeof(t2) && t2.spt_pathmaxrxt == 4 && t2.spt_pathpfthld == 2 &&
+          t2.spt_pathcpthld == 2, "SCTP_PEER_ADDR_THLDS and _V2 see the same values");
+    t2.spt_pathpfthld = 3;
+    refused(fd, SCTP_PEER_ADDR_THLDS_V2, &t2, sizeof(t2), EINVAL, "SCTP_PEER_ADDR_THLDS_V2: the primary path would change before it fails");
+}
+
+static void test_sack(int fd)
+{
+    struct sctp_sack_info s = { .sack_delay = 50 };
+    struct sctp_assoc_value old = { .assoc_value = 0 };
+
+    check(set(fd, SCTP_DELAYED_SACK, &s, sizeof(s)) == 0 && (s.sack_delay = 0, get(fd, SCTP_DELAYED_SACK, &s, sizeof(s)) == sizeof(s)) &&
+          s.sack_delay == 50 && s.sack_freq == 2, "SCTP_DELAYED_SACK");
+    check(set(fd, SCTP_DELAYED_SACK, &old, sizeof(old)) == 0 && get(fd, SCTP_DELAYED_SACK, &s, sizeof(s)) == sizeof(s) && s.sack_freq == 1,
+          "SCTP_DELAYED_ACK_TIME, the older form: 0 means no delay");
+    s.sack_delay = 501;
+    refused(fd, SCTP_DELAYED_SACK, &s, sizeof(s), EINVAL, "SCTP_DELAYED_SACK of more than 500 ms (RFC 9260 s6.2)");
+}
+
+static void test_numbers(int fd)
+{
+    struct sctp_assoc_value v = { .assoc_value = 1000 };
+    uint32_t n = 4000, k = 7;
+
+    check(set(fd, SCTP_MAXSEG, &v, sizeof(v)) == 0 && get(fd, SCTP_MAXSEG, &n, sizeof(n)) == sizeof(n) && n == 1000,
+          "SCTP_MAXSEG, got in its older form");
+    check(set(fd, SCTP_MAX_BURST, &k, sizeof(k)) == 0 && get(fd, SCTP_MAX_BURST, &v, sizeof(v)) == sizeof(v) && v.assoc_value == 7,
+          "SCTP_MAX_BURST, set in its older form");
+    n = 4000;
+    check(set(fd, SCTP_PARTIAL_DELIVERY_POINT, &n, sizeof(n)) == 0 && (n = 0, get(fd, SCTP_PARTIAL_DELIVERY_POINT, &n, sizeof(n))) == sizeof(n) &&
+          n == 4000, "SCTP_PARTIAL_DELIVERY_POINT");
+    v.assoc_value = 2;
+    check(set(fd, SCTP_EXPOSE_POTENTIALLY_FAILED_STATE, &v, sizeof(v)) == 0 &&
+          get(fd, SCTP_EXPOSE_POTENTIALLY_FAILED_STATE, &v, sizeof(v)) == sizeof(v) && v.assoc_value == 2,
+          "SCTP_EXPOSE_POTENTIALLY_FAILED_STATE");
+    v.assoc_value = 3;
+    refused(fd, SCTP_EXPOSE_POTENTIALLY_FAILED_STATE, &v, sizeof(v), EINVAL, "SCTP_EXPOSE_POTENTIALLY_FAILED_STATE has no value 3");
+    k = 1;
+    check(set(fd, SCTP_NODELAY, &k, sizeof(k)) == 0 && (k = 0, get(fd, SCTP_NODELAY, &k, sizeof(k))) == sizeof(k) && k == 1, "SCTP_NODELAY");
+    check(set(fd, SCTP_I_WANT_MAPPED_V4_ADDR, &k, sizeof(k)) == 0, "SCTP_I_WANT_MAPPED_V4_ADDR");
+}
+
+static void test_unknown(int fd)
+{
+    char buf[64] = { 0 };
+    uint32_t k = 60;
+
+    refused(fd, 250, &k, sizeof(k), ENOPROTOOPT, "an option that nobody knows");
+    check(get(fd, 250, buf, sizeof(buf)) == -ENOPROTOOPT, "and it cannot be got");
+    refused(fd, SCTP_STATUS, buf, sizeof(buf), ENOPROTOOPT, "SCTP_STATUS cannot be set");
+    refused(fd, SCTP_AUTOCLOSE, &k, sizeof(k), EOPNOTSUPP, "SCTP_AUTOCLOSE of a one-to-one socket");
+}
+
+static void test_values(int fd)
+{
+    test_rto(fd);
+    test_params(fd);
+    test_sack(fd);
+    test_numbers(fd);
+    test_unknown(fd);
+}
+
+/* ---- without an association ---- */
+
+static void test_alone(void)
+{
+    int fd = new_socket(SOCK_STREAM), many = new_socket(SOCK_SEQPACKET);
+    struct sctp_assoc_value v = { .assoc_value = 0 };
+    struct sctp_prstatus pr = { .sprstat_policy = SCTP_PR_SCTP_ALL };
+    struct sctp_assoc_stats stats = { 0 };
+    struct sctp_prim prim;
+    uint32_t k = 60;
+
+    memset(&prim, 0, sizeof(prim));
+    test_values(fd);
+    check(set(fd, SCTP_PR_SUPPORTED, &v, sizeof(v)) == 0 && (v.assoc_value = 9, get(fd, SCTP_PR_SUPPORTED, &v, sizeof(v))) == sizeof(v) &&
+          v.assoc_value == 0, "SCTP_PR_SUPPORTED");
+    check(get(fd, SCTP_PR_ASSOC_STATUS, &pr, sizeof(pr)) == -EINVAL, "SCTP_PR_ASSOC_STATUS without an association");
+    check(get(fd, SCTP_GET_ASSOC_STATS, &stats, sizeof(stats)) == -EINVAL, "SCTP_GET_ASSOC_STATS without an association");
+    check(get(fd, SCTP_PRIMARY_ADDR, &prim, sizeof(prim)) == -EINVAL, "SCTP_PRIMARY_ADDR without an association");
+    check(set(fd, SCTP_REUSE_PORT, &k, sizeof(k)) == 0 && get(fd, SCTP_REUSE_PORT, &k, sizeof(k)) == sizeof(k) && k == 1, "SCTP_REUSE_PORT");
+    refused(many, SCTP_REUSE_PORT, &k, sizeof(k), EOPNOTSUPP, "SCTP_REUSE_PORT of a one-to-many socket");
+    k = 60;
+    check(set(many, SCTP_AUTOCLOSE, &k, sizeof(k)) == 0 && (k = 0, get(many, SCTP_AUTOCLOSE, &k, sizeof(k))) == sizeof(k) && k == 60,
+          "SCTP_AUTOCLOSE of a one-to-many socket");
+    check(bind(fd, (struct sockaddr *)&addr, addr_len) == 0, "options do not bind a socket");
+    refused(fd, SCTP_REUSE_PORT, &k, sizeof(k), EFAULT, "SCTP_REUSE_PORT after bind");
+    close(fd);
+    close(many);
+}
+
+/* ---- with one ---- */
+
+static int new_assoc(void)
+{
+    struct sctp_rtoinfo r = { .srto_initial = 1200, .srto_max = 9000, .srto_min = 300 };
+    int fd = new_socket(SOCK_STREAM);
+
+    check(set(fd, SCTP_RTOINFO, &r, sizeof(r)) == 0 && connect(fd, (struct sockaddr *)&addr, addr_len) == 0, "connect()");
+    memset(&r, 0, sizeof(r));
+    check(get(fd, SCTP_RTOINFO, &r, sizeof(r)) == sizeof(r) && r.srto_initial == 1200 && r.srto_max == 9000 && r.srto_min == 300 &&
+          r.srto_assoc_id > 2, "what was set before is the association's");
+    return fd;
+}
+
+static void test_paths(int fd)
+{
+    struct sctp_paddrparams p = { .spp_hbinterval = 4000, .spp_flags = SPP_HB_ENABLE };
+    struct sctp_paddrthlds t = { .spt_pathpfthld = 5 };
+    struct sctp_prim prim, stranger;
+
+    memcpy(&p.spp_address, &addr, sizeof(addr));
+    check(set(fd, SCTP_PEER_ADDR_PARAMS, &p, sizeof(p)) == 0 && (p.spp_hbinterval = 0, get(fd, SCTP_PEER_ADDR_PARAMS, &p, sizeof(p))) == sizeof(p) &&
+          p.spp_hbinterval == 4000 && memcmp(&p.spp_address, &addr, addr_len) == 0, "SCTP_PEER_ADDR_PARAMS of the peer's address");
+    memset(&prim, 0, sizeof(prim));
+    check(get(fd, SCTP_PRIMARY_ADDR, &prim, sizeof(prim)) == sizeof(prim) && memcmp(&prim.ssp_addr, &addr, addr_len) == 0 &&
+          set(fd, SCTP_PRIMARY_ADDR, &prim, sizeof(prim)) == 0, "SCTP_PRIMARY_ADDR is the peer's, and may be set to it");
+    stranger = prim;
+    ((uint8_t *)&stranger.ssp_addr)[7] ^= 0x55;  /* IPv4: its last byte */
+    ((uint8_t *)&stranger.ssp_addr)[23] ^= 0x55; /* IPv6: the same */
+    refused(fd, SCTP_PRIMARY_ADDR, &stranger, sizeof(stranger), EINVAL, "SCTP_PRIMARY_ADDR that is not of the peer");
+    memcpy(&p.spp_address, &stranger.ssp_addr, sizeof(addr));
+    refused(fd, SCTP_PEER_ADDR_PARAMS, &p, sizeof(p), EINVAL, "SCTP_PEER_ADDR_PARAMS of a strange address");
+    memcpy(&t.spt_address, &addr, sizeof(addr));
+    check(set(fd, SCTP_PEER_ADDR_THLDS, &t, sizeof(t)) == 0 && (t.spt_pathpfthld = 0, get(fd, SCTP_PEER_ADDR_THLDS, &t, sizeof(t))) == sizeof(t) &&
+          t.spt_pathpfthld == 5, "SCTP_PEER_ADDR_THLDS of the peer's address");
+}
+
+static void test_counts(int fd, bool is_local)
+{
+    struct sctp_assoc_stats stats = { 0 };
+    struct sctp_prstatus pr = { .sprstat_policy = SCTP_PR_SCTP_ALL, .sprstat_abandoned_sent = 77 };
+
+    check(get(fd, SCTP_GET_ASSOC_STATS, &stats, sizeof(stats)) == sizeof(stats) && (is_local || (stats.sas_opackets > 0 && stats.sas_ipackets > 0)),
+          "SCTP_GET_ASSOC_STATS");
+    check(get(fd, SCTP_PR_ASSOC_STATUS, &pr, sizeof(pr)) == sizeof(pr) && pr.sprstat_abandoned_sent == 0 && pr.sprstat_abandoned_unsent == 0,
+          "SCTP_PR_ASSOC_STATUS: nothing was given up");
+    pr.sprstat_sid = 10;
+    check(get(fd, SCTP_PR_STREAM_STATUS, &pr, sizeof(pr)) == -EINVAL, "SCTP_PR_STREAM_STATUS of a stream that is not there");
+    pr.sprstat_sid = 1;
+    check(get(fd, SCTP_PR_STREAM_STATUS, &pr, sizeof(pr)) == sizeof(pr), "SCTP_PR_STREAM_STATUS of one that is");
+    pr.sprstat_policy = 0;
+    check(get(fd, SCTP_PR_ASSOC_STATUS, &pr, sizeof(pr)) == -EINVAL, "SCTP_PR_ASSOC_STATUS without a policy");
+}
+
+/* RFC 6458 s6.1.9: nothing is outstanding: told at once, and again after a message. */
+static void test_dry(int fd)
+{
+    struct sctp_event e = { .se_type = SCTP_SENDER_DRY_EVENT, .se_on = 1 };
+
+    check(set(fd, SCTP_EVENT, &e, sizeof(e)) == 0, "SCTP_EVENT");
+    for (unsigned i = 0; i < 2; i++) {
+        struct pollfd p = { fd, POLLIN, 0 };
+        union sctp_notification n;
+        struct iovec iov = { &n, sizeof(n) };
+        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+        ssize_t got = 0;
+
+        do {
+            got = poll(&p, 1, WAIT_MS) == 1 ? recvmsg(fd, &m, 0) : -1;
+        } while (got > 0 && !(m.msg_flags & MSG_NOTIFICATION)); /* the echo */
+        check(got > 0 && n.sn_header.sn_type == SCTP_SENDER_DRY_EVENT, i ? "SCTP_SENDER_DRY_EVENT after a message" : "SCTP_SENDER_DRY_EVENT at once");
+        if (i == 0)
+            check(send(fd, "dry", 3, 0) == 3, "send()");
+    }
+}
+
+static void local(void)
+{
+    int listener = new_socket(SOCK_STREAM), fd, peer;
+
+    test_alone();
+    check(bind(listener, (struct sockaddr *)&addr, addr_len) == 0 && listen(listener, 5) == 0 &&
+          getsockname(listener, (struct sockaddr *)&addr, &addr_len) == 0, "listen()");
+    fd = new_assoc();
+    peer = accept(listener, NULL, NULL);
+    check(peer >= 0, "accept()");
+    test_values(fd);
+    test_paths(fd);
+    test_counts(fd, true);
+    test_dry(fd);
+    close(peer);
+    close(fd);
+    close(listener);
+}
+
+static void call(void)
+{
+    char c;
+    int fd = new_assoc();
+
+    check(send(fd, "x", 1, 0) == 1 && recv(fd, &c, 1, 0) == 1, "a message and its echo");
+    test_values(fd);
+    test_paths(fd);
+    test_counts(fd, false);
+    test_dry(fd);
+    close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    alarm(60);
+    if (argc < 3)
+        return 2;
+    resolve(argv[2], argc > 3 ? atoi(argv[3]) : 0);
+    if (!strcmp(argv[1], "local"))
+        local();
+    else
+        call();
+    printf("1..%d\n", n_tests);
+    return n_failed != 0;
+}
