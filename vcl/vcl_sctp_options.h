@@ -1,6 +1,8 @@
 /* vcl_sctp_options.h - setters and getters of SOL_SCTP that the table of vcl_sctp_options.c names
  *
  * val has the size of its row's struct, or more where the row says that it varies. Getters: *len is the caller's room, then what is used.
+ * Owner:  no state of their own, that is in struct vcl_sctp.
+ * Thread: any, as vcl.h.
  * Errors: 0 or -errno, those of Linux. */
 #ifndef HOSTSTACK_VCL_VCL_SCTP_OPTIONS_H
 #define HOSTSTACK_VCL_VCL_SCTP_OPTIONS_H

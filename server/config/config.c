@@ -89,6 +89,11 @@ static int take_session(struct conf_reader *r, struct stack_config *cfg)
     return config_take_stanza(r, "session", &cfg->session);
 }
 
+static int take_sctp(struct conf_reader *r, struct stack_config *cfg)
+{
+    return config_take_stanza(r, "sctp", &cfg->sctp);
+}
+
 static int take_tcp(struct conf_reader *r, struct stack_config *cfg)
 {
     return config_take_stanza(r, "tcp", &cfg->tcp);
@@ -229,6 +234,7 @@ static const struct config_stanza {
     { "route", take_route },
     { "session", take_session },
     { "tcp", take_tcp },
+    { "sctp", take_sctp },
     { "tls", take_tls },
     { "namespace", take_namespace },
     { "rule", take_rule },

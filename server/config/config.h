@@ -15,6 +15,7 @@
 #include "server/port/port.h"
 #include "server/route/route.h"
 #include "server/session/session_rules.h"
+#include "server/sctp/sctp.h"
 #include "server/tcp/tcp.h"
 #include "server/tls/tls.h"
 #include "server/worker/worker.h"
@@ -101,6 +102,7 @@ struct stack_config {
     struct config_dpdk dpdk;
     struct config_session session;
     struct tcp_config tcp;
+    struct sctp_config sctp;
     struct tls_config tls;
     unsigned n_ports;
     struct port_config port[STACK_MAX_PORTS];

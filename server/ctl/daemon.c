@@ -227,6 +227,7 @@ static int start_workers(struct daemon *d)
     };
     const struct config_cpu *cpu = &d->config->cpu;
 
+    sctp_configure(d->stack, &d->config->sctp);
     for (unsigned i = 0; i < d->stack->n_workers; i++) {
         struct worker_thread_options opt = {
             .poll_mode = mode[cpu->poll_mode],

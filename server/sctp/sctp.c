@@ -17,6 +17,17 @@ static void sctp_worker_fini(struct worker *w)
     sw->table = NULL;
 }
 
+void sctp_configure(struct stack *s, const struct sctp_config *cfg)
+{
+    be16 port = be16_of(cfg->udp_port);
+
+    sctp_worker_of(s->worker[0])->cfg = *cfg;
+    if (!cfg->udp_port)
+        return;
+    s->udp_encap = (struct udp_encap){ port, &sctp_transport_ops };
+    worker_rss_udp_claim(s, port, 0, WORKER_UDP_WILDCARD, true);
+}
+
 static int sctp_listen(struct worker *w, struct listener *l)
 {
     struct session *s = listener_session(l);
@@ -280,6 +291,7 @@ const struct transport_ops sctp_transport_ops = {
     .worker_init = sctp_worker_init,
     .worker_fini = sctp_worker_fini,
     .input = sctp_input,
+    .input_in_udp = sctp_input_in_udp,
     .icmp_error = sctp_icmp_error,
     .listen = sctp_listen,
     .unlisten = sctp_unlisten,

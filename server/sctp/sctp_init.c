@@ -323,7 +323,13 @@ void sctp_init_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
         answer_init(w, in, &ip, &ep->cfg, s, &s->lcl.ip, &ck);
         return;
     }
-    in->udp_port = in->path->udp_port ? in->path->udp_port : in->udp_port;
+    if (in->udp_port != in->path->udp_port) { /* its tag cannot be checked: somebody else behind the same NAT (draft-tuexen-tsvwg-rfc6951-bis) */
+        uint8_t ports[4];
+        sctp_put16(ports, in->path->udp_port);
+        sctp_put16(ports + 2, in->udp_port);
+        sctp_reply_abort(w, in, ip.pi.tag, false, SCTP_C_NEW_UDP_PORT, ports, sizeof(ports));
+        return;
+    }
     if (a->state == SCTP_S_SHUTDOWN_ACK_SENT) { /* s9.2 */
         sctp_send_chunk(w, a, in->path, SCTP_CT_SHUTDOWN_ACK, 0, NULL, 0);
         return;

@@ -90,6 +90,8 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
             sctp_count(w, SCTP_N_drop_tag);
             return;
         }
+        if (in->n_chunks == 0 && in->tag == a->my_tag)
+            sctp_path_take_udp(w, in->path, in->udp_port);
         if (!r->section) {
             unknown_chunk(w, a, in, &c);
             if (sctp_unknown_is_stop(c.type))
@@ -179,28 +181,41 @@ void sctp_input_bytes(struct worker *w, struct sctp_in *in, const uint8_t *b, ui
         sctp_ootb(w, in);
 }
 
-void sctp_input(struct worker *w, struct pkt **pkts, unsigned n)
+static void input_one(struct worker *w, struct pkt *p, uint16_t udp_port)
 {
     struct sctp_worker *sw = sctp_worker_of(w);
+    struct pkt_meta *m = pkt_meta(p);
+    struct sctp_in in = { .lcl.ip = m->dst, .rmt.ip = m->src, .fib = m->ifc ? m->ifc->fib : 0, .udp_port = udp_port,
+                          .is_local = m->flags & PKT_LOCAL, .is_ce = (m->tos & 3) == 3 };
+    uint32_t len = pkt_len(p);
+    const uint8_t *b = pkt_data(p);
 
-    for (unsigned i = 0; i < n; i++) {
-        struct pkt *p = pkts[i];
-        struct pkt_meta *m = pkt_meta(p);
-        struct sctp_in in = { .lcl.ip = m->dst, .rmt.ip = m->src, .fib = m->ifc ? m->ifc->fib : 0,
-                              .is_local = m->flags & PKT_LOCAL, .is_ce = (m->tos & 3) == 3 };
-        uint32_t len = pkt_len(p);
-        const uint8_t *b = pkt_data(p);
-
-        if (m->flags & PKT_BCAST || len > 65536) { /* s8.4: never answered */
-            sctp_count(w, SCTP_N_drop_address);
-        } else {
-            if (pkt_first_len(p) < len) {
-                pkt_copy_out(p, 0, sw->flat, len);
-                b = sw->flat;
-            }
-            sctp_input_bytes(w, &in, b, len, m->flags & PKT_LOCAL);
+    if (m->flags & PKT_BCAST || len > 65536) { /* s8.4: never answered */
+        sctp_count(w, SCTP_N_drop_address);
+    } else {
+        if (pkt_first_len(p) < len) {
+            pkt_copy_out(p, 0, sw->flat, len);
+            b = sw->flat;
         }
-        pkt_free(p);
+        sctp_input_bytes(w, &in, b, len, m->flags & PKT_LOCAL);
     }
+    pkt_free(p);
+}
+
+void sctp_input(struct worker *w, struct pkt **pkts, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        input_one(w, pkts[i], 0);
+    sctp_touched_run(w);
+}
+
+void sctp_input_in_udp(struct worker *w, struct pkt *p, be16 rmt_port)
+{
+    if (rmt_port.raw == 0) { /* nobody to answer */
+        sctp_count(w, SCTP_N_drop_address);
+        pkt_free(p);
+        return;
+    }
+    input_one(w, p, be16_get(rmt_port));
     sctp_touched_run(w);
 }

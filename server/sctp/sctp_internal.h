@@ -268,6 +268,7 @@ struct sctp_worker {
     struct sctp_assoc *by_id[1024];
     struct sctp_assoc *all, *touched;
     uint32_t last_id, n_assocs;
+    struct sctp_config cfg;
     uint8_t secret[2][32];           /* of cookies: this and the one before */
     uint64_t secret_until_us;
     uint64_t errors_s;
@@ -344,6 +345,7 @@ void sctp_path_cc_init(struct sctp_path *p);
 void sctp_path_cc_acked(struct worker *w, struct sctp_path *p, bool cum_advanced, uint32_t flight_before);
 void sctp_path_cc_loss(struct sctp_assoc *a, struct sctp_path *p);
 void sctp_path_cc_timeout(struct sctp_path *p);
+void sctp_path_take_udp(struct worker *w, struct sctp_path *p, uint16_t udp_port); /* the peer is reached so; 0 = without UDP */
 uint32_t sctp_frag_max(const struct sctp_assoc *a);                 /* data bytes of one chunk */
 uint32_t sctp_path_payload(const struct sctp_path *p);              /* bytes of chunks in one packet */
 
@@ -370,6 +372,7 @@ int sctp_send_chunk(struct worker *w, struct sctp_assoc *a, struct sctp_path *p,
 
 /* sctp_input.c */
 void sctp_input(struct worker *w, struct pkt **pkts, unsigned n);
+void sctp_input_in_udp(struct worker *w, struct pkt *p, be16 rmt_port);
 void sctp_input_bytes(struct worker *w, struct sctp_in *in, const uint8_t *b, uint32_t len, bool csum_good);
 void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in); /* in->b, len: the chunks */
 

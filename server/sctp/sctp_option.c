@@ -427,6 +427,7 @@ static const struct { uint16_t opt; uint16_t min; sctp_opt_fn *set, *get; } tabl
     { SCTP_PEER_ADDR_PARAMS, sizeof(struct sctp_paddrparams), sctp_opt_set_paddrparams, sctp_opt_get_paddrparams },
     { SCTP_PEER_ADDR_THLDS, sizeof(struct sctp_paddrthlds), sctp_opt_set_thresholds, sctp_opt_get_thresholds },
     { SCTP_PEER_ADDR_THLDS_V2, sizeof(struct sctp_paddrthlds_v2), sctp_opt_set_thresholds2, sctp_opt_get_thresholds2 },
+    { SCTP_REMOTE_UDP_ENCAPS_PORT, sizeof(struct sctp_udpencaps), sctp_opt_set_udp_port, sctp_opt_get_udp_port },
     { SCTP_PRIMARY_ADDR, sizeof(struct sctp_prim), sctp_opt_set_primary, sctp_opt_get_primary },
     { SCTP_DELAYED_SACK, sizeof(struct sctp_sack_info), set_sack, get_sack },
     { SCTP_DEFAULT_PRINFO, sizeof(struct sctp_default_prinfo), set_prinfo, get_prinfo },

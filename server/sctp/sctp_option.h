@@ -1,6 +1,8 @@
 /* sctp_option.h - what the files of socket options share (RFC 6458 s8): one call, and how a value is taken and given
  *
  * A value comes whole, in the struct of linux/sctp.h; assoc ids in it are the client library's and not looked at.
+ * Owner:  a call's struct is the caller's, for the call.
+ * Thread: worker 0.
  * Errors: 0 or -errno, those of Linux. */
 #ifndef HOSTSTACK_SERVER_SCTP_OPTION_H
 #define HOSTSTACK_SERVER_SCTP_OPTION_H
@@ -26,7 +28,8 @@ void sctp_opt_put_storage(const struct sctp_opt_call *c, const struct ip_addr *i
 
 /* sctp_option_path.c */
 sctp_opt_fn sctp_opt_get_paddrinfo, sctp_opt_set_paddrparams, sctp_opt_get_paddrparams, sctp_opt_set_primary, sctp_opt_get_primary,
-    sctp_opt_set_thresholds, sctp_opt_get_thresholds, sctp_opt_set_thresholds2, sctp_opt_get_thresholds2;
+    sctp_opt_set_thresholds, sctp_opt_get_thresholds, sctp_opt_set_thresholds2, sctp_opt_get_thresholds2, sctp_opt_set_udp_port,
+    sctp_opt_get_udp_port;
 int sctp_opt_path_state(const struct sctp_path *p); /* enum sctp_spinfo_state */
 
 #endif

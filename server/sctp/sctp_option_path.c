@@ -1,6 +1,7 @@
 /* sctp_option_path.c - socket options about the peer's addresses (RFC 6458 s8.1.9, s8.1.12, s8.2.2, RFC 7829 s7) */
 #include "server/sctp/sctp_option.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 
 int sctp_opt_path_state(const struct sctp_path *p)
@@ -191,3 +192,32 @@ int sctp_opt_set_thresholds(struct sctp_opt_call *c) { return set_thresholds(c, 
 int sctp_opt_get_thresholds(struct sctp_opt_call *c) { return get_thresholds(c, sizeof(struct sctp_paddrthlds)); }
 int sctp_opt_set_thresholds2(struct sctp_opt_call *c) { return set_thresholds(c, true); }
 int sctp_opt_get_thresholds2(struct sctp_opt_call *c) { return get_thresholds(c, sizeof(struct sctp_paddrthlds_v2)); }
+
+/* RFC 6951 s6.1; errors as Linux. */
+int sctp_opt_set_udp_port(struct sctp_opt_call *c)
+{
+    IN(sctp_udpencaps);
+    bool any;
+    struct sctp_path *p = path_at(c, c->val + offsetof(struct sctp_udpencaps, sue_address), &any);
+    uint16_t port = ntohs(v.sue_port);
+
+    if (!any && !p)
+        return -ENOENT;
+    for (unsigned i = 0; c->a && i < c->a->n_paths; i++)
+        if (!p || c->a->path[i] == p)
+            sctp_path_take_udp(c->w, c->a->path[i], port);
+    if (!p)
+        c->ep->cfg.udp_port = sctp_opt_cfg(c)->udp_port = port;
+    return 0;
+}
+int sctp_opt_get_udp_port(struct sctp_opt_call *c)
+{
+    IN(sctp_udpencaps);
+    bool any;
+    const struct sctp_path *p = path_at(c, c->val + offsetof(struct sctp_udpencaps, sue_address), &any);
+
+    if (!any && !p)
+        return -ENOENT;
+    v.sue_port = htons(p ? p->udp_port : sctp_opt_cfg(c)->udp_port);
+    return OUT(v);
+}

@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-enum { UDP_ENCAPS_PORT = 9899 };
-
 int sctp_out_begin(struct worker *w, struct sctp_out *o, uint32_t max)
 {
     o->w = w;
@@ -44,16 +42,15 @@ uint8_t *sctp_out_chunk(struct sctp_out *o, uint8_t type, uint8_t flags, uint32_
     return b;
 }
 
-static void push_udp(struct pkt *p, uint16_t port, bool v4)
+static void push_udp(struct pkt *p, uint16_t from, uint16_t port)
 {
     uint32_t len = pkt_len(p) + SCTP_UDP_LEN;
     uint8_t *h = pkt_push(p, SCTP_UDP_LEN);
     uint16_t sum;
 
-    sctp_put16(h, UDP_ENCAPS_PORT);
+    sctp_put16(h, from);
     sctp_put16(h + 2, port);
     sctp_put16(h + 4, len);
-    (void)v4;
     sum = pkt_pseudo_sum(pkt_meta(p), len); /* RFC 6951 s5.3: the checksum is on */
     memcpy(h + 6, &sum, 2);
     pkt_meta(p)->flags |= PKT_L4_CSUM_NEEDED;
@@ -77,9 +74,9 @@ static void finish(struct sctp_out *o, be16 sport, be16 dport, uint32_t tag, str
     m->dst = tx->dst;
     m->ip_proto = tx->ip_proto = IPPROTO_SCTP;
     tx->pmtu = IP_PMTU_WANT; /* DF, but what was cut before the path shrank goes in IP fragments */
-    if (udp_port) {
+    if (udp_port && sctp_worker_of(w)->cfg.udp_port) {
         m->ip_proto = tx->ip_proto = IPPROTO_UDP;
-        push_udp(o->p, udp_port, ip_addr_is_v4(&tx->dst));
+        push_udp(o->p, sctp_worker_of(w)->cfg.udp_port, udp_port);
     }
     sctp_count(w, SCTP_N_tx_packets);
     if (ip_output(w, o->p, tx) < 0)

@@ -318,6 +318,17 @@ void sctp_path_ok(struct worker *w, struct sctp_path *p)
         sctp_path_set_state(w, p, SCTP_PATH_ACTIVE, SCTP_HEARTBEAT_SUCCESS);
 }
 
+/* RFC 6951 s5.4, s5.5: each packet whose tag is right tells how its sender can be reached. What was cut for a packet without a UDP header goes in
+ * IP fragments. */
+void sctp_path_take_udp(struct worker *w, struct sctp_path *p, uint16_t udp_port)
+{
+    if (hs_likely(p->udp_port == udp_port))
+        return;
+    sctp_count(w, SCTP_N_udp_port_changes);
+    p->udp_port = udp_port;
+    p->cache = (struct ip_route_cache){ 0 };
+}
+
 uint32_t sctp_frag_max(const struct sctp_assoc *a)
 {
     uint32_t max = UINT32_MAX;

@@ -17,10 +17,10 @@ static json_t *path_show(const struct sctp_path *p)
 {
     char text[IP_ADDR_TEXT_MAX];
 
-    return json_pack("{s:s, s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "address", ip_addr_format(&p->ip, text), "state",
+    return json_pack("{s:s, s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "address", ip_addr_format(&p->ip, text), "state",
                      path_names[p->state], "primary", p == p->a->primary, "mtu", (int)p->pmtu, "cwnd", (int)p->cwnd, "ssthresh",
                      (int)p->ssthresh, "flight", (int)p->flight, "srtt_us", (int)p->srtt_us, "rto_us", (int)p->rto_us, "errors",
-                     (int)p->errors);
+                     (int)p->errors, "udp_port", (int)p->udp_port);
 }
 
 static json_t *assoc_show(const struct sctp_assoc *a)

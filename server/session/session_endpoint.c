@@ -38,9 +38,12 @@ static bool may_share(const struct session_endpoint *e, const struct session_bin
     return (e->flags & args->flags & SVM_BIND_REUSEADDR) && !(e->proto != SVM_PROTO_UDP && e->is_listening);
 }
 
-static bool is_free(const struct session_stack *ss, const struct session_bind_args *args, const struct ip_endpoint *lcl,
-                    uint32_t ns, uint16_t fib)
+static bool is_free(struct worker *w, const struct session_bind_args *args, const struct ip_endpoint *lcl, uint32_t ns, uint16_t fib)
 {
+    const struct session_stack *ss = w->stack->session;
+
+    if (args->proto == SVM_PROTO_UDP && lcl->port.raw == w->stack->udp_encap.port.raw)
+        return false; /* the stack's own, at all addresses */
     for (const struct session_endpoint *e = ss->bucket[bucket_of(lcl->port)]; e; e = e->next) {
         if (e->proto == args->proto && e->lcl.port.raw == lcl->port.raw && e->ns == ns && e->fib == fib &&
             addresses_overlap(&e->lcl, e->flags, lcl, args->flags) && !may_share(e, args))
@@ -62,13 +65,13 @@ int session_endpoint_reserve(struct worker *w, const struct session_bind_args *a
         return -ENOMEM;
     pthread_mutex_lock(&ss->lock);
     if (lcl.port.raw) {
-        if (is_free(ss, args, &lcl, ns, fib))
+        if (is_free(w, args, &lcl, ns, fib))
             err = 0;
     } else { /* RFC 6056 s3.3.1: a random start, then the next free one */
         uint32_t start = (uint32_t)(worker_random(w) % RANGE);
         for (uint32_t i = 0; i < RANGE && err != 0; i++) {
             lcl.port = be16_of((uint16_t)(SESSION_EPHEMERAL_LO + (start + i) % RANGE));
-            if (is_free(ss, args, &lcl, ns, fib))
+            if (is_free(w, args, &lcl, ns, fib))
                 err = 0;
         }
     }
@@ -124,7 +127,7 @@ void session_endpoint_release(struct worker *w, struct session_endpoint *e)
 bool session_endpoint_is_taken(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, uint16_t fib)
 {
     struct session_stack *ss = w->stack->session;
-    bool taken = false;
+    bool taken = proto == SVM_PROTO_UDP && lcl->port.raw == w->stack->udp_encap.port.raw;
 
     pthread_mutex_lock(&ss->lock);
     for (const struct session_endpoint *e = ss->bucket[bucket_of(lcl->port)]; e && !taken; e = e->next)

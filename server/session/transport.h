@@ -60,6 +60,8 @@ struct transport_ops {
     /* Packets of ip_proto, at the L4 header, meta filled, addresses checked, L4 checksum not yet checked unless
      * PKT_L4_CSUM_GOOD. Takes the packets. */
     void (*input)(struct worker *w, struct pkt **pkts, unsigned n);
+    /* The same of one that came inside of a UDP datagram (stack->udp_encap), at its own header, from that port of the sender. */
+    void (*input_in_udp)(struct worker *w, struct pkt *p, be16 rmt_port); /* may be NULL */
     /* ICMP error about a packet we sent: quoted L4 header bytes (8 or more). err = -errno Linux gives; mtu != 0: packet too big. */
     void (*icmp_error)(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
                        const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu);

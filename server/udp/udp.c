@@ -165,12 +165,31 @@ static void too_big(struct worker *w, struct udp_conn *c, const struct ip_endpoi
         session_soft_error(w, c->base.session, err);
 }
 
+/* RFC 6951 s5.6: about a packet of another transport, if so much of it is quoted that its ports can be read. */
+static void icmp_encapsulated(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib, const uint8_t *l4,
+                              unsigned l4_len, int err, bool hard, uint32_t mtu)
+{
+    struct ip_endpoint inner_lcl = *lcl, inner_rmt = *rmt;
+
+    if (l4_len < 2 * UDP_HDR_LEN) {
+        udp_count(w, UDP_C_icmp_ignored);
+        return;
+    }
+    memcpy(&inner_lcl.port, l4 + UDP_HDR_LEN, 2);
+    memcpy(&inner_rmt.port, l4 + UDP_HDR_LEN + 2, 2);
+    w->stack->udp_encap.ops->icmp_error(w, &inner_lcl, &inner_rmt, fib, l4 + UDP_HDR_LEN, l4_len - UDP_HDR_LEN, err, hard, mtu);
+}
+
 /* The quoted ports name a connected socket: Linux reports hard errors there, soft ones only with IP_RECVERR. An unconnected
  * socket hears nothing (RFC 1122 s4.1.3.3 asks for it; Linux and the sockets API leave it to IP_RECVERR), but its datagrams are cut to
  * what their path takes. */
 static void udp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
-                           const uint8_t *l4 HS_UNUSED, unsigned l4_len HS_UNUSED, int err, bool hard, uint32_t mtu)
+                           const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu)
 {
+    if (hs_unlikely(lcl->port.raw == w->stack->udp_encap.port.raw)) {
+        icmp_encapsulated(w, lcl, rmt, fib, l4, l4_len, err, hard, mtu);
+        return;
+    }
     struct transport_conn *b = session_lookup(w, SVM_PROTO_UDP, lcl, rmt, fib);
     struct listener *l = b || !mtu ? NULL : session_lookup_listener(w, SVM_PROTO_UDP, lcl, rmt, fib);
 

@@ -131,6 +131,21 @@ static void no_port(struct worker *w, struct pkt *p)
         capture_drop(w, p, "udp", udp_texts[UDP_C_drop_no_port]);
 }
 
+/* RFC 6951: a packet of another transport is inside. That one's worker is worker 0. */
+static void input_encapsulated(struct worker *w, struct pkt *p, be16 rmt_port)
+{
+    const struct transport_ops *ops = w->stack->udp_encap.ops;
+
+    if (w->index != 0) {
+        if (!ip_pass_on(w, 0, p))
+            pkt_free(p);
+        return;
+    }
+    udp_count(w, UDP_C_encapsulated);
+    pkt_pull(p, UDP_HDR_LEN);
+    ops->input_in_udp(w, p, rmt_port);
+}
+
 void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -146,6 +161,10 @@ void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
             if (capture_is_on(w))
                 capture_drop(w, p, "udp", udp_texts[bad]);
             pkt_free(p);
+            continue;
+        }
+        if (hs_unlikely(h.dst.raw == w->stack->udp_encap.port.raw)) { /* never 0: looked at by udp_check() */
+            input_encapsulated(w, p, h.src);
             continue;
         }
         struct ip_endpoint lcl = { m->dst, h.dst }, rmt = { m->src, h.src };

@@ -39,6 +39,12 @@ struct worker {
 };
 
 /* All that one host stack consists of; several may live in one process (tests). */
+struct transport_ops;
+struct udp_encap {                  /* the local UDP port whose datagrams carry packets of another transport, for worker 0; port 0 = none */
+    be16 port;
+    const struct transport_ops *ops;
+};
+
 struct stack {
     unsigned n_workers;
     struct worker *worker[WORKER_MAX];
@@ -50,6 +56,7 @@ struct stack {
     struct app_server *apps;        /* app/: clients, namespaces, segments; NULL in most tests */
     struct stack_config *config;    /* config/config.h */
     struct tls_stack *tls;          /* tls/: certificates and keys of programs, under a lock of its own; NULL = no TLS */
+    struct udp_encap udp_encap;     /* RFC 6951; fixed before workers start */
     struct session_stack *session;  /* session/: endpoints in use by all workers, under its own lock (control path only) */
     struct autoconf *autoconf;      /* autoconf/: control thread's; NULL = no interface takes router advertisements */
     struct capture *capture;        /* capture/: control thread's; NULL until somebody looks at packets */

@@ -1,7 +1,8 @@
 /* usrsctp_peer.c - another SCTP, over raw IP: echo server and client on libusrsctp
  *
  *   usrsctp_peer serve ADDRESS PORT               accepts one association and sends every message back on its stream
- *   usrsctp_peer call ADDRESS PORT COUNT SIZE     sends COUNT messages of SIZE bytes on five streams, checks each that comes back */
+ *   usrsctp_peer call ADDRESS PORT COUNT SIZE     sends COUNT messages of SIZE bytes on five streams, checks each that comes back
+ * UDP_PORT=N: packets go in UDP, from and to that port (RFC 6951). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdint.h>
@@ -37,8 +38,11 @@ static socklen_t address(const char *text, int port, struct sockaddr_storage *ss
     return sizeof(*s6);
 }
 
+static uint16_t udp_port(void) { return getenv("UDP_PORT") ? (uint16_t)atoi(getenv("UDP_PORT")) : 0; }
+
 static struct socket *sock_for(const struct sockaddr_storage *ss)
 {
+    struct sctp_udpencaps udp = { .sue_port = htons(udp_port()) };
     struct socket *s = usrsctp_socket(ss->ss_family, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
     int on = 1, size = BUF;
 
@@ -46,6 +50,9 @@ static struct socket *sock_for(const struct sockaddr_storage *ss)
         die("usrsctp_socket");
     usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof(on));
     usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_NODELAY, &on, sizeof(on));
+    udp.sue_address.ss_family = ss->ss_family;
+    if (udp_port() && usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_REMOTE_UDP_ENCAPS_PORT, &udp, sizeof(udp)) != 0)
+        die("SCTP_REMOTE_UDP_ENCAPS_PORT");
     usrsctp_setsockopt(s, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
     usrsctp_setsockopt(s, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
     return s;
@@ -152,7 +159,7 @@ int main(int argc, char **argv)
 
     if (argc < 4 || !buf)
         return 2;
-    usrsctp_init(0, NULL, NULL);
+    usrsctp_init(udp_port(), NULL, NULL);
     usrsctp_sysctl_set_sctp_blackhole(2);
     usrsctp_sysctl_set_sctp_ecn_enable(0);
     len = address(argv[2], atoi(argv[3]), &ss);
