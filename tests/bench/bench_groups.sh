@@ -154,6 +154,8 @@ group_apps() {
         full row "nginx/$way/close/100k" req/s higher - s_wrk "$a" "$b" 100k -H 'Connection: close'
         row "redis/$way" req/s higher 'set get' s_redis "$a" "$b"
     done
+    full row nginx/cut/keep/memory req/s higher - s_wrk loopback cut memory
+    full row nginx/cut/close/memory req/s higher - s_wrk loopback cut memory -H 'Connection: close'
 }
 group_costs() {
     local_sides
@@ -181,11 +183,13 @@ serve_netload_everywhere() {
 serve_native() { serve native '^ready' "$NATIVE" server $S4 7020; }
 serve_iperf() { serve "$1" 'Server listening' iperf3 -s -B "$2" -p 5201 --forceflush; }
 serve_apps() {
-    local dir
+    local dir from_memory
+    from_memory=$(printf 'x%.0s' {1..1024}) # 1 KB that nginx need not open a file for
     for dir in "$TMP/ngx.h" "$TMP/ngx.k"; do
         ngx_conf "$dir" 8080 1
         head -c 1024 /dev/zero >"$dir/html/1k"
         head -c 102400 /dev/zero >"$dir/html/100k"
+        sed -i "s|root .*/html;|& location = /memory { return 200 \"$from_memory\"; }|" "$dir/nginx.conf"
     done
     sed -i "s/listen .*backlog=4096 ; root/listen 127.0.0.1:8080 backlog=4096; listen $L4:8080 backlog=4096; root/" "$TMP/ngx.k/nginx.conf"
     ngx_start a "$TMP/ngx.h" || exit 1
