@@ -1,4 +1,4 @@
-/* siphash.c - SipHash-2-4 as the paper defines it: 2 rounds a word, 4 at the end, little-endian words */
+/* siphash.c - SipHash as the paper defines it: 2 rounds a word and 4 at the end, or 1 and 3; little-endian words */
 #include "common/siphash.h"
 
 #include <string.h>
@@ -42,17 +42,23 @@ static inline uint64_t load64(const uint8_t *p)
     return v;
 }
 
-uint64_t siphash24(const uint8_t key[16], const void *data, size_t len)
+/* "somepseudorandomlygeneratedbytes", the constants of the paper */
+static inline struct sip_state sip_begin(const uint8_t key[16])
 {
-    const uint8_t *p = data;
     uint64_t k0 = load64(key), k1 = load64(key + 8);
-    /* "somepseudorandomlygeneratedbytes", the constants of the paper */
-    struct sip_state s = {
+
+    return (struct sip_state){
         .v0 = k0 ^ 0x736f6d6570736575ull,
         .v1 = k1 ^ 0x646f72616e646f6dull,
         .v2 = k0 ^ 0x6c7967656e657261ull,
         .v3 = k1 ^ 0x7465646279746573ull,
     };
+}
+
+uint64_t siphash24(const uint8_t key[16], const void *data, size_t len)
+{
+    const uint8_t *p = data;
+    struct sip_state s = sip_begin(key);
     size_t words = len / 8;
 
     for (size_t i = 0; i < words; i++)
@@ -63,6 +69,26 @@ uint64_t siphash24(const uint8_t key[16], const void *data, size_t len)
     sip_absorb(&s, last);
     s.v2 ^= 0xff;
     for (int i = 0; i < 4; i++)
+        sip_round(&s);
+    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+static inline void sip_absorb1(struct sip_state *s, uint64_t word)
+{
+    s->v3 ^= word;
+    sip_round(s);
+    s->v0 ^= word;
+}
+
+uint64_t siphash13_words(const uint8_t key[16], const uint64_t *words, size_t n)
+{
+    struct sip_state s = sip_begin(key);
+
+    for (size_t i = 0; i < n; i++)
+        sip_absorb1(&s, words[i]);
+    sip_absorb1(&s, (uint64_t)(n * 8) << 56);
+    s.v2 ^= 0xff;
+    for (int i = 0; i < 3; i++)
         sip_round(&s);
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }

@@ -6,12 +6,14 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-static uint64_t openssl_siphash(const uint8_t key[16], const void *data, size_t len)
+static uint64_t openssl_siphash(const uint8_t key[16], const void *data, size_t len, unsigned c_rounds, unsigned d_rounds)
 {
     EVP_MAC *mac = EVP_MAC_fetch(NULL, "SIPHASH", NULL);
     EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
     unsigned int size = 8;
-    OSSL_PARAM params[] = { OSSL_PARAM_construct_uint(OSSL_MAC_PARAM_SIZE, &size), OSSL_PARAM_construct_end() };
+    OSSL_PARAM params[] = { OSSL_PARAM_construct_uint(OSSL_MAC_PARAM_SIZE, &size),
+                            OSSL_PARAM_construct_uint(OSSL_MAC_PARAM_C_ROUNDS, &c_rounds),
+                            OSSL_PARAM_construct_uint(OSSL_MAC_PARAM_D_ROUNDS, &d_rounds), OSSL_PARAM_construct_end() };
     uint64_t out = 0;
     size_t out_len = 0;
 
@@ -46,7 +48,20 @@ Test(siphash, agrees_with_openssl_at_every_length_and_alignment)
         buf[i] = (uint8_t)(29 * i + 7);
     for (unsigned off = 0; off < 8; off++)
         for (size_t len = 0; len <= 128; len++)
-            cr_assert_eq(siphash24(key, buf + off, len), openssl_siphash(key, buf + off, len), "off %u len %zu", off, len);
+            cr_assert_eq(siphash24(key, buf + off, len), openssl_siphash(key, buf + off, len, 2, 4), "off %u len %zu", off, len);
+}
+
+Test(siphash, short_rounds_agree_with_openssl)
+{
+    uint64_t words[16];
+    uint8_t key[16];
+
+    for (unsigned i = 0; i < sizeof(key); i++)
+        key[i] = (uint8_t)(17 * i + 3);
+    for (unsigned i = 0; i < 16; i++)
+        words[i] = i * 0x9e3779b97f4a7c15ull + 7;
+    for (size_t n = 0; n <= 16; n++)
+        cr_assert_eq(siphash13_words(key, words, n), openssl_siphash(key, words, n * 8, 1, 3), "%zu words", n);
 }
 
 Test(siphash, key_matters)
