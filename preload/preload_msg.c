@@ -2,61 +2,10 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
+#include "preload/preload_msg.h"
 #include "preload/preload_sctp.h"
 
 /* ---- receiving ---- */
-
-static bool preload_option_on(struct fd_file *f, int level, int name)
-{
-    int on = 0;
-    socklen_t len = sizeof(on);
-    return vcl_getsockopt(f->sock.vcl, level, name, &on, &len) == 0 && on;
-}
-
-void preload_put_cmsg(struct msghdr *msg, size_t *used, int level, int type, const void *data, size_t len)
-{
-    if (*used + CMSG_SPACE(len) > msg->msg_controllen) {
-        msg->msg_flags |= MSG_CTRUNC;
-        return;
-    }
-    struct cmsghdr *c = (struct cmsghdr *)((char *)msg->msg_control + *used);
-    c->cmsg_level = level;
-    c->cmsg_type = type;
-    c->cmsg_len = CMSG_LEN(len);
-    memcpy(CMSG_DATA(c), data, len);
-    *used += CMSG_SPACE(len);
-}
-
-/* ip(7) IP_PKTINFO, ipv6(7) IPV6_RECVPKTINFO: to which of our addresses the datagram was sent. */
-static void preload_put_pktinfo(struct fd_file *f, struct msghdr *msg, size_t *used, const struct ip_addr *lcl)
-{
-    if (!f->sock.is_v6 && preload_option_on(f, IPPROTO_IP, IP_PKTINFO)) {
-        struct in_pktinfo info = { .ipi_ifindex = 0 };
-        be32 v4 = ip_addr_get_v4(lcl);
-        memcpy(&info.ipi_addr, &v4, sizeof(v4));
-        info.ipi_spec_dst = info.ipi_addr;
-        preload_put_cmsg(msg, used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
-    } else if (f->sock.is_v6 && preload_option_on(f, IPPROTO_IPV6, IPV6_RECVPKTINFO)) {
-        struct in6_pktinfo info = { .ipi6_ifindex = 0 };
-        memcpy(&info.ipi6_addr, lcl, sizeof(info.ipi6_addr));
-        preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
-    }
-}
-
-/* IP_RECVTTL, IP_RECVTOS, IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS; Linux tells of an IPv4 datagram at the level IPPROTO_IP on any socket. */
-static void preload_put_header(struct fd_file *f, struct msghdr *msg, size_t *used, const struct vcl_msg_info *info)
-{
-    int ttl = info->ttl, tclass = info->tos;
-    bool v4 = ip_addr_is_v4(&info->peer.ip);
-    if (v4 && info->has_ttl && preload_option_on(f, IPPROTO_IP, IP_RECVTTL))
-        preload_put_cmsg(msg, used, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
-    if (v4 && preload_option_on(f, IPPROTO_IP, IP_RECVTOS))
-        preload_put_cmsg(msg, used, IPPROTO_IP, IP_TOS, &info->tos, sizeof(info->tos));
-    if (!v4 && info->has_ttl && preload_option_on(f, IPPROTO_IPV6, IPV6_RECVHOPLIMIT))
-        preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(ttl));
-    if (!v4 && preload_option_on(f, IPPROTO_IPV6, IPV6_RECVTCLASS))
-        preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_TCLASS, &tclass, sizeof(tclass));
-}
 
 static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int flags)
 {
@@ -71,10 +20,8 @@ static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int 
     msg->msg_flags = ((int)info.flags & MSG_TRUNC) | (flags & MSG_CMSG_CLOEXEC); /* Linux tells of that one, too */
     if (is_udp && info.has_peer) {
         preload_fill_sockaddr(&info.peer, f->sock.is_v6, msg->msg_name, &msg->msg_namelen);
-        if (msg->msg_control && info.has_lcl)
-            preload_put_pktinfo(f, msg, &used, &info.lcl);
         if (msg->msg_control)
-            preload_put_header(f, msg, &used, &info);
+            preload_put_info(f, msg, &used, &info);
     } else if (msg->msg_name) {
         msg->msg_namelen = 0; /* tcp(7): a stream tells no address */
     }
@@ -91,8 +38,10 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
 {
     if (msg->msg_iovlen > IOV_MAX)
         return -EMSGSIZE;
-    if (flags & MSG_ERRQUEUE)
-        return preload_is_both(f) ? preload_recvmsg_kernel(fd, msg, flags) : -EAGAIN; /* the stack queues no errors */
+    if (flags & MSG_ERRQUEUE) {
+        ssize_t r = preload_recv_error(f, msg);
+        return r == -EAGAIN && preload_is_both(f) ? preload_recvmsg_kernel(fd, msg, flags) : r;
+    }
     if (!preload_is_both(f))
         return preload_recvmsg_stack(f, msg, flags);
     if (f->sock.proto != SVM_PROTO_UDP)

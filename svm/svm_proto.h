@@ -264,7 +264,7 @@ enum svm_msg_type {
     SVM_MSG_MOVED,      /* cut-through: another program has the other end now: slot as in CONNECTED, attr as in CLAIMED. What it has not
                            read is written again to the new slot; what the former one wrote is read first. Then UNLINK */
     SVM_MSG_TAKEN,      /* another holder has claimed the session: its FIFOs are not here any more */
-    SVM_MSG_ERROR,      /* soft error for SO_ERROR (UDP: -ECONNREFUSED from ICMP) */
+    SVM_MSG_ERROR,      /* soft error for SO_ERROR (UDP: -ECONNREFUSED from ICMP); 0: a record in the FIFO says which */
     SVM_MSG_RECALL,     /* ctx and handle of a listener that this worker has armed weakly: another one really accepts from it now;
                            what was named and not accepted is handed back with RETURN */
 
@@ -358,7 +358,9 @@ enum svm_attr {
     SVM_ATTR_MCAST_JOIN, /* svm_mcast, and ... */
     SVM_ATTR_MCAST_LEAVE,
     SVM_ATTR_MCAST_IF,   /* svm_mcast, group any: where datagrams to groups go out */
+    SVM_ATTR_RECVERR,    /* enum svm_recverr: errors come as records, too (SVM_DGRAM_ERROR) */
 };
+enum svm_recverr { SVM_RECVERR_V4 = 1, SVM_RECVERR_V6 = 2 }; /* by the family of the packet: IP_RECVERR, IPV6_RECVERR */
 
 struct svm_mcast {
     struct ip_addr group, ifc;                     /* ifc: an address of the interface; any = the stack chooses */
@@ -400,11 +402,23 @@ struct svm_dgram_hdr {
     uint32_t pad;
 };
 static_assert(sizeof(struct svm_dgram_hdr) == 48, "svm_dgram_hdr");
-enum svm_dgram_flags { SVM_DGRAM_TRUNC = 1u << 0 };
+enum svm_dgram_flags {
+    SVM_DGRAM_TRUNC = 1u << 0,
+    SVM_DGRAM_ERROR = 1u << 2,  /* rx: no datagram but an error about one sent: TLV SVM_TLV_ERROR, rmt = where it was sent to, lcl = our
+                                   address, data = what is quoted of it. Each is followed by SVM_MSG_ERROR. (1u << 1: svm_sctp.h) */
+};
 struct svm_dgram_tlv {
     uint16_t type;      /* enum svm_dgram_tlv_type */
     uint16_t len;       /* of the value; the next TLV begins at the next multiple of 8 */
 };
-enum svm_dgram_tlv_type { SVM_TLV_TOS = 1, SVM_TLV_TTL = 2, SVM_TLV_GSO_SIZE = 3, SVM_TLV_IFINDEX = 4 };
+enum svm_dgram_tlv_type { SVM_TLV_TOS = 1, SVM_TLV_TTL = 2, SVM_TLV_GSO_SIZE = 3, SVM_TLV_IFINDEX = 4, SVM_TLV_ERROR = 5 };
+struct svm_dgram_error {        /* numbers of struct sock_extended_err */
+    int32_t error;              /* errno, positive */
+    uint8_t origin, type, code; /* SO_EE_ORIGIN_*; of the ICMP message */
+    uint8_t pad;
+    uint32_t info, data;
+    struct ip_addr offender;    /* who sent the message; any with SO_EE_ORIGIN_LOCAL */
+};
+static_assert(sizeof(struct svm_dgram_error) == 32, "svm_dgram_error");
 
 #endif

@@ -84,6 +84,10 @@ int vcl_recv_release(struct vcl_socket *s, uint32_t len);
 int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, int flags);
 int vcl_send_commit(struct vcl_socket *s, uint32_t len);
 
+/* recvmsg(MSG_ERRQUEUE): the oldest error (vcl_errqueue.h); bytes of what it quotes, cut to the room. -EAGAIN: none; never waits. */
+struct vcl_error;
+ssize_t vcl_recv_error(struct vcl_socket *s, const struct iovec *iov, int n_iov, struct vcl_error *out);
+
 int64_t vcl_readable_bytes(struct vcl_socket *s);   /* FIONREAD; listeners: accepts waiting */
 int64_t vcl_writable_bytes(struct vcl_socket *s);
 int64_t vcl_queued_bytes(struct vcl_socket *s);     /* SIOCOUTQ */

@@ -1,17 +1,13 @@
 /* vcl_dgram.c - datagrams: one record a message in the FIFOs (svm_proto.h), addresses beside it */
 #include <sys/epoll.h>
+#include "svm/svm_dgram.h"
 #include "vcl/vcl_internal.h"
 
-enum { DGRAM_MAX = 65507, IOV_MAX_PIECES = 1024, TLVS_MAX = 64 };
+enum { DGRAM_MAX = 65507, IOV_MAX_PIECES = 1024 };
 
 static bool blocks(const struct vcl_socket *s, int flags)
 {
     return !(flags & MSG_DONTWAIT) && !atomic_load_explicit(&s->nonblock, memory_order_relaxed);
-}
-
-static uint32_t record_size(const struct svm_dgram_hdr *h)
-{
-    return h->hdr_len + ((h->data_len + 7u) & ~7u);
 }
 
 /* Copies the payload at the front of the FIFO into the pieces; returns the bytes copied. Socket lock held. */
@@ -32,28 +28,59 @@ static int64_t copy_payload(struct vcl_socket *s, const struct svm_dgram_hdr *h,
     return done;
 }
 
-/* What the server tells beside the payload; TLVs that are not whole are none. Socket lock held. */
-static void read_tlvs(struct vcl_socket *s, const struct svm_dgram_hdr *h, struct vcl_msg_info *info)
+int vcl_dgram_peek_header(struct vcl_socket *s, uint32_t at, uint32_t avail, struct svm_dgram_hdr *h)
 {
-    uint8_t b[TLVS_MAX];
-    uint32_t len = hs_min_u32(h->hdr_len - (uint32_t)sizeof(*h), sizeof(b)), at = 0;
+    int64_t n = svm_fifo_peek(&s->rx, at, h, sizeof(*h));
 
-    if (len == 0 || svm_fifo_peek(&s->rx, sizeof(*h), b, len) != (int64_t)len)
+    if (n < 0)
+        return (int)n;
+    if (n < (int64_t)sizeof(*h) || h->version != 1 || h->hdr_len < sizeof(*h) || h->hdr_len % 8 || h->data_len > VCL_RECORD_MAX ||
+        vcl_dgram_record_size(h) > avail - at)
+        return -EPROTO;
+    return 0;
+}
+
+/* TLVs that are not whole are none. */
+void vcl_dgram_read_tlvs(struct vcl_socket *s, uint32_t at, const struct svm_dgram_hdr *h, struct vcl_dgram_tlvs *out)
+{
+    uint8_t b[SVM_DGRAM_TLVS_MAX];
+    uint32_t len = hs_min_u32(h->hdr_len - (uint32_t)sizeof(*h), sizeof(b)), i = 0;
+
+    *out = (struct vcl_dgram_tlvs){ 0 };
+    if (len == 0 || svm_fifo_peek(&s->rx, at + (uint32_t)sizeof(*h), b, len) != (int64_t)len)
         return;
-    while (at + 8 <= len) {
+    while (i + 8 <= len) {
         struct svm_dgram_tlv t;
-        memcpy(&t, b + at, sizeof(t));
+        memcpy(&t, b + i, sizeof(t));
         uint32_t whole = ((uint32_t)sizeof(t) + t.len + 7) & ~7u;
-        if (t.type == 0 || whole > len - at)
+        const uint8_t *v = b + i + sizeof(t);
+        if (t.type == 0 || whole > len - i)
             return;
-        if (t.type == SVM_TLV_TOS && t.len == 1)
-            info->tos = b[at + 4];
-        if (t.type == SVM_TLV_TTL && t.len == 1) {
-            info->ttl = b[at + 4];
-            info->has_ttl = true;
+        if (t.type == SVM_TLV_TOS && t.len == 1) {
+            out->tos = *v;
+        } else if (t.type == SVM_TLV_TTL && t.len == 1) {
+            out->ttl = *v;
+            out->has_ttl = true;
+        } else if (t.type == SVM_TLV_ERROR && t.len == sizeof(out->error)) {
+            memcpy(&out->error, v, sizeof(out->error));
+            out->has_error = true;
         }
-        at += whole;
+        i += whole;
     }
+}
+
+static void fill_info(struct vcl_socket *s, const struct svm_dgram_hdr *h, struct vcl_msg_info *info)
+{
+    struct vcl_dgram_tlvs t;
+
+    vcl_dgram_read_tlvs(s, 0, h, &t);
+    info->peer = (struct ip_endpoint){ h->rmt_ip, h->rmt_port };
+    info->lcl = h->lcl_ip;
+    info->has_peer = info->has_lcl = true;
+    info->full_len = h->data_len;
+    info->tos = t.tos;
+    info->ttl = t.ttl;
+    info->has_ttl = t.has_ttl;
 }
 
 /* One record, or -EAGAIN. Socket lock held. */
@@ -67,25 +94,22 @@ static int64_t take_record(struct vcl_socket *s, const struct iovec *iov, int n_
     avail = svm_fifo_cons_avail(&s->rx);
     if (avail <= 0)
         return avail < 0 ? avail : -EAGAIN;
-    n = svm_fifo_peek(&s->rx, 0, &h, sizeof(h));
+    n = vcl_dgram_peek_header(s, 0, (uint32_t)avail, &h);
     if (n < 0)
         return n;
-    if (n < (int64_t)sizeof(h) || h.version != 1 || h.hdr_len < sizeof(h) || h.hdr_len % 8 || h.data_len > VCL_RECORD_MAX ||
-        record_size(&h) > avail)
-        return -EPROTO;
+    if (hs_unlikely(h.flags & SVM_DGRAM_ERROR)) {
+        n = vcl_errqueue_settle(s);
+        return n < 0 ? n : take_record(s, iov, n_iov, flags, info);
+    }
     n = copy_payload(s, &h, iov, n_iov);
     if (n < 0)
         return n;
     if (info) {
-        info->peer = (struct ip_endpoint){ h.rmt_ip, h.rmt_port };
-        info->lcl = h.lcl_ip;
-        info->has_peer = info->has_lcl = true;
-        info->full_len = h.data_len;
-        read_tlvs(s, &h, info);
+        fill_info(s, &h, info);
         info->flags = (uint32_t)n < h.data_len || h.flags & SVM_DGRAM_TRUNC ? MSG_TRUNC : 0;
     }
     if (!(flags & MSG_PEEK)) {
-        int rc = svm_fifo_drop(&s->rx, record_size(&h));
+        int rc = svm_fifo_drop(&s->rx, vcl_dgram_record_size(&h));
 
         if (rc)
             return rc;
@@ -157,30 +181,25 @@ ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov,
 
 static int put_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len, const struct vcl_msg_info *info)
 {
-    struct { struct svm_dgram_hdr h; struct { struct svm_dgram_tlv t; uint8_t v, pad[3]; } tlv[2]; } rec;
-    struct svm_dgram_hdr h = { .data_len = (uint32_t)len, .hdr_len = sizeof(h), .version = 1 };
-    unsigned n_tlvs = 0;
+    struct svm_dgram_rec rec;
     static const uint8_t zeros[8];
     struct iovec all[IOV_MAX_PIECES + 2];
     uint32_t pad = (8 - (len & 7)) & 7;
 
     if (!s->has_fifos)
         return s->unclaimed ? -EAGAIN : -ENETDOWN;
-    h.lcl_ip = info && info->has_lcl ? info->lcl : ip_addr_any(!s->is_v6);
-    h.rmt_ip = ip_addr_any(!s->is_v6);
+    rec.h = (struct svm_dgram_hdr){ .data_len = (uint32_t)len, .hdr_len = sizeof(rec.h), .version = 1 };
+    rec.h.lcl_ip = info && info->has_lcl ? info->lcl : ip_addr_any(!s->is_v6);
+    rec.h.rmt_ip = ip_addr_any(!s->is_v6);
     if (info && info->has_peer) {
-        h.rmt_ip = info->peer.ip;
-        h.rmt_port = info->peer.port;
+        rec.h.rmt_ip = info->peer.ip;
+        rec.h.rmt_port = info->peer.port;
     }
     if (info && info->has_tos)
-        rec.tlv[n_tlvs++].t = (struct svm_dgram_tlv){ SVM_TLV_TOS, 1 }, rec.tlv[n_tlvs - 1].v = info->tos;
+        svm_dgram_put(&rec, SVM_TLV_TOS, &info->tos, sizeof(info->tos));
     if (info && info->has_ttl)
-        rec.tlv[n_tlvs++].t = (struct svm_dgram_tlv){ SVM_TLV_TTL, 1 }, rec.tlv[n_tlvs - 1].v = info->ttl;
-    h.hdr_len = (uint16_t)(sizeof(h) + n_tlvs * sizeof(rec.tlv[0]));
-    rec.h = h;
-    for (unsigned i = 0; i < n_tlvs; i++)
-        memset(rec.tlv[i].pad, 0, sizeof(rec.tlv[i].pad));
-    all[0] = (struct iovec){ &rec, h.hdr_len };
+        svm_dgram_put(&rec, SVM_TLV_TTL, &info->ttl, sizeof(info->ttl));
+    all[0] = (struct iovec){ &rec, rec.h.hdr_len };
     memcpy(&all[1], iov, (size_t)n_iov * sizeof(*iov));
     all[1 + n_iov] = (struct iovec){ (void *)(uintptr_t)zeros, pad };
     return svm_fifo_enqueue_record(&s->tx, all, n_iov + 2);

@@ -262,7 +262,10 @@ void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t serve
             vcl_accept_return_all(s);
         break;
     case SVM_MSG_ERROR:
-        atomic_store(&s->error, m->u.error);
+        if (m->u.error)
+            atomic_store(&s->error, m->u.error);
+        if (s->is_dgram)
+            vcl_errqueue_collect(s);
         vcl_set_notify(s, EPOLLERR | EPOLLIN | EPOLLOUT);
         break;
     case SVM_MSG_DATA:

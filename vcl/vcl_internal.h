@@ -19,7 +19,7 @@
 #include <stdatomic.h>
 #include "svm/svm_fifo.h"
 #include "svm/svm_msgq.h"
-#include "vcl/vcl.h"
+#include "vcl/vcl_errqueue.h"
 
 #define VCL_HIDDEN __attribute__((visibility("hidden")))
 
@@ -232,9 +232,9 @@ struct vcl_opts {                    /* as set by the program; what the server m
     char congestion[16];
     uint64_t max_pacing;             /* bytes a second, UINT64_MAX = no limit */
     bool reuseaddr, reuseport, v6only, nodelay, keepalive, broadcast, cork, quickack, pktinfo, pktinfo6, oobinline;
-    bool mcast_loop, mcast_loop6, mcast_all, mcast_all6, recvttl, recvtos, recvhops, recvtclass;
+    bool mcast_loop, mcast_loop6, mcast_all, mcast_all6, recvttl, recvtos, recvhops, recvtclass, recverr, recverr6;
     bool debug, prefer_busy_poll, late_port; /* hints */
-    uint32_t changed;                /* bit SVM_ATTR_*: to be sent */
+    uint64_t changed;                /* bit SVM_ATTR_*: to be sent */
 };
 
 struct vcl_sctp;
@@ -274,6 +274,9 @@ struct vcl_socket {
     struct vcl_socket *listener;     /* while on its accept queue */
     atomic_uint evt_seq;             /* of the last event "data" dispatched */
     atomic_int error;                /* pending, negative errno */
+    struct vcl_errqueue *_Atomic errq; /* vcl_errqueue.h; NULL: never an error */
+    atomic_uint n_errors;            /* in it */
+    uint32_t errors_seen;            /* datagrams: up to this position of rx, error records are in the queue */
     atomic_bool reset_told;          /* the program has been given the error of a reset */
     void *user;
     struct ip_endpoint lcl, rmt;
@@ -358,6 +361,15 @@ void vcl_unlisten(struct vcl_socket *s);
 void vcl_options_inherit(struct vcl_opts *o, const struct vcl_opts *from);
 void vcl_accept_unqueue(struct vcl_socket *l, struct vcl_socket *s);
 void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker);
+struct vcl_dgram_tlvs {              /* what the server tells of a record beside its bytes */
+    uint8_t tos, ttl;
+    bool has_ttl, has_error;
+    struct svm_dgram_error error;
+};
+/* Of the record at `at` of the receive FIFO, where avail bytes are. 0, -EPROTO. Socket lock held, as for the next. */
+int vcl_dgram_peek_header(struct vcl_socket *s, uint32_t at, uint32_t avail, struct svm_dgram_hdr *h);
+void vcl_dgram_read_tlvs(struct vcl_socket *s, uint32_t at, const struct svm_dgram_hdr *h, struct vcl_dgram_tlvs *out);
+static inline uint32_t vcl_dgram_record_size(const struct svm_dgram_hdr *h) { return h->hdr_len + ((h->data_len + 7u) & ~7u); }
 ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
 ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
 ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);

@@ -92,7 +92,8 @@ static const struct opt_row rows[] = {
     { IPPROTO_IP, IP_TTL, OPT_INT, OPT_RANGE_DEFAULT | OPT_NEEDS_INT, SVM_ATTR_TTL, ANY, AT(ttl), 1, 255, 64 },
     BOOL(IPPROTO_IP, IP_PKTINFO, 0, ANY, pktinfo),
     BOOL(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 0, ANY, late_port), /* a hint: the port of an unbound socket is chosen at connect in any case */
-    NONE(IPPROTO_IP, IP_RECVOPTS, ANY, 0), NONE(IPPROTO_IP, IP_RETOPTS, ANY, 0), NONE(IPPROTO_IP, IP_RECVERR, ANY, 0),
+    NONE(IPPROTO_IP, IP_RECVOPTS, ANY, 0), NONE(IPPROTO_IP, IP_RETOPTS, ANY, 0),
+    BOOL(IPPROTO_IP, IP_RECVERR, 0, UDP, recverr), NONE(IPPROTO_IP, IP_RECVERR, ANY, 0),
     BOOL(IPPROTO_IP, IP_RECVTTL, 0, UDP, recvttl), BOOL(IPPROTO_IP, IP_RECVTOS, 0, UDP, recvtos),
     NONE(IPPROTO_IP, IP_RECVTTL, ANY, 0), NONE(IPPROTO_IP, IP_RECVTOS, ANY, 0), NONE(IPPROTO_IP, IP_FREEBIND, ANY, 0),
     NONE(IPPROTO_IP, IP_PASSSEC, ANY, 0), NONE(IPPROTO_IP, IP_TRANSPARENT, ANY, 0), NONE(IPPROTO_IP, IP_RECVORIGDSTADDR, ANY, 0),
@@ -111,7 +112,7 @@ static const struct opt_row rows[] = {
     NONE(IPPROTO_IPV6, IPV6_2292DSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_2292RTHDR, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_2292HOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, 11 /* IPV6_FLOWINFO */, ANY, 0),
     BOOL(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 0, UDP, recvhops), BOOL(IPPROTO_IPV6, IPV6_RECVTCLASS, 0, UDP, recvtclass),
-    NONE(IPPROTO_IPV6, IPV6_RECVERR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVHOPOPTS, ANY, 0),
+    BOOL(IPPROTO_IPV6, IPV6_RECVERR, 0, UDP, recverr6), NONE(IPPROTO_IPV6, IPV6_RECVERR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVHOPOPTS, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVRTHDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVDSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVPATHMTU, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_DONTFRAG, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVTCLASS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, ANY, 1),
     NONE(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, ANY, 1280), NONE(IPPROTO_IPV6, IPV6_MINHOPCOUNT, ANY, 0),
@@ -204,7 +205,7 @@ static void send_int(struct vcl_socket *s, uint8_t attr, int32_t v)
         return;
     pthread_mutex_lock(&s->w->lock);
     if (s->local || vcl_handle_is_none(s->handle))
-        s->opt.changed |= 1u << attr; /* sent with the session; a cut-through one has no packets that it could concern */
+        s->opt.changed |= UINT64_C(1) << attr; /* sent with the session; a cut-through one has no packets that it could concern */
     else
         post_int(s, attr, v);
     pthread_mutex_unlock(&s->w->lock);
@@ -226,33 +227,40 @@ static int32_t pacing_told(const struct vcl_socket *s)
     return (int32_t)(uint32_t)(units ? units : 1);
 }
 
+static int32_t recverr_told(const struct vcl_socket *s)
+{
+    return (s->opt.recverr ? SVM_RECVERR_V4 : 0) | (s->opt.recverr6 ? SVM_RECVERR_V6 : 0);
+}
+
 /* What was set before there was a session. Worker lock held. */
 void vcl_options_push(struct vcl_socket *s)
 {
-    uint32_t changed = s->opt.changed;
+    uint64_t changed = s->opt.changed;
 
     vcl_mcast_push(s);
     if (!changed || s->local || vcl_handle_is_none(s->handle))
         return;
     s->opt.changed = 0;
     for (unsigned i = 0; i < HS_ARRAY_LEN(rows); i++)
-        if (rows[i].attr && changed & 1u << rows[i].attr && row_acts(s, &rows[i])) {
+        if (rows[i].attr && changed & UINT64_C(1) << rows[i].attr && row_acts(s, &rows[i])) {
             post_int(s, rows[i].attr, row_get(s, &rows[i]));
-            changed &= ~(1u << rows[i].attr);
+            changed &= ~(UINT64_C(1) << rows[i].attr);
         }
-    if (changed & 1u << SVM_ATTR_CONGESTION)
+    if (changed & UINT64_C(1) << SVM_ATTR_CONGESTION)
         post_bytes(s, SVM_ATTR_CONGESTION, s->opt.congestion, sizeof(s->opt.congestion));
-    if (changed & 1u << SVM_ATTR_MAX_PACING)
+    if (changed & UINT64_C(1) << SVM_ATTR_MAX_PACING)
         post_int(s, SVM_ATTR_MAX_PACING, pacing_told(s));
-    if (changed & 1u << SVM_ATTR_MSS)
+    if (changed & UINT64_C(1) << SVM_ATTR_MSS)
         post_int(s, SVM_ATTR_MSS, s->opt.mss);
-    if (changed & 1u << SVM_ATTR_LINGER2)
+    if (changed & UINT64_C(1) << SVM_ATTR_LINGER2)
         post_int(s, SVM_ATTR_LINGER2, s->opt.linger2);
-    if (changed & 1u << SVM_ATTR_DEFER_ACCEPT)
+    if (changed & UINT64_C(1) << SVM_ATTR_DEFER_ACCEPT)
         post_int(s, SVM_ATTR_DEFER_ACCEPT, s->opt.defer_accept);
-    if (changed & 1u << SVM_ATTR_MTU_DISCOVER)
+    if (changed & UINT64_C(1) << SVM_ATTR_MTU_DISCOVER)
         post_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
-    if (changed & 1u << SVM_ATTR_RX_FIFO)
+    if (changed & UINT64_C(1) << SVM_ATTR_RECVERR)
+        post_int(s, SVM_ATTR_RECVERR, recverr_told(s));
+    if (changed & UINT64_C(1) << SVM_ATTR_RX_FIFO)
         post_int(s, SVM_ATTR_RX_FIFO, s->opt.rcvbuf / 2);
 }
 
@@ -417,7 +425,7 @@ static int set_congestion(struct vcl_socket *s, const void *val, socklen_t len)
     pthread_mutex_lock(&s->w->lock);
     strcpy(s->opt.congestion, cc);
     if (vcl_handle_is_none(s->handle))
-        s->opt.changed |= 1u << SVM_ATTR_CONGESTION; /* sent with the session */
+        s->opt.changed |= UINT64_C(1) << SVM_ATTR_CONGESTION; /* sent with the session */
     pthread_mutex_unlock(&s->w->lock);
     return 0;
 }
@@ -508,6 +516,11 @@ static int set_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
     *((bool *)&s->opt + r->at) = v != 0;
     if (r->attr && row_acts(s, r))
         send_int(s, r->attr, v != 0);
+    if (r->at == AT(recverr) || r->at == AT(recverr6)) { /* both levels act on an IPv6 socket, by the family of the packet */
+        send_int(s, SVM_ATTR_RECVERR, recverr_told(s));
+        if (!v)
+            vcl_errqueue_purge(s);
+    }
     return 0;
 }
 

@@ -52,6 +52,7 @@ void vcl_socket_free(struct vcl_socket *s)
     vcl_sctp_free(s);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->op_lock);
+    vcl_errqueue_free(s);
     free(s->mcast);
     free(s);
 }
@@ -179,6 +180,7 @@ static int map_bank_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
     svm_fifo_prod_init(&s->tx, &cli->tx, &srv->tx, &w->life->cli_regions, &vcl_bank_ring_ops, w->life, w->tx_fifo_size);
     s->tx.ring_floor = VCL_TX_FLOOR;
     svm_fifo_cons_init(&s->rx, &cli->rx, &srv->rx, &w->life->srv_regions, w->rx_fifo_size);
+    s->errors_seen = s->rx.head;
     return 0;
 }
 

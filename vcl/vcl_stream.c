@@ -581,7 +581,7 @@ int64_t vcl_readable_bytes(struct vcl_socket *s)
         n = svm_fifo_cons_avail(&s->rx);
         if (s->sctp)
             n = vcl_sctp_readable_bytes(s);
-        else if (s->is_dgram && n > 0) /* FIONREAD of datagrams: the next one */
+        else if (s->is_dgram && n > 0 && vcl_errqueue_settle(s) == 0) /* FIONREAD of datagrams: the next one */
             n = svm_fifo_peek(&s->rx, 0, &h, sizeof(h)) == (int64_t)sizeof(h) ? h.data_len : 0;
     }
     pthread_mutex_unlock(&s->lock);

@@ -79,6 +79,20 @@ static uint32_t writable_from(const struct vcl_socket *s)
     return hs_min_u32(vcl_tx_low_water(s), 4096);
 }
 
+/* SO_RCVLOWAT: fewer bytes make a stream not readable, unless no more will come. Socket lock held. */
+static bool has_enough(struct vcl_socket *s)
+{
+    int64_t n;
+
+    if (s->sctp)
+        return vcl_sctp_is_readable(s);
+    if (hs_unlikely(s->errq != NULL) && s->is_dgram && vcl_errqueue_settle(s) != 0)
+        return true; /* the reader is told */
+    n = svm_fifo_cons_avail(&s->rx);
+
+    return n != 0 && (n < 0 || s->is_dgram || n >= s->opt.rcvlowat);
+}
+
 bool vcl_arm_read(struct vcl_socket *s)
 {
     bool ready = true;
@@ -94,6 +108,8 @@ bool vcl_arm_read(struct vcl_socket *s)
             vcl_rest_turn(s);
         svm_fifo_cons_event_taken(&s->rx, event_seen(s));
         ready = svm_fifo_cons_arm(&s->rx) || (s->sctp && s->sctp->due);
+        if (ready && hs_unlikely(s->errq != NULL) && s->is_dgram && !has_enough(s))
+            ready = svm_fifo_cons_arm(&s->rx);
     }
     pthread_mutex_unlock(&s->lock);
     return ready;
@@ -121,18 +137,6 @@ bool vcl_arm_write(struct vcl_socket *s)
     }
     pthread_mutex_unlock(&s->lock);
     return ready;
-}
-
-/* SO_RCVLOWAT: fewer bytes make a stream not readable, unless no more will come. Socket lock held. */
-static bool has_enough(struct vcl_socket *s)
-{
-    int64_t n;
-
-    if (s->sctp)
-        return vcl_sctp_is_readable(s);
-    n = svm_fifo_cons_avail(&s->rx);
-
-    return n != 0 && (n < 0 || s->is_dgram || n >= s->opt.rcvlowat);
 }
 
 /* After vcl_arm_read() has found bytes. */
@@ -180,14 +184,14 @@ static uint32_t poll_fifos(struct vcl_socket *s)
 /* As tcp_poll and datagram_poll of Linux show it. */
 uint32_t vcl_poll_now(struct vcl_socket *s)
 {
-    uint32_t ev = atomic_load_explicit(&s->error, memory_order_relaxed) ? EPOLLERR : 0;
+    uint32_t ev = atomic_load_explicit(&s->error, memory_order_relaxed) || vcl_errqueue_has(s) ? EPOLLERR : 0;
 
     if (vcl_sctp_is_many(s))
         return vcl_sctp_many_poll(s);
     switch (vcl_state(s)) {
     case VCL_NEW:
     case VCL_BOUND:
-        return ev | (s->is_dgram ? poll_fifos(s) : s->sctp ? 0 : EPOLLOUT | EPOLLHUP) | (ev && s->is_dgram ? EPOLLIN : 0);
+        return ev | (s->is_dgram ? poll_fifos(s) : s->sctp ? 0 : EPOLLOUT | EPOLLHUP);
     case VCL_LISTENING:
         return ev | (atomic_load_explicit(&s->n_acc, memory_order_acquire) ? EPOLLIN : 0);
     case VCL_CONNECTING:

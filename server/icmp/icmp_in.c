@@ -1,6 +1,9 @@
 /* icmp_in.c - ICMP errors about packets that we sent: whose packet, and what Linux would tell the program */
 #include <errno.h>
+#include <time.h> /* for the next */
+#include <linux/errqueue.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 
 #include "server/icmp/icmp_internal.h"
 #include "server/session/transport.h"
@@ -138,23 +141,36 @@ static const struct transport_ops *transport_of(uint8_t ip_proto)
     return NULL;
 }
 
-static void tell_transport(struct worker *w, const struct quote *q, const struct icmp_meaning *what, uint32_t mtu)
+/* e: filled but for what the quoted packet says. */
+static void tell_transport(struct worker *w, const struct quote *q, struct transport_error *e)
 {
     const struct transport_ops *ops = transport_of(q->ip_proto);
-    struct ip_endpoint lcl = { .ip = q->src }, rmt = { .ip = q->dst };
 
     if (!ops || !ops->icmp_error)
         return;
-    memcpy(&lcl.port, q->l4, 2);
-    memcpy(&rmt.port, q->l4 + 2, 2);
-    ops->icmp_error(w, &lcl, &rmt, q->fib, q->l4, q->l4_len, what->err, what->hard, mtu);
+    e->lcl.ip = q->src;
+    e->rmt.ip = q->dst;
+    memcpy(&e->lcl.port, q->l4, 2);
+    memcpy(&e->rmt.port, q->l4 + 2, 2);
+    e->fib = q->fib;
+    e->l4 = q->l4;
+    e->l4_len = q->l4_len;
+    ops->icmp_error(w, e);
+}
+
+/* What Linux tells as ee_info: the MTU, or where the parameter problem is. */
+static uint32_t info_of(const struct icmp_hdr *h, bool v4, uint32_t mtu)
+{
+    if (!v4)
+        return be32_get(h->rest);
+    return h->type == ICMP4_PARAM ? be32_get(h->rest) >> 24 : h->type == ICMP4_UNREACH && h->code == 4 ? mtu : 0;
 }
 
 void icmp_error_input(struct worker *w, struct pkt *p)
 {
     const struct pkt_meta *m = pkt_meta(p);
     bool v4 = m->ip_proto == IPPROTO_ICMP;
-    uint8_t buf[sizeof(struct icmp_hdr) + 576];
+    uint8_t buf[IP6_MIN_MTU];
     struct icmp_hdr h;
     struct quote q;
     struct icmp_meaning what;
@@ -172,14 +188,63 @@ void icmp_error_input(struct worker *w, struct pkt *p)
         return;
     }
     q.fib = m->ifc ? m->ifc->fib : 0;
-    tell_transport(w, &q, &what, mtu);
+    struct transport_error e = {
+        .err = what.err, .hard = what.hard, .mtu = mtu, .origin = v4 ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_ICMP6, .type = h.type,
+        .code = h.code, .ttl = m->ttl, .tos = m->tos, .info = info_of(&h, v4, mtu), .offender = m->src,
+    };
+    tell_transport(w, &q, &e);
+}
+
+/* Linux sends itself the ICMP message that another host would have sent. */
+static void as_message(bool v4, int err, struct transport_error *e)
+{
+    e->origin = v4 ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_ICMP6;
+    e->type = v4 ? ICMP4_UNREACH : ICMP6_T_UNREACH;
+    e->ttl = 64;
+    if (err == -ECONNREFUSED) {
+        e->code = v4 ? 3 : 4;
+    } else if (err == -EHOSTUNREACH) {
+        e->code = v4 ? 1 : 3;
+    } else if (err == -ENOPROTOOPT) {
+        e->type = v4 ? ICMP4_UNREACH : ICMP6_T_PARAM;
+        e->code = v4 ? 2 : 1;
+    }
+}
+
+struct report {                  /* on its way to another worker */
+    struct quote q;
+    struct transport_error e;
+    uint8_t l4[];
+};
+
+static void report_here(struct worker *w, void *arg)
+{
+    struct report *r = arg;
+
+    tell_transport(w, &r->q, &r->e);
+    free(r);
+}
+
+/* The socket that sent a packet to ourselves may be another worker's. A report that finds no memory or room is lost, as a message may be. */
+static void report_to_others(struct worker *w, const struct quote *q, const struct transport_error *e)
+{
+    for (unsigned i = 0; i < w->stack->n_workers; i++) {
+        struct report *r = i != w->index ? malloc(sizeof(*r) + q->l4_len) : NULL;
+        if (!r)
+            continue;
+        r->q = *q;
+        r->e = *e;
+        memcpy(r->l4, q->l4, q->l4_len);
+        r->q.l4 = r->l4;
+        if (worker_call(w->stack->worker[i], report_here, r) != 0)
+            free(r);
+    }
 }
 
 void icmp_report_local(struct worker *w, struct pkt *p, int err, bool hard, uint32_t mtu)
 {
     const struct pkt_meta *m = pkt_meta(p);
-    struct icmp_meaning what = { err, hard };
-    uint8_t l4[64];
+    uint8_t l4[IP6_MIN_MTU];
 
     if (pkt_len(p) < m->l3_len + 8u)
         return;
@@ -187,5 +252,9 @@ void icmp_report_local(struct worker *w, struct pkt *p, int err, bool hard, uint
     pkt_copy_out(p, m->l3_len, l4, len);
     struct quote q = { .src = m->src, .dst = m->dst, .ip_proto = m->ip_proto, .l4 = l4, .l4_len = len,
                        .fib = m->ifc ? m->ifc->fib : 0 };
-    tell_transport(w, &q, &what, mtu);
+    struct transport_error e = { .err = err, .hard = hard, .mtu = mtu, .info = mtu, .offender = m->src };
+    as_message(ip_addr_is_v4(&m->src), err, &e);
+    if (m->flags & PKT_LOCAL)
+        report_to_others(w, &q, &e);
+    tell_transport(w, &q, &e);
 }

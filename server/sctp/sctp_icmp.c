@@ -14,20 +14,19 @@ static bool is_ours(const struct sctp_assoc *a, const uint8_t *l4, unsigned len)
     return len >= 20 && l4[12] == SCTP_CT_INIT && sctp_get32(l4 + 16) == a->my_tag;
 }
 
-void sctp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib, const uint8_t *l4,
-                     unsigned l4_len, int err, bool hard, uint32_t mtu)
+void sctp_icmp_error(struct worker *w, const struct transport_error *e)
 {
-    struct sctp_path *p = l4_len >= 8 ? sctp_find(w, lcl, rmt, fib) : NULL;
+    struct sctp_path *p = e->l4_len >= 8 ? sctp_find(w, &e->lcl, &e->rmt, e->fib) : NULL;
     struct sctp_assoc *a = p ? p->a : NULL;
 
-    if (!a || !is_ours(a, l4, l4_len)) {
+    if (!a || !is_ours(a, e->l4, e->l4_len)) {
         sctp_count(w, SCTP_N_icmp_ignored);
         return;
     }
     sctp_count(w, SCTP_N_icmp_errors);
-    if (mtu) { /* s7.3 */
+    if (e->mtu) { /* s7.3 */
         uint16_t before = p->pmtu;
-        pmtu_learn(w, fib, &rmt->ip, mtu);
+        pmtu_learn(w, e->fib, &e->rmt.ip, e->mtu);
         sctp_path_mtu_update(w, p);
         if (p->pmtu < before)
             for (struct sctp_tx *t = a->sent_head; t; t = t->next) { /* what was too large goes again at once, cut by IP */
@@ -41,15 +40,15 @@ void sctp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const stru
         sctp_output(w, a);
         return;
     }
-    if (err == -ENOPROTOOPT || err == -EPROTONOSUPPORT) { /* 9: nobody there speaks SCTP: as an ABORT */
+    if (e->err == -ENOPROTOOPT || e->err == -EPROTONOSUPPORT) { /* 9: nobody there speaks SCTP: as an ABORT */
         sctp_gone(w, a, -ECONNREFUSED, a->state < SCTP_S_ESTABLISHED ? SCTP_CANT_STR_ASSOC : SCTP_COMM_LOST, 0);
         return;
     }
-    if (hard && a->state == SCTP_S_COOKIE_WAIT && a->n_paths == 1) {
-        sctp_gone(w, a, err, SCTP_CANT_STR_ASSOC, 0);
+    if (e->hard && a->state == SCTP_S_COOKIE_WAIT && a->n_paths == 1) {
+        sctp_gone(w, a, e->err, SCTP_CANT_STR_ASSOC, 0);
         return;
     }
     /* 3: unreachable: the address may be marked so; heartbeats decide. */
-    if (a->state >= SCTP_S_ESTABLISHED && hard && p->state == SCTP_PATH_ACTIVE && a->n_paths > 1 && !p->hb_pending)
+    if (a->state >= SCTP_S_ESTABLISHED && e->hard && p->state == SCTP_PATH_ACTIVE && a->n_paths > 1 && !p->hb_pending)
         sctp_hb_now(w, p);
 }

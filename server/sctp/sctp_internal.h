@@ -495,8 +495,7 @@ void sctp_used(struct worker *w, struct sctp_assoc *a);             /* restarts 
 
 /* sctp_option.c, sctp_icmp.c, sctp_show.c */
 int sctp_option(struct worker *w, struct session *s, bool set, uint16_t opt, void *val, uint32_t *len);
-void sctp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib, const uint8_t *l4,
-                     unsigned l4_len, int err, bool hard, uint32_t mtu);
+void sctp_icmp_error(struct worker *w, const struct transport_error *e);
 void sctp_show(struct worker *w, const struct transport_conn *c, struct json_t *obj);
 void sctp_show_stats(struct worker *w, struct json_t *obj);
 struct sctp_assoc *sctp_associate(struct worker *w, struct sctp_ep *ep, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, int *err);

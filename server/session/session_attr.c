@@ -6,12 +6,13 @@
 #include <string.h>
 #include "svm/svm_sctp.h"
 
-static_assert((int)SVM_ATTR_MCAST_IF < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
+static_assert((int)SVM_ATTR_RECVERR < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
 
 static bool is_settable(uint8_t attr)
 {
     return (attr >= SVM_ATTR_NODELAY && attr <= SVM_ATTR_CORK && attr != SVM_ATTR_TCP_INFO) || attr == SVM_ATTR_DEFER_ACCEPT ||
-           attr == SVM_ATTR_MTU_DISCOVER || attr == SVM_ATTR_MAX_PACING || (attr >= SVM_ATTR_MCAST_TTL && attr <= SVM_ATTR_MCAST_ALL);
+           attr == SVM_ATTR_MTU_DISCOVER || attr == SVM_ATTR_MAX_PACING || (attr >= SVM_ATTR_MCAST_TTL && attr <= SVM_ATTR_MCAST_ALL) ||
+           attr == SVM_ATTR_RECVERR;
 }
 
 /* No number, and nothing that is kept for later: the connection has it or refuses it. */
@@ -61,7 +62,7 @@ static int attrs_keep(struct session_attrs **attrs, uint8_t attr, const void *va
         memcpy(&v, val, sizeof(v));
         a->value[attr] = v;
     }
-    a->is_set |= 1u << attr;
+    a->is_set |= UINT64_C(1) << attr;
     return 0;
 }
 
@@ -135,7 +136,7 @@ int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *va
     }
     if (s->conn && s->ops->attr_get)
         return s->ops->attr_get(w, s->conn, attr, val, len);
-    if (!is_settable(attr) || !s->attrs || !(s->attrs->is_set & (1u << attr)))
+    if (!is_settable(attr) || !s->attrs || !(s->attrs->is_set & (UINT64_C(1) << attr)))
         return -ENOPROTOOPT;
     if (attr == SVM_ATTR_CONGESTION) {
         *len = (uint32_t)strnlen(s->attrs->congestion, sizeof(s->attrs->congestion)) + 1;
@@ -152,7 +153,7 @@ void session_attrs_apply(struct worker *w, struct session *s)
     if (!s->attrs || !s->conn || !s->ops->attr_set)
         return;
     for (uint8_t attr = 1; attr < SESSION_MAX_ATTRS; attr++) {
-        if (!(s->attrs->is_set & (1u << attr)))
+        if (!(s->attrs->is_set & (UINT64_C(1) << attr)))
             continue;
         /* Values were checked when they were set; an option that this transport lacks was refused then, too. */
         if (attr == SVM_ATTR_CONGESTION)

@@ -18,12 +18,12 @@ enum session_limits {
     SESSION_TX_TURN = 256,           /* sessions served in one turn */
     SESSION_PORT_BUCKETS = 1024,     /* listeners and reserved endpoints, by port */
     SESSION_EPHEMERAL_LO = 32768, SESSION_EPHEMERAL_HI = 60999, /* as Linux */
-    SESSION_MAX_ATTRS = 31,
+    SESSION_MAX_ATTRS = 63,
 };
 
 struct session_attrs {               /* set before there was a connection; a listener's pass on to what it accepts */
     int32_t value[SESSION_MAX_ATTRS];
-    uint32_t is_set;                 /* bit per SVM_ATTR_ */
+    uint64_t is_set;                 /* bit per SVM_ATTR_ */
     char congestion[16];
 };
 

@@ -295,7 +295,7 @@ void listener_info(const struct listener *l, struct listener_info *out)
 
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
 {
-    if (attr >= SESSION_MAX_ATTRS || !(l->attrs.is_set & (1u << attr)))
+    if (attr >= SESSION_MAX_ATTRS || !(l->attrs.is_set & (UINT64_C(1) << attr)))
         return -ENOENT;
     *value = l->attrs.value[attr];
     return 0;
@@ -303,7 +303,7 @@ int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
 
 const char *listener_congestion(const struct listener *l)
 {
-    return l->attrs.is_set & (1u << SVM_ATTR_CONGESTION) ? l->attrs.congestion : NULL;
+    return l->attrs.is_set & (UINT64_C(1) << SVM_ATTR_CONGESTION) ? l->attrs.congestion : NULL;
 }
 
 void listener_half_open(struct listener *l, int delta)

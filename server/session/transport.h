@@ -38,6 +38,21 @@ struct transport_conn {
     struct transport_conn *lookup_next;
 };
 
+/* An error about a packet that we sent: an ICMP message, or what the stack found out itself. */
+struct transport_error {
+    struct ip_endpoint lcl, rmt; /* of the packet */
+    uint16_t fib;
+    const uint8_t *l4;           /* what is quoted of it from its L4 header on: 8 bytes or more */
+    unsigned l4_len;
+    int err;                     /* -errno Linux gives */
+    bool hard;
+    uint32_t mtu;                /* not 0: packet too big */
+    uint8_t origin, type, code;  /* SO_EE_ORIGIN_ICMP, _ICMP6; of the message */
+    uint8_t ttl, tos;            /* of the message's packet */
+    uint32_t info;               /* as ee_info of Linux */
+    struct ip_addr offender;     /* who sent the message; ourselves when the stack found out */
+};
+
 enum transport_tx_verdict {
     TRANSPORT_TX_DONE,     /* nothing more can or need be sent now: the transport will ask by session_tx_schedule() when that
                               changes (ACK, timer), and new bytes of the program schedule by themselves */
@@ -62,9 +77,7 @@ struct transport_ops {
     void (*input)(struct worker *w, struct pkt **pkts, unsigned n);
     /* The same of one that came inside of a UDP datagram (stack->udp_encap), at its own header, from that port of the sender. */
     void (*input_in_udp)(struct worker *w, struct pkt *p, be16 rmt_port); /* may be NULL */
-    /* ICMP error about a packet we sent: quoted L4 header bytes (8 or more). err = -errno Linux gives; mtu != 0: packet too big. */
-    void (*icmp_error)(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
-                       const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu);
+    void (*icmp_error)(struct worker *w, const struct transport_error *e);
 
     int (*listen)(struct worker *w, struct listener *l);       /* may be NULL */
     void (*unlisten)(struct worker *w, struct listener *l);    /* drop half-open connections of it */
@@ -143,7 +156,7 @@ int session_rx_ooo(struct session *s, struct session_ooo *out, int max);
 void session_rx_want_space(struct worker *w, struct session *s, uint32_t bytes); /* ops->rx_space() will be called */
 void session_rx_fin(struct worker *w, struct session *s);            /* no byte follows what was enqueued */
 void session_reset(struct worker *w, struct session *s, int error);  /* aborted; detaches the connection */
-void session_soft_error(struct worker *w, struct session *s, int error);
+void session_soft_error(struct worker *w, struct session *s, int error); /* 0: the error is a record in the receive FIFO */
 void session_closed(struct worker *w, struct session *s);            /* orderly end after close(); detaches the connection */
 
 /* Transmit side. Offsets count from the oldest byte not yet dropped. */

@@ -21,34 +21,33 @@ static void packet_too_big(struct worker *w, struct tcp_conn *c, uint32_t mtu)
     tcp_tx_request(w, c);
 }
 
-void tcp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
-                    const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu)
+void tcp_icmp_error(struct worker *w, const struct transport_error *e)
 {
-    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, lcl, rmt, fib);
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, &e->lcl, &e->rmt, e->fib);
     struct tcp_conn *c = b ? tcp_of_base(b) : NULL;
     be32 quoted;
     uint32_t seq;
 
-    if (!c || c->state == TCP_S_TIME_WAIT || l4_len < 8) {
+    if (!c || c->state == TCP_S_TIME_WAIT || e->l4_len < 8) {
         tcp_count(w, TCP_C_icmp_ignored);
         return;
     }
-    memcpy(&quoted, l4 + offsetof(struct tcp_hdr, seq), sizeof(quoted));
+    memcpy(&quoted, e->l4 + offsetof(struct tcp_hdr, seq), sizeof(quoted));
     seq = be32_get(quoted);
     if (!seq_geq(seq, c->snd_una) || !seq_lt(seq, c->snd_nxt)) { /* RFC 5927 s4.1: not in flight, so not about us */
         tcp_count(w, TCP_C_icmp_ignored);
         return;
     }
-    if (mtu) {
-        packet_too_big(w, c, mtu);
+    if (e->mtu) {
+        packet_too_big(w, c, e->mtu);
         return;
     }
     /* RFC 5927 s5.2: hard errors end an attempt, never a synchronized connection; soft ones are remembered (MUST-56). */
-    if (hard && (c->state == TCP_S_SYN_SENT || (c->state == TCP_S_SYN_RCVD && !(c->flags & TCP_F_PASSIVE)))) {
-        tcp_conn_abort(w, c, err, false);
+    if (e->hard && (c->state == TCP_S_SYN_SENT || (c->state == TCP_S_SYN_RCVD && !(c->flags & TCP_F_PASSIVE)))) {
+        tcp_conn_abort(w, c, e->err, false);
         return;
     }
-    c->soft_error = (int16_t)err;
+    c->soft_error = (int16_t)e->err;
     if (b->session && tcp_is_synchronized(c) && c->state != TCP_S_SYN_RCVD)
-        session_soft_error(w, b->session, err);
+        session_soft_error(w, b->session, e->err);
 }

@@ -397,8 +397,7 @@ uint32_t tcp_isn(struct worker *w, const struct ip_endpoint *lcl, const struct i
 uint32_t tcp_ts_offset(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 
 /* tcp_icmp.c */
-void tcp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
-                    const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu);
+void tcp_icmp_error(struct worker *w, const struct transport_error *e);
 
 /* tcp_pmtu.c */
 void tcp_pmtu_lower(struct worker *w, struct tcp_conn *c, uint16_t mtu);

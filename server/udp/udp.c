@@ -156,54 +156,60 @@ static void udp_rx_space(struct worker *w HS_UNUSED, struct transport_conn *c HS
     /* No window: what did not fit was dropped. */
 }
 
-/* A datagram of ours was too large for its path: later ones are cut, and the program is told where Linux tells it. */
-static void too_big(struct worker *w, struct udp_conn *c, const struct ip_endpoint *rmt, uint32_t mtu, int err)
+/* Is a program told of "packet too big" as of a hard error? As Linux. */
+static bool tells_too_big(const struct udp_conn *c, bool v4)
 {
-    pmtu_learn(w, c->base.fib, &rmt->ip, mtu);
-    bool tell = ip_addr_is_v4(&rmt->ip) ? c->pmtu != IP_PMTU_DONT : c->pmtu == IP_PMTU_DO;
-    if (tell && udp_is_connected(c))
-        session_soft_error(w, c->base.session, err);
+    return v4 ? c->pmtu != IP_PMTU_DONT : c->pmtu == IP_PMTU_DO;
 }
 
 /* RFC 6951 s5.6: about a packet of another transport, if so much of it is quoted that its ports can be read. */
-static void icmp_encapsulated(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib, const uint8_t *l4,
-                              unsigned l4_len, int err, bool hard, uint32_t mtu)
+static void icmp_encapsulated(struct worker *w, const struct transport_error *e)
 {
-    struct ip_endpoint inner_lcl = *lcl, inner_rmt = *rmt;
+    struct transport_error inner = *e;
 
-    if (l4_len < 2 * UDP_HDR_LEN) {
+    if (e->l4_len < 2 * UDP_HDR_LEN) {
         udp_count(w, UDP_C_icmp_ignored);
         return;
     }
-    memcpy(&inner_lcl.port, l4 + UDP_HDR_LEN, 2);
-    memcpy(&inner_rmt.port, l4 + UDP_HDR_LEN + 2, 2);
-    w->stack->udp_encap.ops->icmp_error(w, &inner_lcl, &inner_rmt, fib, l4 + UDP_HDR_LEN, l4_len - UDP_HDR_LEN, err, hard, mtu);
+    inner.l4 += UDP_HDR_LEN;
+    inner.l4_len -= UDP_HDR_LEN;
+    memcpy(&inner.lcl.port, inner.l4, 2);
+    memcpy(&inner.rmt.port, inner.l4 + 2, 2);
+    w->stack->udp_encap.ops->icmp_error(w, &inner);
 }
 
-/* The quoted ports name a connected socket: Linux reports hard errors there, soft ones only with IP_RECVERR. An unconnected
- * socket hears nothing (RFC 1122 s4.1.3.3 asks for it; Linux and the sockets API leave it to IP_RECVERR), but its datagrams are cut to
- * what their path takes. */
-static void udp_icmp_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
-                           const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu)
+/* The quoted ports name a socket: connected ones hear of hard errors, with IP_RECVERR every one of all (RFC 1122 s4.1.3.3). What is
+ * too large for its path is cut from now on. */
+static void udp_icmp_error(struct worker *w, const struct transport_error *e)
 {
-    if (hs_unlikely(lcl->port.raw == w->stack->udp_encap.port.raw)) {
-        icmp_encapsulated(w, lcl, rmt, fib, l4, l4_len, err, hard, mtu);
+    if (hs_unlikely(e->lcl.port.raw == w->stack->udp_encap.port.raw && w->stack->udp_encap.ops)) { /* anybody can quote port 0 */
+        icmp_encapsulated(w, e);
         return;
     }
-    struct transport_conn *b = session_lookup(w, SVM_PROTO_UDP, lcl, rmt, fib);
-    struct listener *l = b || !mtu ? NULL : session_lookup_listener(w, SVM_PROTO_UDP, lcl, rmt, fib);
+    bool v4 = ip_addr_is_v4(&e->rmt.ip);
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_UDP, &e->lcl, &e->rmt, e->fib);
+    struct listener *l = b ? NULL : session_lookup_listener(w, SVM_PROTO_UDP, &e->lcl, &e->rmt, e->fib);
 
     if (l && listener_session(l))
         b = listener_session(l)->conn;
-    if (!b || !b->session || (!hard && !mtu)) {
+    struct udp_conn *c = b && b->session ? udp_of_base(b) : NULL;
+    if (!c || (l && udp_is_connected(c))) { /* it has another peer now */
         udp_count(w, UDP_C_icmp_ignored);
         return;
     }
+    if (e->mtu)
+        pmtu_learn(w, c->base.fib, &e->rmt.ip, e->mtu);
+    bool queue = c->recverr & (v4 ? SVM_RECVERR_V4 : SVM_RECVERR_V6) && !(e->mtu && v4 && c->pmtu == IP_PMTU_DONT);
+    bool hard = e->hard || (e->mtu && tells_too_big(c, v4));
+    if (!queue && !(hard && udp_is_connected(c))) {
+        udp_count(w, e->mtu ? UDP_C_icmp_errors : UDP_C_icmp_ignored);
+        return;
+    }
     udp_count(w, UDP_C_icmp_errors);
-    if (mtu)
-        too_big(w, udp_of_base(b), rmt, mtu, err);
+    if (queue)
+        udp_deliver_error(w, c, e);
     else
-        session_soft_error(w, b->session, err);
+        session_soft_error(w, b->session, e->err);
 }
 
 static int udp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len)
@@ -213,7 +219,7 @@ static int udp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr
 
     if (len < sizeof(v))
         return -EINVAL;
-    if (attr >= SVM_ATTR_MCAST_TTL)
+    if (attr >= SVM_ATTR_MCAST_TTL && attr <= SVM_ATTR_MCAST_IF)
         return udp_mcast_attr_set(w, c, attr, val, len);
     memcpy(&v, val, sizeof(v));
     switch (attr) {
@@ -229,6 +235,11 @@ static int udp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr
         return 0;
     case SVM_ATTR_BROADCAST:
         c->broadcast = v != 0;
+        return 0;
+    case SVM_ATTR_RECVERR:
+        if (v & ~(SVM_RECVERR_V4 | SVM_RECVERR_V6))
+            return -EINVAL;
+        c->recverr = (uint8_t)v;
         return 0;
     case SVM_ATTR_MTU_DISCOVER:
         if (v < IP_PMTU_DONT || v > IP_PMTU_PROBE)

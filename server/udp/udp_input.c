@@ -1,24 +1,8 @@
-/* udp_input.c - datagrams from the network to the receive FIFO (RFC 768, RFC 1122 s4.1.3) */
+/* udp_input.c - datagrams from the network: checked, and whose they are (RFC 768, RFC 1122 s4.1.3) */
 #include "server/udp/udp_internal.h"
 
-#include <errno.h>
-
-#include "server/capture/capture.h"
 #include "server/icmp/icmp.h"
 #include "server/ip/interface.h"
-
-enum {
-    RX_MAX_PIECES = 8,
-    /* A FIFO links one further ring until the first is read to its end, and a burst does not wait for that: it holds as much as
-     * Linux's rmem_default. */
-    RX_RING_FLOOR = 256 << 10,
-};
-
-static const char *const udp_texts[] = {
-#define COUNT(name, text) text,
-#include "server/udp/udp_drops.def"
-#undef COUNT
-};
 
 /* Checks the header; p ends where the datagram ends. UDP_C_MAX = good. */
 static enum udp_count udp_check(struct pkt *p, struct udp_hdr *h)
@@ -54,54 +38,6 @@ static struct session *find_session(struct worker *w, const struct ip_endpoint *
     return s;
 }
 
-void udp_deliver(struct worker *w, struct session *s, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt)
-{
-    static const uint8_t zeros[8];
-    struct { struct svm_dgram_hdr h; struct { struct svm_dgram_tlv t; uint8_t v, pad[3]; } tlv[2]; } rec;
-    struct iovec iov[RX_MAX_PIECES + 2];
-    uint32_t len = pkt_len(p) - UDP_HDR_LEN;
-    uint8_t tos = pkt_meta(p)->tos;
-    struct udp_conn *c = s->conn ? udp_of_base(s->conn) : NULL;
-
-    static_assert(sizeof(rec) == sizeof(struct svm_dgram_hdr) + 16, "header and two TLVs");
-    memset(&rec, 0, sizeof(rec));
-    rec.h = (struct svm_dgram_hdr){ .data_len = len, .hdr_len = sizeof(rec.h), .version = 1, .lcl_ip = lcl->ip, .rmt_ip = rmt->ip,
-                                    .lcl_port = lcl->port, .rmt_port = rmt->port };
-    rec.tlv[0].t = (struct svm_dgram_tlv){ .type = SVM_TLV_TTL, .len = 1 };
-    rec.tlv[0].v = pkt_meta(p)->ttl;
-    rec.h.hdr_len += sizeof(rec.tlv[0]);
-    if (tos) { /* absent means zero */
-        rec.tlv[1].t = (struct svm_dgram_tlv){ .type = SVM_TLV_TOS, .len = 1 };
-        rec.tlv[1].v = tos;
-        rec.h.hdr_len += sizeof(rec.tlv[1]);
-    }
-    iov[0] = (struct iovec){ &rec, rec.h.hdr_len };
-    int n = pkt_iov(p, UDP_HDR_LEN, iov + 1, RX_MAX_PIECES);
-    if (n < 0) {
-        uint8_t *flat = udp_worker_of(w)->scratch;
-        pkt_copy_out(p, UDP_HDR_LEN, flat, len);
-        iov[1] = (struct iovec){ flat, len };
-        n = 1;
-    }
-    n++;
-    if (len % 8)
-        iov[n++] = (struct iovec){ (void *)zeros, 8 - len % 8 };
-    s->rx.ring_floor = RX_RING_FLOOR;
-    if (session_rx_enqueue_record(w, s, iov, n) < 0) {
-        udp_count(w, UDP_C_drop_full);
-        if (capture_is_on(w))
-            capture_drop(w, p, "udp", udp_texts[UDP_C_drop_full]);
-        if (c)
-            c->rx_full++;
-        return;
-    }
-    udp_count(w, UDP_C_received);
-    if (capture_is_on(w))
-        capture_stop_at(w, p, "udp", "delivered to the socket at port %u", be16_get(lcl->port));
-    if (c)
-        c->rx_datagrams++;
-}
-
 /* Several workers: the datagram is for the best socket of all of them. True: this worker has it, *s. False: p was given to the next
  * candidate, or *s is NULL and p still ours: nobody has a socket for it. Claims change while it travels; then it may miss one. */
 static bool find_on_workers(struct worker *w, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
@@ -126,9 +62,7 @@ static bool find_on_workers(struct worker *w, struct pkt *p, const struct ip_end
 
 static void no_port(struct worker *w, struct pkt *p)
 {
-    udp_count(w, UDP_C_drop_no_port);
-    if (capture_is_on(w))
-        capture_drop(w, p, "udp", udp_texts[UDP_C_drop_no_port]);
+    udp_drop(w, p, UDP_C_drop_no_port);
 }
 
 /* RFC 6951: a packet of another transport is inside. That one's worker is worker 0. */
@@ -157,9 +91,7 @@ void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
         if (i + 1 < n)
             __builtin_prefetch(pkt_data(pkts[i + 1]));
         if (bad != UDP_C_MAX) {
-            udp_count(w, bad);
-            if (capture_is_on(w))
-                capture_drop(w, p, "udp", udp_texts[bad]);
+            udp_drop(w, p, bad);
             pkt_free(p);
             continue;
         }

@@ -41,6 +41,7 @@ struct udp_conn {
     uint8_t mcast_ttl;               /* IP_MULTICAST_TTL */
     bool mcast_loop, mcast_all;
     bool broadcast;                  /* SO_BROADCAST */
+    uint8_t recverr;                 /* enum svm_recverr */
     bool closing;                    /* sends what is left, then ends */
     bool has_claim;                  /* its worker is a candidate for the port */
     uint8_t claim_kind;              /* enum worker_udp_kind */
@@ -60,7 +61,10 @@ void udp_mcast_free(struct worker *w, struct udp_conn *c);
 bool udp_mcast_wants(const struct udp_conn *c, const struct interface *ifc, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 /* p, checked, at its UDP header: to every socket that wants it, of all workers. Returns how many here. Keeps p. */
 unsigned udp_mcast_deliver(struct worker *w, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+/* udp_deliver.c */
 void udp_deliver(struct worker *w, struct session *s, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+void udp_deliver_error(struct worker *w, struct udp_conn *c, const struct transport_error *e); /* its session is told, too */
+void udp_drop(struct worker *w, struct pkt *p, enum udp_count why); /* counts it; keeps p */
 
 enum worker_udp_kind udp_kind(const struct udp_conn *c);
 void udp_free(struct worker *w, struct udp_conn *c);

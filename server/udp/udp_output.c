@@ -2,6 +2,8 @@
 #include "server/udp/udp_internal.h"
 
 #include <errno.h>
+#include <time.h> /* for the next */
+#include <linux/errqueue.h>
 #include <netinet/in.h>
 
 #include "server/ip/interface.h"
@@ -190,6 +192,18 @@ static int send_record(struct worker *w, struct udp_conn *c, struct tx_record *r
     return 0;
 }
 
+/* ip(7) IP_RECVERR: a datagram that its path does not take. */
+static void tell_too_big(struct worker *w, struct udp_conn *c, const struct tx_record *r)
+{
+    struct ip_path path;
+
+    if (ip_path_lookup(w, c->base.fib, &r->h.rmt_ip, &path) < 0)
+        return;
+    struct transport_error e = { .lcl = c->base.lcl, .rmt = { r->h.rmt_ip, c->base.rmt.port }, .err = -EMSGSIZE,
+                                 .origin = SO_EE_ORIGIN_LOCAL, .info = path.mtu, .offender = ip_addr_any(ip_addr_is_v4(&r->h.rmt_ip)) };
+    udp_deliver_error(w, c, &e);
+}
+
 enum transport_tx_verdict udp_tx(struct worker *w, struct transport_conn *b, unsigned budget_bytes)
 {
     struct udp_conn *c = udp_of_base(b);
@@ -214,7 +228,9 @@ enum transport_tx_verdict udp_tx(struct worker *w, struct transport_conn *b, uns
             return TRANSPORT_TX_DONE;
         session_tx_drop(w, b->session, r.total);
         used += r.total;
-        if (ret < 0 && !c->closing)
+        if (ret == -EMSGSIZE && !c->closing && c->recverr & (ip_addr_is_v4(&r.h.rmt_ip) ? SVM_RECVERR_V4 : SVM_RECVERR_V6))
+            tell_too_big(w, c, &r);
+        else if (ret < 0 && !c->closing)
             session_soft_error(w, b->session, ret);
     }
     return TRANSPORT_TX_MORE;

@@ -36,17 +36,16 @@ static void fake_input(struct worker *w, struct pkt **pkts, unsigned count)
     }
 }
 
-static void fake_error(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
-                       const uint8_t *l4, unsigned l4_len, int err, bool hard, uint32_t mtu)
+static void fake_error(struct worker *w, const struct transport_error *e)
 {
     struct net *n = current;
 
-    (void)w; (void)lcl; (void)rmt; (void)l4; (void)l4_len;
+    (void)w;
     n->n_errors++;
-    n->last_fib = fib;
-    n->last_err = err;
-    n->last_hard = hard;
-    n->last_mtu = mtu;
+    n->last_fib = e->fib;
+    n->last_err = e->err;
+    n->last_hard = e->hard;
+    n->last_mtu = e->mtu;
 }
 
 static const struct transport_ops fake_ops = {

@@ -530,7 +530,8 @@ static void icmp(struct script *t, uint32_t seq, int err, bool hard, uint32_t mt
 {
     struct tcp_hdr q = { .src_port = t->us.port, .dst_port = t->peer.port, .seq = be32_of(seq) };
 
-    tcp_transport_ops.icmp_error(&t->h.w, &t->us, &t->peer, t->h.ifc.fib, (const uint8_t *)&q, 8, err, hard, mtu);
+    tcp_transport_ops.icmp_error(&t->h.w, &(struct transport_error){ .lcl = t->us, .rmt = t->peer, .fib = t->h.ifc.fib, .l4 = (const uint8_t *)&q,
+                                                                     .l4_len = 8, .err = err, .hard = hard, .mtu = mtu });
     fake_tx(&t->h);
 }
 

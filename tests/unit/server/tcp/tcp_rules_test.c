@@ -273,7 +273,8 @@ Test(tcp_rules, path_mtu_is_kept_ten_minutes, .init = init, .fini = fini)
     fake_write(&t->h, t->s, t->data, 1000);
     cr_assert(take(t));
     q = (struct tcp_hdr){ .src_port = t->us.port, .dst_port = t->peer.port, .seq = be32_of(t->rcv) };
-    tcp_transport_ops.icmp_error(&t->h.w, &t->us, &t->peer, 0, (const uint8_t *)&q, 8, -EMSGSIZE, false, 640);
+    tcp_transport_ops.icmp_error(&t->h.w, &(struct transport_error){ .lcl = t->us, .rmt = t->peer, .l4 = (const uint8_t *)&q, .l4_len = 8,
+                                                                     .err = -EMSGSIZE, .mtu = 640 });
     cr_assert_eq(c->mss, 600);
     t->rcv += 1000;
     send_ack(t);

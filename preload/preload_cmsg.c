@@ -1,0 +1,109 @@
+/* preload_cmsg.c - control messages of received datagrams, and the error queue (MSG_ERRQUEUE) */
+#include <netinet/in.h>
+#include <string.h>
+#include "preload/preload_msg.h"
+#include "vcl/vcl_errqueue.h"
+
+static bool preload_option_on(struct fd_file *f, int level, int name)
+{
+    int on = 0;
+    socklen_t len = sizeof(on);
+    return vcl_getsockopt(f->sock.vcl, level, name, &on, &len) == 0 && on;
+}
+
+void preload_put_cmsg(struct msghdr *msg, size_t *used, int level, int type, const void *data, size_t len)
+{
+    size_t room = msg->msg_controllen - *used, whole = CMSG_LEN(len);
+    if (room < sizeof(struct cmsghdr)) {
+        msg->msg_flags |= MSG_CTRUNC;
+        return;
+    }
+    struct cmsghdr *c = (struct cmsghdr *)((char *)msg->msg_control + *used);
+    if (room < whole) { /* Linux gives what fits of it */
+        msg->msg_flags |= MSG_CTRUNC;
+        whole = room;
+    }
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = whole;
+    memcpy(CMSG_DATA(c), data, whole - CMSG_LEN(0));
+    *used += room < CMSG_SPACE(len) ? room : CMSG_SPACE(len);
+}
+
+/* ip(7) IP_PKTINFO, ipv6(7) IPV6_RECVPKTINFO: to which of our addresses the datagram was sent. */
+static void preload_put_pktinfo(struct fd_file *f, struct msghdr *msg, size_t *used, const struct ip_addr *lcl)
+{
+    if (!f->sock.is_v6 && preload_option_on(f, IPPROTO_IP, IP_PKTINFO)) {
+        struct in_pktinfo info = { .ipi_ifindex = 0 };
+        be32 v4 = ip_addr_get_v4(lcl);
+        memcpy(&info.ipi_addr, &v4, sizeof(v4));
+        info.ipi_spec_dst = info.ipi_addr;
+        preload_put_cmsg(msg, used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+    } else if (f->sock.is_v6 && preload_option_on(f, IPPROTO_IPV6, IPV6_RECVPKTINFO)) {
+        struct in6_pktinfo info = { .ipi6_ifindex = 0 };
+        memcpy(&info.ipi6_addr, lcl, sizeof(info.ipi6_addr));
+        preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+    }
+}
+
+/* IP_RECVTTL, IP_RECVTOS, IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS; Linux tells of an IPv4 datagram at the level IPPROTO_IP on any socket. */
+static void preload_put_header(struct fd_file *f, struct msghdr *msg, size_t *used, const struct vcl_msg_info *info)
+{
+    int ttl = info->ttl, tclass = info->tos;
+    bool v4 = ip_addr_is_v4(&info->peer.ip);
+    if (v4 && info->has_ttl && preload_option_on(f, IPPROTO_IP, IP_RECVTTL))
+        preload_put_cmsg(msg, used, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+    if (v4 && preload_option_on(f, IPPROTO_IP, IP_RECVTOS))
+        preload_put_cmsg(msg, used, IPPROTO_IP, IP_TOS, &info->tos, sizeof(info->tos));
+    if (!v4 && info->has_ttl && preload_option_on(f, IPPROTO_IPV6, IPV6_RECVHOPLIMIT))
+        preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(ttl));
+    if (!v4 && preload_option_on(f, IPPROTO_IPV6, IPV6_RECVTCLASS))
+        preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_TCLASS, &tclass, sizeof(tclass));
+}
+
+void preload_put_info(struct fd_file *f, struct msghdr *msg, size_t *used, const struct vcl_msg_info *info)
+{
+    if (info->has_lcl)
+        preload_put_pktinfo(f, msg, used, &info->lcl);
+    preload_put_header(f, msg, used, info);
+}
+
+/* ---- errors ---- */
+
+/* ip(7) IP_RECVERR: sock_extended_err, then the address of who sent the message. */
+static void preload_put_error(struct fd_file *f, struct msghdr *msg, size_t *used, const struct vcl_error *e)
+{
+    struct { struct sock_extended_err ee; struct sockaddr_in6 from; } v;
+    struct ip_endpoint from = { .ip = e->offender };
+    socklen_t len = f->sock.is_v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in), room = len;
+
+    memset(&v, 0, sizeof(v));
+    v.ee = e->ee;
+    if (!ip_addr_is_any(&e->offender))
+        preload_fill_sockaddr(&from, f->sock.is_v6, (struct sockaddr *)&v.from, &room);
+    preload_put_cmsg(msg, used, f->sock.is_v6 ? IPPROTO_IPV6 : IPPROTO_IP, f->sock.is_v6 ? IPV6_RECVERR : IP_RECVERR, &v,
+                     sizeof(v.ee) + len);
+}
+
+ssize_t preload_recv_error(struct fd_file *f, struct msghdr *msg)
+{
+    struct vcl_error e;
+    size_t used = 0;
+    ssize_t r = vcl_recv_error(f->sock.vcl, msg->msg_iov, (int)msg->msg_iovlen, &e);
+
+    if (r < 0)
+        return r;
+    msg->msg_flags = MSG_ERRQUEUE | ((uint32_t)r < e.len ? MSG_TRUNC : 0);
+    if (msg->msg_name && e.has_peer)
+        preload_fill_sockaddr(&e.peer, f->sock.is_v6, msg->msg_name, &msg->msg_namelen);
+    else
+        msg->msg_namelen = 0;
+    if (msg->msg_control) {
+        struct vcl_msg_info info = { .peer = e.peer, .lcl = e.lcl, .has_lcl = true, .ttl = e.ttl, .has_ttl = e.has_ttl, .tos = e.tos };
+        if (!ip_addr_is_any(&e.offender)) /* of the message's packet */
+            preload_put_info(f, msg, &used, &info);
+        preload_put_error(f, msg, &used, &e);
+    }
+    msg->msg_controllen = used;
+    return r;
+}

@@ -1,0 +1,12 @@
+/* preload_msg.h - control messages and the error queue: preload_cmsg.c for preload_msg.c */
+#ifndef HOSTSTACK_PRELOAD_PRELOAD_MSG_H
+#define HOSTSTACK_PRELOAD_PRELOAD_MSG_H
+
+#include "preload/preload_sctp.h"
+
+/* What the options of the socket ask for about a datagram. msg->msg_control is there; *used grows. */
+void preload_put_info(struct fd_file *f, struct msghdr *msg, size_t *used, const struct vcl_msg_info *info);
+/* recvmsg(MSG_ERRQUEUE) of the stack's side. Bytes of what the error is about; -EAGAIN: none. */
+ssize_t preload_recv_error(struct fd_file *f, struct msghdr *msg);
+
+#endif

@@ -1,0 +1,102 @@
+/* udp_deliver.c - datagrams and errors about them into the receive FIFO, as records of svm_proto.h */
+#include "server/udp/udp_internal.h"
+
+#include <errno.h>
+#include <time.h> /* for the next */
+#include <linux/errqueue.h>
+
+#include "server/capture/capture.h"
+#include "svm/svm_dgram.h"
+
+enum {
+    RX_MAX_PIECES = 8,
+    /* A FIFO links one further ring until the first is read to its end, and a burst does not wait for that: it holds as much as
+     * Linux's rmem_default. */
+    RX_RING_FLOOR = 256 << 10,
+};
+
+static const char *const udp_texts[] = {
+#define COUNT(name, text) text,
+#include "server/udp/udp_drops.def"
+#undef COUNT
+};
+
+void udp_drop(struct worker *w, struct pkt *p, enum udp_count why)
+{
+    udp_count(w, why);
+    if (capture_is_on(w))
+        capture_drop(w, p, "udp", udp_texts[why]);
+}
+
+static void record_init(struct svm_dgram_rec *r, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint32_t len,
+                        uint8_t ttl, uint8_t tos)
+{
+    r->h = (struct svm_dgram_hdr){ .data_len = len, .hdr_len = sizeof(r->h), .version = 1, .lcl_ip = lcl->ip, .rmt_ip = rmt->ip,
+                                   .lcl_port = lcl->port, .rmt_port = rmt->port };
+    svm_dgram_put(r, SVM_TLV_TTL, &ttl, sizeof(ttl));
+    if (tos) /* absent means zero */
+        svm_dgram_put(r, SVM_TLV_TOS, &tos, sizeof(tos));
+}
+
+/* iov: room for two more than the n pieces of data. */
+static int record_put(struct worker *w, struct session *s, const struct svm_dgram_rec *r, struct iovec *iov, int n)
+{
+    static const uint8_t zeros[8];
+    uint32_t len = r->h.data_len;
+
+    iov[0] = (struct iovec){ (void *)(uintptr_t)r, r->h.hdr_len };
+    n++;
+    if (len % 8)
+        iov[n++] = (struct iovec){ (void *)(uintptr_t)zeros, 8 - len % 8 };
+    s->rx.ring_floor = RX_RING_FLOOR;
+    return session_rx_enqueue_record(w, s, iov, n);
+}
+
+void udp_deliver(struct worker *w, struct session *s, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt)
+{
+    struct svm_dgram_rec r;
+    struct iovec iov[RX_MAX_PIECES + 2];
+    uint32_t len = pkt_len(p) - UDP_HDR_LEN;
+    struct udp_conn *c = s->conn ? udp_of_base(s->conn) : NULL;
+
+    record_init(&r, lcl, rmt, len, pkt_meta(p)->ttl, pkt_meta(p)->tos);
+    int n = pkt_iov(p, UDP_HDR_LEN, iov + 1, RX_MAX_PIECES);
+    if (n < 0) {
+        uint8_t *flat = udp_worker_of(w)->scratch;
+        pkt_copy_out(p, UDP_HDR_LEN, flat, len);
+        iov[1] = (struct iovec){ flat, len };
+        n = 1;
+    }
+    if (record_put(w, s, &r, iov, n) < 0) {
+        udp_drop(w, p, UDP_C_drop_full);
+        if (c)
+            c->rx_full++;
+        return;
+    }
+    udp_count(w, UDP_C_received);
+    if (capture_is_on(w))
+        capture_stop_at(w, p, "udp", "delivered to the socket at port %u", be16_get(lcl->port));
+    if (c)
+        c->rx_datagrams++;
+}
+
+/* ip(7) IP_RECVERR: what the program's recvmsg(MSG_ERRQUEUE) shows. A full FIFO loses the record, as a full receive buffer does on
+ * Linux; the error itself is told in any case. */
+void udp_deliver_error(struct worker *w, struct udp_conn *c, const struct transport_error *e)
+{
+    struct svm_dgram_error te = { .error = -e->err, .origin = e->origin, .type = e->type, .code = e->code, .info = e->info,
+                                  .offender = e->offender };
+    struct session *s = c->base.session;
+    struct svm_dgram_rec r;
+    struct iovec iov[3];
+    uint32_t len = e->l4_len > UDP_HDR_LEN ? e->l4_len - UDP_HDR_LEN : 0;
+
+    record_init(&r, &e->lcl, &e->rmt, len, e->ttl, e->tos);
+    r.h.flags = SVM_DGRAM_ERROR;
+    svm_dgram_put(&r, SVM_TLV_ERROR, &te, sizeof(te));
+    iov[1] = (struct iovec){ (void *)(uintptr_t)(e->l4 + UDP_HDR_LEN), len };
+    bool is_full = record_put(w, s, &r, iov, 1) < 0;
+    if (is_full)
+        udp_count(w, UDP_C_drop_error_full);
+    session_soft_error(w, s, is_full || e->origin == SO_EE_ORIGIN_LOCAL ? e->err : 0);
+}

@@ -1,0 +1,396 @@
+/* udp_same.c - calls on datagram sockets whose results must be the kernel's: run on both, the output is compared
+ * usage: udp_same CASE 4|6 OWN PEER FAR NOWHERE
+ * OWN: our address. PEER: a host beside us, whose port 7000 echoes and 9 is closed. FAR: one behind a link of 1,300 bytes, as well.
+ * NOWHERE: to where PEER, the router, has no way. Prints what every call gave. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <time.h> /* for the next */
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { WAIT_MS = 5000, CLOSED = 9, ECHO = 7000 };
+
+struct host { struct sockaddr_storage ss; socklen_t len; };
+static struct { bool v6, mapped; struct host own, peer, far, nowhere; } t;
+
+static const char *name_of(int e) { return e ? strerrorname_np(e) : "0"; }
+static bool is_v6(void) { return t.v6 || t.mapped; }
+static int level(void) { return is_v6() ? IPPROTO_IPV6 : IPPROTO_IP; }
+
+static struct host parse(const char *text)
+{
+    struct host h = { .len = sizeof(struct sockaddr_in6) };
+    struct sockaddr_in6 *a6 = (struct sockaddr_in6 *)&h.ss;
+    struct sockaddr_in *a4 = (struct sockaddr_in *)&h.ss;
+    char b[64];
+
+    if (!is_v6()) {
+        h.len = sizeof(*a4);
+        a4->sin_family = AF_INET;
+        inet_pton(AF_INET, text, &a4->sin_addr);
+        return h;
+    }
+    snprintf(b, sizeof(b), "%s%s", t.mapped ? "::ffff:" : "", text);
+    a6->sin6_family = AF_INET6;
+    inet_pton(AF_INET6, b, &a6->sin6_addr);
+    return h;
+}
+
+static const struct sockaddr *at(struct host *h, int port)
+{
+    ((struct sockaddr_in *)&h->ss)->sin_port = htons((uint16_t)port); /* the same place in both */
+    return (const struct sockaddr *)&h->ss;
+}
+
+static const char *text_of(const struct sockaddr *sa, char *b, size_t len)
+{
+    char a[64] = "-";
+
+    if (sa->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)sa)->sin_addr, a, sizeof(a));
+    else if (sa->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)sa)->sin6_addr, a, sizeof(a));
+    else
+        return "none";
+    snprintf(b, len, "%s port %u", a, ntohs(((const struct sockaddr_in *)sa)->sin_port));
+    return b;
+}
+
+static void set(int fd, int lvl, int name, int v, const char *what)
+{
+    int rc = setsockopt(fd, lvl, name, &v, sizeof(v)), got = -1;
+    int e = rc < 0 ? errno : 0;
+    socklen_t len = sizeof(got);
+
+    getsockopt(fd, lvl, name, &got, &len);
+    printf("  set %s=%d: %s, reads %d\n", what, v, name_of(e), got);
+}
+#define SET(fd, lvl, name, v) set(fd, lvl, name, v, #name)
+
+static void recverr(int fd)
+{
+    if (is_v6())
+        SET(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+    if (!t.v6)
+        SET(fd, IPPROTO_IP, IP_RECVERR, 1);
+}
+
+static int sock(int port)
+{
+    int fd = socket(is_v6() ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+
+    if (fd < 0 || bind(fd, at(&t.own, port), t.own.len) < 0) {
+        perror("socket or bind");
+        exit(1);
+    }
+    return fd;
+}
+
+static void send_to(int fd, struct host *h, int port, size_t len, int first)
+{
+    static char b[65536];
+
+    for (size_t i = 0; i < len; i++)
+        b[i] = (char)(first + (int)i);
+    ssize_t n = h ? sendto(fd, b, len, 0, at(h, port), h->len) : send(fd, b, len, 0);
+    printf("  send %zu: %s\n", len, n < 0 ? name_of(errno) : n == (ssize_t)len ? "all" : "short");
+}
+
+static void poll_for(int fd, short events)
+{
+    struct pollfd p = { .fd = fd, .events = events };
+    int n = poll(&p, 1, WAIT_MS);
+
+    printf("  poll: %d%s%s%s%s\n", n, p.revents & POLLIN ? " in" : "", p.revents & POLLOUT ? " out" : "", p.revents & POLLERR ? " err" : "",
+           p.revents & POLLHUP ? " hup" : "");
+}
+
+static void so_error(int fd)
+{
+    int e = -1;
+    socklen_t len = sizeof(e);
+
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len);
+    printf("  SO_ERROR: %s\n", name_of(e));
+}
+
+/* The first error is there already: until the next one has come. */
+static void next_so_error(int fd)
+{
+    int e = 0;
+    socklen_t len = sizeof(e);
+
+    for (int i = 0; i < WAIT_MS && !e; i++) {
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len);
+        if (!e)
+            usleep(1000);
+    }
+    printf("  SO_ERROR: %s\n", name_of(e));
+}
+
+static void show_error(const struct cmsghdr *c)
+{
+    struct { struct sock_extended_err ee; struct sockaddr_in6 from; } v = { 0 };
+    char b[96];
+    size_t len = c->cmsg_len - CMSG_LEN(0);
+
+    memcpy(&v, CMSG_DATA(c), len < sizeof(v) ? len : sizeof(v));
+    printf("    error %s origin %u type %u code %u info %u data %u from %s (%zu bytes)\n", name_of((int)v.ee.ee_errno), v.ee.ee_origin,
+           v.ee.ee_type, v.ee.ee_code, v.ee.ee_info, v.ee.ee_data, text_of((struct sockaddr *)&v.from, b, sizeof(b)), len);
+}
+
+/* One recvmsg with everything that it tells. */
+static void receive(int fd, int flags, size_t room, size_t ctl_room)
+{
+    static char b[65536];
+    union { char b[512]; struct cmsghdr h; } ctl;
+    struct sockaddr_storage from = { .ss_family = 0 };
+    struct iovec iov = { b, room };
+    struct msghdr m = { .msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.b,
+                        .msg_controllen = ctl_room };
+    char tb[96];
+    ssize_t n = recvmsg(fd, &m, flags);
+
+    if (n < 0) {
+        printf("  recvmsg: %s\n", name_of(errno));
+        return;
+    }
+    printf("  recvmsg: %zd first %d namelen %u of %s flags%s%s%s control %zu\n", n, n ? b[0] : -1, m.msg_namelen,
+           m.msg_namelen ? text_of((struct sockaddr *)&from, tb, sizeof(tb)) : "nobody", m.msg_flags & MSG_ERRQUEUE ? " errqueue" : "",
+           m.msg_flags & MSG_TRUNC ? " trunc" : "", m.msg_flags & MSG_CTRUNC ? " ctrunc" : "", (size_t)m.msg_controllen);
+    for (struct cmsghdr *c = m.msg_controllen ? CMSG_FIRSTHDR(&m) : NULL; c; c = CMSG_NXTHDR(&m, c)) {
+        int v = 0;
+        memcpy(&v, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0) < 4 ? c->cmsg_len - CMSG_LEN(0) : 4);
+        printf("    level %d type %d len %zu\n", c->cmsg_level, c->cmsg_type, (size_t)c->cmsg_len);
+        if (c->cmsg_level == level() && c->cmsg_type == (is_v6() ? IPV6_RECVERR : IP_RECVERR))
+            show_error(c);
+        else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) || (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_HOPLIMIT) ||
+                 (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO))
+            printf("    value %d\n", v);
+    }
+}
+static void errqueue(int fd) { receive(fd, MSG_ERRQUEUE, 2000, 512); }
+
+/* ---- cases ---- */
+static void connected_without(void)
+{
+    int fd = sock(6001);
+
+    connect(fd, at(&t.peer, CLOSED), t.peer.len);
+    send_to(fd, NULL, 0, 100, 1);
+    poll_for(fd, POLLIN);
+    receive(fd, MSG_ERRQUEUE, 100, 512);
+    so_error(fd);
+    so_error(fd);
+    send_to(fd, NULL, 0, 100, 1);
+    poll_for(fd, 0);
+    send_to(fd, NULL, 0, 100, 1); /* not sent: tells the error of the one before */
+    send_to(fd, NULL, 0, 100, 1);
+    poll_for(fd, POLLIN);
+    receive(fd, 0, 100, 512);
+    receive(fd, MSG_DONTWAIT, 100, 512);
+    close(fd);
+}
+
+static void connected_with(void)
+{
+    int fd = sock(6002);
+
+    recverr(fd);
+    connect(fd, at(&t.peer, CLOSED), t.peer.len);
+    send_to(fd, NULL, 0, 100, 3);
+    poll_for(fd, POLLIN);
+    so_error(fd);
+    poll_for(fd, POLLIN); /* the queue is not empty */
+    errqueue(fd);
+    errqueue(fd);
+    poll_for(fd, POLLOUT);
+    send_to(fd, NULL, 0, 0, 3);
+    poll_for(fd, POLLIN);
+    errqueue(fd);         /* an empty datagram; takes SO_ERROR along */
+    so_error(fd);
+    receive(fd, MSG_DONTWAIT, 100, 512);
+    send_to(fd, NULL, 0, 500, 7);
+    poll_for(fd, POLLIN);
+    receive(fd, 0, 100, 512); /* blocking: the error, not the queue */
+    receive(fd, MSG_ERRQUEUE, 10, 512);
+    send_to(fd, NULL, 0, 50, 7);
+    poll_for(fd, POLLIN);
+    receive(fd, MSG_ERRQUEUE, 100, 20);
+    close(fd);
+}
+
+static void unconnected(void)
+{
+    int fd = sock(6003);
+
+    SET(fd, level(), is_v6() ? IPV6_RECVHOPLIMIT : IP_RECVTTL, 1);
+    if (t.mapped)
+        SET(fd, IPPROTO_IP, IP_RECVTTL, 1);
+    recverr(fd);
+    for (int i = 0; i < 3; i++) {
+        send_to(fd, &t.peer, CLOSED, 10 + (size_t)i, 20 + i);
+        next_so_error(fd);
+        poll_for(fd, POLLOUT);
+    }
+    for (int i = 0; i < 4; i++)
+        errqueue(fd);
+    send_to(fd, &t.peer, CLOSED, 30, 1);
+    poll_for(fd, POLLIN);
+    if (is_v6())
+        SET(fd, IPPROTO_IPV6, IPV6_RECVERR, 0); /* Linux forgets the queue */
+    if (!t.v6)
+        SET(fd, IPPROTO_IP, IP_RECVERR, 0);
+    errqueue(fd);
+    so_error(fd);
+    close(fd);
+}
+
+/* Errors stand beside the datagrams, not among them. */
+static void mixed(void)
+{
+    int fd = sock(6004);
+    int n = -1;
+
+    recverr(fd);
+    send_to(fd, &t.peer, ECHO, 40, 1);
+    poll_for(fd, POLLIN);
+    send_to(fd, &t.peer, CLOSED, 50, 2);
+    poll_for(fd, 0);
+    so_error(fd);
+    ioctl(fd, FIONREAD, &n);
+    printf("  FIONREAD %d\n", n);
+    receive(fd, MSG_PEEK, 100, 512);
+    receive(fd, 0, 100, 512);
+    receive(fd, MSG_DONTWAIT, 100, 512);
+    ioctl(fd, FIONREAD, &n);
+    printf("  FIONREAD %d\n", n);
+    send_to(fd, &t.peer, ECHO, 41, 5);
+    for (struct pollfd p = { .fd = fd, .events = POLLIN }; !(p.revents & POLLIN); poll(&p, 1, 10))
+        ;
+    receive(fd, 0, 100, 512);
+    errqueue(fd);
+    errqueue(fd);
+    poll_for(fd, POLLOUT);
+    close(fd);
+}
+
+static void router(void)
+{
+    int fd = sock(6005);
+
+    recverr(fd);
+    if (t.v6) { /* Linux routers do not say so for IPv4 */
+        send_to(fd, &t.nowhere, ECHO, 60, 1);
+        poll_for(fd, 0);
+        errqueue(fd);
+    }
+    SET(fd, level(), is_v6() ? IPV6_UNICAST_HOPS : IP_TTL, 1);
+    if (t.mapped)
+        SET(fd, IPPROTO_IP, IP_TTL, 1);
+    send_to(fd, &t.far, ECHO, 70, 1);
+    poll_for(fd, 0);
+    errqueue(fd);
+    so_error(fd);
+    close(fd);
+}
+
+static void too_big(void)
+{
+    int fd = sock(6006);
+
+    recverr(fd);
+    SET(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO);
+    if (is_v6())
+        SET(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO);
+    send_to(fd, &t.far, ECHO, 1400, 1);
+    poll_for(fd, 0);
+    errqueue(fd);
+    so_error(fd);
+    close(fd);
+}
+
+static void own(void)
+{
+    int fd = sock(6007);
+
+    recverr(fd);
+    send_to(fd, &t.own, CLOSED, 80, 1);
+    poll_for(fd, 0);
+    errqueue(fd);
+    connect(fd, at(&t.own, CLOSED), t.own.len);
+    send_to(fd, NULL, 0, 80, 1);
+    poll_for(fd, 0);
+    errqueue(fd);
+    close(fd);
+}
+
+/* Nobody reads the queue: it ends somewhere, and the socket goes on. */
+static void bounded(void)
+{
+    enum { MANY = 1500 };
+    int fd = sock(6008), n = 0;
+    char b[64];
+
+    recverr(fd);
+    for (int i = 0; i < MANY; i++) {
+        sendto(fd, b, 10, 0, at(&t.peer, CLOSED), t.peer.len);
+        if (i % 50 == 49) /* an answer comes after the errors before it */
+            for (int try = 0; try < WAIT_MS; try++) {
+                struct pollfd p = { .fd = fd, .events = POLLIN };
+                sendto(fd, b, 10, 0, at(&t.peer, ECHO), t.peer.len);
+                poll(&p, 1, 0);
+                usleep(1000);
+                if (recv(fd, b, sizeof(b), MSG_DONTWAIT) > 0)
+                    break;
+            }
+    }
+    struct msghdr m = { .msg_iov = &(struct iovec){ b, sizeof(b) }, .msg_iovlen = 1 };
+    while (recvmsg(fd, &m, MSG_ERRQUEUE) >= 0)
+        n++;
+    printf("  errors kept: %s\n", n < 100 ? "too few" : n > 600 ? "too many" : "some");
+    n = 0;
+    for (int try = 0; try < WAIT_MS && n != 33; try++) { /* answers and errors may still come in */
+        sendto(fd, b, 33, 0, at(&t.peer, ECHO), t.peer.len);
+        usleep(1000);
+        while ((n = (int)recv(fd, b, sizeof(b), MSG_DONTWAIT)) >= 0 && n != 33)
+            ;
+    }
+    printf("  the socket goes on: %d\n", n);
+    close(fd);
+}
+
+static const struct { const char *name; void (*run)(void); } cases[] = {
+    { "connected_without", connected_without }, { "connected_with", connected_with }, { "unconnected", unconnected }, { "mixed", mixed },
+    { "router", router }, { "too_big", too_big }, { "own", own }, { "bounded", bounded },
+};
+
+int main(int argc, char **argv)
+{
+    if (argc != 7) {
+        fprintf(stderr, "usage: udp_same CASE|all 4|6|mapped OWN PEER FAR NOWHERE\n");
+        return 2;
+    }
+    t.v6 = !strcmp(argv[2], "6");
+    t.mapped = !strcmp(argv[2], "mapped");
+    t.own = parse(argv[3]);
+    t.peer = parse(argv[4]);
+    t.far = parse(argv[5]);
+    t.nowhere = parse(argv[6]);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (!strcmp(argv[1], "all") || !strcmp(argv[1], cases[i].name)) {
+            printf("%s\n", cases[i].name);
+            cases[i].run();
+            fflush(stdout);
+        }
+    return 0;
+}

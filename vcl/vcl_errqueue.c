@@ -1,0 +1,217 @@
+/* vcl_errqueue.c - errors about datagrams sent, and other news of recvmsg(MSG_ERRQUEUE): collected, kept, handed out */
+#include <stdlib.h>
+#include "vcl/vcl_internal.h"
+
+struct entry {
+    struct entry *next;
+    struct vcl_error e;
+    uint8_t quoted[];
+};
+struct vcl_errqueue {
+    struct entry *head, **tail, *last;
+    unsigned n;
+};
+
+static bool is_icmp(const struct entry *e)
+{
+    return e && (e->e.ee.ee_origin == SO_EE_ORIGIN_ICMP || e->e.ee.ee_origin == SO_EE_ORIGIN_ICMP6);
+}
+
+static struct entry *entry_new(struct vcl_socket *s, const struct vcl_error *e, int *error)
+{
+    struct vcl_errqueue *q = atomic_load_explicit(&s->errq, memory_order_relaxed);
+
+    if (!q) {
+        q = calloc(1, sizeof(*q));
+        if (!q) {
+            *error = -ENOMEM;
+            return NULL;
+        }
+        q->tail = &q->head;
+        atomic_store_explicit(&s->errq, q, memory_order_release);
+    }
+    *error = q->n == VCL_ERRORS_MAX ? -ENOBUFS : 0;
+    struct entry *n = *error ? NULL : malloc(sizeof(*n) + e->len);
+    if (!n) {
+        *error = *error ? *error : -ENOMEM;
+        return NULL;
+    }
+    n->next = NULL;
+    n->e = *e;
+    return n;
+}
+
+static void entry_link(struct vcl_socket *s, struct entry *n)
+{
+    struct vcl_errqueue *q = atomic_load_explicit(&s->errq, memory_order_relaxed);
+
+    *q->tail = q->last = n;
+    q->tail = &n->next;
+    q->n++;
+    atomic_store_explicit(&s->n_errors, q->n, memory_order_release);
+}
+
+int vcl_errqueue_put(struct vcl_socket *s, const struct vcl_error *e, const void *quoted)
+{
+    int error;
+    struct entry *n = entry_new(s, e, &error);
+
+    if (!n)
+        return error;
+    if (e->len)
+        memcpy(n->quoted, quoted, e->len);
+    entry_link(s, n);
+    return 0;
+}
+
+struct vcl_error *vcl_errqueue_last(struct vcl_socket *s)
+{
+    struct vcl_errqueue *q = atomic_load_explicit(&s->errq, memory_order_relaxed);
+
+    return q && q->last ? &q->last->e : NULL;
+}
+
+bool vcl_errqueue_has(const struct vcl_socket *s)
+{
+    return atomic_load_explicit(&s->n_errors, memory_order_acquire) != 0;
+}
+
+static struct entry *take(struct vcl_socket *s)
+{
+    struct vcl_errqueue *q = atomic_load_explicit(&s->errq, memory_order_relaxed);
+    struct entry *n = q ? q->head : NULL;
+
+    if (!n)
+        return NULL;
+    q->head = n->next;
+    if (!q->head) {
+        q->tail = &q->head;
+        q->last = NULL;
+    }
+    q->n--;
+    atomic_store_explicit(&s->n_errors, q->n, memory_order_release);
+    return n;
+}
+
+void vcl_errqueue_purge(struct vcl_socket *s)
+{
+    struct entry *n;
+
+    pthread_mutex_lock(&s->lock);
+    while ((n = take(s)))
+        free(n);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void vcl_errqueue_free(struct vcl_socket *s)
+{
+    struct entry *n;
+
+    while ((n = take(s)))
+        free(n);
+    free(atomic_load_explicit(&s->errq, memory_order_relaxed));
+}
+
+/* ---- records of the server ---- */
+
+/* The record at `at` of the FIFO, with header h, to the queue. The error is what SO_ERROR tells, too. Without memory it is that alone. */
+static void keep(struct vcl_socket *s, uint32_t at, const struct svm_dgram_hdr *h)
+{
+    struct svm_dgram_error te = { .error = EIO };
+    struct vcl_dgram_tlvs t;
+    struct vcl_error e;
+    int error;
+
+    vcl_dgram_read_tlvs(s, at, h, &t);
+    if (t.has_error)
+        te = t.error;
+    e = (struct vcl_error){
+        .ee = { .ee_errno = (uint32_t)te.error, .ee_origin = te.origin, .ee_type = te.type, .ee_code = te.code, .ee_info = te.info,
+                .ee_data = te.data },
+        .peer = { h->rmt_ip, h->rmt_port }, .has_peer = true, .offender = te.offender, .lcl = h->lcl_ip,
+        .ttl = t.ttl, .has_ttl = t.has_ttl, .tos = t.tos, .len = h->data_len };
+    struct entry *n = entry_new(s, &e, &error);
+    if (n && (svm_fifo_peek(&s->rx, at + h->hdr_len, n->quoted, e.len) != (int64_t)e.len)) {
+        free(n);
+        n = NULL;
+    }
+    if (n)
+        entry_link(s, n);
+    if (te.origin != SO_EE_ORIGIN_LOCAL)
+        atomic_store(&s->error, te.error > 0 ? -te.error : -EIO);
+}
+
+/* Walks the records that have not been looked at. front: only as long as they are errors, and those are dropped. */
+static int walk(struct vcl_socket *s, bool front)
+{
+    int64_t avail = s->has_fifos ? svm_fifo_cons_avail(&s->rx) : 0;
+    uint32_t at = 0;
+
+    if (avail <= 0)
+        return avail < 0 ? (int)avail : 0;
+    if (!front && (int32_t)(s->errors_seen - s->rx.head) > 0)
+        at = s->errors_seen - s->rx.head;
+    while (at < avail) {
+        struct svm_dgram_hdr h;
+        int rc = vcl_dgram_peek_header(s, at, (uint32_t)avail, &h);
+        if (rc)
+            return rc;
+        bool is_error = h.flags & SVM_DGRAM_ERROR;
+        if (front && !is_error)
+            return 0;
+        if (is_error && (int32_t)(s->errors_seen - (s->rx.head + at)) <= 0)
+            keep(s, at, &h);
+        at += vcl_dgram_record_size(&h);
+        if ((int32_t)(s->errors_seen - (s->rx.head + at)) < 0)
+            s->errors_seen = s->rx.head + at;
+        if (front) {
+            rc = svm_fifo_drop(&s->rx, at);
+            if (rc)
+                return rc;
+            avail -= at;
+            at = 0;
+        }
+    }
+    return 0;
+}
+
+int vcl_errqueue_settle(struct vcl_socket *s)
+{
+    return walk(s, true);
+}
+
+/* A FIFO that is broken shows it to the next reader. */
+void vcl_errqueue_collect(struct vcl_socket *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (!s->unclaimed)
+        (void)walk(s, false);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- the program's side ---- */
+ssize_t vcl_recv_error(struct vcl_socket *s, const struct iovec *iov, int n_iov, struct vcl_error *out)
+{
+    struct entry *n;
+    uint32_t done = 0;
+
+    vcl_worker_turn(s->w);
+    pthread_mutex_lock(&s->lock);
+    n = take(s);
+    if (is_icmp(n)) { /* Linux: SO_ERROR is that of the next one, or none any more */
+        struct entry *next = atomic_load_explicit(&s->errq, memory_order_relaxed)->head;
+        atomic_store(&s->error, is_icmp(next) ? -(int)next->e.ee.ee_errno : 0);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!n)
+        return -EAGAIN;
+    *out = n->e;
+    for (int i = 0; i < n_iov && done < n->e.len; i++) {
+        uint32_t part = (uint32_t)hs_min_u64(iov[i].iov_len, n->e.len - done);
+        if (part)
+            memcpy(iov[i].iov_base, n->quoted + done, part);
+        done += part;
+    }
+    free(n);
+    return done;
+}
