@@ -4,13 +4,6 @@
 #include "preload/preload_msg.h"
 #include "vcl/vcl_errqueue.h"
 
-static bool preload_option_on(struct fd_file *f, int level, int name)
-{
-    int on = 0;
-    socklen_t len = sizeof(on);
-    return vcl_getsockopt(f->sock.vcl, level, name, &on, &len) == 0 && on;
-}
-
 void preload_put_cmsg(struct msghdr *msg, size_t *used, int level, int type, const void *data, size_t len)
 {
     size_t room = msg->msg_controllen - *used, whole = CMSG_LEN(len);
@@ -31,15 +24,15 @@ void preload_put_cmsg(struct msghdr *msg, size_t *used, int level, int type, con
 }
 
 /* ip(7) IP_PKTINFO, ipv6(7) IPV6_RECVPKTINFO: to which of our addresses the datagram was sent. */
-static void preload_put_pktinfo(struct fd_file *f, struct msghdr *msg, size_t *used, const struct ip_addr *lcl)
+static void preload_put_pktinfo(struct fd_file *f, struct msghdr *msg, size_t *used, uint32_t wants, const struct ip_addr *lcl)
 {
-    if (!f->sock.is_v6 && preload_option_on(f, IPPROTO_IP, IP_PKTINFO)) {
+    if (!f->sock.is_v6 && wants & VCL_WANTS_PKTINFO) {
         struct in_pktinfo info = { .ipi_ifindex = 0 };
         be32 v4 = ip_addr_get_v4(lcl);
         memcpy(&info.ipi_addr, &v4, sizeof(v4));
         info.ipi_spec_dst = info.ipi_addr;
         preload_put_cmsg(msg, used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
-    } else if (f->sock.is_v6 && preload_option_on(f, IPPROTO_IPV6, IPV6_RECVPKTINFO)) {
+    } else if (f->sock.is_v6 && wants & VCL_WANTS_PKTINFO6) {
         struct in6_pktinfo info = { .ipi6_ifindex = 0 };
         memcpy(&info.ipi6_addr, lcl, sizeof(info.ipi6_addr));
         preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
@@ -47,25 +40,49 @@ static void preload_put_pktinfo(struct fd_file *f, struct msghdr *msg, size_t *u
 }
 
 /* IP_RECVTTL, IP_RECVTOS, IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS; Linux tells of an IPv4 datagram at the level IPPROTO_IP on any socket. */
-static void preload_put_header(struct fd_file *f, struct msghdr *msg, size_t *used, const struct vcl_msg_info *info)
+static void preload_put_header(struct msghdr *msg, size_t *used, uint32_t wants, const struct vcl_msg_info *info)
 {
     int ttl = info->ttl, tclass = info->tos;
     bool v4 = ip_addr_is_v4(&info->peer.ip);
-    if (v4 && info->has_ttl && preload_option_on(f, IPPROTO_IP, IP_RECVTTL))
+    if (v4 && info->has_ttl && wants & VCL_WANTS_TTL)
         preload_put_cmsg(msg, used, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
-    if (v4 && preload_option_on(f, IPPROTO_IP, IP_RECVTOS))
+    if (v4 && wants & VCL_WANTS_TOS)
         preload_put_cmsg(msg, used, IPPROTO_IP, IP_TOS, &info->tos, sizeof(info->tos));
-    if (!v4 && info->has_ttl && preload_option_on(f, IPPROTO_IPV6, IPV6_RECVHOPLIMIT))
+    if (!v4 && info->has_ttl && wants & VCL_WANTS_HOPS)
         preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(ttl));
-    if (!v4 && preload_option_on(f, IPPROTO_IPV6, IPV6_RECVTCLASS))
+    if (!v4 && wants & VCL_WANTS_TCLASS)
         preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_TCLASS, &tclass, sizeof(tclass));
+}
+
+/* socket(7) SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMPING. What came before the option was set has no time of its own: Linux takes the
+ * present one. The structs of the old and the new numbers are the same where long has 64 bits. */
+static void preload_put_stamps(struct msghdr *msg, size_t *used, uint32_t wants, int64_t ns)
+{
+    bool is_new = wants & VCL_WANTS_STAMP_NEW;
+    struct timespec ts = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+    if (ns == 0 && wants & VCL_WANTS_STAMP)
+        clock_gettime(CLOCK_REALTIME, &ts);
+    struct timeval tv = { .tv_sec = ts.tv_sec, .tv_usec = ts.tv_nsec / 1000 };
+    struct scm_timestamping all = { .ts = { ts } };
+    static_assert(sizeof(tv) == 16 && sizeof(ts) == 16, "long has 64 bits");
+    if (wants & VCL_WANTS_STAMP_NS)
+        preload_put_cmsg(msg, used, SOL_SOCKET, is_new ? SO_TIMESTAMPNS_NEW : SO_TIMESTAMPNS, &ts, sizeof(ts));
+    else if (wants & VCL_WANTS_STAMP)
+        preload_put_cmsg(msg, used, SOL_SOCKET, is_new ? SO_TIMESTAMP_NEW : SO_TIMESTAMP, &tv, sizeof(tv));
+    if (wants & VCL_WANTS_STAMPING && ts.tv_sec)
+        preload_put_cmsg(msg, used, SOL_SOCKET, is_new ? SO_TIMESTAMPING_NEW : SO_TIMESTAMPING, &all, sizeof(all));
 }
 
 void preload_put_info(struct fd_file *f, struct msghdr *msg, size_t *used, const struct vcl_msg_info *info)
 {
+    uint32_t wants = vcl_recv_wants(f->sock.vcl);
+    if (!wants)
+        return;
+    if (wants & (VCL_WANTS_STAMP | VCL_WANTS_STAMPING))
+        preload_put_stamps(msg, used, wants, info->stamp_ns);
     if (info->has_lcl)
-        preload_put_pktinfo(f, msg, used, &info->lcl);
-    preload_put_header(f, msg, used, info);
+        preload_put_pktinfo(f, msg, used, wants, &info->lcl);
+    preload_put_header(msg, used, wants, info);
 }
 
 /* ---- errors ---- */
@@ -99,9 +116,12 @@ ssize_t preload_recv_error(struct fd_file *f, struct msghdr *msg)
     else
         msg->msg_namelen = 0;
     if (msg->msg_control) {
-        struct vcl_msg_info info = { .peer = e.peer, .lcl = e.lcl, .has_lcl = true, .ttl = e.ttl, .has_ttl = e.has_ttl, .tos = e.tos };
+        struct vcl_msg_info info = { .peer = e.peer, .lcl = e.lcl, .has_lcl = true, .ttl = e.ttl, .has_ttl = e.has_ttl, .tos = e.tos,
+                                     .stamp_ns = e.stamp_ns };
         if (!ip_addr_is_any(&e.offender)) /* of the message's packet */
             preload_put_info(f, msg, &used, &info);
+        else
+            preload_put_stamps(msg, &used, vcl_recv_wants(f->sock.vcl), e.stamp_ns);
         preload_put_error(f, msg, &used, &e);
     }
     msg->msg_controllen = used;

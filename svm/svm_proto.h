@@ -358,6 +358,7 @@ enum svm_attr {
     SVM_ATTR_MCAST_JOIN, /* svm_mcast, and ... */
     SVM_ATTR_MCAST_LEAVE,
     SVM_ATTR_MCAST_IF,   /* svm_mcast, group any: where datagrams to groups go out */
+    SVM_ATTR_RX_STAMP,   /* datagrams come with SVM_TLV_STAMP */
     SVM_ATTR_RECVERR,    /* enum svm_recverr: errors come as records, too (SVM_DGRAM_ERROR) */
 };
 enum svm_recverr { SVM_RECVERR_V4 = 1, SVM_RECVERR_V6 = 2 }; /* by the family of the packet: IP_RECVERR, IPV6_RECVERR */
@@ -411,7 +412,8 @@ struct svm_dgram_tlv {
     uint16_t type;      /* enum svm_dgram_tlv_type */
     uint16_t len;       /* of the value; the next TLV begins at the next multiple of 8 */
 };
-enum svm_dgram_tlv_type { SVM_TLV_TOS = 1, SVM_TLV_TTL = 2, SVM_TLV_GSO_SIZE = 3, SVM_TLV_IFINDEX = 4, SVM_TLV_ERROR = 5 };
+enum svm_dgram_tlv_type { SVM_TLV_TOS = 1, SVM_TLV_TTL = 2, SVM_TLV_GSO_SIZE = 3, SVM_TLV_IFINDEX = 4, SVM_TLV_ERROR = 5,
+                          SVM_TLV_STAMP = 6 /* int64: ns since 1970, when it came in */ };
 struct svm_dgram_error {        /* numbers of struct sock_extended_err */
     int32_t error;              /* errno, positive */
     uint8_t origin, type, code; /* SO_EE_ORIGIN_*; of the ICMP message */

@@ -71,6 +71,7 @@ struct vcl_msg_info {         /* datagrams and SCTP: addresses and ancillary val
     bool has_ttl, has_tos;    /* send: instead of the socket's */
     uint8_t ttl, tos;         /* of the packet; recv: tos is always told, ttl with has_ttl */
     uint32_t flags;           /* recv: MSG_TRUNC; SCTP: MSG_EOR, MSG_NOTIFICATION */
+    int64_t stamp_ns;         /* recv: when it came in, since 1970; 0 = not known */
     uint32_t full_len;        /* recv: length of the datagram even when cut */
     struct vcl_sctp_msg *sctp;/* SCTP (vcl_sctp.h); the caller's, NULL = not wanted */
 };
@@ -95,6 +96,16 @@ uint32_t vcl_poll_now(struct vcl_socket *s);        /* EPOLLIN|OUT|RDHUP|HUP|ERR
 int vcl_take_error(struct vcl_socket *s);           /* SO_ERROR: 0 or errno (positive), cleared */
 bool vcl_is_listener(const struct vcl_socket *s);
 bool vcl_is_connected(const struct vcl_socket *s);
+
+/* What the options of a socket ask recvmsg() to tell beside the bytes. */
+enum vcl_wants {
+    VCL_WANTS_PKTINFO = 1u << 0, VCL_WANTS_PKTINFO6 = 1u << 1, VCL_WANTS_TTL = 1u << 2, VCL_WANTS_TOS = 1u << 3, VCL_WANTS_HOPS = 1u << 4,
+    VCL_WANTS_TCLASS = 1u << 5,
+    VCL_WANTS_STAMP = 1u << 6,       /* with _NS in nanoseconds, with _NEW by the new numbers */
+    VCL_WANTS_STAMP_NS = 1u << 7, VCL_WANTS_STAMP_NEW = 1u << 8,
+    VCL_WANTS_STAMPING = 1u << 9,    /* SCM_TIMESTAMPING */
+};
+uint32_t vcl_recv_wants(const struct vcl_socket *s);
 
 /* Options as of getsockopt/setsockopt (Linux levels, names, sizes); unknown: -ENOPROTOOPT. Stored ones that act on this side
  * (SO_RCVTIMEO, SO_LINGER, SO_REUSEADDR, SO_RCVBUF, …) and those of the server (TCP_NODELAY, …). */

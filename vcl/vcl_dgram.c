@@ -61,6 +61,8 @@ void vcl_dgram_read_tlvs(struct vcl_socket *s, uint32_t at, const struct svm_dgr
         } else if (t.type == SVM_TLV_TTL && t.len == 1) {
             out->ttl = *v;
             out->has_ttl = true;
+        } else if (t.type == SVM_TLV_STAMP && t.len == sizeof(out->stamp_ns)) {
+            memcpy(&out->stamp_ns, v, sizeof(out->stamp_ns));
         } else if (t.type == SVM_TLV_ERROR && t.len == sizeof(out->error)) {
             memcpy(&out->error, v, sizeof(out->error));
             out->has_error = true;
@@ -81,6 +83,7 @@ static void fill_info(struct vcl_socket *s, const struct svm_dgram_hdr *h, struc
     info->tos = t.tos;
     info->ttl = t.ttl;
     info->has_ttl = t.has_ttl;
+    info->stamp_ns = t.stamp_ns;
 }
 
 /* One record, or -EAGAIN. Socket lock held. */

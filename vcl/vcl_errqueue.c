@@ -129,7 +129,7 @@ static void keep(struct vcl_socket *s, uint32_t at, const struct svm_dgram_hdr *
         .ee = { .ee_errno = (uint32_t)te.error, .ee_origin = te.origin, .ee_type = te.type, .ee_code = te.code, .ee_info = te.info,
                 .ee_data = te.data },
         .peer = { h->rmt_ip, h->rmt_port }, .has_peer = true, .offender = te.offender, .lcl = h->lcl_ip,
-        .ttl = t.ttl, .has_ttl = t.has_ttl, .tos = t.tos, .len = h->data_len };
+        .ttl = t.ttl, .has_ttl = t.has_ttl, .tos = t.tos, .stamp_ns = t.stamp_ns, .len = h->data_len };
     struct entry *n = entry_new(s, &e, &error);
     if (n && (svm_fifo_peek(&s->rx, at + h->hdr_len, n->quoted, e.len) != (int64_t)e.len)) {
         free(n);

@@ -23,7 +23,7 @@ struct vcl_error {
     uint8_t ttl, tos;                 /* of that */
     bool has_ttl;
     bool has_peer;
-    struct timespec stamp;            /* SCM_TIMESTAMPING; 0 = none */
+    int64_t stamp_ns;                 /* when it came in, since 1970; 0 = not known */
     uint32_t len;                     /* of what is quoted */
 };
 

@@ -233,6 +233,8 @@ struct vcl_opts {                    /* as set by the program; what the server m
     uint64_t max_pacing;             /* bytes a second, UINT64_MAX = no limit */
     bool reuseaddr, reuseport, v6only, nodelay, keepalive, broadcast, cork, quickack, pktinfo, pktinfo6, oobinline;
     bool mcast_loop, mcast_loop6, mcast_all, mcast_all6, recvttl, recvtos, recvhops, recvtclass, recverr, recverr6;
+    bool stamp, stamp_ns, stamp_new; /* SO_TIMESTAMP and its kin, as the kernel keeps them */
+    uint32_t stamping;               /* SO_TIMESTAMPING */
     bool debug, prefer_busy_poll, late_port; /* hints */
     uint64_t changed;                /* bit SVM_ATTR_*: to be sent */
 };
@@ -340,6 +342,10 @@ bool vcl_handle_is_none(struct svm_handle h);
 int vcl_bind_implicit(struct vcl_socket *s);    /* UDP before its first send; -errno */
 void vcl_options_push(struct vcl_socket *s);    /* sends what was set before there was a session; worker lock held */
 int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len); /* answer in s->attr_bytes */
+int vcl_msg_opt_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: none of these */
+int vcl_msg_opt_get(struct vcl_socket *s, int level, int name, void *val, socklen_t *len);       /* 1: none of these */
+int32_t vcl_rx_stamp_told(const struct vcl_socket *s);
+void vcl_options_send_int(struct vcl_socket *s, uint8_t attr, int32_t v);
 int vcl_mcast_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: not an option of groups */
 struct in_addr vcl_mcast_out(const struct vcl_socket *s);
 void vcl_mcast_push(struct vcl_socket *s);      /* worker lock held */
@@ -364,6 +370,7 @@ void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t s
 struct vcl_dgram_tlvs {              /* what the server tells of a record beside its bytes */
     uint8_t tos, ttl;
     bool has_ttl, has_error;
+    int64_t stamp_ns;                /* 0 = not told */
     struct svm_dgram_error error;
 };
 /* Of the record at `at` of the receive FIFO, where avail bytes are. 0, -EPROTO. Socket lock held, as for the next. */

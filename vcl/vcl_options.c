@@ -199,7 +199,7 @@ static void post_bytes(struct vcl_socket *s, uint8_t attr, const void *bytes, ui
 }
 static void post_int(struct vcl_socket *s, uint8_t attr, int32_t v) { post_bytes(s, attr, &v, sizeof(v)); }
 
-static void send_int(struct vcl_socket *s, uint8_t attr, int32_t v)
+void vcl_options_send_int(struct vcl_socket *s, uint8_t attr, int32_t v)
 {
     if (!vcl_handle_is_none(s->handle) && !s->local && vcl_socket_adopt(s))
         return;
@@ -260,6 +260,8 @@ void vcl_options_push(struct vcl_socket *s)
         post_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_RECVERR)
         post_int(s, SVM_ATTR_RECVERR, recverr_told(s));
+    if (changed & UINT64_C(1) << SVM_ATTR_RX_STAMP)
+        post_int(s, SVM_ATTR_RX_STAMP, vcl_rx_stamp_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_RX_FIFO)
         post_int(s, SVM_ATTR_RX_FIFO, s->opt.rcvbuf / 2);
 }
@@ -313,7 +315,7 @@ static int take_buffer(struct vcl_socket *s, int name, int v)
     told = hs_max_u32(told, is_rcv ? MIN_RCV : MIN_SND);
     if (is_rcv) {
         s->opt.rcvbuf = (int32_t)told;
-        send_int(s, SVM_ATTR_RX_FIFO, (int32_t)told / 2);
+        vcl_options_send_int(s, SVM_ATTR_RX_FIFO, (int32_t)told / 2);
     } else {
         s->opt.sndbuf = (int32_t)told;
         pthread_mutex_lock(&s->lock);
@@ -354,7 +356,7 @@ static int set_max_pacing(struct vcl_socket *s, const void *val, socklen_t len)
         v = v32 == UINT32_MAX ? UINT64_MAX : v32;
     }
     s->opt.max_pacing = v;
-    send_int(s, SVM_ATTR_MAX_PACING, pacing_told(s));
+    vcl_options_send_int(s, SVM_ATTR_MAX_PACING, pacing_told(s));
     return 0;
 }
 
@@ -443,15 +445,15 @@ static int set_tcp_level(struct vcl_socket *s, int name, const void *val, sockle
         if (v && (v < 88 || v > 32767))
             return -EINVAL;
         s->opt.mss = v;
-        send_int(s, SVM_ATTR_MSS, v);
+        vcl_options_send_int(s, SVM_ATTR_MSS, v);
         return 0;
     case TCP_LINGER2: /* below 0: none at all; 0: the system's; the longest is 2 min */
         s->opt.linger2 = v < 0 ? -1 : v == 0 ? 60 : v > 120 ? 120 : v;
-        send_int(s, SVM_ATTR_LINGER2, s->opt.linger2);
+        vcl_options_send_int(s, SVM_ATTR_LINGER2, s->opt.linger2);
         return 0;
     case TCP_DEFER_ACCEPT: /* cut-through connections are not held back: what is accepted may have no bytes yet */
         s->opt.defer_accept = defer_rounded(v);
-        send_int(s, SVM_ATTR_DEFER_ACCEPT, s->opt.defer_accept);
+        vcl_options_send_int(s, SVM_ATTR_DEFER_ACCEPT, s->opt.defer_accept);
         return 0;
     default:
         return -ENOPROTOOPT;
@@ -467,7 +469,7 @@ static int set_mtu_discover(struct vcl_socket *s, int v)
         return -ENOPROTOOPT;
     s->opt.mtu_discover = v;
     if (s->is_dgram)
-        send_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
+        vcl_options_send_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
     return 0;
 }
 
@@ -501,7 +503,7 @@ static int set_int_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
     }
     memcpy((uint8_t *)&s->opt + r->at, &v, sizeof(v));
     if (r->attr && row_acts(s, r))
-        send_int(s, r->attr, v);
+        vcl_options_send_int(s, r->attr, v);
     return 0;
 }
 
@@ -515,9 +517,9 @@ static int set_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
         return -EINVAL;
     *((bool *)&s->opt + r->at) = v != 0;
     if (r->attr && row_acts(s, r))
-        send_int(s, r->attr, v != 0);
+        vcl_options_send_int(s, r->attr, v != 0);
     if (r->at == AT(recverr) || r->at == AT(recverr6)) { /* both levels act on an IPv6 socket, by the family of the packet */
-        send_int(s, SVM_ATTR_RECVERR, recverr_told(s));
+        vcl_options_send_int(s, SVM_ATTR_RECVERR, recverr_told(s));
         if (!v)
             vcl_errqueue_purge(s);
     }
@@ -554,6 +556,8 @@ int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, s
     if (level == IPPROTO_SCTP)
         return val ? vcl_sctp_set(s, name, val, len) : -EFAULT;
     rc = vcl_mcast_set(s, level, name, val, len);
+    if (rc > 0)
+        rc = vcl_msg_opt_set(s, level, name, val, len);
     if (rc <= 0)
         return rc;
     rc = take_int(level, r, val, len, &v);
@@ -718,6 +722,8 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
         return s->is_v6 ? -ENOPROTOOPT : -EOPNOTSUPP;
     if (level == IPPROTO_SCTP)
         return vcl_sctp_get(s, name, val, len);
+    if (vcl_msg_opt_get(s, level, name, val, len) == 0)
+        return 0;
     r = row_of(s, level, name);
     if (r)
         return level == IPPROTO_IP ? put_ip_int(val, len, row_get(s, r)) : put_int(val, len, row_get(s, r));

@@ -236,6 +236,9 @@ static int udp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr
     case SVM_ATTR_BROADCAST:
         c->broadcast = v != 0;
         return 0;
+    case SVM_ATTR_RX_STAMP:
+        c->rx_stamp = v != 0;
+        return 0;
     case SVM_ATTR_RECVERR:
         if (v & ~(SVM_RECVERR_V4 | SVM_RECVERR_V6))
             return -EINVAL;

@@ -28,6 +28,16 @@ void udp_drop(struct worker *w, struct pkt *p, enum udp_count why)
         capture_drop(w, p, "udp", udp_texts[why]);
 }
 
+/* socket(7) SO_TIMESTAMP: the time of day; the worker's own clock only counts. */
+static void put_stamp(struct svm_dgram_rec *r)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    int64_t ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+    svm_dgram_put(r, SVM_TLV_STAMP, &ns, sizeof(ns));
+}
+
 static void record_init(struct svm_dgram_rec *r, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint32_t len,
                         uint8_t ttl, uint8_t tos)
 {
@@ -60,6 +70,8 @@ void udp_deliver(struct worker *w, struct session *s, struct pkt *p, const struc
     struct udp_conn *c = s->conn ? udp_of_base(s->conn) : NULL;
 
     record_init(&r, lcl, rmt, len, pkt_meta(p)->ttl, pkt_meta(p)->tos);
+    if (hs_unlikely(c && c->rx_stamp))
+        put_stamp(&r);
     int n = pkt_iov(p, UDP_HDR_LEN, iov + 1, RX_MAX_PIECES);
     if (n < 0) {
         uint8_t *flat = udp_worker_of(w)->scratch;
@@ -94,6 +106,8 @@ void udp_deliver_error(struct worker *w, struct udp_conn *c, const struct transp
     record_init(&r, &e->lcl, &e->rmt, len, e->ttl, e->tos);
     r.h.flags = SVM_DGRAM_ERROR;
     svm_dgram_put(&r, SVM_TLV_ERROR, &te, sizeof(te));
+    if (c->rx_stamp)
+        put_stamp(&r);
     iov[1] = (struct iovec){ (void *)(uintptr_t)(e->l4 + UDP_HDR_LEN), len };
     bool is_full = record_put(w, s, &r, iov, 1) < 0;
     if (is_full)

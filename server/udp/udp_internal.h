@@ -42,6 +42,7 @@ struct udp_conn {
     bool mcast_loop, mcast_all;
     bool broadcast;                  /* SO_BROADCAST */
     uint8_t recverr;                 /* enum svm_recverr */
+    bool rx_stamp;                   /* its program wants to know when datagrams came in */
     bool closing;                    /* sends what is left, then ends */
     bool has_claim;                  /* its worker is a candidate for the port */
     uint8_t claim_kind;              /* enum worker_udp_kind */

@@ -19,7 +19,7 @@ world() { # NAME
     in_k sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
     for n in "$NS_K" "$NS_R" "$NS_S"; do
         ip netns exec "$n" sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 2>/dev/null
-        ip netns exec "$n" sysctl -qw net.ipv4.icmp_msgs_per_sec=10000 net.ipv4.icmp_msgs_burst=1000 2>/dev/null
+        ip netns exec "$n" sysctl -qw net.ipv4.icmp_msgs_per_sec=1000000 net.ipv4.icmp_msgs_burst=100000 2>/dev/null
     done
     ip -n "$NS_K" link add vr0 mtu 1300 type veth peer name vr1 mtu 1300 netns "$NS_R" || bail "veth pair can be made"
     ip -n "$NS_K" link set vr0 up

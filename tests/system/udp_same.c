@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <time.h> /* for the next */
 #include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -148,6 +149,20 @@ static void show_error(const struct cmsghdr *c)
            v.ee.ee_type, v.ee.ee_code, v.ee.ee_info, v.ee.ee_data, text_of((struct sockaddr *)&v.from, b, sizeof(b)), len);
 }
 
+/* Is a time stamp of now? It may be of a moment ago, never of later. */
+static void show_stamp(const struct cmsghdr *c)
+{
+    bool is_us = c->cmsg_type == SO_TIMESTAMP || c->cmsg_type == SO_TIMESTAMP_NEW;
+    struct timespec now, ts[3] = { { 0 } };
+    size_t len = c->cmsg_len - CMSG_LEN(0);
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    memcpy(ts, CMSG_DATA(c), len < sizeof(ts) ? len : sizeof(ts));
+    int64_t ago = (now.tv_sec - ts[0].tv_sec) * 1000000000ll + now.tv_nsec - ts[0].tv_nsec * (is_us ? 1000 : 1);
+    printf("    stamp: %s, others %s\n", ago < 0 ? "later" : ago > 30000000000ll ? "old" : "fresh",
+           ts[1].tv_sec || ts[1].tv_nsec || ts[2].tv_sec || ts[2].tv_nsec ? "set" : "none");
+}
+
 /* One recvmsg with everything that it tells. */
 static void receive(int fd, int flags, size_t room, size_t ctl_room)
 {
@@ -176,6 +191,8 @@ static void receive(int fd, int flags, size_t room, size_t ctl_room)
         else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) || (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_HOPLIMIT) ||
                  (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO))
             printf("    value %d\n", v);
+        else if (c->cmsg_level == SOL_SOCKET)
+            show_stamp(c);
     }
 }
 static void errqueue(int fd) { receive(fd, MSG_ERRQUEUE, 2000, 512); }
@@ -369,9 +386,78 @@ static void bounded(void)
     close(fd);
 }
 
+static void echoed(int fd, size_t len)
+{
+    send_to(fd, &t.peer, ECHO, len, 1);
+    poll_for(fd, POLLIN);
+    receive(fd, 0, 2000, 512);
+}
+
+/* The kernel begins to take times a moment after the first socket has asked for them, and goes on as long as there is one. */
+static int stamping_begins(void)
+{
+    int fd = sock(6010), flags = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+    char b[64], ctl[128];
+    bool has = false;
+
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags));
+    for (int i = 0; i < 500 && !has; i++) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        struct msghdr m = { .msg_iov = &(struct iovec){ b, sizeof(b) }, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = sizeof(ctl) };
+        sendto(fd, b, 10, 0, at(&t.peer, ECHO), t.peer.len);
+        poll(&p, 1, WAIT_MS);
+        has = recvmsg(fd, &m, MSG_DONTWAIT) >= 0 && m.msg_controllen;
+    }
+    printf("  times are taken: %d\n", has);
+    return fd;
+}
+
+static void stamps(void)
+{
+    int helper = stamping_begins();
+
+    static const int names[] = { SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW };
+    int fd = sock(6009), all[2];
+    socklen_t len = sizeof(all);
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        set(fd, SOL_SOCKET, names[i], 1, "stamp");
+        for (size_t j = 0; j < sizeof(names) / sizeof(names[0]); j++) {
+            int v = -1;
+            socklen_t l = sizeof(v);
+            getsockopt(fd, SOL_SOCKET, names[j], &v, &l);
+            printf("  option %d reads %d\n", names[j], v);
+        }
+        echoed(fd, 10 + i);
+    }
+    SET(fd, SOL_SOCKET, SO_TIMESTAMP, 0);
+    echoed(fd, 20);
+    SET(fd, SOL_SOCKET, SO_TIMESTAMPING, SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE);
+    getsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, all, &len);
+    printf("  SO_TIMESTAMPING: %u bytes, %d %d\n", len, all[0], all[1]);
+    echoed(fd, 30);
+    SET(fd, SOL_SOCKET, SO_TIMESTAMPING_NEW, SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE);
+    SET(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+    echoed(fd, 31);
+    recverr(fd); /* errors have one, too */
+    send_to(fd, &t.peer, CLOSED, 33, 9);
+    poll_for(fd, POLLIN);
+    errqueue(fd);
+    SET(fd, SOL_SOCKET, SO_TIMESTAMPING, 1 << 30);
+    SET(fd, SOL_SOCKET, SO_TIMESTAMPING, 0);
+    SET(fd, SOL_SOCKET, SO_TIMESTAMPNS, 0);
+    send_to(fd, &t.peer, ECHO, 40, 1);
+    poll_for(fd, POLLIN);
+    SET(fd, SOL_SOCKET, SO_TIMESTAMP, 1); /* after it has come */
+    receive(fd, 0, 2000, 512);
+    close(fd);
+    close(helper);
+}
+
 static const struct { const char *name; void (*run)(void); } cases[] = {
     { "connected_without", connected_without }, { "connected_with", connected_with }, { "unconnected", unconnected }, { "mixed", mixed },
-    { "router", router }, { "too_big", too_big }, { "own", own }, { "bounded", bounded },
+    { "router", router }, { "too_big", too_big }, { "own", own }, { "stamps", stamps },
+    { "bounded", bounded },
 };
 
 int main(int argc, char **argv)

@@ -1,0 +1,112 @@
+/* vcl_msg_opts.c - options about what recvmsg() tells beside the bytes: time stamps (socket(7), the kernel's timestamping.rst) */
+#include <linux/net_tstamp.h>
+#include "vcl/vcl_internal.h"
+
+#ifndef SOF_TIMESTAMPING_OPT_RX_FILTER
+#define SOF_TIMESTAMPING_OPT_RX_FILTER (1 << 17)
+#endif
+
+/* Of SO_TIMESTAMPING: times of receiving, in software. What asks for a network card's clock is taken as Linux takes it on one that has none. */
+enum {
+    STAMPING_TAKEN = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_HARDWARE |
+                     SOF_TIMESTAMPING_SYS_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE | SOF_TIMESTAMPING_TX_HARDWARE |
+                     SOF_TIMESTAMPING_OPT_CMSG | SOF_TIMESTAMPING_OPT_TSONLY | SOF_TIMESTAMPING_OPT_RX_FILTER,
+};
+
+int32_t vcl_rx_stamp_told(const struct vcl_socket *s)
+{
+    return s->opt.stamp || s->opt.stamping & SOF_TIMESTAMPING_RX_SOFTWARE;
+}
+
+static int set_stamp(struct vcl_socket *s, int name, bool on)
+{
+    struct vcl_opts *o = &s->opt;
+
+    if (on) {
+        o->stamp = true;
+        o->stamp_ns = name == SO_TIMESTAMPNS || name == SO_TIMESTAMPNS_NEW;
+        o->stamp_new = name == SO_TIMESTAMP_NEW || name == SO_TIMESTAMPNS_NEW;
+    } else {
+        o->stamp = o->stamp_ns = false;
+    }
+    vcl_options_send_int(s, SVM_ATTR_RX_STAMP, vcl_rx_stamp_told(s));
+    return 0;
+}
+
+static int set_stamping(struct vcl_socket *s, int name, uint32_t flags)
+{
+    if (flags & ~(uint32_t)STAMPING_TAKEN)
+        return -EINVAL;
+    s->opt.stamping = flags;
+    s->opt.stamp_new = name == SO_TIMESTAMPING_NEW;
+    vcl_options_send_int(s, SVM_ATTR_RX_STAMP, vcl_rx_stamp_told(s));
+    return 0;
+}
+
+/* Streams carry no times of their bytes: their rows in vcl_options.c say so. */
+int vcl_msg_opt_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len)
+{
+    int32_t v;
+
+    if (level != SOL_SOCKET || !s->is_dgram)
+        return 1;
+    switch (name) {
+    case SO_TIMESTAMP:
+    case SO_TIMESTAMP_NEW:
+    case SO_TIMESTAMPNS:
+    case SO_TIMESTAMPNS_NEW:
+    case SO_TIMESTAMPING:
+    case SO_TIMESTAMPING_NEW:
+        break;
+    default:
+        return 1;
+    }
+    if (len < sizeof(v))
+        return -EINVAL;
+    memcpy(&v, val, sizeof(v));
+    return name == SO_TIMESTAMPING || name == SO_TIMESTAMPING_NEW ? set_stamping(s, name, (uint32_t)v) : set_stamp(s, name, v != 0);
+}
+
+int vcl_msg_opt_get(struct vcl_socket *s, int level, int name, void *val, socklen_t *len)
+{
+    const struct vcl_opts *o = &s->opt;
+    struct { int32_t v, phc; } out = { 0, 0 }; /* struct so_timestamping */
+    socklen_t size = sizeof(out.v);
+
+    if (level != SOL_SOCKET || !s->is_dgram)
+        return 1;
+    switch (name) {
+    case SO_TIMESTAMP:
+        out.v = o->stamp && !o->stamp_new && !o->stamp_ns;
+        break;
+    case SO_TIMESTAMPNS:
+        out.v = o->stamp_ns && !o->stamp_new;
+        break;
+    case SO_TIMESTAMP_NEW:
+        out.v = o->stamp && o->stamp_new;
+        break;
+    case SO_TIMESTAMPNS_NEW:
+        out.v = o->stamp_ns && o->stamp_new;
+        break;
+    case SO_TIMESTAMPING:
+    case SO_TIMESTAMPING_NEW:
+        size = sizeof(out);
+        out.v = name == SO_TIMESTAMPING || o->stamp_new ? (int32_t)o->stamping : 0;
+        break;
+    default:
+        return 1;
+    }
+    *len = hs_min_u32(*len, size);
+    memcpy(val, &out, *len);
+    return 0;
+}
+
+uint32_t vcl_recv_wants(const struct vcl_socket *s)
+{
+    const struct vcl_opts *o = &s->opt;
+
+    return (o->pktinfo ? VCL_WANTS_PKTINFO : 0) | (o->pktinfo6 ? VCL_WANTS_PKTINFO6 : 0) | (o->recvttl ? VCL_WANTS_TTL : 0) |
+           (o->recvtos ? VCL_WANTS_TOS : 0) | (o->recvhops ? VCL_WANTS_HOPS : 0) | (o->recvtclass ? VCL_WANTS_TCLASS : 0) |
+           (o->stamp ? VCL_WANTS_STAMP : 0) | (o->stamp_ns ? VCL_WANTS_STAMP_NS : 0) | (o->stamp_new ? VCL_WANTS_STAMP_NEW : 0) |
+           (o->stamping & SOF_TIMESTAMPING_SOFTWARE && o->stamping & SOF_TIMESTAMPING_RX_SOFTWARE ? VCL_WANTS_STAMPING : 0);
+}
