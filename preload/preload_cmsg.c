@@ -1,5 +1,6 @@
 /* preload_cmsg.c - control messages of received datagrams, and the error queue (MSG_ERRQUEUE) */
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include "preload/preload_msg.h"
 #include "vcl/vcl_errqueue.h"
@@ -80,6 +81,10 @@ void preload_put_info(struct fd_file *f, struct msghdr *msg, size_t *used, const
         return;
     if (wants & (VCL_WANTS_STAMP | VCL_WANTS_STAMPING))
         preload_put_stamps(msg, used, wants, info->stamp_ns);
+    if (wants & VCL_WANTS_GRO && info->has_gso) { /* udp(7) UDP_GRO */
+        int size = info->gso_size;
+        preload_put_cmsg(msg, used, IPPROTO_UDP, UDP_GRO, &size, sizeof(size));
+    }
     if (info->has_lcl)
         preload_put_pktinfo(f, msg, used, wants, &info->lcl);
     preload_put_header(msg, used, wants, info);

@@ -1,6 +1,7 @@
 /* preload_msg.c - recvfrom, recvmsg, recvmmsg, sendto, sendmsg, sendmmsg: addresses and ancillary data */
 #include <limits.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include "preload/preload_msg.h"
 #include "preload/preload_sctp.h"
@@ -192,6 +193,9 @@ static int preload_parse_cmsgs(const struct msghdr *msg, struct vcl_msg_info *in
                    c->cmsg_len >= CMSG_LEN(sizeof(struct in6_pktinfo))) {
             memcpy(&info->lcl, CMSG_DATA(c), sizeof(info->lcl));
             info->has_lcl = !ip_addr_is_any(&info->lcl);
+        } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_SEGMENT && c->cmsg_len == CMSG_LEN(sizeof(info->gso_size))) {
+            memcpy(&info->gso_size, CMSG_DATA(c), sizeof(info->gso_size));
+            info->has_gso = true;
         } else if (!preload_parse_number(c, info)) {
             return -EINVAL;
         }
@@ -215,12 +219,12 @@ ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int
     struct vcl_msg_info info = { .flags = 0 };
     if (is_udp && msg->msg_name) {
         if (ip_endpoint_from_sockaddr(msg->msg_name, msg->msg_namelen, &info.peer) < 0)
-            return to_stack ? -EAFNOSUPPORT : preload_kernel(libc_real()->sendmsg(fd, msg, flags));
+            return to_stack ? -EAFNOSUPPORT : preload_kernel(libc_real()->sendmsg(fd, msg, flags & ~VCL_SEND_MORE));
         info.has_peer = true;
         preload_route_datagram(fd, f, &info.peer, &to_stack);
     }
     if (!to_stack)
-        return preload_kernel(libc_real()->sendmsg(fd, msg, flags));
+        return preload_kernel(libc_real()->sendmsg(fd, msg, flags & ~VCL_SEND_MORE));
     if (msg->msg_control && msg->msg_controllen) {
         int r = preload_parse_cmsgs(msg, &info);
         if (r < 0)
@@ -276,12 +280,15 @@ HS_EXPORT int hs_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
         return libc_real()->sendmmsg(fd, vec, n, flags);
     long r = 0;
     unsigned i;
+    bool is_batch = f->sock.proto == SVM_PROTO_UDP && n > 1;
     for (i = 0; i < n && i < IOV_MAX; i++) {
-        r = preload_sendmsg(fd, f, &vec[i].msg_hdr, flags);
+        r = preload_sendmsg(fd, f, &vec[i].msg_hdr, is_batch ? flags | VCL_SEND_MORE : flags);
         if (r < 0)
             break;
         vec[i].msg_len = (unsigned)r;
     }
+    if (is_batch)
+        vcl_dgram_flush(f->sock.vcl);
     preload_put(f);
     return i ? (int)i : (int)preload_result(r);
 }

@@ -359,10 +359,16 @@ enum svm_attr {
     SVM_ATTR_MCAST_LEAVE,
     SVM_ATTR_MCAST_IF,   /* svm_mcast, group any: where datagrams to groups go out */
     SVM_ATTR_RX_STAMP,   /* datagrams come with SVM_TLV_STAMP */
+    SVM_ATTR_GRO,        /* datagrams of one sender that come together may be one record, with SVM_TLV_GSO_SIZE */
+    SVM_ATTR_SEND_MTU,   /* get only: largest packet that goes out whole; the question is svm_send_mtu */
     SVM_ATTR_RECVERR,    /* enum svm_recverr: errors come as records, too (SVM_DGRAM_ERROR) */
 };
 enum svm_recverr { SVM_RECVERR_V4 = 1, SVM_RECVERR_V6 = 2 }; /* by the family of the packet: IP_RECVERR, IPV6_RECVERR */
 
+struct svm_send_mtu {
+    struct ip_addr dst;                            /* any: the connected peer */
+    uint32_t by_interface;                         /* 1: what is known of the path does not count */
+};
 struct svm_mcast {
     struct ip_addr group, ifc;                     /* ifc: an address of the interface; any = the stack chooses */
 };
@@ -407,12 +413,13 @@ enum svm_dgram_flags {
     SVM_DGRAM_TRUNC = 1u << 0,
     SVM_DGRAM_ERROR = 1u << 2,  /* rx: no datagram but an error about one sent: TLV SVM_TLV_ERROR, rmt = where it was sent to, lcl = our
                                    address, data = what is quoted of it. Each is followed by SVM_MSG_ERROR. (1u << 1: svm_sctp.h) */
+    SVM_DGRAM_CONFIRM = 1u << 3, /* tx: the program has heard from the peer lately (MSG_CONFIRM) */
 };
 struct svm_dgram_tlv {
     uint16_t type;      /* enum svm_dgram_tlv_type */
     uint16_t len;       /* of the value; the next TLV begins at the next multiple of 8 */
 };
-enum svm_dgram_tlv_type { SVM_TLV_TOS = 1, SVM_TLV_TTL = 2, SVM_TLV_GSO_SIZE = 3, SVM_TLV_IFINDEX = 4, SVM_TLV_ERROR = 5,
+enum svm_dgram_tlv_type { SVM_TLV_TOS = 1, SVM_TLV_TTL = 2, SVM_TLV_GSO_SIZE = 3 /* uint16: the data are several datagrams, all but the last of this size */, SVM_TLV_IFINDEX = 4, SVM_TLV_ERROR = 5,
                           SVM_TLV_STAMP = 6 /* int64: ns since 1970, when it came in */ };
 struct svm_dgram_error {        /* numbers of struct sock_extended_err */
     int32_t error;              /* errno, positive */
@@ -421,6 +428,8 @@ struct svm_dgram_error {        /* numbers of struct sock_extended_err */
     uint32_t info, data;
     struct ip_addr offender;    /* who sent the message; any with SO_EE_ORIGIN_LOCAL */
 };
+/* Of one record with SVM_TLV_GSO_SIZE. */
+enum svm_gso_limits { SVM_GSO_SEGMENTS = 128, SVM_GSO_BYTES = 65535 };
 static_assert(sizeof(struct svm_dgram_error) == 32, "svm_dgram_error");
 
 #endif

@@ -69,6 +69,8 @@ struct vcl_msg_info {         /* datagrams and SCTP: addresses and ancillary val
     struct ip_addr lcl;       /* recv: address it was sent to; send: source wanted (has_lcl) */
     bool has_peer, has_lcl;
     bool has_ttl, has_tos;    /* send: instead of the socket's */
+    bool has_gso;             /* UDP: gso_size. recv: several datagrams in one */
+    uint16_t gso_size;        /* bytes of each of them; send: 0 = not to be cut */
     uint8_t ttl, tos;         /* of the packet; recv: tos is always told, ttl with has_ttl */
     uint32_t flags;           /* recv: MSG_TRUNC; SCTP: MSG_EOR, MSG_NOTIFICATION */
     int64_t stamp_ns;         /* recv: when it came in, since 1970; 0 = not known */
@@ -77,6 +79,9 @@ struct vcl_msg_info {         /* datagrams and SCTP: addresses and ancillary val
 };
 /* flags: MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, MSG_TRUNC, MSG_NOSIGNAL (send gives -EPIPE, SIGPIPE is the caller's business).
  * recv: 0 = end of stream (or empty datagram). info may be NULL. */
+/* Datagrams, one of our own: more follow at once, vcl_dgram_flush() after the last. The server is told of all together. */
+enum { VCL_SEND_MORE = 0x00800000 };
+void vcl_dgram_flush(struct vcl_socket *s);
 ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
 ssize_t vcl_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
 /* Zero copy (stream). read: pieces stay valid until vcl_recv_release(len). write: fill, then commit. */
@@ -104,6 +109,7 @@ enum vcl_wants {
     VCL_WANTS_STAMP = 1u << 6,       /* with _NS in nanoseconds, with _NEW by the new numbers */
     VCL_WANTS_STAMP_NS = 1u << 7, VCL_WANTS_STAMP_NEW = 1u << 8,
     VCL_WANTS_STAMPING = 1u << 9,    /* SCM_TIMESTAMPING */
+    VCL_WANTS_GRO = 1u << 10,        /* UDP_GRO */
 };
 uint32_t vcl_recv_wants(const struct vcl_socket *s);
 

@@ -61,6 +61,8 @@ void vcl_dgram_read_tlvs(struct vcl_socket *s, uint32_t at, const struct svm_dgr
         } else if (t.type == SVM_TLV_TTL && t.len == 1) {
             out->ttl = *v;
             out->has_ttl = true;
+        } else if (t.type == SVM_TLV_GSO_SIZE && t.len == sizeof(out->gso_size)) {
+            memcpy(&out->gso_size, v, sizeof(out->gso_size));
         } else if (t.type == SVM_TLV_STAMP && t.len == sizeof(out->stamp_ns)) {
             memcpy(&out->stamp_ns, v, sizeof(out->stamp_ns));
         } else if (t.type == SVM_TLV_ERROR && t.len == sizeof(out->error)) {
@@ -84,6 +86,8 @@ static void fill_info(struct vcl_socket *s, const struct svm_dgram_hdr *h, struc
     info->ttl = t.ttl;
     info->has_ttl = t.has_ttl;
     info->stamp_ns = t.stamp_ns;
+    info->gso_size = t.gso_size;
+    info->has_gso = t.gso_size != 0;
 }
 
 /* One record, or -EAGAIN. Socket lock held. */
@@ -182,7 +186,19 @@ ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov,
     }
 }
 
-static int put_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len, const struct vcl_msg_info *info)
+/* What VCL_SEND_MORE has put off. */
+void vcl_dgram_flush(struct vcl_socket *s)
+{
+    bool data;
+
+    pthread_mutex_lock(&s->lock);
+    data = s->has_fifos && svm_fifo_prod_event_due(&s->tx);
+    pthread_mutex_unlock(&s->lock);
+    vcl_socket_event_due(s, data, false);
+}
+
+static int put_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len, int flags, uint32_t gso,
+                      const struct vcl_msg_info *info)
 {
     struct svm_dgram_rec rec;
     static const uint8_t zeros[8];
@@ -202,6 +218,12 @@ static int put_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
         svm_dgram_put(&rec, SVM_TLV_TOS, &info->tos, sizeof(info->tos));
     if (info && info->has_ttl)
         svm_dgram_put(&rec, SVM_TLV_TTL, &info->ttl, sizeof(info->ttl));
+    if (hs_unlikely(gso && len > gso)) {
+        uint16_t size = (uint16_t)gso;
+        svm_dgram_put(&rec, SVM_TLV_GSO_SIZE, &size, sizeof(size));
+    }
+    if (hs_unlikely(flags & MSG_CONFIRM))
+        rec.h.flags = SVM_DGRAM_CONFIRM;
     all[0] = (struct iovec){ &rec, rec.h.hdr_len };
     memcpy(&all[1], iov, (size_t)n_iov * sizeof(*iov));
     all[1 + n_iov] = (struct iovec){ (void *)(uintptr_t)zeros, pad };
@@ -225,7 +247,10 @@ ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov,
         return -EPIPE;
     if (info && info->has_peer && ip_addr_is_broadcast(&info->peer.ip) && !s->opt.broadcast)
         return -EACCES;
+    uint32_t gso = info && info->has_gso ? info->gso_size : (uint32_t)s->opt.gso;
     rc = s->has_fifos || s->unclaimed ? 0 : vcl_bind_implicit(s);
+    if (!rc)
+        rc = vcl_dgram_check_size(s, info, len, gso);
     if (rc)
         return rc;
     for (;;) {
@@ -239,12 +264,12 @@ ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov,
             return rc;
         pthread_mutex_lock(&s->lock);
         if (!rc)
-            rc = put_record(s, iov, n_iov, len, info);
+            rc = put_record(s, iov, n_iov, len, flags, gso, info);
         if (hs_unlikely(s->shared) && rc == 0 && vcl_claim_settle_tx(s, 1) == 0) {
             pthread_mutex_unlock(&s->lock); /* came too late there */
             continue;
         }
-        if (!rc)
+        if (rc != 0 || !(flags & VCL_SEND_MORE)) /* before anything is waited for, what was put off is told */
             data = svm_fifo_prod_event_due(&s->tx);
         pthread_mutex_unlock(&s->lock);
         vcl_socket_event_due(s, data, false);

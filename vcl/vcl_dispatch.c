@@ -264,8 +264,10 @@ void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t serve
     case SVM_MSG_ERROR:
         if (m->u.error)
             atomic_store(&s->error, m->u.error);
-        if (s->is_dgram)
+        if (s->is_dgram) {
+            vcl_dgram_forget_size(s);
             vcl_errqueue_collect(s);
+        }
         vcl_set_notify(s, EPOLLERR | EPOLLIN | EPOLLOUT);
         break;
     case SVM_MSG_DATA:

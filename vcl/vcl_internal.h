@@ -225,6 +225,7 @@ enum vcl_op { VCL_OP_NONE, VCL_OP_BIND, VCL_OP_LISTEN, VCL_OP_CONNECT, VCL_OP_AT
 struct vcl_opts {                    /* as set by the program; what the server must know is sent when there is a session */
     int32_t rcvbuf, sndbuf;
     int32_t keepidle, keepintvl, keepcnt, mss, user_timeout_ms, tos, ttl, linger2, rcvlowat, priority, defer_accept;
+    int32_t gso;                     /* UDP_SEGMENT */
     int32_t tclass, hops, mtu_discover, mcast_ttl, mcast_hops;
     int32_t busy_poll, incoming_cpu, notsent_lowat, thin; /* hints */
     struct linger linger;
@@ -232,7 +233,7 @@ struct vcl_opts {                    /* as set by the program; what the server m
     char congestion[16];
     uint64_t max_pacing;             /* bytes a second, UINT64_MAX = no limit */
     bool reuseaddr, reuseport, v6only, nodelay, keepalive, broadcast, cork, quickack, pktinfo, pktinfo6, oobinline;
-    bool mcast_loop, mcast_loop6, mcast_all, mcast_all6, recvttl, recvtos, recvhops, recvtclass, recverr, recverr6;
+    bool mcast_loop, mcast_loop6, mcast_all, mcast_all6, recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro;
     bool stamp, stamp_ns, stamp_new; /* SO_TIMESTAMP and its kin, as the kernel keeps them */
     uint32_t stamping;               /* SO_TIMESTAMPING */
     bool debug, prefer_busy_poll, late_port; /* hints */
@@ -278,6 +279,7 @@ struct vcl_socket {
     atomic_int error;                /* pending, negative errno */
     struct vcl_errqueue *_Atomic errq; /* vcl_errqueue.h; NULL: never an error */
     atomic_uint n_errors;            /* in it */
+    struct { struct ip_addr dst; int32_t mtu; int64_t until_ns; } send_mtu; /* the last answer; vcl_dgram_size.c */
     uint32_t errors_seen;            /* datagrams: up to this position of rx, error records are in the queue */
     atomic_bool reset_told;          /* the program has been given the error of a reset */
     void *user;
@@ -342,6 +344,7 @@ bool vcl_handle_is_none(struct svm_handle h);
 int vcl_bind_implicit(struct vcl_socket *s);    /* UDP before its first send; -errno */
 void vcl_options_push(struct vcl_socket *s);    /* sends what was set before there was a session; worker lock held */
 int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len); /* answer in s->attr_bytes */
+int vcl_attr_ask(struct vcl_socket *s, uint8_t attr, const void *question, uint32_t question_len, void *answer, uint32_t answer_len);
 int vcl_msg_opt_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: none of these */
 int vcl_msg_opt_get(struct vcl_socket *s, int level, int name, void *val, socklen_t *len);       /* 1: none of these */
 int32_t vcl_rx_stamp_told(const struct vcl_socket *s);
@@ -369,6 +372,7 @@ void vcl_accept_unqueue(struct vcl_socket *l, struct vcl_socket *s);
 void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker);
 struct vcl_dgram_tlvs {              /* what the server tells of a record beside its bytes */
     uint8_t tos, ttl;
+    uint16_t gso_size;               /* 0 = one datagram */
     bool has_ttl, has_error;
     int64_t stamp_ns;                /* 0 = not told */
     struct svm_dgram_error error;
@@ -377,6 +381,10 @@ struct vcl_dgram_tlvs {              /* what the server tells of a record beside
 int vcl_dgram_peek_header(struct vcl_socket *s, uint32_t at, uint32_t avail, struct svm_dgram_hdr *h);
 void vcl_dgram_read_tlvs(struct vcl_socket *s, uint32_t at, const struct svm_dgram_hdr *h, struct vcl_dgram_tlvs *out);
 static inline uint32_t vcl_dgram_record_size(const struct svm_dgram_hdr *h) { return h->hdr_len + ((h->data_len + 7u) & ~7u); }
+/* Would Linux's sendto() refuse a datagram of that size, or one of the pieces of gso bytes? 0, -EMSGSIZE (queued with IP_RECVERR), -EINVAL.
+ * No lock held. */
+int vcl_dgram_check_size(struct vcl_socket *s, const struct vcl_msg_info *info, size_t len, uint32_t gso);
+void vcl_dgram_forget_size(struct vcl_socket *s);         /* an error has come */
 ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
 ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
 ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);

@@ -125,7 +125,9 @@ static const struct opt_row rows[] = {
     NONE(IPPROTO_IPV6, IPV6_MULTICAST_IF, UDP, 0), NONE(IPPROTO_IPV6, 31 /* IPV6_RECVERR_RFC4884 */, ANY, 0),
     NONE(IPPROTO_IPV6, 33 /* IPV6_FLOWINFO_SEND */, ANY, 0), NONE(IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE, ANY, 0),
     NONE(IPPROTO_UDP, UDP_CORK, UDP, 0), NONE(IPPROTO_UDP, UDP_ENCAP, UDP, 0), NONE(IPPROTO_UDP, UDP_NO_CHECK6_TX, UDP, 0),
-    NONE(IPPROTO_UDP, UDP_NO_CHECK6_RX, UDP, 0), NONE(IPPROTO_UDP, UDP_SEGMENT, UDP, 0), NONE(IPPROTO_UDP, UDP_GRO, UDP, 0),
+    NONE(IPPROTO_UDP, UDP_NO_CHECK6_RX, UDP, 0),
+    { IPPROTO_UDP, UDP_SEGMENT, OPT_INT, 0, 0, UDP, AT(gso), 0, UINT16_MAX, 0 },
+    BOOL(IPPROTO_UDP, UDP_GRO, SVM_ATTR_GRO, UDP, gro),
 };
 
 void vcl_options_init(struct vcl_opts *o)
@@ -283,6 +285,29 @@ int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const voi
     s->attr_question = s->attr_question == UINT8_MAX ? 1 : s->attr_question + 1;
     m.flags = s->attr_question;
     rc = vcl_socket_request(s, VCL_OP_ATTR, &m);
+    pthread_mutex_unlock(&s->op_lock);
+    return rc;
+}
+
+/* A question with an answer of its own: several threads may ask at once. */
+int vcl_attr_ask(struct vcl_socket *s, uint8_t attr, const void *question, uint32_t question_len, void *answer, uint32_t answer_len)
+{
+    struct svm_msg m;
+    int rc = vcl_socket_adopt(s);
+
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&s->op_lock);
+    m = vcl_socket_msg(s, SVM_MSG_ATTR_GET);
+    m.attr = attr;
+    m.u.attr_val.len = question_len;
+    memcpy(m.u.attr_val.bytes, question, question_len);
+    m.flags = s->attr_question = s->attr_question == UINT8_MAX ? 1 : s->attr_question + 1;
+    rc = vcl_socket_request(s, VCL_OP_ATTR, &m);
+    if (rc == 0 && s->attr_len < answer_len)
+        rc = -EPROTO;
+    if (rc == 0)
+        memcpy(answer, s->attr_bytes, answer_len);
     pthread_mutex_unlock(&s->op_lock);
     return rc;
 }

@@ -236,6 +236,9 @@ static int udp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr
     case SVM_ATTR_BROADCAST:
         c->broadcast = v != 0;
         return 0;
+    case SVM_ATTR_GRO:
+        c->gro = v != 0;
+        return 0;
     case SVM_ATTR_RX_STAMP:
         c->rx_stamp = v != 0;
         return 0;
@@ -254,10 +257,28 @@ static int udp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr
     }
 }
 
+/* The answer to sendto() with a datagram that may be too large (ip(7) IP_MTU_DISCOVER). */
+static int send_mtu(struct worker *w, const struct udp_conn *c, const void *val, int32_t *mtu)
+{
+    struct svm_send_mtu q;
+    struct ip_path path;
+
+    memcpy(&q, val, sizeof(q));
+    if (ip_addr_is_any(&q.dst)) {
+        if (!udp_is_connected(c))
+            return -ENOTCONN;
+        q.dst = c->base.rmt.ip;
+    }
+    int ret = ip_path_lookup(w, c->base.fib, &q.dst, &path);
+    if (ret == 0)
+        *mtu = q.by_interface && path.ifc ? path.ifc->mtu : path.mtu;
+    return ret;
+}
+
 static int udp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len)
 {
     const struct udp_conn *c = udp_of_base(b);
-    int32_t v;
+    int32_t v = 0;
 
     switch (attr) {
     case SVM_ATTR_DSCP:
@@ -280,6 +301,12 @@ static int udp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr
         if (ret < 0)
             return ret;
         v = path.mtu;
+        break;
+    }
+    case SVM_ATTR_SEND_MTU: {
+        int ret = *len < sizeof(struct svm_send_mtu) ? -EINVAL : send_mtu(w, c, val, &v);
+        if (ret < 0)
+            return ret;
         break;
     }
     case SVM_ATTR_TX_QUEUED:

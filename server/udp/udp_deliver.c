@@ -92,6 +92,76 @@ void udp_deliver(struct worker *w, struct session *s, struct pkt *p, const struc
         c->rx_datagrams++;
 }
 
+/* ---- several in one (udp(7) UDP_GRO) ---- */
+
+static bool is_like(const struct udp_gro *g, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint32_t len)
+{
+    const struct pkt_meta *a = pkt_meta(g->pkt[0]), *b = pkt_meta(p);
+
+    return len && len <= g->size && g->bytes % g->size == 0 && g->n < UDP_GRO_MAX && g->bytes + len <= SVM_GSO_BYTES &&
+           a->ttl == b->ttl && a->tos == b->tos && g->rmt.port.raw == rmt->port.raw && ip_addr_eq(&g->rmt.ip, &rmt->ip) &&
+           g->lcl.port.raw == lcl->port.raw && ip_addr_eq(&g->lcl.ip, &lcl->ip);
+}
+
+void udp_gro_flush(struct worker *w, struct udp_gro *g)
+{
+    struct svm_dgram_rec r;
+    struct iovec iov[UDP_GRO_MAX + 2];
+    struct session *s = g->s;
+
+    if (!s)
+        return;
+    g->s = NULL;
+    if (g->n == 1) {
+        udp_deliver(w, s, g->pkt[0], &g->lcl, &g->rmt);
+        pkt_free(g->pkt[0]);
+        return;
+    }
+    struct udp_conn *c = s->conn ? udp_of_base(s->conn) : NULL;
+    uint16_t size = (uint16_t)g->size;
+    record_init(&r, &g->lcl, &g->rmt, g->bytes, pkt_meta(g->pkt[0])->ttl, pkt_meta(g->pkt[0])->tos);
+    svm_dgram_put(&r, SVM_TLV_GSO_SIZE, &size, sizeof(size));
+    if (c && c->rx_stamp)
+        put_stamp(&r);
+    for (unsigned i = 0; i < g->n; i++)
+        iov[1 + i] = (struct iovec){ pkt_data(g->pkt[i]) + UDP_HDR_LEN, pkt_len(g->pkt[i]) - UDP_HDR_LEN };
+    bool is_full = record_put(w, s, &r, iov, (int)g->n) < 0;
+    for (unsigned i = 0; i < g->n; i++) {
+        if (is_full)
+            udp_drop(w, g->pkt[i], UDP_C_drop_full);
+        else
+            udp_count(w, UDP_C_received);
+        pkt_free(g->pkt[i]);
+    }
+    if (c)
+        *(is_full ? &c->rx_full : &c->rx_datagrams) += g->n;
+}
+
+void udp_gro_add(struct worker *w, struct udp_gro *g, struct session *s, struct pkt *p, const struct ip_endpoint *lcl,
+                 const struct ip_endpoint *rmt)
+{
+    uint32_t len = pkt_len(p) - UDP_HDR_LEN;
+    bool is_whole = pkt_first_len(p) == pkt_len(p) && len;
+
+    if (g->s && !(is_whole && is_like(g, p, lcl, rmt, len)))
+        udp_gro_flush(w, g);
+    if (!is_whole) { /* in pieces, or of no bytes */
+        udp_deliver(w, s, p, lcl, rmt);
+        pkt_free(p);
+        return;
+    }
+    if (!g->s) {
+        g->s = s;
+        g->lcl = *lcl;
+        g->rmt = *rmt;
+        g->size = len;
+        g->n = 0;
+        g->bytes = 0;
+    }
+    g->pkt[g->n++] = p;
+    g->bytes += len;
+}
+
 /* ip(7) IP_RECVERR: what the program's recvmsg(MSG_ERRQUEUE) shows. A full FIFO loses the record, as a full receive buffer does on
  * Linux; the error itself is told in any case. */
 void udp_deliver_error(struct worker *w, struct udp_conn *c, const struct transport_error *e)

@@ -82,6 +82,9 @@ static void input_encapsulated(struct worker *w, struct pkt *p, be16 rmt_port)
 
 void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
 {
+    struct udp_gro gro;
+
+    gro.s = NULL;
     for (unsigned i = 0; i < n; i++) {
         struct pkt *p = pkts[i];
         struct pkt_meta *m = pkt_meta(p);
@@ -111,6 +114,14 @@ void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
             s = find_session(w, &lcl, &rmt, m->ifc ? m->ifc->fib : 0);
         else if (!find_on_workers(w, p, &lcl, &rmt, &s))
             continue;
+        if (hs_unlikely(gro.s || (s && udp_wants_gro(s)))) {
+            if (!s || s != gro.s)
+                udp_gro_flush(w, &gro);
+            if (s && udp_wants_gro(s)) {
+                udp_gro_add(w, &gro, s, p, &lcl, &rmt);
+                continue;
+            }
+        }
         if (s) {
             udp_deliver(w, s, p, &lcl, &rmt);
         } else {
@@ -119,4 +130,5 @@ void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
         }
         pkt_free(p);
     }
+    udp_gro_flush(w, &gro);
 }

@@ -42,6 +42,7 @@ struct udp_conn {
     bool mcast_loop, mcast_all;
     bool broadcast;                  /* SO_BROADCAST */
     uint8_t recverr;                 /* enum svm_recverr */
+    bool gro;                        /* UDP_GRO */
     bool rx_stamp;                   /* its program wants to know when datagrams came in */
     bool closing;                    /* sends what is left, then ends */
     bool has_claim;                  /* its worker is a candidate for the port */
@@ -64,6 +65,19 @@ bool udp_mcast_wants(const struct udp_conn *c, const struct interface *ifc, cons
 unsigned udp_mcast_deliver(struct worker *w, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 /* udp_deliver.c */
 void udp_deliver(struct worker *w, struct session *s, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+/* Several in a row of one sender to a socket with UDP_GRO: one record. Zeroed at first; flush in the end. */
+enum { UDP_GRO_MAX = 64 };
+struct udp_gro {
+    struct session *s;               /* NULL: empty */
+    struct ip_endpoint lcl, rmt;
+    uint32_t size, bytes;            /* of the first; of all */
+    unsigned n;
+    struct pkt *pkt[UDP_GRO_MAX];
+};
+void udp_gro_add(struct worker *w, struct udp_gro *g, struct session *s, struct pkt *p, const struct ip_endpoint *lcl,
+                 const struct ip_endpoint *rmt); /* takes p */
+void udp_gro_flush(struct worker *w, struct udp_gro *g);
+static inline bool udp_wants_gro(const struct session *s) { return s->conn && udp_of_base(s->conn)->gro; }
 void udp_deliver_error(struct worker *w, struct udp_conn *c, const struct transport_error *e); /* its session is told, too */
 void udp_drop(struct worker *w, struct pkt *p, enum udp_count why); /* counts it; keeps p */
 

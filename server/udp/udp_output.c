@@ -122,9 +122,11 @@ static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, st
     if (!tx->cache && !session_may_send(w, c->base.session, &lcl, &rmt)) /* a connected socket was asked for at connect */
         return -ECONNREFUSED;
     *why = UDP_C_tx_too_big;
-    uint32_t max = v4 ? UDP_MAX_V4 : UDP_MAX_V6;
-    if ((r->gso_size ? r->gso_size : h->data_len) > max)
+    if (h->data_len > (v4 ? UDP_MAX_V4 : UDP_MAX_V6))
         return -EMSGSIZE;
+    *why = UDP_C_tx_bad_address;
+    if (r->gso_size && h->data_len > (uint32_t)r->gso_size * SVM_GSO_SEGMENTS)
+        return -EINVAL;
     return 0;
 }
 
@@ -170,6 +172,11 @@ static int send_record(struct worker *w, struct udp_conn *c, struct tx_record *r
         udp_count(w, why);
         return ret;
     }
+    struct ip_route_cache confirmed = { 0 };
+    if (hs_unlikely(r->h.flags & SVM_DGRAM_CONFIRM) && !tx.cache)
+        tx.cache = &confirmed;
+    if (r->gso_size) /* its datagrams never go in fragments (udp(7)) */
+        tx.pmtu = IP_PMTU_DO;
     uint32_t off = 0;
     do { /* a datagram of no bytes is a datagram */
         uint32_t len = r->h.data_len - off;
@@ -189,6 +196,8 @@ static int send_record(struct worker *w, struct udp_conn *c, struct tx_record *r
         c->tx_datagrams++;
         off += len;
     } while (off < r->h.data_len);
+    if (hs_unlikely(r->h.flags & SVM_DGRAM_CONFIRM)) /* RFC 4861 s7.3.1: the program's word is a confirmation, too */
+        ip_confirm_way(w, tx.cache);
     return 0;
 }
 
@@ -199,7 +208,8 @@ static void tell_too_big(struct worker *w, struct udp_conn *c, const struct tx_r
 
     if (ip_path_lookup(w, c->base.fib, &r->h.rmt_ip, &path) < 0)
         return;
-    struct transport_error e = { .lcl = c->base.lcl, .rmt = { r->h.rmt_ip, c->base.rmt.port }, .err = -EMSGSIZE,
+    struct transport_error e = { .lcl = c->base.lcl, .rmt = { r->h.rmt_ip, ip_addr_is_v4(&r->h.rmt_ip) ? c->base.rmt.port : r->h.rmt_port },
+                                 .err = -EMSGSIZE,
                                  .origin = SO_EE_ORIGIN_LOCAL, .info = path.mtu, .offender = ip_addr_any(ip_addr_is_v4(&r->h.rmt_ip)) };
     udp_deliver_error(w, c, &e);
 }

@@ -401,7 +401,8 @@ static int stamping_begins(void)
     bool has = false;
 
     setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags));
-    for (int i = 0; i < 500 && !has; i++) {
+    for (int i = 0; i < WAIT_MS && !has; i++) {
+        usleep(i ? 1000 : 0);
         struct pollfd p = { .fd = fd, .events = POLLIN };
         struct msghdr m = { .msg_iov = &(struct iovec){ b, sizeof(b) }, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = sizeof(ctl) };
         sendto(fd, b, 10, 0, at(&t.peer, ECHO), t.peer.len);
@@ -454,9 +455,140 @@ static void stamps(void)
     close(helper);
 }
 
+/* sendmsg() with UDP_SEGMENT beside it: gso -1 = none. */
+static void send_gso(int fd, struct host *h, int port, size_t len, int gso, int flags)
+{
+    static char b[70000];
+    union { char b[CMSG_SPACE(2)]; struct cmsghdr h; } ctl = { .h = { CMSG_LEN(2), IPPROTO_UDP, UDP_SEGMENT } };
+    struct iovec iov = { b, len };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    for (size_t i = 0; i < len; i++)
+        b[i] = (char)(i / 100 % 100 + 1);
+    if (h) {
+        m.msg_name = (void *)at(h, port);
+        m.msg_namelen = h->len;
+    }
+    if (gso >= 0) {
+        memcpy(CMSG_DATA(&ctl.h), &(uint16_t){ (uint16_t)gso }, 2);
+        m.msg_control = &ctl;
+        m.msg_controllen = sizeof(ctl);
+    }
+    ssize_t n = sendmsg(fd, &m, flags);
+    printf("  send %zu in pieces of %d: %s\n", len, gso, n < 0 ? name_of(errno) : n == (ssize_t)len ? "all" : "short");
+}
+
+/* All that comes back, in order; with UDP_GRO several may be one message, how many is the machine's affair. */
+static void receive_all(int fd, size_t bytes, bool gro)
+{
+    static char b[70000];
+    char ctl[128];
+    size_t had = 0, piece = 0;
+    int n_pieces = 0;
+
+    while (had < bytes) {
+        struct iovec iov = { b, sizeof(b) };
+        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = sizeof(ctl) };
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        if (poll(&p, 1, WAIT_MS) <= 0)
+            break;
+        ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT);
+        if (n < 0) {
+            printf("  recvmsg: %s\n", name_of(errno));
+            break;
+        }
+        size_t size = (size_t)n;
+        for (struct cmsghdr *c = m.msg_controllen ? CMSG_FIRSTHDR(&m) : NULL; c; c = CMSG_NXTHDR(&m, c))
+            if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO)
+                size = (size_t)*(int *)CMSG_DATA(c);
+        if (!gro && size != (size_t)n)
+            printf("  several in one, unasked\n");
+        for (size_t at_byte = 0; at_byte < (size_t)n; at_byte += size) {
+            size_t len = (size_t)n - at_byte < size ? (size_t)n - at_byte : size;
+            if (!piece)
+                piece = len;
+            for (size_t i = 0; i < len; i++)
+                if (b[at_byte + i] != (char)((had + i) / 100 % 100 + 1)) {
+                    printf("  wrong byte at %zu\n", had + i);
+                    return;
+                }
+            had += len;
+            n_pieces++;
+        }
+    }
+    printf("  %zu bytes in %d datagrams, the first of %zu\n", had, n_pieces, piece);
+}
+
+static void segments(void)
+{
+    int fd = sock(6011);
+
+    connect(fd, at(&t.peer, ECHO), t.peer.len);
+    SET(fd, IPPROTO_UDP, UDP_SEGMENT, -1);
+    SET(fd, IPPROTO_UDP, UDP_SEGMENT, 65536);
+    SET(fd, IPPROTO_UDP, UDP_SEGMENT, 1000);
+    send_gso(fd, NULL, 0, 3500, -1, 0);
+    receive_all(fd, 3500, false);
+    send_gso(fd, NULL, 0, 700, -1, 0); /* less than one: as it is */
+    receive_all(fd, 700, false);
+    send_gso(fd, NULL, 0, 3500, 1200, 0); /* the message's own */
+    receive_all(fd, 3500, false);
+    send_gso(fd, NULL, 0, 1400, 0, 0); /* none */
+    receive_all(fd, 1400, false);
+    send_gso(fd, NULL, 0, 1280, 10, 0);
+    receive_all(fd, 1280, false);
+    send_gso(fd, NULL, 0, 1281, 10, 0);
+    send_gso(fd, NULL, 0, 3000, 1480, 0); /* a piece must fit the link */
+    send_gso(fd, NULL, 0, 66000, 1400, 0);
+    SET(fd, IPPROTO_UDP, UDP_SEGMENT, 0);
+    send_gso(fd, NULL, 0, 3000, -1, MSG_CONFIRM);
+    receive_all(fd, 3000, false);
+    SET(fd, IPPROTO_UDP, UDP_GRO, 1);
+    send_gso(fd, NULL, 0, 20000, 1000, 0);
+    receive_all(fd, 20000, true);
+    send_gso(fd, NULL, 0, 10050, 1000, 0); /* the last is shorter */
+    receive_all(fd, 10050, true);
+    SET(fd, IPPROTO_UDP, UDP_GRO, 0);
+    send_gso(fd, NULL, 0, 10000, 1000, 0);
+    receive_all(fd, 10000, false);
+    close(fd);
+}
+
+/* EMSGSIZE from the call itself, as soon as the path is known; with IP_RECVERR in the queue, too. */
+static void sizes(void)
+{
+    static const char *const names[] = { "dont", "want", "do", "probe", "interface", "omit" };
+    int fd = sock(6012);
+
+    recverr(fd);
+    for (int mode = IP_PMTUDISC_DONT; mode <= IP_PMTUDISC_OMIT; mode++) {
+        printf("  %s\n", names[mode]);
+        SET(fd, IPPROTO_IP, IP_MTU_DISCOVER, mode);
+        if (is_v6())
+            SET(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, mode);
+        for (size_t len = 1450; len <= 1480; len += 30) { /* one after the other: a whole one may overtake fragments */
+            send_to(fd, &t.peer, ECHO, len, 1);
+            if (len > 1472 && (mode == IP_PMTUDISC_DO || mode == IP_PMTUDISC_PROBE || mode == IP_PMTUDISC_INTERFACE))
+                break; /* refused */
+            for (struct pollfd p = { .fd = fd, .events = POLLIN }; !(p.revents & POLLIN); poll(&p, 1, 10))
+                ;
+            receive(fd, 0, 2000, 0);
+        }
+        errqueue(fd);
+        so_error(fd);
+    }
+    connect(fd, at(&t.peer, ECHO), t.peer.len);
+    SET(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO);
+    if (is_v6())
+        SET(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO);
+    send_to(fd, NULL, 0, 1480, 1);
+    errqueue(fd);
+    close(fd);
+}
+
 static const struct { const char *name; void (*run)(void); } cases[] = {
     { "connected_without", connected_without }, { "connected_with", connected_with }, { "unconnected", unconnected }, { "mixed", mixed },
-    { "router", router }, { "too_big", too_big }, { "own", own }, { "stamps", stamps },
+    { "router", router }, { "too_big", too_big }, { "own", own }, { "stamps", stamps }, { "segments", segments }, { "sizes", sizes },
     { "bounded", bounded },
 };
 
