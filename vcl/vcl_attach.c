@@ -752,6 +752,7 @@ int vcl_identify(int fd, struct vcl_socket **out)
         s->proto = id.proto;
         s->is_v6 = id.flags & SVM_CONN_V6;
         s->is_dgram = id.proto == SVM_PROTO_UDP;
+        s->is_records = id.proto == SVM_PROTO_DTLS;
         s->epoch = w->epoch;
         s->server_worker = id.worker;
         vcl_socket_set_handle(s, id.handle);

@@ -107,7 +107,7 @@ int vcl_listen(struct vcl_socket *s, int backlog)
         s->backlog = backlog < 0 ? 65535 : backlog;
         m = vcl_socket_msg(s, SVM_MSG_LISTEN);
         m.u.value = s->backlog;
-        if (s->proto == SVM_PROTO_TLS) {
+        if (vcl_is_tls(s)) {
             pthread_mutex_lock(&s->w->lock);
             rc = vcl_tls_number(s->w, s->tls, &m.u.conn.slot.slot);
             pthread_mutex_unlock(&s->w->lock);

@@ -128,7 +128,7 @@ static int start_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
             m.handle = s->sctp->parent->handle;
             m.flags |= SVM_BIND_SEQPACKET;
         }
-        if (s->proto == SVM_PROTO_TLS && s->tls)
+        if (vcl_is_tls(s) && s->tls)
             rc = vcl_tls_number(w, s->tls, &m.u.conn.slot.slot);
     }
     if (!rc) {

@@ -91,7 +91,7 @@ static void fill_info(struct vcl_socket *s, const struct svm_dgram_hdr *h, struc
 }
 
 /* One record, or -EAGAIN. Socket lock held. */
-static int64_t take_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
+int64_t vcl_record_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
 {
     struct svm_dgram_hdr h;
     int64_t avail, n;
@@ -140,7 +140,7 @@ ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov,
         if (rc && rc != -EAGAIN)
             return rc;
         pthread_mutex_lock(&s->lock);
-        n = rc ? rc : take_record(s, iov, n_iov, flags, info);
+        n = rc ? rc : vcl_record_take(s, iov, n_iov, flags, info);
         if (hs_unlikely(s->shared) && n >= 0 && vcl_claim_settle_rx(s, 1, flags & MSG_PEEK) == 0) {
             pthread_mutex_unlock(&s->lock); /* another process has been given this one */
             continue;
@@ -228,6 +228,11 @@ static int put_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
     memcpy(&all[1], iov, (size_t)n_iov * sizeof(*iov));
     all[1 + n_iov] = (struct iovec){ (void *)(uintptr_t)zeros, pad };
     return svm_fifo_enqueue_record(&s->tx, all, n_iov + 2);
+}
+
+int vcl_record_put(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len, const struct vcl_msg_info *info)
+{
+    return put_record(s, iov, n_iov, len, 0, 0, info);
 }
 
 ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)

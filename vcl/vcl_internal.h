@@ -26,6 +26,7 @@
 enum vcl_limits {
     VCL_NO_CTX = 0xffffffff,
     VCL_RECORD_MAX = 65536,          /* data bytes of one datagram */
+    VCL_MESSAGE_MAX = 16384,         /* of one DTLS record */
     VCL_WHO_CACHE = 64,
     VCL_MET = 8,
     VCL_MET_NS = 1000000000,
@@ -254,6 +255,7 @@ struct vcl_socket {
     struct svm_fifo_prod tx;
     struct svm_fifo_cons rx;
     bool has_fifos, local, is_dgram;
+    bool is_records;                 /* a connection that carries messages: records as of datagrams, states as of a stream (DTLS) */
     bool shared;                     /* another process may hold it, and take it: no FIN at close */
     bool fork_leftover;              /* was on the parent's accept queue at fork: nobody here knows it */
     bool unclaimed;                  /* another process has its FIFOs, or nobody: see vcl_claim.c */
@@ -387,6 +389,15 @@ int vcl_dgram_check_size(struct vcl_socket *s, const struct vcl_msg_info *info, 
 void vcl_dgram_forget_size(struct vcl_socket *s);         /* an error has come */
 ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
 ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
+/* vcl_dgram.c, socket lock held: one record, or -EAGAIN */
+int64_t vcl_record_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
+int vcl_record_put(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len, const struct vcl_msg_info *info);
+ssize_t vcl_record_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
+ssize_t vcl_record_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
+/* vcl_stream.c. 0 = go on, 1 = end of stream, or -errno. */
+int vcl_stream_recv_state(struct vcl_socket *s);
+int vcl_stream_empty_means(struct vcl_socket *s, bool take); /* socket lock held */
+int vcl_stream_send_state(struct vcl_socket *s);
 ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
 ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
 uint32_t vcl_tx_low_water(const struct vcl_socket *s); /* free bytes from which on a sleeping writer is woken; socket lock held */
@@ -473,6 +484,7 @@ void vcl_worker_forget_server(struct vcl_worker *w, bool in_child);
 extern const struct svm_ring_ops vcl_bank_ring_ops, vcl_pair_ring_ops;
 
 /* ---- TLS (vcl_tls.c) ---- */
+static inline bool vcl_is_tls(const struct vcl_socket *s) { return s->proto == SVM_PROTO_TLS || s->proto == SVM_PROTO_DTLS; }
 int vcl_tls_number(struct vcl_worker *w, uint32_t id, uint32_t *number);  /* the server's number of it; worker lock held */
 void vcl_socket_set_tls(struct vcl_socket *s, uint32_t id, bool own);
 int vcl_worker_tls_put(struct vcl_worker *w, const char *bytes, uint32_t cert_len, uint32_t key_len, uint32_t replace, uint32_t *number);

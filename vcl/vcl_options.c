@@ -157,12 +157,13 @@ void vcl_options_inherit(struct vcl_opts *o, const struct vcl_opts *from)
 static bool level_is_known(const struct vcl_socket *s, int level)
 {
     return level == SOL_SOCKET || level == IPPROTO_IP || (level == IPPROTO_IPV6 && s->is_v6) ||
-           level == (s->sctp ? IPPROTO_SCTP : s->is_dgram ? IPPROTO_UDP : IPPROTO_TCP);
+           level == (s->sctp ? IPPROTO_SCTP : s->is_dgram || s->is_records ? IPPROTO_UDP : IPPROTO_TCP);
 }
 
 static const struct opt_row *row_of(const struct vcl_socket *s, int level, int name)
 {
-    uint8_t proto = s->proto == SVM_PROTO_TLS ? SVM_PROTO_TCP : s->proto; /* what runs below is TCP, and the program believes it is */
+    /* What runs below is TCP or UDP, and the program believes it is. */
+    uint8_t proto = s->proto == SVM_PROTO_TLS ? SVM_PROTO_TCP : s->proto == SVM_PROTO_DTLS ? SVM_PROTO_UDP : s->proto;
 
     for (unsigned i = 0; i < HS_ARRAY_LEN(rows); i++)
         if (rows[i].level == level && rows[i].name == name && (rows[i].proto == ANY || rows[i].proto == proto))
@@ -372,7 +373,7 @@ static int set_max_pacing(struct vcl_socket *s, const void *val, socklen_t len)
     uint32_t v32;
     uint64_t v = 0;
 
-    if (s->is_dgram)
+    if (s->is_dgram || s->is_records)
         return -ENOPROTOOPT;
     if (len == sizeof(v)) {
         memcpy(&v, val, sizeof(v));
@@ -490,10 +491,10 @@ static int set_mtu_discover(struct vcl_socket *s, int v)
 {
     if (v < IP_PMTUDISC_DONT || v > IP_PMTUDISC_OMIT)
         return -EINVAL;
-    if (!s->is_dgram && v != IP_PMTUDISC_WANT && v != IP_PMTUDISC_DO)
+    if (!s->is_dgram && !s->is_records && v != IP_PMTUDISC_WANT && v != IP_PMTUDISC_DO)
         return -ENOPROTOOPT;
     s->opt.mtu_discover = v;
-    if (s->is_dgram)
+    if (s->is_dgram || s->is_records)
         vcl_options_send_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
     return 0;
 }
@@ -622,7 +623,7 @@ static int get_max_pacing(const struct vcl_socket *s, void *val, socklen_t *len)
 {
     uint32_t v32 = s->opt.max_pacing > UINT32_MAX ? UINT32_MAX : (uint32_t)s->opt.max_pacing;
 
-    if (s->is_dgram)
+    if (s->is_dgram || s->is_records)
         return -ENOPROTOOPT;
     if (*len >= sizeof(s->opt.max_pacing))
         return put(val, len, &s->opt.max_pacing, sizeof(s->opt.max_pacing));
@@ -635,9 +636,9 @@ static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t
     case SO_ERROR:
         return put_int(val, len, vcl_take_error(s));
     case SO_TYPE:
-        return put_int(val, len, s->is_dgram ? SOCK_DGRAM : vcl_sctp_is_many(s) ? SOCK_SEQPACKET : SOCK_STREAM);
+        return put_int(val, len, s->is_dgram || s->is_records ? SOCK_DGRAM : vcl_sctp_is_many(s) ? SOCK_SEQPACKET : SOCK_STREAM);
     case SO_PROTOCOL:
-        return put_int(val, len, s->sctp ? IPPROTO_SCTP : s->is_dgram ? IPPROTO_UDP : IPPROTO_TCP);
+        return put_int(val, len, s->sctp ? IPPROTO_SCTP : s->is_dgram || s->is_records ? IPPROTO_UDP : IPPROTO_TCP);
     case SO_DOMAIN:
         return put_int(val, len, s->is_v6 ? AF_INET6 : AF_INET);
     case SO_ACCEPTCONN:
@@ -724,7 +725,7 @@ static int get_mtu(struct vcl_socket *s, bool is_v6, void *val, socklen_t *len)
     struct tcp_info ti = { .tcpi_pmtu = 0 };
     socklen_t ti_len = sizeof(ti);
 
-    if (s->is_dgram)
+    if (s->is_dgram || s->is_records)
         return get_dgram_mtu(s, val, len);
     if (vcl_state(s) != VCL_CONNECTED)
         return -ENOTCONN;

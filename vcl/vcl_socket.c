@@ -18,6 +18,7 @@ struct vcl_socket *vcl_socket_alloc(struct vcl_worker *w, uint8_t proto, bool is
     s->proto = proto;
     s->is_v6 = is_v6;
     s->is_dgram = proto == SVM_PROTO_UDP;
+    s->is_records = proto == SVM_PROTO_DTLS;
     s->w = w;
     s->epoch = w->epoch;
     s->ctx = VCL_NO_CTX;
@@ -36,7 +37,7 @@ int vcl_socket_new(uint8_t proto, bool is_v6, struct vcl_socket **out)
     struct vcl_worker *w;
 
     if (proto != SVM_PROTO_TCP && proto != SVM_PROTO_UDP && proto != SVM_PROTO_TLS &&
-        proto != SVM_PROTO_SCTP)
+        proto != SVM_PROTO_DTLS && proto != SVM_PROTO_SCTP)
         return -EPROTONOSUPPORT;
     w = vcl_worker_current();
     *out = w ? vcl_socket_alloc(w, proto, is_v6) : NULL;
@@ -535,7 +536,7 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
     pthread_mutex_lock(&s->lock);
     if (s->has_fifos && !s->shared) {
         s->rd_closed_told = true;
-        if (!s->is_dgram && (s->sctp ? vcl_sctp_has_data(s) : svm_fifo_cons_avail(&s->rx) > 0))
+        if (!s->is_dgram && !s->is_records && (s->sctp ? vcl_sctp_has_data(s) : svm_fifo_cons_avail(&s->rx) > 0))
             linger = 0;
         /* An abort has no FIN: the other side tells by it which of the two came first. */
         if (linger == 0 && s->local)

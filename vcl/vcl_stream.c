@@ -13,7 +13,7 @@ static bool blocks(const struct vcl_socket *s, int flags)
 }
 
 /* State of a stream that is not simply connected: 0 = go on, 1 = end of stream, or -errno. */
-static int recv_state(struct vcl_socket *s)
+int vcl_stream_recv_state(struct vcl_socket *s)
 {
     int error;
 
@@ -24,7 +24,7 @@ static int recv_state(struct vcl_socket *s)
         return -EAGAIN;
     case VCL_DEAD:
         if (s->has_fifos)
-            return 0; /* what came before the end may be read; empty_means() tells of the end */
+            return 0; /* what came before the end may be read; vcl_stream_empty_means() tells of the end */
         error = vcl_socket_take_error(s);
         return error ? error : s->died_connected ? 1 : -ENOTCONN;
     default:
@@ -34,7 +34,7 @@ static int recv_state(struct vcl_socket *s)
 
 /* What an empty FIFO means: 1 = end of stream, -EAGAIN = wait, or -errno. Who has bytes already leaves the error to the next call
  * (`take` false). Socket lock held. */
-static int empty_means(struct vcl_socket *s, bool take)
+int vcl_stream_empty_means(struct vcl_socket *s, bool take)
 {
     int error;
 
@@ -137,7 +137,7 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
         int64_t n = 0;
         bool space = false;
 
-        rc = recv_state(s);
+        rc = vcl_stream_recv_state(s);
         if (hs_unlikely(s->shared) && rc == 0)
             rc = vcl_socket_enter_soon(s);
         if (hs_likely(rc == 0)) {
@@ -152,7 +152,7 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
                 if (n > 0 && !(flags & MSG_PEEK))
                     space = svm_fifo_cons_space_due(&s->rx);
                 if (n == 0)
-                    rc = want == 0 && svm_fifo_cons_avail(&s->rx) > 0 ? 1 : empty_means(s, done == 0);
+                    rc = want == 0 && svm_fifo_cons_avail(&s->rx) > 0 ? 1 : vcl_stream_empty_means(s, done == 0);
             } else {
                 rc = s->unclaimed ? -EAGAIN : -ECONNRESET;
             }
@@ -196,7 +196,7 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
 }
 
 /* ---- send ---- */
-static int send_state(struct vcl_socket *s)
+int vcl_stream_send_state(struct vcl_socket *s)
 {
     int error;
 
@@ -292,7 +292,7 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
         int64_t n = 0;
         bool data = false;
 
-        rc = send_state(s);
+        rc = vcl_stream_send_state(s);
         if (hs_unlikely(s->shared) && rc == 0)
             rc = vcl_socket_enter_soon(s);
         if (hs_likely(rc == 0)) {
@@ -385,6 +385,8 @@ ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
         return vcl_sctp_many_recv(s, iov, n_iov, flags, info);
     if (s->sctp)
         return vcl_sctp_recv(s, iov, n_iov, flags, info);
+    if (s->is_records)
+        return vcl_record_recv(s, iov, n_iov, flags, info);
     if (info)
         *info = (struct vcl_msg_info){ 0 };
     return vcl_stream_recv(s, iov, n_iov, flags);
@@ -404,6 +406,8 @@ ssize_t vcl_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
         return vcl_sctp_many_send(s, iov, n_iov, flags, info);
     if (s->sctp)
         return vcl_sctp_send(s, iov, n_iov, flags, info);
+    if (s->is_records)
+        return vcl_record_send(s, iov, n_iov, flags);
     return vcl_stream_send(s, iov, n_iov, flags);
 }
 
@@ -458,18 +462,18 @@ int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t m
 {
     struct vcl_deadline d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
 
-    if (s->is_dgram || s->sctp)
+    if (s->is_dgram || s->sctp || s->is_records)
         return -EOPNOTSUPP;
     for (;;) {
         struct iovec piece[4];
-        int got = 0, rc = recv_state(s);
+        int got = 0, rc = vcl_stream_recv_state(s);
 
         if (rc == 0) {
             pthread_mutex_lock(&s->lock);
             s->w->zero_copy = true;
             got = s->has_fifos ? svm_fifo_peek_iov(&s->rx, 0, max, piece) : -ECONNRESET;
             if (got == 0)
-                rc = empty_means(s, true);
+                rc = vcl_stream_empty_means(s, true);
             pthread_mutex_unlock(&s->lock);
         }
         if (got == -ENXIO) {
@@ -516,10 +520,10 @@ int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, i
 {
     struct vcl_deadline d = vcl_deadline_ns(s->opt.snd_timeout_ns);
 
-    if (s->is_dgram || s->sctp)
+    if (s->is_dgram || s->sctp || s->is_records)
         return -EOPNOTSUPP;
     for (;;) {
-        int n = 0, rc = send_state(s);
+        int n = 0, rc = vcl_stream_send_state(s);
 
         if (rc == 0) {
             pthread_mutex_lock(&s->lock);
@@ -581,7 +585,7 @@ int64_t vcl_readable_bytes(struct vcl_socket *s)
         n = svm_fifo_cons_avail(&s->rx);
         if (s->sctp)
             n = vcl_sctp_readable_bytes(s);
-        else if (s->is_dgram && n > 0 && vcl_errqueue_settle(s) == 0) /* FIONREAD of datagrams: the next one */
+        else if ((s->is_dgram || s->is_records) && n > 0 && vcl_errqueue_settle(s) == 0) /* FIONREAD of datagrams: the next one */
             n = svm_fifo_peek(&s->rx, 0, &h, sizeof(h)) == (int64_t)sizeof(h) ? h.data_len : 0;
     }
     pthread_mutex_unlock(&s->lock);

@@ -280,7 +280,7 @@ static int use(struct vcl_socket *s, uint32_t id, bool own)
 {
     bool listening;
 
-    if (s->proto != SVM_PROTO_TLS)
+    if (!vcl_is_tls(s))
         return -EOPNOTSUPP;
     pthread_mutex_lock(&s->w->lock);
     listening = vcl_state(s) == VCL_LISTENING;
@@ -304,7 +304,7 @@ int vcl_tls_use(struct vcl_socket *s, uint32_t id)
 
 int vcl_tls_configure(struct vcl_socket *s, const struct svm_tls_config *cfg)
 {
-    int id = s->proto == SVM_PROTO_TLS ? add(cfg, NULL, 0, 0) : -EOPNOTSUPP;
+    int id = vcl_is_tls(s) ? add(cfg, NULL, 0, 0) : -EOPNOTSUPP;
 
     return id < 0 ? id : use(s, (uint32_t)id, true);
 }

@@ -57,6 +57,8 @@ uint32_t vcl_tx_low_water(const struct vcl_socket *s)
 
     if (s->is_dgram)
         return hs_min_u32(65536 + 64, cap / 2);
+    if (s->is_records)
+        return hs_min_u32(VCL_MESSAGE_MAX + 64, cap / 2);
     if (s->sctp && s->sctp->tx_want)
         return hs_max_u32(hs_min_u32(s->sctp->tx_want, cap), cap / 2);
     return hs_max_u32(1, hs_min_u32(f->max_size / 4, cap / 2));
@@ -76,6 +78,8 @@ static uint32_t writable_from(const struct vcl_socket *s)
 {
     if (s->sctp && s->sctp->tx_want) /* a whole message must fit */
         return hs_min_u32(vcl_tx_low_water(s), s->sctp->tx_want);
+    if (s->is_records)
+        return vcl_tx_low_water(s);
     return hs_min_u32(vcl_tx_low_water(s), 4096);
 }
 
@@ -90,7 +94,7 @@ static bool has_enough(struct vcl_socket *s)
         return true; /* the reader is told */
     n = svm_fifo_cons_avail(&s->rx);
 
-    return n != 0 && (n < 0 || s->is_dgram || n >= s->opt.rcvlowat);
+    return n != 0 && (n < 0 || s->is_dgram || s->is_records || n >= s->opt.rcvlowat);
 }
 
 bool vcl_arm_read(struct vcl_socket *s)

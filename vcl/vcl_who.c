@@ -7,6 +7,8 @@ static bool rule_matches(const struct vcl_rule *r, uint8_t proto, const struct i
 
     if (proto == SVM_PROTO_TLS)
         proto = SVM_PROTO_TCP;
+    if (proto == SVM_PROTO_DTLS)
+        proto = SVM_PROTO_UDP;
     if (r->proto != SVM_PROTO_NONE && r->proto != proto)
         return false;
     if (port < r->port_lo || port > r->port_hi)

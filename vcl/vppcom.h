@@ -36,8 +36,8 @@ typedef enum {
     VPPCOM_PROTO_UDP,
     VPPCOM_PROTO_NONE,
     VPPCOM_PROTO_TLS,  /* over TCP, ended in the server */
-    VPPCOM_PROTO_QUIC, /* from here on: VPPCOM_ENOTSUP in this version */
-    VPPCOM_PROTO_DTLS,
+    VPPCOM_PROTO_QUIC, /* as SRTP and HTTP: VPPCOM_ENOTSUP in this version */
+    VPPCOM_PROTO_DTLS, /* over UDP, ended in the server; connections, each write and read is a message */
     VPPCOM_PROTO_SRTP,
     VPPCOM_PROTO_HTTP,
     VPPCOM_PROTO_SCTP,

@@ -52,7 +52,7 @@ int vppcom_session_create(uint8_t proto, uint8_t is_nonblocking)
     if (proto > VPPCOM_PROTO_SCTP || proto == VPPCOM_PROTO_NONE)
         return VPPCOM_EINVAL;
     if (proto != VPPCOM_PROTO_TCP && proto != VPPCOM_PROTO_UDP && proto != VPPCOM_PROTO_TLS &&
-        proto != VPPCOM_PROTO_SCTP)
+        proto != VPPCOM_PROTO_DTLS && proto != VPPCOM_PROTO_SCTP)
         return VPPCOM_ENOTSUP;
     rc = vcl_socket_new(proto, false, &s);
     if (rc)

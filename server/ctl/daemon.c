@@ -330,7 +330,7 @@ int daemon_start(struct daemon *d)
 
     /* Transports first: each worker gets its state of every transport when the stack is made. */
     if ((rc = transport_register(&tcp_transport_ops)) != 0 || (rc = transport_register(&udp_transport_ops)) != 0 ||
-        (rc = transport_register(&tls_transport_ops)) != 0 ||
+        (rc = transport_register(&tls_transport_ops)) != 0 || (rc = transport_register(&dtls_transport_ops)) != 0 ||
         (rc = transport_register(&sctp_transport_ops)) != 0 ||
         (rc = start_eal(d)) != 0 || (rc = open_ports(d)) != 0 || (rc = add_interfaces(d)) != 0 || (rc = add_routes(d)) != 0 ||
         (rc = add_rules(d)) != 0)

@@ -77,6 +77,14 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *bound
 /* For a transport that runs over `proto`: a listener of it at the same place as `above`, which holds the endpoint. Home worker only. */
 int session_listen_below(struct worker *w, struct app_worker *a, const struct listener *above, uint8_t proto, uint32_t ctx,
                          uint32_t backlog, struct session **out);
+/* The same over datagrams: a session at lcl, for those from rmt; with no port there, for those that no other session is for. */
+struct session_below_args {
+    const struct listener *above;  /* its flags and options; NULL: flags, options are set later */
+    uint8_t proto, flags;
+    bool reserve;                  /* lcl is nobody's yet */
+    struct ip_endpoint lcl, rmt;
+};
+int session_open_below(struct worker *w, struct app_worker *a, const struct session_below_args *args, struct session **out);
 enum session_arm { SESSION_ARM_OFF = 0, SESSION_ARM_ON = 1, SESSION_ARM_WEAK = 2 }; /* values of SVM_MSG_ARM */
 void session_listener_arm(struct worker *w, struct app_worker *a, struct session *listener, uint32_t ctx, enum session_arm arm);
 struct session_connect_args {

@@ -119,6 +119,17 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *s, ui
     return err;
 }
 
+static int take_attrs(struct session *s, const struct listener *above)
+{
+    if (!above->attrs.is_set)
+        return 0;
+    s->attrs = malloc(sizeof(*s->attrs));
+    if (!s->attrs)
+        return -ENOMEM;
+    *s->attrs = above->attrs;
+    return 0;
+}
+
 int session_listen_below(struct worker *w, struct app_worker *a, const struct listener *above, uint8_t proto, uint32_t ctx,
                          uint32_t backlog, struct session **out)
 {
@@ -135,13 +146,8 @@ int session_listen_below(struct worker *w, struct app_worker *a, const struct li
     s->rmt.ip = ip_addr_any(ip_addr_is_v4(&s->lcl.ip));
     s->app = a;
     err = session_hold_add(s, a);
-    if (err == 0 && above->attrs.is_set) {
-        s->attrs = malloc(sizeof(*s->attrs));
-        if (s->attrs)
-            *s->attrs = above->attrs;
-        else
-            err = -ENOMEM;
-    }
+    if (err == 0)
+        err = take_attrs(s, above);
     if (err == 0)
         err = listener_create(w, s, backlog);
     if (err == 0 && s->ops->listen)
@@ -157,6 +163,67 @@ int session_listen_below(struct worker *w, struct app_worker *a, const struct li
     }
     if (s->listener)
         listener_destroy(w, s->listener);
+    session_hold_remove(s, a);
+    session_free(w, s);
+    return err;
+}
+
+/* Where from, for a peer; and may it? Who was accepted was asked for before. */
+static int choose_below(struct worker *w, struct session *s, const struct session_below_args *args)
+{
+    int err = 0;
+
+    if (args->reserve) {
+        struct session_bind_args place = { .proto = args->proto, .flags = args->flags, .lcl = args->lcl };
+        err = session_endpoint_reserve(w, &place, s->app->ns, s->fib, &s->endpoint);
+        if (err == 0)
+            s->lcl = s->endpoint->lcl;
+    }
+    if (err == 0 && s->rmt.port.raw && ip_addr_is_any(&s->lcl.ip))
+        err = session_choose_source(w, s->proto, &s->rmt, s->fib, &s->lcl);
+    if (err == 0 && s->rmt.port.raw && !args->above && !session_may_send(w, s, &s->lcl, &s->rmt))
+        err = -ECONNREFUSED;
+    return err;
+}
+
+int session_open_below(struct worker *w, struct app_worker *a, const struct session_below_args *args, struct session **out)
+{
+    struct session *s = session_alloc(w, args->proto);
+    int err;
+
+    if (!s)
+        return -ENOMEM;
+    s->state = SESSION_BOUND;
+    s->flags = args->above ? args->above->flags : args->flags;
+    s->fib = a->fib;
+    s->lcl = args->lcl;
+    s->rmt = args->rmt;
+    if (!s->rmt.port.raw)
+        s->rmt.ip = ip_addr_any(ip_addr_is_v4(&s->lcl.ip));
+    s->app = a;
+    err = session_hold_add(s, a);
+    if (err == 0 && args->above)
+        err = take_attrs(s, args->above);
+    if (err == 0)
+        err = choose_below(w, s, args);
+    if (err == 0)
+        err = session_fifos_make(w, s, a);
+    if (err == 0 && !s->rmt.port.raw)
+        err = listener_create(w, s, 0);
+    if (err == 0)
+        err = s->ops->connect(w, s, &s->lcl, &s->rmt, &s->conn);
+    if (err == 0) {
+        s->state = SESSION_ESTABLISHED;
+        session_attrs_apply(w, s);
+        *out = s;
+        return 0;
+    }
+    if (s->listener)
+        listener_destroy(w, s->listener);
+    session_fifos_drop(w, s);
+    session_endpoint_release(w, s->endpoint);
+    s->endpoint = NULL;
+    s->app = NULL;
     session_hold_remove(s, a);
     session_free(w, s);
     return err;

@@ -290,7 +290,7 @@ bool listener_accept_full(const struct listener *l)
 void listener_info(const struct listener *l, struct listener_info *out)
 {
     *out = (struct listener_info){ .handle = l->handle, .lcl = l->lcl, .app_id = l->app_id, .ns = l->ns, .backlog = l->backlog,
-                                   .layer_cfg = l->layer_cfg, .fib = l->fib, .is_home = l->session != NULL };
+                                   .layer_cfg = l->layer_cfg, .fib = l->fib, .is_home = l->session != NULL, .proto = l->proto };
 }
 
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)

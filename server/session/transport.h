@@ -125,6 +125,7 @@ struct listener_info {
     uint32_t layer_cfg;          /* what its program chose for the transport: see SVM_MSG_LISTEN */
     uint16_t fib;
     bool is_home;                /* not a copy of another worker's */
+    uint8_t proto;
 };
 void listener_info(const struct listener *l, struct listener_info *out);
 /* Options a new connection takes over from its listener (SVM_ATTR_* set before accept). 0 or -ENOENT. */

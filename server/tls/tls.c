@@ -12,6 +12,7 @@ void tls_config_defaults(struct tls_config *cfg)
         .verify = SVM_TLS_VERIFY_NONE,
         .verify_server = SVM_TLS_VERIFY_REQUIRED,
         .handshake_timeout_us = 10000000,
+        .dtls_idle_us = 3600000000ull,
         .ticket_lifetime_us = 7200ull * 1000000,
         .fifo_size = 1 << 20,
         .max_handshakes = 1024,
@@ -70,6 +71,7 @@ void tls_worker_clear(struct worker *w)
         tls_profile_put(w->stack, tl->profile);
         tl->profile = NULL;
         tl->conns = NULL;
+        tl->door = NULL;
     }
 }
 
@@ -133,13 +135,13 @@ static int tls_connect(struct worker *w, struct session *s, const struct ip_endp
     return 0;
 }
 
-static void tls_shutdown_wr(struct worker *w, struct transport_conn *b)
+void tls_shutdown_wr(struct worker *w, struct transport_conn *b)
 {
     tls_of(b)->tx_shut = true;
     session_tx_schedule(w, b->session);
 }
 
-static void tls_reset(struct worker *w, struct transport_conn *b)
+void tls_reset(struct worker *w, struct transport_conn *b)
 {
     struct tls_conn *c = tls_of(b);
     struct session *s = b->session;
@@ -164,14 +166,14 @@ static void tls_close(struct worker *w, struct transport_conn *b, int linger_s)
     session_tx_schedule(w, b->session);
 }
 
-static int tls_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len)
+int tls_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len)
 {
     struct tls_conn *c = tls_of(b);
 
     return c->lower ? session_attr_set(w, c->lower, attr, val, len) : -ENOTCONN;
 }
 
-static int tls_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len)
+int tls_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len)
 {
     struct tls_conn *c = tls_of(b);
     int32_t n;

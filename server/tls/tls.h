@@ -22,6 +22,7 @@ struct tls_config {
     unsigned verify;             /* enum svm_tls_verify: what listeners ask of clients */
     unsigned verify_server;      /* what clients ask of servers: SVM_TLS_VERIFY_NONE or _REQUIRED */
     uint64_t handshake_timeout_us;
+    uint64_t dtls_idle_us;       /* a DTLS connection without a message for so long has ended; 0 = never */
     uint64_t ticket_lifetime_us; /* and after how long tickets get another key */
     bool no_tickets;
     uint32_t fifo_size;          /* bytes of records a direction, power of two */
@@ -37,7 +38,7 @@ int tls_stack_create(struct stack *s, const struct tls_config *cfg, char *err, s
 int tls_stack_start(struct stack *s, char *err, size_t err_len);
 void tls_stack_destroy(struct stack *s);
 
-extern const struct transport_ops tls_transport_ops;
+extern const struct transport_ops tls_transport_ops, dtls_transport_ops; /* TLS first */
 
 /* ---- certificates and configurations of programs (tls_store.c) ---- */
 /* *id: of the object, unique in the stack, > 0. replace: id of one to take the place of, 0 = none. */

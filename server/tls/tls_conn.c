@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include "server/tls/tls_internal.h"
+#include "server/tls/dtls.h"
 
 /* ---- table ---- */
 
@@ -95,7 +95,7 @@ void tls_conn_abort_lower(struct tls_conn *c)
     timer_stop(&c->timer, &c->w->timers);
     c->state = TLS_S_DEAD;
     if (c->lower)
-        session_close(c->w, &c->app->aw, c->lower, 0);
+        session_close(c->w, &c->app->aw, c->lower, c->is_dtls ? -1 : 0); /* UDP: what was written goes, alerts too */
     tls_conn_ready(c);
 }
 
@@ -104,7 +104,7 @@ void tls_conn_finish_lower(struct tls_conn *c)
     handshake_over(c);
     tls_listener_leave(c);
     c->state = TLS_S_LINGER;
-    if (!c->lower || c->lower_error) {
+    if (!c->lower || c->lower_error || c->is_dtls) {
         tls_conn_abort_lower(c);
         return;
     }
@@ -152,9 +152,11 @@ static void begin(struct tls_conn *c)
 {
     struct tls_stack *ts = c->w->stack->tls;
     struct tls_worker *tw = tls_worker_of(c->w);
-    struct tls_io io = { c, tls_lower_read, tls_lower_write };
+    struct tls_io io = { c, tls_lower_read, tls_lower_write, NULL };
     int err;
 
+    if (c->is_dtls)
+        io = (struct tls_io){ c, dtls_lower_read, dtls_lower_write, dtls_lower_mtu };
     tw->n_handshakes++;
     c->is_shaking = true;
     err = ts->engine->conn_new(ts->instance, c->is_server, c->profile, &c->lower->rmt, &io, &c->engine);
@@ -163,7 +165,8 @@ static void begin(struct tls_conn *c)
         return;
     }
     c->state = TLS_S_HANDSHAKE;
-    timer_start(&c->w->timers, &c->timer, c->w->now_us + ts->cfg.handshake_timeout_us);
+    c->deadline_us = c->w->now_us + ts->cfg.handshake_timeout_us;
+    timer_start(&c->w->timers, &c->timer, c->deadline_us);
 }
 
 /* The TCP connection has been accepted. */
@@ -200,6 +203,8 @@ static void opened(struct tls_conn *c)
     tls_listener_leave(c);
     timer_stop(&c->timer, &c->w->timers);
     c->state = TLS_S_OPEN;
+    if (c->is_dtls)
+        dtls_opened(c);
     tls_job_drop(c);
     session_tx_schedule(c->w, c->base.session);
 }
@@ -236,6 +241,8 @@ static void shaken(struct tls_conn *c, enum tls_status status)
         return;
     case TLS_WANT_READ:
         tls_lower_tell(c);
+        if (c->is_dtls)
+            dtls_timer_start(c);
         if (tls_lower_arm(c))
             tls_conn_ready(c);
         return;
@@ -277,9 +284,10 @@ static void shake(struct tls_conn *c)
 {
     struct tls_stack *ts = c->w->stack->tls;
     struct tls_worker *tw = tls_worker_of(c->w);
+    bool to_pool = ts->pool && !c->is_dtls; /* its flights and timers are the worker's */
 
-    tw->budget -= hs_min_u32(tw->budget, ts->pool ? TLS_HANDSHAKE_GIVE : TLS_HANDSHAKE_COST);
-    if (ts->pool)
+    tw->budget -= hs_min_u32(tw->budget, to_pool ? TLS_HANDSHAKE_GIVE : TLS_HANDSHAKE_COST);
+    if (to_pool)
         shake_at_pool(c);
     else
         shaken(c, ts->engine->handshake(c->engine));
@@ -302,6 +310,11 @@ static void on_timer(struct worker *w, struct timer_node *t)
 {
     struct tls_conn *c = hs_container_of(t, struct tls_conn, timer);
 
+    if (c->is_dtls && c->state != TLS_S_OFFER) {
+        if (c->state == TLS_S_HANDSHAKE || c->state == TLS_S_OPEN)
+            dtls_on_timer(c);
+        return;
+    }
     switch (c->state) {
     case TLS_S_HANDSHAKE:
         tls_worker_of(w)->count.handshake_timeouts++;
@@ -364,7 +377,13 @@ static void run(struct tls_conn *c)
         break;
     case TLS_S_OPEN:
     case TLS_S_CLOSING:
-        tls_io_receive(c);
+        if (c->is_dtls)
+            dtls_receive(c);
+        else
+            tls_io_receive(c);
+        break;
+    case TLS_S_DOOR:
+        dtls_door_receive(c);
         break;
     case TLS_S_LINGER:
         linger(c);

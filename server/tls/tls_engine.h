@@ -45,6 +45,8 @@ struct tls_io {
     /* Bytes moved; 0 = none now. -1: the stream below has ended. */
     int (*read)(void *arg, void *buf, size_t len);
     int (*write)(void *arg, const void *buf, size_t len);
+    unsigned (*mtu)(void *arg);            /* bytes of the largest datagram that the path takes whole; NULL: a stream. Else read() and
+                                              write() move one datagram, and the protocol is DTLS */
 };
 
 struct tls_info {
@@ -74,6 +76,13 @@ struct tls_engine {
     enum tls_status (*write)(struct tls_session *s, const void *buf, size_t len, size_t *n);
     uint32_t (*pending)(const struct tls_session *s);   /* bytes of an opened record that nobody has taken yet */
     enum tls_status (*close_notify)(struct tls_session *s);
+    /* DTLS, a server that keeps nothing: answers the datagram that io->read() gives next. True: it was a ClientHello with our cookie (RFC 6347
+     * s4.2.1), the handshake may begin, io->arg is the connection's from now on. */
+    bool (*greet)(struct tls_session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+    void (*set_io_arg)(struct tls_session *s, void *arg);
+    int64_t (*timeout_us)(const struct tls_session *s); /* DTLS: until on_timeout() is to be called; -1: no flight waits for an answer */
+    enum tls_status (*on_timeout)(struct tls_session *s);
+    uint32_t (*data_mtu)(const struct tls_session *s);  /* DTLS: bytes of the largest message that goes in one datagram */
     void (*info)(const struct tls_session *s, struct tls_info *out);
     const char *(*error)(const struct tls_session *s);  /* of the last TLS_FAILED: the library's own reason */
     int (*error_code)(const struct tls_session *s);     /* -EPROTO, -EKEYREJECTED (certificate), -ECONNRESET (truncated) … */

@@ -9,6 +9,8 @@
  *   client: LOWER -> HANDSHAKE -> OPEN -> CLOSING -> LINGER -> (freed)
  *   server: NEW   -> HANDSHAKE -> OFFER -> OPEN …     any -> LINGER or DEAD, on an error
  *
+ * DTLS has a UDP session in the place of the TCP one: dtls.h.
+ *
  * Nothing is done inside notices of the session below: they put the connection on the worker's ready list, tls_turn() does the work.
  *
  * Owner:  connections: the worker's table; freed when program's session and lower one are gone and it is on no list.
@@ -40,7 +42,7 @@ enum tls_tuning {
 };
 
 enum tls_state {
-    TLS_S_NEW, TLS_S_LOWER, TLS_S_HANDSHAKE, TLS_S_OFFER, TLS_S_OPEN, TLS_S_CLOSING, TLS_S_LINGER, TLS_S_DEAD,
+    TLS_S_NEW, TLS_S_LOWER, TLS_S_HANDSHAKE, TLS_S_OFFER, TLS_S_OPEN, TLS_S_CLOSING, TLS_S_LINGER, TLS_S_DEAD, TLS_S_DOOR /* dtls.h */,
 };
 
 struct tls_lines {                     /* of the FIFOs between the lower session and us: private memory, both ends are the server's */
@@ -73,6 +75,9 @@ struct tls_conn {
     bool tx_shut, notify_sent;
     bool is_shaking;                   /* counted among the handshakes */
     bool was_active;                   /* since the timer was started that gives back memory */
+    bool is_dtls;
+    uint64_t deadline_us;              /* DTLS: of the handshake */
+    uint64_t last_us;                  /* DTLS: when the last message came or went */
 };
 
 struct tls_listener {
@@ -80,6 +85,8 @@ struct tls_listener {
     const struct listener *l;          /* the program's; const here, its owner is the session layer */
     struct listener *accept_to;
     struct session *lower;             /* home worker only */
+    struct tls_conn *door;             /* DTLS, in place of it; each worker has one */
+    bool is_dtls;
     struct tls_app *app;
     struct tls_profile *profile;
     uint32_t generation;               /* of the store when profile was made, and ... */
@@ -103,7 +110,7 @@ struct tls_counters {
 struct tls_worker {
     struct worker *w;
     struct tls_conn **conns;           /* by index; [0] unused */
-    uint32_t n_conns, n_slots;
+    uint32_t n_conns, n_slots, n_doors;
     uint32_t *free_slots, n_free;
     struct tls_conn *ready, **ready_tail;
     struct tls_listener *listeners;
@@ -112,6 +119,7 @@ struct tls_worker {
     struct svm_ring_alloc rings;
     struct svm_region_table regions;
     uint8_t *gather;                   /* TLS_RECORD_MAX bytes */
+    uint32_t greeting_len;             /* DTLS: of the datagram in it that a door gives to its engine; 0 = none */
     uint32_t n_handshakes;
     struct tls_done done;              /* handshakes that threads have brought on */
     uint32_t budget, tx_budget;        /* bytes left of this turn: of handshakes and what is opened; of what is sent */
@@ -151,6 +159,10 @@ unsigned tls_turn(struct worker *w);
 
 /* tls.c */
 void tls_worker_clear(struct worker *w);
+void tls_shutdown_wr(struct worker *w, struct transport_conn *b);
+void tls_reset(struct worker *w, struct transport_conn *b);
+int tls_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len);
+int tls_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len);
 
 /* tls_lower.c */
 extern const struct app_ops tls_app_ops;
@@ -172,6 +184,7 @@ int tls_listen(struct worker *w, struct listener *l);
 void tls_unlisten(struct worker *w, struct listener *l);
 struct tls_listener *tls_listener_find(struct worker *w, uint32_t key);
 int tls_listener_profile(struct worker *w, struct tls_listener *tl, struct tls_profile **out);  /* counted */
+void tls_listener_join(struct tls_listener *tl, struct tls_conn *c);
 void tls_listener_leave(struct tls_conn *c);
 
 /* tls_show.c */

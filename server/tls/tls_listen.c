@@ -1,7 +1,7 @@
 /* tls_listen.c - listeners: a TCP listener at the same place on the home worker; every worker knows which of ours is above it */
 #include <errno.h>
 #include <stdlib.h>
-#include "server/tls/tls_internal.h"
+#include "server/tls/dtls.h"
 
 enum { LOWER_BACKLOG = 1024 }; /* connections are taken from there at once; handshakes are counted, not TCP connections */
 
@@ -43,9 +43,20 @@ int tls_listener_profile(struct worker *w, struct tls_listener *tl, struct tls_p
     return 0;
 }
 
+void tls_listener_join(struct tls_listener *tl, struct tls_conn *c)
+{
+    c->listener = tl;
+    c->l_next = tl->conns;
+    if (c->l_next)
+        c->l_next->l_pprev = &c->l_next;
+    c->l_pprev = &tl->conns;
+    tl->conns = c;
+    tl->n_conns++;
+}
+
 void tls_listener_leave(struct tls_conn *c)
 {
-    if (!c->listener)
+    if (!c->listener || !c->l_pprev)
         return;
     *c->l_pprev = c->l_next;
     if (c->l_next)
@@ -83,6 +94,7 @@ int tls_listen(struct worker *w, struct listener *l)
         return -ENOMEM;
     tl->l = tl->accept_to = l;
     tl->key = i.handle.index;
+    tl->is_dtls = i.proto == SVM_PROTO_DTLS;
     tl->app = tls_app_get(w, i.ns, i.fib);
     tl->next = tw->listeners;
     tw->listeners = tl;
@@ -91,9 +103,11 @@ int tls_listen(struct worker *w, struct listener *l)
         err = tls_listener_profile(w, tl, &p);
     if (err == 0) {
         tls_profile_put(w->stack, p);
-        if (i.is_home)
+        if (tl->is_dtls)
+            err = dtls_door_open(w, tl, l);
+        else if (i.is_home)
             err = session_listen_below(w, &tl->app->aw, l, SVM_PROTO_TCP, tl->key, hs_max_u32(i.backlog, LOWER_BACKLOG), &tl->lower);
-        if (err == 0 && i.is_home)
+        if (err == 0 && tl->lower)
             session_listener_arm(w, &tl->app->aw, tl->lower, session_ctx(tl->lower, &tl->app->aw), SESSION_ARM_ON);
     }
     if (err != 0)
@@ -109,6 +123,7 @@ void tls_unlisten(struct worker *w, struct listener *l)
         return;
     if (tl->lower)
         session_close(w, &tl->app->aw, tl->lower, -1);
+    dtls_door_close(tl);
     while (tl->conns) { /* half open: Linux resets what nobody has been given yet */
         struct tls_conn *c = tl->conns;
         tls_listener_leave(c);

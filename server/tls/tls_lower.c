@@ -64,15 +64,8 @@ static void on_accept(struct worker *w, struct app_worker *a, struct listener *l
     c->lower = s;
     c->is_server = true;
     c->state = TLS_S_NEW;
-    if (tl) {
-        c->listener = tl;
-        c->l_next = tl->conns;
-        if (c->l_next)
-            c->l_next->l_pprev = &c->l_next;
-        c->l_pprev = &tl->conns;
-        tl->conns = c;
-        tl->n_conns++;
-    }
+    if (tl)
+        tls_listener_join(tl, c);
     tls_conn_ready(c);
 }
 
@@ -135,7 +128,18 @@ static void on_closed(struct worker *w, struct app_worker *a, struct session *s)
 
 static void on_soft_error(struct worker *w, struct app_worker *a, struct session *s, int error)
 {
-    (void)w, (void)a, (void)s, (void)error; /* TCP goes on trying; the program is told when it gives up */
+    struct tls_conn *c = of_slot(w, &s->slot);
+
+    (void)a;
+    if (!c || !c->is_dtls)
+        return; /* TCP goes on trying; the program is told when it gives up */
+    /* ICMP is nobody's word (RFC 6347 s4.1.1): it ends no open connection, but an attempt to make one. What the stack itself says of a
+     * message that is too large, the program is told. */
+    if (c->state == TLS_S_OPEN && error == -EMSGSIZE && c->base.session)
+        session_soft_error(w, c->base.session, error);
+    else if ((c->state == TLS_S_LOWER || c->state == TLS_S_HANDSHAKE) && !c->is_server && error != -EMSGSIZE)
+        c->lower_error = error;
+    tls_conn_ready(c);
 }
 
 static void on_violation(struct worker *w, struct app_worker *a, const char *what)
@@ -255,6 +259,8 @@ bool tls_lower_arm(struct tls_conn *c)
 {
     if (!c->has_fifos || !c->lower)
         return false;
+    if (c->is_dtls && c->state == TLS_S_OPEN && !c->was_active)
+        timer_stop(&c->timer, &c->w->timers); /* it runs towards the idle limit */
     c->was_active = true;
     if (c->state == TLS_S_OPEN && !timer_is_running(&c->timer))
         timer_start(&c->w->timers, &c->timer, c->w->now_us + TLS_IDLE_US);

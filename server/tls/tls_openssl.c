@@ -20,8 +20,18 @@ static int say(int error, char *err, size_t err_len, const char *what)
     return error;
 }
 
+/* OpenSSL 3.0 has DTLS 1.2 and no later. */
+static bool has_dtls(const struct tls_openssl *o) { return o->cfg->min_version == TLS_V1_2; }
+
+static int set_versions(SSL_CTX *ctx, const struct tls_openssl *o, bool is_dtls)
+{
+    if (is_dtls)
+        return SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION);
+    return SSL_CTX_set_min_proto_version(ctx, o->cfg->min_version == TLS_V1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+}
+
 /* RFC 9325: TLS 1.2 and 1.3 only, no compression, no renegotiation. Buffers are released while a connection is idle. */
-static SSL_CTX *ctx_new(const struct tls_openssl *o, const SSL_METHOD *method)
+static SSL_CTX *ctx_new(const struct tls_openssl *o, const SSL_METHOD *method, bool is_dtls)
 {
     SSL_CTX *ctx = SSL_CTX_new(method);
 
@@ -30,7 +40,7 @@ static SSL_CTX *ctx_new(const struct tls_openssl *o, const SSL_METHOD *method)
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    if (SSL_CTX_set_min_proto_version(ctx, o->cfg->min_version == TLS_V1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) != 1 ||
+    if (set_versions(ctx, o, is_dtls) != 1 ||
         (o->cfg->ciphers[0] && SSL_CTX_set_cipher_list(ctx, o->cfg->ciphers) != 1) ||
         (o->cfg->ciphersuites[0] && SSL_CTX_set_ciphersuites(ctx, o->cfg->ciphersuites) != 1)) {
         SSL_CTX_free(ctx);
@@ -96,11 +106,23 @@ static void openssl_close(void *e)
     struct tls_openssl *o = e;
 
     SSL_CTX_free(o->client);
+    SSL_CTX_free(o->dtls_client);
     tls_openssl_resume_close(o);
     X509_STORE_free(o->trust);
     sk_X509_NAME_pop_free(o->ca_names, X509_NAME_free);
     BIO_meth_free(o->bio);
     free(o);
+}
+
+static SSL_CTX *client_ctx(const struct tls_openssl *o, const SSL_METHOD *method, bool is_dtls)
+{
+    SSL_CTX *ctx = ctx_new(o, method, is_dtls);
+
+    if (!ctx)
+        return NULL;
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(ctx, tls_openssl_on_session);
+    return ctx;
 }
 
 static int openssl_open(const struct tls_config *cfg, char *err, size_t err_len, void **out)
@@ -115,17 +137,15 @@ static int openssl_open(const struct tls_config *cfg, char *err, size_t err_len,
         (void)CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN);
     o->cfg = cfg;
     o->bio = tls_openssl_bio_new();
-    rc = tls_openssl_resume_open(o) == 0 && o->bio && RAND_bytes(o->secret, sizeof(o->secret)) == 1
+    rc = tls_openssl_resume_open(o) == 0 && o->bio && RAND_bytes(o->secret, sizeof(o->secret)) == 1 &&
+                 RAND_bytes(o->cookie_secret, sizeof(o->cookie_secret)) == 1
              ? load_trust(o, err, err_len)
              : say(-ENOMEM, err, err_len, "no memory, or no random numbers");
     if (rc == 0) {
-        o->client = ctx_new(o, TLS_client_method());
-        if (!o->client)
+        o->client = client_ctx(o, TLS_client_method(), false);
+        o->dtls_client = has_dtls(o) ? client_ctx(o, DTLS_client_method(), true) : NULL;
+        if (!o->client || (has_dtls(o) && !o->dtls_client))
             rc = say(-EINVAL, err, err_len, "the ciphers of tls { } cannot be used");
-    }
-    if (rc == 0) {
-        SSL_CTX_set_session_cache_mode(o->client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-        SSL_CTX_sess_set_new_cb(o->client, tls_openssl_on_session);
     }
     if (rc != 0) {
         openssl_close(o);
@@ -178,12 +198,45 @@ static struct tls_pair *pair_get(struct tls_pair *p)
     return p;
 }
 
+static void pair_free(struct tls_pair *p)
+{
+    SSL_CTX_free(p->ctx);
+    SSL_CTX_free(p->dtls);
+    free(p);
+}
+
 static void pair_put(struct tls_pair *p)
 {
     if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
         return;
-    SSL_CTX_free(p->ctx);
-    free(p);
+    pair_free(p);
+}
+
+static void use_callbacks(const struct tls_openssl *o, SSL_CTX *ctx)
+{
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, tls_openssl_on_ticket);
+    SSL_CTX_set_tlsext_servername_callback(ctx, tls_openssl_on_sni);
+    SSL_CTX_set_alpn_select_cb(ctx, tls_openssl_on_alpn, NULL);
+    if (o->ca_names)
+        SSL_CTX_set_client_CA_list(ctx, SSL_dup_CA_list(o->ca_names));
+}
+
+/* Certificate, chain and key are those of p->ctx, not copies. */
+static SSL_CTX *dtls_twin(const struct tls_openssl *o, const struct tls_pair *p)
+{
+    SSL_CTX *ctx = ctx_new(o, DTLS_server_method(), true);
+    STACK_OF(X509) *chain = NULL;
+
+    SSL_CTX_get0_chain_certs(p->ctx, &chain);
+    if (!ctx || SSL_CTX_use_certificate(ctx, p->leaf) != 1 || SSL_CTX_use_PrivateKey(ctx, SSL_CTX_get0_privatekey(p->ctx)) != 1 ||
+        (chain && SSL_CTX_set1_chain(ctx, chain) != 1)) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    SSL_CTX_set_cookie_generate_cb(ctx, tls_openssl_on_cookie);
+    SSL_CTX_set_cookie_verify_cb(ctx, tls_openssl_on_cookie_back);
+    use_callbacks(o, ctx);
+    return ctx;
 }
 
 static int pair_new(void *e, const char *cert, size_t cert_len, const char *key, size_t key_len, char *err, size_t err_len,
@@ -197,7 +250,7 @@ static int pair_new(void *e, const char *cert, size_t cert_len, const char *key,
     if (!p)
         return say(-ENOMEM, err, err_len, "no memory");
     atomic_store(&p->refs, 1);
-    p->ctx = ctx_new(o, TLS_server_method());
+    p->ctx = ctx_new(o, TLS_server_method(), false);
     if (!p->ctx) {
         rc = say(-ENOMEM, err, err_len, "no context");
         goto undo;
@@ -215,16 +268,16 @@ static int pair_new(void *e, const char *cert, size_t cert_len, const char *key,
         goto undo;
     }
     p->leaf = SSL_CTX_get0_certificate(p->ctx);
-    SSL_CTX_set_tlsext_ticket_key_evp_cb(p->ctx, tls_openssl_on_ticket);
-    SSL_CTX_set_tlsext_servername_callback(p->ctx, tls_openssl_on_sni);
-    SSL_CTX_set_alpn_select_cb(p->ctx, tls_openssl_on_alpn, NULL);
-    if (o->ca_names)
-        SSL_CTX_set_client_CA_list(p->ctx, SSL_dup_CA_list(o->ca_names));
+    use_callbacks(o, p->ctx);
+    p->dtls = has_dtls(o) ? dtls_twin(o, p) : NULL;
+    if (has_dtls(o) && !p->dtls) {
+        rc = say(-ENOMEM, err, err_len, "no context for DTLS");
+        goto undo;
+    }
     *out = p;
     return 0;
 undo:
-    SSL_CTX_free(p->ctx);
-    free(p);
+    pair_free(p);
     return rc;
 }
 
@@ -242,6 +295,11 @@ const struct tls_engine tls_openssl_engine = {
     .write = tls_openssl_write,
     .pending = tls_openssl_pending,
     .close_notify = tls_openssl_close_notify,
+    .greet = tls_openssl_greet,
+    .set_io_arg = tls_openssl_set_io_arg,
+    .timeout_us = tls_openssl_timeout_us,
+    .on_timeout = tls_openssl_on_timeout,
+    .data_mtu = tls_openssl_data_mtu,
     .info = tls_openssl_info,
     .error = tls_openssl_error,
     .error_code = tls_openssl_error_code,

@@ -19,10 +19,12 @@ struct tls_tickets;
 struct tls_openssl {                  /* the instance */
     const struct tls_config *cfg;     /* the stack's copy */
     SSL_CTX *client;                  /* for connections that programs begin */
+    SSL_CTX *dtls_client;             /* NULL: the configuration wants TLS 1.3 or later */
     X509_STORE *trust;
     STACK_OF(X509_NAME) *ca_names;    /* listeners that ask for certificates name them */
     BIO_METHOD *bio;
     uint8_t secret[16];               /* for keys of `kept` */
+    uint8_t cookie_secret[16];        /* DTLS; all workers and listeners, cookies name both ends */
     pthread_mutex_t lock;             /* the next two: any worker */
     struct tls_tickets *tickets;
     struct tls_kept kept[TLS_KEPT_SESSIONS];
@@ -30,7 +32,19 @@ struct tls_openssl {                  /* the instance */
 struct tls_pair {
     atomic_uint refs;
     SSL_CTX *ctx;
+    SSL_CTX *dtls;                    /* the same for DTLS; NULL as above */
     X509 *leaf;                       /* of ctx */
+};
+struct tls_session {
+    SSL *ssl;
+    struct tls_io io;
+    struct tls_profile *profile;
+    struct tls_openssl *o;
+    uint64_t kept_key;                /* client: where its session is kept for the next connection */
+    struct ip_endpoint lcl, rmt;      /* DTLS: whose ClientHello is looked at */
+    bool ended;                       /* the stream below has */
+    int error_code;
+    char error[TLS_TEXT_MAX];
 };
 
 /* tls_openssl_resume.c */
@@ -40,7 +54,18 @@ int tls_openssl_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_
 void tls_openssl_keep(struct tls_openssl *o, uint64_t key, SSL_SESSION *session);  /* takes it */
 SSL_SESSION *tls_openssl_take_kept(struct tls_openssl *o, uint64_t key);           /* the caller's; NULL = none */
 
+/* tls_openssl_dtls.c */
+int tls_openssl_on_cookie(SSL *ssl, unsigned char *cookie, unsigned *len);
+int tls_openssl_on_cookie_back(SSL *ssl, const unsigned char *cookie, unsigned len);
+bool tls_openssl_greet(struct tls_session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+void tls_openssl_set_io_arg(struct tls_session *s, void *arg);
+int64_t tls_openssl_timeout_us(const struct tls_session *s);
+enum tls_status tls_openssl_on_timeout(struct tls_session *s);
+uint32_t tls_openssl_data_mtu(const struct tls_session *s);
+long tls_openssl_dgram_ctrl(const struct tls_session *s, int cmd);
+
 /* tls_openssl_conn.c */
+enum tls_status tls_openssl_status(struct tls_session *s, int rc);
 int tls_openssl_on_session(SSL *ssl, SSL_SESSION *session);
 int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, const struct ip_endpoint *peer, const struct tls_io *io,
                          struct tls_session **out);

@@ -9,17 +9,6 @@
 #include "common/siphash.h"
 #include "server/tls/tls_openssl.h"
 
-struct tls_session {
-    SSL *ssl;
-    struct tls_io io;
-    struct tls_profile *profile;
-    struct tls_openssl *o;
-    uint64_t kept_key;         /* client: where its session is kept for the next connection */
-    bool ended;                /* the stream below has */
-    int error_code;
-    char error[TLS_TEXT_MAX];
-};
-
 /* ---- BIO ---- */
 
 static int bio_read(BIO *b, char *buf, int len)
@@ -62,7 +51,7 @@ static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
     case BIO_CTRL_EOF:
         return s->ended;
     default:
-        return 0;
+        return s->io.mtu ? tls_openssl_dgram_ctrl(s, cmd) : 0;
     }
 }
 
@@ -87,6 +76,8 @@ static int code_of(const struct tls_session *s, unsigned long err)
             return -EKEYREJECTED;
         case SSL_R_UNEXPECTED_EOF_WHILE_READING:
             return -ECONNRESET;
+        case SSL_R_READ_TIMEOUT_EXPIRED:
+            return -ETIMEDOUT;
         default:
             return -EPROTO;
         }
@@ -111,7 +102,7 @@ static enum tls_status fail(struct tls_session *s)
     return TLS_FAILED;
 }
 
-static enum tls_status status_of(struct tls_session *s, int rc)
+enum tls_status tls_openssl_status(struct tls_session *s, int rc)
 {
     switch (SSL_get_error(s->ssl, rc)) {
     case SSL_ERROR_NONE:
@@ -146,7 +137,7 @@ int tls_openssl_on_sni(SSL *ssl, int *alert, void *arg)
         if (X509_check_host(p->leaf, name, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) != 1)
             continue;
         if (i > 0)
-            SSL_set_SSL_CTX(ssl, p->ctx);
+            SSL_set_SSL_CTX(ssl, SSL_is_dtls(ssl) ? p->dtls : p->ctx);
         return SSL_TLSEXT_ERR_OK;
     }
     return SSL_TLSEXT_ERR_OK;
@@ -202,7 +193,7 @@ static uint64_t kept_key(const struct tls_session *s, const struct ip_endpoint *
 {
     struct {
         struct ip_addr ip;
-        uint32_t port, app_id, verify, n_pairs, alpn_len;
+        uint32_t port, app_id, verify, n_pairs, alpn_len, is_dtls;
         char hostname[SVM_TLS_NAME_MAX];
         uint8_t alpn[SVM_TLS_ALPN_MAX];
     } k;
@@ -214,6 +205,7 @@ static uint64_t kept_key(const struct tls_session *s, const struct ip_endpoint *
     k.verify = s->profile->verify;
     k.n_pairs = s->profile->n_pairs;
     k.alpn_len = s->profile->alpn_len;
+    k.is_dtls = s->io.mtu != NULL;
     memcpy(k.alpn, s->profile->alpn, s->profile->alpn_len);
     snprintf(k.hostname, sizeof(k.hostname), "%s", s->profile->hostname);
     return siphash24(s->o->secret, &k, sizeof(k));
@@ -270,15 +262,19 @@ int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, c
                          struct tls_session **out)
 {
     struct tls_openssl *o = e;
+    SSL_CTX *ctx = !is_server ? (io->mtu ? o->dtls_client : o->client) : io->mtu ? profile->pairs[0]->dtls : profile->pairs[0]->ctx;
     struct tls_session *s = calloc(1, sizeof(*s));
     BIO *b;
     int err = 0;
 
-    if (!s)
-        return -ENOMEM;
+    if (!s || !ctx) {
+        free(s);
+        return ctx ? -ENOMEM : -EPROTONOSUPPORT;
+    }
     s->io = *io;
     s->o = o;
-    s->ssl = SSL_new(is_server ? profile->pairs[0]->ctx : o->client);
+    s->rmt = *peer;
+    s->ssl = SSL_new(ctx);
     b = s->ssl ? BIO_new(o->bio) : NULL;
     if (!b) {
         SSL_free(s->ssl);
@@ -312,19 +308,19 @@ void tls_openssl_conn_free(struct tls_session *s)
 enum tls_status tls_openssl_handshake(struct tls_session *s)
 {
     ERR_clear_error();
-    return status_of(s, SSL_do_handshake(s->ssl));
+    return tls_openssl_status(s, SSL_do_handshake(s->ssl));
 }
 
 enum tls_status tls_openssl_read(struct tls_session *s, void *buf, size_t len, size_t *n)
 {
     ERR_clear_error();
-    return status_of(s, SSL_read_ex(s->ssl, buf, len, n));
+    return tls_openssl_status(s, SSL_read_ex(s->ssl, buf, len, n));
 }
 
 enum tls_status tls_openssl_write(struct tls_session *s, const void *buf, size_t len, size_t *n)
 {
     ERR_clear_error();
-    return status_of(s, SSL_write_ex(s->ssl, buf, len, n));
+    return tls_openssl_status(s, SSL_write_ex(s->ssl, buf, len, n));
 }
 
 uint32_t tls_openssl_pending(const struct tls_session *s) { return (uint32_t)SSL_pending(s->ssl); }
@@ -335,7 +331,7 @@ enum tls_status tls_openssl_close_notify(struct tls_session *s)
 
     ERR_clear_error();
     rc = SSL_shutdown(s->ssl);
-    return rc >= 0 ? TLS_DONE : status_of(s, rc); /* 0: ours is sent, the peer's has not come yet */
+    return rc >= 0 ? TLS_DONE : tls_openssl_status(s, rc); /* 0: ours is sent, the peer's has not come yet */
 }
 
 void tls_openssl_info(const struct tls_session *s, struct tls_info *out)

@@ -5,6 +5,7 @@
 static const char *const state_names[] = {
     [TLS_S_NEW] = "new", [TLS_S_LOWER] = "connecting", [TLS_S_HANDSHAKE] = "handshake", [TLS_S_OFFER] = "handshake done",
     [TLS_S_OPEN] = "open", [TLS_S_CLOSING] = "closing", [TLS_S_LINGER] = "lingering", [TLS_S_DEAD] = "dead",
+    [TLS_S_DOOR] = "door",
 };
 
 void tls_show(struct worker *w, const struct transport_conn *b, struct json_t *obj)
@@ -23,6 +24,8 @@ void tls_show(struct worker *w, const struct transport_conn *b, struct json_t *o
     json_object_set_new(obj, "tls_alpn", json_string(info.alpn[0] ? info.alpn : "-"));
     json_object_set_new(obj, "tls_resumed", json_boolean(info.is_resumed));
     json_object_set_new(obj, "tls_peer_certificate", json_boolean(info.has_peer_cert));
+    if (c->is_dtls && c->state == TLS_S_OPEN)
+        json_object_set_new(obj, "tls_data_mtu", json_integer(w->stack->tls->engine->data_mtu(c->engine)));
 }
 
 void tls_show_stats(struct worker *w, struct json_t *obj)
@@ -32,6 +35,6 @@ void tls_show_stats(struct worker *w, struct json_t *obj)
 #define TLS_COUNTER(name, text) json_object_set_new(obj, #name, json_integer((json_int_t)tw->count.name));
 #include "server/tls/tls_counters.def"
 #undef TLS_COUNTER
-    json_object_set_new(obj, "connections", json_integer(tw->n_conns));
+    json_object_set_new(obj, "connections", json_integer(tw->n_conns - tw->n_doors));
     json_object_set_new(obj, "handshakes_now", json_integer(tw->n_handshakes));
 }

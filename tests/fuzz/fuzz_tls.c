@@ -142,7 +142,7 @@ static int io_write(void *arg, const void *buf, size_t len)
 
 static void end_new(struct end *e, bool is_server)
 {
-    struct tls_io io = { e, io_read, io_write };
+    struct tls_io io = { e, io_read, io_write, NULL };
     struct ip_endpoint peer = { 0 };
 
     if (tls_openssl_engine.conn_new(g.engine, is_server, is_server ? &g.server : &g.client, &peer, &io, &e->s) != 0)

@@ -4,6 +4,7 @@
  *   tls_probe client [-c CERT -k KEY] [-n NAME] [-a ALPN] [-v VERIFY] [-r TIMES] ADDRESS PORT   standard input there, what comes back to output
  *   tls_probe client -l MILLISECONDS … ADDRESS PORT    to an echo: round trips of 64 bytes, and prints their number, median, p99 and maximum in us
  *
+ * -d: DTLS, each write a message; -m BYTES: of a write at most; -e: waits for an echo as long before the next, and not for the end.
  * VERIFY: 1 none, 2 optional, 3 required. A server reads its certificates again on SIGUSR1 and says "reloaded". Errors go to standard error
  * as "error: TEXT"; exit code 1. */
 #include <arpa/inet.h>
@@ -23,9 +24,10 @@ static struct {
     uint32_t pair[16];
     unsigned n_pairs, n_keys;
     long http_bytes, times, ping_ms;
+    int proto, chunk, lockstep;       /* chunk: bytes of a write */
     vppcom_endpt_ext_cfg_t ext;
     int has_ext;
-} opt = { .http_bytes = -1, .times = 1 };
+} opt = { .http_bytes = -1, .times = 1, .proto = VPPCOM_PROTO_TLS, .chunk = BUF };
 static volatile sig_atomic_t reload;
 
 static void fail(const char *what, int rc)
@@ -80,7 +82,8 @@ static void set_ext(uint32_t session)
 static int write_all(uint32_t s, const char *buf, int n)
 {
     for (int done = 0; done < n;) {
-        int rc = vppcom_session_write(s, (void *)(uintptr_t)(buf + done), (size_t)(n - done));
+        int part = n - done < opt.chunk ? n - done : opt.chunk;
+        int rc = vppcom_session_write(s, (void *)(uintptr_t)(buf + done), (size_t)part);
 
         if (rc < 0)
             return rc;
@@ -126,7 +129,7 @@ static void on_signal(int sig)
 
 static void server(vppcom_endpt_t *lcl)
 {
-    int l = vppcom_session_create(VPPCOM_PROTO_TLS, 0), epoll = vppcom_epoll_create(), rc;
+    int l = vppcom_session_create((uint8_t)opt.proto, 0), epoll = vppcom_epoll_create(), rc;
     struct epoll_event ev[EVENTS] = { { .events = EPOLLIN, .data.u32 = (uint32_t)l } };
 
     if (l < 0)
@@ -175,7 +178,7 @@ static void server(vppcom_endpt_t *lcl)
 static void converse(vppcom_endpt_t *to, const char *text, int len)
 {
     static char buf[BUF];
-    int s = vppcom_session_create(VPPCOM_PROTO_TLS, 0), rc, n;
+    int s = vppcom_session_create((uint8_t)opt.proto, 0), rc, n;
 
     if (s < 0)
         fail("vppcom_session_create", s);
@@ -192,13 +195,19 @@ static void converse(vppcom_endpt_t *to, const char *text, int len)
                 fail("read", n ? n : -EPIPE);
         }
     }
-    while (!text && (n = (int)read(0, buf, sizeof(buf))) > 0) {
+    while (!text && (n = (int)read(0, buf, (size_t)opt.chunk)) > 0) {
         rc = write_all((uint32_t)s, buf, n);
         if (rc)
             fail("write", rc);
+        for (int got = 0, k; opt.lockstep && got < n; got += k) {
+            k = vppcom_session_read((uint32_t)s, buf, sizeof(buf));
+            if (k <= 0 || write(1, buf, (size_t)k) != k)
+                fail("read", k ? k : -EPIPE);
+        }
     }
     vppcom_session_shutdown((uint32_t)s, SHUT_WR);
-    while ((n = vppcom_session_read((uint32_t)s, buf, sizeof(buf))) > 0)
+    n = 0;
+    while (!opt.lockstep && (n = vppcom_session_read((uint32_t)s, buf, sizeof(buf))) > 0)
         if (write(1, buf, (size_t)n) != n)
             exit(1);
     if (n < 0)
@@ -225,7 +234,7 @@ static void ping(vppcom_endpt_t *to)
 {
     enum { MAX = 1 << 20, SIZE = 64 };
     double *took = calloc(MAX, sizeof(*took)), begin = now_us(), t;
-    int s = vppcom_session_create(VPPCOM_PROTO_TLS, 0), rc, n = 0;
+    int s = vppcom_session_create((uint8_t)opt.proto, 0), rc, n = 0;
     char buf[SIZE] = "";
 
     if (s < 0 || !took)
@@ -279,7 +288,7 @@ int main(int argc, char **argv)
     int c, rc;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((c = getopt(argc, argv, "c:k:n:a:v:w:r:l:")) != -1) {
+    while ((c = getopt(argc, argv, "c:k:n:a:v:w:r:l:dm:e")) != -1) {
         if (c == 'c' && opt.n_pairs < 16)
             opt.cert[opt.n_pairs++] = optarg;
         else if (c == 'k' && opt.n_keys < 16)
@@ -288,6 +297,12 @@ int main(int argc, char **argv)
             opt.http_bytes = atol(optarg);
         else if (c == 'l')
             opt.ping_ms = atol(optarg);
+        else if (c == 'd')
+            opt.proto = VPPCOM_PROTO_DTLS;
+        else if (c == 'e')
+            opt.lockstep = 1;
+        else if (c == 'm' && atoi(optarg) > 0 && atoi(optarg) <= BUF)
+            opt.chunk = atoi(optarg);
         else if (c == 'r')
             opt.times = atol(optarg);
         else if (c == 'n')

@@ -1,0 +1,75 @@
+# dtls_hello.py - clients of DTLS that never finish their handshake (RFC 6347 s4.2.1), for tests
+#
+#   dtls_hello.py flood ADDRESS PORT N     N ClientHellos without cookie from addresses that are not theirs, and as many datagrams of noise
+#   dtls_hello.py replay ADDRESS PORT      is a cookie taken from another port than it was given to? prints "refused" or "taken"
+#   dtls_hello.py half ADDRESS PORT N      N clients bring their cookies back, and say no more; prints how many were answered
+import os
+import random
+import select
+import socket
+import struct
+import sys
+
+what, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+HELLO_VERIFY_REQUEST, SERVER_HELLO = 3, 2
+
+
+def hello(cookie=b"", seq=0):
+    body = b"\xfe\xfd" + os.urandom(32) + b"\0" + bytes([len(cookie)]) + cookie + b"\0\2\xc0\x2b" + b"\1\0"
+    ext = b"\0\x0a\0\4\0\2\0\x17" + b"\0\x0b\0\2\1\0" + b"\0\x0d\0\4\0\2\4\3"
+    body += struct.pack("!H", len(ext)) + ext
+    length = struct.pack("!I", len(body))[1:]
+    message = b"\1" + length + struct.pack("!H", seq) + b"\0\0\0" + length + body
+    return b"\x16\xfe\xfd" + struct.pack("!HHI", 0, 0, seq) + struct.pack("!H", len(message)) + message
+
+
+def kind(answer):
+    return answer[13] if len(answer) > 13 and answer[0] == 22 else None
+
+
+def cookie_of(answer):
+    return answer[28:28 + answer[27]]
+
+
+def client():
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.connect((address, port))
+    s.settimeout(10)
+    return s
+
+
+def ask(s, data):
+    for _ in range(5):
+        s.send(data)
+        try:
+            return s.recv(65536)
+        except socket.timeout:
+            pass
+    sys.exit("no answer")
+
+
+if what == "flood":
+    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    rnd = random.Random(1)
+    for i in range(int(sys.argv[4])):
+        for data in (hello(), rnd.randbytes(rnd.randrange(1, 200))):
+            src = "10.77.0.%d" % rnd.randrange(100, 250)
+            udp = struct.pack("!HHHH", rnd.randrange(1024, 65536), port, 8 + len(data), 0) + data
+            ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + socket.inet_aton(src) + socket.inet_aton(address)
+            raw.sendto(ip + udp, (address, 0))
+elif what == "replay":
+    a, b = client(), client()
+    answer = ask(a, hello())
+    assert kind(answer) == HELLO_VERIFY_REQUEST, answer
+    print("refused" if kind(ask(b, hello(cookie_of(answer), 1))) == HELLO_VERIFY_REQUEST else "taken")
+elif what == "half":
+    clients = [client() for _ in range(int(sys.argv[4]))]
+    answered = 0
+    for s in clients:
+        s.send(hello())
+        if select.select([s], [], [], 0.05)[0]:
+            s.send(hello(cookie_of(s.recv(65536)), 1))
+    for s in clients:
+        answered += bool(select.select([s], [], [], 0.05)[0]) and kind(s.recv(65536)) == SERVER_HELLO
+    print(answered)
