@@ -36,6 +36,7 @@ struct fd_socket {
     bool listener_blocking;    /* BOTH: the kernel's side is always non-blocking, this is what the program believes */
     bool is_read_shut;         /* shutdown() of the receiving side */
     bool needs_stack;          /* bound to an address that both should serve, but there is no server */
+    bool has_key_of_stack;     /* TCP: a key for its peer that the kernel does not take: it must not serve the socket */
     bool tls_named;            /* transparent TLS: LDP_TLS_SERVER_NAME has been set on it */
     const char *why;           /* static text for HOSTSTACK_REPORT */
 };

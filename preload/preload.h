@@ -100,6 +100,8 @@ void preload_tls_start(void);
 int preload_tls_listen(struct fd_file *f);
 int preload_tls_connect(struct fd_file *f);
 void preload_tls_accepted(void); /* looks for a new certificate now and then */
+/* The kernel could serve it only without what the program has asked for. */
+static inline bool preload_is_stack_only(const struct fd_file *f) { return f->sock.proto == SVM_PROTO_TLS || f->sock.has_key_of_stack; }
 static inline bool preload_is_tls(const struct fd_file *f) { return f->sock.proto == SVM_PROTO_TLS; }
 
 /* preload_fd.c */

@@ -22,6 +22,7 @@ static struct fd_file *preload_get_told(int fd)
 enum option_rule {
     OPTION_REFUSED,
     OPTION_KERNEL,
+    OPTION_KEY,    /* both must have it: who has not would serve without signatures */
     OPTION_EITHER, /* a group, an interface: one of the two may not have it; the kernel alone does -> it serves the socket */
 };
 static const struct { int level, name; enum option_rule rule; } option_rules[] = {
@@ -35,8 +36,8 @@ static const struct { int level, name; enum option_rule rule; } option_rules[] =
     { IPPROTO_IP, MCAST_JOIN_GROUP, OPTION_EITHER }, { IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, OPTION_KERNEL },
     { IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IPV6, MCAST_JOIN_GROUP, OPTION_EITHER },
     { IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP, OPTION_KERNEL }, { IPPROTO_IP, IP_MINTTL, OPTION_KERNEL },
-    { IPPROTO_IPV6, IPV6_MINHOPCOUNT, OPTION_KERNEL }, { IPPROTO_TCP, TCP_MD5SIG, OPTION_KERNEL },
-    { IPPROTO_TCP, TCP_MD5SIG_EXT, OPTION_KERNEL },
+    { IPPROTO_IPV6, IPV6_MINHOPCOUNT, OPTION_KERNEL },
+    { IPPROTO_TCP, TCP_MD5SIG, OPTION_KEY }, { IPPROTO_TCP, TCP_MD5SIG_EXT, OPTION_KEY },
     { IPPROTO_IP, IP_MULTICAST_IF, OPTION_EITHER }, { IPPROTO_IPV6, IPV6_MULTICAST_IF, OPTION_EITHER },
     { IPPROTO_IP, IP_DROP_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IP, MCAST_LEAVE_GROUP, OPTION_EITHER },
     { IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IPV6, MCAST_LEAVE_GROUP, OPTION_EITHER },
@@ -57,7 +58,14 @@ HS_EXPORT int hs_setsockopt(int fd, int level, int name, const void *val, sockle
         return libc_real()->setsockopt(fd, level, name, val, len);
     int stack = vcl_setsockopt(f->sock.vcl, level, name, val, len);
     int r = stack;
-    if (preload_serve(f) != FD_STACK && !(stack < 0 && preload_option_has(level, name, OPTION_REFUSED))) {
+    bool is_key = preload_option_has(level, name, OPTION_KEY);
+    if (is_key && preload_serve(f) != FD_STACK && stack == 0) {
+        r = (int)preload_kernel(libc_real()->setsockopt(fd, level, name, val, len));
+        if (r < 0 && preload_serve(f) == FD_UNDECIDED) {
+            f->sock.has_key_of_stack = true;
+            r = 0;
+        }
+    } else if (preload_serve(f) != FD_STACK && !(stack < 0 && (is_key || preload_option_has(level, name, OPTION_REFUSED)))) {
         r = (int)preload_kernel(libc_real()->setsockopt(fd, level, name, val, len));
         bool is_either = preload_option_has(level, name, OPTION_EITHER);
         if (is_either && (stack == 0 || (r < 0 && stack != -ENODEV)))

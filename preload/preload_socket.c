@@ -221,7 +221,7 @@ static int preload_bind(int fd, struct fd_file *f, const struct sockaddr *sa, so
     if (preload_serve(f) != FD_UNDECIDED || f->sock.needs_stack)
         return -EINVAL; /* bound already */
     int r;
-    switch (preload_is_tls(f) ? VCL_SERVE_STACK : vcl_who_serves_bind(f->sock.proto, &e)) {
+    switch (preload_is_stack_only(f) ? VCL_SERVE_STACK : vcl_who_serves_bind(f->sock.proto, &e)) {
     case VCL_SERVE_KERNEL:
         r = (int)preload_kernel(libc_real()->bind(fd, sa, len));
         if (r == 0)
@@ -525,7 +525,7 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
         return r;
     if (preload_serve(f) == FD_STACK)
         return preload_connect_stack(f, &e);
-    switch (preload_is_tls(f) ? VCL_SERVE_STACK : vcl_who_serves_connect(f->sock.proto, &e)) {
+    switch (preload_is_stack_only(f) ? VCL_SERVE_STACK : vcl_who_serves_connect(f->sock.proto, &e)) {
     case VCL_SERVE_KERNEL:
         return preload_connect_kernel(fd, f, sa, len, "the stack has no route to the peer");
     case VCL_SERVE_STACK:

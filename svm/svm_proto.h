@@ -31,6 +31,7 @@ enum svm_att_type {
     SVM_ATT_TLS_PAIR = 16,  /* svm_att_tls, as many as the bytes need; the last one is answered: SVM_ATT_OK (value = number) or _ERROR */
     SVM_ATT_TLS_CONFIG = 17,/* svm_att_tls_config; the same answers */
     SVM_ATT_TLS_DEL = 18,   /* svm_att_simple: forget that number; SVM_ATT_OK or _ERROR */
+    SVM_ATT_TCP_KEY = 19,   /* svm_att_tcp_key (svm_tcp_key.h): a key for a peer; SVM_ATT_OK (value = number of the set) or _ERROR */
     /* server -> client */
     SVM_ATT_WELCOME = 64,   /* svm_att_welcome + fds (below) */
     SVM_ATT_ERROR = 65,     /* svm_att_error: request refused; after HELLO the server hangs up */
@@ -227,7 +228,8 @@ enum svm_msg_type {
     /* c->s */
     SVM_MSG_BIND,       /* reserve a local endpoint (any proto); UDP: a session with FIFOs. Answer BOUND. flags SVM_BIND_* */
     SVM_MSG_LISTEN,     /* u.value = backlog, on a bound handle; answer LISTENING. TLS: u.conn.slot.slot = number of a pair or configuration
-                           (SVM_ATT_TLS_*), 0 = all pairs of the program, those of later calls of listen() take effect at once */
+                           (SVM_ATT_TLS_*), 0 = all pairs of the program, those of later calls of listen() take effect at once.
+                           TCP, and CONNECT too: number of a set of keys (svm_tcp_key.h), 0 = none */
     SVM_MSG_ARM,        /* this worker accepts from the listener `handle`: u.value = 1, or 2 = weakly (it has called listen, but nobody
                            has called accept or waited for it yet: it is given connections only while no holder accepts with 1),
                            or 0 = no longer (unaccepted sessions are handed back with RETURN first). No answer */

@@ -52,6 +52,8 @@ void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t se
     if (vcl_socket_map_fifos(s, m) != 0)
         goto refuse;
     vcl_options_inherit(&s->opt, &l->opt);
+    if (l->tcp_keys)
+        vcl_tcp_keys_inherit(s, l);
     if (s->sctp) {
         vcl_sctp_inherit(s, l);
         vcl_sctp_begin(s);

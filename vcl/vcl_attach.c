@@ -653,6 +653,21 @@ int vcl_worker_tls_del(struct vcl_worker *w, uint32_t number)
     return rc ? rc : att_answer(w, &in, SVM_ATT_OK);
 }
 
+/* ---- keys for TCP's peers ---- */
+int vcl_worker_tcp_key(struct vcl_worker *w, const struct svm_tcp_key *k, uint32_t *number)
+{
+    struct svm_att_tcp_key m = { .type = SVM_ATT_TCP_KEY, .number = *number, .key = *k };
+    struct att_in in;
+    int rc = att_send(w->att_fd, &m, sizeof(m), -1);
+
+    explicit_bzero(&m, sizeof(m));
+    if (!rc)
+        rc = att_answer(w, &in, SVM_ATT_OK);
+    if (!rc)
+        *number = (uint32_t)in.u.simple.value;
+    return rc;
+}
+
 /* ---- sessions that leave the process, and those that come (server/app/app_export.c) ---- */
 int vcl_export(struct vcl_socket *s, int placeholder, int lifeline)
 {

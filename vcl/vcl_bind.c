@@ -75,6 +75,7 @@ void vcl_unlisten(struct vcl_socket *s)
     if (!vcl_handle_is_none(s->handle))
         vcl_socket_post(s, &m);
     vcl_socket_unnumber(s); /* the answer finds nobody */
+    vcl_tcp_keys_untold(s);
     vcl_socket_set_handle(s, vcl_handle_none());
     s->relisten = false;
     s->armed = s->arm_wanted = VCL_ARM_OFF;
@@ -107,9 +108,10 @@ int vcl_listen(struct vcl_socket *s, int backlog)
         s->backlog = backlog < 0 ? 65535 : backlog;
         m = vcl_socket_msg(s, SVM_MSG_LISTEN);
         m.u.value = s->backlog;
-        if (vcl_is_tls(s)) {
+        if (vcl_is_tls(s) || s->tcp_keys) {
             pthread_mutex_lock(&s->w->lock);
-            rc = vcl_tls_number(s->w, s->tls, &m.u.conn.slot.slot);
+            rc = vcl_is_tls(s) ? vcl_tls_number(s->w, s->tls, &m.u.conn.slot.slot)
+                               : vcl_tcp_keys_number(s, &m.u.conn.slot.slot);
             pthread_mutex_unlock(&s->w->lock);
         }
         if (!rc)

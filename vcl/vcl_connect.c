@@ -103,6 +103,7 @@ static int wait_connected(struct vcl_socket *s)
 void vcl_forget_attempt(struct vcl_socket *s)
 {
     vcl_socket_fifos_drop(s);
+    vcl_tcp_keys_untold(s);
     s->has_rmt = false;
     s->rd_shut = s->wr_shut = false;
     s->died_connected = s->connect_untold = false;
@@ -130,6 +131,8 @@ static int start_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
         }
         if (vcl_is_tls(s) && s->tls)
             rc = vcl_tls_number(w, s->tls, &m.u.conn.slot.slot);
+        else if (s->tcp_keys)
+            rc = vcl_tcp_keys_number(s, &m.u.conn.slot.slot);
     }
     if (!rc) {
         s->rmt = *rmt;

@@ -106,7 +106,7 @@ int64_t vcl_record_take(struct vcl_socket *s, const struct iovec *iov, int n_iov
         return n;
     if (hs_unlikely(h.flags & SVM_DGRAM_ERROR)) {
         n = vcl_errqueue_settle(s);
-        return n < 0 ? n : take_record(s, iov, n_iov, flags, info);
+        return n < 0 ? n : vcl_record_take(s, iov, n_iov, flags, info);
     }
     n = copy_payload(s, &h, iov, n_iov);
     if (n < 0)

@@ -33,7 +33,8 @@ static void on_bound(struct vcl_socket *s, const struct svm_msg *m)
             struct svm_msg next = vcl_socket_msg(s, SVM_MSG_LISTEN);
 
             next.u.value = s->backlog;
-            error = vcl_is_tls(s) ? vcl_tls_number(s->w, s->tls, &next.u.conn.slot.slot) : 0;
+            error = vcl_is_tls(s) ? vcl_tls_number(s->w, s->tls, &next.u.conn.slot.slot)
+                                  : vcl_tcp_keys_number(s, &next.u.conn.slot.slot);
             if (error)
                 vcl_socket_fail(s, error);
             else

@@ -19,6 +19,8 @@
 #include <stdatomic.h>
 #include "svm/svm_fifo.h"
 #include "svm/svm_msgq.h"
+#include "svm/svm_tcp_key.h"
+#include "vcl/vcl.h"
 #include "vcl/vcl_errqueue.h"
 
 #define VCL_HIDDEN __attribute__((visibility("hidden")))
@@ -308,6 +310,7 @@ struct vcl_socket {
     struct vcl_opts opt;
     uint32_t tls;                    /* number of its pair or configuration in vcl_tls.c, 0 = none */
     bool tls_own;                    /* it is a configuration, counted for this socket */
+    struct vcl_tcp_keys *tcp_keys;   /* vcl_tcp_keys.c; NULL = never had any */
     struct vcl_mcast *mcast;         /* vcl_mcast.c; op_lock is not needed: setsockopt's */
     struct vcl_sctp *sctp;           /* SVM_PROTO_SCTP (vcl_sctp_internal.h); else NULL */
 };
@@ -483,6 +486,14 @@ int vcl_worker_fork_token(struct vcl_worker *w, uint64_t *token, int *lifeline);
 void vcl_worker_forget_server(struct vcl_worker *w, bool in_child);
 extern const struct svm_ring_ops vcl_bank_ring_ops, vcl_pair_ring_ops;
 
+/* ---- keys for TCP's peers (vcl_tcp_keys.c) ---- */
+int vcl_tcp_md5_set(struct vcl_socket *s, int name, const void *val, socklen_t len);
+void vcl_tcp_keys_free(struct vcl_socket *s);
+int vcl_tcp_keys_number(struct vcl_socket *s, uint32_t *number);   /* the server's, 0 = it has none; worker lock held, as for the next two */
+void vcl_tcp_keys_untold(struct vcl_socket *s);
+bool vcl_tcp_keys_are_told(const struct vcl_socket *s, uint32_t *number);
+void vcl_tcp_keys_inherit(struct vcl_socket *s, const struct vcl_socket *l);
+int vcl_worker_tcp_key(struct vcl_worker *w, const struct svm_tcp_key *k, uint32_t *number); /* vcl_attach.c */
 /* ---- TLS (vcl_tls.c) ---- */
 static inline bool vcl_is_tls(const struct vcl_socket *s) { return s->proto == SVM_PROTO_TLS || s->proto == SVM_PROTO_DTLS; }
 int vcl_tls_number(struct vcl_worker *w, uint32_t id, uint32_t *number);  /* the server's number of it; worker lock held */

@@ -239,8 +239,11 @@ static int32_t recverr_told(const struct vcl_socket *s)
 void vcl_options_push(struct vcl_socket *s)
 {
     uint64_t changed = s->opt.changed;
+    uint32_t keys;
 
     vcl_mcast_push(s);
+    if (s->tcp_keys && !s->local && !vcl_handle_is_none(s->handle) && vcl_tcp_keys_are_told(s, &keys))
+        post_int(s, SVM_ATTR_TCP_KEYS, (int32_t)keys); /* perhaps changed while the attempt was under way */
     if (!changed || s->local || vcl_handle_is_none(s->handle))
         return;
     s->opt.changed = 0;
@@ -462,6 +465,8 @@ static int set_tcp_level(struct vcl_socket *s, int name, const void *val, sockle
 {
     if (name == TCP_CONGESTION)
         return set_congestion(s, val, len);
+    if (name == TCP_MD5SIG || name == TCP_MD5SIG_EXT)
+        return vcl_tcp_md5_set(s, name, val, len);
     if (name == TCP_ULP)
         return len < 1 ? -EINVAL : -ENOENT; /* no protocol to put on top */
     if (len < sizeof(int))

@@ -51,6 +51,7 @@ void vcl_socket_free(struct vcl_socket *s)
     if (s->tls_own)
         vcl_socket_set_tls(s, 0, false);
     vcl_sctp_free(s);
+    vcl_tcp_keys_free(s);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->op_lock);
     vcl_errqueue_free(s);

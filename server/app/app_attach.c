@@ -182,6 +182,7 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
     struct svm_att_who who;
     struct svm_att_tls tls;
     struct svm_att_tls_config tls_config;
+    struct svm_att_tcp_key tcp_key;
     struct svm_att_fork forked;
     struct svm_att_export exported;
     struct svm_att_simple simple;
@@ -213,6 +214,10 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
     } else if (type == SVM_ATT_TLS_DEL && len == sizeof(simple)) {
         memcpy(&simple, buf, sizeof(simple));
         app_tls_del(c, simple.value);
+    } else if (type == SVM_ATT_TCP_KEY && len == sizeof(tcp_key)) {
+        memcpy(&tcp_key, buf, sizeof(tcp_key));
+        app_tcp_key(c, &tcp_key);
+        explicit_bzero(&tcp_key, sizeof(tcp_key));
     } else if (type == SVM_ATT_EXPORT && len == sizeof(exported)) {
         memcpy(&exported, buf, sizeof(exported));
         int err = app_export(c, &exported, fds, n_fds);

@@ -98,6 +98,7 @@ void app_client_free(struct app_client *c)
         c->next->prev = c->prev;
     as->n_clients--;
     app_tls_client_free(c);
+    app_tcp_key_client_free(c);
     while (c->out_head)
         out_drop(c);
     close_watched(c, &c->sock);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include "server/tcp/tcp.h"
 
 static void answer(struct app_port_client *pc, const struct svm_msg *m, uint8_t type, int error)
 {
@@ -76,6 +77,12 @@ static void do_bind(struct app_port_client *pc, const struct svm_msg *m)
     app_notify_post(pc, &r);
 }
 
+/* Keys of TCP belong to the program that gave them. */
+static int take_keys(struct app_port_client *pc, uint8_t proto, uint32_t number)
+{
+    return proto == SVM_PROTO_TCP && number ? tcp_keys_use(pc->w->stack, pc->aw.app_id, number) : 0;
+}
+
 static void do_listen(struct app_port_client *pc, const struct svm_msg *m, struct session *s)
 {
     int64_t backlog = m->u.value;
@@ -83,7 +90,9 @@ static void do_listen(struct app_port_client *pc, const struct svm_msg *m, struc
 
     if (!s)
         err = -EBADF;
-    else if (m->u.conn.slot.slot)
+    else
+        err = take_keys(pc, s->proto, m->u.conn.slot.slot);
+    if (err == 0 && m->u.conn.slot.slot)
         s->layer_cfg = m->u.conn.slot.slot;
     if (err == 0) /* Linux takes a negative backlog as the largest. */
         err = session_listen(pc->w, &pc->aw, s, backlog < 0 || backlog > 65535 ? 65535 : (uint32_t)backlog);
@@ -111,6 +120,8 @@ static void do_connect(struct app_port_client *pc, const struct svm_msg *m, stru
     else if ((!names_one || args.flags & SVM_BIND_SEQPACKET) && quota_is_full(pc))
         err = -ENFILE;
     else
+        err = take_keys(pc, m->proto, args.layer_cfg);
+    if (err == 0)
         err = session_connect(pc->w, &pc->aw, &args, &s); /* success is told by the notice CONNECTED */
     if (err != 0)
         answer(pc, m, SVM_MSG_CONNECTED, err);
@@ -133,7 +144,13 @@ static void do_attr(struct app_port_client *pc, const struct svm_msg *m, struct 
     } else if (len > sizeof(m->u.attr_val.bytes)) {
         err = -EINVAL;
     } else if (m->type == SVM_MSG_ATTR_SET) {
-        err = session_attr_set(pc->w, s, m->attr, m->u.attr_val.bytes, len);
+        uint32_t number = 0;
+
+        if (m->attr == SVM_ATTR_TCP_KEYS)
+            memcpy(&number, m->u.attr_val.bytes, sizeof(number));
+        err = take_keys(pc, SVM_PROTO_TCP, number);
+        if (err == 0)
+            err = session_attr_set(pc->w, s, m->attr, m->u.attr_val.bytes, len);
     } else {
         memcpy(r.u.attr_val.bytes, m->u.attr_val.bytes, len); /* some say there what they want */
         len = sizeof(r.u.attr_val.bytes);

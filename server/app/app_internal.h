@@ -25,6 +25,7 @@
 #include "svm/svm_msgq.h"
 #include "svm/svm_ring_alloc.h"
 #include "svm/svm_segment.h"
+#include "svm/svm_tcp_key.h"
 
 enum app_limits {
     APP_BURST = 32,             /* messages taken from one queue in a turn */
@@ -229,6 +230,9 @@ unsigned app_client_fds(const struct app_client *c);
 void app_attach_accept(struct app_server *as);
 void app_attach_input(struct app_client *c, uint32_t events);
 
+/* app_tcp_key.c: control thread. Answers by itself. */
+void app_tcp_key(struct app_client *c, const struct svm_att_tcp_key *m);
+void app_tcp_key_client_free(struct app_client *c);
 /* app_tls.c: control thread. Answers by themselves. */
 void app_tls_pair(struct app_client *c, const struct svm_att_tls *m);
 void app_tls_config(struct app_client *c, const struct svm_att_tls_config *m);

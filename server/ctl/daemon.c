@@ -335,6 +335,9 @@ int daemon_start(struct daemon *d)
         (rc = start_eal(d)) != 0 || (rc = open_ports(d)) != 0 || (rc = add_interfaces(d)) != 0 || (rc = add_routes(d)) != 0 ||
         (rc = add_rules(d)) != 0)
         return rc;
+    rc = tcp_keys_create(d->stack);
+    if (rc != 0)
+        return rc;
     rc = tls_stack_create(d->stack, &d->config->tls, err, sizeof(err));
     if (rc != 0)
         goto say;
@@ -436,6 +439,7 @@ void daemon_stop(struct daemon *d)
             app_server_destroy(d->stack->apps);
         d->stack->apps = NULL;
         tls_stack_destroy(d->stack);
+        tcp_keys_destroy(d->stack);
         stack_destroy(d->stack);
     }
     if (d->is_eal_up)

@@ -59,7 +59,7 @@ struct session {
     uint32_t ctx;
     uint32_t rx_edge;                  /* stream position up to which the peer may send, as was promised */
     uint32_t wait_until_s;             /* local_in_line: when it gives up, on the worker's clock */
-    uint32_t layer_cfg;                /* what its program chose for a transport that runs over another one; 0 = nothing */
+    uint32_t layer_cfg;                /* what its program chose for the transport: TLS a configuration, TCP keys; 0 = nothing */
     uint16_t fib;
     uint8_t state;                     /* enum session_state */
     uint8_t proto;

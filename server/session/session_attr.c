@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "svm/svm_sctp.h"
+#include "svm/svm_tcp_key.h"
 
 static_assert((int)SVM_ATTR_RECVERR < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
 
@@ -85,6 +86,21 @@ static int fifo_limit(struct session *s, uint8_t attr, int32_t v)
     return 0;
 }
 
+/* The number of its keys: what is accepted later has them, too, and on every worker. */
+static int keys_changed(struct worker *w, struct session *s, const void *val, uint32_t len)
+{
+    if (s->proto != SVM_PROTO_TCP)
+        return -ENOPROTOOPT;
+    if (len != sizeof(s->layer_cfg))
+        return -EINVAL;
+    memcpy(&s->layer_cfg, val, sizeof(s->layer_cfg));
+    if (s->listener) {
+        s->listener->layer_cfg = s->layer_cfg;
+        return s->state == SESSION_LISTENING ? listener_replicate(w, s) : 0;
+    }
+    return s->conn ? s->ops->attr_set(w, s->conn, SVM_ATTR_TCP_KEYS, val, len) : 0;
+}
+
 int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const void *val, uint32_t len)
 {
     int32_t v = 0;
@@ -94,6 +110,8 @@ int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const vo
         return s->conn && s->ops->attr_set ? s->ops->attr_set(w, s->conn, attr, val, len) : -ENOPROTOOPT;
     if (attr == SVM_ATTR_SCTP)
         return session_option_set_part(w, s, val, len);
+    if (attr == SVM_ATTR_TCP_KEYS)
+        return keys_changed(w, s, val, len);
     if (!is_settable(attr))
         return -ENOPROTOOPT;
     if (attr != SVM_ATTR_CONGESTION) {

@@ -270,6 +270,11 @@ void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
         s->app->ops->space(w, s->app, s);
 }
 
+uint32_t session_layer_cfg(const struct session *s)
+{
+    return s->layer_cfg;
+}
+
 uint16_t session_fib(const struct session *s)
 {
     return s->fib;

@@ -301,6 +301,11 @@ int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
     return 0;
 }
 
+uint32_t listener_layer_cfg(const struct listener *l)
+{
+    return l->layer_cfg;
+}
+
 const char *listener_congestion(const struct listener *l)
 {
     return l->attrs.is_set & (UINT64_C(1) << SVM_ATTR_CONGESTION) ? l->attrs.congestion : NULL;

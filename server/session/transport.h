@@ -130,6 +130,7 @@ struct listener_info {
 void listener_info(const struct listener *l, struct listener_info *out);
 /* Options a new connection takes over from its listener (SVM_ATTR_* set before accept). 0 or -ENOENT. */
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value);
+uint32_t listener_layer_cfg(const struct listener *l);    /* as in listener_info(); 0 = nothing */
 const char *listener_congestion(const struct listener *l);                    /* SVM_ATTR_CONGESTION; NULL = not set */
 void listener_half_open(struct listener *l, int delta);   /* half-open connections count against the backlog */
 
@@ -170,6 +171,7 @@ void session_tx_schedule(struct worker *w, struct session *s);       /* ops->tx(
 /* The rules of its namespace let it begin something with rmt (session_rules.h). */
 bool session_may_send(struct worker *w, const struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 uint16_t session_fib(const struct session *s);                       /* interface table of its namespace */
+uint32_t session_layer_cfg(const struct session *s);      /* what its program chose for the transport (struct session) */
 struct ip_addr session_bound_addr(const struct session *s);             /* as bound, maybe the wildcard */
 bool session_tx_is_fin(const struct session *s);                     /* the program has shut down writing */
 

@@ -1,5 +1,6 @@
 /* tcp.c - the transport's table, its state per worker, its configuration */
 #include <errno.h>
+#include "server/tcp/tcp_auth.h"
 #include "server/tcp/tcp_cc.h"
 
 void tcp_config_defaults(struct tcp_config *cfg)
@@ -64,6 +65,13 @@ static void tcp_worker_fini(struct worker *w)
 {
     tcp_conn_free_all(w);
     tcp_trace_switch(w, false);
+    tcp_auth_fini(tcp_worker_of(w));
+}
+
+static void tcp_session_gone(struct worker *w, struct session *s)
+{
+    if (session_layer_cfg(s))
+        tcp_keys_drop(w->stack, session_layer_cfg(s));
 }
 
 const struct transport_ops tcp_transport_ops = {
@@ -85,6 +93,7 @@ const struct transport_ops tcp_transport_ops = {
     .rx_space = tcp_rx_space,
     .attr_set = tcp_attr_set,
     .attr_get = tcp_attr_get,
+    .session_gone = tcp_session_gone,
     .show = tcp_show,
     .show_stats = tcp_show_stats,
 };

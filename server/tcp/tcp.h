@@ -2,7 +2,7 @@
  * Owner:  registered once with transport_register(); state per worker.
  * Thread: see transport.h; tcp_worker_config() only while the worker does not run, or on it.
  * Errors: 0 or -errno.
- * Spec:   RFC 9293, 3042, 3168, 3522, 5681, 5682, 5961, 6191, 6298, 6528, 6582, 6937, 7323, 8985, 9406, 9438 */
+ * Spec:   RFC 9293, 2385, 3042, 3168, 3522, 5681, 5682, 5961, 6191, 6298, 6528, 6582, 6937, 7323, 8985, 9406, 9438 */
 #ifndef HOSTSTACK_SERVER_TCP_H
 #define HOSTSTACK_SERVER_TCP_H
 
@@ -38,6 +38,17 @@ void tcp_config_defaults(struct tcp_config *cfg);
 /* Replaces the worker's configuration: connections made later use it. -EINVAL: unknown cc_algo or a value out of range. */
 int tcp_worker_config(struct worker *w, const struct tcp_config *cfg);
 bool tcp_cc_is_known(const char *name);
+
+/* ---- keys that programs gave for their peers (tcp_keys.c); any thread ---- */
+struct stack;
+struct svm_tcp_key;
+int tcp_keys_create(struct stack *s);        /* without it, setting keys fails with -ENOPROTOOPT */
+void tcp_keys_destroy(struct stack *s);
+/* Adds, replaces or removes one in set *number, or in a new one whose number is put there. -EACCES: another program's set. */
+int tcp_keys_change(struct stack *s, uint32_t app_id, const struct svm_tcp_key *k, uint32_t *number);
+int tcp_keys_use(struct stack *s, uint32_t app_id, uint32_t number); /* a session takes it: from now on it ends with that. 0, -EINVAL */
+void tcp_keys_drop(struct stack *s, uint32_t number);
+void tcp_keys_app_gone(struct stack *s, uint32_t app_id);
 
 /* Rows of `show trace` and `show tcp timers`: up to max, beginning at from; returns where to go on, UINT32_MAX = that was all. */
 uint32_t tcp_trace_show(struct worker *w, uint32_t from, unsigned max, struct json_t *array);

@@ -1,6 +1,7 @@
 /* tcp_attr.c - options of a connection (SVM_ATTR_*) */
 #include <errno.h>
 #include "server/tcp/tcp_cc.h"
+#include "svm/svm_tcp_key.h"
 
 static void set_flag(struct tcp_conn *c, uint32_t flag, bool on)
 {
@@ -127,6 +128,10 @@ int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const
 {
     int32_t v;
 
+    if (attr == SVM_ATTR_TCP_KEYS && len == sizeof(v)) {
+        memcpy(&v, val, sizeof(v));
+        return tcp_auth_changed(w, tcp_of_base(b), (uint32_t)v);
+    }
     if (attr == SVM_ATTR_CONGESTION)
         return set_congestion(w, tcp_of_base(b), val, (uint32_t)strnlen(val, len));
     if (len < sizeof(v))

@@ -143,6 +143,7 @@ void tcp_conn_free(struct worker *w, struct tcp_conn *c)
         session_lookup_del(w, &c->base);
     if (c->state != TCP_S_CLOSED && c->state != TCP_S_FREE)
         tcp_set_state(w, c, TCP_S_CLOSED);
+    tcp_auth_release(w, c);
     c->state = TCP_S_FREE;
     c->ack_next = tw->free_conns;
     tw->free_conns = c;
@@ -235,12 +236,12 @@ void tcp_conn_mss_update(struct tcp_conn *c, uint32_t tso_max)
         mss = hs_min_u32(mss, c->user_mss);
     if (mss < TCP_MSS_FLOOR)
         mss = TCP_MSS_FLOOR;
-    c->opt_len = c->flags & TCP_F_TS ? TCP_OPT_TS_LEN : 0;
+    c->opt_len = (uint8_t)((c->flags & TCP_F_TS ? TCP_OPT_TS_LEN : 0) + c->auth_len);
     mss -= c->opt_len;
     c->mss = (uint16_t)mss;
     room = hs_min_u32(tso_max, PKT_BIG_DATA - 64);
     room = room > ip_hdr + fixed + c->opt_len + mss ? room - ip_hdr - fixed - c->opt_len : mss;
-    c->gso_max = room / mss * mss;
+    c->gso_max = c->auth_len ? mss : room / mss * mss; /* each segment has a signature of its own */
     if (c->cwnd && c->cwnd < mss)
         c->cwnd = mss; /* one segment always fits */
 }

@@ -9,7 +9,7 @@
  * Errors: an ACK without a cookie of ours is for the caller to answer.
  * Calls:  tcp_listen_input() -> tcp_cookie_reply(), tcp_cookie_accept() */
 #include "common/siphash.h"
-#include "server/tcp/tcp_internal.h"
+#include "server/tcp/tcp_auth.h"
 
 enum {
     COOKIE_PERIOD_US = 64 * 1000000, /* a cookie is good in its period and the next */
@@ -46,10 +46,10 @@ static uint32_t cookie_of(struct worker *w, const struct tcp_seg *seg, uint32_t 
 }
 
 /* Not above the true timestamp, so that those of the connection only grow. */
-static uint32_t ts_encode(const struct tcp_seg *seg, uint32_t ts, const struct tcp_config *cfg)
+static uint32_t ts_encode(const struct tcp_seg *seg, bool sack, uint32_t ts, const struct tcp_config *cfg)
 {
     uint32_t wscale = cfg->wscale && seg->o.has_wscale ? seg->o.wscale : COOKIE_TS_NO_WSCALE;
-    uint32_t bits = wscale << 1 | (cfg->sack && seg->o.has_sack_ok), mask = (1u << COOKIE_TS_BITS) - 1;
+    uint32_t bits = wscale << 1 | sack, mask = (1u << COOKIE_TS_BITS) - 1;
     uint32_t val = (ts & ~mask) | bits;
 
     return seq_gt(val, ts) ? val - (mask + 1) : val;
@@ -70,23 +70,28 @@ void tcp_cookie_reply(struct worker *w, struct listener *l, const struct tcp_seg
     int32_t rx_max = listener_rx_max(l), v;
     uint8_t opt[TCP_OPT_MAX];
     unsigned opt_len;
+    bool sack = tw->cfg.sack && seg->o.has_sack_ok;
 
+    if (listener_layer_cfg(l) && tcp_auth_attach(w, &c, listener_layer_cfg(l)) != 0)
+        return;
     if (listener_attr(l, SVM_ATTR_MSS, &v) == 0)
         c.user_mss = (uint16_t)v;
+    sack = sack && tcp_auth_leaves_ts(&c, sack); /* the rest is in the timestamp: that one must be there */
     (void)tcp_conn_path_update(w, &c); /* without a route the answer will be dropped, and counted, by IP */
     c.rcv_wscale = tcp_wscale_for((uint32_t)rx_max);
     c.ts_offset = tcp_ts_offset(w, &seg->dst, &seg->src);
     if (tw->cfg.timestamps && seg->o.has_ts) {
-        c.flags = TCP_F_TS | TCP_F_TS_RECENT | (tw->cfg.sack && seg->o.has_sack_ok ? TCP_F_SACK : 0) |
+        c.flags = TCP_F_TS | TCP_F_TS_RECENT | (sack ? TCP_F_SACK : 0) |
                   (tw->cfg.wscale && seg->o.has_wscale ? TCP_F_WSCALE : 0);
         c.ts_recent = seg->o.tsval;
-        now_ms = ts_encode(seg, now_ms + c.ts_offset, &tw->cfg) - c.ts_offset;
+        now_ms = ts_encode(seg, sack, now_ms + c.ts_offset, &tw->cfg) - c.ts_offset;
     }
     opt_len = tcp_options_build_syn(&c, &tw->cfg, now_ms, opt);
     tcp_count(w, TCP_C_cookies_sent);
     tw->cookie_until_us = w->now_us + 2 * (uint64_t)COOKIE_PERIOD_US;
     tcp_send_syn_ack_to(w, seg, cookie_of(w, seg, seg->seq, period, mss_index(seg)),
-                        (uint16_t)hs_min_u32((uint32_t)rx_max, UINT16_MAX), opt, opt_len);
+                        (uint16_t)hs_min_u32((uint32_t)rx_max, UINT16_MAX), opt, opt_len, tcp_auth_of_conn(w, &c));
+    tcp_auth_release(w, &c);
 }
 
 /* The MSS that the cookie in the ACK stands for, 0 = not ours, or too old. */

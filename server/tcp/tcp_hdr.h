@@ -36,6 +36,7 @@ enum tcp_option_kind {
     TCP_OPT_SACK_OK = 4,
     TCP_OPT_SACK = 5,
     TCP_OPT_TS = 8,
+    TCP_OPT_MD5 = 19,          /* RFC 2385 */
     TCP_OPT_USER_TIMEOUT = 28, /* RFC 5482 */
 };
 

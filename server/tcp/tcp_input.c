@@ -354,12 +354,14 @@ static void seg_demux(struct worker *w, struct tcp_seg *seg)
     if (b) {
         struct tcp_conn *c = tcp_of_base(b);
 
-        if (c->state == TCP_S_SYN_SENT) {
-            input_syn_sent(w, c, seg);
+        if (hs_unlikely(seg->o.sig || (c->lflags & TCP_LF_AUTH)) && !tcp_auth_input(w, c, seg))
+            return;
+        if (hs_likely(c->state != TCP_S_SYN_SENT && c->state != TCP_S_TIME_WAIT)) {
+            tcp_input_synchronized(w, c, seg);
             return;
         }
-        if (c->state != TCP_S_TIME_WAIT) {
-            tcp_input_synchronized(w, c, seg);
+        if (c->state == TCP_S_SYN_SENT) {
+            input_syn_sent(w, c, seg);
             return;
         }
         l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);

@@ -88,6 +88,7 @@ enum tcp_loss_flags {             /* tcp_conn.lflags */
     TCP_LF_NOT_VALID = 1u << 6,   /* less than half of cwnd is used, since not_valid_ms (RFC 7661 s4.3) */
     TCP_LF_PACE_WAIT = 1u << 5,   /* the time to send next has not come: t_rexmt fires then, too */
     TCP_LF_CWR = 1u << 4,         /* the next new data says that the window was reduced */
+    TCP_LF_AUTH = 1u << 7,        /* segments are signed: tcp_auth_of_conn() (tcp_auth.h) */
 };
 
 enum tcp_rexmt_mode {
@@ -107,6 +108,7 @@ enum tcp_counter {
 };
 
 struct tcp_cc_ops;
+struct tcp_auth;
 
 struct tcp_sent;                  /* tcp_sent.h: what is in flight */
 struct tcp_sack_range { uint32_t start, end; };
@@ -193,6 +195,8 @@ struct tcp_conn {
     uint8_t reo_mult;           /* reordering window in quarters of min_rtt, beyond the first (RFC 8985 s6.2 step 4) */
     uint8_t reo_persist;        /* recoveries for which it stays raised */
     uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
+    uint8_t auth_len;           /* with TCP_LF_AUTH: what the signature takes of each segment's options; else 0 */
+    uint16_t auth;              /* likewise: its number in tcp_worker.auths */
     uint32_t pace_rate;         /* in units of TCP_PACE_UNIT bytes a second; 0 = as fast as the window lets */
     uint32_t pace_max;          /* SO_MAX_PACING_RATE; 0 = none */
     uint32_t not_valid_ms;      /* with TCP_LF_NOT_VALID */
@@ -216,6 +220,11 @@ struct tcp_worker {
     uint64_t cookie_until_us;      /* SYN cookies may be on their way until then */
     uint32_t challenge_left;       /* RFC 5961 s7: in the current second */
     uint32_t challenge_second;
+    struct tcp_auth **auths;       /* of signed connections; [0] is none */
+    uint16_t *free_auths;
+    uint32_t cap_auths, n_free_auths;
+    struct evp_md_st *md5;         /* tcp_auth_md5.c, made at first need */
+    struct evp_md_ctx_st *md_ctx;
     uint64_t counters[TCP_C_MAX];
 };
 
@@ -226,6 +235,7 @@ struct tcp_opts {
     uint32_t uto_s;
     uint16_t mss;
     uint32_t tsval, tsecr;
+    const uint8_t *sig;  /* the option that signs it, in the packet; NULL = none */
     struct tcp_sack_range sack[TCP_MAX_SACK_BLOCKS];
 };
 struct tcp_seg {
@@ -334,7 +344,8 @@ bool tcp_oow_ack_allowed(struct worker *w, struct tcp_conn *c);
 void tcp_tx_request(struct worker *w, struct tcp_conn *c);
 bool tcp_send_probe_data(struct worker *w, struct tcp_conn *c);
 
-void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len);
+void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len,
+                         const struct tcp_auth *auth); /* NULL = not signed */
 
 void tcp_user_timeout_input(struct worker *w, struct tcp_conn *c, uint32_t peer_s); /* tcp_attr.c; RFC 5482 */
 
@@ -391,6 +402,16 @@ int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, cons
 void tcp_cookie_reply(struct worker *w, struct listener *l, const struct tcp_seg *seg);    /* SYN,ACK without a connection */
 /* ACK at a listener: a connection in SYN-RCVD that this segment is for; NULL: it brings no cookie of ours. */
 struct tcp_conn *tcp_cookie_accept(struct worker *w, struct listener *l, const struct tcp_seg *seg);
+
+/* tcp_auth.c (RFC 2385): number = the set of keys of a session or listener, not 0 */
+int tcp_auth_attach(struct worker *w, struct tcp_conn *c, uint32_t number); /* with the key for its peer; 0, -ENOENT, -ENOMEM */
+int tcp_auth_changed(struct worker *w, struct tcp_conn *c, uint32_t number);
+void tcp_auth_release(struct worker *w, struct tcp_conn *c);
+const char *tcp_auth_name(struct worker *w, const struct tcp_conn *c); /* NULL = not signed */
+bool tcp_auth_leaves_ts(const struct tcp_conn *c, bool sack);     /* timestamps fit beside it */
+/* Only for segments with a signature, and connections with TCP_LF_AUTH or listeners with keys. False: dropped and counted. */
+bool tcp_auth_input(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg);
+bool tcp_auth_listen_input(struct worker *w, const struct listener *l, const struct tcp_seg *seg);
 
 /* tcp_isn.c */
 uint32_t tcp_isn(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);       /* RFC 6528 */

@@ -42,7 +42,7 @@ void tcp_apply_syn_options(struct worker *w, struct tcp_conn *c, const struct tc
 
     if (seg->o.has_mss)
         c->peer_mss = seg->o.mss < TCP_MSS_FLOOR ? TCP_MSS_FLOOR : seg->o.mss;
-    if (cfg->timestamps && seg->o.has_ts) {
+    if (cfg->timestamps && seg->o.has_ts && tcp_auth_leaves_ts(c, cfg->sack && seg->o.has_sack_ok)) {
         c->flags |= TCP_F_TS | TCP_F_TS_RECENT;
         c->ts_recent = seg->o.tsval;
         c->ts_recent_ms = tcp_now_ms(w);
@@ -86,7 +86,9 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
     c = tcp_conn_alloc(w, lcl, rmt, session_fib(s));
     if (!c)
         return -ENOMEM;
-    rc = tcp_conn_path_update(w, c);
+    rc = session_layer_cfg(s) ? tcp_auth_attach(w, c, session_layer_cfg(s)) : 0;
+    if (rc == 0)
+        rc = tcp_conn_path_update(w, c);
     if (rc == 0 && is_directed_broadcast(w, c))
         rc = -ENETUNREACH;
     if (rc != 0) {
@@ -111,6 +113,11 @@ struct tcp_conn *tcp_passive_new(struct worker *w, struct listener *l, const str
 
     if (!c) {
         tcp_count(w, TCP_C_no_memory);
+        return NULL;
+    }
+    if (listener_layer_cfg(l) && tcp_auth_attach(w, c, listener_layer_cfg(l)) != 0) {
+        tcp_count(w, TCP_C_no_memory);
+        tcp_conn_free(w, c);
         return NULL;
     }
     c->flags |= TCP_F_PASSIVE;
@@ -161,6 +168,8 @@ static bool cookie_input(struct worker *w, struct listener *l, struct tcp_seg *s
 /* RFC 9293 s3.10.7.2. */
 void tcp_listen_input(struct worker *w, struct listener *l, struct tcp_seg *seg, uint32_t iss_floor)
 {
+    if (hs_unlikely(seg->o.sig || listener_layer_cfg(l)) && !tcp_auth_listen_input(w, l, seg))
+        return;
     if (seg->flags & TCP_RST) { /* first */
         tcp_count(w, TCP_C_listen_not_syn);
         return;

@@ -70,6 +70,11 @@ static int parse_one(uint8_t kind, const uint8_t *opt, unsigned len, struct tcp_
         out->tsval = load_be32(opt + 2);
         out->tsecr = load_be32(opt + 6);
         return 0;
+    case TCP_OPT_MD5:
+        if (len != 18 || out->sig)
+            return -EINVAL;
+        out->sig = opt;
+        return 0;
     default:
         return 0;
     }
@@ -83,6 +88,7 @@ int tcp_options_parse(const uint8_t *opt, unsigned len, struct tcp_opts *out)
     out->wscale = out->n_sack = 0;
     out->mss = 0;
     out->tsval = out->tsecr = 0;
+    out->sig = NULL;
     if (len == TCP_OPT_TS_LEN && memcmp(opt, ts_layout, sizeof(ts_layout)) == 0) { /* nearly every segment */
         out->has_ts = true;
         out->tsval = load_be32(opt + 4);
@@ -138,8 +144,8 @@ static uint8_t *put_user_timeout(uint8_t *p, uint32_t ms)
 unsigned tcp_options_build_syn(const struct tcp_conn *c, const struct tcp_config *cfg, uint32_t now_ms, uint8_t out[TCP_OPT_MAX])
 {
     bool answer = c->state == TCP_S_SYN_RCVD;
-    bool ts = answer ? (c->flags & TCP_F_TS) != 0 : cfg->timestamps;
     bool sack = answer ? (c->flags & TCP_F_SACK) != 0 : cfg->sack;
+    bool ts = answer ? (c->flags & TCP_F_TS) != 0 : cfg->timestamps && tcp_auth_leaves_ts(c, sack);
     bool ws = answer ? (c->flags & TCP_F_WSCALE) != 0 : cfg->wscale;
     uint8_t *p = out;
 
@@ -173,7 +179,7 @@ unsigned tcp_options_build_syn(const struct tcp_conn *c, const struct tcp_config
         *p++ = 3;
         *p++ = c->rcv_wscale;
     }
-    if (cfg->user_timeout_option && c->user_timeout_ms)
+    if (cfg->user_timeout_option && c->user_timeout_ms && (unsigned)(p - out) + 4 + c->auth_len <= TCP_OPT_MAX)
         p = put_user_timeout(p, c->user_timeout_ms);
     return (unsigned)(p - out);
 }
@@ -212,14 +218,16 @@ static uint8_t *put_sack(struct tcp_conn *c, uint8_t *p, unsigned room)
 unsigned tcp_options_build(struct worker *w, struct tcp_conn *c, bool with_sack, uint8_t out[TCP_OPT_MAX])
 {
     uint8_t *p = out;
+    unsigned room = TCP_OPT_MAX - c->opt_len; /* timestamps and signature have theirs */
 
     if (c->flags & TCP_F_TS)
         p = put_ts(p, tcp_now_ms(w) + c->ts_offset, c->ts_recent);
     if (hs_unlikely(c->flags & TCP_F_TELL_USER_TIMEOUT) && with_sack) { /* has changed (s3.2); once, as SHOULD is enough */
         c->flags &= ~TCP_F_TELL_USER_TIMEOUT;
         p = put_user_timeout(p, c->user_timeout_ms);
+        room -= 4;
     }
     if (with_sack && (c->flags & TCP_F_SACK))
-        p = put_sack(c, p, TCP_OPT_MAX - (unsigned)(p - out));
+        p = put_sack(c, p, room);
     return (unsigned)(p - out);
 }

@@ -1,6 +1,7 @@
 /* tcp_output.c - building and sending single segments: SYN, ACK, data, probes, RST (RFC 9293 s3.1, s3.5) */
 #include <errno.h>
-#include "server/tcp/tcp_internal.h"
+#include <openssl/crypto.h>
+#include "server/tcp/tcp_auth.h"
 
 struct tcp_out {       /* one segment to be built in front of the payload of p */
     struct pkt *p;
@@ -9,6 +10,7 @@ struct tcp_out {       /* one segment to be built in front of the payload of p *
     uint8_t flags;
     uint8_t opt_len;
     uint8_t opt[TCP_OPT_MAX];
+    const struct tcp_auth *auth; /* signs it; NULL = nobody */
 };
 
 static struct pkt *out_alloc(struct worker *w, uint32_t len)
@@ -47,6 +49,11 @@ static int out_send(struct worker *w, struct tcp_out *o, const struct ip_endpoin
     m->gso_size = gso_size;
     if (gso_size)
         m->flags |= PKT_GSO;
+    if (hs_unlikely(o->auth) && !tcp_auth_sign(w, o->auth, o->p, &m->src, &m->dst)) {
+        tcp_count(w, TCP_C_tx_failed);
+        pkt_free(o->p);
+        return -EOPNOTSUPP;
+    }
     h->checksum.raw = pkt_pseudo_sum(m, m->l4_total);
     tcp_count(w, TCP_C_segments_out);
     rc = ip_output(w, o->p, tx);
@@ -70,13 +77,23 @@ static void ack_paid(struct tcp_conn *c)
     c->last_ack_sent = c->rcv_nxt;
 }
 
+static void put_auth(struct tcp_out *o, const struct tcp_auth *auth)
+{
+    o->auth = auth;
+    o->opt_len = (uint8_t)tcp_auth_put(auth, o->opt, o->opt_len);
+}
+
 static int conn_send(struct worker *w, struct tcp_conn *c, struct tcp_out *o, uint16_t gso_size)
 {
     struct ip_tx tx;
 
     conn_ip_tx(c, &tx);
-    if ((c->lflags & TCP_LF_ECN) && !(o->flags & (TCP_SYN | TCP_RST)))
-        tx.tos |= tcp_ecn_tos(c, o->len && o->seq == c->snd_nxt, &o->flags);
+    if (c->lflags & (TCP_LF_ECN | TCP_LF_AUTH)) {
+        if ((c->lflags & TCP_LF_ECN) && !(o->flags & (TCP_SYN | TCP_RST)))
+            tx.tos |= tcp_ecn_tos(c, o->len && o->seq == c->snd_nxt, &o->flags);
+        if (c->lflags & TCP_LF_AUTH)
+            put_auth(o, tcp_auth_of_conn(w, c));
+    }
     if (o->flags & TCP_ACK)
         ack_paid(c);
     return out_send(w, o, &c->base.lcl, &c->base.rmt, &tx, gso_size);
@@ -175,9 +192,16 @@ void tcp_send_rst_to(struct worker *w, const struct tcp_seg *seg)
 {
     struct tcp_out o = { .flags = TCP_RST };
     struct ip_tx tx = { .src = seg->dst.ip, .dst = seg->src.ip, .fib = seg->fib, .ip_proto = 6, .dont_fragment = true };
+    struct tcp_auth auth;
+    int is_signed;
 
     if (seg->flags & TCP_RST)
         return;
+    is_signed = hs_unlikely(seg->o.sig) ? tcp_auth_of_answer(w, seg, &auth) : 0;
+    if (is_signed < 0)
+        return;
+    if (is_signed)
+        put_auth(&o, &auth);
     if (seg->flags & TCP_ACK) {
         o.seq = seg->ack;
     } else {
@@ -185,14 +209,17 @@ void tcp_send_rst_to(struct worker *w, const struct tcp_seg *seg)
         o.ack = seg->seq + seg->len + !!(seg->flags & TCP_SYN) + !!(seg->flags & TCP_FIN);
     }
     o.p = out_alloc(w, 0);
-    if (!o.p)
-        return;
-    tcp_count(w, TCP_C_resets_out);
-    out_send(w, &o, &seg->dst, &seg->src, &tx, 0);
+    if (o.p) {
+        tcp_count(w, TCP_C_resets_out);
+        out_send(w, &o, &seg->dst, &seg->src, &tx, 0);
+    }
+    if (is_signed)
+        OPENSSL_cleanse(&auth, sizeof(auth));
 }
 
 /* SYN,ACK to a SYN for which nothing is remembered. */
-void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len)
+void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len,
+                         const struct tcp_auth *auth)
 {
     struct tcp_out o = { .seq = iss, .ack = seg->seq + 1, .wnd = wnd, .flags = TCP_SYN | TCP_ACK, .opt_len = (uint8_t)opt_len };
     struct ip_tx tx = { .src = seg->dst.ip, .dst = seg->src.ip, .fib = seg->fib, .ip_proto = 6, .dont_fragment = true };
@@ -201,6 +228,8 @@ void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t i
     if (!o.p)
         return;
     memcpy(o.opt, opt, opt_len);
+    if (auth)
+        put_auth(&o, auth);
     out_send(w, &o, &seg->dst, &seg->src, &tx, 0);
 }
 

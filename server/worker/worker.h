@@ -57,6 +57,7 @@ struct stack {
     struct stack_config *config;    /* config/config.h */
     struct tls_stack *tls;          /* tls/: certificates and keys of programs, under a lock of its own; NULL = no TLS */
     struct udp_encap udp_encap;     /* RFC 6951; fixed before workers start */
+    struct tcp_keys *tcp_keys;      /* tcp/: keys of programs for their peers, under a lock of their own; NULL = none are taken */
     struct session_stack *session;  /* session/: endpoints in use by all workers, under its own lock (control path only) */
     struct autoconf *autoconf;      /* autoconf/: control thread's; NULL = no interface takes router advertisements */
     struct capture *capture;        /* capture/: control thread's; NULL until somebody looks at packets */

@@ -66,6 +66,8 @@ int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
     return *value ? 0 : -ENOENT;
 }
 
+uint32_t listener_layer_cfg(const struct listener *l) { return l->layer_cfg; }
+uint32_t session_layer_cfg(const struct session *s) { return s->layer_cfg; }
 const char *listener_congestion(const struct listener *l) { return l->congestion; }
 
 void listener_half_open(struct listener *l, int delta) { l->half_open += delta; }
@@ -353,6 +355,8 @@ struct session *fake_connect(struct fake_host *h, const char *lcl, uint16_t lpor
 {
     struct ip_endpoint l = fake_endpoint(lcl, lport), r = fake_endpoint(rmt, rport);
     struct session *s = session_new(h);
+
+    s->layer_cfg = h->layer_cfg;
     int rc = tcp_transport_ops.connect(&h->w, s, &l, &r, &s->conn);
 
     if (rc != 0) {

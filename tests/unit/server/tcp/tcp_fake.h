@@ -18,7 +18,7 @@ struct session {
     bool used, accepted, connected, is_closed, rx_fin, tx_due;
     int connect_error, reset_error, soft_error;
     uint32_t rx_max, rx_len;             /* readable, in order */
-    uint32_t want_space;
+    uint32_t want_space, layer_cfg;
     uint8_t rx[FAKE_FIFO];
     bool have[FAKE_FIFO];                /* beyond rx_len: bytes that came out of order */
     uint32_t tx_len;
@@ -31,6 +31,7 @@ struct listener {
     int accept_error;                    /* what session_accept() answers */
     int32_t rx_max;                      /* SVM_ATTR_RX_FIFO, 0 = not told */
     const char *congestion;              /* SVM_ATTR_CONGESTION, NULL = not told */
+    uint32_t layer_cfg;                  /* number of its keys */
     int32_t attr[32];                    /* the other SVM_ATTR_*, 0 = not set */
 };
 
@@ -46,6 +47,7 @@ struct fake_host {
     unsigned n_out;
     uint16_t mtu;
     uint32_t tso_max;
+    uint32_t layer_cfg;                  /* of sessions that connect */
     int route_error, output_error;
     struct ip_tx last_tx;                /* how the last segment was to be sent */
     struct interface ifc;                /* what packets come in by; its fib is that of passive connections */
