@@ -252,6 +252,10 @@ static int preload_ioctl(int fd, struct fd_file *f, unsigned long request, void 
         return preload_ioctl_fionread(fd, f, arg);
     case SIOCOUTQ:
         return f->sock.is_listener ? -EINVAL : preload_ioctl_count(vcl_queued_bytes(f->sock.vcl), arg);
+    case SIOCATMARK:
+        if (f->sock.proto != SVM_PROTO_TCP)
+            return (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
+        return preload_ioctl_count(vcl_at_mark(f->sock.vcl), arg);
     case FIOASYNC:
         return *(int *)arg ? -EINVAL : 0; /* as O_ASYNC above */
     case SIOCGSTAMP_OLD:
@@ -275,6 +279,12 @@ HS_EXPORT int hs_ioctl(int fd, unsigned long request, ...)
                                  : (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
     preload_put(f);
     return (int)preload_result(r);
+}
+
+HS_EXPORT int hs_sockatmark(int fd) /* libc's asks the kernel by an internal name */
+{
+    int is;
+    return hs_ioctl(fd, SIOCATMARK, &is) < 0 ? -1 : is;
 }
 
 /* ---- stdio ---- */

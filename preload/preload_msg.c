@@ -14,11 +14,11 @@ static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int 
         return preload_sctp_recvmsg(f, msg, flags);
     struct vcl_msg_info info = { .flags = 0 };
     bool is_udp = f->sock.proto == SVM_PROTO_UDP;
-    ssize_t r = preload_recv_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, is_udp ? &info : NULL);
+    ssize_t r = preload_recv_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, is_udp || flags & MSG_OOB ? &info : NULL);
     if (r < 0)
         return r;
     size_t used = 0;
-    msg->msg_flags = ((int)info.flags & MSG_TRUNC) | (flags & MSG_CMSG_CLOEXEC); /* Linux tells of that one, too */
+    msg->msg_flags = ((int)info.flags & (MSG_TRUNC | MSG_OOB)) | (flags & MSG_CMSG_CLOEXEC); /* Linux tells of that one, too */
     if (is_udp && info.has_peer) {
         preload_fill_sockaddr(&info.peer, f->sock.is_v6, msg->msg_name, &msg->msg_namelen);
         if (msg->msg_control)

@@ -91,7 +91,8 @@ struct svm_fifo_prod_line {
     uint32_t evt_seq;     /* events "data" posted so far; see svm_fifo.h */
     uint32_t space_want;  /* changes when the producer wants an event "space"; see svm_fifo.h */
     uint32_t space_bytes; /* how much free space it wants, against its configured maximum */
-    uint32_t pad[3];
+    uint32_t urg_seq;     /* events "urgent" posted so far; see svm_urgent.h */
+    uint64_t urgent;      /* the last urgent byte, written before `tail` passes it; 0 = never one. See svm_urgent.h */
 } HS_ALIGNED_LINE;
 static_assert(sizeof(struct svm_fifo_prod_line) == 64, "svm_fifo_prod_line");
 
@@ -101,7 +102,8 @@ struct svm_fifo_cons_line {
     uint32_t evt_ack;     /* events "data" that the consumer is done with: evt_ack == evt_seq means "tell me" */
     uint32_t space_ack;   /* = space_want when the consumer has posted the event "space" for it */
     uint32_t flags;       /* enum svm_fifo_cons_flags */
-    uint32_t pad[12];
+    uint32_t urg_ack;     /* events "urgent" that the consumer has taken: urg_ack == urg_seq means "tell me" */
+    uint32_t pad[11];
 } HS_ALIGNED_LINE;
 static_assert(sizeof(struct svm_fifo_cons_line) == 64, "svm_fifo_cons_line");
 

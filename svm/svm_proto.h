@@ -274,6 +274,8 @@ enum svm_msg_type {
     SVM_MSG_DATA = 64,  /* the FIFO that the sender produces has bytes, or FIN/RST. u.value = evt_seq */
     SVM_MSG_SPACE,      /* the FIFO that the sender consumes has the space that was wanted, or RD_CLOSED */
     SVM_MSG_ACCEPTED,   /* c->s: ctx is this client's number for the session of an ACCEPT */
+    SVM_MSG_URGENT,     /* s->c, and between cut-through peers: the FIFO that the sender produces has a new urgent mark, or its byte has
+                           come. At most one outstanding for each FIFO (svm_urgent.h) */
 };
 
 enum svm_claim_flags {

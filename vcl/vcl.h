@@ -72,18 +72,18 @@ struct vcl_msg_info {         /* datagrams and SCTP: addresses and ancillary val
     bool has_gso;             /* UDP: gso_size. recv: several datagrams in one */
     uint16_t gso_size;        /* bytes of each of them; send: 0 = not to be cut */
     uint8_t ttl, tos;         /* of the packet; recv: tos is always told, ttl with has_ttl */
-    uint32_t flags;           /* recv: MSG_TRUNC; SCTP: MSG_EOR, MSG_NOTIFICATION */
+    uint32_t flags;           /* recv: MSG_TRUNC, MSG_OOB; SCTP: MSG_EOR, MSG_NOTIFICATION */
     int64_t stamp_ns;         /* recv: when it came in, since 1970; 0 = not known */
     uint32_t full_len;        /* recv: length of the datagram even when cut */
     struct vcl_sctp_msg *sctp;/* SCTP (vcl_sctp.h); the caller's, NULL = not wanted */
 };
-/* flags: MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, MSG_TRUNC, MSG_NOSIGNAL (send gives -EPIPE, SIGPIPE is the caller's business).
+/* flags: MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, MSG_TRUNC, MSG_OOB (TCP), MSG_NOSIGNAL (send gives -EPIPE, SIGPIPE is the caller's business).
  * recv: 0 = end of stream (or empty datagram). info may be NULL. */
+ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
+ssize_t vcl_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
 /* Datagrams, one of our own: more follow at once, vcl_dgram_flush() after the last. The server is told of all together. */
 enum { VCL_SEND_MORE = 0x00800000 };
 void vcl_dgram_flush(struct vcl_socket *s);
-ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
-ssize_t vcl_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
 /* Zero copy (stream). read: pieces stay valid until vcl_recv_release(len). write: fill, then commit. */
 int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t max, int flags);   /* number of pieces; 0 = end */
 int vcl_recv_release(struct vcl_socket *s, uint32_t len);
@@ -97,8 +97,9 @@ ssize_t vcl_recv_error(struct vcl_socket *s, const struct iovec *iov, int n_iov,
 int64_t vcl_readable_bytes(struct vcl_socket *s);   /* FIONREAD; listeners: accepts waiting */
 int64_t vcl_writable_bytes(struct vcl_socket *s);
 int64_t vcl_queued_bytes(struct vcl_socket *s);     /* SIOCOUTQ */
-uint32_t vcl_poll_now(struct vcl_socket *s);        /* EPOLLIN|OUT|RDHUP|HUP|ERR as they stand (level) */
+uint32_t vcl_poll_now(struct vcl_socket *s);        /* EPOLLIN|PRI|OUT|RDHUP|HUP|ERR as they stand (level) */
 int vcl_take_error(struct vcl_socket *s);           /* SO_ERROR: 0 or errno (positive), cleared */
+int vcl_at_mark(struct vcl_socket *s);              /* SIOCATMARK: 0 or 1 */
 bool vcl_is_listener(const struct vcl_socket *s);
 bool vcl_is_connected(const struct vcl_socket *s);
 

@@ -277,6 +277,9 @@ void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t serve
     case SVM_MSG_SPACE:
         vcl_set_notify(s, EPOLLOUT);
         break;
+    case SVM_MSG_URGENT:
+        vcl_urgent_on_event(s);
+        break;
     default:
         break;
     }
@@ -292,6 +295,8 @@ void vcl_worker_dispatch_pair(struct vcl_pair *p, struct svm_msg *m)
         on_data(s, (uint32_t)m->u.value);
     else if (m->type == SVM_MSG_SPACE)
         vcl_set_notify(s, EPOLLOUT);
+    else if (m->type == SVM_MSG_URGENT)
+        vcl_urgent_on_event(s);
     else if (m->type == SVM_MSG_CLOSED)
         vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
 }
@@ -306,6 +311,8 @@ void vcl_worker_self_event(struct vcl_socket *s, const struct svm_msg *m)
         return;
     if (m->type == SVM_MSG_DATA)
         on_data(other, (uint32_t)m->u.value);
+    else if (m->type == SVM_MSG_URGENT)
+        vcl_urgent_on_event(other);
     else
         vcl_set_notify(other, m->type == SVM_MSG_SPACE ? EPOLLOUT : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
 }

@@ -20,6 +20,7 @@
 #include "svm/svm_fifo.h"
 #include "svm/svm_msgq.h"
 #include "svm/svm_tcp_key.h"
+#include "svm/svm_urgent.h"
 #include "vcl/vcl.h"
 #include "vcl/vcl_errqueue.h"
 
@@ -267,6 +268,11 @@ struct vcl_socket {
     uint32_t rest_told;              /* number of the one to be told of; see rest_read */
     bool rest_read, rest_unshare;    /* the server is to be told that it has been read; `shared` was set for that alone */
     struct svm_fifo_cons rx_next;
+    struct {                         /* urgent data of the peer (vcl_urgent.c); socket lock */
+        uint64_t seen;               /* the mark that was looked at last ... */
+        uint64_t past;               /* ... or that has been read over; the same as in the FIFO = nothing to heed */
+        bool taken;                  /* by MSG_OOB */
+    } urg;
     bool rd_shut, wr_shut;
     bool connect_untold;             /* connect() said EINPROGRESS, no call has told of success yet; op_lock */
     bool died_connected;             /* DEAD after it was CONNECTED: later reads see the end, not an error */
@@ -406,6 +412,18 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
 uint32_t vcl_tx_low_water(const struct vcl_socket *s); /* free bytes from which on a sleeping writer is woken; socket lock held */
 bool vcl_arm_read(struct vcl_socket *s);        /* "tell me of new bytes"; true: there are some already */
 bool vcl_arm_write(struct vcl_socket *s);       /* "tell me of room"; true: there is some already */
+
+/* vcl_urgent.c: urgent data of streams, socket lock held where not said otherwise */
+static inline bool vcl_urgent_ahead(const struct vcl_socket *s) { return hs_unlikely(svm_urgent_get(&s->rx) != s->urg.past); }
+/* With vcl_urgent_ahead(): */
+int64_t vcl_urgent_put(struct vcl_socket *s, const struct iovec *iov, size_t skip, size_t want);
+int64_t vcl_urgent_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags, bool *stop);
+uint32_t vcl_urgent_whole(struct vcl_socket *s, uint32_t max);                /* how many of `max` bytes come before the mark */
+uint32_t vcl_urgent_poll(struct vcl_socket *s, int64_t avail);                /* EPOLLIN, EPOLLPRI */
+int64_t vcl_urgent_readable(struct vcl_socket *s, int64_t avail);             /* bytes up to the mark */
+ssize_t vcl_urgent_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info); /* MSG_OOB; no lock */
+void vcl_urgent_on_event(struct vcl_socket *s);                               /* SVM_MSG_URGENT; worker lock held, not the socket's */
+void vcl_urgent_tell(struct vcl_socket *s);                                   /* cut-through: the peer is told if it is due; no lock held */
 
 int vcl_out_of_memory(struct vcl_socket *s);
 void vcl_want_room(struct vcl_socket *s);

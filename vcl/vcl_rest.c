@@ -109,6 +109,7 @@ void vcl_rest_turn(struct vcl_socket *s)
     }
     if (left == 0) {
         s->rx = s->rx_next;
+        memset(&s->urg, 0, sizeof(s->urg));
         rest_end(s);
     } else if (s->rx.head != head) {
         svm_fifo_drop(&s->rx, head - s->rx.head);

@@ -156,6 +156,7 @@ static int map_pair_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot,
     svm_fifo_prod_init(&s->tx, &sp->side[side].tx, &sp->side[1 - side].rx, &p->regions, &vcl_pair_ring_ops, p, max);
     s->tx.ring_floor = VCL_TX_FLOOR;
     svm_fifo_cons_init(&s->rx, &sp->side[side].rx, &sp->side[1 - side].tx, &p->regions, VCL_LOCAL_FIFO_MAX);
+    memset(&s->urg, 0, sizeof(s->urg));
     if (p->peer_client_id == s->w->client_id && side == 1)
         p->by_slot_self[slot->slot] = s;
     else
@@ -183,6 +184,7 @@ static int map_bank_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
     s->tx.ring_floor = VCL_TX_FLOOR;
     svm_fifo_cons_init(&s->rx, &cli->rx, &srv->rx, &w->life->srv_regions, w->rx_fifo_size);
     s->errors_seen = s->rx.head;
+    memset(&s->urg, 0, sizeof(s->urg));
     return 0;
 }
 
@@ -230,6 +232,7 @@ int vcl_socket_write_again(struct vcl_socket *s, const struct svm_fifo_prod *old
 {
     int rc = copy_written(&s->tx, old, head);
 
+    svm_urgent_move(s->tx.line, old->line, head);
     if (old->fin)
         svm_fifo_prod_set_fin(&s->tx);
     if (s->rd_closed_told)

@@ -76,12 +76,14 @@ static int64_t peek_all(struct vcl_socket *s, const struct iovec *iov, int n_iov
 }
 
 /* One look at the FIFO: bytes taken into the pieces behind `skip`, or 0. Socket lock held. */
-static int64_t take_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags)
+static int64_t take_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags, bool *stop)
 {
     int64_t n;
 
     if (hs_unlikely(s->rest != NULL) && (n = vcl_rest_take(s, iov, n_iov, skip, flags)) != 0)
         return n;
+    if (vcl_urgent_ahead(s))
+        return vcl_urgent_take(s, iov, n_iov, skip, flags, stop);
     if (flags & MSG_TRUNC) { /* tcp(7): bytes are thrown away, not copied */
         uint64_t want = 0;
 
@@ -131,11 +133,9 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
     bool has_deadline = false;
     int rc;
 
-    if (flags & MSG_OOB)
-        return -EINVAL; /* no urgent data is kept out of line */
     for (;;) {
         int64_t n = 0;
-        bool space = false;
+        bool space = false, stop = false;
 
         rc = vcl_stream_recv_state(s);
         if (hs_unlikely(s->shared) && rc == 0)
@@ -143,7 +143,7 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
         if (hs_likely(rc == 0)) {
             pthread_mutex_lock(&s->lock);
             if (hs_likely(s->has_fifos)) {
-                n = want > done ? take_some(s, iov, n_iov, done, flags) : 0;
+                n = want > done ? take_some(s, iov, n_iov, done, flags, &stop) : 0;
                 if (hs_unlikely(s->shared) && n > 0 && (n = vcl_claim_settle_rx(s, (uint32_t)n, flags & MSG_PEEK)) == 0) {
                     /* another process has been given them */
                     pthread_mutex_unlock(&s->lock);
@@ -173,7 +173,7 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
             return done ? (ssize_t)done : -ECONNRESET;
         }
         done += (size_t)n;
-        if (hs_likely(done && (done == want || done >= enough(s, want, flags) || flags & MSG_PEEK)))
+        if (hs_likely(done && (stop || done == want || done >= enough(s, want, flags) || flags & MSG_PEEK)))
             return (ssize_t)done;
         if (n > 0 || rc == -EINPROGRESS)
             continue;
@@ -263,12 +263,14 @@ static int pending_error(struct vcl_socket *s)
 }
 
 /* Bytes put into the FIFO from behind `skip`; 0 = full. Socket lock held. */
-static int64_t put_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip)
+static int64_t put_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, size_t want, int flags)
 {
     if (hs_unlikely(!s->has_fifos))
         return s->unclaimed ? 0 : -ECONNRESET;
     if (hs_unlikely(svm_fifo_prod_peer_closed(&s->tx)))
         return closed_means(s);
+    if (hs_unlikely(flags & MSG_OOB))
+        return vcl_urgent_put(s, iov, skip, want);
     while (skip >= iov->iov_len && n_iov > 1) {
         skip -= iov->iov_len;
         iov++;
@@ -286,8 +288,8 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
     bool has_deadline = false;
     int rc;
 
-    if (flags & MSG_OOB)
-        return -EOPNOTSUPP;
+    if (hs_unlikely(flags & MSG_OOB) && s->proto != SVM_PROTO_TCP)
+        return -EOPNOTSUPP; /* TLS, as with the kernel's */
     for (;;) {
         int64_t n = 0;
         bool data = false;
@@ -299,7 +301,7 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
             if (want == 0)
                 return pending_error(s);
             pthread_mutex_lock(&s->lock);
-            n = put_some(s, iov, n_iov, done);
+            n = put_some(s, iov, n_iov, done, want, flags);
             if (hs_unlikely(s->shared) && n > 0 && (n = vcl_claim_settle_tx(s, (uint32_t)n)) == 0) { /* came too late there */
                 pthread_mutex_unlock(&s->lock);
                 continue;
@@ -319,8 +321,11 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
                 return done ? (ssize_t)done : n == -EPROTO ? -ECONNRESET : (ssize_t)n;
             done += (size_t)n;
             vcl_spin_said(&s->w->spin, (size_t)n);
-            if (hs_likely(done == want))
+            if (hs_likely(done == want)) {
+                if (hs_unlikely(flags & MSG_OOB) && s->local)
+                    vcl_urgent_tell(s);
                 return (ssize_t)done;
+            }
             if (n > 0)
                 continue;
         } else if (rc != -EAGAIN) {
@@ -389,6 +394,8 @@ ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
         return vcl_record_recv(s, iov, n_iov, flags, info);
     if (info)
         *info = (struct vcl_msg_info){ 0 };
+    if (hs_unlikely(flags & MSG_OOB))
+        return vcl_urgent_recv(s, iov, n_iov, flags, info);
     return vcl_stream_recv(s, iov, n_iov, flags);
 }
 
@@ -466,12 +473,17 @@ int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t m
         return -EOPNOTSUPP;
     for (;;) {
         struct iovec piece[4];
+        uint32_t most = max;
         int got = 0, rc = vcl_stream_recv_state(s);
 
         if (rc == 0) {
             pthread_mutex_lock(&s->lock);
             s->w->zero_copy = true;
-            got = s->has_fifos ? svm_fifo_peek_iov(&s->rx, 0, max, piece) : -ECONNRESET;
+            if (s->has_fifos && vcl_urgent_ahead(s) && (most = vcl_urgent_whole(s, max)) == 0 && svm_fifo_cons_avail(&s->rx) > 0) {
+                pthread_mutex_unlock(&s->lock);
+                return -EAGAIN;
+            }
+            got = s->has_fifos ? svm_fifo_peek_iov(&s->rx, 0, most, piece) : -ECONNRESET;
             if (got == 0)
                 rc = vcl_stream_empty_means(s, true);
             pthread_mutex_unlock(&s->lock);
@@ -583,6 +595,8 @@ int64_t vcl_readable_bytes(struct vcl_socket *s)
         struct svm_dgram_hdr h;
 
         n = svm_fifo_cons_avail(&s->rx);
+        if (!s->is_dgram && !s->sctp && vcl_urgent_ahead(s))
+            n = vcl_urgent_readable(s, n);
         if (s->sctp)
             n = vcl_sctp_readable_bytes(s);
         else if ((s->is_dgram || s->is_records) && n > 0 && vcl_errqueue_settle(s) == 0) /* FIONREAD of datagrams: the next one */

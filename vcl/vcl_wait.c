@@ -173,7 +173,9 @@ static uint32_t poll_fifos(struct vcl_socket *s)
             ev |= EPOLLIN | EPOLLRDHUP | (s->wr_shut ? EPOLLHUP : 0);
         if (svm_fifo_cons_rst(&s->rx) && !(s->wr_shut && svm_fifo_cons_is_fin(&s->rx))) /* else it came after the end */
             ev |= EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | (atomic_load(&s->reset_told) ? 0 : EPOLLERR);
-        if (has_enough(s))
+        if (!s->is_dgram && !s->sctp && vcl_urgent_ahead(s))
+            ev |= vcl_urgent_poll(s, svm_fifo_cons_avail(&s->rx));
+        else if (has_enough(s))
             ev |= EPOLLIN;
         space = svm_fifo_prod_space(&s->tx);
         if (space < 0 || space >= writable_from(s) || s->wr_shut || gone || svm_fifo_prod_peer_closed(&s->tx))
@@ -181,6 +183,18 @@ static uint32_t poll_fifos(struct vcl_socket *s)
     } else if (s->is_dgram) {
         ev |= EPOLLOUT;
     }
+    pthread_mutex_unlock(&s->lock);
+    return ev;
+}
+
+/* What was urgent before a reset is so after it. */
+static uint32_t urgent_of_dead(struct vcl_socket *s)
+{
+    uint32_t ev = 0;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos && !s->is_dgram && !s->sctp && vcl_urgent_ahead(s))
+        ev = vcl_urgent_poll(s, svm_fifo_cons_avail(&s->rx)) & EPOLLPRI;
     pthread_mutex_unlock(&s->lock);
     return ev;
 }
@@ -203,7 +217,7 @@ uint32_t vcl_poll_now(struct vcl_socket *s)
     case VCL_CONNECTED:
         return ev | poll_fifos(s);
     default:
-        return ev | EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP;
+        return ev | EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | urgent_of_dead(s);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "svm/svm_urgent.h"
 
 static struct app_port_client *port_client_of(struct app_worker *a)
 {
@@ -40,7 +41,7 @@ static bool pending_push(struct app_port_client *pc, const struct svm_msg *m)
     return true;
 }
 
-/* The number of notices waiting is bounded: at most one DATA and one SPACE a FIFO, accepts by the backlog, answers because requests
+/* The number of notices waiting is bounded: at most one DATA, URGENT and SPACE a FIFO, accepts by the backlog, answers because requests
  * are left in the queue from APP_PENDING_STOP on. */
 void app_notify_post(struct app_port_client *pc, const struct svm_msg *m)
 {
@@ -174,6 +175,17 @@ static void notify_space(struct worker *w, struct app_worker *a, struct session 
     app_notify_post(port_client_of(a), &m);
 }
 
+static void notify_urgent(struct worker *w, struct app_worker *a, struct session *s)
+{
+    struct svm_msg m;
+
+    (void)w;
+    if (is_unnamed(s) || !svm_urgent_due(&s->rx)) /* not named yet: its first look at the FIFO shows it */
+        return;
+    m = notice(s, SVM_MSG_URGENT);
+    app_notify_post(port_client_of(a), &m);
+}
+
 static void notify_error(struct app_worker *a, struct session *s, uint8_t type, int error)
 {
     struct svm_msg m;
@@ -303,6 +315,7 @@ const struct app_ops app_client_ops = {
     .connected = notify_connected,
     .data = notify_data,
     .space = notify_space,
+    .urgent = notify_urgent,
     .reset = notify_reset,
     .soft_error = notify_soft_error,
     .on_worker = find_on_worker,

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "svm/svm_segment.h"
+#include "svm/svm_urgent.h"
 
 bool local_old_keep(struct session *s, const struct session *p, struct app_worker *former)
 {
@@ -218,6 +219,7 @@ static int take_rest(struct worker *w, struct session *p, struct app_worker *a)
     pieces = n > 0 ? svm_fifo_peek_iov(&reader, 0, (uint32_t)n, iov) : 0;
     if (pieces > 0 && svm_fifo_enqueue_iov(&p->rx, iov, pieces) != n)
         svm_fifo_prod_set_rst(&p->rx, -ECONNRESET);
+    svm_urgent_move(p->rx.line, &slot->side[1 - side].tx, line.head);
     if (n < 0 || pieces < 0 || svm_fifo_cons_rst(&reader))
         svm_fifo_prod_set_rst(&p->rx, -ECONNRESET);
     svm_fifo_prod_set_fin(&p->rx);

@@ -40,6 +40,7 @@ struct app_ops {
     void (*connected)(struct worker *w, struct app_worker *a, struct session *s, int error);
     void (*data)(struct worker *w, struct app_worker *a, struct session *s);               /* event for the rx FIFO is due */
     void (*space)(struct worker *w, struct app_worker *a, struct session *s);              /* event for the tx FIFO is due */
+    void (*urgent)(struct worker *w, struct app_worker *a, struct session *s);             /* SVM_MSG_URGENT, if it is due; may be NULL */
     void (*reset)(struct worker *w, struct app_worker *a, struct session *s, int error);
     void (*soft_error)(struct worker *w, struct app_worker *a, struct session *s, int error);
     void (*peer_gone)(struct worker *w, struct app_worker *a, struct session *s);          /* cut-through: the other side died */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "svm/svm_urgent.h"
 
 enum { RX_STREAM_LOG2 = 16 };
 
@@ -130,6 +131,30 @@ void session_rx_want_space(struct worker *w, struct session *s, uint32_t bytes)
 {
     if (svm_fifo_prod_want_space(&s->rx, bytes) && s->conn && !s->rx.failed && s->ops->rx_space)
         session_tx_schedule(w, s); /* there is room already: the window update goes out in the transmit stage */
+}
+
+static void urgent_tell(struct worker *w, struct session *s)
+{
+    if (s->app && s->app->ops->urgent)
+        s->app->ops->urgent(w, s->app, s);
+}
+
+void session_rx_urgent(struct worker *w, struct session *s, uint32_t offset, bool is_pending)
+{
+    if (s->rd_closed || !s->has_fifos || (is_pending && !seq_gt(s->rx.tail + offset, svm_urgent_pos(svm_urgent_own(&s->rx)))))
+        return;
+    svm_urgent_set(&s->rx, offset);
+    urgent_tell(w, s);
+}
+
+bool session_rx_urgent_came(struct worker *w, struct session *s)
+{
+    if (s->has_fifos && !s->rd_closed) {
+        if (!seq_lt(svm_urgent_pos(svm_urgent_own(&s->rx)), s->rx.tail))
+            return false;
+        urgent_tell(w, s);
+    }
+    return true;
 }
 
 void session_rx_fin(struct worker *w, struct session *s)
@@ -273,6 +298,16 @@ void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
 uint32_t session_layer_cfg(const struct session *s)
 {
     return s->layer_cfg;
+}
+
+bool session_tx_urgent(const struct session *s, uint32_t *end)
+{
+    uint64_t word = s->has_fifos ? svm_urgent_get(&s->tx) : 0;
+
+    if (hs_likely(word == 0) || svm_urgent_pos(word) - s->tx.head >= s->tx.tail_seen - s->tx.head)
+        return false;
+    *end = rest_len(s) + svm_urgent_pos(word) - s->tx.head + 1;
+    return true;
 }
 
 uint16_t session_fib(const struct session *s)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "svm/svm_urgent.h"
 #include "svm/svm_ring_alloc.h"
 
 enum { LIMBO_AREA = 256 << 20, LIMBO_FIFO_MAX = 64 << 10 };
@@ -176,6 +177,7 @@ static int move_rx(struct session *s, struct svm_fifo_prod *old)
         for (unsigned i = 0; i < old->n_ooo && err == 0; i++)
             err = copy_unread(&s->rx, &reader, old->ooo[i].start - old->head_seen, old->ooo[i].end - old->ooo[i].start);
     }
+    svm_urgent_move(s->rx.line, old->line, old->head_seen);
     s->rx_edge -= old->head_seen; /* positions begin anew */
     s->rx.ring_floor = old->ring_floor;
     return err;

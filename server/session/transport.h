@@ -155,6 +155,9 @@ uint32_t session_rx_max(const struct session *s);                    /* the FIFO
 /* Out-of-order intervals as offsets from the next expected byte, most recent first; returns how many were written. */
 struct session_ooo { uint32_t start, end; };
 int session_rx_ooo(struct session *s, struct session_ooo *out, int max);
+/* The byte at that offset is urgent; before it is enqueued. is_pending: the one before has not come yet. Tells the program. */
+void session_rx_urgent(struct worker *w, struct session *s, uint32_t offset, bool is_pending);
+bool session_rx_urgent_came(struct worker *w, struct session *s);    /* true: it has been enqueued, and the program is told */
 void session_rx_want_space(struct worker *w, struct session *s, uint32_t bytes); /* ops->rx_space() will be called */
 void session_rx_fin(struct worker *w, struct session *s);            /* no byte follows what was enqueued */
 void session_reset(struct worker *w, struct session *s, int error);  /* aborted; detaches the connection */
@@ -166,6 +169,8 @@ uint32_t session_tx_avail(struct worker *w, struct session *s);      /* bytes in
 /* In place; fewer than len where what a former user of the session has left ends (session_claim.c). */
 int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, uint32_t len, struct iovec iov[4]);
 void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void *dst, uint32_t len);
+/* After session_tx_avail(): there is an urgent byte that is not dropped yet; *end: offset of the one after it. */
+bool session_tx_urgent(const struct session *s, uint32_t *end);
 void session_tx_drop(struct worker *w, struct session *s, uint32_t len);  /* acknowledged */
 void session_tx_schedule(struct worker *w, struct session *s);       /* ops->tx() will be called in this turn or the next */
 /* The rules of its namespace let it begin something with rmt (session_rules.h). */

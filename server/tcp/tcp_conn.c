@@ -241,7 +241,8 @@ void tcp_conn_mss_update(struct tcp_conn *c, uint32_t tso_max)
     c->mss = (uint16_t)mss;
     room = hs_min_u32(tso_max, PKT_BIG_DATA - 64);
     room = room > ip_hdr + fixed + c->opt_len + mss ? room - ip_hdr - fixed - c->opt_len : mss;
-    c->gso_max = c->auth_len ? mss : room / mss * mss; /* each segment has a signature of its own */
+    /* each segment has a signature, or an urgent pointer, of its own */
+    c->gso_max = c->auth_len || c->flags & TCP_F_SND_URG ? mss : room / mss * mss;
     if (c->cwnd && c->cwnd < mss)
         c->cwnd = mss; /* one segment always fits */
 }

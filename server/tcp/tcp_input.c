@@ -334,12 +334,16 @@ void tcp_input_synchronized(struct worker *w, struct tcp_conn *c, struct tcp_seg
     if (tcp_ack_process(w, c, seg) == TCP_ACK_DROP || !step5_fin_acked(w, c))
         return;
     if (!seg->had_data && !had_fin) {
+        if (hs_unlikely(seg->flags & TCP_URG)) /* sixth, of text that is to come */
+            tcp_urg_input(w, c, seg);
         tcp_count(w, TCP_C_pure_acks_in);
         return;
     }
     if (data_after_close(w, c, seg))
         return;
-    /* Sixth: the urgent pointer is read as part of the stream, like SO_OOBINLINE. Seventh and eighth: */
+    if (hs_unlikely(seg->flags & TCP_URG)) /* sixth */
+        tcp_urg_input(w, c, seg);
+    /* Seventh and eighth: */
     tcp_rcv_text(w, c, seg);
 }
 

@@ -72,6 +72,8 @@ enum tcp_conn_flags {
     TCP_F_USER_TIMEOUT_SET = 1u << 25, /* by the program: the peer's wish (RFC 5482) does not count */
     TCP_F_TELL_USER_TIMEOUT = 1u << 26, /* the next ACK carries it (RFC 5482) */
     TCP_F_PMTU_LOW = 1u << 27,    /* path_mtu is below the route's, until pmtu_until_ms */
+    TCP_F_SND_URG = 1u << 28,     /* an urgent byte of ours is not acknowledged: tcp_urg.c */
+    TCP_F_RCV_URG = 1u << 29,     /* the peer has told of an urgent byte that has not come yet */
     TCP_F_WANT_SPACE = 1u << 24,  /* the session layer was asked to tell of room in the receive FIFO */
 };
 
@@ -348,6 +350,11 @@ void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t i
                          const struct tcp_auth *auth); /* NULL = not signed */
 
 void tcp_user_timeout_input(struct worker *w, struct tcp_conn *c, uint32_t peer_s); /* tcp_attr.c; RFC 5482 */
+
+/* tcp_urg.c: urgent data (RFC 9293 s3.8.5, RFC 6093) */
+void tcp_urg_input(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg);   /* sixth step, with TCP_URG */
+void tcp_urg_begin(struct worker *w, struct tcp_conn *c);                   /* session_tx_urgent() has found a byte of ours */
+uint16_t tcp_urg_pointer(struct worker *w, struct tcp_conn *c, uint32_t seq); /* of a segment, with TCP_F_SND_URG; 0 = no URG */
 
 /* tcp_options.c */
 int tcp_options_parse(const uint8_t *opt, unsigned len, struct tcp_opts *out);  /* 0 or -EINVAL; knows SYN options too */

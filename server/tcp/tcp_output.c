@@ -7,6 +7,7 @@ struct tcp_out {       /* one segment to be built in front of the payload of p *
     struct pkt *p;
     uint32_t seq, ack, len;
     uint16_t wnd;      /* as on the wire */
+    uint16_t urgent;   /* the pointer, with TCP_URG */
     uint8_t flags;
     uint8_t opt_len;
     uint8_t opt[TCP_OPT_MAX];
@@ -38,7 +39,7 @@ static int out_send(struct worker *w, struct tcp_out *o, const struct ip_endpoin
     h->data_off = (uint8_t)(hdr_len << 2);
     h->flags = o->flags;
     h->window = be16_of(o->wnd);
-    h->urgent = be16_of(0);
+    h->urgent = be16_of(o->urgent);
     memcpy(h + 1, o->opt, o->opt_len);
     m->src = lcl->ip;
     m->dst = rmt->ip;
@@ -96,6 +97,10 @@ static int conn_send(struct worker *w, struct tcp_conn *c, struct tcp_out *o, ui
     }
     if (o->flags & TCP_ACK)
         ack_paid(c);
+    if (hs_unlikely(c->flags & TCP_F_SND_URG)) {
+        o->urgent = o->flags & (TCP_SYN | TCP_RST) ? 0 : tcp_urg_pointer(w, c, o->seq);
+        o->flags |= o->urgent ? TCP_URG : 0;
+    }
     return out_send(w, o, &c->base.lcl, &c->base.rmt, &tx, gso_size);
 }
 

@@ -228,6 +228,8 @@ void tcp_rcv_text(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
         } else {
             ack_in_order(w, c, seg->p, len);
         }
+        if (hs_unlikely(c->flags & TCP_F_RCV_URG) && session_rx_urgent_came(w, c->base.session))
+            c->flags &= ~TCP_F_RCV_URG;
     }
     if ((c->flags & TCP_F_RCV_FIN) && c->rcv_nxt == c->rcv_fin_seq)
         fin_reached(w, c);

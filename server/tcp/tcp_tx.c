@@ -73,7 +73,7 @@ static int64_t send_lost(struct worker *w, struct tcp_conn *c, uint32_t burst)
 /* May a segment smaller than the MSS go out? It ends with the program's last byte, unless the window is small. */
 static bool partial_allowed(struct tcp_conn *c, uint32_t len, bool is_last, bool fin_follows)
 {
-    if (c->flags & TCP_F_PUSH_PARTIAL) /* the override timer of (4) ran out */
+    if (c->flags & (TCP_F_PUSH_PARTIAL | TCP_F_SND_URG)) /* the override timer of (4) ran out; urgent data does not wait */
         return true;
     if (!is_last) /* cut by the window: at least half of the largest ever seen (RFC 9293 s3.8.6.2.1 (3)) */
         return len >= c->snd_max_wnd / 2;
@@ -160,10 +160,12 @@ static int send_at_nxt(struct worker *w, struct tcp_conn *c, uint32_t len, bool 
 static int64_t send_new(struct worker *w, struct tcp_conn *c, uint32_t budget)
 {
     struct tx_room r;
-    uint32_t len;
+    uint32_t len, urg_end;
     bool fin;
 
     tx_room(w, c, &r);
+    if (r.unsent && r.wnd && hs_unlikely(session_tx_urgent(c->base.session, &urg_end)))
+        tcp_urg_begin(w, c);
     len = r.unsent ? new_data_len(c, &r, budget) : 0;
     fin = r.fin && len == r.unsent && r.wnd > len;
     if (len == 0 && !fin)
@@ -199,10 +201,15 @@ static bool frto_gives_up(struct tcp_conn *c)
 static void tx_blocked(struct worker *w, struct tcp_conn *c)
 {
     struct tx_room r;
+    uint32_t urg_end;
 
     tx_room(w, c, &r);
     if (!r.unsent && !r.fin)
         return;
+    if (r.wnd == 0 && !(c->flags & TCP_F_SND_URG) && session_tx_urgent(c->base.session, &urg_end)) {
+        tcp_urg_begin(w, c); /* the peer does not read: perhaps it does when it hears of this */
+        tcp_send_ack(w, c);
+    }
     if (c->rexmt_mode == TCP_REXMT_PERSIST)
         return;
     if (c->snd_nxt != c->snd_una) {

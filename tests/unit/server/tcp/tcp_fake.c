@@ -157,6 +157,28 @@ int session_rx_ooo(struct session *s, struct session_ooo *out, int max)
     return n;
 }
 
+void session_rx_urgent(struct worker *w, struct session *s, uint32_t offset, bool is_pending)
+{
+    (void)w;
+    if (is_pending && s->rx_len + offset <= s->rx_urgent)
+        return;
+    s->rx_urgent = s->rx_len + offset;
+    s->n_urgent++;
+}
+
+bool session_rx_urgent_came(struct worker *w, struct session *s)
+{
+    (void)w;
+    s->urgent_came = s->rx_len > s->rx_urgent;
+    return s->urgent_came;
+}
+
+bool session_tx_urgent(const struct session *s, uint32_t *end)
+{
+    *end = s->tx_urgent_end;
+    return s->tx_urgent_end != 0;
+}
+
 void session_rx_want_space(struct worker *w, struct session *s, uint32_t bytes)
 {
     (void)w;
@@ -208,6 +230,7 @@ void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
     assert(len <= s->tx_len);
     memmove(s->tx, s->tx + len, s->tx_len - len);
     s->tx_len -= len;
+    s->tx_urgent_end -= hs_min_u32(s->tx_urgent_end, len);
 }
 
 uint16_t session_fib(const struct session *s)

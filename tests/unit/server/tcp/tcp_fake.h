@@ -21,6 +21,10 @@ struct session {
     uint32_t want_space, layer_cfg;
     uint8_t rx[FAKE_FIFO];
     bool have[FAKE_FIFO];                /* beyond rx_len: bytes that came out of order */
+    uint32_t rx_urgent;                  /* offset of the urgent byte when it was told */
+    unsigned n_urgent;                   /* how often */
+    bool urgent_came;
+    uint32_t tx_urgent_end;              /* set by the test: offset behind the urgent byte, 0 = none */
     uint32_t tx_len;
     uint8_t tx[FAKE_FIFO];
 };

@@ -42,6 +42,92 @@ Test(tcp_rules, reserved_bits, .init = init, .fini = fini)
     cr_assert_eq(t->seg.urgent, 0);
 }
 
+/* MUST-30, MUST-62: the pointer of a segment that comes is that of the byte behind the urgent one. */
+Test(tcp_rules, urgent_pointer_in, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct fake_seg s;
+
+    script_open(t, false, false);
+    s = (struct fake_seg){ .flags = TCP_ACK | TCP_URG, .seq = t->snd, .ack = t->rcv, .wnd = PEER_WND, .data = "abX", .len = 3, .urgent = 3 };
+    input(t, s);
+    cr_assert_eq(t->s->n_urgent, 1);
+    cr_assert_eq(t->s->rx_urgent, 2);
+    cr_assert(t->s->urgent_came);
+    input(t, s); /* a duplicate: told once */
+    cr_assert_eq(t->s->n_urgent, 1);
+    s = (struct fake_seg){ .flags = TCP_ACK | TCP_URG, .seq = t->snd + 3, .ack = t->rcv, .wnd = PEER_WND, .urgent = 5 };
+    t->s->urgent_came = false;
+    input(t, s); /* MUST-32: told before the byte is there, by a segment without text */
+    cr_assert_eq(t->s->n_urgent, 2);
+    cr_assert_eq(t->s->rx_urgent, 3 + 4);
+    cr_assert(!t->s->urgent_came);
+    s.urgent = 4;
+    input(t, s); /* not back again */
+    cr_assert_eq(t->s->n_urgent, 2);
+    input(t, (struct fake_seg){ .flags = TCP_ACK, .seq = t->snd + 3, .ack = t->rcv, .wnd = PEER_WND, .data = "cdef", .len = 4 });
+    cr_assert(!t->s->urgent_came);
+    input(t, (struct fake_seg){ .flags = TCP_ACK, .seq = t->snd + 7, .ack = t->rcv, .wnd = PEER_WND, .data = "Y", .len = 1 });
+    cr_assert(t->s->urgent_came);
+    /* Linux, RFC 6093 s3.4: 0 is read as the first byte; one that lies beyond the FIN is none. */
+    s = (struct fake_seg){ .flags = TCP_ACK | TCP_URG, .seq = t->snd + 8, .ack = t->rcv, .wnd = PEER_WND, .data = "Z", .len = 1 };
+    input(t, s);
+    cr_assert_eq(t->s->n_urgent, 3);
+    cr_assert_eq(t->s->rx_urgent, 8);
+    input(t, (struct fake_seg){ .flags = TCP_ACK | TCP_FIN, .seq = t->snd + 9, .ack = t->rcv, .wnd = PEER_WND });
+    s.seq = t->snd + 10;
+    s.urgent = 9;
+    input(t, s);
+    cr_assert_eq(t->s->n_urgent, 3);
+}
+
+static void expect_urgent(struct script *t, uint32_t seq, uint32_t len, uint16_t pointer)
+{
+    EXPECT(t, TCP_ACK | TCP_URG, seq, t->snd, len);
+    cr_assert_eq(t->seg.urgent, pointer, "%u, not %u", t->seg.urgent, pointer);
+}
+
+/* MUST-30, MUST-31: every segment up to the urgent byte says where it is, in segments that no port has to cut; Nagle does not hold it back. */
+Test(tcp_rules, urgent_pointer_out, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->h.tso_max = 65536;
+    script_open(t, false, false);
+    t->s->tx_urgent_end = 2500;
+    fake_write(&t->h, t->s, t->data, 2500);
+    expect_urgent(t, t->rcv, 1000, 2500);
+    expect_urgent(t, t->rcv + 1000, 1000, 1500);
+    expect_urgent(t, t->rcv + 2000, 500, 500);
+    send_seg(t, TCP_ACK, t->snd, t->rcv + 1000, NULL, 0);
+    t->s->tx_urgent_end = 1501; /* one byte more: the partial segment before it is not acknowledged */
+    fake_write(&t->h, t->s, t->data, 1);
+    expect_urgent(t, t->rcv + 2500, 1, 1);
+    send_seg(t, TCP_ACK, t->snd, t->rcv + 2501, NULL, 0);
+    fake_write(&t->h, t->s, t->data, 3000);
+    EXPECT(t, TCP_ACK, t->rcv + 2501, t->snd, 1000); /* over: its pointer is gone, and ... */
+    while (take(t))
+        cr_assert(!(t->seg.flags & TCP_URG) && t->seg.urgent == 0);
+    send_seg(t, TCP_ACK, t->snd, t->rcv + 5501, NULL, 0);
+    fake_write(&t->h, t->s, t->data, 3000);
+    EXPECT(t, TCP_ACK, t->rcv + 5501, t->snd, 3000); /* ... super-frames are back */
+}
+
+/* A peer that does not read is told of urgent data all the same. */
+Test(tcp_rules, urgent_with_a_closed_window, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    t->wnd = 0;
+    send_seg(t, TCP_ACK, t->snd, t->rcv, NULL, 0);
+    EXPECT_NOTHING(t);
+    t->s->tx_urgent_end = 10;
+    fake_write(&t->h, t->s, t->data, 10);
+    expect_urgent(t, t->rcv, 0, 10);
+    EXPECT_NOTHING(t);
+}
+
 /* MUST-1: 65535 is a large window, not -1. */
 Test(tcp_rules, window_is_unsigned, .init = init, .fini = fini)
 {
