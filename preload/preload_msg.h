@@ -1,4 +1,7 @@
-/* preload_msg.h - control messages and the error queue: preload_cmsg.c for preload_msg.c */
+/* preload_msg.h - control messages and the error queue: preload_cmsg.c for preload_msg.c
+ * Owner:  nothing is kept here.
+ * Thread: any; the file's reference is held by the caller.
+ * Errors: as said. */
 #ifndef HOSTSTACK_PRELOAD_PRELOAD_MSG_H
 #define HOSTSTACK_PRELOAD_PRELOAD_MSG_H
 

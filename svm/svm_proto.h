@@ -423,8 +423,12 @@ struct svm_dgram_tlv {
     uint16_t type;      /* enum svm_dgram_tlv_type */
     uint16_t len;       /* of the value; the next TLV begins at the next multiple of 8 */
 };
-enum svm_dgram_tlv_type { SVM_TLV_TOS = 1, SVM_TLV_TTL = 2, SVM_TLV_GSO_SIZE = 3 /* uint16: the data are several datagrams, all but the last of this size */, SVM_TLV_IFINDEX = 4, SVM_TLV_ERROR = 5,
-                          SVM_TLV_STAMP = 6 /* int64: ns since 1970, when it came in */ };
+enum svm_dgram_tlv_type {
+    SVM_TLV_TOS = 1, SVM_TLV_TTL = 2,
+    SVM_TLV_GSO_SIZE = 3,        /* uint16: the data are several datagrams, all but the last of this size */
+    SVM_TLV_IFINDEX = 4, SVM_TLV_ERROR = 5,
+    SVM_TLV_STAMP = 6,           /* int64: ns since 1970, when it came in */
+};
 struct svm_dgram_error {        /* numbers of struct sock_extended_err */
     int32_t error;              /* errno, positive */
     uint8_t origin, type, code; /* SO_EE_ORIGIN_*; of the ICMP message */

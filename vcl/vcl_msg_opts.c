@@ -108,5 +108,6 @@ uint32_t vcl_recv_wants(const struct vcl_socket *s)
     return (o->pktinfo ? VCL_WANTS_PKTINFO : 0) | (o->pktinfo6 ? VCL_WANTS_PKTINFO6 : 0) | (o->recvttl ? VCL_WANTS_TTL : 0) |
            (o->recvtos ? VCL_WANTS_TOS : 0) | (o->recvhops ? VCL_WANTS_HOPS : 0) | (o->recvtclass ? VCL_WANTS_TCLASS : 0) |
            (o->stamp ? VCL_WANTS_STAMP : 0) | (o->stamp_ns ? VCL_WANTS_STAMP_NS : 0) | (o->stamp_new ? VCL_WANTS_STAMP_NEW : 0) |
-           (o->gro ? VCL_WANTS_GRO : 0) | (o->stamping & SOF_TIMESTAMPING_SOFTWARE && o->stamping & SOF_TIMESTAMPING_RX_SOFTWARE ? VCL_WANTS_STAMPING : 0);
+           (o->gro ? VCL_WANTS_GRO : 0) |
+           (o->stamping & SOF_TIMESTAMPING_SOFTWARE && o->stamping & SOF_TIMESTAMPING_RX_SOFTWARE ? VCL_WANTS_STAMPING : 0);
 }
