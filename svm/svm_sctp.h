@@ -27,7 +27,9 @@
  *
  * hdr_len = sizeof(struct svm_sctp_record) at least. A message larger than one record goes as several in a row, all but the last with
  * SVM_DGRAM_MORE; nothing of another message comes between (partial delivery included: the next record with the same stream
- * goes on; a message that ends early is followed by the notification SCTP_PARTIAL_DELIVERY_EVENT).
+ * goes on; a message that ends early is followed by the notification SCTP_PARTIAL_DELIVERY_EVENT, with SCTP_UNORDERED in pdapi_flags when
+ * it was unordered). Only server to client, and only when I-DATA was agreed on (SCTP_INTERLEAVING_SUPPORTED), records of messages of other
+ * streams, or of the other kind in the same stream, may come between.
  *
  * Client to server: h.rmt_ip/rmt_port = destination (one-to-many; one-to-one with SCTP_ADDR_OVER: which path), any/0 = by assoc_id. Data
  * of length 0 is allowed with SCTP_EOF or SCTP_ABORT only (SCTP has no empty messages). With SCTP_ABORT the data is the reason.

@@ -203,7 +203,6 @@ static void sctp_rx_space(struct worker *w, struct transport_conn *b)
         uint32_t now;
         if (a->state < SCTP_S_ESTABLISHED)
             continue;
-        sctp_reasm_resume(w, a);
         now = sctp_rwnd(w, a);
         if (now > a->last_rwnd && now - a->last_rwnd >= hs_min_u32(session_rx_max(s) / 2, 2 * sctp_path_payload(a->primary))) {
             a->sack_now = true;

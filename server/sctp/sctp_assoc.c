@@ -14,7 +14,7 @@ void sctp_cfg_init(struct sctp_cfg *cfg)
         .assoc_max_retrans = 10, .path_max_retrans = 5, .pf_threshold = 0, .ps_threshold = SCTP_NO_SWITCH,
         .init_max_attempts = 8, .init_max_timeo = 60000,
         .sack_delay = 200, .sack_freq = 2, .n_ostreams = 10, .max_instreams = 65535, .max_burst = SCTP_BURST,
-        .v4_mapped = true, .features = SCTP_F_PR,
+        .v4_mapped = true, .features = SCTP_F_PR | SCTP_F_ECN,
     };
 }
 
@@ -289,16 +289,15 @@ int sctp_streams_alloc(struct sctp_assoc *a, uint16_t n_out, uint16_t n_in)
         free(in);
         return -ENOMEM;
     }
-    for (uint32_t i = 0; i < n_out; i++) {
+    for (uint32_t i = 0; i < n_out; i++)
         out[i].sid = (uint16_t)i;
-        out[i].value = a->cfg.scheduler == SCTP_SS_PRIO ? 0 : 1;
-    }
     free(a->out);
     free(a->in_page);
     a->out = out;
     a->in_page = in;
     a->n_out = n_out;
     a->n_in = n_in;
+    a->pass = 0;
     return 0;
 }
 
@@ -335,6 +334,7 @@ void sctp_assoc_free(struct worker *w, struct sctp_assoc *a)
     if (a->all_next)
         a->all_next->all_pprev = a->all_pprev;
     sw->n_assocs--;
+    sctp_reconf_drop(w, a);
     free(a->cookie);
     free(a->out);
     free(a->in_page);

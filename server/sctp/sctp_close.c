@@ -131,12 +131,10 @@ void sctp_shutdown_step(struct worker *w, struct sctp_assoc *a)
 {
     if (a->state == SCTP_S_SHUTDOWN_PENDING) {
         sctp_state_set(w, a, SCTP_S_SHUTDOWN_SENT);
-        a->n_shutdown = 0;
         a->data_seen = false;
         shutdown_send(w, a);
     } else if (a->state == SCTP_S_SHUTDOWN_RECEIVED) {
         sctp_state_set(w, a, SCTP_S_SHUTDOWN_ACK_SENT);
-        a->n_shutdown = 0;
         shutdown_ack_send(w, a);
     }
 }

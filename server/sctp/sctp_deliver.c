@@ -170,7 +170,7 @@ void sctp_deliver_note(struct worker *w, struct sctp_ep *ep, uint32_t assoc_id, 
     struct sctp_assoc *a = sctp_assoc_by_id(w, assoc_id);
     struct sctp_ready *r;
 
-    if (ep->ready_bytes > 4 * session_rx_max(ep->s)) /* a program that never reads */
+    if (ep->ready_bytes > 4 * session_rx_max(ep->s) + 2 * SCTP_UNSENT_MAX) /* a program that never reads */
         return;
     r = calloc(1, sizeof(*r) + len + data_len);
     if (!r)

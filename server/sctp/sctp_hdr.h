@@ -58,6 +58,11 @@ enum sctp_cause {
     SCTP_C_NO_AUTH = 0xA4, SCTP_C_HMAC = 0x105,
 };
 
+enum sctp_reconf_result {            /* RFC 6525 s4.4 */
+    SCTP_RC_NOTHING, SCTP_RC_DONE, SCTP_RC_DENIED, SCTP_RC_WRONG_SSN, SCTP_RC_BUSY, SCTP_RC_BAD_SEQ, SCTP_RC_IN_PROGRESS,
+    SCTP_RC_ANSWERED_ELSEWHERE,      /* not on the wire: a request of ours is the answer */
+};
+
 /* What an unknown type asks for by its two high bits (s3.2, s3.2.1), the type in 8 or the high 8 of 16 bits. */
 static inline bool sctp_unknown_is_stop(unsigned high) { return !(high & 0x80); }
 static inline bool sctp_unknown_is_report(unsigned high) { return high & 0x40; }

@@ -41,16 +41,20 @@ static void add_address(struct sctp_peer_init *pi, const struct ip_addr *a)
         pi->addr[pi->n_addrs++] = *a;
 }
 
+/* RFC 5061 s4.2.7: chunk types that the peer knows. */
 static void extensions(struct sctp_peer_init *pi, const uint8_t *b, uint32_t len)
 {
-    for (uint32_t i = 0; i < len; i++) {
-        if (b[i] == SCTP_CT_FORWARD_TSN)
-            pi->features |= SCTP_F_PR;
-        else if (b[i] == SCTP_CT_RECONF)
-            pi->features |= SCTP_F_RECONF;
-        else if (b[i] == SCTP_CT_IDATA)
-            pi->features |= SCTP_F_IDATA;
-    }
+    bool has[256] = { false };
+
+    for (uint32_t i = 0; i < len; i++)
+        has[b[i]] = true;
+    if (has[SCTP_CT_FORWARD_TSN])
+        pi->features |= SCTP_F_PR;
+    if (has[SCTP_CT_RECONF])
+        pi->features |= SCTP_F_RECONF;
+    if (has[SCTP_CT_IDATA])
+        pi->features |= SCTP_F_IDATA;
+    pi->has_iforward = has[SCTP_CT_IFORWARD_TSN];
 }
 
 /* One parameter; false: the rest is not to be looked at (s3.2.1). */
@@ -87,13 +91,16 @@ static bool take_param(struct init_parse *ip, unsigned type, const uint8_t *p, u
     case SCTP_P_FORWARD_TSN:
         ip->pi.features |= SCTP_F_PR;
         return true;
+    case SCTP_P_ECN:
+        ip->pi.features |= SCTP_F_ECN;
+        return true;
     case SCTP_P_ADAPTATION:
         if (len == 8) {
             ip->pi.has_adaptation = true;
             ip->pi.adaptation = sctp_get32(p + 4);
         }
         return true;
-    case SCTP_P_PRESERVATIVE: case SCTP_P_FAMILIES: case SCTP_P_UNRECOGNIZED: case SCTP_P_PAD: case SCTP_P_ECN:
+    case SCTP_P_PRESERVATIVE: case SCTP_P_FAMILIES: case SCTP_P_UNRECOGNIZED: case SCTP_P_PAD:
         return true;
     default:
         if (sctp_unknown_is_report(type >> 8))
@@ -159,10 +166,22 @@ uint32_t sctp_params_put(struct worker *w, const struct sctp_cfg *cfg, const str
         sctp_put16(at + 2, 4);
         at += 4;
     }
+    if (features & SCTP_F_ECN) { /* RFC 4960 App. A */
+        sctp_put16(at, SCTP_P_ECN);
+        sctp_put16(at + 2, 4);
+        at += 4;
+    }
     ext = at;
     at += 4;
+    if (features & SCTP_F_RECONF) /* RFC 6525 s3 */
+        *at++ = SCTP_CT_RECONF;
     if (features & SCTP_F_PR)
         *at++ = SCTP_CT_FORWARD_TSN;
+    if (features & SCTP_F_IDATA) { /* RFC 8260 s2.2.1 */
+        *at++ = SCTP_CT_IDATA;
+        if (features & SCTP_F_PR)
+            *at++ = SCTP_CT_IFORWARD_TSN;
+    }
     unsigned len = (unsigned)(at - ext);
     if (len > 4) { /* RFC 5061 s4.2.7 */
         sctp_put16(ext, SCTP_P_EXTENSIONS);
@@ -355,6 +374,16 @@ void sctp_init_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
 
 /* ---- INIT ACK ---- */
 
+/* What both want. */
+static uint32_t features_agreed(const struct sctp_cfg *cfg, const struct sctp_peer_init *pi)
+{
+    uint32_t f = cfg->features & pi->features;
+
+    if ((f & SCTP_F_IDATA) && !pi->has_iforward) /* RFC 8260 s2.3.1: without it nothing can be skipped */
+        f &= ~(uint32_t)SCTP_F_PR;
+    return f;
+}
+
 /* What the peer has said of itself is taken over; `from` is where it spoke from. 0, -ENOMEM. */
 int sctp_assoc_take_peer(struct worker *w, struct sctp_assoc *a, const struct sctp_peer_init *pi, const struct ip_addr *from)
 {
@@ -367,7 +396,9 @@ int sctp_assoc_take_peer(struct worker *w, struct sctp_assoc *a, const struct sc
     a->peer_rwnd = pi->rwnd;
     a->peer_init_tsn = pi->tsn;
     a->cum_tsn = a->high_tsn = pi->tsn - 1;
-    a->features = a->cfg.features & pi->features;
+    a->features = features_agreed(&a->cfg, pi);
+    sctp_reconf_drop(w, a);
+    a->reconf = (struct sctp_reconf){ .next_seq = a->my_init_tsn, .peer_seq = pi->tsn }; /* RFC 6525 s5.1.1 */
     for (unsigned i = 0; i < pi->n_addrs; i++) {
         struct ip_addr any = ip_addr_any(ip_addr_is_v4(&pi->addr[i]));
         /* s5.1.2: only what this socket can speak to */

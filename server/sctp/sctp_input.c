@@ -21,6 +21,7 @@ struct rule {
     uint8_t states;
     uint8_t flags;
     const char *section;
+    uint32_t feature;                /* without it the chunk is one of those that are not known (s3.2) */
 };
 static const struct rule rules[256] = {
     [SCTP_CT_DATA] = { sctp_data_input, SCTP_DATA_HDR, ES | SP | SS, IS_DATA, "RFC 9260 s6.2" },
@@ -36,7 +37,12 @@ static const struct rule rules[256] = {
     [SCTP_CT_COOKIE_ECHO] = { sctp_cookie_echo_input, SCTP_CHUNK_HDR + 1, ANY, 0, "RFC 9260 s5.2.4" },
     [SCTP_CT_COOKIE_ACK] = { sctp_cookie_ack_input, SCTP_CHUNK_HDR, CE, 0, "RFC 9260 s5.1 E, s5.2.5" },
     [SCTP_CT_SHUTDOWN_COMPLETE] = { sctp_shutdown_complete_input, SCTP_CHUNK_HDR, SA, ALONE | TAG_T, "RFC 9260 s8.5.1 C" },
+    [SCTP_CT_IDATA] = { sctp_data_input, SCTP_IDATA_HDR, ES | SP | SS, IS_DATA, "RFC 8260 s2.1", SCTP_F_IDATA },
+    [SCTP_CT_IFORWARD_TSN] = { sctp_forward_tsn_input, 8, ES | SP | SS, 0, "RFC 8260 s2.3.1", SCTP_F_IDATA },
     [SCTP_CT_FORWARD_TSN] = { sctp_forward_tsn_input, 8, ES | SP | SS, 0, "RFC 3758 s3.6" },
+    [SCTP_CT_ECNE] = { sctp_ecne_input, 8, UP, 0, "RFC 4960 App. A", SCTP_F_ECN },
+    [SCTP_CT_CWR] = { sctp_cwr_input, 8, UP, 0, "RFC 4960 App. A", SCTP_F_ECN },
+    [SCTP_CT_RECONF] = { sctp_reconf_input, SCTP_CHUNK_HDR + SCTP_PARAM_HDR, ES | SP | SS | SR, 0, "RFC 6525 s5.2", SCTP_F_RECONF },
     [SCTP_CT_PAD] = { NULL, SCTP_CHUNK_HDR, ANY, 0, "RFC 4820 s3" },
 };
 
@@ -92,7 +98,7 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
         }
         if (in->n_chunks == 0 && in->tag == a->my_tag)
             sctp_path_take_udp(w, in->path, in->udp_port);
-        if (!r->section) {
+        if (!r->section || (r->feature && !sctp_has(a, r->feature))) {
             unknown_chunk(w, a, in, &c);
             if (sctp_unknown_is_stop(c.type))
                 break;
@@ -186,7 +192,7 @@ static void input_one(struct worker *w, struct pkt *p, uint16_t udp_port)
     struct sctp_worker *sw = sctp_worker_of(w);
     struct pkt_meta *m = pkt_meta(p);
     struct sctp_in in = { .lcl.ip = m->dst, .rmt.ip = m->src, .fib = m->ifc ? m->ifc->fib : 0, .udp_port = udp_port,
-                          .is_local = m->flags & PKT_LOCAL, .is_ce = (m->tos & 3) == 3 };
+                          .is_ce = (m->tos & 3) == 3 };
     uint32_t len = pkt_len(p);
     const uint8_t *b = pkt_data(p);
 

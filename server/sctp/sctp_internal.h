@@ -21,6 +21,7 @@
 #include "server/ip/ip.h"
 #include "server/sctp/sctp.h"
 #include "server/sctp/sctp_hdr.h"
+#include "server/sctp/sctp_index.h"
 #include "server/session/session.h"
 #include "svm/svm_sctp.h"
 
@@ -47,6 +48,7 @@ enum sctp_limits {
     SCTP_PMTU_MAX = 16384,
     SCTP_NO_SWITCH = 65535,          /* RFC 7829 s7.1: the primary path stays */
     SCTP_PR_POLICIES = 3,            /* lifetime, retransmissions, priority (RFC 7496) */
+    SCTP_RECONF_LIST = 600,          /* streams named in one request of ours */
     SCTP_ERRORS_PER_S = 500,         /* answers to packets that belong to nobody */
 };
 enum { SCTP_SEC = 1000000, SCTP_MS = 1000 };
@@ -58,9 +60,11 @@ enum sctp_state {
 
 enum sctp_feature {                  /* offered in INIT, agreed when both do */
     SCTP_F_PR = 1u << 0, SCTP_F_RECONF = 1u << 1, SCTP_F_IDATA = 1u << 2, SCTP_F_AUTH = 1u << 3, SCTP_F_ASCONF = 1u << 4,
-    SCTP_F_ECN = 1u << 5, SCTP_F_ZERO_CSUM = 1u << 6,
+    SCTP_F_ECN = 1u << 5,
 };
 
+/* RFC 8260 s3 beyond those that linux/sctp.h of this system may have; the numbers are Linux's. */
+enum { SCTP_SCHED_FAIR = 3, SCTP_SCHED_WEIGHTED = 4 };
 enum { SCTP_EXPOSE_PF = 2 };         /* values of SCTP_EXPOSE_POTENTIALLY_FAILED_STATE: 0 unset, 1 no */
 enum { SCTP_KIND_ASSOC = 1, SCTP_KIND_EP = 2 };
 
@@ -75,9 +79,9 @@ struct sctp_cfg {
     uint16_t udp_port;               /* RFC 6951: remote port, 0 = none */
     uint16_t events;                 /* bit per SCTP_SN_TYPE_BASE + n */
     uint32_t features;               /* enum sctp_feature that may be offered */
-    bool nodelay, no_fragments, hb_enabled, v4_mapped, recv_nxt, recv_rcv, explicit_eor, pmtud_off, v6only;
-    uint8_t interleave, dscp, ttl, reset_allowed, scheduler, expose_pf, auto_asconf;
-    struct sctp_sndrcvinfo snd;      /* SCTP_DEFAULT_SEND_PARAM and _SNDINFO */
+    bool nodelay, no_fragments, hb_enabled, v4_mapped, pmtud_off, v6only;
+    uint8_t dscp, ttl, scheduler, expose_pf;
+    uint8_t reset_allowed;           /* SCTP_ENABLE_STREAM_RESET */
     struct sctp_default_prinfo pr;
     uint8_t n_lcl;                   /* bindx: 0 = all addresses of the stack that fit the bound one */
     uint8_t n_peers;                 /* connectx: given, for the next connect */
@@ -114,34 +118,44 @@ struct sctp_tx {                     /* one DATA or I-DATA chunk */
 };
 struct sctp_out_stream {
     struct sctp_tx *head, *tail;     /* not sent yet */
-    struct sctp_out_stream *active_next;
+    struct sctp_out_stream *active_next, *active_prev;
     uint32_t mid_ordered, mid_unordered;
-    uint16_t ssn, sid, value;        /* value: of the scheduler */
+    uint16_t ssn, sid, value;        /* value: priority (the lowest goes first) or weight; 0 = not set */
     bool is_active, is_resetting;
-    uint64_t pass;                   /* of the fair schedulers */
+    uint64_t pass;                   /* of the fair schedulers: what the stream has had so far */
     uint32_t given_up[SCTP_PR_POLICIES][2]; /* messages: unsent, sent */
 };
 
 /* ---- what is received ---- */
 struct sctp_frag {
-    struct sctp_frag *next, *prev;
-    uint32_t tsn, fsn;
-    uint16_t len;
+    struct sctp_frag *next, *prev;   /* by FSN (DATA: TSN) */
+    struct sctp_node node;           /* key: FSN */
+    struct sctp_frag *run;           /* unordered DATA: at both ends of a run of neighbours, the other end */
+    uint32_t tsn, ppid;
+    uint16_t len, stream;
     uint8_t flags;
     uint8_t data[];
 };
 struct sctp_in_msg {                 /* being put together */
     struct sctp_in_msg *next, *prev;
-    struct sctp_frag *head, *tail;   /* by fsn */
-    uint32_t n_frags, bytes, ppid, mid, next_fsn, last_tsn, first_tsn;
-    uint16_t stream, ssn;
+    struct sctp_node node;           /* key: MID; of DATA its SSN, made 32 bits long */
+    struct sctp_frag *head, *tail;
+    struct sctp_index index;
+    uint32_t n_frags, bytes, ppid, next_fsn, first_fsn, last_fsn;
+    uint16_t stream;
     bool is_unordered, has_first, has_last, is_partial;
-    uint32_t first_fsn, last_fsn;
+};
+struct sctp_in_queue {               /* messages by MID */
+    struct sctp_in_msg *head, *tail;
+    struct sctp_index index;
 };
 struct sctp_in_stream {
-    struct sctp_in_msg *ordered, *ordered_tail, *unordered; /* by ssn or mid */
-    uint32_t next_mid;
-    uint16_t next_ssn;
+    struct sctp_in_queue q[2];       /* ordered; unordered I-DATA */
+    uint32_t next_mid;               /* DATA: its low 16 bits are the SSN */
+    bool is_blocked;                 /* DATA: waits in assoc->blocked until the message that goes in pieces has ended */
+    struct sctp_in_stream *blocked_next;
+    struct sctp_in_msg *partial;     /* I-DATA: the unordered one that goes in pieces */
+    struct sctp_in_msg *done, **done_tail; /* whole unordered ones that wait for its end */
 };
 struct sctp_ready {                  /* for the FIFO, which was full */
     struct sctp_ready *next;
@@ -163,21 +177,31 @@ struct sctp_path {
     uint64_t last_used_us, rtt_sent_us, hb_nonce, hb_sent_us, cwnd_used_us;
     uint32_t cwnd, ssthresh, partial_acked, flight;
     uint32_t srtt_us, rttvar_us, rto_us;
-    uint32_t rtt_tsn, hb_interval_ms, recover_tsn, sack_delay_ms;
+    uint32_t rtt_tsn, hb_interval_ms, recover_tsn;
     uint32_t n_acked;                /* of the SACK being looked at */
     uint16_t pmtu, errors, max_retrans, pf_threshold, ps_threshold, udp_port;
     uint8_t index, state, dscp;
-    bool is_hashed, rtt_running, hb_enabled, hb_pending, in_fast_recovery, pmtud_off, is_lossy, ecn_cut;
-    uint32_t ecn_tsn;
-    uint64_t raise_us;               /* when a larger MTU may be tried again */
+    bool is_hashed, rtt_running, hb_enabled, hb_pending, in_fast_recovery, pmtud_off, ecn_cut;
+    uint32_t ecn_tsn;                /* with ecn_cut: the window was reduced, no more for what is marked up to here */
 };
 
 struct sctp_peer_init {              /* what an INIT, INIT-ACK or cookie says */
     uint32_t tag, rwnd, tsn, features, adaptation;
     uint16_t n_out, max_in;
     uint8_t n_addrs;
-    bool has_adaptation;
+    bool has_adaptation, has_iforward;
     struct ip_addr addr[SCTP_ADDRS];
+};
+
+/* ---- RFC 6525 ---- */
+struct sctp_reconf {
+    uint8_t *req;                    /* what was asked for and is not answered: one or two parameters, to be sent again */
+    uint16_t req_len;
+    uint8_t n_told;
+    bool is_held;                    /* the peer has reset everything: nothing is sent until it is likely to know that it was done */
+    uint32_t next_seq;               /* of ours */
+    uint32_t peer_seq;               /* that the peer's next request must have */
+    struct sctp_reconf_told { uint32_t seq, result, my_tsn, peer_tsn; bool has_tsns; } told[2]; /* for when our answer was lost */
 };
 
 struct sctp_assoc {
@@ -192,7 +216,7 @@ struct sctp_assoc {
     struct sctp_assoc *touched_next;
     struct sctp_cfg cfg;
     uint32_t id;
-    uint32_t my_tag, peer_tag, tie_my, tie_peer;
+    uint32_t my_tag, peer_tag;
     uint32_t features;               /* agreed */
     struct sctp_path *path[SCTP_ADDRS];
     struct sctp_path *primary, *last_from; /* last_from: where the last packet came from, SACKs go there */
@@ -200,7 +224,7 @@ struct sctp_assoc {
 
     /* T1 (INIT, COOKIE ECHO), T2 (SHUTDOWN), T5, delayed SACK, autoclose */
     struct timer_node t1, t2, t5, t_sack, t_close, t_reconf;
-    uint32_t t1_rto_us, n_init, n_shutdown, errors;
+    uint32_t n_init, errors;
     uint8_t *cookie;                 /* to echo */
     uint16_t cookie_len;
     uint64_t cookie_sent_us;
@@ -212,17 +236,16 @@ struct sctp_assoc {
     uint32_t n_marked, n_sent_chunks;
     struct sctp_out_stream *out;
     uint16_t n_out, n_in;
-    struct sctp_out_stream *active;  /* with something to send */
+    struct sctp_out_stream *active, *active_tail; /* with something to send, by rank */
+    uint64_t pass;                   /* of the stream that was served last */
     struct sctp_out_stream *current; /* in the middle of a message (DATA: it must be finished first) */
     struct sctp_msg *pull;           /* its last record said MORE */
     uint64_t next_seq;
     uint32_t unsent, flight, peer_rwnd, unsent_chunks;
-    uint32_t recover_tsn;
     uint32_t adv_peer_ack;           /* RFC 3758: Advanced.Peer.Ack.Point */
-    uint32_t wake_below;
     uint32_t peer_adaptation;
     bool has_adaptation;
-    bool fwd_pending, has_pr, eof_asked, dry_told, tx_blocked;
+    bool fwd_pending, has_prio, eof_asked, dry_told, tx_blocked; /* has_prio: a message with SCTP_PR_SCTP_PRIO was taken */
 
     /* receiving */
     uint32_t peer_init_tsn, cum_tsn, high_tsn;   /* cum_tsn: all up to it have come */
@@ -230,20 +253,26 @@ struct sctp_assoc {
     uint32_t map_words, n_above;
     uint32_t dup[SCTP_MAX_DUPS];
     uint8_t n_dups, packets_unacked;
-    bool sack_now, sack_due, data_seen, is_touched, in_call, dead, closing, fin_given, ecn_echo, peer_dead;
-    uint32_t ecn_lowest;
+    bool sack_now, sack_due, data_seen, is_touched, dead;
+    bool ecn_echo;                   /* a marked packet came, and the peer has not said CWR */
+    uint32_t ecn_lowest;             /* the TSN it is told of */
     uint32_t last_rwnd;
     struct sctp_in_stream **in_page;
     struct sctp_frag *uo_head, *uo_tail;         /* unordered DATA fragments, by TSN */
+    struct sctp_index uo_index;
+    struct sctp_in_msg *done, **done_tail;       /* whole, and waiting for the end of the one that goes in pieces */
+    struct sctp_in_stream *blocked, **blocked_tail;
     uint32_t held, n_in_msgs;        /* bytes being put together */
-    struct sctp_in_msg *partial;     /* goes to the FIFO in pieces */
-    uint32_t partial_uo_tsn;
+    struct sctp_in_msg *partial;     /* DATA: goes to the FIFO in pieces */
+    uint32_t partial_uo_tsn;         /* its next fragment */
+    uint16_t partial_uo_stream;
     bool partial_uo;
 
     uint32_t given_up[SCTP_PR_POLICIES][2]; /* messages: unsent, sent */
+    struct sctp_reconf reconf;
     uint64_t begun_us;
-    uint64_t n_rx_packets, n_tx_packets, n_rx_data, n_tx_data, n_rtx, n_dup_rx, n_rx_sacks, n_tx_sacks, n_gaps, n_t3, n_fast,
-        n_rx_msgs, n_tx_msgs, n_abandoned_sent, n_abandoned_unsent, n_rx_ctl, n_tx_ctl, max_rto_us;
+    uint64_t n_rx_packets, n_tx_packets, n_rx_data, n_tx_data, n_rtx, n_dup_rx, n_rx_sacks, n_tx_sacks, n_gaps, n_t3, n_rx_msgs,
+        n_tx_msgs, n_tx_ctl, max_rto_us;
 };
 
 struct sctp_ep {                     /* what a session has of SCTP */
@@ -274,7 +303,6 @@ struct sctp_worker {
     uint64_t errors_s;
     uint32_t n_errors;
     uint8_t flat[65536 + 256];       /* a packet of several pieces, in one */
-    uint8_t rec[SVM_SCTP_RECORD_MAX];
 };
 
 /* A packet being looked at, checked by sctp_input.c. */
@@ -286,7 +314,8 @@ struct sctp_in {
     uint32_t len;
     struct sctp_path *path;          /* it came from, of the association */
     const uint8_t *auth;             /* the AUTH chunk before, that was right */
-    bool is_local, has_data, is_ce;
+    bool has_data, has_sack, has_ecne, is_ce;
+    uint32_t first_tsn;              /* with has_data: of the first DATA chunk */
     uint16_t n_chunks;
     const uint8_t *packet;           /* whole, for errors */
     uint32_t packet_len;
@@ -346,6 +375,7 @@ void sctp_path_cc_acked(struct worker *w, struct sctp_path *p, bool cum_advanced
 void sctp_path_cc_loss(struct sctp_assoc *a, struct sctp_path *p);
 void sctp_path_cc_timeout(struct sctp_path *p);
 void sctp_path_take_udp(struct worker *w, struct sctp_path *p, uint16_t udp_port); /* the peer is reached so; 0 = without UDP */
+void sctp_path_cc_mark(struct sctp_path *p);
 uint32_t sctp_frag_max(const struct sctp_assoc *a);                 /* data bytes of one chunk */
 uint32_t sctp_path_payload(const struct sctp_path *p);              /* bytes of chunks in one packet */
 
@@ -360,6 +390,7 @@ struct sctp_out {
     struct pkt *p;
     uint8_t *base;
     uint32_t len, max;
+    bool is_ect;                     /* the packet may be marked: it has DATA */
 };
 int sctp_out_begin(struct worker *w, struct sctp_out *o, uint32_t max); /* max: bytes with the common header; -ENOBUFS */
 uint8_t *sctp_out_chunk(struct sctp_out *o, uint8_t type, uint8_t flags, uint32_t len); /* NULL: no room; header written */
@@ -405,7 +436,7 @@ void sctp_cookie_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_i
 void sctp_cookie_echo_send(struct worker *w, struct sctp_assoc *a);
 void sctp_established(struct worker *w, struct sctp_assoc *a, struct sctp_path *from);
 
-/* sctp_recv.c: DATA in, what has come; sctp_reasm.c: messages; sctp_deliver.c: to the FIFO */
+/* sctp_recv.c: DATA in, what has come; sctp_reasm.c, sctp_unordered.c: messages; sctp_deliver.c: to the FIFO */
 void sctp_data_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
 void sctp_packet_seen(struct worker *w, struct sctp_assoc *a, const struct sctp_in *in);
 uint8_t *sctp_sack_put(struct worker *w, struct sctp_assoc *a, struct sctp_out *o);
@@ -414,9 +445,9 @@ void sctp_cum_advance(struct sctp_assoc *a);
 bool sctp_tsn_seen(const struct sctp_assoc *a, uint32_t tsn);
 uint32_t sctp_rwnd(struct worker *w, struct sctp_assoc *a);
 void sctp_forward_tsn_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
-struct sctp_piece {                  /* a DATA chunk */
-    uint32_t tsn, fsn, mid, ppid;
-    uint16_t stream, ssn, len;
+struct sctp_piece {                  /* a DATA or I-DATA chunk */
+    uint32_t tsn, fsn, mid, ppid;    /* mid: of DATA the SSN */
+    uint16_t stream, len;
     uint8_t flags;
     const uint8_t *data;
 };
@@ -424,7 +455,16 @@ int sctp_reasm_add(struct worker *w, struct sctp_assoc *a, const struct sctp_pie
 void sctp_reasm_free(struct sctp_assoc *a);
 void sctp_reasm_resume(struct worker *w, struct sctp_assoc *a);     /* something may be deliverable again */
 void sctp_reasm_skip(struct worker *w, struct sctp_assoc *a, uint16_t stream, uint32_t seq, bool unordered); /* up to and with */
-void sctp_reasm_skip_tsn(struct worker *w, struct sctp_assoc *a, uint32_t tsn);
+void sctp_reasm_stream_reset(struct worker *w, struct sctp_assoc *a, struct sctp_in_stream *st);
+bool sctp_reasm_is_free(const struct sctp_assoc *a);                /* no message goes in pieces, none waits for its end */
+int sctp_reasm_whole(struct worker *w, struct sctp_assoc *a, struct sctp_frag *first, uint32_t n, uint32_t bytes); /* 0 or -ENOMEM */
+uint32_t sctp_partial_point(const struct sctp_assoc *a);            /* bytes from which a message goes in pieces */
+uint32_t sctp_frags_cost(uint32_t n, uint32_t bytes);
+struct sctp_frag *sctp_frag_new(struct worker *w, const struct sctp_piece *d);
+struct svm_sctp_info sctp_info_of(const struct sctp_assoc *a, const struct sctp_in_msg *m, uint32_t tsn);
+int sctp_unordered_add(struct worker *w, struct sctp_assoc *a, const struct sctp_piece *d); /* sctp_unordered.c; -ENOMEM, -EPROTO */
+void sctp_unordered_drop(struct worker *w, struct sctp_assoc *a);
+void sctp_unordered_skip(struct worker *w, struct sctp_assoc *a, uint32_t tsn);
 struct sctp_in_stream *sctp_in_stream(struct sctp_assoc *a, uint16_t sid, bool make);
 void sctp_deliver(struct worker *w, struct sctp_assoc *a, const struct svm_sctp_info *info, struct sctp_frag *frags, const void *data,
                   uint32_t len, bool is_more);
@@ -440,7 +480,7 @@ void sctp_notify_shutdown(struct worker *w, struct sctp_assoc *a);
 void sctp_notify_remote_error(struct worker *w, struct sctp_assoc *a, uint16_t error, const void *data, uint32_t len);
 void sctp_notify_dry(struct worker *w, struct sctp_assoc *a);
 void sctp_notify_adaptation(struct worker *w, struct sctp_assoc *a, uint32_t value);
-void sctp_notify_partial(struct worker *w, struct sctp_assoc *a, uint16_t stream, uint32_t seq);
+void sctp_notify_partial(struct worker *w, struct sctp_assoc *a, uint16_t stream, uint32_t seq, bool is_unordered);
 void sctp_notify_streams(struct worker *w, struct sctp_assoc *a, uint16_t flags, const uint16_t *list, uint16_t n);
 void sctp_notify_tsn_reset(struct worker *w, struct sctp_assoc *a, uint16_t flags, uint32_t local_tsn, uint32_t peer_tsn);
 void sctp_notify_added(struct worker *w, struct sctp_assoc *a, uint16_t flags, uint16_t n_in, uint16_t n_out);
@@ -453,8 +493,12 @@ void sctp_tx_free(struct sctp_assoc *a, struct sctp_tx *t);
 void sctp_queue_add(struct sctp_assoc *a, struct sctp_tx *t);
 struct sctp_tx *sctp_queue_next(struct sctp_assoc *a);              /* stays there */
 struct sctp_tx *sctp_queue_take(struct sctp_assoc *a);
+struct sctp_tx *sctp_queue_take_from(struct sctp_assoc *a, struct sctp_out_stream *o);
+void sctp_queue_rank(struct sctp_assoc *a);                         /* the scheduler, or a value of it, is another one */
+void sctp_queue_hold(struct sctp_assoc *a, struct sctp_out_stream *o, bool on); /* nothing new from there (RFC 6525) */
 void sctp_queue_drop_all(struct worker *w, struct sctp_assoc *a, bool notify);
 void sctp_queue_drop_msg(struct worker *w, struct sctp_assoc *a, struct sctp_out_stream *o);
+void sctp_queue_prune(struct worker *w, struct sctp_assoc *a, uint32_t value); /* SCTP_PR_SCTP_PRIO above value makes room */
 void sctp_number(struct sctp_assoc *a, struct sctp_tx *t);
 void sctp_output(struct worker *w, struct sctp_assoc *a);
 void sctp_t3_start(struct worker *w, struct sctp_path *p);
@@ -466,11 +510,35 @@ void sctp_acked_done(struct worker *w, struct sctp_assoc *a);
 /* of struct sctp_assoc.given_up */
 static inline unsigned sctp_pr_index(uint16_t policy) { return ((policy & SCTP_PR_SCTP_MASK) >> 4) - 1u; }
 /* sctp_pr.c: partial reliability (RFC 3758, RFC 7496) */
-void sctp_pr_set(struct sctp_msg *m, const struct sctp_assoc *a, uint16_t policy, uint32_t value, uint64_t now_us);
+void sctp_pr_set(struct sctp_assoc *a, struct sctp_msg *m, uint16_t policy, uint32_t value, uint64_t now_us);
+void sctp_pr_count(struct sctp_assoc *a, const struct sctp_msg *m);
 bool sctp_pr_expired(struct worker *w, const struct sctp_tx *t, bool is_rtx);
 void sctp_pr_abandon(struct worker *w, struct sctp_assoc *a, struct sctp_msg *m);
 void sctp_pr_advance(struct worker *w, struct sctp_assoc *a);
 bool sctp_forward_tsn_put(struct sctp_assoc *a, struct sctp_out *o);
+
+/* sctp_ecn.c: marks of routers, told and heeded (RFC 4960 App. A) */
+void sctp_ecn_seen(struct sctp_assoc *a, const struct sctp_in *in);
+void sctp_ecne_put(struct sctp_assoc *a, struct sctp_out *o);
+void sctp_ecne_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
+void sctp_cwr_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
+
+/* sctp_reconf.c: streams begin anew, more streams (RFC 6525): what we ask for; sctp_reconf_in.c: what the peer asks for */
+int sctp_reconf_reset(struct worker *w, struct sctp_assoc *a, uint16_t flags, const uint16_t *list, unsigned n);
+int sctp_reconf_reset_all(struct worker *w, struct sctp_assoc *a);
+int sctp_reconf_add(struct worker *w, struct sctp_assoc *a, uint16_t in, uint16_t out);
+int sctp_reconf_out_by_request(struct worker *w, struct sctp_assoc *a, uint32_t peers_seq, const uint8_t *list, unsigned n);
+void sctp_reconf_fire(struct worker *w, struct timer_node *t);
+void sctp_reconf_answered(struct worker *w, struct sctp_assoc *a, uint32_t seq, uint32_t result, const uint32_t tsns[2]);
+void sctp_reconf_drop(struct worker *w, struct sctp_assoc *a);
+void sctp_reconf_hold(struct worker *w, struct sctp_assoc *a);
+void sctp_reconf_release(struct worker *w, struct sctp_assoc *a);
+bool sctp_reconf_is_resetting(const struct sctp_assoc *a);          /* we have asked for all numbers to begin anew */
+bool sctp_streams_idle(const struct sctp_assoc *a, const uint16_t *list, unsigned n); /* nothing waits or is under way; n 0: all */
+int sctp_streams_add_out(struct sctp_assoc *a, uint16_t n);
+int sctp_streams_add_in(struct sctp_assoc *a, uint16_t n);
+void sctp_reconf_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
+void sctp_tsn_restart(struct worker *w, struct sctp_assoc *a, uint32_t my_next, uint32_t peers_next);
 
 /* sctp_close.c: SHUTDOWN, ABORT, the end */
 void sctp_shutdown_begin(struct worker *w, struct sctp_assoc *a);

@@ -94,13 +94,44 @@ void sctp_notify_adaptation(struct worker *w, struct sctp_assoc *a, uint32_t val
         sctp_deliver_note(w, a->ep, a->id, &n, sizeof(n), NULL, 0);
 }
 
-void sctp_notify_partial(struct worker *w, struct sctp_assoc *a, uint16_t stream, uint32_t seq)
+void sctp_notify_partial(struct worker *w, struct sctp_assoc *a, uint16_t stream, uint32_t seq, bool is_unordered)
 {
     struct sctp_pdapi_event n = { .pdapi_type = SCTP_PARTIAL_DELIVERY_EVENT, .pdapi_length = sizeof(n),
                                   .pdapi_indication = SCTP_PARTIAL_DELIVERY_ABORTED, .pdapi_assoc_id = (sctp_assoc_t)a->id,
-                                  .pdapi_stream = stream, .pdapi_seq = seq };
+                                  .pdapi_stream = stream, .pdapi_seq = seq, .pdapi_flags = is_unordered ? SCTP_UNORDERED : 0 };
 
     /* Wanted or not: svm_sctp.h says that a message that ends early is followed by this one. */
     if (a->ep && !a->ep->is_closing)
         sctp_deliver_note(w, a->ep, a->id, &n, sizeof(n), NULL, 0);
+}
+
+/* ---- RFC 6525 s6.1 ---- */
+
+void sctp_notify_streams(struct worker *w, struct sctp_assoc *a, uint16_t flags, const uint16_t *list, uint16_t n)
+{
+    struct sctp_stream_reset_event e = { .strreset_type = SCTP_STREAM_RESET_EVENT, .strreset_flags = flags,
+                                         .strreset_length = sizeof(e) + n * 2u, .strreset_assoc_id = (sctp_assoc_t)a->id };
+
+    if (sctp_event_on(a->ep, SCTP_STREAM_RESET_EVENT))
+        sctp_deliver_note(w, a->ep, a->id, &e, sizeof(e), list, n * 2u);
+}
+
+void sctp_notify_tsn_reset(struct worker *w, struct sctp_assoc *a, uint16_t flags, uint32_t local_tsn, uint32_t peer_tsn)
+{
+    struct sctp_assoc_reset_event e = { .assocreset_type = SCTP_ASSOC_RESET_EVENT, .assocreset_flags = flags,
+                                        .assocreset_length = sizeof(e), .assocreset_assoc_id = (sctp_assoc_t)a->id,
+                                        .assocreset_local_tsn = local_tsn, .assocreset_remote_tsn = peer_tsn };
+
+    if (sctp_event_on(a->ep, SCTP_ASSOC_RESET_EVENT))
+        sctp_deliver_note(w, a->ep, a->id, &e, sizeof(e), NULL, 0);
+}
+
+void sctp_notify_added(struct worker *w, struct sctp_assoc *a, uint16_t flags, uint16_t n_in, uint16_t n_out)
+{
+    struct sctp_stream_change_event e = { .strchange_type = SCTP_STREAM_CHANGE_EVENT, .strchange_flags = flags,
+                                          .strchange_length = sizeof(e), .strchange_assoc_id = (sctp_assoc_t)a->id,
+                                          .strchange_instrms = n_in, .strchange_outstrms = n_out };
+
+    if (sctp_event_on(a->ep, SCTP_STREAM_CHANGE_EVENT))
+        sctp_deliver_note(w, a->ep, a->id, &e, sizeof(e), NULL, 0);
 }

@@ -171,8 +171,6 @@ static int set_prinfo(struct sctp_opt_call *c)
 
     if (v.pr_policy & ~SCTP_PR_SCTP_MASK)
         return -EINVAL;
-    if (v.pr_policy == SCTP_PR_SCTP_PRIO)
-        return -EOPNOTSUPP; /* not served: hoststack-compliance(7) */
     c->ep->cfg.pr = sctp_opt_cfg(c)->pr = v;
     return 0;
 }
@@ -185,14 +183,34 @@ static int get_prinfo(struct sctp_opt_call *c)
 
 /* ---- whole numbers: plain, or in an sctp_assoc_value ---- */
 
+/* The extension that an option switches, or 0. */
+static uint32_t feature_of(uint16_t opt)
+{
+    switch (opt) {
+    case SCTP_PR_SUPPORTED: return SCTP_F_PR;
+    case SCTP_INTERLEAVING_SUPPORTED: return SCTP_F_IDATA;
+    case SCTP_RECONFIG_SUPPORTED: return SCTP_F_RECONF;
+    case SCTP_ECN_SUPPORTED: return SCTP_F_ECN;
+    default: return 0;
+    }
+}
+
 static int set_number(struct sctp_opt_call *c, uint32_t v, uint16_t opt)
 {
     struct sctp_cfg *all[] = { &c->ep->cfg, sctp_opt_cfg(c) };
+    uint32_t feature = feature_of(opt);
 
-    if ((opt == SCTP_MAXSEG && v && (v < 16 || v > 65535)) ||
+    if ((opt == SCTP_MAXSEG && v && (v < 16 || v > 65535)) || (opt == SCTP_STREAM_SCHEDULER && v > SCTP_SCHED_WEIGHTED) ||
+        (opt == SCTP_ENABLE_STREAM_RESET && (v & ~(uint32_t)SCTP_ENABLE_STRRESET_MASK)) ||
         (opt == SCTP_EXPOSE_POTENTIALLY_FAILED_STATE && v > SCTP_EXPOSE_PF) ||
         (opt == SCTP_PARTIAL_DELIVERY_POINT && v > session_rx_max(c->ep->s) && c->ep->s->has_fifos))
         return -EINVAL;
+    if (feature) { /* agreed on when an association begins */
+        if (v > 1)
+            return -EINVAL;
+        c->ep->cfg.features = v ? c->ep->cfg.features | feature : c->ep->cfg.features & ~feature;
+        return 0;
+    }
     for (unsigned i = 0; i < 2; i++) {
         struct sctp_cfg *g = all[i];
         switch (opt) {
@@ -205,17 +223,25 @@ static int set_number(struct sctp_opt_call *c, uint32_t v, uint16_t opt)
         case SCTP_MAX_BURST: g->max_burst = v; break;
         case SCTP_PARTIAL_DELIVERY_POINT: g->pd_point = v; break;
         case SCTP_ADAPTATION_LAYER: g->adaptation = v; break;
-        case SCTP_PR_SUPPORTED: g->features = v ? g->features | SCTP_F_PR : g->features & ~(uint32_t)SCTP_F_PR; break;
+        case SCTP_STREAM_SCHEDULER: g->scheduler = (uint8_t)v; break;
+        case SCTP_ENABLE_STREAM_RESET: g->reset_allowed = (uint8_t)v; break;
         case SCTP_EXPOSE_POTENTIALLY_FAILED_STATE: g->expose_pf = (uint8_t)v; break;
         default: return -ENOPROTOOPT;
         }
     }
+    if (opt == SCTP_STREAM_SCHEDULER && c->a)
+        sctp_queue_rank(c->a);
+    if (opt == SCTP_AUTOCLOSE && c->a && c->a->state >= SCTP_S_ESTABLISHED)
+        sctp_used(c->w, c->a);
     return 0;
 }
 static uint32_t get_number(const struct sctp_opt_call *c, uint16_t opt)
 {
     const struct sctp_cfg *g = sctp_opt_cfg(c);
+    uint32_t feature = feature_of(opt);
 
+    if (feature)
+        return c->a && c->a->state >= SCTP_S_ESTABLISHED ? sctp_has(c->a, feature) : !!(g->features & feature);
     switch (opt) {
     case SCTP_NODELAY: return g->nodelay;
     case SCTP_AUTOCLOSE: return g->autoclose_s;
@@ -226,7 +252,8 @@ static uint32_t get_number(const struct sctp_opt_call *c, uint16_t opt)
     case SCTP_MAX_BURST: return g->max_burst;
     case SCTP_PARTIAL_DELIVERY_POINT: return g->pd_point;
     case SCTP_ADAPTATION_LAYER: return g->adaptation;
-    case SCTP_PR_SUPPORTED: return c->a && c->a->state >= SCTP_S_ESTABLISHED ? sctp_has(c->a, SCTP_F_PR) : !!(g->features & SCTP_F_PR);
+    case SCTP_STREAM_SCHEDULER: return g->scheduler;
+    case SCTP_ENABLE_STREAM_RESET: return g->reset_allowed;
     default: return g->expose_pf;
     }
 }
@@ -418,7 +445,7 @@ static int get_stream_given_up(struct sctp_opt_call *c)
     return c->a && v.sprstat_sid < c->a->n_out ? given_up(c, c->a->out[v.sprstat_sid].given_up) : -EINVAL;
 }
 
-static const struct { uint16_t opt; uint16_t min; sctp_opt_fn *set, *get; } table[] = {
+static const struct sctp_opt_row table[] = {
     { SCTP_RTOINFO, sizeof(struct sctp_rtoinfo), set_rto, get_rto },
     { SCTP_ASSOCINFO, sizeof(struct sctp_assocparams), set_assocparams, get_assocparams },
     { SCTP_INITMSG, sizeof(struct sctp_initmsg), set_initmsg, get_initmsg },
@@ -445,6 +472,7 @@ static const struct { uint16_t opt; uint16_t min; sctp_opt_fn *set, *get; } tabl
 static const uint16_t numbers[] = {
     SCTP_NODELAY, SCTP_AUTOCLOSE, SCTP_DISABLE_FRAGMENTS, SCTP_I_WANT_MAPPED_V4_ADDR, SCTP_MAXSEG, SCTP_CONTEXT, SCTP_MAX_BURST,
     SCTP_PARTIAL_DELIVERY_POINT, SCTP_ADAPTATION_LAYER, SCTP_PR_SUPPORTED, SCTP_EXPOSE_POTENTIALLY_FAILED_STATE,
+    SCTP_STREAM_SCHEDULER, SCTP_INTERLEAVING_SUPPORTED, SCTP_RECONFIG_SUPPORTED, SCTP_ECN_SUPPORTED, SCTP_ENABLE_STREAM_RESET,
 };
 
 static int number(struct sctp_opt_call *c, bool set, uint16_t opt)
@@ -477,13 +505,11 @@ int sctp_option(struct worker *w, struct session *s, bool set, uint16_t opt, voi
     for (unsigned i = 0; i < HS_ARRAY_LEN(numbers); i++)
         if (numbers[i] == opt)
             return number(&c, set, opt);
-    for (unsigned i = 0; i < HS_ARRAY_LEN(table); i++) {
-        if (table[i].opt != opt)
-            continue;
-        sctp_opt_fn *fn = set ? table[i].set : table[i].get;
-        if (!fn)
-            return -ENOPROTOOPT;
-        return *len < table[i].min ? -EINVAL : fn(&c);
-    }
-    return -ENOPROTOOPT;
+    const struct sctp_opt_row *row = sctp_opt_ext(opt);
+    for (unsigned i = 0; !row && i < HS_ARRAY_LEN(table); i++)
+        row = table[i].opt == opt ? &table[i] : NULL;
+    sctp_opt_fn *fn = row ? set ? row->set : row->get : NULL;
+    if (!fn)
+        return -ENOPROTOOPT;
+    return *len < row->min ? -EINVAL : fn(&c);
 }

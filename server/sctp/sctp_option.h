@@ -17,6 +17,7 @@ struct sctp_opt_call {
     uint32_t *len;                   /* set: of val; get: in the caller's room, out what is used */
 };
 typedef int sctp_opt_fn(struct sctp_opt_call *c);
+struct sctp_opt_row { uint16_t opt, min; sctp_opt_fn *set, *get; }; /* min: bytes */
 
 #define IN(type) struct type v; memcpy(&v, c->val, sizeof(v))
 #define OUT(v) (memcpy(c->val, &(v), sizeof(v)), *c->len = sizeof(v), 0)
@@ -25,6 +26,8 @@ typedef int sctp_opt_fn(struct sctp_opt_call *c);
 static inline struct sctp_cfg *sctp_opt_cfg(const struct sctp_opt_call *c) { return c->a ? &c->a->cfg : &c->ep->cfg; }
 int sctp_opt_endpoint(const uint8_t *b, uint32_t room, struct ip_endpoint *out, uint32_t *used); /* one packed sockaddr; -EINVAL */
 void sctp_opt_put_storage(const struct sctp_opt_call *c, const struct ip_addr *ip, be16 port, void *to);
+
+const struct sctp_opt_row *sctp_opt_ext(uint16_t opt);              /* sctp_option_ext.c; NULL: not there */
 
 /* sctp_option_path.c */
 sctp_opt_fn sctp_opt_get_paddrinfo, sctp_opt_set_paddrparams, sctp_opt_get_paddrparams, sctp_opt_set_primary, sctp_opt_get_primary,

@@ -39,6 +39,7 @@ static bool put_chunk(struct worker *w, struct sctp_out *o, struct sctp_assoc *a
 
     if (!b)
         return false;
+    o->is_ect = sctp_has(a, SCTP_F_ECN);
     put_data(a, b, t);
     if (t->n_sent == 0 && !p->rtt_running) { /* s6.3.1 C4, C5: one at a time, and never one sent again */
         p->rtt_running = true;
@@ -181,6 +182,7 @@ static void fill_new(struct worker *w, struct sctp_assoc *a, struct sctp_path *p
         a->peer_rwnd = a->peer_rwnd > t->len ? a->peer_rwnd - t->len : 0;
         a->n_tx_data++;
         sctp_count(w, SCTP_N_tx_data);
+        sctp_used(w, a);
         begun = true;
     }
 }
@@ -288,7 +290,8 @@ void sctp_output(struct worker *w, struct sctp_assoc *a)
     }
     if (a->sack_now || a->fwd_pending)
         control_only(w, a);
-    if (a->tx_blocked && a->unsent < SCTP_UNSENT_MAX / 2 && a->unsent_chunks < SCTP_UNSENT_CHUNKS / 2 && a->ep) {
+    bool is_low = a->unsent < SCTP_UNSENT_MAX / 2 && a->unsent_chunks < SCTP_UNSENT_CHUNKS / 2;
+    if (a->tx_blocked && (is_low || (a->current && !a->current->head)) && a->ep) {
         a->tx_blocked = false;
         session_tx_schedule(w, a->ep->s);
     }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 
+enum { ECT0 = 2 };
+
 int sctp_out_begin(struct worker *w, struct sctp_out *o, uint32_t max)
 {
     o->w = w;
@@ -15,6 +17,7 @@ int sctp_out_begin(struct worker *w, struct sctp_out *o, uint32_t max)
     o->base = pkt_append(o->p, SCTP_COMMON_LEN);
     o->len = SCTP_COMMON_LEN;
     o->max = max;
+    o->is_ect = false;
     return 0;
 }
 
@@ -96,7 +99,7 @@ static struct ip_addr choose_src(const struct sctp_path *p)
 
 void sctp_out_send(struct sctp_out *o, struct sctp_assoc *a, struct sctp_path *p)
 {
-    struct ip_tx tx = { .src = choose_src(p), .dst = p->ip, .fib = a->base.fib, .tos = p->dscp, .ttl = a->cfg.ttl,
+    struct ip_tx tx = { .src = choose_src(p), .dst = p->ip, .fib = a->base.fib, .tos = p->dscp | (o->is_ect ? ECT0 : 0), .ttl = a->cfg.ttl,
                         .cache = p->udp_port ? NULL : &p->cache };
 
     if (ip_addr_is_any(&tx.src)) { /* the cache is for what has a source; it is found once */

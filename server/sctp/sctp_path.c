@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include "server/ip/pmtu.h"
 
-enum { MTU_UNKNOWN = 1280, RAISE_US = 600 * SCTP_SEC };
+enum { MTU_UNKNOWN = 1280 };
 
 static uint32_t ip_hdr_len(const struct sctp_path *p)
 {
@@ -211,6 +211,16 @@ void sctp_path_cc_loss(struct sctp_assoc *a, struct sctp_path *p)
     p->partial_acked = 0;
     p->in_fast_recovery = true;
     p->recover_tsn = a->next_tsn - 1;
+}
+
+/* A router has marked a packet: as for a loss (s7.2.3), and nothing is sent again. */
+void sctp_path_cc_mark(struct sctp_path *p)
+{
+    if (p->in_fast_recovery)
+        return;
+    p->ssthresh = hs_max_u32(p->cwnd / 2, 4 * pmdcs(p));
+    p->cwnd = p->ssthresh;
+    p->partial_acked = 0;
 }
 
 void sctp_path_cc_timeout(struct sctp_path *p)

@@ -94,12 +94,11 @@ static void dup_note(struct worker *w, struct sctp_assoc *a, uint32_t tsn)
 }
 
 /* Reads the fixed part; 0 or -EPROTO. */
-static int piece_of(const struct sctp_assoc *a, const struct sctp_chunk *c, struct sctp_piece *d)
+static int piece_of(const struct sctp_chunk *c, struct sctp_piece *d)
 {
     bool is_idata = c->type == SCTP_CT_IDATA;
     uint32_t hdr = is_idata ? SCTP_IDATA_HDR : SCTP_DATA_HDR;
 
-    (void)a;
     d->tsn = sctp_get32(c->b + 4);
     d->stream = sctp_get16(c->b + 8);
     d->flags = c->flags & 15;
@@ -107,14 +106,12 @@ static int piece_of(const struct sctp_assoc *a, const struct sctp_chunk *c, stru
     d->len = (uint16_t)(c->len - hdr);
     if (is_idata) {
         d->mid = sctp_get32(c->b + 12);
-        d->ssn = (uint16_t)d->mid;
         d->ppid = 0;
         if (d->flags & SCTP_DATA_B)
             memcpy(&d->ppid, c->b + 16, 4);
         d->fsn = d->flags & SCTP_DATA_B ? 0 : sctp_get32(c->b + 16);
     } else {
-        d->ssn = sctp_get16(c->b + 10);
-        d->mid = d->ssn;
+        d->mid = sctp_get16(c->b + 10);
         memcpy(&d->ppid, c->b + 12, 4); /* the program's: bytes as they come */
         d->fsn = d->tsn;
     }
@@ -148,10 +145,17 @@ static bool has_room(struct worker *w, struct sctp_assoc *a, const struct sctp_p
 void sctp_data_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c)
 {
     struct sctp_piece d;
-    int err = piece_of(a, c, &d);
+    int err = piece_of(c, &d);
 
+    if (c->type == SCTP_CT_DATA && sctp_has(a, SCTP_F_IDATA)) { /* RFC 8260 s2.2.1: one kind an association */
+        sctp_count(w, SCTP_N_drop_data_bad);
+        sctp_abort(w, a, SCTP_C_PROTOCOL, NULL, 0, -EPROTO);
+        return;
+    }
     sctp_count(w, SCTP_N_rx_data);
     a->n_rx_data++;
+    if (!in->has_data)
+        in->first_tsn = d.tsn;
     in->has_data = true;
     a->data_seen = true;
     if (err != 0) { /* s6.2: no user data */
@@ -174,6 +178,7 @@ void sctp_data_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
         a->sack_now = true;
         return;
     }
+    sctp_reconf_release(w, a); /* with data under new numbers it shows that it knows */
     bool had_gap = a->n_above > 0;
     if (d.stream >= a->n_in) {
         bad_stream(w, a, in, &d);
@@ -207,6 +212,7 @@ void sctp_packet_seen(struct worker *w, struct sctp_assoc *a, const struct sctp_
         a->last_from = in->path;
     if (!in->has_data)
         return;
+    sctp_ecn_seen(a, in);
     a->sack_due = true;
     if (++a->packets_unacked >= a->cfg.sack_freq || a->cfg.sack_delay == 0)
         a->sack_now = true;
@@ -275,6 +281,7 @@ uint8_t *sctp_sack_put(struct worker *w, struct sctp_assoc *a, struct sctp_out *
     }
     for (unsigned i = 0; i < n_dups; i++)
         sctp_put32(b + 16 + 4 * (n + i), a->dup[i]);
+    sctp_ecne_put(a, o);
     sctp_sack_timer_stop(w, a);
     sctp_count(w, SCTP_N_tx_sacks);
     a->n_tx_sacks++;
@@ -283,35 +290,55 @@ uint8_t *sctp_sack_put(struct worker *w, struct sctp_assoc *a, struct sctp_out *
 
 /* ---- FORWARD TSN ---- */
 
+/* Everything up to `to` has come, or never will. A peer may jump as far as the map is long, again and again: by words. */
+static void cum_jump(struct sctp_assoc *a, uint32_t to)
+{
+    if (seq_geq(to, a->high_tsn)) {
+        if (a->n_above)
+            memset(a->map, 0, a->map_words * sizeof(*a->map));
+        a->n_above = 0;
+    }
+    for (uint32_t t = a->cum_tsn + 1; a->n_above && seq_leq(t, to);) {
+        uint32_t i = t & (map_bits(a) - 1), n = hs_min_u32(64 - i % 64, to - t + 1);
+        uint64_t mask = (n == 64 ? ~0ull : (1ull << n) - 1) << (i % 64);
+        a->n_above -= (uint32_t)__builtin_popcountll(a->map[i / 64] & mask);
+        a->map[i / 64] &= ~mask;
+        t += n;
+    }
+    a->cum_tsn = to;
+    if (seq_gt(a->cum_tsn, a->high_tsn))
+        a->high_tsn = a->cum_tsn;
+    sctp_cum_advance(a);
+}
+
+/* RFC 3758 s3.6; with I-DATA, RFC 8260 s2.3.1 */
 void sctp_forward_tsn_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c)
 {
-    uint32_t to = sctp_get32(c->b + 4);
+    bool idata = c->type == SCTP_CT_IFORWARD_TSN;
+    uint32_t to = sctp_get32(c->b + 4), each = idata ? 8 : 4;
 
-    in->has_data = true;
-    a->sack_now = true;
-    if (!sctp_has(a, SCTP_F_PR)) {
+    if (!sctp_has(a, SCTP_F_PR) || idata != sctp_has(a, SCTP_F_IDATA)) { /* each kind of data has its own */
         sctp_count(w, SCTP_N_drop_state);
         return;
     }
+    if (!in->has_data)
+        in->first_tsn = to;
+    in->has_data = true;
+    a->sack_now = true;
     if (seq_leq(to, a->cum_tsn)) /* RFC 3758 s3.6: old, answered with a SACK */
         return;
     if (to - a->cum_tsn > SCTP_TSN_WINDOW) {
         sctp_count(w, SCTP_N_drop_data_window);
         return;
     }
-    while (seq_lt(a->cum_tsn, to)) {
-        a->cum_tsn++;
-        if (seq_leq(a->cum_tsn, a->high_tsn) && bit_get(a, a->cum_tsn)) {
-            bit_put(a, a->cum_tsn, false);
-            a->n_above--;
-        }
+    cum_jump(a, to);
+    sctp_unordered_skip(w, a, to);
+    for (uint32_t off = 8; off + each <= c->len; off += each) {
+        const uint8_t *b = c->b + off;
+        if (idata)
+            sctp_reasm_skip(w, a, sctp_get16(b), sctp_get32(b + 4), b[3] & 1);
+        else
+            sctp_reasm_skip(w, a, sctp_get16(b), sctp_get16(b + 2), false);
     }
-    if (seq_gt(a->cum_tsn, a->high_tsn))
-        a->high_tsn = a->cum_tsn;
-    sctp_cum_advance(a);
-    sctp_reasm_skip_tsn(w, a, to);
-    for (uint32_t off = 8; off + 4 <= c->len; off += 4)
-        sctp_reasm_skip(w, a, sctp_get16(c->b + off), sctp_get16(c->b + off + 2), false);
-    if (a->ep)
-        sctp_reasm_resume(w, a);
+    sctp_reasm_resume(w, a);
 }

@@ -138,7 +138,6 @@ static void count_misses(struct worker *w, struct sctp_assoc *a, uint32_t high_g
         a->n_marked++;
         p->flight -= t->len;
         a->flight -= t->len;
-        a->n_fast++;
         sctp_count(w, SCTP_N_fast_retransmits);
     }
 }
@@ -178,7 +177,11 @@ void sctp_sack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
     unsigned n_gaps = sctp_get16(c->b + 12), n_dups = sctp_get16(c->b + 14);
     struct sack_run r;
 
-    (void)in;
+    if (in->has_sack) { /* nobody has two things to say at once, and each costs a walk over what is under way */
+        sctp_count(w, SCTP_N_drop_sack);
+        return;
+    }
+    in->has_sack = true;
     sctp_count(w, SCTP_N_rx_sacks);
     a->n_rx_sacks++;
     if (SCTP_SACK_LEN + 4 * (n_gaps + n_dups) > c->len) {

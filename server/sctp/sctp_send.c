@@ -64,7 +64,7 @@ static struct sctp_msg *msg_new(struct worker *w, struct sctp_assoc *a, const st
         policy = a->cfg.pr.pr_policy;
         value = a->cfg.pr.pr_value;
     }
-    sctp_pr_set(m, a, policy, value, w->now_us);
+    sctp_pr_set(a, m, policy, value, w->now_us);
     return m;
 }
 
@@ -124,6 +124,9 @@ no_memory:
 }
 
 static bool unsent_is_full(const struct sctp_assoc *a) { return a->unsent >= SCTP_UNSENT_MAX || a->unsent_chunks >= SCTP_UNSENT_CHUNKS; }
+
+/* A message that is being sent while it is written goes on, however much of others waits behind it. */
+static bool is_awaited(const struct sctp_assoc *a) { return a->current && !a->current->head; }
 
 static bool takes_data(const struct sctp_assoc *a)
 {
@@ -193,7 +196,9 @@ static bool pull_one(struct worker *w, struct sctp_ep *ep, uint32_t *used)
     } else {
         struct sctp_assoc *a = ep->assocs;
         err = -EPIPE;
-        if (a && unsent_is_full(a) && !(r.info.flags & SCTP_ABORT) && takes_data(a)) {
+        if (a && unsent_is_full(a) && a->has_prio && r.info.u.tx.pr_valid && r.info.u.tx.pr_policy == SCTP_PR_SCTP_PRIO)
+            sctp_queue_prune(w, a, r.info.u.tx.pr_value);
+        if (a && unsent_is_full(a) && !is_awaited(a) && !(r.info.flags & SCTP_ABORT) && takes_data(a)) {
             a->tx_blocked = true;
             return false; /* goes on when some of it has been sent */
         }

@@ -80,6 +80,7 @@ void sctp_timers_init(struct sctp_assoc *a)
     a->t5.fire = t5_fire;
     a->t_sack.fire = sack_fire;
     a->t_close.fire = close_fire;
+    a->t_reconf.fire = sctp_reconf_fire;
 }
 
 void sctp_timers_stop(struct worker *w, struct sctp_assoc *a)
@@ -98,4 +99,6 @@ void sctp_used(struct worker *w, struct sctp_assoc *a)
 {
     if (a->cfg.autoclose_s && a->ep) /* RFC 6458 s8.1.8 */
         timer_start(&w->timers, &a->t_close, w->now_us + (uint64_t)a->cfg.autoclose_s * SCTP_SEC);
+    else
+        timer_stop(&a->t_close, &w->timers);
 }

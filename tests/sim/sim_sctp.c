@@ -12,7 +12,8 @@
 #include "tests/sim/sim_msg.h"
 #include "tests/sim/sim_pair.h"
 
-enum { MAX_FLOWS = 4, STREAMS = 10, MAX_MSG = 200000, PIECE = 16384, PORT = 7000, LIMIT_S = 3600, QUIET_S = 1200 };
+enum { STREAMS = 10, SEQS = 2048, SEEN_BYTES = 2 * SEQS * STREAMS / 8, UNORDERED = 1 << 30 };
+enum { MAX_FLOWS = 4, MAX_MSG = 200000, PIECE = 16384, PORT = 7000, LIMIT_S = 3600, QUIET_S = 1200 };
 
 struct msg_head { uint32_t stream, seq, len, flow; };
 
@@ -25,9 +26,12 @@ struct side {
     bool unordered, shut, done, eof;
     uint32_t next_seq[STREAMS], next_unordered[STREAMS];
     uint32_t want[STREAMS];          /* receiving: next of each stream */
-    uint8_t *seen;                   /* receiving, unordered: bit per seq and stream */
-    uint8_t *in;                     /* receiving: the message so far */
-    uint32_t in_len;
+    uint8_t *seen;                   /* receiving: bit per seq and stream */
+    uint8_t *given_up;               /* sending: the same, of messages that were told to have failed */
+    uint32_t n_lost;                 /* of them, those that have not arrived */
+    uint16_t pr_policy;
+    uint32_t pr_value;
+    struct { uint8_t *b; uint32_t len; } in[STREAMS][2]; /* receiving: the message so far; with I-DATA several at once */
     uint32_t read_pause_us;
     uint64_t next_read_us;
     unsigned n_lost_notes;
@@ -98,9 +102,12 @@ static bool write_some(struct run *r, unsigned f, unsigned i)
     while (s->n_sent < s->n_msgs) {
         struct msg_head h = { s->stream, s->unordered ? s->next_unordered[s->stream] : s->next_seq[s->stream], s->len, f * 2 + i };
         if (s->unordered)
-            h.seq |= 0x80000000u;
+            h.seq |= UNORDERED;
         uint32_t n = hs_min_u32(s->len - s->part, PIECE);
         struct svm_sctp_info info = { .stream = (uint16_t)s->stream, .flags = s->unordered ? SCTP_UNORDERED : 0, .ppid = h.seq };
+        info.u.tx.pr_valid = s->pr_policy != 0;
+        info.u.tx.pr_policy = s->pr_policy;
+        info.u.tx.pr_value = s->pr_value;
         for (uint32_t k = 0; k < n; k++) {
             uint32_t at = s->part + k;
             r->buf[k] = at < sizeof(h) ? ((const uint8_t *)&h)[at] : byte_of(&h, at);
@@ -126,36 +133,90 @@ static bool write_some(struct run *r, unsigned f, unsigned i)
     return any;
 }
 
-static void check_message(struct run *r, unsigned f, unsigned i)
+static uint32_t bit_of(uint32_t stream, uint32_t seq)
+{
+    return ((seq & UNORDERED ? SEQS : 0) + (seq & (SEQS - 1))) * STREAMS + stream;
+}
+
+static void note(struct run *r, unsigned f, unsigned i)
+{
+    struct side *s = &r->flow[f].side[i];
+    struct sctp_assoc_change c; /* the buffer is not aligned */
+    struct sctp_send_failed_event failed;
+
+    memcpy(&c, r->buf, sizeof(c));
+    if (c.sac_type == SCTP_ASSOC_CHANGE && (c.sac_state == SCTP_COMM_LOST || c.sac_state == SCTP_CANT_STR_ASSOC))
+        s->n_lost_notes++;
+    if (c.sac_type == SCTP_PARTIAL_DELIVERY_EVENT) {
+        struct sctp_pdapi_event e;
+        memcpy(&e, r->buf, sizeof(e));
+        s->in[e.pdapi_stream % STREAMS][e.pdapi_flags & SCTP_UNORDERED].len = 0;
+    }
+    if (c.sac_type != SCTP_SEND_FAILED_EVENT)
+        return;
+    memcpy(&failed, r->buf, sizeof(failed));
+    uint32_t bit = bit_of(failed.ssfe_info.snd_sid, failed.ssfe_info.snd_ppid);
+    if (s->given_up[bit / 8] >> (bit % 8) & 1)
+        return;
+    s->given_up[bit / 8] |= (uint8_t)(1u << (bit % 8));
+    if (!s->pr_policy && !s->shut && !r->flow[f].side[1 - i].shut)
+        fail(r, f, "a message was given up that should not be");
+    s->n_lost += !(r->flow[f].side[1 - i].seen[bit / 8] >> (bit % 8) & 1);
+}
+
+static void check_message(struct run *r, unsigned f, unsigned i, const uint8_t *in, uint32_t len)
 {
     struct side *s = &r->flow[f].side[i];
     struct msg_head h;
 
-    if (s->in_len < sizeof(h)) {
+    if (len < sizeof(h)) {
         fail(r, f, "a message is too short");
         return;
     }
-    memcpy(&h, s->in, sizeof(h));
-    if (h.len != s->in_len || h.stream >= STREAMS || h.flow != f * 2 + (1 - i)) {
+    memcpy(&h, in, sizeof(h));
+    if (h.len != len || h.stream >= STREAMS || h.flow != f * 2 + (1 - i)) {
         fail(r, f, "a message is not what was sent");
         return;
     }
-    for (uint32_t k = sizeof(h); k < s->in_len; k++) {
-        if (s->in[k] != byte_of(&h, k)) {
+    for (uint32_t k = sizeof(h); k < len; k++) {
+        if (in[k] != byte_of(&h, k)) {
             fail(r, f, "a byte of a message is wrong");
             return;
         }
     }
-    if (h.seq & 0x80000000u) {
-        uint32_t bit = (h.seq & 0xffff) * STREAMS + h.stream;
-        if (s->seen[bit / 8] >> (bit % 8) & 1)
-            fail(r, f, "an unordered message came twice");
-        s->seen[bit / 8] |= (uint8_t)(1u << (bit % 8));
-    } else if (h.seq != s->want[h.stream]++) {
-        fail(r, f, "a message is out of order in its stream, lost or doubled");
+    uint32_t bit = bit_of(h.stream, h.seq), seq = h.seq & (uint32_t)~UNORDERED;
+    if (s->seen[bit / 8] >> (bit % 8) & 1)
+        fail(r, f, "a message came twice");
+    s->seen[bit / 8] |= (uint8_t)(1u << (bit % 8));
+    const struct side *other = &r->flow[f].side[1 - i];
+    if (other->given_up[bit / 8] >> (bit % 8) & 1)
+        r->flow[f].side[1 - i].n_lost--;
+    if (!(h.seq & UNORDERED)) {
+        if (other->pr_policy ? seq < s->want[h.stream] : seq != s->want[h.stream])
+            fail(r, f, "a message is out of order in its stream, lost or doubled");
+        s->want[h.stream] = seq + 1;
     }
     s->n_got++;
     r->n_messages++;
+}
+
+static void take_part(struct run *r, unsigned f, unsigned i, const struct svm_sctp_info *info, uint32_t n, bool more)
+{
+    struct side *s = &r->flow[f].side[i];
+    unsigned stream = info->stream % STREAMS, u = (info->flags & SCTP_UNORDERED) != 0;
+
+    if (s->in[stream][u].len + (uint64_t)n > MAX_MSG + sizeof(struct msg_head)) {
+        fail(r, f, "a message has no end");
+        return;
+    }
+    if (!s->in[stream][u].b)
+        s->in[stream][u].b = malloc(MAX_MSG + sizeof(struct msg_head));
+    memcpy(s->in[stream][u].b + s->in[stream][u].len, r->buf, n);
+    s->in[stream][u].len += n;
+    if (!more) {
+        check_message(r, f, i, s->in[stream][u].b, s->in[stream][u].len);
+        s->in[stream][u].len = 0;
+    }
 }
 
 static bool read_some(struct run *r, unsigned f, unsigned i, uint64_t now_us)
@@ -177,19 +238,9 @@ static bool read_some(struct run *r, unsigned f, unsigned i, uint64_t now_us)
             s->error = (int)n;
             s->eof = true;
         } else if (info.flags & SCTP_NOTIFICATION) {
-            struct sctp_assoc_change c; /* the buffer is not aligned */
-            memcpy(&c, r->buf, sizeof(c));
-            if (c.sac_type == SCTP_ASSOC_CHANGE && (c.sac_state == SCTP_COMM_LOST || c.sac_state == SCTP_CANT_STR_ASSOC))
-                s->n_lost_notes++;
-        } else if (s->in_len + (uint64_t)n > MAX_MSG + sizeof(struct msg_head)) {
-            fail(r, f, "a message has no end");
+            note(r, f, i);
         } else {
-            memcpy(s->in + s->in_len, r->buf, (size_t)n);
-            s->in_len += (uint32_t)n;
-            if (!more) {
-                check_message(r, f, i);
-                s->in_len = 0;
-            }
+            take_part(r, f, i, &info, (uint32_t)n, more);
         }
     }
     if (any && s->read_pause_us) {
@@ -197,6 +248,34 @@ static bool read_some(struct run *r, unsigned f, unsigned i, uint64_t now_us)
         r->new_stop = true;
     }
     return any;
+}
+
+/* RFC 6525, now and then: what cannot be now is refused. */
+static void reconfigure(struct run *r, struct side *s)
+{
+    struct { struct sctp_reset_streams v; uint16_t list[4]; } reset = { .v.srs_flags = (uint16_t)(1 + below(r, 3)) };
+    struct sctp_add_streams add = { .sas_instrms = (uint16_t)below(r, 3), .sas_outstrms = (uint16_t)below(r, 3) };
+    sctp_assoc_t all = 0;
+    uint32_t len;
+
+    if (!chance(r, 5))
+        return;
+    switch (below(r, 8)) {
+    case 0:
+        len = sizeof(add);
+        (void)sim_msg_option(s->sock, true, SCTP_ADD_STREAMS, &add, &len);
+        break;
+    case 1:
+        len = sizeof(all);
+        (void)sim_msg_option(s->sock, true, SCTP_RESET_ASSOC, &all, &len);
+        break;
+    default:
+        reset.v.srs_number_streams = (uint16_t)below(r, 4);
+        for (unsigned i = 0; i < reset.v.srs_number_streams; i++)
+            reset.list[i] = (uint16_t)below(r, STREAMS);
+        len = (uint32_t)sizeof(reset.v) + 2 * reset.v.srs_number_streams;
+        (void)sim_msg_option(s->sock, true, SCTP_RESET_STREAMS, &reset, &len);
+    }
 }
 
 static bool side_run(struct run *r, unsigned f, unsigned i, uint64_t now_us)
@@ -215,10 +294,12 @@ static bool side_run(struct run *r, unsigned f, unsigned i, uint64_t now_us)
     }
     if (!s->sock->connected)
         return false;
+    if (r->seed % 4 == 3 && !s->shut)
+        reconfigure(r, s);
     any |= write_some(r, f, i);
     any |= read_some(r, f, i, now_us);
     /* Side 0 ends it, when it has all: SCTP knows no half-closed associations. */
-    if (i == 0 && !s->shut && s->n_sent == s->n_msgs && s->n_got == s->n_expected) {
+    if (i == 0 && !s->shut && s->n_sent == s->n_msgs && s->n_got + r->flow[f].side[1].n_lost == s->n_expected) {
         sim_shutdown(s->sock, SHUT_WR);
         s->shut = any = true;
     }
@@ -227,6 +308,36 @@ static bool side_run(struct run *r, unsigned f, unsigned i, uint64_t now_us)
         s->done = any = true;
     }
     return any;
+}
+
+/* What a program may ask for; half of the seeds ask for nothing. */
+static void choose_options(struct run *r, struct sim_sock *s)
+{
+    struct { uint16_t opt; uint32_t n, percent; } all[] = {
+        { SCTP_INTERLEAVING_SUPPORTED, 2, 70 }, { SCTP_STREAM_SCHEDULER, SCTP_SCHED_WEIGHTED + 1, 50 }, { SCTP_PR_SUPPORTED, 2, 20 },
+        { SCTP_NODELAY, 2, 30 }, { SCTP_RECONFIG_SUPPORTED, 2, 60 }, { SCTP_ENABLE_STREAM_RESET, 8, 80 }, { SCTP_ECN_SUPPORTED, 2, 50 },
+    };
+
+    for (unsigned k = 0; r->seed % 2 && k < HS_ARRAY_LEN(all); k++) {
+        struct sctp_assoc_value v = { .assoc_value = below(r, all[k].n) };
+        uint32_t len = sizeof(v);
+        if (chance(r, all[k].percent) && sim_msg_option(s, true, all[k].opt, &v, &len) != 0)
+            fail(r, 0, "an option is refused");
+    }
+}
+
+static void begin(struct run *r, unsigned f, const struct ip_endpoint *to)
+{
+    struct ip_endpoint any = { .ip = ip_addr_any(ip_addr_is_v4(&to->ip)) };
+    struct sim_sock **s = &r->flow[f].side[0].sock;
+
+    if (sim_bind(r->app[0], SVM_PROTO_SCTP, &any, s) != 0) {
+        fail(r, f, "bind");
+        return;
+    }
+    choose_options(r, *s);
+    if (sim_reconnect(*s, to) != 0)
+        fail(r, f, "connect");
 }
 
 static unsigned hook(void *arg, uint64_t now_us)
@@ -240,8 +351,7 @@ static unsigned hook(void *arg, uint64_t now_us)
             struct ip_endpoint to = sim_pair_endpoint(1, fl->v4, (uint16_t)(PORT + f));
             fl->begun = true;
             n++;
-            if (sim_connect(r->app[0], SVM_PROTO_SCTP, NULL, &to, &fl->side[0].sock) != 0)
-                fail(r, f, "connect");
+            begin(r, f, &to);
         }
         if (!fl->side[1].sock && !fl->side[1].done && r->listener[0]) {
             fl->side[1].sock = sim_accept(r->listener[0]);
@@ -323,6 +433,8 @@ static void choose_link(struct run *r, struct sim_params *p)
     }
     if (chance(r, 30))
         p->corrupt_ppm = below(r, 20000);
+    if (chance(r, 30))
+        p->ce_ppm = below(r, 200000);
 }
 
 static void choose_flows(struct run *r)
@@ -336,8 +448,13 @@ static void choose_flows(struct run *r)
             s->max_len = chance(r, 30) ? MAX_MSG : chance(r, 50) ? 100 : 5000;
             s->n_msgs = chance(r, 20) ? 0 : 1 + below(r, chance(r, 20) ? 1500 : 150);
             s->read_pause_us = chance(r, 30) ? below(r, 100000) : 0;
-            s->in = malloc(MAX_MSG + sizeof(struct msg_head));
-            s->seen = calloc(1, 65536 * STREAMS / 8);
+            s->seen = calloc(1, SEEN_BYTES);
+            s->given_up = calloc(1, SEEN_BYTES);
+            if (r->seed % 8 == 1) {
+                s->pr_policy = chance(r, 50) ? SCTP_PR_SCTP_TTL : SCTP_PR_SCTP_RTX;
+                s->pr_value = s->pr_policy == SCTP_PR_SCTP_TTL ? below(r, 3000) : below(r, 3);
+                s->read_pause_us = 0; /* failures are told to who reads */
+            }
             next_message(r, s);
         }
         fl->side[0].n_expected = fl->side[1].n_msgs;
@@ -353,7 +470,7 @@ static void check_end(struct run *r)
             struct side *s = &fl->side[i];
             if (s->error && !r->may_fail)
                 fail(r, f, "the association failed");
-            else if (!s->error && fl->side[1 - i].error == 0 && s->n_got != s->n_expected)
+            else if (!s->error && fl->side[1 - i].error == 0 && s->n_got + fl->side[1 - i].n_lost != s->n_expected)
                 fail(r, f, "messages are missing at the end");
         }
     }
@@ -372,8 +489,10 @@ static void teardown(struct run *r)
             sim_app_destroy(r->app[i]);
     for (unsigned f = 0; f < MAX_FLOWS; f++) {
         for (unsigned i = 0; i < 2; i++) {
-            free(r->flow[f].side[i].in);
+            for (unsigned k = 0; k < 2 * STREAMS; k++)
+                free(r->flow[f].side[i].in[k / 2][k % 2].b);
             free(r->flow[f].side[i].seen);
+            free(r->flow[f].side[i].given_up);
         }
     }
     sim_pair_destroy(&r->pair);
@@ -399,6 +518,7 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *n_messages)
     if (!r->failure && sim_listen(r->app[1], SVM_PROTO_SCTP, &any, 16, &r->listener[0]) != 0)
         fail(r, 0, "listen");
     if (!r->failure) {
+        choose_options(r, r->listener[0]);
         sim_net_set_hook(r->pair.net, hook, r);
         int rc = run_all(r);
         if (rc != 0)
@@ -425,6 +545,17 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *n_messages)
                    i, a->state, a->unsent, a->unsent_chunks, a->flight, a->n_marked, a->n_sent_chunks, a->peer_rwnd, a->tx_blocked,
                    a->pull != NULL, a->cum_tsn, a->n_above, a->held, a->ep ? a->ep->ready_bytes : 0, a->partial != NULL,
                    a->last_rwnd, a->primary->cwnd, a->primary->flight, a->primary->state, timer_is_running(&a->primary->t3));
+    for (unsigned i = 0; !ok && verbose && i < 2; i++)
+        for (unsigned u = 0; u < 2; u++)
+            for (unsigned st = 0; st < STREAMS; st++) {
+                struct side *tx = &r->flow[0].side[i], *rx = &r->flow[0].side[1 - i];
+                uint32_t n = u ? tx->next_unordered[st] : tx->next_seq[st];
+                for (uint32_t q = 0; q < n; q++) {
+                    uint32_t bit = bit_of(st, q | (u ? UNORDERED : 0));
+                    if (!(rx->seen[bit / 8] >> (bit % 8) & 1) && !(tx->given_up[bit / 8] >> (bit % 8) & 1))
+                        printf("  from %u: stream %u %s seq %u of %u neither arrived nor failed\n", i, st, u ? "unordered" : "ordered", q, n);
+                }
+            }
     *n_messages += r->n_messages;
     teardown(r);
     free(r);

@@ -4,145 +4,15 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-#include "server/sctp/sctp_internal.h"
-#include "tests/sim/sim_msg.h"
-#include "tests/sim/sim_pair.h"
+#include "tests/unit/server/sctp/sctp_env.h"
 
-enum { ETH = 14, FRAME_MAX = 2048, SENT_V4_TO_1 = 0 };
-
-static struct sim_pair pair;
-static struct sim_app *app[2];
-static struct sim_sock *listener, *sock[2];
-static uint8_t data[4096], buf[65536];
-/* The last packet to stack 1 that begins with this chunk. */
-static uint8_t wanted, frame[FRAME_MAX];
-static uint32_t frame_len;
-static bool cut_v4, cut_v6;
-
-static uint32_t sctp_at(const uint8_t *f) { return f[12] == 0x08 ? ETH + 20 : ETH + 40; }
-
-static bool look(void *arg, struct sim_link *l, unsigned end, const uint8_t *f, uint32_t len, uint64_t now_us)
-{
-    bool v4 = f[12] == 0x08 && f[13] == 0, v6 = f[12] == 0x86;
-    uint32_t at = sctp_at(f);
-
-    (void)arg;
-    (void)l;
-    (void)now_us;
-    if (!(v4 && f[ETH + 9] == IPPROTO_SCTP) && !(v6 && f[ETH + 6] == IPPROTO_SCTP))
-        return true;
-    if (end == SENT_V4_TO_1 && len <= FRAME_MAX && len > at + SCTP_COMMON_LEN && f[at + SCTP_COMMON_LEN] == wanted) {
-        memcpy(frame, f, len);
-        frame_len = len;
-    }
-    return !(v4 && cut_v4) && !(v6 && cut_v6);
-}
-
-static void open_pair(void)
-{
-    struct sim_params perfect = { .delay_us = 1000 };
-    struct sim_app_options opt = { .rx_max = 1 << 18, .tx_max = 1 << 18 };
-
-    cr_assert_eq(sim_eal_init("hssctpg"), 0);
-    cr_assert_eq(transport_register(&sctp_transport_ops), 0);
-    cr_assert_eq(sim_pair_create(&pair, 1, &perfect, false), 0);
-    for (unsigned i = 0; i < 2; i++) {
-        opt.client_id = i + 1;
-        cr_assert_eq(sim_app_create(pair.stack[i]->worker[0], &opt, &app[i]), 0);
-    }
-    for (unsigned i = 0; i < sizeof(data); i++)
-        data[i] = (uint8_t)(i * 131 + (i >> 8));
-    listener = sock[0] = sock[1] = NULL;
-    frame_len = 0;
-    cut_v4 = cut_v6 = false;
-    wanted = UINT8_MAX;
-    sim_link_set_tap(pair.link, look, NULL);
-}
-static void run_us(uint64_t us) { cr_assert_eq(sim_net_run_until(pair.net, sim_net_now_us(pair.net) + us), 0); }
-static uint64_t counter(unsigned i, enum sctp_count c) { return sctp_worker_of(pair.stack[i]->worker[0])->count[c]; }
-static unsigned n_assocs(unsigned i) { return sctp_worker_of(pair.stack[i]->worker[0])->n_assocs; }
-static void shut(void)
-{
-    cut_v4 = cut_v6 = false;
-    for (unsigned i = 0; i < 2; i++)
-        sim_app_destroy(app[i]);
-    run_us(1200ull * SCTP_SEC);
-    for (unsigned i = 0; i < 2; i++) {
-        cr_expect_eq(n_assocs(i), 0, "freed with the program");
-        cr_expect_eq(sim_pair_pkts_in_use(&pair, i), 0);
-    }
-    sim_pair_destroy(&pair);
-}
-TestSuite(sctp_guard, .init = open_pair, .fini = shut);
+TestSuite(sctp_guard, .init = env_open, .fini = env_shut);
 
 static void begin(bool v4, uint8_t chunk)
 {
-    struct ip_endpoint e = sim_pair_endpoint(1, v4, 7000), any = { ip_addr_any(v4), be16_of(7000) };
-
-    wanted = chunk;
-    cr_assert_eq(sim_listen(app[1], SVM_PROTO_SCTP, &any, 8, &listener), 0);
-    cr_assert_eq(sim_connect(app[0], SVM_PROTO_SCTP, NULL, &e, &sock[0]), 0);
-    run_us(100000);
-    cr_assert(sock[0]->connected);
-    sock[1] = sim_accept(listener);
-    cr_assert_not_null(sock[1]);
-}
-static int64_t recv_msg(struct sim_sock *s, struct svm_sctp_info *info)
-{
-    bool more;
-    int64_t n;
-
-    do {
-        n = sim_msg_recv(s, info, buf, sizeof(buf), &more);
-    } while (n > 0 && (info->flags & SCTP_NOTIFICATION));
-    return n;
-}
-/* A notification of this type, or NULL; what comes before it is left out. */
-static const uint8_t *recv_note(struct sim_sock *s, uint16_t type)
-{
-    struct svm_sctp_info info;
-    bool more;
-    uint16_t is;
-
-    while (sim_msg_recv(s, &info, buf, sizeof(buf), &more) > 0) {
-        memcpy(&is, buf, sizeof(is));
-        if ((info.flags & SCTP_NOTIFICATION) && is == type)
-            return buf;
-    }
-    return NULL;
-}
-static void fix_crc(void)
-{
-    uint32_t at = sctp_at(frame), crc;
-
-    memset(frame + at + 8, 0, 4);
-    crc = ~sctp_crc32c(UINT32_MAX, frame + at, frame_len - at);
-    memcpy(frame + at + 8, &crc, 4);
-}
-static void inject(void)
-{
-    cr_assert_eq(sim_link_inject(pair.link, 1, frame, frame_len), 0);
-    run_us(10000);
-}
-static void still_works(void)
-{
-    struct svm_sctp_info info = { .stream = 1 }, got;
-
-    for (unsigned i = 0; i < 2; i++) {
-        cr_assert_eq(sim_msg_send(sock[i], &info, data, 900, false), 0);
-        run_us(300000); /* Nagle: behind what a delayed SACK acknowledges */
-        cr_expect_eq(recv_msg(sock[1 - i], &got), 900);
-        cr_expect(memcmp(buf, data, 900) == 0);
-    }
-}
-static void send_one(void)
-{
-    struct svm_sctp_info info = { .stream = 2 }, got;
-
-    cr_assert_eq(sim_msg_send(sock[0], &info, data, 700, false), 0);
-    run_us(50000);
-    cr_assert_eq(recv_msg(sock[1], &got), 700);
-    cr_assert_gt(frame_len, 0);
+    env.wanted = chunk;
+    env_listen(v4, true);
+    env_connect(v4);
 }
 
 /* RFC 9260 s6.8: silently. */
@@ -151,13 +21,13 @@ static void bad_checksum(bool v4)
     uint64_t out;
 
     begin(v4, SCTP_CT_DATA);
-    send_one();
-    out = counter(1, SCTP_N_tx_packets);
-    frame[frame_len - 5] ^= 1;
-    inject();
-    cr_expect_eq(counter(1, SCTP_N_drop_checksum), 1);
-    cr_expect_eq(counter(1, SCTP_N_tx_packets), out, "no answer");
-    still_works();
+    env_send_one();
+    out = env_counter(1, SCTP_N_tx_packets);
+    env.frame[env.frame_len - 5] ^= 1;
+    env_inject();
+    cr_expect_eq(env_counter(1, SCTP_N_drop_checksum), 1);
+    cr_expect_eq(env_counter(1, SCTP_N_tx_packets), out, "no answer");
+    env_still_works();
 }
 Test(sctp_guard, checksum_v4) { bad_checksum(true); }
 Test(sctp_guard, checksum_v6) { bad_checksum(false); }
@@ -170,34 +40,21 @@ static void bad_tag(bool v4)
     uint32_t at;
 
     begin(v4, SCTP_CT_DATA);
-    send_one();
-    at = sctp_at(frame);
-    frame[at + 4] ^= 0x55;
+    env_send_one();
+    at = env_sctp_at(env.frame);
+    env.frame[at + 4] ^= 0x55;
     for (unsigned i = 0; i < sizeof(chunks); i++) {
-        out = counter(1, SCTP_N_tx_packets);
-        frame[at + SCTP_COMMON_LEN] = chunks[i];
-        fix_crc();
-        inject();
-        cr_expect_eq(counter(1, SCTP_N_drop_tag), i + 1);
-        cr_expect_eq(counter(1, SCTP_N_tx_packets), out, "no answer");
+        out = env_counter(1, SCTP_N_tx_packets);
+        env.frame[at + SCTP_COMMON_LEN] = chunks[i];
+        env_fix_crc(env.frame, env.frame_len);
+        env_inject();
+        cr_expect_eq(env_counter(1, SCTP_N_drop_tag), i + 1);
+        cr_expect_eq(env_counter(1, SCTP_N_tx_packets), out, "no answer");
     }
-    still_works();
+    env_still_works();
 }
 Test(sctp_guard, tag_v4) { bad_tag(true); }
 Test(sctp_guard, tag_v6) { bad_tag(false); }
-
-/* The chunks of the captured frame are these, with a PAD chunk (RFC 4820) behind. */
-static void chunks_put(const uint8_t *chunks, uint32_t len)
-{
-    uint8_t *b = frame + sctp_at(frame) + SCTP_COMMON_LEN;
-    uint32_t pad = (uint32_t)(frame + frame_len - b) - len;
-
-    memset(b, 0, len + pad);
-    memcpy(b, chunks, len);
-    b[len] = SCTP_CT_PAD;
-    sctp_put16(b + len + 2, pad);
-    fix_crc();
-}
 
 /* s8.5: a first chunk that may come with another tag, or that is none at all, opens the door for nothing. */
 static void no_way_round_the_tag(bool v4)
@@ -212,16 +69,16 @@ static void no_way_round_the_tag(bool v4)
     };
 
     begin(v4, SCTP_CT_DATA);
-    send_one();
-    frame[sctp_at(frame) + 4] ^= 0x55;
+    env_send_one();
+    env.frame[env_sctp_at(env.frame) + 4] ^= 0x55;
     for (unsigned i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
-        uint64_t out = counter(1, SCTP_N_tx_packets);
-        chunks_put(packets[i].b, packets[i].len);
-        inject();
-        cr_expect_eq(counter(1, SCTP_N_tx_packets), out, "packet %u: no answer", i);
-        cr_assert_eq(n_assocs(1), 1, "packet %u has ended the association", i);
+        uint64_t out = env_counter(1, SCTP_N_tx_packets);
+        env_chunks(packets[i].b, packets[i].len);
+        env_inject();
+        cr_expect_eq(env_counter(1, SCTP_N_tx_packets), out, "packet %u: no answer", i);
+        cr_assert_eq(env_n_assocs(1), 1, "packet %u has ended the association", i);
     }
-    still_works();
+    env_still_works();
 }
 Test(sctp_guard, no_way_round_the_tag_v4) { no_way_round_the_tag(true); }
 Test(sctp_guard, no_way_round_the_tag_v6) { no_way_round_the_tag(false); }
@@ -248,26 +105,26 @@ static void two_beginnings(bool v4)
     uint32_t len = 0, tsn;
 
     begin(v4, SCTP_CT_DATA);
-    send_one();
+    env_send_one();
     for (unsigned i = 0; i < 50; i++) {
-        cr_assert_eq(sim_msg_send(sock[0], &info, data, sizeof(data), true), 0);
-        run_us(20000);
+        cr_assert_eq(sim_msg_send(env.sock[0], &info, env.data, 4096, true), 0);
+        env_run_us(20000);
     }
-    run_us(2000000);
-    a = (const struct sctp_assoc *)sock[1]->session->conn;
+    env_run_us(2000000);
+    a = (const struct sctp_assoc *)env.sock[1]->session->conn;
     cr_assert_not_null(a->partial, "in pieces");
     tsn = a->cum_tsn;
     len += data_put(b + len, SCTP_DATA_U | SCTP_DATA_B, tsn + 2, 3, 0);
     len += data_put(b + len, SCTP_DATA_U | SCTP_DATA_B, tsn + 3, 3, 0);
     len += data_put(b + len, SCTP_DATA_U | SCTP_DATA_E, tsn + 4, 3, 0);
-    len += data_put(b + len, SCTP_DATA_E, tsn + 1, 1, a->partial->ssn);
-    cr_assert_leq(sctp_at(frame) + SCTP_COMMON_LEN + len + 4, frame_len);
-    chunks_put(b, len);
-    cr_assert_eq(sim_link_inject(pair.link, 1, frame, frame_len), 0);
-    run_us(500); /* the sender hears of acknowledged chunks that it never sent only later, and gives up */
-    cr_expect_eq(counter(1, SCTP_N_drop_tag) + counter(1, SCTP_N_drop_checksum), 0);
+    len += data_put(b + len, SCTP_DATA_E, tsn + 1, 1, (uint16_t)a->partial->node.key);
+    cr_assert_leq(env_sctp_at(env.frame) + SCTP_COMMON_LEN + len + 4, env.frame_len);
+    env_chunks(b, len);
+    cr_assert_eq(sim_link_inject(env.pair.link, 1, env.frame, env.frame_len), 0);
+    env_run_us(500); /* the sender hears of acknowledged chunks that it never sent only later, and gives up */
+    cr_expect_eq(env_counter(1, SCTP_N_drop_tag) + env_counter(1, SCTP_N_drop_checksum), 0);
     cr_expect_null(a->partial, "it has ended, and they have had their turn");
-    cr_expect_eq(counter(1, SCTP_N_drop_data_bad), 0);
+    cr_expect_eq(env_counter(1, SCTP_N_drop_data_bad), 0);
 }
 Test(sctp_guard, two_beginnings_v4) { two_beginnings(true); }
 Test(sctp_guard, two_beginnings_v6) { two_beginnings(false); }
@@ -281,20 +138,20 @@ static void single_bytes(bool v4)
     uint32_t first;
 
     begin(v4, SCTP_CT_DATA);
-    send_one();
-    a = (const struct sctp_assoc *)sock[1]->session->conn;
+    env_send_one();
+    a = (const struct sctp_assoc *)env.sock[1]->session->conn;
     first = a->cum_tsn;
-    cut_v4 = cut_v6 = true; /* the sender, that would be surprised, hears nothing */
+    env.cut_v4 = env.cut_v6 = true; /* the sender, that would be surprised, hears nothing */
     for (unsigned i = 0; i < PACKETS; i++) {
         for (unsigned k = 0; k < CHUNKS; k++)
             data_put(b + k * 20, SCTP_DATA_B | SCTP_DATA_E | SCTP_DATA_U, a->cum_tsn + 1 + k, 3, 0);
-        chunks_put(b, sizeof(b));
-        cr_assert_eq(sim_link_inject(pair.link, 1, frame, frame_len), 0);
-        run_us(1000);
+        env_chunks(b, sizeof(b));
+        cr_assert_eq(sim_link_inject(env.pair.link, 1, env.frame, env.frame_len), 0);
+        env_run_us(1000);
     }
-    cr_assert_eq(n_assocs(1), 1);
+    cr_assert_eq(env_n_assocs(1), 1);
     cr_expect_lt(a->cum_tsn - first, (1u << 18) / sizeof(struct svm_sctp_record) + 1000, "%u messages", a->cum_tsn - first);
-    cr_expect_gt(counter(1, SCTP_N_drop_data_window), 0);
+    cr_expect_gt(env_counter(1, SCTP_N_drop_data_window), 0);
 }
 Test(sctp_guard, single_bytes_v4) { single_bytes(true); }
 Test(sctp_guard, single_bytes_v6) { single_bytes(false); }
@@ -305,17 +162,17 @@ static void bad_cookie(bool v4)
     uint32_t at, n = 0;
 
     begin(v4, SCTP_CT_COOKIE_ECHO);
-    cr_assert_gt(frame_len, 0);
-    at = sctp_at(frame) + SCTP_COMMON_LEN + SCTP_CHUNK_HDR;
+    cr_assert_gt(env.frame_len, 0);
+    at = env_sctp_at(env.frame) + SCTP_COMMON_LEN + SCTP_CHUNK_HDR;
     for (uint32_t i = at; i < at + sizeof(struct sctp_cookie); i += 7, n++) {
-        frame[i] ^= 0x10;
-        fix_crc();
-        inject();
-        frame[i] ^= 0x10;
-        cr_assert_eq(counter(1, SCTP_N_drop_cookie), n + 1, "byte %u", i - at);
+        env.frame[i] ^= 0x10;
+        env_fix_crc(env.frame, env.frame_len);
+        env_inject();
+        env.frame[i] ^= 0x10;
+        cr_assert_eq(env_counter(1, SCTP_N_drop_cookie), n + 1, "byte %u", i - at);
     }
-    cr_expect_eq(n_assocs(1), 1);
-    still_works();
+    cr_expect_eq(env_n_assocs(1), 1);
+    env_still_works();
 }
 Test(sctp_guard, cookie_v4) { bad_cookie(true); }
 Test(sctp_guard, cookie_v6) { bad_cookie(false); }
@@ -324,12 +181,12 @@ Test(sctp_guard, cookie_v6) { bad_cookie(false); }
 Test(sctp_guard, stale_cookie)
 {
     begin(true, SCTP_CT_COOKIE_ECHO);
-    sim_close(sock[0], 0);
-    run_us(62ull * SCTP_SEC);
-    cr_assert_eq(n_assocs(1), 0);
-    inject();
-    cr_expect_eq(counter(1, SCTP_N_drop_stale_cookie), 1);
-    cr_expect_eq(n_assocs(1), 0);
+    sim_close(env.sock[0], 0);
+    env_run_us(62ull * SCTP_SEC);
+    cr_assert_eq(env_n_assocs(1), 0);
+    env_inject();
+    cr_expect_eq(env_counter(1, SCTP_N_drop_stale_cookie), 1);
+    cr_expect_eq(env_n_assocs(1), 0);
 }
 
 /* s8.4: packets of an association that is not there are counted, and answered by ABORT, not believed. */
@@ -339,32 +196,32 @@ Test(sctp_guard, out_of_the_blue)
     uint32_t at;
 
     begin(true, SCTP_CT_DATA);
-    send_one();
-    before = counter(1, SCTP_N_ootb); /* the INIT and the COOKIE ECHO were that, too */
-    at = sctp_at(frame);
-    frame[at] ^= 0x40; /* another port of the peer */
-    fix_crc();
-    inject();
-    cr_expect_eq(counter(1, SCTP_N_ootb), before + 1);
-    cr_expect_eq(n_assocs(1), 1);
-    still_works();
+    env_send_one();
+    before = env_counter(1, SCTP_N_ootb); /* the INIT and the COOKIE ECHO were that, too */
+    at = env_sctp_at(env.frame);
+    env.frame[at] ^= 0x40; /* another port of the peer */
+    env_fix_crc(env.frame, env.frame_len);
+    env_inject();
+    cr_expect_eq(env_counter(1, SCTP_N_ootb), before + 1);
+    cr_expect_eq(env_n_assocs(1), 1);
+    env_still_works();
 }
 
 /* s4.3: an INIT is never bundled. */
 Test(sctp_guard, init_bundled)
 {
     begin(true, SCTP_CT_DATA);
-    send_one();
-    uint32_t at = sctp_at(frame);
-    memset(frame + at + 4, 0, 4); /* the tag of an INIT */
-    frame[at + SCTP_COMMON_LEN] = SCTP_CT_INIT;
-    frame[at + SCTP_COMMON_LEN + 2] = 0;
-    frame[at + SCTP_COMMON_LEN + 3] = 20;
-    fix_crc();
-    inject();
-    cr_expect_eq(counter(1, SCTP_N_drop_bundled), 1);
-    cr_expect_eq(n_assocs(1), 1);
-    still_works();
+    env_send_one();
+    uint32_t at = env_sctp_at(env.frame);
+    memset(env.frame + at + 4, 0, 4); /* the tag of an INIT */
+    env.frame[at + SCTP_COMMON_LEN] = SCTP_CT_INIT;
+    env.frame[at + SCTP_COMMON_LEN + 2] = 0;
+    env.frame[at + SCTP_COMMON_LEN + 3] = 20;
+    env_fix_crc(env.frame, env.frame_len);
+    env_inject();
+    cr_expect_eq(env_counter(1, SCTP_N_drop_bundled), 1);
+    cr_expect_eq(env_n_assocs(1), 1);
+    env_still_works();
 }
 
 /* ---- several addresses (s5.4, s6.4, s8.2) ---- */
@@ -378,35 +235,35 @@ static void path_cut(bool *cut)
     struct sctp_paddr_change change;
 
     begin(false, UINT8_MAX);
-    cr_assert_eq(sctp_worker_of(pair.stack[0]->worker[0])->all->n_paths, 2, "an address of each family");
-    run_us(60ull * SCTP_SEC); /* both confirmed by heartbeats */
+    cr_assert_eq(sctp_worker_of(env.pair.stack[0]->worker[0])->all->n_paths, 2, "an address of each family");
+    env_run_us(60ull * SCTP_SEC); /* both confirmed by heartbeats */
     for (unsigned rounds = 0; received < 400; rounds++) {
         cr_assert_lt(rounds, 6000);
-        while (sent < 400 && sim_msg_send(sock[0], &info, data + sent % 64, 1000, false) == 0)
+        while (sent < 400 && sim_msg_send(env.sock[0], &info, env.data + sent % 64, 1000, false) == 0)
             if (++sent == 100)
                 *cut = true;
-        run_us(50000);
-        while (recv_msg(sock[1], &got) == 1000) {
-            cr_assert(memcmp(buf, data + received % 64, 1000) == 0, "message %u", received);
+        env_run_us(50000);
+        while (env_recv(env.sock[1], &got) == 1000) {
+            cr_assert(memcmp(env.buf, env.data + received % 64, 1000) == 0, "message %u", received);
             received++;
         }
     }
-    run_us(120ull * SCTP_SEC);
-    const uint8_t *note = recv_note(sock[0], SCTP_PEER_ADDR_CHANGE);
+    env_run_us(120ull * SCTP_SEC);
+    const uint8_t *note = env_recv_note(env.sock[0], SCTP_PEER_ADDR_CHANGE);
     while (note && (memcpy(&change, note, sizeof(change)), change.spc_state) != SCTP_ADDR_UNREACHABLE)
-        note = recv_note(sock[0], SCTP_PEER_ADDR_CHANGE);
+        note = env_recv_note(env.sock[0], SCTP_PEER_ADDR_CHANGE);
     cr_assert_not_null(note);
-    cr_expect_geq(counter(0, SCTP_N_path_failures), 1);
+    cr_expect_geq(env_counter(0, SCTP_N_path_failures), 1);
     *cut = false;
-    run_us(120ull * SCTP_SEC);
+    env_run_us(120ull * SCTP_SEC);
     do {
-        note = recv_note(sock[0], SCTP_PEER_ADDR_CHANGE);
+        note = env_recv_note(env.sock[0], SCTP_PEER_ADDR_CHANGE);
     } while (note && (memcpy(&change, note, sizeof(change)), change.spc_state) != SCTP_ADDR_AVAILABLE);
     cr_expect_not_null(note, "the path is back");
-    still_works();
+    env_still_works();
 }
-Test(sctp_guard, path_cut_v6) { path_cut(&cut_v6); }
-Test(sctp_guard, path_cut_v4) { path_cut(&cut_v4); }
+Test(sctp_guard, path_cut_v6) { path_cut(&env.cut_v6); }
+Test(sctp_guard, path_cut_v4) { path_cut(&env.cut_v4); }
 
 /* ---- partial reliability (RFC 3758 s3.5, RFC 7496 s4) ---- */
 
@@ -418,28 +275,28 @@ static void given_up(bool v4, uint16_t policy, uint32_t value)
     const uint8_t *note;
 
     begin(v4, UINT8_MAX);
-    cut_v4 = cut_v6 = true;
+    env.cut_v4 = env.cut_v6 = true;
     info.u.tx.pr_valid = 1;
     info.u.tx.pr_policy = policy;
     info.u.tx.pr_value = value;
     info.context = 4711;
-    cr_assert_eq(sim_msg_send(sock[0], &info, data, 500, false), 0);
+    cr_assert_eq(sim_msg_send(env.sock[0], &info, env.data, 500, false), 0);
     memset(&info.u, 0, sizeof(info.u));
     info.u.tx.pr_valid = 1;
     info.ppid = 78;
-    cr_assert_eq(sim_msg_send(sock[0], &info, data, 600, false), 0);
-    run_us(4ull * SCTP_SEC);
-    cut_v4 = cut_v6 = false;
-    run_us(30ull * SCTP_SEC);
-    cr_expect_eq(recv_msg(sock[1], &got), 600);
+    cr_assert_eq(sim_msg_send(env.sock[0], &info, env.data, 600, false), 0);
+    env_run_us(4ull * SCTP_SEC);
+    env.cut_v4 = env.cut_v6 = false;
+    env_run_us(30ull * SCTP_SEC);
+    cr_expect_eq(env_recv(env.sock[1], &got), 600);
     cr_expect_eq(got.ppid, 78);
-    cr_expect_eq(recv_msg(sock[1], &got), -EAGAIN, "the other one does not come");
-    cr_expect_eq(counter(0, SCTP_N_abandoned), 1);
-    note = recv_note(sock[0], SCTP_SEND_FAILED_EVENT);
+    cr_expect_eq(env_recv(env.sock[1], &got), -EAGAIN, "the other one does not come");
+    cr_expect_eq(env_counter(0, SCTP_N_abandoned), 1);
+    note = env_recv_note(env.sock[0], SCTP_SEND_FAILED_EVENT);
     cr_assert_not_null(note);
     memcpy(&failed, note, sizeof(failed));
     cr_expect(failed.ssfe_info.snd_context == 4711 && failed.ssfe_info.snd_ppid == 77 && failed.ssf_length == sizeof(failed) + 500);
-    still_works();
+    env_still_works();
 }
 Test(sctp_guard, ttl_v4) { given_up(true, SCTP_PR_SCTP_TTL, 800); }
 Test(sctp_guard, ttl_v6) { given_up(false, SCTP_PR_SCTP_TTL, 800); }

@@ -4,78 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "server/sctp/sctp_internal.h"
-#include "tests/sim/sim_msg.h"
-#include "tests/sim/sim_pair.h"
+#include "tests/unit/server/sctp/sctp_env.h"
 
-static struct sim_pair pair;
-static struct sim_app *app[2];
-static struct sim_sock *listener, *sock[2];
-static uint8_t data[65536], buf[65536];
-
-static void open_pair(void)
-{
-    struct sim_params perfect = { .delay_us = 1000 };
-    struct sim_app_options opt = { .rx_max = 1 << 18, .tx_max = 1 << 18 };
-
-    cr_assert_eq(sim_eal_init("hssctp"), 0);
-    cr_assert_eq(transport_register(&sctp_transport_ops), 0);
-    cr_assert_eq(sim_pair_create(&pair, 1, &perfect, false), 0);
-    for (unsigned i = 0; i < 2; i++) {
-        opt.client_id = i + 1;
-        cr_assert_eq(sim_app_create(pair.stack[i]->worker[0], &opt, &app[i]), 0);
-    }
-    for (unsigned i = 0; i < sizeof(data); i++)
-        data[i] = (uint8_t)(i * 131 + (i >> 8));
-    listener = sock[0] = sock[1] = NULL;
-}
-static void run_us(uint64_t us) { cr_assert_eq(sim_net_run_until(pair.net, sim_net_now_us(pair.net) + us), 0); }
-static unsigned n_assocs(unsigned i) { return sctp_worker_of(pair.stack[i]->worker[0])->n_assocs; }
-static uint64_t counter(unsigned i, enum sctp_count c) { return sctp_worker_of(pair.stack[i]->worker[0])->count[c]; }
-static void shut(void)
-{
-    for (unsigned i = 0; i < 2; i++)
-        if (app[i])
-            sim_app_destroy(app[i]);
-    run_us(1200ull * SCTP_SEC);
-    for (unsigned i = 0; i < 2; i++) {
-        cr_expect_eq(n_assocs(i), 0, "freed with the program");
-        cr_expect_eq(sim_pair_pkts_in_use(&pair, i), 0);
-    }
-    sim_pair_destroy(&pair);
-}
-TestSuite(sctp, .init = open_pair, .fini = shut);
-
-static void listen_on(bool v4)
-{
-    struct ip_endpoint e = sim_pair_endpoint(1, v4, 7000);
-
-    cr_assert_eq(sim_listen(app[1], SVM_PROTO_SCTP, &e, 8, &listener), 0);
-}
-static void connect_both(bool v4)
-{
-    struct ip_endpoint e = sim_pair_endpoint(1, v4, 7000);
-
-    if (!listener)
-        listen_on(v4);
-    cr_assert_eq(sim_connect(app[0], SVM_PROTO_SCTP, NULL, &e, &sock[0]), 0);
-    run_us(100000);
-    cr_assert(sock[0]->connected);
-    sock[1] = sim_accept(listener);
-    cr_assert_not_null(sock[1]);
-}
-
-/* The next message, notifications left out. */
-static int64_t recv_msg(struct sim_sock *s, struct svm_sctp_info *info)
-{
-    bool more;
-    int64_t n;
-
-    do {
-        n = sim_msg_recv(s, info, buf, sizeof(buf), &more);
-    } while (n > 0 && (info->flags & SCTP_NOTIFICATION));
-    return n;
-}
+TestSuite(sctp, .init = env_open, .fini = env_shut);
 
 /* RFC 9260 App. A by way of RFC 3720 B.4: known values, and both ways of computing them agree. */
 Test(crc, known_values)
@@ -96,15 +27,15 @@ static void echo(bool v4)
 {
     struct svm_sctp_info info = { .stream = 3, .ppid = 0x01020304 }, got;
 
-    connect_both(v4);
-    cr_assert_eq(sim_msg_send(sock[0], &info, data, 5000, false), 0);
+    env_connect(v4);
+    cr_assert_eq(sim_msg_send(env.sock[0], &info, env.data, 5000, false), 0);
     info.flags = SCTP_UNORDERED;
-    cr_assert_eq(sim_msg_send(sock[1], &info, data, 7, false), 0);
-    run_us(100000);
-    cr_expect_eq(recv_msg(sock[1], &got), 5000);
-    cr_expect(memcmp(buf, data, 5000) == 0);
+    cr_assert_eq(sim_msg_send(env.sock[1], &info, env.data, 7, false), 0);
+    env_run_us(100000);
+    cr_expect_eq(env_recv(env.sock[1], &got), 5000);
+    cr_expect(memcmp(env.buf, env.data, 5000) == 0);
     cr_expect(got.stream == 3 && got.ppid == 0x01020304 && got.flags == 0 && got.u.rx.ssn == 0);
-    cr_expect_eq(recv_msg(sock[0], &got), 7);
+    cr_expect_eq(env_recv(env.sock[0], &got), 7);
     cr_expect_eq(got.flags, SCTP_UNORDERED);
 }
 Test(sctp, messages_v4) { echo(true); }
@@ -115,14 +46,14 @@ static void full_chunk_behind_sack(bool v4)
 {
     struct svm_sctp_info info = { .stream = 1 }, got;
 
-    connect_both(v4);
+    env_connect(v4);
     for (uint32_t len = 1400, full = 1500 - (v4 ? 20 : 40) - SCTP_COMMON_LEN - SCTP_DATA_HDR; len <= full; len++) {
-        cr_assert_eq(sim_msg_send(sock[0], &info, data, 10, false), 0);
-        run_us(3000); /* its SACK waits for company */
-        cr_assert_eq(recv_msg(sock[1], &got), 10);
-        cr_assert_eq(sim_msg_send(sock[1], &info, data, len, false), 0);
-        run_us(10000);
-        cr_assert_eq(recv_msg(sock[0], &got), len, "%u bytes", len);
+        cr_assert_eq(sim_msg_send(env.sock[0], &info, env.data, 10, false), 0);
+        env_run_us(3000); /* its SACK waits for company */
+        cr_assert_eq(env_recv(env.sock[1], &got), 10);
+        cr_assert_eq(sim_msg_send(env.sock[1], &info, env.data, len, false), 0);
+        env_run_us(10000);
+        cr_assert_eq(env_recv(env.sock[0], &got), len, "%u bytes", len);
     }
 }
 Test(sctp, full_chunk_behind_sack_v4) { full_chunk_behind_sack(true); }
@@ -133,23 +64,23 @@ Test(sctp, shutdown_delivers_all)
 {
     struct svm_sctp_info info = { .stream = 0 }, got;
 
-    connect_both(true);
+    env_connect(true);
     for (unsigned i = 0; i < 50; i++) {
-        while (sim_msg_send(sock[0], &info, data, 1000 + i, false) == -EAGAIN)
-            run_us(100);
+        while (sim_msg_send(env.sock[0], &info, env.data, 1000 + i, false) == -EAGAIN)
+            env_run_us(100);
     }
-    sim_shutdown(sock[0], SHUT_WR);
+    sim_shutdown(env.sock[0], SHUT_WR);
     for (unsigned i = 0; i < 50; i++) {
         int64_t n;
-        for (unsigned tries = 0; (n = recv_msg(sock[1], &got)) == -EAGAIN && tries < 100; tries++)
-            run_us(100000);
+        for (unsigned tries = 0; (n = env_recv(env.sock[1], &got)) == -EAGAIN && tries < 100; tries++)
+            env_run_us(100000);
         cr_expect_eq(n, 1000 + i);
     }
-    run_us(3 * SCTP_SEC);
-    cr_expect_eq(recv_msg(sock[1], &got), 0);
-    cr_expect_eq(recv_msg(sock[0], &got), 0);
-    cr_expect_eq(n_assocs(0) + n_assocs(1), 0);
-    cr_expect_eq(counter(0, SCTP_N_shutdowns), 1);
+    env_run_us(3 * SCTP_SEC);
+    cr_expect_eq(env_recv(env.sock[1], &got), 0);
+    cr_expect_eq(env_recv(env.sock[0], &got), 0);
+    cr_expect_eq(env_n_assocs(0) + env_n_assocs(1), 0);
+    cr_expect_eq(env_counter(0, SCTP_N_shutdowns), 1);
 }
 
 /* s8.4 (3): nobody listens. */
@@ -157,11 +88,11 @@ Test(sctp, refused)
 {
     struct ip_endpoint e = sim_pair_endpoint(1, true, 7001);
 
-    cr_assert_eq(sim_connect(app[0], SVM_PROTO_SCTP, NULL, &e, &sock[0]), 0);
-    run_us(100000);
-    cr_expect(sock[0]->connect_done);
-    cr_expect_eq(sock[0]->connect_error, -ECONNREFUSED);
-    cr_expect_eq(n_assocs(0), 0);
+    cr_assert_eq(sim_connect(env.app[0], SVM_PROTO_SCTP, NULL, &e, &env.sock[0]), 0);
+    env_run_us(100000);
+    cr_expect(env.sock[0]->connect_done);
+    cr_expect_eq(env.sock[0]->connect_error, -ECONNREFUSED);
+    cr_expect_eq(env_n_assocs(0), 0);
 }
 
 /* s9.1: close with linger 0, and the program's reason reaches the peer's notification. */
@@ -169,11 +100,11 @@ Test(sctp, abort)
 {
     struct svm_sctp_info got;
 
-    connect_both(true);
-    sim_close(sock[0], 0);
-    run_us(100000);
-    cr_expect_eq(recv_msg(sock[1], &got), -ECONNRESET);
-    cr_expect_eq(n_assocs(0) + n_assocs(1), 0);
+    env_connect(true);
+    sim_close(env.sock[0], 0);
+    env_run_us(100000);
+    cr_expect_eq(env_recv(env.sock[1], &got), -ECONNRESET);
+    cr_expect_eq(env_n_assocs(0) + env_n_assocs(1), 0);
 }
 
 /* s5.1.3: no state for an INIT; s4: nobody answers for ever. */
@@ -181,13 +112,13 @@ Test(sctp, no_answer)
 {
     struct ip_endpoint e = sim_pair_endpoint(1, true, 7000);
 
-    listen_on(true);
-    cr_assert_eq(sim_connect(app[0], SVM_PROTO_SCTP, NULL, &e, &sock[0]), 0);
-    run_us(1);
-    sim_link_set_up(pair.link, false);
-    run_us(600ull * SCTP_SEC);
-    cr_expect_eq(sock[0]->connect_error, -ETIMEDOUT);
-    cr_expect_eq(n_assocs(1), 0);
+    env_listen(true, false);
+    cr_assert_eq(sim_connect(env.app[0], SVM_PROTO_SCTP, NULL, &e, &env.sock[0]), 0);
+    env_run_us(1);
+    sim_link_set_up(env.pair.link, false);
+    env_run_us(600ull * SCTP_SEC);
+    cr_expect_eq(env.sock[0]->connect_error, -ETIMEDOUT);
+    cr_expect_eq(env_n_assocs(1), 0);
 }
 
 /* RFC 6458 s8: before the association and on it, in parts; what an association agreed on is told. */
@@ -200,33 +131,33 @@ Test(sctp, options)
     struct sockaddr_in in4;
     uint32_t len = sizeof(init);
 
-    listen_on(true);
-    cr_assert_eq(sim_msg_option(listener, true, SCTP_INITMSG, &init, &len), 0);
+    env_listen(true, false);
+    cr_assert_eq(sim_msg_option(env.listener, true, SCTP_INITMSG, &init, &len), 0);
     len = sizeof(rto);
-    cr_assert_eq(sim_msg_option(listener, true, SCTP_RTOINFO, &rto, &len), 0);
+    cr_assert_eq(sim_msg_option(env.listener, true, SCTP_RTOINFO, &rto, &len), 0);
     rto.srto_min = 3000; /* above the largest */
-    cr_expect_eq(sim_msg_option(listener, true, SCTP_RTOINFO, &rto, &len), -EINVAL);
+    cr_expect_eq(sim_msg_option(env.listener, true, SCTP_RTOINFO, &rto, &len), -EINVAL);
     len = sizeof(st);
-    cr_expect_eq(sim_msg_option(listener, false, SCTP_STATUS, &st, &len), -EINVAL, "no association");
-    connect_both(true);
+    cr_expect_eq(sim_msg_option(env.listener, false, SCTP_STATUS, &st, &len), -EINVAL, "no association");
+    env_connect(true);
     len = sizeof(st);
-    cr_assert_eq(sim_msg_option(sock[1], false, SCTP_STATUS, &st, &len), 0);
+    cr_assert_eq(sim_msg_option(env.sock[1], false, SCTP_STATUS, &st, &len), 0);
     cr_expect(len == sizeof(st) && st.sstat_state == SCTP_ESTABLISHED && st.sstat_outstrms == 7 && st.sstat_instrms == 5);
     memcpy(&in4, &st.sstat_primary.spinfo_address, sizeof(in4));
     cr_expect(in4.sin_family == AF_INET && in4.sin_addr.s_addr == htonl(0x0a090001));
     len = sizeof(st);
-    cr_assert_eq(sim_msg_option(sock[0], false, SCTP_STATUS, &st, &len), 0);
+    cr_assert_eq(sim_msg_option(env.sock[0], false, SCTP_STATUS, &st, &len), 0);
     cr_expect(st.sstat_outstrms == 5 && st.sstat_instrms == 7);
     len = sizeof(rto);
-    cr_assert_eq(sim_msg_option(sock[1], false, SCTP_RTOINFO, &rto, &len), 0);
+    cr_assert_eq(sim_msg_option(env.sock[1], false, SCTP_RTOINFO, &rto, &len), 0);
     cr_expect_eq(rto.srto_min, 300, "of the listener");
     len = sizeof(addrs);
-    cr_assert_eq(sim_msg_option(sock[0], false, SCTP_GET_PEER_ADDRS, &addrs, &len), 0);
+    cr_assert_eq(sim_msg_option(env.sock[0], false, SCTP_GET_PEER_ADDRS, &addrs, &len), 0);
     cr_expect_eq(addrs.g.addr_num, 1);
     memcpy(&in4, addrs.g.addrs, sizeof(in4));
     cr_expect(in4.sin_addr.s_addr == htonl(0x0a090002) && in4.sin_port == htons(7000));
     len = 4;
-    cr_expect_eq(sim_msg_option(sock[0], true, 9999, buf, &len), -ENOPROTOOPT);
+    cr_expect_eq(sim_msg_option(env.sock[0], true, 9999, env.buf, &len), -ENOPROTOOPT);
 }
 
 /* ---- packets that nobody would send ---- */
@@ -248,27 +179,18 @@ static bool keep(void *arg, struct sim_link *l, unsigned end, const uint8_t *fra
     return true;
 }
 
-static void fix_crc(uint8_t *f, uint32_t len)
-{
-    uint32_t crc;
-
-    memset(f + 34 + 8, 0, 4);
-    crc = ~sctp_crc32c(UINT32_MAX, f + 34, len - 34);
-    memcpy(f + 34 + 8, &crc, 4);
-}
-
 /* Packets of a real association, changed at random and with a right checksum, at any time: nothing faults, nothing is left. */
 Test(sctp, changed_packets)
 {
     struct svm_sctp_info info = { .stream = 1 }, got;
     uint64_t x = 88172645463325252ull;
 
-    sim_link_set_tap(pair.link, keep, NULL);
+    sim_link_set_tap(env.pair.link, keep, NULL);
     for (unsigned round = 0; round < 60; round++) {
-        connect_both(true);
+        env_connect(true);
         for (unsigned i = 0; i < 20; i++)
-            sim_msg_send(sock[i % 2], &info, data, 1 + i * 211, false);
-        run_us(3000);
+            sim_msg_send(env.sock[i % 2], &info, env.data, 1 + i * 211, false);
+        env_run_us(3000);
         for (unsigned i = 0; i < 300; i++) {
             x ^= x << 13;
             x ^= x >> 7;
@@ -281,19 +203,19 @@ Test(sctp, changed_packets)
                 uint32_t at = 38 + (uint32_t)((x >> (24 + n * 7)) % (len - 38));
                 f[at] = (uint8_t)(x >> (n * 11));
             }
-            fix_crc(f, len);
-            cr_assert_eq(sim_link_inject(pair.link, 1 - kept[k].end, f, len), 0);
+            env_fix_crc(f, len);
+            cr_assert_eq(sim_link_inject(env.pair.link, 1 - kept[k].end, f, len), 0);
             if (i % 16 == 0)
-                run_us(200);
+                env_run_us(200);
         }
-        run_us(10000);
-        while (recv_msg(sock[0], &got) > 0)
+        env_run_us(10000);
+        while (env_recv(env.sock[0], &got) > 0)
             ;
-        sim_sock_free(sock[0]);
-        sim_sock_free(sock[1]);
-        while (listener && (sock[1] = sim_accept(listener)) != NULL)
-            sim_sock_free(sock[1]);
-        run_us(500ull * SCTP_SEC);
+        sim_sock_free(env.sock[0]);
+        sim_sock_free(env.sock[1]);
+        while (env.listener && (env.sock[1] = sim_accept(env.listener)) != NULL)
+            sim_sock_free(env.sock[1]);
+        env_run_us(500ull * SCTP_SEC);
         n_kept = n_kept == KEPT && round % 8 == 7 ? 0 : n_kept;
     }
 }
