@@ -171,10 +171,13 @@ struct svm_handle {
     uint32_t gen;
 };
 
+/* What the program's library knows of the session and the server does not: handed on as it is, to be checked by who gets it. */
+enum { SVM_ATT_STATE_MAX = 192 };
 struct svm_att_export {
     uint32_t type;
-    uint32_t pad;
+    uint32_t lib_state_len;
     struct svm_handle handle;
+    uint8_t lib_state[SVM_ATT_STATE_MAX];
 };
 /* Written by all holders of a session: each takes bytes by moving `head` with a compare-and-swap, so that each byte is read once. */
 enum { SVM_REST_MAX = 32 << 20 }; /* size of the memfd */
@@ -194,7 +197,8 @@ struct svm_att_identified {
     uint8_t pad;
     struct ip_addr lcl_ip, rmt_ip;
     be16 lcl_port, rmt_port;
-    uint32_t pad2;
+    uint32_t lib_state_len;  /* of the svm_att_export */
+    uint8_t lib_state[SVM_ATT_STATE_MAX];
 };
 
 enum { SVM_ATT_FORK_MAX = 96 };

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 #include "vcl/vcl_sys.h"
 
 enum { ATT_TIMEOUT_MS = 5000, ATT_BUF = 2 * SVM_ATT_MAX_MSG };
@@ -676,10 +676,10 @@ int vcl_export(struct vcl_socket *s, int placeholder, int lifeline)
     int fds[2] = { placeholder, lifeline }, rc = vcl_socket_adopt(s);
     struct att_in in;
 
+    if (rc == 0 && s->sctp)
+        rc = vcl_sctp_export(s, req.lib_state, &req.lib_state_len);
     if (rc)
         return rc;
-    if (s->sctp) /* stream numbers, options and a message half read are in this process alone */
-        return -EOPNOTSUPP;
     pthread_mutex_lock(&w->lock);
     req.handle = s->handle;
     rc = vcl_handle_is_none(s->handle) || !atomic_load(&w->attached) || w->lost ? -ENOTCONN : vcl_rest_share(s);
@@ -763,6 +763,8 @@ int vcl_identify(int fd, struct vcl_socket **out)
     rc = vcl_socket_number(s);
     if (!rc)
         rc = identify(w, fd, s->ctx, &id);
+    if (!rc && id.proto == SVM_PROTO_SCTP)
+        rc = vcl_sctp_import(s, id.lib_state, id.lib_state_len);
     if (!rc) {
         s->proto = id.proto;
         s->is_v6 = id.flags & SVM_CONN_V6;

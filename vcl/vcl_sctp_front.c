@@ -32,8 +32,13 @@ static int peek_record(struct vcl_socket *s, struct svm_sctp_record *r)
         return (int)n;
     if (n < (int64_t)sizeof(*r) || r->h.version != 1 || r->h.hdr_len < sizeof(*r) || r->h.hdr_len % 8 ||
         r->h.data_len > SVM_SCTP_RECORD_MAX || r->h.data_len == 0 || r->tlv.type != SVM_TLV_SCTP ||
-        r->tlv.len != sizeof(r->info) || record_size(r) > avail || s->sctp->rx_done > r->h.data_len)
+        r->tlv.len != sizeof(r->info) || record_size(r) > avail)
         return -EPROTO;
+    if (hs_unlikely(s->sctp->rx_done > r->h.data_len)) { /* another process has read on since this one has read a part */
+        if (!s->shared)
+            return -EPROTO;
+        s->sctp->rx_done = 0;
+    }
     return 1;
 }
 

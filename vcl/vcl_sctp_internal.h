@@ -115,6 +115,10 @@ bool vcl_sctp_has_news(struct vcl_socket *s);                 /* a message or no
 bool vcl_sctp_is_over(struct vcl_socket *s);                  /* ended, and nothing more to tell of it; takes the socket's lock */
 void vcl_sctp_failed(struct vcl_socket *s);                   /* setting up has failed; worker lock held */
 
+/* vcl_sctp_export.c: what goes with a socket to another process (exec, SCM_RIGHTS) */
+int vcl_sctp_export(struct vcl_socket *s, uint8_t state[SVM_ATT_STATE_MAX], uint32_t *len); /* 0, -EOPNOTSUPP */
+int vcl_sctp_import(struct vcl_socket *s, const uint8_t *state, uint32_t len);              /* makes s->sctp; 0, -EPROTO, -ENOMEM */
+
 /* vcl_sctp_many.c */
 void vcl_sctp_many_free(struct vcl_sctp_many *m);
 void vcl_sctp_many_adopt(struct vcl_socket *s, struct vcl_socket *a); /* takes over the caller's reference of a */

@@ -52,6 +52,8 @@ static int pledge_new(struct app_client *from, const struct svm_att_export *m, u
         return -ENOMEM;
     c->export_cookie = cookie;
     c->export_handle = m->handle;
+    c->export_state_len = m->lib_state_len;
+    memcpy(c->export_state, m->lib_state, sizeof(c->export_state));
     for (unsigned i = 0; i < as->stack->n_workers; i++) {
         struct pledge_call *h = malloc(sizeof(*h));
         if (h)
@@ -70,7 +72,7 @@ int app_export(struct app_client *c, const struct svm_att_export *m, int *fds, i
     uint64_t cookie;
     int err;
 
-    if (n_fds != 2 || c->state != APP_CLIENT_ATTACHED || !app_fork_is_lifeline(c, fds[1], true))
+    if (n_fds != 2 || m->lib_state_len > sizeof(m->lib_state) || c->state != APP_CLIENT_ATTACHED || !app_fork_is_lifeline(c, fds[1], true))
         return -EINVAL;
     err = cookie_of(fds[0], &cookie);
     if (err != 0)
@@ -150,6 +152,8 @@ int app_identify(struct app_client *c, uint32_t ctx, int fd)
     id->client_id = c->client_id;
     id->ctx = ctx;
     id->answer.type = SVM_ATT_IDENTIFIED;
+    id->answer.lib_state_len = p->export_state_len;
+    memcpy(id->answer.lib_state, p->export_state, sizeof(id->answer.lib_state));
     if (w < as->stack->n_workers && app_server_call(as, as->stack->worker[w], identify_hold, id) == 0)
         return 0;
     free(id);

@@ -121,6 +121,8 @@ struct app_client {
     struct app_event held_event;
     uint64_t export_cookie;     /* a pledge (app_export.c): SO_COOKIE of the descriptor; 0 = none */
     struct svm_handle export_handle;
+    uint32_t export_state_len;
+    uint8_t export_state[SVM_ATT_STATE_MAX];
     int bell_wr;                /* its doorbell: the server's own write end */
     struct svm_segment p;
     struct app_out *out_head, **out_tail;

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 only_hoststack
 need_stack
-PROBE=$top_builddir/tests/system/sctp_probe OPTIONS=$top_builddir/tests/system/sctp_options
+PROBE=$top_builddir/tests/system/sctp_probe OPTIONS=$top_builddir/tests/system/sctp_options PASS=$top_builddir/tests/system/sctp_pass
 [ -x "$PROBE" ] && [ -x "$OPTIONS" ] || bail "sctp_probe and sctp_options are built"
 
 conf_head a >"$TMP/a.conf"
@@ -34,6 +34,22 @@ for ip in 127.0.0.1 ::1; do
 done
 echo_pair 127.0.0.1 7101
 echo_pair ::1 7102
+# passing MODE ADDRESS PORT CALLS: an echo server whose association goes on in another process
+passing() {
+    local log=$TMP/pass.$3 pid
+    TMO=60 bg "$log" pre a "$PASS" "$1" "$2" "$3"
+    pid=$bg_pid
+    wait_for 10 listening "$log" || not_ok "a server at $2 listens" "$(cat "$log")"
+    for ((i = 1; i <= $4; i++)); do
+        probe "$1: messages to a socket that changes its process, $2, $i" call "$2" "$3"
+    done
+    wait_for 10 pid_gone "$pid"
+    check "$1: and it ended in order, $2" grep -q '^association ended in order after 88' "$log"
+}
+passing exec 127.0.0.1 7141 2
+passing exec ::1 7142 2
+passing pass 127.0.0.1 7143 1
+passing peel 127.0.0.1 7144 1
 check_eq "nothing is left in the server" "$(wait_for 10 server_is_empty a && echo yes)" yes
 
 if command -v checksctp >/dev/null; then

@@ -5,7 +5,7 @@
 only_hoststack
 need_root
 need_stack
-PROBE=$top_builddir/tests/system/sctp_probe OPTIONS=$top_builddir/tests/system/sctp_options
+PROBE=$top_builddir/tests/system/sctp_probe OPTIONS=$top_builddir/tests/system/sctp_options PASS=$top_builddir/tests/system/sctp_pass
 [ -x "$PROBE" ] && [ -x "$OPTIONS" ] || bail "sctp_probe and sctp_options are built"
 
 topo_veth
@@ -44,6 +44,20 @@ options() {
     fi
     wait_for 10 pid_gone "$pid"
 }
+# passing MODE ADDRESS PORT CALLS: an echo server whose association goes on in another process
+passing() {
+    local log=$TMP/pass.$3 pid out
+    TMO=60 bg "$log" pre a "$PASS" "$1" "$2" "$3"
+    pid=$bg_pid
+    wait_for 10 grep -q ready "$log" || not_ok "a listens at $2" "$(cat "$log")"
+    for ((i = 1; i <= $4; i++)); do
+        if out=$(TMO=60 pre b "$PROBE" call "$2" "$3" 2>&1); then ok "$1: messages to a socket that changes its process, $i"; else
+            not_ok "$1: messages to a socket that changes its process, $i" "$(tail -n 8 <<<"$out")"
+        fi
+    done
+    wait_for 10 pid_gone "$pid"
+    check "$1: and it ended in order" grep -q '^association ended in order after 88' "$log"
+}
 # one_to_many FAMILY ADDRESS OWN-ADDRESS PORT: lksctp-tools' one-to-many sockets
 one_to_many() {
     local pid
@@ -68,6 +82,9 @@ one_to_one IPv4 $S4 7301
 one_to_one IPv6 $S6 7302
 options IPv4 $S4 7303
 options IPv6 $S6 7304
+passing exec $S4 7305 2
+passing pass $S6 7306 1
+passing peel $S4 7307 1
 if command -v sctp_test >/dev/null; then
     one_to_many IPv4 $S4 $K4 7311
     one_to_many IPv6 $S6 $K6 7312
