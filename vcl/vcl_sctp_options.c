@@ -201,10 +201,21 @@ static int set_server(struct vcl_socket *s, const struct row *r, const void *val
     return r->is & ACTION ? vcl_sctp_server_set(s, r->name, val, len) : vcl_sctp_ask_set(s, r->name, val, len, r->is & WHOLE);
 }
 
+/* RFC 8260 s4.3.2: only who lets messages come between the parts of others can have them interleaved (Linux: EPERM). */
+static bool is_refused(const struct vcl_socket *s, const struct setting *g)
+{
+    struct sctp_assoc_value v;
+
+    if (g->r->name != SCTP_INTERLEAVING_SUPPORTED || s->sctp->o.interleave)
+        return false;
+    memcpy(&v, g->val, sizeof(v));
+    return v.assoc_value != 0;
+}
+
 static int set_one(struct vcl_socket *s, void *arg)
 {
     const struct setting *g = arg;
-    int rc = g->r->is & SERVER ? set_server(s, g->r, g->val, g->len) : 0;
+    int rc = is_refused(s, g) ? -EPERM : g->r->is & SERVER ? set_server(s, g->r, g->val, g->len) : 0;
 
     return rc || !g->r->set ? rc : g->r->set(s, g->val, g->len);
 }

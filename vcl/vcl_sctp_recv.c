@@ -7,6 +7,7 @@ struct taking {
     int n_iov, flags;
     size_t want, done;
     bool ends;               /* the message, or notification, is complete */
+    uint32_t whose;          /* stream and SCTP_UNORDERED of what is done */
 };
 
 static size_t iov_len(const struct iovec *iov, int n_iov)
@@ -98,6 +99,11 @@ static void tell_next(struct vcl_socket *s, struct vcl_msg_info *info)
     m->next.nxt_flags = f.r.info.flags & SCTP_UNORDERED;
 }
 
+static uint32_t whose(const struct vcl_sctp_front *f)
+{
+    return f->r.info.stream | (f->r.info.flags & SCTP_UNORDERED ? 1u << 16 : 0);
+}
+
 /* One record: 1 = something was taken, 0 = nothing there, or -errno. */
 static int take_record(struct vcl_socket *s, struct taking *t, struct vcl_msg_info *info)
 {
@@ -112,6 +118,9 @@ static int take_record(struct vcl_socket *s, struct taking *t, struct vcl_msg_in
         c->in_message = false;
         return 0;
     }
+    if (t->done && t->whose != whose(&f)) /* I-DATA (RFC 8260): a part of another message comes between */
+        return 0;
+    t->whose = whose(&f);
     n = copy_message(s, &f, t);
     if (n < 0)
         return (int)n;

@@ -152,6 +152,8 @@ static void test_unknown(int fd)
 
     refused(fd, 250, &k, sizeof(k), ENOPROTOOPT, "an option that nobody knows");
     check(get(fd, 250, buf, sizeof(buf)) == -ENOPROTOOPT, "and it cannot be got");
+    refused(fd, SCTP_INTERLEAVING_SUPPORTED, &(struct sctp_assoc_value){ .assoc_value = 1 }, sizeof(struct sctp_assoc_value), EPERM,
+            "SCTP_INTERLEAVING_SUPPORTED without SCTP_FRAGMENT_INTERLEAVE");
     refused(fd, SCTP_STATUS, buf, sizeof(buf), ENOPROTOOPT, "SCTP_STATUS cannot be set");
     refused(fd, SCTP_AUTOCLOSE, &k, sizeof(k), EOPNOTSUPP, "SCTP_AUTOCLOSE of a one-to-one socket");
 }
