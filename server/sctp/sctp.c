@@ -207,6 +207,8 @@ static void sctp_rx_space(struct worker *w, struct transport_conn *b)
         if (now > a->last_rwnd && now - a->last_rwnd >= hs_min_u32(session_rx_max(s) / 2, 2 * sctp_path_payload(a->primary))) {
             a->sack_now = true;
             sctp_touch(w, a);
+        } else {
+            sctp_want_space(w, a);
         }
     }
     sctp_touched_run(w);

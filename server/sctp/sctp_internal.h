@@ -46,6 +46,8 @@ enum sctp_limits {
     SCTP_IN_MSGS_MAX = 65536,        /* messages being put together */
     SCTP_BURST = 4,                  /* RFC 9260 s16: Max.Burst */
     SCTP_PMTU_MAX = 16384,
+    SCTP_RX_MEAN = 1024,             /* bytes of a DATA chunk: what is expected before any has come, and the least that is reckoned with */
+    SCTP_RX_MEAN_MIN = 64,
     SCTP_NO_SWITCH = 65535,          /* RFC 7829 s7.1: the primary path stays */
     SCTP_PR_POLICIES = 3,            /* lifetime, retransmissions, priority (RFC 7496) */
     SCTP_RECONF_LIST = 600,          /* streams named in one request of ours */
@@ -253,10 +255,11 @@ struct sctp_assoc {
     uint32_t map_words, n_above;
     uint32_t dup[SCTP_MAX_DUPS];
     uint8_t n_dups, packets_unacked;
-    bool sack_now, sack_due, data_seen, is_touched, dead;
+    bool sack_now, sack_due, data_seen, is_touched, in_call, dead;
     bool ecn_echo;                   /* a marked packet came, and the peer has not said CWR */
     uint32_t ecn_lowest;             /* the TSN it is told of */
-    uint32_t last_rwnd;
+    uint32_t last_rwnd, promised;    /* promised: bytes that the peer may still send by what it was told */
+    uint32_t rx_mean;                /* bytes of a DATA chunk, lately */
     struct sctp_in_stream **in_page;
     struct sctp_frag *uo_head, *uo_tail;         /* unordered DATA fragments, by TSN */
     struct sctp_index uo_index;
@@ -444,6 +447,7 @@ void sctp_sack_timer_stop(struct worker *w, struct sctp_assoc *a);
 void sctp_cum_advance(struct sctp_assoc *a);
 bool sctp_tsn_seen(const struct sctp_assoc *a, uint32_t tsn);
 uint32_t sctp_rwnd(struct worker *w, struct sctp_assoc *a);
+void sctp_want_space(struct worker *w, struct sctp_assoc *a);       /* when its window is small */
 void sctp_forward_tsn_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
 struct sctp_piece {                  /* a DATA or I-DATA chunk */
     uint32_t tsn, fsn, mid, ppid;    /* mid: of DATA the SSN */

@@ -79,7 +79,18 @@ uint32_t sctp_rwnd(struct worker *w, struct sctp_assoc *a)
     space = session_rx_space(w, a->ep->s);
     held = a->held + a->ep->ready_bytes;
     space = space > held ? space - held : 0;
+    /* Each message has a header in the FIFO: small ones fill it before their bytes do. */
+    space = (uint32_t)((uint64_t)space * a->rx_mean / (a->rx_mean + sizeof(struct svm_sctp_record)));
     return space < 256 ? 0 : space; /* s6.2.1: no silly windows */
+}
+
+/* The program is behind: hear when it has caught up, for the peer will have stopped (s6.2), and only a timer would make it ask. */
+void sctp_want_space(struct worker *w, struct sctp_assoc *a)
+{
+    struct session *s = a->ep ? a->ep->s : NULL;
+
+    if (s && s->has_fifos && !a->ep->ready && session_rx_space(w, s) < session_rx_max(s) / 4)
+        session_rx_want_space(w, s, session_rx_max(s) / 2);
 }
 
 /* ---- DATA ---- */
@@ -136,6 +147,8 @@ static bool has_room(struct worker *w, struct sctp_assoc *a, const struct sctp_p
     if (ahead > map_bits(a) && map_grow(a, ahead) != 0)
         return false;
     if (sctp_rwnd(w, a) > 0)
+        return a->held <= 2 * max;
+    if (d->len <= a->promised && (!a->ep || a->ep->ready_bytes <= max / 2)) /* messages have become smaller since it was promised */
         return a->held <= 2 * max;
     /* s6.2: what closes a hole or belongs to what is being put together is taken even so, up to a limit: without it nothing could
      * become readable. */
@@ -200,6 +213,8 @@ void sctp_data_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
         return;
     }
     tsn_note(a, d.tsn);
+    a->promised -= hs_min_u32(a->promised, d.len);
+    a->rx_mean = hs_max_u32((31 * a->rx_mean + d.len) / 32, SCTP_RX_MEAN_MIN);
     if (had_gap || a->n_above) /* s6.7: at once while something is missing, and when the hole is filled */
         a->sack_now = true;
     sctp_used(w, a);
@@ -271,6 +286,8 @@ uint8_t *sctp_sack_put(struct worker *w, struct sctp_assoc *a, struct sctp_out *
     if (!b)
         return NULL;
     a->last_rwnd = sctp_rwnd(w, a);
+    a->promised = hs_max_u32(a->promised, a->last_rwnd);
+    sctp_want_space(w, a);
     sctp_put32(b + 4, a->cum_tsn);
     sctp_put32(b + 8, a->last_rwnd);
     sctp_put16(b + 12, n);
