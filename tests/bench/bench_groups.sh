@@ -275,6 +275,34 @@ vhost() {
     wait_for 10 reach || { echo "bench: the two servers do not reach each other" >&2; exit 1; }
 }
 
+group_sctp() {
+    local size
+    side sctp_u in_s $M4 'usrsctp on both ends, veth'
+    side sctp_h stack $K4 'hoststack on both ends, veth'
+    for size in 64 1400 65536; do row "sctp/$size" '' higher 'messages Gbit/s' s_sctp sctp_u sctp_h $size; done
+}
+sctp() {
+    group_begin 5 1500
+    in_k ip addr flush dev vk0 # the second server owns that end
+    conf_packet a >"$TMP/a.conf"
+    { conf_head b; echo 'port wire0 { device packet iface=vk0 }'; conf_addrs wire0 $K4 $K6; } >"$TMP/b.conf"
+    server_start a "$NS_S"
+    server_start b "$NS_K"
+    in_k nft -f - <<'EOF'
+table inet quiet {
+    chain out { type filter hook output priority 0; icmp type destination-unreachable icmp code prot-unreachable drop; }
+}
+EOF
+    in_s nft -f - <<'EOF'
+table inet quiet {
+    chain out { type filter hook output priority 0; icmp type destination-unreachable icmp code prot-unreachable drop; }
+}
+EOF
+    serve pre_b ready "$top_builddir/tests/bench/sctp_load" serve $K4 7031
+    serve in_k ready "$top_builddir/tests/bench/usrsctp_load" serve $M4 7030
+}
+pre_b() { pre b "$@"; }
+
 group() { # SETUP 'SERVER...' ROWS...
     local setup=$1 servers=$2 before=$n_rows rows
     shift 2
@@ -295,4 +323,5 @@ all_groups() {
     group tap a group_tap
     group vhost 'a b' group_vhost
     group tls a group_tls
+    [ ! -x "$top_builddir/tests/bench/usrsctp_load" ] || group sctp 'a b' group_sctp
 }

@@ -17,6 +17,12 @@ s_rtt() { # RUN ADDRESS SIZE sleep|busy
     *) TMO=$tmo "$1" "$LOAD" rtt "$2" "${PORT:-7001}" "$3" "$secs" "$4" ;;
     esac
 }
+s_sctp() { # RUN ADDRESS SIZE: messages a second, and Gbit/s
+    case $1 in
+    in_s) TMO=$tmo "$1" "$top_builddir/tests/bench/usrsctp_load" send "$2" 7030 "$3" "$secs" ;;
+    *) TMO=$tmo "$1" "$top_builddir/tests/bench/sctp_load" send "$2" 7031 "$3" "$secs" ;;
+    esac
+}
 s_conn() { TMO=$tmo "$1" "$LOAD" conn "$2" "${PORT:-7001}" "$3" "$secs"; }
 s_calls() { TMO=$tmo "$1" "$LOAD" calls "$secs"; }
 s_iperf() { # RUN ADDRESS OPTION...
