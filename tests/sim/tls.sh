@@ -1,5 +1,5 @@
 #!/bin/bash
-# tls.sh - TLS over the simulated network, with damaged records in between; SIM_TLS_SEEDS=A-B asks for other seeds
+# tls.sh - TLS and DTLS over the simulated network, with damaged records in between; SIM_TLS_SEEDS=A-B asks for other seeds
 command -v openssl >/dev/null || { echo "1..0 # SKIP skipped: no program 'openssl' here"; exit 0; }
 seeds=${SIM_TLS_SEEDS:-1-40}
 dir=$(mktemp -d) || exit 1
@@ -10,10 +10,17 @@ openssl req -x509 $ec -keyout "$dir/ca.key" -out "$dir/ca.pem" -subj /CN=ca -day
     openssl req $ec -keyout "$dir/server.key" -out "$dir/server.csr" -subj /CN=server 2>/dev/null &&
     openssl x509 -req -in "$dir/server.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -set_serial 1 -days 30 \
         -extfile <(echo subjectAltName=IP:10.9.0.2,IP:fd09::2) -out "$dir/server.pem" 2>/dev/null || exit 1
-echo "1..1"
-if out=$("$top_builddir/tests/sim/sim_tls" "$dir" --seeds "$seeds" 2>&1); then
-    echo "ok 1 - TLS of seeds $seeds: every byte arrives, nothing is left: $out"
-else
-    echo "not ok 1 - TLS of seeds $seeds: every byte arrives, nothing is left"
-    sed 's/^/# /' <<<"$out"
-fi
+echo "1..2"
+n=0
+run() { # PROGRAM WHAT
+    local out
+    n=$((n + 1))
+    if out=$("$top_builddir/tests/sim/$1" "$dir" --seeds "$seeds" 2>&1); then
+        echo "ok $n - $2 of seeds $seeds: $out"
+    else
+        echo "not ok $n - $2 of seeds $seeds"
+        sed 's/^/# /' <<<"$out"
+    fi
+}
+run sim_tls "TLS: every byte arrives, nothing is left,"
+run sim_dtls "DTLS: every message once or never, nothing is left,"

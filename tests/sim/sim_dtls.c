@@ -1,0 +1,356 @@
+/* sim_dtls.c - DTLS between two stacks over a network that loses, delays, reorders and doubles; and datagrams that are damaged or noise
+ *
+ *   sim_dtls DIRECTORY [--seeds A-B]     DIRECTORY has ca.pem, server.pem, server.key; exit 0: all passed; 1: prints the failing seed
+ *
+ * Network, programs and damage follow from the seed; what OpenSSL makes up (keys, signatures) does not, so that a frame may differ by some
+ * bytes when a seed is run again. Every handshake must succeed, every message arrives as it was sent, once, or not at all; and at the end of a
+ * seed no connection of DTLS may be left. OpenSSL asks the real clock when to send a flight again: it is given the virtual one. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include "server/session/session_run.h"
+#include "server/tls/tls_internal.h"
+#include "server/udp/udp.h"
+#include "tests/sim/sim_pair.h"
+
+enum { FLOWS = 6, MESSAGES = 64, PORT = 4433, LIMIT_US = 600000000, APP_SERVER = 7, LARGEST = 4000, PEER_PORT = 999 };
+
+struct side {
+    struct sim_sock *s;
+    unsigned to_send, sent, got;
+    uint64_t seen;                   /* bit per message of the other side */
+    bool closed;
+};
+struct flow {
+    struct side side[2];             /* who connects, who accepts */
+};
+struct run {
+    uint64_t seed, rng;
+    struct sim_pair pair;
+    struct sim_app *app[2];
+    struct sim_sock *listener, *noise;
+    struct flow flow[FLOWS];
+    unsigned n_flows;
+    const char *failure;
+    char *cert, *key;
+    size_t cert_len, key_len;
+    char ca[256];
+    uint64_t handshakes, resumed, again, sent, got; /* over all seeds */
+};
+static const struct worker *virtual_clock; /* a test's own: gettimeofday() has no argument that could carry it */
+
+int gettimeofday(struct timeval *restrict tv, void *restrict zone)
+{
+    uint64_t us = 1000000000000ull + (virtual_clock ? virtual_clock->now_us : 0);
+
+    (void)zone;
+    *tv = (struct timeval){ .tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000) };
+    return 0;
+}
+
+static uint64_t rnd(struct run *r)
+{
+    uint64_t z = (r->rng += 0x9e3779b97f4a7c15ull); /* splitmix64 */
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+static uint32_t below(struct run *r, uint32_t n) { return (uint32_t)(rnd(r) % n); }
+static bool fail(struct run *r, const char *what)
+{
+    if (!r->failure)
+        r->failure = what;
+    return false;
+}
+
+static char *slurp(const char *dir, const char *name, size_t *len)
+{
+    char path[600], *text = calloc(1, 65536);
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    FILE *f = fopen(path, "r");
+
+    if (!f || !text) {
+        fprintf(stderr, "cannot read %s\n", path);
+        exit(2);
+    }
+    *len = fread(text, 1, 65535, f);
+    fclose(f);
+    return text;
+}
+
+/* ---- messages: their number, side and flow in front, the rest follows from these ---- */
+
+struct head { uint32_t number, side, flow, len; };
+
+static void fill(uint8_t *m, const struct head *h)
+{
+    memcpy(m, h, sizeof(*h));
+    for (uint32_t i = sizeof(*h); i < h->len; i++)
+        m[i] = (uint8_t)(i * 7 + h->number * 13 + h->side + h->flow);
+}
+
+static bool send_some(struct run *r, unsigned f, unsigned i)
+{
+    struct side *a = &r->flow[f].side[i];
+    struct head h = { a->sent, i, f, (uint32_t)sizeof(struct head) + below(r, LARGEST) };
+    uint8_t m[sizeof(struct head) + LARGEST];
+
+    if (a->sent == a->to_send || below(r, 4))
+        return false;
+    fill(m, &h);
+    if (sim_sendto(a->s, NULL, m, h.len) != 0)
+        return false;
+    a->sent++;
+    r->sent++;
+    return true;
+}
+
+static bool take_some(struct run *r, unsigned f, unsigned i)
+{
+    struct side *a = &r->flow[f].side[i];
+    const struct side *from = &r->flow[f].side[!i];
+    uint8_t m[sizeof(struct head) + LARGEST], want[sizeof(m)];
+    int64_t n = sim_recvfrom(a->s, NULL, m, sizeof(m));
+    struct head h;
+
+    if (n < 0)
+        return false;
+    memcpy(&h, m, sizeof(h));
+    if (n < (int64_t)sizeof(h) || h.len != n || h.side != !i || h.flow != f || h.number >= from->sent || a->seen & 1ull << h.number)
+        return fail(r, "a message that was not sent, or came twice");
+    fill(want, &h);
+    if (memcmp(m, want, h.len) != 0)
+        return fail(r, "a message was changed");
+    a->seen |= 1ull << h.number;
+    a->got++;
+    r->got++;
+    return true;
+}
+
+static be16 port_of(const struct sim_sock *s)
+{
+    if (!s || !s->session)
+        return (be16){ 0 };
+    return s->session->conn ? s->session->conn->lcl.port : s->session->lcl.port;
+}
+
+static void take_accepted(struct run *r, struct sim_sock *s)
+{
+    for (unsigned i = 0; i < r->n_flows; i++) {
+        struct side *a = r->flow[i].side;
+        if (!a[0].s || a[1].s || port_of(a[0].s).raw != s->session->rmt.port.raw)
+            continue;
+        a[1].s = s;
+        return;
+    }
+    fail(r, "a connection that nobody began");
+    sim_sock_free(s);
+}
+
+static unsigned step(void *arg, uint64_t now_us)
+{
+    struct run *r = arg;
+    struct sim_sock *s;
+    unsigned did = 0;
+
+    (void)now_us;
+    while (r->listener && (s = sim_accept(r->listener)) != NULL) {
+        take_accepted(r, s);
+        did++;
+    }
+    for (unsigned f = 0; f < r->n_flows; f++) {
+        struct side *a = r->flow[f].side;
+        for (unsigned i = 0; i < 2; i++) {
+            if (!a[i].s || !a[i].s->connected || a[i].closed || !a[!i].s)
+                continue;
+            did += send_some(r, f, i);
+            did += take_some(r, f, i);
+        }
+    }
+    return did;
+}
+
+static bool all_sent(void *arg)
+{
+    const struct run *r = arg;
+
+    for (unsigned f = 0; f < r->n_flows; f++)
+        for (unsigned i = 0; i < 2; i++) {
+            const struct side *a = &r->flow[f].side[i];
+            if (r->flow[f].side[0].s->connect_done && r->flow[f].side[0].s->connect_error)
+                continue;
+            if (!a->s || a->sent < a->to_send)
+                return false;
+        }
+    return true;
+}
+
+static bool nothing_left(void *arg)
+{
+    const struct run *r = arg;
+
+    for (unsigned i = 0; i < 2; i++) {
+        const struct tls_worker *tw = tls_worker_of(r->pair.stack[i]->worker[0]);
+        if (tw->n_conns != tw->n_doors)
+            return false;
+    }
+    return true;
+}
+
+/* ---- somebody who sends what is no DTLS, and what was once ---- */
+
+static void noise(struct run *r)
+{
+    struct ip_endpoint to = sim_pair_endpoint(1, rnd(r) & 1, PORT);
+    uint8_t b[600];
+
+    for (unsigned n = below(r, 40); n > 0; n--) {
+        uint32_t len = 1 + below(r, sizeof(b));
+        static const uint8_t hello[] = { 22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 1, 0, 0, 88, 0, 0, 0, 0, 0, 0, 0, 88, 0xfe, 0xfd };
+        for (uint32_t i = 0; i < len; i++)
+            b[i] = (uint8_t)rnd(r);
+        if (below(r, 2)) {
+            memcpy(b, hello, hs_min_u32(len, sizeof(hello)));
+            b[below(r, hs_min_u32(len, 60))] ^= (uint8_t)(1u << below(r, 8));
+        }
+        (void)sim_sendto(r->noise, &to, b, len);
+    }
+}
+
+/* ---- a seed ---- */
+
+static bool make(struct run *r)
+{
+    struct sim_params link = { .delay_us = below(r, 20000), .loss_ppm = below(r, 60000), .dup_ppm = below(r, 50000),
+                               .reorder_ppm = below(r, 100000), .reorder_us = below(r, 40000), .jitter_us = below(r, 3000) };
+    struct tls_config cfg;
+    char err[256] = "";
+    uint32_t id;
+
+    if (sim_pair_create(&r->pair, r->seed, &link, false) != 0)
+        return fail(r, "no stacks");
+    virtual_clock = r->pair.stack[0]->worker[0];
+    for (unsigned i = 0; i < 2; i++) {
+        struct sim_app_options opt = { .rx_max = 65536u << below(r, 4), .tx_max = 65536u << below(r, 4) };
+        tls_config_defaults(&cfg);
+        snprintf(cfg.ca_file, sizeof(cfg.ca_file), "%s", r->ca);
+        cfg.fifo_size = 65536u << below(r, 3);
+        cfg.handshake_timeout_us = 200000000;
+        cfg.dtls_idle_us = 60000000;
+        if (tls_stack_create(r->pair.stack[i], &cfg, err, sizeof(err)) != 0 ||
+            sim_app_create(r->pair.stack[i]->worker[0], &opt, &r->app[i]) != 0) {
+            fprintf(stderr, "%s\n", err);
+            return fail(r, "no TLS");
+        }
+    }
+    sim_app_worker(r->app[1])->app_id = APP_SERVER;
+    if (tls_store_put_pair(r->pair.stack[1], APP_SERVER, r->cert, r->cert_len, r->key, r->key_len, 0, &id, err, sizeof(err)) != 0)
+        return fail(r, "the certificate is refused");
+    struct ip_endpoint any = { .port = be16_of(PORT) }, own = { .port = be16_of(PEER_PORT) };
+    if (sim_bind(r->app[0], SVM_PROTO_UDP, &own, &r->noise) != 0)
+        return fail(r, "no socket");
+    return sim_listen(r->app[1], SVM_PROTO_DTLS, &any, 64, &r->listener) == 0 || fail(r, "no listener");
+}
+
+static void check_flow(struct run *r, struct flow *f)
+{
+    const struct sim_sock *c = f->side[0].s;
+
+    if (!c || !c->connect_done || c->connect_error || !f->side[1].s)
+        fail(r, "a handshake failed");
+    for (unsigned i = 0; i < 2; i++)
+        if (f->side[i].s) {
+            sim_close(f->side[i].s, -1);
+            sim_sock_free(f->side[i].s);
+        }
+}
+
+static void conversations(struct run *r)
+{
+    r->n_flows = 1 + below(r, FLOWS);
+    for (unsigned i = 0; i < r->n_flows; i++) {
+        struct flow *f = &r->flow[i];
+        struct ip_endpoint to = sim_pair_endpoint(1, rnd(r) & 1, PORT);
+        f->side[0].to_send = below(r, MESSAGES);
+        f->side[1].to_send = below(r, MESSAGES);
+        if (sim_connect(r->app[0], SVM_PROTO_DTLS, NULL, &to, &f->side[0].s) != 0)
+            fail(r, "connect");
+    }
+    noise(r);
+    if (!r->failure && sim_net_run_while(r->pair.net, all_sent, r, r->pair.stack[0]->worker[0]->now_us + LIMIT_US) != 0)
+        fail(r, "the conversations do not end");
+    (void)sim_net_run_until(r->pair.net, r->pair.stack[0]->worker[0]->now_us + 2000000); /* what is under way arrives */
+    for (unsigned i = 0; i < r->n_flows; i++)
+        check_flow(r, &r->flow[i]);
+    memset(r->flow, 0, sizeof(r->flow));
+    r->n_flows = 0;
+}
+
+static void count(struct run *r)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const struct tls_counters *c = &tls_worker_of(r->pair.stack[i]->worker[0])->count;
+        r->again += c->dtls_retransmitted;
+        if (i) {
+            r->handshakes += c->handshakes;
+            r->resumed += c->resumed;
+        }
+    }
+}
+
+static void run_seed(struct run *r)
+{
+    r->rng = r->seed;
+    r->failure = NULL;
+    r->listener = NULL;
+    memset(r->app, 0, sizeof(r->app));
+    if (make(r)) {
+        sim_net_set_hook(r->pair.net, step, r);
+        conversations(r);
+        conversations(r); /* these resume */
+        if (!r->failure && sim_net_run_while(r->pair.net, nothing_left, r, r->pair.stack[0]->worker[0]->now_us + LIMIT_US) != 0)
+            fail(r, "connections are left");
+        count(r);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        if (r->app[i])
+            sim_app_destroy(r->app[i]);
+    for (unsigned i = 0; i < 2; i++)
+        if (r->pair.stack[i]) {
+            session_abort_all(r->pair.stack[i]->worker[0]);
+            tls_stack_destroy(r->pair.stack[i]);
+        }
+    virtual_clock = NULL;
+    sim_pair_destroy(&r->pair);
+}
+
+int main(int argc, char **argv)
+{
+    struct run r = { 0 };
+    unsigned long a = 1, b = 40;
+
+    if (argc < 2 || (argc == 4 && sscanf(argv[3], "%lu-%lu", &a, &b) != 2))
+        return 2;
+    r.cert = slurp(argv[1], "server.pem", &r.cert_len);
+    r.key = slurp(argv[1], "server.key", &r.key_len);
+    snprintf(r.ca, sizeof(r.ca), "%s/ca.pem", argv[1]);
+    if (sim_eal_init("simdtls") != 0 || transport_register(&udp_transport_ops) != 0 || transport_register(&tls_transport_ops) != 0 ||
+        transport_register(&dtls_transport_ops) != 0)
+        return 2;
+    for (r.seed = a; r.seed <= b && !r.failure; r.seed++) {
+        run_seed(&r);
+        if (r.failure)
+            printf("seed %lu: ", (unsigned long)r.seed);
+    }
+    printf("%lu handshakes, %lu resumed, %lu flights again, %lu of %lu messages", (unsigned long)r.handshakes, (unsigned long)r.resumed,
+           (unsigned long)r.again, (unsigned long)r.got, (unsigned long)r.sent);
+    if (!r.failure && (r.got < r.sent / 2 || (b - a >= 19 && (r.resumed < 10 || r.again < 10))))
+        r.failure = "hardly anything was resumed, sent again, or arrived";
+    printf("%s%s\n", r.failure ? ": " : "", r.failure ? r.failure : "");
+    free(r.cert);
+    free(r.key);
+    return r.failure != NULL;
+}
