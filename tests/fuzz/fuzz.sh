@@ -1,20 +1,28 @@
 #!/bin/bash
-# fuzz.sh - a fixed number of arbitrary inputs for the TLS engine; FUZZ_RUNS and FUZZ_SEED ask for others. fuzz.sh long: libFuzzer, see README
+# fuzz.sh - a fixed number of arbitrary inputs for the TLS and DTLS engine; FUZZ_RUNS and FUZZ_SEED ask for others. fuzz.sh long: libFuzzer,
+# see README; FUZZ_TARGET=fuzz_dtls for the other one
 if [ "${1-}" != long ]; then
-    echo "1..1"
-    if out=$("${top_builddir:?}/tests/fuzz/fuzz_tls" "${FUZZ_RUNS:-1500}" "${FUZZ_SEED:-1}" 2>&1); then
-        echo "ok 1 - TLS with arbitrary input: $out"
-    else
-        echo "not ok 1 - TLS with arbitrary input"
-        sed 's/^/# /' <<<"$out"
-    fi
+    echo "1..2"
+    n=0
+    run() { # TARGET RUNS WHAT
+        n=$((n + 1))
+        if out=$("${top_builddir:?}/tests/fuzz/$1" "${FUZZ_RUNS:-$2}" "${FUZZ_SEED:-1}" 2>&1); then
+            echo "ok $n - $3 with arbitrary input: $out"
+        else
+            echo "not ok $n - $3 with arbitrary input"
+            sed 's/^/# /' <<<"$out"
+        fi
+    }
+    run fuzz_tls 1500 TLS
+    run fuzz_dtls 600 DTLS
     exit 0
 fi
 command -v clang >/dev/null || { echo "fuzz: no program 'clang' here (Debian: clang, with libclang-rt)" >&2; exit 1; }
 out=${top_builddir:?}/fuzz-corpus
-mkdir -p "$out/tls" || exit 1
+target=${FUZZ_TARGET:-fuzz_tls}
+mkdir -p "$out/$target" || exit 1
 src=${top_srcdir:?}
 clang -g -O1 -std=gnu11 -D_GNU_SOURCE -DHS_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -I"$src" \
-    "$src"/tests/fuzz/fuzz_tls.c "$src"/server/tls/tls_openssl*.c "$src"/common/siphash.c \
-    -lssl -lcrypto -o "$out/fuzz_tls" || exit 1
-exec "$out/fuzz_tls" -max_total_time="${FUZZ_SECONDS:-600}" -max_len=16384 -artifact_prefix="$out/" "$out/tls"
+    "$src/tests/fuzz/$target.c" "$src"/tests/fuzz/fuzz_pair.c "$src"/server/tls/tls_openssl*.c "$src"/common/siphash.c \
+    -lssl -lcrypto -o "$out/$target.bin" || exit 1
+exec "$out/$target.bin" -max_total_time="${FUZZ_SECONDS:-600}" -max_len=16384 -artifact_prefix="$out/" "$out/$target"

@@ -9,14 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include "server/tls/tls.h"
 #include "server/tls/tls_engine.h"
+#include "tests/fuzz/fuzz_pair.h"
 
 enum kind { TO_SERVER, TO_CLIENT, HANDSHAKE, OPEN, PEM, KINDS };
-enum { PIPE = 1 << 17, STEPS = 64, TEXT = 20000, GUARD = 64, PEM_MAX = 8192 };
+enum { PIPE = 1 << 17, STEPS = 64, TEXT = 20000, GUARD = 64 };
 
 struct pipe {
     uint8_t data[PIPE];
@@ -36,8 +34,7 @@ static struct {
     void *engine;
     struct tls_config cfg;
     struct tls_profile server, client;
-    char cert[PEM_MAX], key[PEM_MAX];
-    size_t cert_len, key_len;
+    struct fuzz_pair pair;
     unsigned long opened, failed, refused;
 } g;
 
@@ -55,39 +52,6 @@ static unsigned next16(struct script *i)
     return a << 8 | next(i);
 }
 
-/* ---- a certificate of ours ---- */
-
-static size_t to_text(BIO *b, char *out)
-{
-    int n = BIO_read(b, out, PEM_MAX);
-
-    BIO_free(b);
-    return n > 0 ? (size_t)n : 0;
-}
-
-static void make_pair(void)
-{
-    EVP_PKEY *k = EVP_EC_gen("P-256");
-    X509 *x = X509_new();
-    BIO *b = BIO_new(BIO_s_mem()), *c = BIO_new(BIO_s_mem());
-
-    if (!k || !x || !b || !c)
-        wrong("no memory");
-    X509_set_version(x, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-    X509_gmtime_adj(X509_getm_notBefore(x), 0);
-    X509_gmtime_adj(X509_getm_notAfter(x), 86400);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"fuzz", -1, -1, 0);
-    X509_set_issuer_name(x, X509_get_subject_name(x));
-    X509_set_pubkey(x, k);
-    if (!X509_sign(x, k, EVP_sha256()) || !PEM_write_bio_X509(b, x) || !PEM_write_bio_PrivateKey(c, k, NULL, NULL, 0, NULL, NULL))
-        wrong("no certificate");
-    g.cert_len = to_text(b, g.cert);
-    g.key_len = to_text(c, g.key);
-    X509_free(x);
-    EVP_PKEY_free(k);
-}
-
 static void begin(void)
 {
     const struct tls_engine *e = &tls_openssl_engine;
@@ -96,7 +60,8 @@ static void begin(void)
     if (g.engine)
         return;
     g.cfg = (struct tls_config){ .min_version = TLS_V1_2, .ticket_lifetime_us = 7200ull * 1000000 };
-    make_pair();
+    if (!fuzz_make_pair(&g.pair))
+        wrong("no certificate");
     g.server.verify = g.client.verify = SVM_TLS_VERIFY_NONE;
     g.server.n_pairs = 1;
     memcpy(g.server.alpn, "\002h2\010http/1.1", 12);
@@ -104,7 +69,7 @@ static void begin(void)
     g.server.alpn_len = g.client.alpn_len = 12;
     snprintf(g.client.hostname, sizeof(g.client.hostname), "fuzz");
     if (e->open(&g.cfg, err, sizeof(err), &g.engine) != 0 ||
-        e->pair_new(g.engine, g.cert, g.cert_len, g.key, g.key_len, err, sizeof(err), &g.server.pairs[0]) != 0)
+        e->pair_new(g.engine, g.pair.cert, g.pair.cert_len, g.pair.key, g.pair.key_len, err, sizeof(err), &g.server.pairs[0]) != 0)
         wrong(err);
 }
 
@@ -310,10 +275,10 @@ static void pem(struct script *i)
 
     text.at = text.len = 0;
     if (next(i) & 1) { /* a good one with changes, or none at all */
-        memcpy(text.data, g.cert, g.cert_len);
-        memcpy(text.data + g.cert_len, g.key, g.key_len);
-        text.len = g.cert_len + g.key_len;
-        cut = g.cert_len;
+        memcpy(text.data, g.pair.cert, g.pair.cert_len);
+        memcpy(text.data + g.pair.cert_len, g.pair.key, g.pair.key_len);
+        text.len = g.pair.cert_len + g.pair.key_len;
+        cut = g.pair.cert_len;
         for (unsigned n = next(i) % 8; n > 0; n--)
             damage(i, &text);
     } else {
@@ -362,25 +327,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 }
 
 #ifndef HS_LIBFUZZER
-static uint64_t rnd(uint64_t *s)
-{
-    uint64_t z = (*s += 0x9e3779b97f4a7c15ull); /* splitmix64 */
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
-
 /* What looks like records gets further into the engine than noise. */
 static size_t make_input(uint64_t *seed, uint8_t *buf, size_t max)
 {
-    size_t n = rnd(seed) % max;
+    size_t n = fuzz_rnd(seed) % max;
 
     for (size_t k = 0; k < n; k++)
-        buf[k] = (uint8_t)rnd(seed);
-    if (n > 16 && rnd(seed) & 1) {
+        buf[k] = (uint8_t)fuzz_rnd(seed);
+    if (n > 16 && fuzz_rnd(seed) & 1) {
         uint16_t len = (uint16_t)(n - 8);
-        const uint8_t head[] = { 22, 3, (uint8_t)(1 + rnd(seed) % 3), (uint8_t)(len >> 8), (uint8_t)len, (uint8_t)(1 + rnd(seed) % 2), 0,
+        const uint8_t head[] = { 22, 3, (uint8_t)(1 + fuzz_rnd(seed) % 3), (uint8_t)(len >> 8), (uint8_t)len, (uint8_t)(1 + fuzz_rnd(seed) % 2), 0,
                                  (uint8_t)((len - 4) >> 8), (uint8_t)(len - 4), 3, 3 };
         memcpy(buf + 3, head, sizeof(head));
     }
