@@ -152,6 +152,30 @@ bool dtls_greet(struct tls_conn *door, const struct ip_endpoint *lcl, const stru
     return greeter_is_ready(door) && ts->engine->greet(door->engine, lcl, rmt);
 }
 
+/* RFC 6347 s4.2.8: from where c's client is comes a ClientHello, as if there were no connection. Only who brings a cookie back ends it.
+ * True: c has ended, another one has begun. */
+bool dtls_greet_anew(struct tls_conn *c)
+{
+    struct ip_endpoint lcl = c->base.lcl, rmt = c->base.rmt;
+    struct listener *l = session_lookup_listener(c->w, SVM_PROTO_DTLS, &lcl, &rmt, c->base.fib);
+    struct tls_conn *door = l ? tls_listener_door(c->w, l) : NULL;
+    struct tls_stack *ts = c->w->stack->tls;
+    bool is_back;
+
+    if (!door || door->listener->n_conns >= ts->cfg.max_handshakes)
+        return false;
+    door->base.lcl = lcl;
+    door->base.rmt = rmt;
+    tls_worker_of(c->w)->count.dtls_greeted++;
+    is_back = greeter_is_ready(door) && ts->engine->greet(door->engine, &lcl, &rmt);
+    tls_lower_tell(door);
+    if (!is_back)
+        return false;
+    tls_conn_fail(c, -ECONNRESET, "the client has begun anew");
+    dtls_welcome(door, &lcl, &rmt);
+    return true;
+}
+
 /* ---- timers ---- */
 
 void dtls_timer_start(struct tls_conn *c)

@@ -34,6 +34,7 @@ enum transport_tx_verdict dtls_tx(struct worker *w, struct transport_conn *b, un
 
 /* dtls.c, for dtls_io.c. True: the datagram that the door looks at is from somebody who has brought our cookie back. */
 bool dtls_greet(struct tls_conn *door, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+bool dtls_greet_anew(struct tls_conn *c);                /* the same, of one that comes over the session of c */
 void dtls_welcome(struct tls_conn *door, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 
 #endif

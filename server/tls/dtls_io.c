@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { HDR_MAX = 256, RX_RING_FLOOR = 128 << 10, GREET_COST = 2048, GREET_PIECE = 64, HANDSHAKE_RECORD = 22, VERSION_HIGH = 0xfe };
+enum { HDR_MAX = 256, RX_RING_FLOOR = 128 << 10, GREET_COST = 2048, GREET_PIECE = 64, HANDSHAKE_RECORD = 22, CLIENT_HELLO = 1, VERSION_HIGH = 0xfe };
 
 static uint32_t padded(uint32_t n) { return (n + 7) & ~7u; }
 
@@ -188,6 +188,32 @@ static bool receive_one(struct tls_conn *c, uint32_t *used)
     }
 }
 
+/* A ClientHello in the clear, where the client should have said something else. */
+static bool begins_anew(struct tls_conn *c)
+{
+    struct svm_dgram_hdr h;
+    uint8_t b[14];
+
+    if (!c->is_server || !c->has_fifos || svm_fifo_cons_avail(&c->in) <= 0 || svm_fifo_peek(&c->in, 0, &h, sizeof(h)) != (int64_t)sizeof(h) ||
+        h.data_len < sizeof(b) || svm_fifo_peek(&c->in, h.hdr_len, b, sizeof(b)) != (int64_t)sizeof(b))
+        return false;
+    return may_be_hello(b, sizeof(b)) && b[3] == 0 && b[4] == 0 && b[13] == CLIENT_HELLO;
+}
+
+static bool greet_anew(struct tls_conn *c)
+{
+    struct tls_worker *tw = tls_worker_of(c->w);
+    struct svm_dgram_hdr h;
+    int n = next_datagram(c, &h, tw->gather, TLS_RECORD_MAX);
+    bool is_over;
+
+    tw->budget -= hs_min_u32(tw->budget, GREET_COST);
+    tw->greeting_len = n > 0 ? (uint32_t)n : 0;
+    is_over = dtls_greet_anew(c);
+    tw->greeting_len = 0;
+    return is_over;
+}
+
 void dtls_receive(struct tls_conn *c)
 {
     struct tls_worker *tw = tls_worker_of(c->w);
@@ -199,8 +225,12 @@ void dtls_receive(struct tls_conn *c)
         return;
     }
     c->rx_blocked = false;
-    while (more && used < budget && has_room(c))
+    while (more && used < budget && has_room(c)) {
+        while (begins_anew(c))
+            if (greet_anew(c))
+                return;
         more = receive_one(c, &used);
+    }
     if (more && !c->rx_blocked)
         tls_conn_ready(c);
     tw->budget -= hs_min_u32(tw->budget, used);

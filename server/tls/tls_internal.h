@@ -184,6 +184,7 @@ int tls_listen(struct worker *w, struct listener *l);
 void tls_unlisten(struct worker *w, struct listener *l);
 struct tls_listener *tls_listener_find(struct worker *w, uint32_t key);
 int tls_listener_profile(struct worker *w, struct tls_listener *tl, struct tls_profile **out);  /* counted */
+struct tls_conn *tls_listener_door(struct worker *w, const struct listener *l); /* NULL: none */
 void tls_listener_join(struct tls_listener *tl, struct tls_conn *c);
 void tls_listener_leave(struct tls_conn *c);
 

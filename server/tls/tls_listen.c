@@ -21,6 +21,13 @@ static struct tls_listener *of(struct worker *w, const struct listener *l)
     return NULL;
 }
 
+struct tls_conn *tls_listener_door(struct worker *w, const struct listener *l)
+{
+    struct tls_listener *tl = of(w, l);
+
+    return tl ? tl->door : NULL;
+}
+
 /* Certificates may have changed since the last connection, or listen() was called again with another configuration. */
 int tls_listener_profile(struct worker *w, struct tls_listener *tl, struct tls_profile **out)
 {

@@ -93,6 +93,21 @@ check "one of another authority is refused" refused -cert "$PKI/badclient.pem" -
 check_eq "a client of ours shows its own" "$(echo hello | probe client -d $(pair_of client) -n server.test $S4 $port)" hello
 end_pid "$server_of_port"
 
+# ---- a client that has died, and comes back from the same port (RFC 6347 s4.2.8)
+# shellcheck disable=SC2046
+dtls_server $(pair_of server)
+mkfifo "$TMP/dead.in"
+dead() { $HS_EXEC ip netns exec "$NS_K" openssl s_client -dtls1_2 -connect $S4:$port -bind $K4:5555 -quiet -no_ign_eof <"$TMP/dead.in"; }
+bg "$TMP/dead.out" dead
+exec 9>"$TMP/dead.in"
+echo alive >&9
+check "a client talks" wait_for 10 grep -q alive "$TMP/dead.out"
+end_pid "$bg_pid" KILL
+exec 9>&-
+check "it begins anew from the same port" talk -bind $K4:5555
+check "and its former connection was reset" wait_for 10 grep -q "ended: Connection reset" "$TMP/srv.$port"
+end_pid "$server_of_port"
+
 # ---- clients
 # kernel_server CERT ARGUMENTS: says "olleh" to each who comes, and prints what it is told
 kernel_server() {

@@ -136,7 +136,7 @@ check "renegotiation is refused" renegotiate
 
 # ---- records in pieces, and what is none
 check "records of 512 bytes" talk -max_send_frag 512
-check "a client that sends single bytes" in_k timeout 60 python3 "$top_srcdir/tests/system/tls_bytes.py" $S4 $port "$PKI/ca.pem"
+check "a client that sends single bytes, and then 300 records at once" in_k timeout 60 python3 "$top_srcdir/tests/system/tls_bytes.py" $S4 $port "$PKI/ca.pem"
 oversized() { [ "$(TMO=10 in_k bash -c "exec 3<>/dev/tcp/$S4/$port; printf '\x16\x03\x01\xff\xff%70000s' >&3 & head -c 7 <&3" | od -An -tx1)" = " 15 03 03 00 02 02 16" ]; }
 check "a record longer than one may be gets an alert" oversized
 check "and it serves on" talk

@@ -57,7 +57,11 @@ check "the kernel listens nowhere for nginx" test -z "$(in_s ss -Hltn 'sport = :
 
 # ---- load
 url=https://$S4:8080
-wrk_case "kernel's wrk, kept connections" in_k 20000 $url/ 32
+if [ "${LONG:-0}" = 1 ]; then
+    WRK_RUNS=100 wrk_case "kernel's wrk, kept connections, 100,000 requests" in_k 100000 $url/ 32
+else
+    wrk_case "kernel's wrk, kept connections" in_k 20000 $url/ 32
+fi
 wrk_case "kernel's wrk, a connection a request" in_k 500 $url/ 16 -H 'Connection: close'
 wrk_case "kernel's wrk, 1 MB pages" in_k 100 $url/big 8
 wrk_case "preloaded wrk, kept connections" stack 10000 $url/ 32

@@ -1,4 +1,4 @@
-# tls_bytes.py ADDRESS PORT CA - a TLS client all of whose records arrive byte by byte
+# tls_bytes.py ADDRESS PORT CA - a TLS client all of whose records arrive byte by byte, and then many records in one segment
 import socket
 import ssl
 import sys
@@ -36,3 +36,12 @@ got = b""
 while not got.endswith(b"\n"):
     got += until(lambda: tls.read(1000))
 assert got == b"a line of some bytes\n", got
+
+# 300 records of a few bytes each, in as few segments as they fit
+for i in range(300):
+    tls.write(b"%05d\n" % i)
+sock.sendall(outside.read())
+want, got = b"".join(b"%05d\n" % i for i in range(300)), b""
+while len(got) < len(want):
+    got += until(lambda: tls.read(10000))
+assert got == want, got
