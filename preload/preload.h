@@ -73,6 +73,17 @@ static inline struct fd_file *preload_get_stack(int fd)
     preload_put(f);
     return NULL;
 }
+/* For receiving: datagram sockets of which it is not decided yet, too. */
+static inline struct fd_file *preload_get_receiver(int fd)
+{
+    struct fd_file *f = preload_get(fd);
+    if (hs_likely(!f))
+        return NULL;
+    if (f->kind == FD_SOCKET && (preload_serve(f) >= FD_STACK || (preload_serve(f) == FD_UNDECIDED && f->sock.proto == SVM_PROTO_UDP)))
+        return f;
+    preload_put(f);
+    return NULL;
+}
 static inline bool preload_is_both(const struct fd_file *f) { return preload_serve(f) == FD_BOTH; }
 /* A child of vfork or of a raw clone: the table is another process's. Its descriptors are real, so libc alone does the right thing. */
 static inline bool preload_is_foreign(void)

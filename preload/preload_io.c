@@ -57,7 +57,7 @@ static ssize_t preload_send_buffer(int fd, struct fd_file *f, const void *buf, s
 
 ssize_t preload_read(int fd, void *buf, size_t len)
 {
-    struct fd_file *f = preload_get_stack(fd);
+    struct fd_file *f = preload_get_receiver(fd);
     if (hs_likely(!f))
         return libc_real()->read(fd, buf, len);
     if (len == 0) { /* read(2): zero bytes of a stream are zero bytes, not a wait */
@@ -100,7 +100,7 @@ static ssize_t preload_iov_length(const struct iovec *iov, int n)
 
 HS_EXPORT ssize_t hs_readv(int fd, const struct iovec *iov, int n)
 {
-    struct fd_file *f = preload_get_stack(fd);
+    struct fd_file *f = preload_get_receiver(fd);
     if (hs_likely(!f))
         return libc_real()->readv(fd, iov, n);
     ssize_t r = preload_iov_length(iov, n);
@@ -124,7 +124,7 @@ HS_EXPORT ssize_t hs_writev(int fd, const struct iovec *iov, int n)
 
 HS_EXPORT ssize_t hs_recv(int fd, void *buf, size_t len, int flags)
 {
-    struct fd_file *f = preload_get_stack(fd);
+    struct fd_file *f = preload_get_receiver(fd);
     if (hs_likely(!f))
         return libc_real()->recv(fd, buf, len, flags);
     return preload_recv_buffer(fd, f, buf, len, flags);

@@ -35,10 +35,27 @@ static ssize_t preload_recvmsg_kernel(int fd, struct msghdr *msg, int flags)
     return preload_kernel(libc_real()->recvmsg(fd, msg, flags | MSG_DONTWAIT));
 }
 
+/* A thread may wait for answers before another one's first send decides who serves the socket: it waits for both. */
+static ssize_t preload_recv_undecided(int fd, struct fd_file *f, struct msghdr *msg, int flags)
+{
+    bool waits = !(flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) && !vcl_socket_is_nonblock(f->sock.vcl);
+    while (waits && preload_serve(f) == FD_UNDECIDED) {
+        ssize_t r = preload_recvmsg_kernel(fd, msg, flags);
+        if (r != -EAGAIN)
+            return r;
+        r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
+        if (r < 0 && !(r == -EINTR && preload_must_restart(f, SO_RCVTIMEO)))
+            return r;
+    }
+    return preload_serve(f) >= FD_STACK ? preload_recvmsg(fd, f, msg, flags) : preload_kernel(libc_real()->recvmsg(fd, msg, flags));
+}
+
 ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags)
 {
     if (msg->msg_iovlen > IOV_MAX)
         return -EMSGSIZE;
+    if (hs_unlikely(preload_serve(f) < FD_STACK))
+        return preload_recv_undecided(fd, f, msg, flags);
     if (flags & MSG_ERRQUEUE) {
         ssize_t r = preload_recv_error(f, msg);
         return r == -EAGAIN && preload_is_both(f) ? preload_recvmsg_kernel(fd, msg, flags) : r;
@@ -67,7 +84,7 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
 
 HS_EXPORT ssize_t hs_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-    struct fd_file *f = preload_get_stack(fd);
+    struct fd_file *f = preload_get_receiver(fd);
     if (hs_likely(!f)) {
         ssize_t n = libc_real()->recvmsg(fd, msg, flags);
         if (n >= 0 && hs_unlikely(msg->msg_controllen != 0))
@@ -81,7 +98,7 @@ HS_EXPORT ssize_t hs_recvmsg(int fd, struct msghdr *msg, int flags)
 
 HS_EXPORT ssize_t hs_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *sa, socklen_t *sa_len)
 {
-    struct fd_file *f = preload_get_stack(fd);
+    struct fd_file *f = preload_get_receiver(fd);
     if (hs_likely(!f))
         return libc_real()->recvfrom(fd, buf, len, flags, sa, sa_len);
     struct iovec iov = { .iov_base = buf, .iov_len = len };
@@ -136,7 +153,7 @@ static int preload_recvmmsg(int fd, struct fd_file *f, struct mmsghdr *vec, unsi
 
 HS_EXPORT int hs_recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, struct timespec *timeout)
 {
-    struct fd_file *f = preload_get_stack(fd);
+    struct fd_file *f = preload_get_receiver(fd);
     if (hs_likely(!f))
         return libc_real()->recvmmsg(fd, vec, n, flags, timeout);
     int r = preload_recvmmsg(fd, f, vec, n < IOV_MAX ? n : IOV_MAX, flags, timeout);

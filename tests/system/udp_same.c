@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -586,10 +587,40 @@ static void sizes(void)
     close(fd);
 }
 
+static void *receiver(void *arg)
+{
+    char b[100];
+    ssize_t n = recv(*(int *)arg, b, sizeof(b), 0);
+
+    printf("  another thread: %zd %s\n", n, n < 0 ? name_of(errno) : "");
+    return NULL;
+}
+
+/* A thread waits before the socket has a port; another one's send gives it one. */
+static void waiting(void)
+{
+    int fd = socket(is_v6() ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+    struct timeval tv = { .tv_usec = 50000 };
+    pthread_t th;
+    char b[100];
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+    receive(fd, 0, 100, 512);
+    receive(fd, MSG_DONTWAIT, 100, 512);
+    tv = (struct timeval){ 20, 0 };
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+    if (pthread_create(&th, NULL, receiver, &fd) != 0)
+        exit(1);
+    usleep(20000); /* most often it waits by now; either way it must get the answer */
+    sendto(fd, b, 77, 0, at(&t.peer, ECHO), t.peer.len);
+    pthread_join(th, NULL);
+    close(fd);
+}
+
 static const struct { const char *name; void (*run)(void); } cases[] = {
     { "connected_without", connected_without }, { "connected_with", connected_with }, { "unconnected", unconnected }, { "mixed", mixed },
-    { "router", router }, { "too_big", too_big }, { "own", own }, { "stamps", stamps }, { "segments", segments }, { "sizes", sizes },
-    { "bounded", bounded },
+    { "router", router }, { "too_big", too_big }, { "own", own },
+    { "stamps", stamps }, { "segments", segments }, { "sizes", sizes }, { "waiting", waiting }, { "bounded", bounded },
 };
 
 int main(int argc, char **argv)
