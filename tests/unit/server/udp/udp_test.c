@@ -400,6 +400,46 @@ Test(udp, segmentation_by_record)
     cr_assert_eq(sim_recvfrom(s, NULL, buf, sizeof(buf)), -EAGAIN);
 }
 
+/* One record makes 128 datagrams at most, of 65,507 bytes in all: more is the program's error, and nothing of it goes out. */
+Test(udp, segmentation_has_limits)
+{
+    static const struct { uint32_t total; uint16_t gso; int error; unsigned sent; } rows[] = {
+        { 1280, 10, 0, 128 }, { 1281, 10, -EINVAL, 0 }, { 65504, 1, -EINVAL, 0 }, { 65536, 1400, -EMSGSIZE, 0 }, { 200000, 1400, -EMSGSIZE, 0 },
+        { 3000, 1473, -EMSGSIZE, 0 }, /* a piece must fit the link: it never goes in fragments */
+        { 3000, 1472, 0, 3 }, { 100, 65535, 0, 1 },
+    };
+    struct sim_sock *s = bound(1, sim_pair_endpoint(1, true, 6901)), *first = connected(0, sim_pair_endpoint(1, true, 6901));
+
+    cr_assert_eq(sim_sendto(first, NULL, data, 9), 0); /* the neighbour is known from now on: fewer could wait for that */
+    run_us(10000);
+    expect(s, 9, NULL);
+    sim_sock_free(first);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(rows); i++) {
+        struct sim_sock *c = connected(0, sim_pair_endpoint(1, true, 6901));
+        struct { struct svm_dgram_hdr h; struct svm_dgram_tlv t; uint16_t gso, pad; } rec = { 0 };
+        uint64_t before = counter(0, UDP_C_sent);
+        rec.h = (struct svm_dgram_hdr){ .data_len = rows[i].total, .hdr_len = sizeof(rec), .version = 1 };
+        rec.t = (struct svm_dgram_tlv){ .type = SVM_TLV_GSO_SIZE, .len = 2 };
+        rec.gso = rows[i].gso;
+        uint8_t *bytes = calloc(1, rows[i].total + 8);
+        cr_assert_not_null(bytes);
+        struct iovec iov[2] = { { &rec, sizeof(rec) }, { bytes, (rows[i].total + 7) & ~7u } };
+        cr_assert_eq(svm_fifo_enqueue_record(&c->tx, iov, 2), 0);
+        kick(c);
+        run_us(100);
+        cr_assert_eq(c->soft_error, rows[i].error, "row %u: %d", i, c->soft_error);
+        cr_assert_eq(counter(0, UDP_C_sent) - before, rows[i].sent, "row %u", i);
+        free(bytes);
+        sim_sock_free(c);
+        run_us(10000);
+        unsigned came = 0;
+        while (sim_recvfrom(s, NULL, buf, sizeof(buf)) >= 0)
+            came++;
+        cr_assert_eq(came, rows[i].sent, "row %u: %u came", i, came);
+    }
+    sim_sock_free(s);
+}
+
 /* ---------------------------------------------------------------- a bad wire */
 
 Test(udp_bad_wire, datagrams_are_whole_or_lost)
