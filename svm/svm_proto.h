@@ -370,6 +370,7 @@ enum svm_attr {
     SVM_ATTR_GRO,        /* datagrams of one sender that come together may be one record, with SVM_TLV_GSO_SIZE */
     SVM_ATTR_SEND_MTU,   /* get only: largest packet that goes out whole; the question is svm_send_mtu */
     SVM_ATTR_RECVERR,    /* enum svm_recverr: errors come as records, too (SVM_DGRAM_ERROR) */
+    SVM_ATTR_FASTOPEN,   /* TCP_FASTOPEN of a listener: how many may be pending */
 };
 enum svm_recverr { SVM_RECVERR_V4 = 1, SVM_RECVERR_V6 = 2 }; /* by the family of the packet: IP_RECVERR, IPV6_RECVERR */
 

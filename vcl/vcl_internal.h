@@ -228,7 +228,7 @@ enum vcl_op { VCL_OP_NONE, VCL_OP_BIND, VCL_OP_LISTEN, VCL_OP_CONNECT, VCL_OP_AT
 
 struct vcl_opts {                    /* as set by the program; what the server must know is sent when there is a session */
     int32_t rcvbuf, sndbuf;
-    int32_t keepidle, keepintvl, keepcnt, mss, user_timeout_ms, tos, ttl, linger2, rcvlowat, priority, defer_accept;
+    int32_t keepidle, keepintvl, keepcnt, mss, user_timeout_ms, tos, ttl, linger2, rcvlowat, priority, defer_accept, fastopen;
     int32_t gso;                     /* UDP_SEGMENT */
     int32_t tclass, hops, mtu_discover, mcast_ttl, mcast_hops;
     int32_t busy_poll, incoming_cpu, notsent_lowat, thin; /* hints */

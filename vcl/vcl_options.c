@@ -28,6 +28,7 @@
 #define IPV6_FREEBIND 78
 #endif
 
+enum { FASTOPEN_MAX = 4096 }; /* somaxconn, which bounds it with Linux */
 enum { LOCAL_MSS = 65483 }; /* of a cut-through connection, as of the loopback device with time stamps */
 
 /* How an integer option is stored and what is done with it. */
@@ -85,7 +86,7 @@ static const struct opt_row rows[] = {
     { IPPROTO_TCP, TCP_USER_TIMEOUT, OPT_INT, 0, SVM_ATTR_USER_TIMEOUT, TCP, AT(user_timeout_ms), 0, INT32_MAX, 0 },
     HINT(IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP, notsent_lowat, INT32_MIN, INT32_MAX),
     HINT(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, TCP, thin, 0, 1),
-    NONE(IPPROTO_TCP, TCP_SYNCNT, TCP, 6), NONE(IPPROTO_TCP, TCP_FASTOPEN, TCP, 0), NONE(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, TCP, 0),
+    NONE(IPPROTO_TCP, TCP_SYNCNT, TCP, 6), NONE(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, TCP, 0),
     NONE(IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, TCP, 0), NONE(IPPROTO_TCP, TCP_SAVE_SYN, TCP, 0), NONE(IPPROTO_TCP, TCP_INQ, TCP, 0),
     NONE(IPPROTO_TCP, TCP_TX_DELAY, TCP, 0), NONE(IPPROTO_TCP, TCP_REPAIR, TCP, 0),
     { IPPROTO_IP, IP_TOS, OPT_INT, OPT_TOS_ECN, SVM_ATTR_DSCP, ANY, AT(tos), INT32_MIN, INT32_MAX, 0 },
@@ -263,6 +264,8 @@ void vcl_options_push(struct vcl_socket *s)
         post_int(s, SVM_ATTR_LINGER2, s->opt.linger2);
     if (changed & UINT64_C(1) << SVM_ATTR_DEFER_ACCEPT)
         post_int(s, SVM_ATTR_DEFER_ACCEPT, s->opt.defer_accept);
+    if (changed & UINT64_C(1) << SVM_ATTR_FASTOPEN)
+        post_int(s, SVM_ATTR_FASTOPEN, s->opt.fastopen);
     if (changed & UINT64_C(1) << SVM_ATTR_MTU_DISCOVER)
         post_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_RECVERR)
@@ -487,6 +490,12 @@ static int set_tcp_level(struct vcl_socket *s, int name, const void *val, sockle
         s->opt.defer_accept = defer_rounded(v);
         vcl_options_send_int(s, SVM_ATTR_DEFER_ACCEPT, s->opt.defer_accept);
         return 0;
+    case TCP_FASTOPEN:
+        if (v < 0 || (vcl_state(s) != VCL_NEW && vcl_state(s) != VCL_BOUND && vcl_state(s) != VCL_LISTENING))
+            return -EINVAL;
+        s->opt.fastopen = (int32_t)hs_min_u32((uint32_t)v, FASTOPEN_MAX);
+        vcl_options_send_int(s, SVM_ATTR_FASTOPEN, s->opt.fastopen);
+        return 0;
     default:
         return -ENOPROTOOPT;
     }
@@ -702,6 +711,8 @@ static int get_tcp_level(struct vcl_socket *s, int name, void *val, socklen_t *l
         return get_congestion(s, val, len);
     case TCP_DEFER_ACCEPT:
         return put_int(val, len, s->opt.defer_accept);
+    case TCP_FASTOPEN:
+        return put_int(val, len, s->opt.fastopen);
     case TCP_LINGER2:
         return put_int(val, len, s->opt.linger2);
     case TCP_ULP:

@@ -7,13 +7,13 @@
 #include "svm/svm_sctp.h"
 #include "svm/svm_tcp_key.h"
 
-static_assert((int)SVM_ATTR_RECVERR < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
+static_assert((int)SVM_ATTR_FASTOPEN < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
 
 static bool is_settable(uint8_t attr)
 {
     return (attr >= SVM_ATTR_NODELAY && attr <= SVM_ATTR_CORK && attr != SVM_ATTR_TCP_INFO) || attr == SVM_ATTR_DEFER_ACCEPT ||
            attr == SVM_ATTR_MTU_DISCOVER || attr == SVM_ATTR_MAX_PACING || (attr >= SVM_ATTR_MCAST_TTL && attr <= SVM_ATTR_MCAST_ALL) ||
-           attr == SVM_ATTR_RX_STAMP || attr == SVM_ATTR_GRO || attr == SVM_ATTR_RECVERR;
+           attr == SVM_ATTR_RX_STAMP || attr == SVM_ATTR_GRO || attr == SVM_ATTR_RECVERR || attr == SVM_ATTR_FASTOPEN;
 }
 
 /* No number, and nothing that is kept for later: the connection has it or refuses it. */
@@ -35,6 +35,7 @@ static int check_value(uint8_t attr, int32_t v)
         return v == 0 || (v >= 88 && v <= 32767) ? 0 : -EINVAL;
     case SVM_ATTR_USER_TIMEOUT:
     case SVM_ATTR_DEFER_ACCEPT:
+    case SVM_ATTR_FASTOPEN:
         return v >= 0 ? 0 : -EINVAL;
     case SVM_ATTR_MTU_DISCOVER:
         return v >= 0 && v <= 3 ? 0 : -EINVAL;

@@ -105,6 +105,7 @@ static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v
         c->linger2_s = (int16_t)(v > 60 ? 60 : v < 0 ? -1 : v); /* Linux caps it at its own default */
         return 0;
     case SVM_ATTR_DEFER_ACCEPT:
+    case SVM_ATTR_FASTOPEN:
         return v < 0 ? -EINVAL : 0; /* means something to listeners only, and they keep it */
     case SVM_ATTR_DSCP:
         if (v < 0 || v > 255)

@@ -132,7 +132,9 @@ void tcp_conn_free(struct worker *w, struct tcp_conn *c)
     struct tcp_worker *tw = tcp_worker_of(w);
 
     assert(!c->base.session);
-    if (c->state == TCP_S_SYN_RCVD)
+    if (hs_unlikely(tcp_is_fastopen(c)))
+        tcp_fastopen_gone(w, c);
+    else if (c->state == TCP_S_SYN_RCVD)
         tcp_half_open_del(w, c);
     if ((c->flags & TCP_F_CLOSED) && c->state != TCP_S_TIME_WAIT)
         tw->n_orphans--;
@@ -276,15 +278,11 @@ int tcp_conn_path_update(struct worker *w, struct tcp_conn *c)
     return rc;
 }
 
-void tcp_conn_established(struct worker *w, struct tcp_conn *c)
+void tcp_conn_begin(struct worker *w, struct tcp_conn *c)
 {
     const struct tcp_config *cfg = &tcp_worker_of(w)->cfg;
 
-    tcp_set_state(w, c, TCP_S_ESTABLISHED);
     tcp_conn_path_update(w, c);
-    c->retransmits = 0;
-    c->rexmt_first_us = 0;
-    tcp_rexmt_stop(c);
     c->ca_state = TCP_CA_OPEN;
     c->recover = c->snd_una - 1; /* RFC 6582 s3.2 step 1: the first loss counts */
     c->snd_sml = c->snd_una;
@@ -295,6 +293,15 @@ void tcp_conn_established(struct worker *w, struct tcp_conn *c)
         c->rto_us = 3000000; /* RFC 6298 s5.7 */
     c->rcv_mss = (uint16_t)hs_min_u32(c->adv_mss, TCP_MSS_DEFAULT_V4);
     c->quick_acks = TCP_QUICK_ACKS;
+}
+
+void tcp_conn_established(struct worker *w, struct tcp_conn *c)
+{
+    tcp_set_state(w, c, TCP_S_ESTABLISHED);
+    c->retransmits = 0;
+    c->rexmt_first_us = 0;
+    tcp_rexmt_stop(c);
+    tcp_conn_begin(w, c);
     tcp_keepalive_update(w, c);
 }
 
@@ -322,7 +329,7 @@ void tcp_conn_abort(struct worker *w, struct tcp_conn *c, int error, bool send_r
     c->base.session = NULL;
     if (s && (c->flags & TCP_F_CLOSED))
         session_closed(w, s);
-    else if (s && (st == TCP_S_SYN_SENT || st == TCP_S_SYN_RCVD))
+    else if (s && (st == TCP_S_SYN_SENT || st == TCP_S_SYN_RCVD) && !(c->flags & TCP_F_PASSIVE))
         session_connected(w, s, error);
     else if (s)
         session_reset(w, s, error);

@@ -38,12 +38,14 @@ enum tcp_option_kind {
     TCP_OPT_TS = 8,
     TCP_OPT_MD5 = 19,          /* RFC 2385 */
     TCP_OPT_USER_TIMEOUT = 28, /* RFC 5482 */
+    TCP_OPT_FASTOPEN = 34,     /* RFC 7413 */
 };
 
 enum tcp_wire_limits {
     TCP_HDR_MAX = 60,
     TCP_OPT_MAX = 40,
     TCP_OPT_TS_LEN = 12,        /* NOP NOP TS: keeps the rest aligned, as every peer expects */
+    TCP_OPT_FASTOPEN_LEN = 12,  /* NOP NOP, and a cookie of 8 bytes */
     TCP_MAX_WSCALE = 14,        /* RFC 7323 s2.3 */
     TCP_MAX_SACK_BLOCKS = 4,    /* without timestamps; 3 with (RFC 2018 s3) */
     TCP_MSS_DEFAULT_V4 = 536,   /* RFC 9293 s3.7.1 MUST-15 */

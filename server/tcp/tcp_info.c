@@ -5,7 +5,7 @@
 
 static void fill_first(const struct tcp_conn *c, struct svm_tcp_info *ti)
 {
-    enum { OPT_TIMESTAMPS = 1, OPT_SACK = 2, OPT_WSCALE = 4, OPT_ECN = 8 }; /* TCPI_OPT_* of Linux */
+    enum { OPT_TIMESTAMPS = 1, OPT_SACK = 2, OPT_WSCALE = 4, OPT_ECN = 8, OPT_SYN_DATA = 32 }; /* TCPI_OPT_* of Linux */
 
     *ti = (struct svm_tcp_info){
         .state = c->state == TCP_S_FREE ? TCP_S_CLOSED : c->state,
@@ -16,7 +16,8 @@ static void fill_first(const struct tcp_conn *c, struct svm_tcp_info *ti)
         .snd_wscale = c->snd_wscale,
         .rcv_wscale = c->rcv_wscale,
         .options = (uint8_t)((c->flags & TCP_F_TS ? OPT_TIMESTAMPS : 0) | (c->flags & TCP_F_SACK ? OPT_SACK : 0) |
-                             (c->flags & TCP_F_WSCALE ? OPT_WSCALE : 0) | (c->lflags & TCP_LF_ECN ? OPT_ECN : 0)),
+                             (c->flags & TCP_F_WSCALE ? OPT_WSCALE : 0) | (c->lflags & TCP_LF_ECN ? OPT_ECN : 0) |
+                             (c->flags & TCP_F_FASTOPEN ? OPT_SYN_DATA : 0)),
         .rto_us = c->rto_us,
         .snd_mss = c->mss,
         .rcv_mss = c->rcv_mss,

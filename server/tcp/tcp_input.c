@@ -189,7 +189,7 @@ static void step2_reset(struct worker *w, struct tcp_conn *c, const struct tcp_s
         return;
     }
     tcp_count(w, TCP_C_resets_in);
-    if (c->state == TCP_S_SYN_RCVD)
+    if (c->state == TCP_S_SYN_RCVD && !(c->flags & TCP_F_FASTOPEN))
         error = -ECONNREFUSED;
     else if (c->state == TCP_S_CLOSE_WAIT)
         error = -EPIPE; /* as Linux: the peer's bytes were all delivered */
@@ -217,10 +217,14 @@ static bool is_deferred(struct worker *w, struct tcp_conn *c, const struct tcp_s
 /* Fifth in SYN-RCVD: the ACK of our SYN,ACK. False: the segment is done with, the connection perhaps too. */
 static bool step5_syn_rcvd(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
 {
-    if (seq_leq(seg->ack, c->snd_una) || seq_gt(seg->ack, c->snd_nxt)) {
+    if (seq_leq(seg->ack, c->iss) || seq_gt(seg->ack, c->snd_nxt)) {
         tcp_count(w, TCP_C_bad_ack);
         tcp_send_rst_to(w, seg);
         return false;
+    }
+    if (hs_unlikely(c->flags & TCP_F_FASTOPEN)) {
+        tcp_fastopen_done(w, c, seg);
+        return true;
     }
     if (c->flags & TCP_F_PASSIVE) {
         if (is_deferred(w, c, seg))

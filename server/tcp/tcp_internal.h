@@ -74,6 +74,8 @@ enum tcp_conn_flags {
     TCP_F_PMTU_LOW = 1u << 27,    /* path_mtu is below the route's, until pmtu_until_ms */
     TCP_F_SND_URG = 1u << 28,     /* an urgent byte of ours is not acknowledged: tcp_urg.c */
     TCP_F_RCV_URG = 1u << 29,     /* the peer has told of an urgent byte that has not come yet */
+    TCP_F_GIVE_COOKIE = 1u << 31, /* the SYN,ACK carries a cookie of Fast Open */
+    TCP_F_FASTOPEN = 1u << 30,    /* its SYN brought data: in SYN-RCVD it has a session already (tcp_fastopen.c) */
     TCP_F_WANT_SPACE = 1u << 24,  /* the session layer was asked to tell of room in the receive FIFO */
 };
 
@@ -214,6 +216,7 @@ struct tcp_worker {
     struct tcp_slab **slabs;
     uint32_t n_slabs, cap_slabs;
     uint32_t n_conns, n_time_wait, n_half_open;
+    uint32_t n_fastopen;           /* with TCP_F_FASTOPEN in SYN-RCVD */
     uint32_t n_orphans;            /* closed by their programs, not yet at an end: TIME-WAIT is counted for itself */
     struct tcp_conn *half_list;    /* all SYN-RCVD of listeners */
     struct tcp_sent *free_sents;
@@ -237,6 +240,7 @@ struct tcp_opts {
     uint32_t uto_s;
     uint16_t mss;
     uint32_t tsval, tsecr;
+    const uint8_t *fastopen; /* the option, in the packet; NULL = none */
     const uint8_t *sig;  /* the option that signs it, in the packet; NULL = none */
     struct tcp_sack_range sack[TCP_MAX_SACK_BLOCKS];
 };
@@ -264,15 +268,20 @@ static inline bool tcp_is_synchronized(const struct tcp_conn *c)
 {
     return c->state != TCP_S_FREE && c->state != TCP_S_CLOSED && c->state != TCP_S_SYN_SENT;
 }
+/* Not yet acknowledged, but the program has it (RFC 7413 s4.2.2). */
+static inline bool tcp_is_fastopen(const struct tcp_conn *c)
+{
+    return c->state == TCP_S_SYN_RCVD && (c->flags & TCP_F_FASTOPEN);
+}
 /* The program's bytes may still be sent. */
 static inline bool tcp_can_send(const struct tcp_conn *c)
 {
     return c->state == TCP_S_ESTABLISHED || c->state == TCP_S_CLOSE_WAIT || c->state == TCP_S_FIN_WAIT_1 ||
-           c->state == TCP_S_CLOSING || c->state == TCP_S_LAST_ACK;
+           c->state == TCP_S_CLOSING || c->state == TCP_S_LAST_ACK || tcp_is_fastopen(c);
 }
 static inline bool tcp_can_receive(const struct tcp_conn *c)
 {
-    return c->state == TCP_S_ESTABLISHED || c->state == TCP_S_FIN_WAIT_1 || c->state == TCP_S_FIN_WAIT_2;
+    return c->state == TCP_S_ESTABLISHED || c->state == TCP_S_FIN_WAIT_1 || c->state == TCP_S_FIN_WAIT_2 || tcp_is_fastopen(c);
 }
 
 /* tcp_conn.c */
@@ -288,6 +297,7 @@ typedef void (*tcp_conn_fn)(struct worker *w, struct tcp_conn *c, void *arg);
 void tcp_conn_for_each(struct worker *w, tcp_conn_fn fn, void *arg);
 int tcp_conn_path_update(struct worker *w, struct tcp_conn *c);       /* MTU and offloads of the route; -ENETUNREACH */
 void tcp_conn_mss_update(struct tcp_conn *c, uint32_t tso_max);
+void tcp_conn_begin(struct worker *w, struct tcp_conn *c);            /* may send and be sent to: window, congestion control */
 void tcp_conn_established(struct worker *w, struct tcp_conn *c);      /* starts congestion control and keep-alive */
 /* Ends without or with an error for the program; the connection is gone when these return. */
 void tcp_conn_abort(struct worker *w, struct tcp_conn *c, int error, bool send_rst);
@@ -304,6 +314,13 @@ void tcp_unlisten(struct worker *w, struct listener *l);
 uint8_t tcp_wscale_for(uint32_t rx_max);
 struct tcp_conn *tcp_passive_new(struct worker *w, struct listener *l, const struct tcp_seg *seg, int32_t rx_max);
 void tcp_apply_syn_options(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg);
+
+/* tcp_fastopen.c: TCP Fast Open, the server's side (RFC 7413) */
+/* A SYN with the option, at a listener. True: its data was taken, c has a session; false: the handshake goes its usual way. */
+bool tcp_fastopen_accept(struct worker *w, struct listener *l, struct tcp_conn *c, struct tcp_seg *seg);
+void tcp_fastopen_done(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg); /* the SYN,ACK is acknowledged */
+void tcp_fastopen_gone(struct worker *w, struct tcp_conn *c);         /* SYN-RCVD ends, however */
+unsigned tcp_fastopen_put(struct worker *w, const struct tcp_conn *c, uint8_t *opt); /* the cookie, with TCP_F_GIVE_COOKIE */
 
 /* tcp_close.c */
 void tcp_shutdown_wr(struct worker *w, struct transport_conn *b);

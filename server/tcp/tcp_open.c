@@ -126,7 +126,7 @@ struct tcp_conn *tcp_passive_new(struct worker *w, struct listener *l, const str
     tcp_apply_syn_options(w, c, seg);
     tcp_conn_path_update(w, c);
     c->irs = seg->seq;
-    c->rcv_nxt = seg->seq + 1; /* text in the SYN is not kept: the peer sends it again (no TCP Fast Open) */
+    c->rcv_nxt = seg->seq + 1; /* text in the SYN is not kept, unless for Fast Open: the peer sends it again */
     c->rcv_adv = c->rcv_nxt + hs_min_u32((uint32_t)rx_max, UINT16_MAX);
     c->snd_wnd = c->snd_max_wnd = seg->wnd;
     c->snd_wl1 = seg->seq;
@@ -146,7 +146,8 @@ static void accept_syn(struct worker *w, struct listener *l, struct tcp_seg *seg
     choose_iss(w, c, iss_floor);
     c->snd_wl2 = c->iss;
     tcp_set_state(w, c, TCP_S_SYN_RCVD);
-    tcp_half_open_add(w, c, l);
+    if (hs_likely(!seg->o.fastopen) || !tcp_fastopen_accept(w, l, c, seg))
+        tcp_half_open_add(w, c, l);
     start_handshake(w, c);
 }
 

@@ -63,6 +63,10 @@ static int parse_one(uint8_t kind, const uint8_t *opt, unsigned len, struct tcp_
             out->uto_s *= 60;
         out->has_uto = out->uto_s != 0;
         return 0;
+    case TCP_OPT_FASTOPEN: /* RFC 7413 s4.1.1: of another length, or not in a SYN, it is ignored */
+        if (len == 2 || (len >= 6 && len <= 18 && len % 2 == 0))
+            out->fastopen = opt;
+        return 0;
     case TCP_OPT_TS:
         if (len != 10)
             return -EINVAL;
@@ -88,7 +92,7 @@ int tcp_options_parse(const uint8_t *opt, unsigned len, struct tcp_opts *out)
     out->wscale = out->n_sack = 0;
     out->mss = 0;
     out->tsval = out->tsecr = 0;
-    out->sig = NULL;
+    out->sig = out->fastopen = NULL;
     if (len == TCP_OPT_TS_LEN && memcmp(opt, ts_layout, sizeof(ts_layout)) == 0) { /* nearly every segment */
         out->has_ts = true;
         out->tsval = load_be32(opt + 4);

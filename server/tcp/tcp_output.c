@@ -121,6 +121,8 @@ int tcp_send_syn(struct worker *w, struct tcp_conn *c)
         return -ENOBUFS;
     o.wnd = (uint16_t)hs_min_u32(tcp_rcv_window(w, c), UINT16_MAX);
     o.opt_len = (uint8_t)tcp_options_build_syn(c, &tcp_worker_of(w)->cfg, tcp_now_ms(w), o.opt);
+    if (hs_unlikely(c->flags & TCP_F_GIVE_COOKIE) && TCP_OPT_MAX - o.opt_len >= TCP_OPT_FASTOPEN_LEN)
+        o.opt_len = (uint8_t)(o.opt_len + tcp_fastopen_put(w, c, o.opt + o.opt_len));
     return conn_send(w, c, &o, 0);
 }
 

@@ -15,8 +15,8 @@ void tcp_tx_request(struct worker *w, struct tcp_conn *c)
 /* RFC 6298 s5.1. What was armed for a single segment, which may wait for a delayed ACK, becomes a probe when more follows. */
 static void rto_ensure(struct worker *w, struct tcp_conn *c)
 {
-    if (c->rexmt_mode == TCP_REXMT_RTO && c->snd_nxt - c->snd_una > c->mss && tcp_tlp_wanted(c) &&
-        tcp_tlp_timeout_us(c) < c->rto_us)
+    if (c->rexmt_mode == TCP_REXMT_RTO && c->snd_nxt - c->snd_una > c->mss && c->state != TCP_S_SYN_RCVD &&
+        tcp_tlp_wanted(c) && tcp_tlp_timeout_us(c) < c->rto_us)
         c->rexmt_mode = TCP_REXMT_NONE;
     if (c->rexmt_mode != TCP_REXMT_RTO && c->rexmt_mode != TCP_REXMT_TLP && c->rexmt_mode != TCP_REXMT_REO)
         tcp_rexmt_rearm(w, c);

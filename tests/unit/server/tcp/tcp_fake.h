@@ -36,7 +36,7 @@ struct listener {
     int32_t rx_max;                      /* SVM_ATTR_RX_FIFO, 0 = not told */
     const char *congestion;              /* SVM_ATTR_CONGESTION, NULL = not told */
     uint32_t layer_cfg;                  /* number of its keys */
-    int32_t attr[32];                    /* the other SVM_ATTR_*, 0 = not set */
+    int32_t attr[64];                    /* the other SVM_ATTR_*, 0 = not set */
 };
 
 struct fake_host {

@@ -1,0 +1,119 @@
+/* tcp_fastopen.c - TCP Fast Open, the server's side (RFC 7413): data in a SYN that brings a cookie of ours is the program's at once
+ *
+ * A cookie is a keyed hash of both addresses and the time, so nothing is remembered of clients. The connection gets its session while it is
+ * in SYN-RCVD, and sends from there. How many there may be before their SYN,ACK is acknowledged is the listener's TCP_FASTOPEN (s5.1): more
+ * are opened the usual way.
+ *
+ * Owner:  nothing is allocated; tcp_worker.n_fastopen counts.
+ * Thread: owning worker only; all workers have the same key, as a client's next SYN may come to another one. */
+#include "common/siphash.h"
+#include "server/tcp/tcp_internal.h"
+
+enum {
+    COOKIE_LEN = 8,
+    COOKIE_PERIOD_US_LOG2 = 33, /* 2.4 hours: a cookie is good in its period and the next */
+};
+
+static uint64_t cookie_of(const struct worker *w, const struct tcp_conn *c, uint64_t period)
+{
+    struct {
+        struct ip_addr lcl, rmt;
+        uint64_t period;
+        char what[8]; /* no other hash with this key is of such words */
+    } in = { c->base.lcl.ip, c->base.rmt.ip, period, "fastopen" };
+
+    static_assert(sizeof(in) == 48, "no padding goes into the hash");
+    return siphash24(w->secret, &in, sizeof(in));
+}
+
+static uint64_t period_now(const struct worker *w) { return w->now_us >> COOKIE_PERIOD_US_LOG2; }
+
+unsigned tcp_fastopen_put(struct worker *w, const struct tcp_conn *c, uint8_t *opt)
+{
+    uint64_t cookie = cookie_of(w, c, period_now(w));
+
+    opt[0] = opt[1] = TCP_OPT_NOP;
+    opt[2] = TCP_OPT_FASTOPEN;
+    opt[3] = 2 + COOKIE_LEN;
+    memcpy(opt + 4, &cookie, COOKIE_LEN);
+    return TCP_OPT_FASTOPEN_LEN;
+}
+
+/* s4.1.3: an empty one asks; what is not ours, or old, is answered with a good one. */
+static bool cookie_ok(struct worker *w, struct tcp_conn *c, const uint8_t *opt)
+{
+    uint64_t now = period_now(w), cookie;
+
+    c->flags |= TCP_F_GIVE_COOKIE;
+    if (opt[1] == 2)
+        return false;
+    if (opt[1] == 2 + COOKIE_LEN) {
+        memcpy(&cookie, opt + 2, COOKIE_LEN);
+        if (cookie == cookie_of(w, c, now)) {
+            c->flags &= ~TCP_F_GIVE_COOKIE;
+            return true;
+        }
+        if (now > 0 && cookie == cookie_of(w, c, now - 1))
+            return true;
+    }
+    tcp_count(w, TCP_C_fastopen_bad);
+    return false;
+}
+
+bool tcp_fastopen_accept(struct worker *w, struct listener *l, struct tcp_conn *c, struct tcp_seg *seg)
+{
+    struct tcp_worker *tw = tcp_worker_of(w);
+    int32_t max;
+
+    if (listener_attr(l, SVM_ATTR_FASTOPEN, &max) != 0 || max <= 0 || (c->lflags & TCP_LF_AUTH))
+        return false; /* a signature leaves no room for the cookie */
+    if (!cookie_ok(w, c, seg->o.fastopen) || !seg->len)
+        return false;
+    if (tw->n_fastopen >= (uint32_t)max) { /* s5.1: so many may be of a flood, with cookies of one that listens */
+        tcp_count(w, TCP_C_fastopen_full);
+        return false;
+    }
+    if (session_accept(w, l, &c->base) != 0)
+        return false; /* no room now: perhaps when the handshake is over */
+    tcp_count(w, TCP_C_fastopen_accepted);
+    tw->n_fastopen++;
+    c->flags |= TCP_F_FASTOPEN;
+    c->snd_una = c->iss + 1; /* of what is in the FIFO; the SYN,ACK has a timer of its own */
+    c->rcv_adv = c->rcv_nxt + hs_min_u32(c->rcv_adv - c->rcv_nxt, session_rx_window(w, c->base.session));
+    tcp_conn_begin(w, c);
+    seg->seq++;
+    seg->len = hs_min_u32(seg->len, c->rcv_adv - c->rcv_nxt);
+    seg->flags &= (uint8_t)~(TCP_SYN | TCP_FIN | TCP_URG); /* a FIN comes again: its sequence number is not acknowledged */
+    tcp_rcv_text(w, c, seg);
+    return true;
+}
+
+void tcp_fastopen_gone(struct worker *w, struct tcp_conn *c)
+{
+    (void)c;
+    tcp_worker_of(w)->n_fastopen--;
+}
+
+void tcp_fastopen_done(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
+{
+    tcp_fastopen_gone(w, c);
+    tcp_count(w, TCP_C_passive_opens);
+    tcp_rtt_of_handshake(w, c);
+    c->snd_wl1 = seg->seq;
+    c->snd_wl2 = seg->ack;
+    c->snd_wnd = (uint32_t)seg->wnd << c->snd_wscale;
+    c->snd_max_wnd = hs_max_u32(c->snd_max_wnd, c->snd_wnd);
+    tcp_set_state(w, c, TCP_S_ESTABLISHED);
+    c->retransmits = 0;
+    c->backoff = 0;
+    c->rexmt_first_us = 0;
+    tcp_rexmt_stop(c);
+    if (c->snd_una != c->snd_nxt)
+        tcp_rexmt_rearm(w, c);
+    tcp_keepalive_update(w, c);
+    if (c->base.session)
+        tcp_rcv_window(w, c);
+    if (c->flags & TCP_F_FIN_QUEUED)
+        tcp_set_state(w, c, TCP_S_FIN_WAIT_1);
+    tcp_tx_request(w, c);
+}
