@@ -505,6 +505,11 @@ void vcl_worker_forget_server(struct vcl_worker *w, bool in_child);
 extern const struct svm_ring_ops vcl_bank_ring_ops, vcl_pair_ring_ops;
 
 /* ---- keys for TCP's peers (vcl_tcp_keys.c) ---- */
+int vcl_tcp_ao_set(struct vcl_socket *s, int name, const void *val, socklen_t len);  /* vcl_tcp_ao.c */
+int vcl_tcp_ao_get(struct vcl_socket *s, int name, void *val, socklen_t *len);
+int vcl_tcp_key_set(struct vcl_socket *s, const struct svm_tcp_key *k);              /* adds, replaces or removes; no lock held */
+const struct svm_tcp_key *vcl_tcp_key_at(const struct vcl_socket *s, unsigned i);    /* NULL = behind the last */
+bool vcl_tcp_ao_is_on(const struct vcl_socket *s);
 int vcl_tcp_md5_set(struct vcl_socket *s, int name, const void *val, socklen_t len);
 void vcl_tcp_keys_free(struct vcl_socket *s);
 int vcl_tcp_keys_number(struct vcl_socket *s, uint32_t *number);   /* the server's, 0 = it has none; worker lock held, as for the next two */

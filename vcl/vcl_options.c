@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
+#include "vcl/vcl_tcp_ao.h"
 #include "vcl/vcl_sctp_internal.h"
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
@@ -471,6 +472,8 @@ static int set_tcp_level(struct vcl_socket *s, int name, const void *val, sockle
         return set_congestion(s, val, len);
     if (name == TCP_MD5SIG || name == TCP_MD5SIG_EXT)
         return vcl_tcp_md5_set(s, name, val, len);
+    if (name >= VCL_TCP_AO_ADD_KEY && name <= VCL_TCP_AO_INFO)
+        return vcl_tcp_ao_set(s, name, val, len);
     if (name == TCP_ULP)
         return len < 1 ? -EINVAL : -ENOENT; /* no protocol to put on top */
     if (len < sizeof(int))
@@ -718,6 +721,9 @@ static int get_tcp_level(struct vcl_socket *s, int name, void *val, socklen_t *l
     case TCP_ULP:
         *len = 0;
         return 0;
+    case VCL_TCP_AO_INFO:
+    case VCL_TCP_AO_GET_KEYS:
+        return vcl_tcp_ao_get(s, name, val, len);
     default:
         return -ENOPROTOOPT;
     }

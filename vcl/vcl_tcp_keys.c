@@ -1,4 +1,4 @@
-/* vcl_tcp_keys.c - TCP_MD5SIG, TCP_MD5SIG_EXT: a socket's keys for its peers (tcp(7), RFC 2385)
+/* vcl_tcp_keys.c - a socket's keys for its peers, and TCP_MD5SIG, TCP_MD5SIG_EXT (tcp(7), RFC 2385); TCP-AO's options: vcl_tcp_ao.c
  *
  * The socket keeps them, wiped when it goes: the server is told when there is something to use them, over the attach socket, and again
  * after it was restarted. */
@@ -34,7 +34,10 @@ void vcl_tcp_keys_free(struct vcl_socket *s)
 static struct svm_tcp_key *find(const struct vcl_tcp_keys *ks, const struct svm_tcp_key *k)
 {
     for (unsigned i = 0; ks && i < ks->n; i++)
-        if (ks->v[i].kind == k->kind && ks->v[i].prefix == k->prefix && ip_addr_eq(&ks->v[i].ip, &k->ip))
+        if (ks->v[i].kind == k->kind &&
+            (k->kind == SVM_TCP_KEY_AO_INFO ||
+             (ks->v[i].prefix == k->prefix && ip_addr_eq(&ks->v[i].ip, &k->ip) &&
+              (k->kind == SVM_TCP_KEY_MD5 || (ks->v[i].snd_id == k->snd_id && ks->v[i].rcv_id == k->rcv_id)))))
             return &ks->v[i];
     return NULL;
 }
@@ -67,8 +70,8 @@ static int keep(struct vcl_socket *s, const struct svm_tcp_key *k)
 
 static void forget(struct vcl_tcp_keys *ks, struct svm_tcp_key *k)
 {
-    *k = ks->v[--ks->n];
-    explicit_bzero(&ks->v[ks->n], sizeof(*k));
+    memmove(k, k + 1, (ks->n - 1 - (unsigned)(k - ks->v)) * sizeof(*k));
+    explicit_bzero(&ks->v[--ks->n], sizeof(*k));
 }
 
 /* ---- telling the server; worker lock held ---- */
@@ -147,7 +150,7 @@ static int change(struct vcl_socket *s, const struct svm_tcp_key *k, bool *told)
     return rc;
 }
 
-static int set_key(struct vcl_socket *s, const struct svm_tcp_key *k)
+int vcl_tcp_key_set(struct vcl_socket *s, const struct svm_tcp_key *k)
 {
     bool told = false;
     uint32_t number = 0;
@@ -171,23 +174,40 @@ bool vcl_tcp_keys_are_told(const struct vcl_socket *s, uint32_t *number)
     return *number != 0;
 }
 
-/* As Linux: an accepted socket has the key for its peer, and that one alone. */
+const struct svm_tcp_key *vcl_tcp_key_at(const struct vcl_socket *s, unsigned i)
+{
+    return s->tcp_keys && i < s->tcp_keys->n ? &s->tcp_keys->v[i] : NULL;
+}
+
+bool vcl_tcp_ao_is_on(const struct vcl_socket *s)
+{
+    const struct svm_tcp_key *k;
+
+    for (unsigned i = 0; (k = vcl_tcp_key_at(s, i)); i++)
+        if (k->kind != SVM_TCP_KEY_MD5)
+            return true;
+    return false;
+}
+
+/* As Linux: an accepted socket has the MD5 key for its peer, and that one alone; of TCP-AO all for its peer. Without memory the program
+ * cannot change them; the connection has them. */
 void vcl_tcp_keys_inherit(struct vcl_socket *s, const struct vcl_socket *l)
 {
-    const struct svm_tcp_key *best = NULL;
+    const struct svm_tcp_key *best = NULL, *k;
     struct svm_tcp_key own;
 
-    for (unsigned i = 0; l->tcp_keys && i < l->tcp_keys->n; i++) {
-        const struct svm_tcp_key *k = &l->tcp_keys->v[i];
-        if (svm_tcp_key_covers(k, &s->rmt.ip) && (!best || k->prefix > best->prefix))
+    for (unsigned i = 0; (k = vcl_tcp_key_at(l, i)); i++) {
+        if (k->kind == SVM_TCP_KEY_MD5 && svm_tcp_key_covers(k, &s->rmt.ip) && (!best || k->prefix > best->prefix))
             best = k;
+        else if (k->kind == SVM_TCP_KEY_AO && svm_tcp_key_covers(k, &s->rmt.ip))
+            (void)keep(s, k);
     }
     if (!best)
         return;
     own = *best;
     own.ip = s->rmt.ip;
     own.prefix = 128;
-    (void)keep(s, &own); /* without memory the program cannot change it; the connection has it */
+    (void)keep(s, &own);
     explicit_bzero(&own, sizeof(own));
 }
 
@@ -236,7 +256,7 @@ int vcl_tcp_md5_set(struct vcl_socket *s, int name, const void *val, socklen_t l
         k.len = (uint8_t)m.tcpm_keylen;
         k.remove = k.len == 0;
         memcpy(k.key, m.tcpm_key, k.len);
-        rc = set_key(s, &k);
+        rc = vcl_tcp_key_set(s, &k);
     }
     explicit_bzero(&k, sizeof(k));
     explicit_bzero(&m, sizeof(m));

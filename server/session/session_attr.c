@@ -113,6 +113,8 @@ int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const vo
         return session_option_set_part(w, s, val, len);
     if (attr == SVM_ATTR_TCP_KEYS)
         return keys_changed(w, s, val, len);
+    if (attr > SVM_ATTR_TCP_KEYS && attr <= SVM_ATTR_TCP_AO_KEY)
+        return s->conn && s->ops->attr_set ? s->ops->attr_set(w, s->conn, attr, val, len) : -ENOENT;
     if (!is_settable(attr))
         return -ENOPROTOOPT;
     if (attr != SVM_ATTR_CONGESTION) {

@@ -2,7 +2,7 @@
  * Owner:  registered once with transport_register(); state per worker.
  * Thread: see transport.h; tcp_worker_config() only while the worker does not run, or on it.
  * Errors: 0 or -errno.
- * Spec:   RFC 9293, 2385, 3042, 3168, 3522, 5681, 5682, 5961, 6191, 6298, 6528, 6582, 6937, 7323, 8985, 9406, 9438 */
+ * Spec:   RFC 9293, 2385, 5925, 3042, 3168, 3522, 5681, 5682, 5961, 6191, 6298, 6528, 6582, 6937, 7323, 8985, 9406, 9438 */
 #ifndef HOSTSTACK_SERVER_TCP_H
 #define HOSTSTACK_SERVER_TCP_H
 

@@ -129,10 +129,8 @@ int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const
 {
     int32_t v;
 
-    if (attr == SVM_ATTR_TCP_KEYS && len == sizeof(v)) {
-        memcpy(&v, val, sizeof(v));
-        return tcp_auth_changed(w, tcp_of_base(b), (uint32_t)v);
-    }
+    if (attr >= SVM_ATTR_TCP_KEYS && attr <= SVM_ATTR_TCP_AO_KEY)
+        return tcp_auth_attr_set(w, tcp_of_base(b), attr, val, len);
     if (attr == SVM_ATTR_CONGESTION)
         return set_congestion(w, tcp_of_base(b), val, (uint32_t)strnlen(val, len));
     if (len < sizeof(v))
@@ -202,6 +200,8 @@ int tcp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void 
 
     if (attr == SVM_ATTR_TCP_INFO || attr == SVM_ATTR_TCP_INFO2 || attr == SVM_ATTR_TCP_INFO3)
         return tcp_info_get(w, c, attr, val, len);
+    if (attr >= SVM_ATTR_TCP_KEYS && attr <= SVM_ATTR_TCP_AO_KEY)
+        return tcp_auth_attr_get(w, c, attr, val, len);
     if (attr == SVM_ATTR_CONGESTION)
         return put_out(c->cc->name, (uint32_t)strlen(c->cc->name) + 1, val, len);
     rc = get_int(w, c, attr, &v);

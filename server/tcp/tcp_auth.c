@@ -1,5 +1,6 @@
-/* tcp_auth.c - who must sign, whose signature counts, and what is signed in answer (RFC 2385 s4.1) */
+/* tcp_auth.c - who must sign, whose signature counts, and what is signed in answer (RFC 2385 s4.1, RFC 5925 s7) */
 #include <errno.h>
+#include <jansson.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include "server/tcp/tcp_auth.h"
@@ -34,11 +35,21 @@ static int slot_take(struct tcp_worker *tw, uint16_t *out)
 void tcp_auth_fini(struct tcp_worker *tw)
 {
     tcp_auth_md5_fini(tw);
+    tcp_ao_fini(tw);
     free(tw->auths);
     free(tw->free_auths);
     tw->auths = NULL;
     tw->free_auths = NULL;
     tw->cap_auths = tw->n_free_auths = 0;
+}
+
+/* A connection holds no room for keys that it does not have. */
+static size_t size_of(const struct tcp_auth *a) { return offsetof(struct tcp_auth, ao) + a->n * sizeof(a->ao[0]); }
+
+static void wipe(struct tcp_auth *a)
+{
+    OPENSSL_cleanse(a, size_of(a));
+    free(a);
 }
 
 void tcp_auth_release(struct worker *w, struct tcp_conn *c)
@@ -47,69 +58,140 @@ void tcp_auth_release(struct worker *w, struct tcp_conn *c)
 
     if (!c->auth)
         return;
-    OPENSSL_cleanse(tw->auths[c->auth], sizeof(struct tcp_auth));
-    free(tw->auths[c->auth]);
+    wipe(tw->auths[c->auth]);
     tw->free_auths[tw->n_free_auths++] = c->auth;
     c->auth = 0;
     c->auth_len = 0;
     c->lflags &= (uint8_t)~TCP_LF_AUTH;
 }
 
-static int attach(struct worker *w, struct tcp_conn *c, const struct tcp_auth *found)
+static int attach(struct worker *w, struct tcp_conn *c, struct tcp_auth *found)
 {
-    struct tcp_auth *a = malloc(sizeof(*a));
+    struct tcp_auth *a = malloc(size_of(found)), *old = tcp_auth_of_conn(w, c);
 
-    if (!a || slot_take(tcp_worker_of(w), &c->auth) != 0) {
+    if (!a || (!old && slot_take(tcp_worker_of(w), &c->auth) != 0)) {
         free(a);
         return -ENOMEM;
     }
-    *a = *found;
+    memcpy((void *)a, found, size_of(found));
+    if (old)
+        wipe(old);
     tcp_worker_of(w)->auths[c->auth] = a;
     c->auth_len = a->opt_len;
     c->lflags |= TCP_LF_AUTH;
     return 0;
 }
 
-int tcp_auth_attach(struct worker *w, struct tcp_conn *c, uint32_t number)
+int tcp_auth_attach(struct worker *w, struct tcp_conn *c, uint32_t number, const struct tcp_seg *syn)
 {
-    struct tcp_auth found;
+    struct tcp_auth found, *old = tcp_auth_of_conn(w, c);
     int rc = tcp_keys_find(w->stack, number, &c->base.rmt.ip, &found);
 
     if (rc < 0)
         return rc;
-    if (rc == 1 && c->auth) {
-        *tcp_auth_of_conn(w, c) = found;
-        c->auth_len = found.opt_len;
-        rc = 0;
-    } else if (rc == 1) {
+    if (rc == 1) {
+        if (found.kind == SVM_TCP_KEY_AO && old && old->kind == SVM_TCP_KEY_AO)
+            tcp_ao_merge(old, &found);
+        else if (found.kind == SVM_TCP_KEY_AO && syn)
+            tcp_ao_choose(&found, syn);
         rc = attach(w, c, &found);
-    } else {
+    } else if (!old || old->kind != SVM_TCP_KEY_AO) { /* RFC 5925 s7.2: what has begun with TCP-AO ends with it */
         tcp_auth_release(w, c);
     }
     OPENSSL_cleanse(&found, sizeof(found));
     return rc;
 }
 
-/* The program has changed the keys while there is a connection. */
-int tcp_auth_changed(struct worker *w, struct tcp_conn *c, uint32_t number)
-{
-    int rc = tcp_auth_attach(w, c, number);
-
-    if (rc == 0 && c->state != TCP_S_CLOSED)
-        tcp_conn_path_update(w, c);
-    return rc;
-}
-
-const char *tcp_auth_name(struct worker *w, const struct tcp_conn *c)
-{
-    (void)w;
-    return c->auth ? "md5" : NULL;
-}
-
-/* Timestamps and a signature leave no room for SACK blocks, which are worth more (40 bytes of options: 12 + 20, and 12 for one block). */
+/* Timestamps and MD5's signature leave no room for SACK blocks, which are worth more (40 bytes of options: 12 + 20, and 12 for one block). */
 bool tcp_auth_leaves_ts(const struct tcp_conn *c, bool sack)
 {
     return !sack || TCP_OPT_MAX - TCP_OPT_TS_LEN - c->auth_len >= 12;
+}
+
+void tcp_auth_show(struct worker *w, const struct tcp_conn *c, json_t *obj)
+{
+    const struct tcp_auth *a = tcp_auth_of_conn(w, c);
+
+    json_object_set_new(obj, "signed", json_string(a->kind == SVM_TCP_KEY_AO ? "ao" : "md5"));
+    if (a->kind != SVM_TCP_KEY_AO)
+        return;
+    json_object_set_new(obj, "ao_current_key", json_integer(a->ao[a->current].snd_id));
+    json_object_set_new(obj, "ao_next_key", json_integer(a->ao[a->rnext].rcv_id));
+    json_object_set_new(obj, "ao_keys", json_integer(a->n));
+    json_object_set_new(obj, "ao_good", json_integer((json_int_t)a->counts.good));
+    json_object_set_new(obj, "ao_bad", json_integer((json_int_t)(a->counts.bad + a->counts.no_key + a->counts.missing)));
+}
+
+/* ---- the program's options ---- */
+
+static void resize(struct worker *w, struct tcp_conn *c)
+{
+    const struct tcp_auth *a = tcp_auth_of_conn(w, c);
+
+    c->auth_len = a ? a->opt_len : 0;
+    if (c->state != TCP_S_CLOSED)
+        tcp_conn_path_update(w, c);
+}
+
+int tcp_auth_attr_set(struct worker *w, struct tcp_conn *c, uint8_t attr, const void *val, uint32_t len)
+{
+    struct tcp_auth *a = tcp_auth_of_conn(w, c);
+    struct svm_tcp_ao ao;
+    uint32_t number;
+    int rc;
+
+    if (attr == SVM_ATTR_TCP_KEYS && len == sizeof(number)) {
+        memcpy(&number, val, sizeof(number));
+        rc = tcp_auth_attach(w, c, number, NULL);
+    } else if (!a || a->kind != SVM_TCP_KEY_AO) {
+        return -ENOENT;
+    } else if (attr == SVM_ATTR_TCP_AO && len == sizeof(ao)) {
+        memcpy(&ao, val, sizeof(ao));
+        rc = tcp_ao_set(a, &ao);
+    } else if (attr == SVM_ATTR_TCP_AO_COUNTS && len == sizeof(a->counts)) {
+        memcpy(&a->counts, val, sizeof(a->counts));
+        return 0;
+    } else {
+        return -EINVAL;
+    }
+    if (rc == 0)
+        resize(w, c);
+    return rc;
+}
+
+int tcp_auth_attr_get(struct worker *w, const struct tcp_conn *c, uint8_t attr, void *val, uint32_t *len)
+{
+    const struct tcp_auth *a = tcp_auth_of_conn(w, c);
+    struct svm_tcp_ao_key key;
+    struct svm_tcp_ao ao;
+    int rc = 0;
+
+    if (!a || a->kind != SVM_TCP_KEY_AO)
+        return -ENOENT;
+    if (attr == SVM_ATTR_TCP_AO && *len >= sizeof(ao)) {
+        tcp_ao_get(a, &ao);
+        memcpy(val, &ao, *len = sizeof(ao));
+    } else if (attr == SVM_ATTR_TCP_AO_COUNTS && *len >= sizeof(a->counts)) {
+        memcpy(val, &a->counts, *len = sizeof(a->counts));
+    } else if (attr == SVM_ATTR_TCP_AO_KEY && *len >= sizeof(key)) {
+        memcpy(&key, val, sizeof(key));
+        rc = tcp_ao_get_key(a, &key);
+        memcpy(val, &key, *len = sizeof(key));
+    } else {
+        rc = -EINVAL;
+    }
+    return rc;
+}
+
+/* RFC 5925 s7.8: who is nobody's peer could end a connection, or slow it down, by what nobody has signed. */
+bool tcp_auth_believes_icmp(struct worker *w, struct tcp_conn *c, bool hard, uint32_t mtu)
+{
+    struct tcp_auth *a = tcp_auth_of_conn(w, c);
+
+    if (a->kind != SVM_TCP_KEY_AO || (a->flags & SVM_TCP_AO_ICMP) || !(hard || (mtu && ip_addr_is_v4(&c->base.rmt.ip))))
+        return true;
+    a->counts.icmp++;
+    return false;
 }
 
 /* ---- in ---- */
@@ -120,12 +202,14 @@ static bool drop(struct worker *w, enum tcp_counter why)
     return false;
 }
 
-bool tcp_auth_is_ok(struct worker *w, const struct tcp_auth *a, const struct tcp_seg *seg)
+bool tcp_auth_is_ok(struct worker *w, struct tcp_auth *a, struct tcp_conn *c, const struct tcp_seg *seg)
 {
     uint8_t digest[TCP_MD5_DIGEST];
 
     if (!a)
         return seg->o.sig ? drop(w, TCP_C_sig_unexpected) : true;
+    if (a->kind == SVM_TCP_KEY_AO)
+        return tcp_ao_check(w, a, c, seg);
     if (!seg->o.sig || seg->o.sig[0] != TCP_OPT_MD5)
         return drop(w, TCP_C_sig_missing);
     if (!tcp_auth_md5(w, a, seg->p, &seg->src.ip, &seg->dst.ip, digest) || CRYPTO_memcmp(digest, seg->o.sig + 2, sizeof(digest)) != 0)
@@ -139,7 +223,7 @@ bool tcp_auth_listen_input(struct worker *w, const struct listener *l, const str
     uint32_t number = listener_layer_cfg(l);
     struct tcp_auth a;
     int rc = number ? tcp_keys_find(w->stack, number, &seg->src.ip, &a) : 0;
-    bool ok = rc >= 0 ? tcp_auth_is_ok(w, rc == 1 ? &a : NULL, seg) : drop(w, TCP_C_sig_missing);
+    bool ok = rc >= 0 ? tcp_auth_is_ok(w, rc == 1 ? &a : NULL, NULL, seg) : drop(w, TCP_C_sig_missing);
 
     if (rc == 1)
         OPENSSL_cleanse(&a, sizeof(a));
@@ -157,13 +241,15 @@ bool tcp_auth_input(struct worker *w, struct tcp_conn *c, const struct tcp_seg *
     const struct listener *l = c->state == TCP_S_TIME_WAIT && is_first_syn(seg)
                                    ? session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib) : NULL;
 
-    return l ? tcp_auth_listen_input(w, l, seg) : tcp_auth_is_ok(w, tcp_auth_of_conn(w, c), seg);
+    return l ? tcp_auth_listen_input(w, l, seg) : tcp_auth_is_ok(w, tcp_auth_of_conn(w, c), c, seg);
 }
 
 /* ---- out ---- */
 
 unsigned tcp_auth_put(const struct tcp_auth *a, uint8_t *opt, unsigned opt_len)
 {
+    if (a->kind == SVM_TCP_KEY_AO)
+        return tcp_ao_put(a, opt, opt_len);
     opt += opt_len;
     opt[0] = opt[1] = TCP_OPT_NOP;
     opt[2] = TCP_OPT_MD5;
@@ -173,31 +259,36 @@ unsigned tcp_auth_put(const struct tcp_auth *a, uint8_t *opt, unsigned opt_len)
 }
 
 /* The digest is the end of the header. */
-bool tcp_auth_sign(struct worker *w, const struct tcp_auth *a, struct pkt *p, const struct ip_addr *src, const struct ip_addr *dst)
+bool tcp_auth_sign(struct worker *w, struct tcp_auth *a, struct tcp_conn *c, struct pkt *p, const struct ip_addr *src,
+                   const struct ip_addr *dst)
 {
     uint8_t *h = pkt_data(p);
     unsigned hdr_len = tcp_hdr_len((const struct tcp_hdr *)(const void *)h);
 
-    return tcp_auth_md5(w, a, p, src, dst, h + hdr_len - TCP_MD5_DIGEST);
+    return a->kind == SVM_TCP_KEY_AO ? tcp_ao_sign(w, a, c, p, src, dst) : tcp_auth_md5(w, a, p, src, dst, h + hdr_len - TCP_MD5_DIGEST);
 }
 
 /* A connection's segment was checked; so was a listener's. Where nobody listens, no key is known that an answer could be signed with, and
- * the peer would drop it unsigned. */
-int tcp_auth_of_answer(struct worker *w, const struct tcp_seg *seg, struct tcp_auth *out)
+ * the peer would drop it unsigned. With TCP-AO it would be dropped in any case, the numbers that the connection began with being forgotten
+ * (RFC 5925 s7.7). */
+int tcp_auth_of_answer(struct worker *w, const struct tcp_seg *seg, struct tcp_conn **c, struct tcp_auth *out)
 {
-    const struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
     const struct listener *l;
 
     if (b) {
-        const struct tcp_auth *a = tcp_auth_of_conn(w, (const struct tcp_conn *)b);
+        const struct tcp_auth *a = tcp_auth_of_conn(w, tcp_of_base(b));
 
         if (!a)
             return seg->o.sig ? -EACCES : 0;
-        *out = *a;
+        *c = tcp_of_base(b);
+        memcpy((void *)out, a, size_of(a));
         return 1;
     }
     if (!seg->o.sig)
         return 0;
     l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
-    return l && listener_layer_cfg(l) && tcp_keys_find(w->stack, listener_layer_cfg(l), &seg->src.ip, out) == 1 ? 1 : -EACCES;
+    if (!l || !listener_layer_cfg(l) || tcp_keys_find(w->stack, listener_layer_cfg(l), &seg->src.ip, out) != 1)
+        return -EACCES;
+    return out->kind == SVM_TCP_KEY_AO ? -EACCES : 1;
 }

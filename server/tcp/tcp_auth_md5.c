@@ -21,13 +21,12 @@ void tcp_auth_md5_fini(struct tcp_worker *tw)
     tw->md_ctx = NULL;
 }
 
-/* In network byte order, as for the checksum: RFC 9293 s3.1, RFC 8200 s8.1. */
-static unsigned pseudo_header(uint8_t out[40], const struct ip_addr *src, const struct ip_addr *dst, uint32_t len)
+unsigned tcp_auth_pseudo_header(uint8_t out[TCP_PSEUDO_MAX], const struct ip_addr *src, const struct ip_addr *dst, uint32_t len)
 {
     be16 len16 = be16_of((uint16_t)len);
     be32 len32 = be32_of(len);
 
-    memset(out, 0, 40);
+    memset(out, 0, TCP_PSEUDO_MAX);
     if (ip_addr_is_v4(src)) {
         memcpy(out, &src->w[3], 4);
         memcpy(out + 4, &dst->w[3], 4);
@@ -48,8 +47,8 @@ bool tcp_auth_md5(struct worker *w, const struct tcp_auth *a, struct pkt *p, con
     struct tcp_worker *tw = tcp_worker_of(w);
     struct iovec iov[PIECES_MAX];
     struct tcp_hdr h;
-    uint8_t pseudo[40];
-    unsigned n_pseudo = pseudo_header(pseudo, src, dst, pkt_len(p));
+    uint8_t pseudo[TCP_PSEUDO_MAX];
+    unsigned n_pseudo = tcp_auth_pseudo_header(pseudo, src, dst, pkt_len(p));
     int n;
     bool ok;
 

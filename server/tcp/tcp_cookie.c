@@ -72,7 +72,7 @@ void tcp_cookie_reply(struct worker *w, struct listener *l, const struct tcp_seg
     unsigned opt_len;
     bool sack = tw->cfg.sack && seg->o.has_sack_ok;
 
-    if (listener_layer_cfg(l) && tcp_auth_attach(w, &c, listener_layer_cfg(l)) != 0)
+    if (listener_layer_cfg(l) && tcp_auth_attach(w, &c, listener_layer_cfg(l), seg) != 0)
         return;
     if (listener_attr(l, SVM_ATTR_MSS, &v) == 0)
         c.user_mss = (uint16_t)v;

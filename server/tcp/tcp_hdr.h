@@ -37,6 +37,7 @@ enum tcp_option_kind {
     TCP_OPT_SACK = 5,
     TCP_OPT_TS = 8,
     TCP_OPT_MD5 = 19,          /* RFC 2385 */
+    TCP_OPT_AO = 29,           /* RFC 5925 */
     TCP_OPT_USER_TIMEOUT = 28, /* RFC 5482 */
     TCP_OPT_FASTOPEN = 34,     /* RFC 7413 */
 };

@@ -38,6 +38,10 @@ void tcp_icmp_error(struct worker *w, const struct transport_error *e)
         tcp_count(w, TCP_C_icmp_ignored);
         return;
     }
+    if (hs_unlikely(c->lflags & TCP_LF_AUTH) && !tcp_auth_believes_icmp(w, c, e->hard, e->mtu)) {
+        tcp_count(w, TCP_C_icmp_unsigned);
+        return;
+    }
     if (e->mtu) {
         packet_too_big(w, c, e->mtu);
         return;

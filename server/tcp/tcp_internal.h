@@ -20,6 +20,7 @@
 #include "server/tcp/tcp.h"
 #include "server/tcp/tcp_hdr.h"
 #include "server/worker/worker.h"
+#include "svm/svm_tcp_key.h"
 
 enum tcp_state { /* numbers as TCP_INFO shows them */
     TCP_S_FREE = 0,
@@ -230,6 +231,7 @@ struct tcp_worker {
     uint32_t cap_auths, n_free_auths;
     struct evp_md_st *md5;         /* tcp_auth_md5.c, made at first need */
     struct evp_md_ctx_st *md_ctx;
+    struct evp_mac_ctx_st *mac_ctx[SVM_TCP_AO_ALGS]; /* tcp_ao.c, likewise */
     uint64_t counters[TCP_C_MAX];
 };
 
@@ -364,7 +366,7 @@ void tcp_tx_request(struct worker *w, struct tcp_conn *c);
 bool tcp_send_probe_data(struct worker *w, struct tcp_conn *c);
 
 void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len,
-                         const struct tcp_auth *auth); /* NULL = not signed */
+                         struct tcp_auth *auth); /* NULL = not signed */
 
 void tcp_user_timeout_input(struct worker *w, struct tcp_conn *c, uint32_t peer_s); /* tcp_attr.c; RFC 5482 */
 
@@ -427,11 +429,14 @@ void tcp_cookie_reply(struct worker *w, struct listener *l, const struct tcp_seg
 /* ACK at a listener: a connection in SYN-RCVD that this segment is for; NULL: it brings no cookie of ours. */
 struct tcp_conn *tcp_cookie_accept(struct worker *w, struct listener *l, const struct tcp_seg *seg);
 
-/* tcp_auth.c (RFC 2385): number = the set of keys of a session or listener, not 0 */
-int tcp_auth_attach(struct worker *w, struct tcp_conn *c, uint32_t number); /* with the key for its peer; 0, -ENOENT, -ENOMEM */
-int tcp_auth_changed(struct worker *w, struct tcp_conn *c, uint32_t number);
+/* tcp_auth.c (RFC 2385, RFC 5925): number = the set of keys of a session or listener, not 0 */
+/* With the keys for its peer, and of these those that its SYN asks for (NULL: we begin). 0, -ENOENT, -ENOMEM, -EACCES: it must have one */
+int tcp_auth_attach(struct worker *w, struct tcp_conn *c, uint32_t number, const struct tcp_seg *syn);
 void tcp_auth_release(struct worker *w, struct tcp_conn *c);
-const char *tcp_auth_name(struct worker *w, const struct tcp_conn *c); /* NULL = not signed */
+void tcp_auth_show(struct worker *w, const struct tcp_conn *c, struct json_t *obj);
+int tcp_auth_attr_set(struct worker *w, struct tcp_conn *c, uint8_t attr, const void *val, uint32_t len);
+int tcp_auth_attr_get(struct worker *w, const struct tcp_conn *c, uint8_t attr, void *val, uint32_t *len);
+bool tcp_auth_believes_icmp(struct worker *w, struct tcp_conn *c, bool hard, uint32_t mtu); /* with TCP_LF_AUTH */
 bool tcp_auth_leaves_ts(const struct tcp_conn *c, bool sack);     /* timestamps fit beside it */
 /* Only for segments with a signature, and connections with TCP_LF_AUTH or listeners with keys. False: dropped and counted. */
 bool tcp_auth_input(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg);

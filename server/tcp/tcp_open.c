@@ -86,7 +86,7 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
     c = tcp_conn_alloc(w, lcl, rmt, session_fib(s));
     if (!c)
         return -ENOMEM;
-    rc = session_layer_cfg(s) ? tcp_auth_attach(w, c, session_layer_cfg(s)) : 0;
+    rc = session_layer_cfg(s) ? tcp_auth_attach(w, c, session_layer_cfg(s), NULL) : 0;
     if (rc == 0)
         rc = tcp_conn_path_update(w, c);
     if (rc == 0 && is_directed_broadcast(w, c))
@@ -115,7 +115,7 @@ struct tcp_conn *tcp_passive_new(struct worker *w, struct listener *l, const str
         tcp_count(w, TCP_C_no_memory);
         return NULL;
     }
-    if (listener_layer_cfg(l) && tcp_auth_attach(w, c, listener_layer_cfg(l)) != 0) {
+    if (listener_layer_cfg(l) && tcp_auth_attach(w, c, listener_layer_cfg(l), seg) != 0) {
         tcp_count(w, TCP_C_no_memory);
         tcp_conn_free(w, c);
         return NULL;

@@ -75,7 +75,8 @@ static int parse_one(uint8_t kind, const uint8_t *opt, unsigned len, struct tcp_
         out->tsecr = load_be32(opt + 6);
         return 0;
     case TCP_OPT_MD5:
-        if (len != 18 || out->sig)
+    case TCP_OPT_AO: /* RFC 5925 s2.2: one signature, of one kind */
+        if ((kind == TCP_OPT_MD5 ? len != 18 : len < 4) || out->sig)
             return -EINVAL;
         out->sig = opt;
         return 0;

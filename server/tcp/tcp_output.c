@@ -11,7 +11,8 @@ struct tcp_out {       /* one segment to be built in front of the payload of p *
     uint8_t flags;
     uint8_t opt_len;
     uint8_t opt[TCP_OPT_MAX];
-    const struct tcp_auth *auth; /* signs it; NULL = nobody */
+    struct tcp_auth *auth;     /* signs it, as what its connection sends; NULL = nobody */
+    struct tcp_conn *auth_conn; /* NULL = of none that is remembered */
 };
 
 static struct pkt *out_alloc(struct worker *w, uint32_t len)
@@ -50,7 +51,7 @@ static int out_send(struct worker *w, struct tcp_out *o, const struct ip_endpoin
     m->gso_size = gso_size;
     if (gso_size)
         m->flags |= PKT_GSO;
-    if (hs_unlikely(o->auth) && !tcp_auth_sign(w, o->auth, o->p, &m->src, &m->dst)) {
+    if (hs_unlikely(o->auth) && !tcp_auth_sign(w, o->auth, o->auth_conn, o->p, &m->src, &m->dst)) {
         tcp_count(w, TCP_C_tx_failed);
         pkt_free(o->p);
         return -EOPNOTSUPP;
@@ -78,9 +79,10 @@ static void ack_paid(struct tcp_conn *c)
     c->last_ack_sent = c->rcv_nxt;
 }
 
-static void put_auth(struct tcp_out *o, const struct tcp_auth *auth)
+static void put_auth(struct tcp_out *o, struct tcp_auth *auth, struct tcp_conn *c)
 {
     o->auth = auth;
+    o->auth_conn = c;
     o->opt_len = (uint8_t)tcp_auth_put(auth, o->opt, o->opt_len);
 }
 
@@ -93,7 +95,7 @@ static int conn_send(struct worker *w, struct tcp_conn *c, struct tcp_out *o, ui
         if ((c->lflags & TCP_LF_ECN) && !(o->flags & (TCP_SYN | TCP_RST)))
             tx.tos |= tcp_ecn_tos(c, o->len && o->seq == c->snd_nxt, &o->flags);
         if (c->lflags & TCP_LF_AUTH)
-            put_auth(o, tcp_auth_of_conn(w, c));
+            put_auth(o, tcp_auth_of_conn(w, c), c);
     }
     if (o->flags & TCP_ACK)
         ack_paid(c);
@@ -199,16 +201,17 @@ void tcp_send_rst_to(struct worker *w, const struct tcp_seg *seg)
 {
     struct tcp_out o = { .flags = TCP_RST };
     struct ip_tx tx = { .src = seg->dst.ip, .dst = seg->src.ip, .fib = seg->fib, .ip_proto = 6, .dont_fragment = true };
+    struct tcp_conn *c = NULL;
     struct tcp_auth auth;
     int is_signed;
 
     if (seg->flags & TCP_RST)
         return;
-    is_signed = hs_unlikely(seg->o.sig) ? tcp_auth_of_answer(w, seg, &auth) : 0;
+    is_signed = hs_unlikely(seg->o.sig) ? tcp_auth_of_answer(w, seg, &c, &auth) : 0;
     if (is_signed < 0)
         return;
     if (is_signed)
-        put_auth(&o, &auth);
+        put_auth(&o, &auth, c);
     if (seg->flags & TCP_ACK) {
         o.seq = seg->ack;
     } else {
@@ -226,7 +229,7 @@ void tcp_send_rst_to(struct worker *w, const struct tcp_seg *seg)
 
 /* SYN,ACK to a SYN for which nothing is remembered. */
 void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len,
-                         const struct tcp_auth *auth)
+                         struct tcp_auth *auth)
 {
     struct tcp_out o = { .seq = iss, .ack = seg->seq + 1, .wnd = wnd, .flags = TCP_SYN | TCP_ACK, .opt_len = (uint8_t)opt_len };
     struct ip_tx tx = { .src = seg->dst.ip, .dst = seg->src.ip, .fib = seg->fib, .ip_proto = 6, .dont_fragment = true };
@@ -236,7 +239,7 @@ void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t i
         return;
     memcpy(o.opt, opt, opt_len);
     if (auth)
-        put_auth(&o, auth);
+        put_auth(&o, auth, NULL);
     out_send(w, &o, &seg->dst, &seg->src, &tx, 0);
 }
 

@@ -172,6 +172,7 @@ static int enqueue_packet(struct worker *w, struct tcp_conn *c, struct tcp_seg *
 static void fin_reached(struct worker *w, struct tcp_conn *c)
 {
     c->rcv_nxt = c->rcv_fin_seq + 1;
+    c->rcvd_wraps += c->rcv_nxt == 0;
     tcp_rcv_ack_now(w, c);
     if (c->base.session)
         session_rx_fin(w, c->base.session);

@@ -43,8 +43,8 @@ void tcp_show(struct worker *w, const struct transport_conn *b, struct json_t *o
 
     json_object_set_new(obj, "state", json_string(tcp_state_name(c->state)));
     put_counts(w, c, obj);
-    if (tcp_auth_name(w, c))
-        json_object_set_new(obj, "signed", json_string(tcp_auth_name(w, c)));
+    if (c->lflags & TCP_LF_AUTH)
+        tcp_auth_show(w, c, obj);
     json_object_set_new(obj, "cc", json_string(c->cc->name));
     json_object_set_new(obj, "mss", json_integer(c->mss));
     json_object_set_new(obj, "cwnd", json_integer(c->cwnd));

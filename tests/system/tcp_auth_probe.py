@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""tcp_auth_probe.py - both ends of connections that are signed by TCP MD5 (RFC 2385); over the kernel or, preloaded, over the stack.
+"""tcp_auth_probe.py - both ends of connections that are signed by TCP MD5 (RFC 2385) or TCP-AO (RFC 5925); over the kernel or, preloaded, over the stack.
 
 listen FAMILY PORT KEYFILE   echoes; keys are lines "address[/bits] key" of KEYFILE, read again at each SIGHUP: what is no longer there is removed
 connect FAMILY ADDRESS PORT BYTES [KEY [SECONDS]]   0: all came back; 3: no answer in time; 4: refused or reset
 hold FAMILY ADDRESS PORT KEY   connects and stays
+ao-listen FAMILY PORT PEER ALG KEY...     TCP-AO: keys with identifiers 1, 2, ... both ways; echoes
+ao-connect FAMILY ADDRESS PORT ALG KEY... [- SECONDS]  with the first key; with a second one, goes over to it half-way and removes the first
 errors FAMILY                the errors of setsockopt
 """
 import errno
@@ -113,6 +115,103 @@ def connect(family, address, port, length, key=None, seconds=10):
         return 4
 
 
+AO_ADD, AO_DEL, AO_INFO, AO_GET = 38, 39, 40, 41
+
+
+def ao_add(sock, family, peer, alg, ident, key, current=False):
+    sock.setsockopt(socket.IPPROTO_TCP, AO_ADD, sockaddr(family, peer) + alg.encode().ljust(64, b'\0') + struct.pack(
+        '=iIHBBBBBB', 0, 3 if current else 0, 0, 128 if family == socket.AF_INET6 else 32, ident, ident, 0, 0, len(key)) + key.ljust(80, b'\0'))
+
+
+def ao_del(sock, family, peer, ident):
+    sock.setsockopt(socket.IPPROTO_TCP, AO_DEL, sockaddr(family, peer) + struct.pack(
+        '=iIHBBBBBB', 0, 0, 0, 128 if family == socket.AF_INET6 else 32, ident, ident, 0, 0, 0))
+
+
+def ao_info(sock):
+    return struct.unpack('=IHBBQQQQQ', sock.getsockopt(socket.IPPROTO_TCP, AO_INFO, 48))
+
+
+def ao_listen(family, port, peer, alg, keys):
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    for ident, key in enumerate(keys, 1):
+        ao_add(sock, family, peer, alg, ident, key.encode())
+    sock.bind(('::' if family == socket.AF_INET6 else '0.0.0.0', port))
+    sock.listen(16)
+    print('listening', flush=True)
+    while True:
+        conn, _ = sock.accept()
+        threading.Thread(target=ao_echo, args=(conn, len(keys)), daemon=True).start()
+
+
+def ao_echo(conn, last):
+    """Each side asks for the key that it wants to receive (RFC 5925 s3.3): half-way we ask for the last one, too."""
+    left = 300000
+    with conn:
+        while left and (data := conn.recv(min(left, 65536))):
+            left -= len(data)
+            conn.sendall(data)
+        while data := conn.recv(65536):
+            conn.setsockopt(socket.IPPROTO_TCP, AO_INFO, struct.pack('=IHBBQQQQQ', 2, 0, 0, last, 0, 0, 0, 0, 0))
+            conn.sendall(data)
+
+
+def pass_through(sock, length):
+    data = os.urandom(length)
+    writer = threading.Thread(target=sock.sendall, args=(data,))
+    writer.start()
+    got = b''
+    while len(got) < length:
+        piece = sock.recv(65536)
+        if not piece:
+            break
+        got += piece
+    writer.join()
+    assert got == data
+
+
+def ao_connect(family, address, port, alg, keys, seconds):
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.settimeout(seconds)
+    for ident, key in enumerate(keys, 1):
+        ao_add(sock, family, address, alg, ident, key.encode(), ident == 1)
+    try:
+        sock.connect((address, port))
+    except TimeoutError:
+        return 3
+    pass_through(sock, 300000)
+    bits, _, current, rnext, good, bad, no_key, missing, _ = ao_info(sock)
+    assert (bits & 3, current, rnext, bad, no_key, missing) == (3, 1, 1, 0, 0, 0) and good > 10
+    if len(keys) == 1:
+        return 0
+    try:
+        ao_del(sock, family, address, 1)
+        assert False, 'the current key was removed'
+    except OSError as e:
+        assert e.errno == errno.EBUSY
+    sock.setsockopt(socket.IPPROTO_TCP, AO_INFO, struct.pack('=IHBBQQQQQ', 2, 0, 0, 2, 0, 0, 0, 0, 0))
+    pass_through(sock, 300000)
+    _, _, current, rnext, _, bad, no_key, missing, _ = ao_info(sock)
+    assert (current, rnext, bad, no_key, missing) == (2, 2, 0, 0, 0)
+    ao_del(sock, family, address, 1)
+    pass_through(sock, 1000)
+    assert get_keys(sock) == (1, 2, 2)
+    return 0
+
+
+def get_keys(sock):
+    """How many keys there are, and the identifiers of the first. Python gives getsockopt() a buffer of zeros: ask by ctypes."""
+    import ctypes
+    buf = ctypes.create_string_buffer(304 * 4)
+    struct.pack_into('=IH', buf, 272, 4, 4)  # room for four, all of them
+    size = ctypes.c_uint32(304)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.getsockopt(sock.fileno(), socket.IPPROTO_TCP, AO_GET, buf, ctypes.byref(size)) != 0:
+        raise OSError(ctypes.get_errno(), 'TCP_AO_GET_KEYS')
+    n, _, sndid, rcvid = struct.unpack_from('=IHBB', buf, 272)
+    return n, sndid, rcvid
+
+
 def errors(family):
     address = '2001:db8::1' if family == socket.AF_INET6 else '192.0.2.1'
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -148,6 +247,11 @@ def main(argv):
         listen(family, int(argv[3]), argv[4])
     if argv[1] == 'errors':
         return errors(family)
+    if argv[1] == 'ao-listen':
+        ao_listen(family, int(argv[3]), argv[4], argv[5], argv[6:])
+    if argv[1] == 'ao-connect':
+        keys, seconds = (argv[6:-2], float(argv[-1])) if '-' in argv[6:] else (argv[6:], 20)
+        return ao_connect(family, argv[3], int(argv[4]), argv[5], keys, seconds)
     if argv[1] == 'hold':
         sock = socket.socket(family, socket.SOCK_STREAM)
         set_key(sock, family, argv[3], argv[5].encode())

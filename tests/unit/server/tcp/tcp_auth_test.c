@@ -492,7 +492,7 @@ Test(tcp_auth, numbers_of_connections_are_used_again, .init = init, .fini = fini
         memset(c, 0, sizeof(c));
         for (unsigned i = 0; i < HS_ARRAY_LEN(c); i++) {
             c[i].base.rmt = t->peer;
-            cr_assert_eq(tcp_auth_attach(&t->h.w, &c[i], t->h.listener.layer_cfg), 0);
+            cr_assert_eq(tcp_auth_attach(&t->h.w, &c[i], t->h.listener.layer_cfg, NULL), 0);
             cr_assert(c[i].auth && (i == 0 || c[i].auth != c[i - 1].auth));
         }
         for (unsigned i = 0; i < HS_ARRAY_LEN(c); i++)

@@ -68,7 +68,7 @@ Test(tcp_options, every_length_of_every_kind)
                 uint8_t *o = calloc(1, room);
                 struct tcp_opts out;
                 bool own = kind == 2 ? olen == 4 : kind == 28 ? olen == 4 : kind == 3 ? olen == 3 : kind == 4 ? olen == 2 : kind == 8 ? olen == 10 :
-                           kind == 5 ? olen >= 10 && (olen - 2) % 8 == 0 : kind == 19 ? olen == 18 : true;
+                           kind == 5 ? olen >= 10 && (olen - 2) % 8 == 0 : kind == 19 ? olen == 18 : kind == 29 ? olen >= 4 : true;
                 bool fits = room >= 2 && olen >= 2 && olen <= room;
                 int rc;
 
