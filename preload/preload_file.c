@@ -10,6 +10,31 @@ static ssize_t preload_file_read(int in, const struct iovec *iov, int n, const o
     return preload_kernel(offset ? preadv64(in, iov, n, *offset) : libc_real()->readv(in, iov, n));
 }
 
+/* Bytes [from, to) of the pieces came too late there: another process has the socket. They are out of the file already. */
+static ssize_t preload_send_rest(struct fd_file *f, const struct iovec *iov, int n, size_t from, size_t to)
+{
+    size_t at = 0;
+    for (int i = 0; i < n; i++) {
+        size_t begin = from > at ? from - at : 0, end = to - at < iov[i].iov_len ? to - at : iov[i].iov_len;
+        struct iovec piece = { .iov_base = (char *)iov[i].iov_base + begin, .iov_len = end > begin ? end - begin : 0 };
+        at += iov[i].iov_len;
+        while (piece.iov_len) {
+            ssize_t r = vcl_send(f->sock.vcl, &piece, 1, 0, NULL);
+            if (r == -EAGAIN) {
+                struct vcl_pollfd p = { .socket = f->sock.vcl, .fd = -1, .events = POLLOUT };
+                r = vcl_poll_wait(&p, 1, NULL, NULL);
+                if (r >= 0 || r == -EINTR)
+                    continue;
+            }
+            if (r < 0 && r != -EINTR)
+                return r;
+            piece.iov_base = (char *)piece.iov_base + (r > 0 ? r : 0);
+            piece.iov_len -= (size_t)(r > 0 ? r : 0);
+        }
+    }
+    return (ssize_t)to;
+}
+
 /* One piece: room in the FIFO, filled by the kernel directly. 0 = end of the file. */
 static ssize_t preload_sendfile_piece(struct fd_file *f, int in, const off64_t *offset, uint32_t want)
 {
@@ -24,7 +49,9 @@ static ssize_t preload_sendfile_piece(struct fd_file *f, int in, const off64_t *
         return n;
     ssize_t r = preload_file_read(in, iov, n, offset);
     int done = vcl_send_commit(f->sock.vcl, r > 0 ? (uint32_t)r : 0);
-    return done < 0 ? done : r;
+    if (hs_likely(done < 0 || done == r || r < 0))
+        return done < 0 ? done : r;
+    return preload_send_rest(f, iov, n, (size_t)done, (size_t)r);
 }
 
 static ssize_t preload_sendfile(struct fd_file *f, int in, off64_t *offset, size_t len)
@@ -92,24 +119,46 @@ static size_t preload_pipe_room(int pipe)
     return PIPE_BUF;
 }
 
+static int preload_splice_segments(struct fd_file *f, struct iovec iov[4], uint32_t want, int flags)
+{
+    int n;
+    do
+        n = vcl_recv_segments(f->sock.vcl, iov, 4, want, flags);
+    while (n == -EINTR && preload_must_restart(f, SO_RCVTIMEO));
+    return n;
+}
+
+/* Of a socket that another process may take, only what a read has returned is ours for sure. The pipe has room for it. */
+static ssize_t preload_splice_copy(struct fd_file *f, int pipe, size_t want)
+{
+    char buf[1 << 14];
+    size_t len = want < sizeof(buf) ? want : sizeof(buf);
+    struct iovec iov = { .iov_base = buf, .iov_len = len };
+    ssize_t n = preload_recv_stack(f, &iov, 1, 0, NULL);
+    return n <= 0 ? n : preload_kernel(libc_real()->write(pipe, buf, (size_t)n));
+}
+
 static ssize_t preload_splice_in(struct fd_file *f, int pipe, size_t len, unsigned flags)
 {
     struct iovec iov[4];
     ssize_t r = preload_pipe_wait(pipe, POLLOUT, flags);
     if (r < 0)
         return r;
-    size_t room = preload_pipe_room(pipe);
-    uint32_t want = (uint32_t)(len < room ? len : room);
-    int n;
-    do
-        n = vcl_recv_segments(f->sock.vcl, iov, 4, want, 0);
-    while (n == -EINTR && preload_must_restart(f, SO_RCVTIMEO));
-    if (n <= 0)
-        return n;
-    r = preload_kernel(libc_real()->writev(pipe, iov, n));
-    if (r > 0)
-        n = vcl_recv_release(f->sock.vcl, (uint32_t)r);
-    return n < 0 ? n : r;
+    size_t room = preload_pipe_room(pipe), want = len < room ? len : room, total = 0;
+    if (vcl_socket_is_shared(f->sock.vcl))
+        return preload_splice_copy(f, pipe, want);
+    do { /* what is there may be in two places */
+        int n = preload_splice_segments(f, iov, (uint32_t)(want - total), total ? MSG_DONTWAIT : 0);
+        if (n <= 0)
+            return total ? (ssize_t)total : n;
+        r = preload_kernel(libc_real()->writev(pipe, iov, n));
+        if (r > 0 && (n = vcl_recv_release(f->sock.vcl, (uint32_t)r)) < 0)
+            r = n;
+        if (r <= 0)
+            return total ? (ssize_t)total : r;
+        total += (size_t)r;
+    } while (total < want && vcl_readable_bytes(f->sock.vcl) > 0); /* else the next call is told how it ended */
+    return (ssize_t)total;
 }
 
 static ssize_t preload_splice_out(struct fd_file *f, int pipe, size_t len, unsigned flags)

@@ -63,7 +63,7 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
     if (!preload_is_both(f))
         return preload_recvmsg_stack(f, msg, flags);
     if (f->sock.proto != SVM_PROTO_UDP)
-        return -ENOTCONN;
+        return (flags & MSG_OOB) && !f->sock.is_listener ? -EINVAL : -ENOTCONN;
     for (;;) {
         ssize_t r = preload_recvmsg_stack(f, msg, flags | MSG_DONTWAIT);
         if (r == -EAGAIN)

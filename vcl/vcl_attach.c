@@ -690,6 +690,12 @@ int vcl_export(struct vcl_socket *s, int placeholder, int lifeline)
     if (!rc) {
         close_fds(&in);
         s->shared = true;
+        if (s->local && s->wr_shut) { /* told when it was shared only */
+            struct svm_msg m = vcl_socket_msg(s, SVM_MSG_SHUTDOWN);
+
+            m.u.value = SHUT_WR;
+            vcl_socket_post(s, &m);
+        }
     }
     pthread_mutex_unlock(&w->lock);
     return rc;

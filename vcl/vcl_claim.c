@@ -202,6 +202,27 @@ int64_t vcl_claim_cap_ns(const struct vcl_worker *w)
 }
 
 /* ---- what the server says; worker lock held ---- */
+
+/* The end of what is sent was in the FIFO that another process had. */
+static void end_again(struct vcl_socket *s)
+{
+    struct svm_msg e = { .type = SVM_MSG_DATA, .proto = s->proto, .ctx = s->slot };
+    bool due;
+
+    pthread_mutex_lock(&s->lock);
+    due = s->has_fifos && !s->tx.fin;
+    if (due) {
+        svm_fifo_prod_set_fin(&s->tx);
+        due = svm_fifo_prod_event_due(&s->tx);
+        e.u.value = s->tx.evt_seq;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (due && s->pair && s->pair->peer_client_id == s->w->client_id)
+        vcl_worker_self_event(s, &e);
+    else if (due && s->pair)
+        vcl_worker_post_pair(s->w, s->pair, &e);
+}
+
 void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
 {
     int error = m->u.conn.error;
@@ -224,6 +245,8 @@ void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
     s->unclaimed = false;
     s->shared = !(m->attr & SVM_CLAIM_ONLY);
     s->wr_shut = s->wr_shut || m->attr & SVM_CLAIM_WR_SHUT;
+    if (s->wr_shut && s->local && !s->is_dgram)
+        end_again(s);
     if (vcl_poll_now(s) & EPOLLIN)
         s->w->claim_pause_ns = 0;
     vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP);

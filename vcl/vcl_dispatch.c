@@ -159,7 +159,7 @@ static void on_closed(struct vcl_socket *s)
 
 static void on_data(struct vcl_socket *s, uint32_t seq)
 {
-    bool ended = s->has_fifos && (svm_fifo_cons_is_fin(&s->rx) || svm_fifo_cons_rst(&s->rx));
+    bool ended = s->has_fifos && (svm_fifo_cons_is_fin(vcl_rx_last(s)) || svm_fifo_cons_rst(vcl_rx_last(s)));
 
     atomic_store_explicit(&s->evt_seq, seq, memory_order_release);
     if (ended && s->sctp)
@@ -181,7 +181,7 @@ static void on_reset(struct vcl_socket *s, int error)
     bool fin;
 
     pthread_mutex_lock(&s->lock);
-    fin = s->has_fifos && !s->is_dgram && svm_fifo_cons_is_fin(&s->rx);
+    fin = s->has_fifos && !s->is_dgram && svm_fifo_cons_is_fin(vcl_rx_last(s));
     pthread_mutex_unlock(&s->lock);
     vcl_socket_fail(s, fin && error == -ECONNRESET ? -EPIPE : error);
 }

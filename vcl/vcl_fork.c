@@ -19,7 +19,7 @@ static bool has_sessions(const struct vcl_worker *w)
 static void mark_shared(struct vcl_worker *w)
 {
     for (uint32_t i = 0; i < w->table_size; i++)
-        if (w->table[i] && vcl_state(w->table[i]) != VCL_ZOMBIE)
+        if (w->table[i] && vcl_state(w->table[i]) != VCL_ZOMBIE && !w->table[i]->listener) /* not accepted: the parent's alone */
             w->table[i]->shared = true;
 }
 

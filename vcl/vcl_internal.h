@@ -547,6 +547,9 @@ void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m);
 void vcl_claim_on_taken(struct vcl_socket *s);
 int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct svm_msg_slot *old_slot);
 /* vcl_rest.c: what a former cut-through peer wrote. Socket lock held, but where the worker lock is said. */
+/* The half that tells how it ends. */
+static inline struct svm_fifo_cons *vcl_rx_last(struct vcl_socket *s) { return hs_likely(!s->rest) ? &s->rx : &s->rx_next; }
+int64_t vcl_stream_avail(struct vcl_socket *s);           /* readable bytes, behind the rest as well; socket lock held */
 int vcl_rest_keep(struct vcl_socket *s, struct svm_fifo_cons *from);   /* all unread bytes of `from` come before those of rx */
 void vcl_rest_turn(struct vcl_socket *s);                 /* rx shows what is left of it, or the FIFO behind it */
 int64_t vcl_rest_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags); /* 0: nothing left, rx comes */

@@ -90,7 +90,7 @@ void vcl_sctp_begin(struct vcl_socket *s)
 /* RFC 9260 s9.2: whoever receives a SHUTDOWN ends its own sending; all that was sent before is in the FIFO already. */
 bool vcl_sctp_answer_fin(struct vcl_socket *s)
 {
-    if (!s->local || !s->has_fifos || s->wr_shut || !svm_fifo_cons_is_fin(&s->rx) || svm_fifo_cons_rst(&s->rx))
+    if (!s->local || !s->has_fifos || s->wr_shut || !svm_fifo_cons_is_fin(vcl_rx_last(s)) || svm_fifo_cons_rst(vcl_rx_last(s)))
         return false;
     s->wr_shut = true;
     svm_fifo_prod_set_fin(&s->tx);
@@ -151,8 +151,8 @@ bool vcl_sctp_is_over(struct vcl_socket *s)
     if (vcl_state(s) == VCL_CONNECTING)
         return false;
     pthread_mutex_lock(&s->lock);
-    over = vcl_state(s) == VCL_DEAD || s->sctp->aborted || atomic_load(&s->peer_gone) || !s->has_fifos || svm_fifo_cons_rst(&s->rx) ||
-           (svm_fifo_cons_is_fin(&s->rx) && s->wr_shut);
+    over = vcl_state(s) == VCL_DEAD || s->sctp->aborted || atomic_load(&s->peer_gone) || !s->has_fifos || svm_fifo_cons_rst(vcl_rx_last(s)) ||
+           (svm_fifo_cons_is_fin(vcl_rx_last(s)) && s->wr_shut);
     over = over && !((s->has_fifos || s->sctp->due) && vcl_sctp_is_readable(s));
     pthread_mutex_unlock(&s->lock);
     return over;

@@ -202,8 +202,8 @@ static uint8_t due_note(struct vcl_socket *s, bool is_empty)
         return 0;
     if (!s->local || !is_empty)
         return 0;
-    rst = svm_fifo_cons_rst(&s->rx);
-    fin = svm_fifo_cons_is_fin(&s->rx) || atomic_load_explicit(&s->peer_gone, memory_order_acquire);
+    rst = svm_fifo_cons_rst(vcl_rx_last(s));
+    fin = svm_fifo_cons_is_fin(vcl_rx_last(s)) || atomic_load_explicit(&s->peer_gone, memory_order_acquire);
     if ((!rst && !fin) || svm_fifo_cons_avail(&s->rx) != 0) /* the end may have come with messages before it */
         return 0;
     if (rst)

@@ -172,9 +172,9 @@ static int nothing_means(struct vcl_socket *s)
     }
     if (s->sctp->aborted)
         return 1;
-    if (s->has_fifos && svm_fifo_cons_is_fin(&s->rx))
+    if (s->has_fifos && svm_fifo_cons_is_fin(vcl_rx_last(s)))
         return svm_fifo_cons_avail(&s->rx) == 0 ? 1 : -EINPROGRESS; /* FIN came with a message before it */
-    if (vcl_state(s) == VCL_DEAD || (s->has_fifos && svm_fifo_cons_rst(&s->rx))) {
+    if (vcl_state(s) == VCL_DEAD || (s->has_fifos && svm_fifo_cons_rst(vcl_rx_last(s)))) {
         error = vcl_socket_take_error(s);
         return error ? error : s->died_connected || vcl_state(s) == VCL_CONNECTED ? 1 : -ENOTCONN;
     }

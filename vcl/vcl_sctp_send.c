@@ -67,11 +67,11 @@ static int send_state(struct vcl_socket *s)
         error = vcl_socket_take_error(s);
         if (error)
             return error;
-        if (!s->has_fifos || svm_fifo_cons_rst(&s->rx))
+        if (!s->has_fifos || svm_fifo_cons_rst(vcl_rx_last(s)))
             return -EPIPE;
         if (s->wr_shut)
-            return svm_fifo_cons_is_fin(&s->rx) ? -EPIPE : -ESHUTDOWN; /* over, or RFC 9260 s9.2: no new data */
-        if (svm_fifo_cons_is_fin(&s->rx) || atomic_load(&s->peer_gone) || svm_fifo_prod_peer_closed(&s->tx))
+            return svm_fifo_cons_is_fin(vcl_rx_last(s)) ? -EPIPE : -ESHUTDOWN; /* over, or RFC 9260 s9.2: no new data */
+        if (svm_fifo_cons_is_fin(vcl_rx_last(s)) || atomic_load(&s->peer_gone) || svm_fifo_prod_peer_closed(&s->tx))
             return -ESHUTDOWN;
         return 0;
     case VCL_CONNECTING:

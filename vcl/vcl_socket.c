@@ -366,7 +366,7 @@ bool vcl_stream_is_over(struct vcl_socket *s)
     if (s->is_dgram || vcl_state(s) != VCL_CONNECTED)
         return vcl_state(s) == VCL_DEAD;
     pthread_mutex_lock(&s->lock);
-    over = s->has_fifos && (svm_fifo_cons_rst(&s->rx) || (s->wr_shut && svm_fifo_cons_is_fin(&s->rx)));
+    over = s->has_fifos && (svm_fifo_cons_rst(vcl_rx_last(s)) || (s->wr_shut && svm_fifo_cons_is_fin(vcl_rx_last(s))));
     pthread_mutex_unlock(&s->lock);
     return over;
 }
@@ -377,8 +377,8 @@ int vcl_socket_take_error(struct vcl_socket *s)
 {
     int error = atomic_exchange(&s->error, 0);
 
-    if (!error && s->has_fifos && !s->is_dgram && !atomic_load(&s->reset_told) && (error = svm_fifo_cons_rst(&s->rx)) != 0 &&
-        svm_fifo_cons_is_fin(&s->rx))
+    if (!error && s->has_fifos && !s->is_dgram && !atomic_load(&s->reset_told) && (error = svm_fifo_cons_rst(vcl_rx_last(s))) != 0 &&
+        svm_fifo_cons_is_fin(vcl_rx_last(s)))
         error = s->wr_shut ? 0 : -EPIPE;
     if (error)
         atomic_store(&s->reset_told, true);
@@ -538,6 +538,8 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
     *tell_peer = false;
 
     pthread_mutex_lock(&s->lock);
+    if (s->has_fifos && s->shared && !s->is_dgram && !s->sctp && svm_fifo_cons_avail(&s->rx) > 0)
+        linger = 0; /* if it was the last, which the server knows */
     if (s->has_fifos && !s->shared) {
         s->rd_closed_told = true;
         if (!s->is_dgram && !s->is_records && (s->sctp ? vcl_sctp_has_data(s) : svm_fifo_cons_avail(&s->rx) > 0))
@@ -599,7 +601,7 @@ static void close_session(struct vcl_socket *s)
         pthread_mutex_unlock(&w->lock);
         return;
     }
-    if (s->local && linger <= 0)
+    if (s->local && linger <= 0 && !s->shared) /* else the other end hears of it from the server alone */
         rc = vcl_worker_post_late(w, s->server_worker, &m, VCL_LATE_MAX);
     else
         rc = vcl_worker_post(w, s->server_worker, &m);
@@ -695,5 +697,6 @@ int vcl_peer_endpoint(struct vcl_socket *s, struct ip_endpoint *out)
     return 0;
 }
 
+bool vcl_socket_is_shared(const struct vcl_socket *s) { return s->shared; }
 bool vcl_socket_is_v6(const struct vcl_socket *s) { return s->is_v6; }
 bool vcl_socket_has_session(const struct vcl_socket *s) { return !vcl_handle_is_none(s->handle); }

@@ -26,7 +26,7 @@ int vcl_stream_recv_state(struct vcl_socket *s)
         if (s->has_fifos)
             return 0; /* what came before the end may be read; vcl_stream_empty_means() tells of the end */
         error = vcl_socket_take_error(s);
-        return error ? error : s->died_connected ? 1 : -ENOTCONN;
+        return error ? error : 1; /* Linux: the end, also of what never began; connect() alone makes it as new again */
     default:
         return -ENOTCONN;
     }
@@ -38,9 +38,9 @@ int vcl_stream_empty_means(struct vcl_socket *s, bool take)
 {
     int error;
 
-    if (svm_fifo_cons_is_fin(&s->rx)) /* Linux: what happens after the end is no error of reading */
+    if (svm_fifo_cons_is_fin(vcl_rx_last(s))) /* Linux: what happens after the end is no error of reading */
         return svm_fifo_cons_avail(&s->rx) == 0 ? 1 : -EINPROGRESS; /* FIN came with bytes before it */
-    if (svm_fifo_cons_rst(&s->rx) || vcl_state(s) == VCL_DEAD) {
+    if (svm_fifo_cons_rst(vcl_rx_last(s)) || vcl_state(s) == VCL_DEAD) {
         error = take ? vcl_socket_take_error(s) : 0;
         return error ? error : 1;
     }
@@ -76,14 +76,10 @@ static int64_t peek_all(struct vcl_socket *s, const struct iovec *iov, int n_iov
 }
 
 /* One look at the FIFO: bytes taken into the pieces behind `skip`, or 0. Socket lock held. */
-static int64_t take_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags, bool *stop)
+static int64_t take_fifo(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags)
 {
     int64_t n;
 
-    if (hs_unlikely(s->rest != NULL) && (n = vcl_rest_take(s, iov, n_iov, skip, flags)) != 0)
-        return n;
-    if (vcl_urgent_ahead(s))
-        return vcl_urgent_take(s, iov, n_iov, skip, flags, stop);
     if (flags & MSG_TRUNC) { /* tcp(7): bytes are thrown away, not copied */
         uint64_t want = 0;
 
@@ -103,14 +99,6 @@ static int64_t take_some(struct vcl_socket *s, const struct iovec *iov, int n_io
     return n;
 }
 
-/* The ring is in a bank whose descriptors are still on their way. */
-static void fetch_bank(struct vcl_socket *s)
-{
-    pthread_mutex_lock(&s->w->lock);
-    vcl_worker_att_input(s->w);
-    pthread_mutex_unlock(&s->w->lock);
-}
-
 static size_t iov_len(const struct iovec *iov, int n_iov)
 {
     size_t len = 0;
@@ -118,6 +106,41 @@ static size_t iov_len(const struct iovec *iov, int n_iov)
     for (int i = 0; i < n_iov; i++)
         len += iov[i].iov_len;
     return len;
+}
+
+/* What is left of a former peer's bytes, and what follows it. */
+static int64_t take_rest(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags)
+{
+    int64_t n = vcl_rest_take(s, iov, n_iov, skip, flags), more;
+    struct svm_fifo_cons rest = s->rx;
+
+    if (n < 0 || skip + (size_t)n == iov_len(iov, n_iov) || (s->rest && !(flags & MSG_PEEK)))
+        return n;
+    if (s->rest) /* only looked at: it stays in front */
+        s->rx = s->rx_next;
+    more = vcl_urgent_ahead(s) ? 0 : take_fifo(s, iov, n_iov, skip + (size_t)n, flags);
+    if (s->rest) {
+        s->rx_next = s->rx;
+        s->rx = rest;
+    }
+    return more < 0 ? n : n + more;
+}
+
+static int64_t take_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags, bool *stop)
+{
+    int64_t n;
+
+    if (hs_unlikely(s->rest != NULL) && (n = take_rest(s, iov, n_iov, skip, flags)) != 0)
+        return n;
+    return vcl_urgent_ahead(s) ? vcl_urgent_take(s, iov, n_iov, skip, flags, stop) : take_fifo(s, iov, n_iov, skip, flags);
+}
+
+/* The ring is in a bank whose descriptors are still on their way. */
+static void fetch_bank(struct vcl_socket *s)
+{
+    pthread_mutex_lock(&s->w->lock);
+    vcl_worker_att_input(s->w);
+    pthread_mutex_unlock(&s->w->lock);
 }
 
 /* Bytes that a reader waits for: socket(7) SO_RCVLOWAT, recv(2) MSG_WAITALL. */
@@ -227,7 +250,7 @@ static int closed_means(struct vcl_socket *s)
 {
     int error;
 
-    if (!svm_fifo_cons_rst(&s->rx))
+    if (!svm_fifo_cons_rst(vcl_rx_last(s)))
         return s->local ? WRITTEN_TO_NOBODY : -EPIPE;
     error = vcl_socket_take_error(s);
     return error ? error : -EPIPE;
@@ -442,7 +465,7 @@ int vcl_shutdown(struct vcl_socket *s, int how)
     if (how != SHUT_RD && !s->wr_shut && s->has_fifos) {
         s->wr_shut = true;
         if (s->sctp)
-            s->sctp->i_shut = !svm_fifo_cons_is_fin(&s->rx);
+            s->sctp->i_shut = !svm_fifo_cons_is_fin(vcl_rx_last(s));
         if (!s->is_dgram)
             svm_fifo_prod_set_fin(&s->tx);
         data = svm_fifo_prod_event_due(&s->tx) || s->local;
@@ -451,13 +474,13 @@ int vcl_shutdown(struct vcl_socket *s, int how)
         s->rd_shut = true;
     /* Linux answers bytes for a stream that is shut both ways with a reset; the server's connections do that by themselves. */
     if (s->rd_shut && s->wr_shut && s->local && s->has_fifos)
-        svm_fifo_cons_set_closed(&s->rx);
+        svm_fifo_cons_set_closed(vcl_rx_last(s));
     pthread_mutex_unlock(&s->lock);
     vcl_socket_event_due(s, data, false);
     m = vcl_socket_msg(s, SVM_MSG_SHUTDOWN);
     m.u.value = how;
     pthread_mutex_lock(&w->lock);
-    if (!s->local)
+    if (!s->local || s->shared)
         vcl_socket_post(s, &m);
     vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
     pthread_mutex_unlock(&w->lock);
@@ -476,9 +499,13 @@ int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t m
         uint32_t most = max;
         int got = 0, rc = vcl_stream_recv_state(s);
 
+        if (hs_unlikely(s->shared) && rc == 0)
+            rc = vcl_socket_enter_soon(s);
         if (rc == 0) {
             pthread_mutex_lock(&s->lock);
             s->w->zero_copy = true;
+            if (hs_unlikely(s->rest != NULL))
+                vcl_rest_turn(s);
             if (s->has_fifos && vcl_urgent_ahead(s) && (most = vcl_urgent_whole(s, max)) == 0 && svm_fifo_cons_avail(&s->rx) > 0) {
                 pthread_mutex_unlock(&s->lock);
                 return -EAGAIN;
@@ -537,6 +564,8 @@ int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, i
     for (;;) {
         int n = 0, rc = vcl_stream_send_state(s);
 
+        if (hs_unlikely(s->shared) && rc == 0)
+            rc = vcl_socket_enter_soon(s);
         if (rc == 0) {
             pthread_mutex_lock(&s->lock);
             s->w->zero_copy = true;
@@ -570,7 +599,9 @@ int vcl_send_commit(struct vcl_socket *s, uint32_t len)
     if (s->has_fifos) {
         nobody = len && s->local && svm_fifo_prod_peer_closed(&s->tx);
         rc = svm_fifo_commit(&s->tx, nobody ? 0 : len);
-        data = !rc && len && !nobody && svm_fifo_prod_event_due(&s->tx);
+        if (!rc)
+            rc = hs_unlikely(s->shared) && len && !nobody ? (int)vcl_claim_settle_tx(s, len) : (int)len;
+        data = rc > 0 && !nobody && svm_fifo_prod_event_due(&s->tx);
     }
     pthread_mutex_unlock(&s->lock);
     if (hs_unlikely(nobody))
@@ -581,6 +612,18 @@ int vcl_send_commit(struct vcl_socket *s, uint32_t len)
 }
 
 /* ---- counts ---- */
+int64_t vcl_stream_avail(struct vcl_socket *s)
+{
+    int64_t n = svm_fifo_cons_avail(&s->rx), behind;
+
+    if (hs_likely(!s->rest) || n < 0)
+        return n;
+    vcl_rest_turn(s);
+    n = svm_fifo_cons_avail(&s->rx);
+    behind = s->rest && n >= 0 ? svm_fifo_cons_avail(&s->rx_next) : 0;
+    return behind < 0 ? behind : n + behind;
+}
+
 int64_t vcl_readable_bytes(struct vcl_socket *s)
 {
     int64_t n = 0;
@@ -594,7 +637,7 @@ int64_t vcl_readable_bytes(struct vcl_socket *s)
     if (s->has_fifos) {
         struct svm_dgram_hdr h;
 
-        n = svm_fifo_cons_avail(&s->rx);
+        n = vcl_stream_avail(s);
         if (!s->is_dgram && !s->sctp && vcl_urgent_ahead(s))
             n = vcl_urgent_readable(s, n);
         if (s->sctp)

@@ -92,7 +92,7 @@ static bool has_enough(struct vcl_socket *s)
         return vcl_sctp_is_readable(s);
     if (hs_unlikely(s->errq != NULL) && s->is_dgram && vcl_errqueue_settle(s) != 0)
         return true; /* the reader is told */
-    n = svm_fifo_cons_avail(&s->rx);
+    n = vcl_stream_avail(s);
 
     return n != 0 && (n < 0 || s->is_dgram || s->is_records || n >= s->opt.rcvlowat);
 }
@@ -151,7 +151,7 @@ static bool is_readable(struct vcl_socket *s)
     if (hs_likely(s->opt.rcvlowat == 1))
         return true;
     pthread_mutex_lock(&s->lock);
-    yes = !s->has_fifos || has_enough(s) || svm_fifo_cons_is_fin(&s->rx) || svm_fifo_cons_rst(&s->rx);
+    yes = !s->has_fifos || has_enough(s) || svm_fifo_cons_is_fin(vcl_rx_last(s)) || svm_fifo_cons_rst(vcl_rx_last(s));
     pthread_mutex_unlock(&s->lock);
     return yes;
 }
@@ -168,10 +168,10 @@ static uint32_t poll_fifos(struct vcl_socket *s)
 
         if (hs_unlikely(s->rest != NULL))
             vcl_rest_turn(s);
-        fin = !s->is_dgram && (svm_fifo_cons_is_fin(&s->rx) || s->rd_shut || gone);
+        fin = !s->is_dgram && (svm_fifo_cons_is_fin(vcl_rx_last(s)) || s->rd_shut || gone);
         if (fin)
             ev |= EPOLLIN | EPOLLRDHUP | (s->wr_shut ? EPOLLHUP : 0);
-        if (svm_fifo_cons_rst(&s->rx) && !(s->wr_shut && svm_fifo_cons_is_fin(&s->rx))) /* else it came after the end */
+        if (svm_fifo_cons_rst(vcl_rx_last(s)) && !(s->wr_shut && svm_fifo_cons_is_fin(vcl_rx_last(s)))) /* else it came after the end */
             ev |= EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | (atomic_load(&s->reset_told) ? 0 : EPOLLERR);
         if (!s->is_dgram && !s->sctp && vcl_urgent_ahead(s))
             ev |= vcl_urgent_poll(s, svm_fifo_cons_avail(&s->rx));

@@ -220,6 +220,28 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
     listener_offer(w, l, s);
 }
 
+/* None of several holders knew that it was the last, so that none has marked the FIFOs: they end here. An abort (SO_LINGER, or bytes that
+ * were unread at the close: RFC 2525 s2.17) has no FIN; what came since then is answered with a reset after it. Nobody else writes
+ * these lines any more, what they say is looked at by the other end only. False: nothing to tell it. */
+static bool mark_ended(struct session *s)
+{
+    struct svm_slot_pair *slot = app_pair_slot(s->pair, s->slot.slot);
+    struct svm_slot_cli *own = &slot->side[s->local_side], *other = &slot->side[1 - s->local_side];
+    uint32_t flags = __atomic_load_n(&own->tx.flags, __ATOMIC_RELAXED);
+    bool unread = __atomic_load_n(&other->tx.tail, __ATOMIC_ACQUIRE) != __atomic_load_n(&own->rx.head, __ATOMIC_RELAXED);
+
+    if (!s->was_shared && __atomic_load_n(&own->rx.flags, __ATOMIC_ACQUIRE) & SVM_FIFO_RD_CLOSED) /* its program has marked them */
+        return false;
+    __atomic_store_n(&own->rx.flags, SVM_FIFO_RD_CLOSED, __ATOMIC_RELEASE);
+    if (flags & (SVM_FIFO_RST | SVM_FIFO_MOVED))
+        return true;
+    flags |= s->linger_s == 0 ? SVM_FIFO_RST : unread ? SVM_FIFO_FIN | SVM_FIFO_RST : SVM_FIFO_FIN;
+    if (flags & SVM_FIFO_RST)
+        __atomic_store_n(&own->tx.error, -ECONNRESET, __ATOMIC_RELAXED);
+    __atomic_store_n(&own->tx.flags, flags, __ATOMIC_RELEASE);
+    return true;
+}
+
 /* The last holder of s has closed it, or died. Both ends gone: the slot may be used again, and both programs are told. */
 void local_close(struct worker *w, struct session *s, bool died)
 {
@@ -236,8 +258,8 @@ void local_close(struct worker *w, struct session *s, bool died)
         /* In order: FIN is in the FIFO, the other end reads on, or will when somebody accepts it. What s wrote stays in place until
          * the other end closes. */
         s->state = SESSION_CLOSING;
-        if (s->was_shared && p && p->app) /* none of several holders knew that it was the last */
-            p->app->ops->peer_gone(w, p->app, p);
+        if (s->pair && mark_ended(s) && p && p->app)
+            p->app->ops->data(w, p->app, p);
         return;
     }
     if (s->from.gen) { /* the connecting side, nobody has named the other end yet */

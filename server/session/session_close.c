@@ -100,8 +100,10 @@ void session_closed(struct worker *w, struct session *s)
 
 void session_shutdown(struct worker *w, struct session *s, int how)
 {
+    if (s->local && how != SHUT_RD) /* the FIFO says it to the other end; who claims the session next must know, too */
+        s->tx_fin_told = true;
     if (s->local || !s->conn || s->state == SESSION_CLOSING)
-        return; /* cut-through: flags in the FIFO and an event between the two say all */
+        return;
     if (how == SHUT_RD || how == SHUT_RDWR)
         s->rd_closed = true;
     if ((how == SHUT_WR || how == SHUT_RDWR) && !s->tx_fin_told) {

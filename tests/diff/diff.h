@@ -71,6 +71,7 @@ const char *diff_err(long result, int error);    /* "-> 5", "-> -1 EAGAIN"; stat
 bool diff_log(struct diff_run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Lines whose right value may take a moment: make(r, out) again and again until it is what the log says. */
 bool diff_log_until(struct diff_run *r, void (*make)(struct diff_run *r, char *out, size_t size, void *arg), void *arg);
+bool diff_next_line(struct diff_run *r);         /* compare: the log's next is in `line`; false: none */
 void diff_settle(struct diff_run *r);
 void diff_begin(struct diff_run *r, uint64_t seed);
 void diff_end(struct diff_run *r);               /* compare: skips what the log has left of this sequence */
@@ -102,6 +103,7 @@ void diff_op_recv(struct diff_run *r);
 void diff_op_fill(struct diff_run *r);
 void diff_op_mmsg(struct diff_run *r);
 void diff_op_file(struct diff_run *r);
+int diff_other_end(const struct diff_run *r, const struct diff_sock *s);   /* slot of the other end of its connection, or -1 */
 uint32_t diff_room(const struct diff_run *r, const struct diff_sock *s, uint32_t want);
 void diff_fill_bytes(struct diff_run *r, void *buf, size_t len);
 void diff_count_sent(struct diff_run *r, const struct diff_sock *s, long n);

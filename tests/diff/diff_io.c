@@ -180,6 +180,10 @@ void diff_op_mmsg(struct diff_run *r)
     }
     if (out && diff_room(r, s, 2048) < 2048)
         return;
+    /* To an end that has closed, how many go out before the reset comes back is a matter of time. */
+    struct pollfd p = { .fd = s->fd, .events = POLLRDHUP };
+    if (out && poll(&p, 1, 0) == 1 && p.revents & POLLRDHUP)
+        n = 1;
     int flags = out ? MSG_NOSIGNAL : diff_chance(r, 50) ? MSG_WAITFORONE : MSG_DONTWAIT;
     rc = out ? sendmmsg(s->fd, m, (unsigned)n, flags) : recvmmsg(s->fd, m, (unsigned)n, flags, NULL);
     error = errno;
@@ -246,7 +250,7 @@ void diff_op_recv(struct diff_run *r)
 
 /* ---- until it is full, until it is empty: how much goes in differs, that all of it comes out does not ---- */
 
-static int other_end(const struct diff_run *r, const struct diff_sock *s)
+int diff_other_end(const struct diff_run *r, const struct diff_sock *s)
 {
     for (int i = 0; i < DIFF_SOCKS; i++)
         if (r->sock[i].fd >= 0 && s->conn >= 0 && r->sock[i].conn == s->conn && r->sock[i].end != s->end)
@@ -265,7 +269,7 @@ void diff_op_fill(struct diff_run *r)
     struct diff_sock *s;
     ssize_t n;
 
-    if (slot < 0 || (other = other_end(r, &r->sock[slot])) < 0)
+    if (slot < 0 || (other = diff_other_end(r, &r->sock[slot])) < 0)
         return;
     s = &r->sock[slot];
     struct pollfd ends[2] = { { .fd = s->fd, .events = POLLRDHUP }, { .fd = r->sock[other].fd, .events = POLLRDHUP } };

@@ -79,7 +79,7 @@ static void remember(struct diff_run *r, const char *line)
     snprintf(r->history[r->n_history++], DIFF_LINE, "%s", line);
 }
 
-static bool next_line(struct diff_run *r)
+bool diff_next_line(struct diff_run *r)
 {
     if (r->has_line)
         return true;
@@ -115,7 +115,7 @@ bool diff_log(struct diff_run *r, const char *fmt, ...)
         puts(line);
         return true;
     }
-    if (!next_line(r) || strcmp(r->line, line) != 0) {
+    if (!diff_next_line(r) || strcmp(r->line, line) != 0) {
         differs(r, line);
         return false;
     }
@@ -135,7 +135,7 @@ bool diff_log_until(struct diff_run *r, void (*make)(struct diff_run *r, char *o
     if (r->failed)
         return false;
     make(r, line, sizeof(line), arg);
-    if (r->compare && next_line(r))
+    if (r->compare && diff_next_line(r))
         while (strcmp(line, r->line) != 0 && diff_now_ms() < end) {
             if (++turns > 3)
                 usleep(turns < 200 ? 20 : 1000);
@@ -171,7 +171,8 @@ static void make_state(struct diff_run *r, char *out, size_t size, void *arg)
 /* The kernel's own log must be of a moment when nothing is under way: bytes that a full receiver held back have been sent. */
 static void wait_until_sent(struct diff_run *r)
 {
-    int64_t end = diff_now_ms() + 100;
+    /* Who has closed acknowledges nothing any more: a small write may wait for the first retransmission. */
+    int64_t end = diff_now_ms() + 500;
 
     for (int i = 0; i < DIFF_SOCKS; i++) {
         int n = 0;
@@ -218,7 +219,7 @@ void diff_end(struct diff_run *r)
     if (!r->compare)
         puts(end);
     else
-        while (next_line(r)) {
+        while (diff_next_line(r)) {
             r->has_line = false;
             if (!strcmp(r->line, end))
                 break;

@@ -13,6 +13,7 @@ static const struct { void (*op)(struct diff_run *r); unsigned weight; } ops[] =
     { diff_op_mmsg, 5 }, { diff_op_file, 5 }, { diff_op_close, 5 }, { diff_op_shutdown, 4 }, { diff_op_dup, 3 },
     { diff_op_fcntl, 4 }, { diff_op_ioctl, 4 }, { diff_op_getsockopt, 6 }, { diff_op_setsockopt, 4 }, { diff_op_wrong, 3 },
     { diff_op_poll, 4 }, { diff_op_select, 3 }, { diff_op_epoll_ctl, 7 }, { diff_op_epoll_wait, 7 },
+    { diff_op_thread, 2 }, { diff_op_fork, 2 }, { diff_op_signal, 2 },
 };
 enum { N_OPS = sizeof(ops) / sizeof(ops[0]) };
 

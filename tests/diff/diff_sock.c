@@ -181,7 +181,7 @@ void diff_op_listen(struct diff_run *r)
 {
     int slot = diff_chance(r, 80) ? diff_slot_with(r, is_fresh) : diff_slot_any(r);
 
-    if (slot >= 0 && (r->sock[slot].bound || diff_chance(r, 20)))
+    if (slot >= 0 && !r->sock[slot].refused && (r->sock[slot].bound || diff_chance(r, 20)))
         do_listen(r, slot, 8 + (int)diff_rand(r, 8));
 }
 
@@ -325,6 +325,9 @@ void diff_op_names(struct diff_run *r)
     socklen_t len = diff_chance(r, 20) ? diff_rand(r, 12) : sizeof(ss), asked = len;
 
     if (slot < 0)
+        return;
+    /* What Linux makes of the port that it chose for a connect in progress that has failed since is its affair. */
+    if (r->sock[slot].end == 0 && !r->sock[slot].bound && is_over(&r->sock[slot]))
         return;
     memset(&ss, 0, sizeof(ss));
     rc = (peer ? getpeername : getsockname)(r->sock[slot].fd, (struct sockaddr *)&ss, &len);

@@ -105,12 +105,16 @@ static int set_of(struct diff_run *r)
     return k;
 }
 
+/* Neither connected nor listening: the kernel's until it is decided who serves it, and what was one shot of the kernel may be one of ours. */
+static bool is_idle(const struct diff_sock *s) { return s->conn < 0 && !s->listening; }
+
 void diff_op_epoll_ctl(struct diff_run *r)
 {
     static const char *const names[] = { "?", "ADD", "DEL", "MOD" };
     int k = set_of(r), slot = diff_slot_any(r), op = diff_chance(r, 60) ? EPOLL_CTL_ADD : 1 + (int)diff_rand(r, 3), rc;
     uint32_t ev = some_events(r) | (diff_chance(r, 35) ? EPOLLET : 0) | (diff_chance(r, 15) ? EPOLLONESHOT : 0);
-    if (slot >= 0 && r->sock[slot].udp && !r->wire) /* both stacks serve it: one edge, one shot of each (compliance page) */
+    /* both stacks serve it: one edge, one shot of each (compliance page) */
+    if (slot >= 0 && (r->sock[slot].udp || r->sock[slot].ended || is_idle(&r->sock[slot])) && !r->wire)
         ev &= ~(uint32_t)(EPOLLET | EPOLLONESHOT);
     struct epoll_event e = { .events = ev, .data.u64 = (uint64_t)slot | (ev & EPOLLET ? EDGE : 0) };
 

@@ -2,7 +2,7 @@
 # loop.sh - the differential tester over loopback addresses: two ends in one process, cut-through
 # shellcheck source=tests/diff/lib.sh
 . "$(dirname "$0")/lib.sh"
-seeds=1..600
+seeds=1..5000
 diff_options "$@"
 need_root
 need_stack
