@@ -34,6 +34,7 @@ struct fd_socket {
     bool is_accepted;
     bool is_exported;          /* its kernel descriptor is a pair's end that the server knows (preload_exec.c) */
     bool listener_blocking;    /* BOTH: the kernel's side is always non-blocking, this is what the program believes */
+    bool is_spawn_named;       /* a file action of posix_spawn() has named it */
     bool is_read_shut;         /* shutdown() of the receiving side */
     bool needs_stack;          /* bound to an address that both should serve, but there is no server */
     bool has_key_of_stack;     /* TCP: a key for its peer that the kernel does not take: it must not serve the socket */

@@ -9,6 +9,7 @@ static void preload_release(struct fd_file *f);
 struct preload preload = {
     .fds = { .lock = PTHREAD_MUTEX_INITIALIZER, .release = preload_release },
     .init_lock = PTHREAD_MUTEX_INITIALIZER,
+    .numbers_lock = PTHREAD_MUTEX_INITIALIZER,
     .tls = { .lock = PTHREAD_MUTEX_INITIALIZER },
 };
 

@@ -35,6 +35,7 @@ struct preload {
     _Atomic bool is_initialised;
     struct preload_tls tls;
     pthread_mutex_t init_lock;
+    pthread_mutex_t numbers_lock; /* a number of a socket of ours is closed, or gets another descriptor */
 };
 extern struct preload preload;
 

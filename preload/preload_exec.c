@@ -21,9 +21,11 @@ enum { EXEC_MARK = 0x48534b, EXEC_LIST_SIZE = 4096, EXEC_ARGS_MAX = 4096 };
 
 /* ---- telling the server ---- */
 
-/* Every number of the file gets the new descriptor, with its own FD_CLOEXEC. */
+/* Every number of the file gets the new descriptor, with its own FD_CLOEXEC. The lock: a number that another thread closes now could be
+ * given to a file of its own before dup3() closes that one. */
 static void exec_replace(struct fd_file *f, int fresh)
 {
+    pthread_mutex_lock(&preload.numbers_lock);
     for (int fd = fd_table_next(&preload.fds, 0); fd >= 0; fd = fd_table_next(&preload.fds, (unsigned)fd + 1)) {
         struct fd_file *g = preload_get(fd);
         if (g == f) {
@@ -33,6 +35,7 @@ static void exec_replace(struct fd_file *f, int fresh)
         if (g)
             preload_put(g);
     }
+    pthread_mutex_unlock(&preload.numbers_lock);
 }
 
 static void exec_export_pair(int fd, struct fd_file *f)
@@ -53,19 +56,27 @@ static void exec_export_pair(int fd, struct fd_file *f)
     libc_real()->close(sv[1]);
 }
 
-static void exec_export(int fd, struct fd_file *f)
+/* False: it cannot be passed on. */
+static bool exec_export(int fd, struct fd_file *f)
 {
+    static _Atomic bool said;
     if (f->sock.is_exported || !vcl_socket_has_session(f->sock.vcl))
-        return;
+        return true;
+    /* To attach would put descriptors into the vfork child's table and their numbers into its parent's memory. */
+    if (preload_is_foreign() && !vcl_socket_is_attached(f->sock.vcl)) {
+        preload_log_once(&said, "a forked process that has not used its sockets yet cannot pass them on by vfork and exec");
+        return false;
+    }
     if (!preload_is_both(f)) {
         exec_export_pair(fd, f);
-        return;
+        return true;
     }
     int self = pidfd_open(getpid(), 0);
     if (self >= 0) {
         vcl_export(f->sock.vcl, fd, self);
         libc_real()->close(self);
     }
+    return true;
 }
 
 /* ---- exec ---- */
@@ -82,69 +93,106 @@ static size_t exec_number(char *at, unsigned v)
     return n;
 }
 
-/* "HOSTSTACK_FDS=3,7b": those without close-on-exec, or all that a spawn may pass on; b: the program believes it to be blocking.
- * False: none. */
-static bool exec_list(char list[EXEC_LIST_SIZE], bool all)
+/* Numbers in a row make one entry: "3-9,12b". What does not fit is left out, and said. */
+struct exec_run { int first, last; bool blocking; };
+
+static bool exec_put_run(char list[EXEC_LIST_SIZE], size_t *at, const struct exec_run *run)
+{
+    static _Atomic bool said;
+    if (run->first < 0)
+        return true;
+    if (*at + 24 >= EXEC_LIST_SIZE) {
+        preload_log_once(&said, "too many sockets go to another image: it does not get all of them");
+        return false;
+    }
+    *at += exec_number(list + *at, (unsigned)run->first);
+    if (run->last > run->first) {
+        list[(*at)++] = '-';
+        *at += exec_number(list + *at, (unsigned)run->last);
+    }
+    if (run->blocking)
+        list[(*at)++] = 'b';
+    list[(*at)++] = ',';
+    return true;
+}
+
+/* "HOSTSTACK_FDS=3,7b": those without close-on-exec, and for a spawn with file actions those that one has ever named; b: the program
+ * believes it to be blocking. False: none. */
+static bool exec_list(char list[EXEC_LIST_SIZE], bool spawns)
 {
     size_t at = sizeof(EXEC_LIST) - 1, begin = at;
     if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
         return false;
     memcpy(list, EXEC_LIST, at);
-    for (int fd = fd_table_next(&preload.fds, 0); fd >= 0; fd = fd_table_next(&preload.fds, (unsigned)fd + 1)) {
+    struct exec_run run = { -1, -1, false };
+    bool fits = true;
+    for (int fd = fd_table_next(&preload.fds, 0); fd >= 0 && fits; fd = fd_table_next(&preload.fds, (unsigned)fd + 1)) {
         struct fd_file *f = preload_get_stack(fd);
         int flags = f ? libc_real()->fcntl(fd, F_GETFD) : -1;
-        if (flags >= 0 && (all || !(flags & FD_CLOEXEC)) && at + 16 < EXEC_LIST_SIZE) {
-            exec_export(fd, f);
-            at += exec_number(list + at, (unsigned)fd);
-            if (f->sock.listener_blocking)
-                list[at++] = 'b';
-            list[at++] = ',';
+        if (flags >= 0 && (!(flags & FD_CLOEXEC) || (spawns && f->sock.is_spawn_named)) && exec_export(fd, f)) {
+            if (run.first >= 0 && run.last + 1 == fd && run.blocking == f->sock.listener_blocking) {
+                run.last = fd;
+            } else {
+                fits = exec_put_run(list, &at, &run);
+                run = (struct exec_run){ fd, fd, f->sock.listener_blocking };
+            }
         }
         if (f)
             preload_put(f);
     }
+    if (fits)
+        exec_put_run(list, &at, &run);
     list[at] = '\0';
     return at > begin;
 }
 
-static bool exec_is(const char *entry, const char *name)
+/* Of the same name, which ends with '='. */
+static bool exec_is(const char *entry, const char *like)
 {
-    size_t len = strlen(name);
-    return strncmp(entry, name, len) == 0 && entry[len] == '=';
+    size_t len = (size_t)(strchrnul(like, '=') - like);
+    return strncmp(entry, like, len) == 0 && entry[len] == '=';
 }
 
-static char *exec_find(char *const *env, const char *name)
+static bool exec_find(char *const *env, const char *like)
 {
     for (; env && *env; env++)
-        if (exec_is(*env, name))
-            return *env;
-    return NULL;
+        if (exec_is(*env, like))
+            return true;
+    return false;
 }
 
-/* What the new image needs to go on with them; programs that make an environment of their own (nginx) leave it out. */
-static const char *const exec_needs[] = { "LD_PRELOAD", "LD_LIBRARY_PATH", "VCL_CONFIG", "VCL_VPP_SAPI_SOCKET", "VCL_APP_NAMESPACE_ID",
-                                          "VCL_APP_NAMESPACE_SECRET" };
+/* What the new image needs to go on with them, and with what it makes itself as this one does (its TLS); programs that make an environment
+ * of their own (nginx) leave it out. By the beginnings of the names. */
+static const char *const exec_needs[] = { "LD_PRELOAD=", "LD_LIBRARY_PATH=", "VCL_", "LDP_", "HOSTSTACK_REPORT=" };
+
+static bool exec_is_needed(const char *entry)
+{
+    for (size_t i = 0; i < HS_ARRAY_LEN(exec_needs); i++)
+        if (strncmp(entry, exec_needs[i], strlen(exec_needs[i])) == 0)
+            return true;
+    return false;
+}
 
 static size_t exec_env_size(char *const *env)
 {
-    size_t n = 0;
+    size_t n = 0, own = 0;
     while (env && env[n])
         n++;
-    return n + HS_ARRAY_LEN(exec_needs) + 2;
+    for (char *const *e = environ; e && *e; e++)
+        own += exec_is_needed(*e);
+    return n + own + 2;
 }
 
 static void exec_env(char **out, char *const *env, char *list)
 {
-    for (; env && *env; env++)
-        if (!exec_is(*env, "HOSTSTACK_FDS"))
-            *out++ = *env;
+    for (char *const *e = env; e && *e; e++)
+        if (!exec_is(*e, EXEC_LIST))
+            *out++ = *e;
     if (list) {
         *out++ = list;
-        for (size_t i = 0; i < HS_ARRAY_LEN(exec_needs); i++) {
-            char *own = exec_find(environ, exec_needs[i]);
-            if (own && !exec_find(env, exec_needs[i]))
-                *out++ = own;
-        }
+        for (char *const *own = environ; own != env && own && *own; own++)
+            if (exec_is_needed(*own) && !exec_find(env, *own))
+                *out++ = *own;
     }
     *out = NULL;
 }
@@ -205,7 +253,18 @@ EXEC_VARIADIC(execl, false, false)
 EXEC_VARIADIC(execlp, false, true)
 EXEC_VARIADIC(execle, true, false)
 
-/* With file actions a descriptor may get any number, also one that is close-on-exec here: all are told of, the image tries all. */
+/* A descriptor that is close-on-exec here may be passed on under another number, or its own: which ones is known from the calls that say
+ * so. The image tries all low numbers. */
+HS_EXPORT int hs_posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int to)
+{
+    struct fd_file *f = preload_get(fd);
+    if (f && f->kind == FD_SOCKET)
+        f->sock.is_spawn_named = true;
+    if (f)
+        preload_put(f);
+    return libc_real()->posix_spawn_file_actions_adddup2(actions, fd, to);
+}
+
 HS_EXPORT int hs_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
                              const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
@@ -281,10 +340,15 @@ __attribute__((constructor)) static void exec_construct(void)
     while (*list) {
         char *end;
         long fd = strtol(list, &end, 10);
-        if (end == list || fd < 0 || fd > FD_TABLE_MAX)
+        if (end == list || fd < 0 || fd >= FD_TABLE_MAX)
             break;
+        long last = fd;
+        if (*end == '-')
+            last = strtol(end + 1, &end, 10);
         bool blocking = *end == 'b';
-        exec_adopt_number((int)fd, blocking);
+        for (; fd <= last && fd < FD_TABLE_MAX; fd++)
+            if (libc_real()->fcntl((int)fd, F_GETFD) >= 0)
+                exec_adopt_number((int)fd, blocking);
         list = end + blocking;
         if (*list == ',')
             list++;

@@ -19,8 +19,12 @@ static bool preload_is_own_fd(int fd)
 int preload_close(int fd)
 {
     /* The entry goes first: once the kernel has the number back, another thread may be given it. */
-    struct fd_file *f = preload_is_foreign() ? NULL : fd_table_take(&preload.fds, fd);
+    if (preload_is_foreign())
+        return (int)preload_kernel(libc_real()->close(fd));
+    pthread_mutex_lock(&preload.numbers_lock); /* see exec_replace() */
+    struct fd_file *f = fd_table_take(&preload.fds, fd);
     int r = (int)preload_kernel(libc_real()->close(fd));
+    pthread_mutex_unlock(&preload.numbers_lock);
     if (f)
         preload_put(f);
     return r;

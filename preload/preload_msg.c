@@ -154,8 +154,13 @@ static int preload_recvmmsg(int fd, struct fd_file *f, struct mmsghdr *vec, unsi
 HS_EXPORT int hs_recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, struct timespec *timeout)
 {
     struct fd_file *f = preload_get_receiver(fd);
-    if (hs_likely(!f))
-        return libc_real()->recvmmsg(fd, vec, n, flags, timeout);
+    if (hs_likely(!f)) {
+        int got = libc_real()->recvmmsg(fd, vec, n, flags, timeout);
+        for (int i = 0; i < got; i++)
+            if (hs_unlikely(vec[i].msg_hdr.msg_controllen != 0))
+                preload_rights_received(&vec[i].msg_hdr);
+        return got;
+    }
     int r = preload_recvmmsg(fd, f, vec, n < IOV_MAX ? n : IOV_MAX, flags, timeout);
     preload_put(f);
     return (int)preload_result(r);
@@ -293,8 +298,12 @@ HS_EXPORT ssize_t hs_sendto(int fd, const void *buf, size_t len, int flags, cons
 HS_EXPORT int hs_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
 {
     struct fd_file *f = preload_get_sender(fd);
-    if (hs_likely(!f))
+    if (hs_likely(!f)) {
+        for (unsigned i = 0; i < n && i < IOV_MAX; i++)
+            if (hs_unlikely(vec[i].msg_hdr.msg_controllen != 0))
+                preload_rights_sent(&vec[i].msg_hdr);
         return libc_real()->sendmmsg(fd, vec, n, flags);
+    }
     long r = 0;
     unsigned i;
     bool is_batch = f->sock.proto == SVM_PROTO_UDP && n > 1;

@@ -89,6 +89,7 @@ int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t m
 int vcl_recv_release(struct vcl_socket *s, uint32_t len);
 int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, int flags);
 int vcl_send_commit(struct vcl_socket *s, uint32_t len);    /* how many of them counted: the others came too late, another process writes now */
+bool vcl_socket_is_attached(const struct vcl_socket *s);    /* its worker has a server */
 bool vcl_socket_is_shared(const struct vcl_socket *s);      /* another process may hold it: pieces that were read may be its, too */
 
 /* recvmsg(MSG_ERRQUEUE): the oldest error (vcl_errqueue.h); bytes of what it quotes, cut to the room. -EAGAIN: none; never waits. */

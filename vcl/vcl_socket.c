@@ -697,6 +697,7 @@ int vcl_peer_endpoint(struct vcl_socket *s, struct ip_endpoint *out)
     return 0;
 }
 
+bool vcl_socket_is_attached(const struct vcl_socket *s) { return atomic_load(&s->w->attached); }
 bool vcl_socket_is_shared(const struct vcl_socket *s) { return s->shared; }
 bool vcl_socket_is_v6(const struct vcl_socket *s) { return s->is_v6; }
 bool vcl_socket_has_session(const struct vcl_socket *s) { return !vcl_handle_is_none(s->handle); }

@@ -56,6 +56,75 @@ assert s.recv(1) == b''"
 for p in $(pgrep -P "$pid"); do kill "$p"; done
 end_pid "$pid"
 
+# posix_spawn with file actions: the socket that they name goes along although it is close-on-exec, and no other one is told of to the
+# server. An image with an environment of its own making gets what the library of the old one was told.
+cat >"$TMP/spawn.py" <<'PY'
+import os, socket, sys, threading
+many = [socket.create_server((sys.argv[1], 0)) for _ in range(30)]
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+many[0].close()
+child = ("import os, socket\n"
+         "l = socket.socket(fileno=5)\n"
+         "print(os.environ.get('LDP_TLS_SERVER_NAME'), flush=True)\n"
+         "while True:\n"
+         "    s, _ = l.accept()\n"
+         "    s.sendall(b'spawned')\n"
+         "    s.close()\n")
+pid = os.posix_spawn(sys.executable, [sys.executable, "-c", child], {"PATH": os.environ["PATH"]},
+                     file_actions=[(os.POSIX_SPAWN_DUP2, l.fileno(), 5)])
+print("ready", flush=True)
+os.waitpid(pid, 0)
+PY
+port=$((port + 1))
+bg "$TMP/spawn" stack env LDP_TLS_SERVER_NAME=marked python3 "$TMP/spawn.py" $S4 $port
+pid=$bg_pid
+wait_for 10 listening "$TMP/spawn"
+TMO=20 check "a spawned image accepts from the socket that a file action names" in_k python3 -c "
+import socket
+s = socket.create_connection(('$S4', $port), timeout=15)
+assert s.recv(20) == b'spawned'"
+check "and has what the library was told" grep -q marked "$TMP/spawn"
+few() { [ "$HS_STACK" = kernel ] || [ "$(app_count a clients)" -le 5 ]; }
+check "the other 29 were not told of to the server" few
+for p in $(pgrep -P "$pid"); do kill "$p"; done
+end_pid "$pid"
+
+# A thread that passes descriptors on while others close and open: no file of theirs is ever closed by it.
+cat >"$TMP/race.py" <<'PY'
+import array, os, socket, sys, threading, time
+a, b = socket.socketpair()
+end = time.monotonic() + 3
+bad = []
+l = socket.create_server((sys.argv[1], int(sys.argv[2])))
+def passes(fds):
+    while time.monotonic() < end:
+        s = socket.create_connection(l.getsockname())
+        c, _ = l.accept()
+        fds.append(c.fileno())
+        t = threading.Thread(target=closes, args=(c, s))
+        t.start()
+        try:
+            a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [c.fileno()]))])
+        except (OSError, ValueError):
+            pass
+        t.join()
+def closes(c, s):
+    c.close()
+    f = os.open("/dev/null", os.O_RDONLY)
+    if os.readlink("/proc/self/fd/%d" % f) != "/dev/null":
+        bad.append(os.readlink("/proc/self/fd/%d" % f))
+    os.close(f)
+    s.close()
+def drains():
+    while b.recvmsg(1, 64)[0]:
+        pass
+threading.Thread(target=drains, daemon=True).start()
+passes([])
+assert not bad, bad[:3]
+PY
+port=$((port + 1))
+TMO=60 check "descriptors that are closed while they are passed on" stack python3 "$TMP/race.py" $S4 $port
+
 # nginx: a new binary takes over the listening sockets; its environment is of nginx's own making
 ngx_conf "$TMP/n" 8090 2
 sed -i "s/daemon off/daemon on/; s/root /listen 8091; root /" "$TMP/n/nginx.conf"
