@@ -427,7 +427,9 @@ static int attach_locked(struct vcl_worker *w)
     w->lost = false;
     rc = att_hello(w);
     if (rc) {
-        vcl_log(0, "the server at %s refuses: %s", p->cfg.app_socket, strerror(-rc));
+        if (p->refused_said != rc) /* every call on a socket tries again */
+            vcl_log(0, "the server at %s refuses: %s", p->cfg.app_socket, strerror(-rc));
+        p->refused_said = rc;
         vcl_worker_forget_server(w, false);
         return rc;
     }
@@ -435,6 +437,7 @@ static int attach_locked(struct vcl_worker *w)
     w->fork_token = 0;
     atomic_store(&w->attached, true);
     p->down_said = false;
+    p->refused_said = 0;
     if (atomic_load(&w->eager))
         vcl_worker_sleep_begin(w);
     vcl_worker_event_fd_join(w);

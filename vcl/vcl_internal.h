@@ -195,6 +195,7 @@ struct vcl_process {
     bool inited;
     int init_error;
     bool down_said;
+    int refused_said;                /* the error of the attach that was refused last */
     struct vcl_config cfg;
     struct vcl_worker *workers;      /* [0] is the process's own, made first */
     uint32_t n_workers;
