@@ -538,7 +538,7 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
     *tell_peer = false;
 
     pthread_mutex_lock(&s->lock);
-    if (s->has_fifos && s->shared && !s->is_dgram && !s->sctp && svm_fifo_cons_avail(&s->rx) > 0)
+    if (s->has_fifos && s->shared && !vcl_claim_is_elsewhere(s) && !s->is_dgram && !s->sctp && svm_fifo_cons_avail(&s->rx) > 0)
         linger = 0; /* if it was the last, which the server knows */
     if (s->has_fifos && !s->shared) {
         s->rd_closed_told = true;

@@ -159,11 +159,12 @@ void session_close(struct worker *w, struct app_worker *a, struct session *s, in
 {
     if (!session_is_held_by(s, a) || s->state == SESSION_CLOSING)
         return;
-    s->linger_s = linger_s;
-    if (session_open_holds(s) > 1)
+    if (session_open_holds(s) > 1) { /* how it ends is the last one's affair */
         hold_drop(w, a, s, false);
-    else
-        last_close(w, s, linger_s, false);
+        return;
+    }
+    s->linger_s = linger_s;
+    last_close(w, s, linger_s, false);
 }
 
 /* Nothing was read or written by the program that had it. */
