@@ -2,10 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "common/siphash.h"
@@ -33,21 +30,18 @@ static int make_secret(uint8_t secret[16])
 
 static int make(struct stack *s)
 {
-    struct itimerspec every = { .it_interval.tv_nsec = 500000000, .it_value.tv_nsec = 100000000 };
-    struct epoll_event ev = { .events = EPOLLIN };
     struct autoconf *a = calloc(1, sizeof(*a));
 
     if (!a)
         return -ENOMEM;
-    pthread_mutex_init(&a->lock, NULL);
+    int rc = ip_mailbox_init(&a->box);
+    if (rc != 0) {
+        free(a);
+        return rc;
+    }
     s->autoconf = a;
-    a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    a->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    a->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (a->epoll_fd < 0 || a->event_fd < 0 || a->timer_fd < 0 || epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->event_fd, &ev) != 0 ||
-        epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->timer_fd, &ev) != 0 || timerfd_settime(a->timer_fd, 0, &every, NULL) != 0)
-        return -errno;
-    return make_secret(a->secret);
+    rc = ip_mailbox_wake(&a->box, AUTOCONF_FIRST_US, AUTOCONF_TICK_US);
+    return rc != 0 ? rc : make_secret(a->secret);
 }
 
 int autoconf_enable(struct interface *ifc, unsigned addr_flags)
@@ -65,7 +59,7 @@ int autoconf_enable(struct interface *ifc, unsigned addr_flags)
     return 0;
 }
 
-int autoconf_fd(const struct stack *s) { return s->autoconf ? s->autoconf->epoll_fd : -1; }
+int autoconf_fd(const struct stack *s) { return s->autoconf ? ip_mailbox_fd(&s->autoconf->box) : -1; }
 
 void autoconf_destroy(struct stack *s)
 {
@@ -73,32 +67,9 @@ void autoconf_destroy(struct stack *s)
 
     if (!a)
         return;
-    int fds[] = { a->epoll_fd, a->event_fd, a->timer_fd };
-    for (unsigned i = 0; i < HS_ARRAY_LEN(fds); i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
-    pthread_mutex_destroy(&a->lock);
+    ip_mailbox_fini(&a->box);
     free(a);
     s->autoconf = NULL;
-}
-
-/* On a worker. */
-static void enqueue(struct autoconf *a, struct pkt *p)
-{
-    const struct pkt_meta *m = pkt_meta(p);
-    uint64_t one = 1;
-
-    pthread_mutex_lock(&a->lock);
-    if (a->n_queued < AUTOCONF_QUEUE) {
-        struct autoconf_msg *q = &a->queue[a->n_queued++];
-        q->ifc = m->ifc;
-        q->src = m->src;
-        q->len = pkt_len(p);
-        pkt_copy_out(p, 0, q->b, q->len);
-    }
-    pthread_mutex_unlock(&a->lock);
-    ssize_t n = write(a->event_fd, &one, sizeof(one));
-    (void)n; /* full = readable already */
 }
 
 void autoconf_ra_input(struct worker *w, struct pkt *p)
@@ -124,7 +95,7 @@ void autoconf_ra_input(struct worker *w, struct pkt *p)
         if (capture_is_on(w))
             capture_drop(w, p, "neighbor", neigh_drop_texts[NEIGH_DROP_ND_MALFORMED]);
     } else {
-        enqueue(a, p);
+        ip_mailbox_put(&a->box, p);
     }
     pkt_free(p);
 }
@@ -134,9 +105,7 @@ static bool is_due(struct stack *s, uint64_t now_us)
 {
     struct autoconf *a = s->autoconf;
 
-    pthread_mutex_lock(&a->lock);
-    bool due = a->n_queued != 0;
-    pthread_mutex_unlock(&a->lock);
+    bool due = !ip_mailbox_is_empty(&a->box);
     for (unsigned i = 0; i < s->interfaces->n && !due; i++)
         due = a->ifc[i].ifc && ra_is_due(&a->ifc[i], now_us);
     return due;
@@ -145,23 +114,17 @@ static bool is_due(struct stack *s, uint64_t now_us)
 bool autoconf_poll(struct stack *s, uint64_t now_us)
 {
     struct autoconf *a = s->autoconf;
-    struct autoconf_msg m;
+    struct ip_mailbox_msg m;
     bool changed = false;
-    uint64_t count;
 
     for (unsigned i = 0; i < s->interfaces->n; i++)
         if (a->ifc[i].ifc)
             ra_solicit(&a->ifc[i], now_us);
-    ssize_t n = read(a->timer_fd, &count, sizeof(count));
-    n = read(a->event_fd, &count, sizeof(count));
-    (void)n;
+    ip_mailbox_quiet(&a->box);
     if (!is_due(s, now_us) || stack_pause(s) != 0) /* not now: at the next tick */
         return false;
-    while (a->n_queued > 0) { /* workers are held: nobody queues now */
-        m = a->queue[0];
-        memmove(a->queue, a->queue + 1, --a->n_queued * sizeof(m));
+    while (ip_mailbox_take(&a->box, &m))
         changed |= ra_apply(a, &a->ifc[m.ifc->index], &m, now_us);
-    }
     for (unsigned i = 0; i < s->interfaces->n; i++)
         if (a->ifc[i].ifc)
             changed |= ra_tick(a, &a->ifc[i], now_us);

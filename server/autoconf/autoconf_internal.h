@@ -1,16 +1,17 @@
 /* autoconf_internal.h - what an interface has been told
  * Owner:  struct autoconf.
- * Thread: control thread, but for the queue (under its lock). */
+ * Thread: control thread. */
 #ifndef HOSTSTACK_SERVER_AUTOCONF_INTERNAL_H
 #define HOSTSTACK_SERVER_AUTOCONF_INTERNAL_H
 
-#include <pthread.h>
 #include "server/autoconf/autoconf.h"
 #include "server/ip/ip_internal.h"
+#include "server/ip/ip_mailbox.h"
 
 enum autoconf_limits {
-    AUTOCONF_QUEUE = 16,         /* advertisements not yet looked at; more are lost, as on the link */
     AUTOCONF_MSG_MAX = 1280,
+    AUTOCONF_FIRST_US = 100000,
+    AUTOCONF_TICK_US = 500000,
     AUTOCONF_ROUTERS = 4,
     AUTOCONF_PREFIXES = 8,
     AUTOCONF_RS_MAX = 3,         /* RFC 4861 s10: MAX_RTR_SOLICITATIONS, RTR_SOLICITATION_INTERVAL */
@@ -35,19 +36,16 @@ struct autoconf_ifc {
     struct ip_addr gateway;      /* of the default route that is in; any = none */
     struct autoconf_prefix prefix[AUTOCONF_PREFIXES];
 };
-struct autoconf_msg { struct interface *ifc; struct ip_addr src; uint32_t len; uint8_t b[AUTOCONF_MSG_MAX]; };
+static_assert((int)AUTOCONF_MSG_MAX <= (int)IP_MAILBOX_MSG_MAX, "an advertisement fits the mailbox");
 
 struct autoconf {
-    int epoll_fd, event_fd, timer_fd;
+    struct ip_mailbox box;
     uint8_t secret[16];          /* RFC 7217: the same at every start of this machine */
-    pthread_mutex_t lock;
-    unsigned n_queued;
-    struct autoconf_msg queue[AUTOCONF_QUEUE];
     struct autoconf_ifc ifc[INTERFACES_MAX]; /* by the interface's index */
 };
 
 /* ra.c; workers are held. True: something has changed. */
-bool ra_apply(struct autoconf *a, struct autoconf_ifc *ai, const struct autoconf_msg *m, uint64_t now_us);
+bool ra_apply(struct autoconf *a, struct autoconf_ifc *ai, const struct ip_mailbox_msg *m, uint64_t now_us);
 bool ra_is_due(const struct autoconf_ifc *ai, uint64_t now_us); /* ra_tick() would change something; workers run */
 bool ra_tick(struct autoconf *a, struct autoconf_ifc *ai, uint64_t now_us);
 void ra_solicit(struct autoconf_ifc *ai, uint64_t now_us); /* workers run */

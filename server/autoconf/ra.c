@@ -166,7 +166,7 @@ static bool heard_prefix(struct autoconf *a, struct autoconf_ifc *ai, const uint
     return changed;
 }
 
-bool ra_apply(struct autoconf *a, struct autoconf_ifc *ai, const struct autoconf_msg *m, uint64_t now_us)
+bool ra_apply(struct autoconf *a, struct autoconf_ifc *ai, const struct ip_mailbox_msg *m, uint64_t now_us)
 {
     bool changed = false;
 

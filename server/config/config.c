@@ -290,6 +290,10 @@ static int check_interface(struct conf_reader *r, struct stack_config *cfg, stru
     const char *dot = strrchr(ifc->name, '.');
     uint64_t vlan = 0;
 
+    if (!port && strcmp(ifc->name, "lo") == 0 && cfg->n_ports < STACK_MAX_PORTS) { /* it needs no stanza of its own */
+        port = &cfg->port[cfg->n_ports++];
+        *port = (struct port_config){ .name = "lo", .device = "loopback" };
+    }
     if (!port && dot && (port = port_called(cfg, ifc->name, (size_t)(dot - ifc->name))) != NULL) {
         if (conf_parse_number(dot + 1, &vlan) != 0 || vlan < 1 || vlan > VLAN_ID_MAX || dot[1] == '0')
             return conf_fail(r, "interface %s: behind the port's name a VLAN from 1 to %d is accepted", ifc->name, VLAN_ID_MAX);

@@ -217,7 +217,13 @@ int config_take_interface_address(struct conf_reader *r, void *base)
 {
     struct config_interface *ifc = base;
     struct ip_prefix p;
+    const char *word;
+    size_t n;
 
+    if (conf_peek_word(r, &word, &n) && n == 4 && memcmp(word, "dhcp", 4) == 0) {
+        ifc->dhcp = true;
+        return conf_take_word(r, "address of interface");
+    }
     if (conf_take_prefix(r, "address of interface", &p) != 0)
         return -EINVAL;
     if (ifc->n_addresses == INTERFACE_MAX_ADDRS)

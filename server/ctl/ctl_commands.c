@@ -11,6 +11,7 @@
 #include "server/ctl/ctl_capture.h"
 #include "server/ctl/ctl_net.h"
 #include "server/ctl/ctl_show.h"
+#include "server/dhcp/dhcp.h"
 #include "server/neigh/neigh.h"
 #include "server/session/session_rules.h"
 #include "server/worker/eal.h"
@@ -47,6 +48,11 @@ static void begin_route(struct stack *s, json_t *result, bool with_argument HS_U
     route_show(s, result);
 }
 
+static void begin_dhcp(struct stack *s, json_t *result, bool with_argument HS_UNUSED)
+{
+    dhcp_show(s, result);
+}
+
 static void begin_rule(struct stack *s, json_t *result, bool with_argument HS_UNUSED)
 {
     session_rules_show(s, result);
@@ -72,7 +78,8 @@ const struct ctl_command ctl_commands[] = {
     { "show version", NULL, "versions, process, configuration file", false, begin_version, NULL, NULL },
     { "show interface", NULL, "interfaces with their addresses and port counters", true, begin_interface, NULL, NULL },
     { "show neighbor", NULL, "link-layer addresses of neighbours (ARP, ND)", true, NULL, piece_neighbor, NULL },
-    { "show route", NULL, "connected and static routes", true, begin_route, NULL, NULL },
+    { "show route", NULL, "routes, with where they come from", true, begin_route, NULL, NULL },
+    { "show dhcp", NULL, "leases of interfaces, and what was asked and answered", true, begin_dhcp, NULL, NULL },
     { "show rule", NULL, "rules of namespaces, and how often each decided", true, begin_rule, NULL, NULL },
     { "show app", NULL, "programs attached, and what is held for them", false, begin_app, NULL, NULL },
     { "show session", "verbose", "connections and listeners; verbose adds what the transport knows", true, NULL, ctl_show_session, NULL },

@@ -18,6 +18,7 @@
 #include "server/app/app_server.h"
 #include "server/autoconf/autoconf.h"
 #include "server/ctl/ctl_server.h"
+#include "server/dhcp/dhcp.h"
 #include "server/ctl/privileges.h"
 #include "server/session/transport.h"
 #include "server/sctp/sctp.h"
@@ -130,6 +131,10 @@ static int add_interfaces(struct daemon *d)
         }
         if (ci->autoconf && (rc = autoconf_enable(ifc, flags)) != 0) {
             hs_log(&d->log, HS_LOG_ERROR, "%s:%u: interface %s: autoconf: %s", d->config->file, ci->line, ci->name, strerror(-rc));
+            return rc;
+        }
+        if (ci->dhcp && (rc = dhcp_enable(ifc, flags)) != 0) {
+            hs_log(&d->log, HS_LOG_ERROR, "%s:%u: interface %s: dhcp: %s", d->config->file, ci->line, ci->name, strerror(-rc));
             return rc;
         }
         for (unsigned k = 0; k < ci->n_addresses; k++) {
@@ -292,6 +297,8 @@ static int start_loop(struct daemon *d)
         rc = watch(d, ctl_server_fd(d->ctl));
     if (rc == 0 && autoconf_fd(d->stack) >= 0)
         rc = watch(d, autoconf_fd(d->stack));
+    if (rc == 0 && dhcp_fd(d->stack) >= 0)
+        rc = watch(d, dhcp_fd(d->stack));
     return rc;
 }
 
@@ -418,6 +425,9 @@ int daemon_run(struct daemon *d)
             } else if (fd == autoconf_fd(d->stack)) {
                 if (autoconf_poll(d->stack, clock_now_us()))
                     app_server_net_changed(d->stack->apps);
+            } else if (fd == dhcp_fd(d->stack)) {
+                if (dhcp_poll(d->stack, clock_now_us()))
+                    app_server_net_changed(d->stack->apps);
             } else if (fd == ctl_server_fd(d->ctl)) {
                 ctl_server_poll(d->ctl);
             } else {
@@ -430,6 +440,8 @@ int daemon_run(struct daemon *d)
 void daemon_stop(struct daemon *d)
 {
     sd_notify(0, "STOPPING=1");
+    if (d->stack && d->n_workers_started)
+        dhcp_release_all(d->stack, clock_now_us());
     for (unsigned i = 0; i < d->n_workers_started; i++)
         worker_stop(d->stack->worker[i]);
     if (d->ctl)

@@ -75,7 +75,7 @@ static int add(struct stack *s, unsigned port, uint16_t vlan, uint16_t fib, uint
     *place = ifc;
     if (out)
         *out = ifc;
-    if (mtu < IP6_MIN_MTU)
+    if (mtu < IP6_MIN_MTU || (p->offloads & PORT_NO_LINK))
         return 0;
     struct ip_prefix ll = link_local_of(ifc);
     int ret = interface_add_address(ifc, &ll, addr_flags | INTERFACE_ADDR_AUTO);
@@ -119,6 +119,8 @@ int interface_add_address(struct interface *ifc, const struct ip_prefix *prefix,
         place++;
     if (place == INTERFACE_MAX_ADDRS)
         return -ENOSPC;
+    if (ifc->stack->port[ifc->port]->offloads & PORT_NO_LINK)
+        addr_flags |= INTERFACE_ADDR_NO_DAD;
     int ret = route_add_connected(ifc, prefix);
     if (ret < 0 && ret != -EEXIST) /* a second address of the same prefix */
         return ret;

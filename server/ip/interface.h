@@ -47,6 +47,7 @@ struct interface {
     uint16_t mtu;                /* IP bytes */
     uint8_t mac[6];
     uint8_t n_addrs;
+    bool has_dhcp;               /* dhcp/ takes what comes to its port */
     struct mcast_ifc *mcast;     /* mcast/: the groups joined here */
     char name[32];               /* the port's, or PORT.VLAN */
     struct interface_addr addr[INTERFACE_MAX_ADDRS];

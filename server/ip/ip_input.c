@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <rte_ip.h>
 
+#include "server/dhcp/dhcp.h"
 #include "server/icmp/icmp.h"
 #include "server/ip/ip_internal.h"
 #include "server/mcast/mcast.h"
@@ -317,6 +318,8 @@ void ip_worker_input(struct worker *w, struct interface *ifc, struct pkt **pkts,
             pkt_free(p);
             continue;
         }
+        if (hs_unlikely(ifc->has_dhcp) && ip_addr_is_v4(&pkt_meta(p)->dst) && dhcp_input(w, p))
+            continue;
         pkts[good++] = p;
     }
     if (good)

@@ -356,6 +356,8 @@ int neigh_forget(struct worker *w, struct interface *ifc, const struct ip_addr *
     return 0;
 }
 
+bool neigh_has_waiting(const struct worker *w) { return w->ip->neigh->n_waiting != 0; }
+
 /* ---------------------------------------------------------------- our own addresses */
 
 /* RFC 5227 s1.1 with its times of wireless days divided by ten (PROBE_WAIT 1 s, PROBE_MIN 1 s, PROBE_MAX 2 s, ANNOUNCE_WAIT 2 s): a

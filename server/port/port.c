@@ -64,6 +64,8 @@ int port_open(const struct port_config *cfg, struct pkt_pools *pools, struct por
         ret = port_tap_open(p, cfg, args, err, err_len);
     else if (first_word_is(cfg->device, "packet", &args))
         ret = port_packet_open(p, cfg, args, err, err_len);
+    else if (first_word_is(cfg->device, "loopback", &args))
+        ret = port_loop_open(p, cfg, args, err, err_len);
     else
         ret = port_ethdev_open(p, cfg, err, err_len);
     if (ret < 0) {

@@ -11,6 +11,7 @@ enum port_offloads {
     PORT_TX_CSUM = 1u << 0,   /* completes PKT_L4_CSUM_NEEDED (TCP and UDP, both families) */
     PORT_TX_TSO = 1u << 1,    /* takes PKT_GSO up to tso_max bytes */
     PORT_RX_CSUM = 1u << 2,   /* sets PKT_L4_CSUM_GOOD where it may */
+    PORT_NO_LINK = 1u << 4,   /* nobody is at the other end: nothing is asked nor announced there */
     PORT_MT_TX = 1u << 3,     /* tx_burst on one queue from any worker is safe (no own tx queue per worker needed) */
 };
 

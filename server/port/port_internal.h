@@ -9,6 +9,7 @@
 
 int port_tap_open(struct port *p, const struct port_config *cfg, const char *args, char *err, size_t err_len);
 int port_packet_open(struct port *p, const struct port_config *cfg, const char *args, char *err, size_t err_len);
+int port_loop_open(struct port *p, const struct port_config *cfg, const char *args, char *err, size_t err_len);
 int port_ethdev_open(struct port *p, const struct port_config *cfg, char *err, size_t err_len);
 
 void port_fail(char *err, size_t err_len, const char *fmt, ...) HS_PRINTF(3, 4);

@@ -186,9 +186,10 @@ static struct interface *interface_of_gateway(const struct stack *s, uint16_t fi
     return r && r->kind == ROUTE_CONNECTED ? r->ifc : NULL;
 }
 
-int route_add(struct stack *s, uint16_t fib, const struct ip_prefix *prefix, const struct ip_addr *via, struct interface *ifc)
+int route_add_of_kind(struct stack *s, uint16_t fib, const struct ip_prefix *prefix, const struct ip_addr *via, struct interface *ifc,
+                      enum route_kind kind)
 {
-    struct route r = { .prefix = *prefix, .fib = fib, .kind = ROUTE_STATIC, .ifc = ifc };
+    struct route r = { .prefix = *prefix, .fib = fib, .kind = (uint8_t)kind, .ifc = ifc };
 
     if (fib >= ROUTE_MAX_FIBS || (!via && !ifc) || (prefix->len != 0 && ip_addr_is_multicast(&prefix->ip)))
         return -EINVAL;
@@ -210,6 +211,11 @@ int route_add(struct stack *s, uint16_t fib, const struct ip_prefix *prefix, con
     return route_insert(s->routes, &r);
 }
 
+int route_add(struct stack *s, uint16_t fib, const struct ip_prefix *prefix, const struct ip_addr *via, struct interface *ifc)
+{
+    return route_add_of_kind(s, fib, prefix, via, ifc, ROUTE_STATIC);
+}
+
 int route_add_connected(struct interface *ifc, const struct ip_prefix *prefix)
 {
     struct route r = { .prefix = *prefix, .fib = ifc->fib, .kind = ROUTE_CONNECTED, .ifc = ifc };
@@ -219,6 +225,7 @@ int route_add_connected(struct interface *ifc, const struct ip_prefix *prefix)
 
 void route_show(struct stack *s, json_t *array)
 {
+    static const char *const kinds[] = { [ROUTE_CONNECTED] = "connected", [ROUTE_STATIC] = "static", [ROUTE_DHCP] = "dhcp" };
     const struct route_table *t = s->routes;
     char addr[IP_ADDR_TEXT_MAX], text[IP_ADDR_TEXT_MAX + 5];
 
@@ -227,8 +234,8 @@ void route_show(struct stack *s, json_t *array)
         if (!r)
             continue;
         snprintf(text, sizeof(text), "%s/%u", ip_addr_format(&r->prefix.ip, addr), r->prefix.len);
-        json_t *row = json_pack("{s:s, s:i, s:s, s:s}", "prefix", text, "table", r->fib, "kind",
-                                r->kind == ROUTE_CONNECTED ? "connected" : "static", "interface", r->ifc->name);
+        json_t *row = json_pack("{s:s, s:i, s:s, s:s}", "prefix", text, "table", r->fib, "kind", kinds[r->kind],
+                                "interface", r->ifc->name);
         if (row && r->has_gateway)
             json_object_set_new(row, "via", json_string(ip_addr_format(&r->gateway, addr)));
         json_array_append_new(array, row);

@@ -12,7 +12,7 @@
 #include "server/ip/interface.h"
 
 enum route_limits { ROUTE_MAX_FIBS = 64, ROUTE_MAX = 1u << 20 };
-enum route_kind { ROUTE_CONNECTED, ROUTE_STATIC };
+enum route_kind { ROUTE_CONNECTED, ROUTE_STATIC, ROUTE_DHCP };
 
 struct route {
     struct ip_prefix prefix;     /* host bits zero */
@@ -27,6 +27,9 @@ struct route {
  * -EEXIST, -EINVAL (families differ, multicast prefix, neither via nor ifc, table out of range), -ENETUNREACH (via on no
  * interface), -ENOSPC, -ENOMEM. */
 int route_add(struct stack *s, uint16_t fib, const struct ip_prefix *prefix, const struct ip_addr *via, struct interface *ifc);
+/* The same, and of which kind it is: whoever made it removes it. */
+int route_add_of_kind(struct stack *s, uint16_t fib, const struct ip_prefix *prefix, const struct ip_addr *via, struct interface *ifc,
+                      enum route_kind kind);
 int route_add_connected(struct interface *ifc, const struct ip_prefix *prefix); /* keeps the first of equal ones: -EEXIST */
 int route_del(struct route_table *t, uint16_t fib, const struct ip_prefix *prefix, enum route_kind kind); /* -ENOENT */
 void route_changed(struct route_table *t);  /* what connections keep of earlier lookups is void */

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "server/app/app_port.h"
 #include "server/autoconf/autoconf.h"
+#include "server/dhcp/dhcp.h"
 #include "server/capture/capture.h"
 #include "server/eth/eth.h"
 #include "server/ip/ip.h"
@@ -495,6 +496,7 @@ void stack_destroy(struct stack *s)
         worker_finish_calls(s->worker[i]);
     capture_destroy(s);
     autoconf_destroy(s);
+    dhcp_destroy(s);
     for (unsigned i = s->n_workers; i-- > 0;)
         session_worker_destroy(s->worker[i]);
     for (unsigned i = s->n_workers; i-- > 0;)

@@ -35,6 +35,45 @@ ip -n "$NS_K" addr del $S4/32 dev vk0
 check "and we keep it" wait_for 10 in_k ping -c 1 -W 1 $S4
 server_stop a
 
+# Addresses of no link: reached by whichever interface, bound to, and a source.
+{
+    conf_packet a
+    printf 'interface lo { address 10.80.0.1/32  address fd80::1/128  address 10.81.0.1/24 }\n'
+} >"$TMP/a.conf"
+server_start a "$NS_S"
+check_eq "lo: shown, without link-local address and probes" \
+    "$(ctl a --json show interface | jq -r '.[] | select(.name == "lo") | "\(.kind) \([.addresses[] | .address + "=" + .state] | join(" "))"')" \
+    "loopback 10.80.0.1/32=preferred fd80::1/128=preferred 10.81.0.1/24=preferred"
+in_k ip route add 10.80.0.0/16 via $S4
+in_k ip route add fd80::/16 via $S6
+PY=$(python3 -c 'import sys; print(sys.executable)')
+for a in 10.80.0.1 fd80::1; do
+    check "lo: the kernel reaches $a by a route" in_k ping -q -c 2 -i 0.2 -W 5 $a
+    bg "$TMP/lo.$a" spre a "$ECHO" server $a 7020
+    wait_for 10 listening "$TMP/lo.$a" || not_ok "lo: a program binds to $a" "$(cat "$TMP/lo.$a")"
+    lo_pid=$bg_pid
+    check "lo: a program is reached at $a by the network" in_k timeout 20 "$ECHO" -b 100000 client $a 7020
+    check "lo: by cut-through" spre a timeout 20 "$ECHO" -b 100000 client $a 7020
+    VCL=$TMP/a.global.vcl check "lo: by TCP inside the server" spre a timeout 20 "$ECHO" -b 100000 client $a 7020
+    end_pid "$lo_pid"
+    bg "$TMP/lou.$a" spre a "$ECHO" -u server $a 7021
+    wait_for 10 listening "$TMP/lou.$a" || not_ok "lo: datagrams" "$(cat "$TMP/lou.$a")"
+    lo_pid=$bg_pid
+    check "lo: datagrams between two programs" spre a timeout 20 "$ECHO" -u -n 20 -b 1000 client $a 7021
+    end_pid "$lo_pid"
+    case $a in *:*) to=$K6 ;; *) to=$K4 ;; esac
+    bg "$TMP/lok.$a" in_k "$ECHO" server $to 7022
+    lo_pid=$bg_pid
+    wait_for 10 listening "$TMP/lok.$a" || not_ok "lo: the kernel's server" "$(cat "$TMP/lok.$a")"
+    check_eq "lo: a source for connections to others: $a" "$(TMO=20 spre a "$PY" -c 'import socket, sys
+s = socket.create_connection((sys.argv[2], 7022), 10, (sys.argv[1], 0))
+s.sendall(b"12345")
+print(s.recv(5), s.getsockname()[0])' $a $to 2>&1)" "b'12345' $a"
+    end_pid "$lo_pid"
+done
+check "lo: nobody is at the rest of its prefix" bash -c "! ip netns exec '$NS_K' ping -q -c 1 -W 1 10.81.0.9"
+server_stop a
+
 # Of several addresses the kernel's choice (RFC 6724), asked of a kernel that has the same ones on a device of its own.
 own4=(10.77.0.1/24 10.78.0.1/16)
 own6=(2001:db8:1::1/64 2001:db8:ffff::1/48 2002:c633:6401::1/48 fd77::1/64 fd78:1::1/64)
