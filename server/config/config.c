@@ -188,7 +188,40 @@ static bool take_if(struct conf_reader *r, const char *word)
     return conf_next(r) == CONF_WORD;
 }
 
-/* route PREFIX [via ADDRESS] [dev INTERFACE] [table N] */
+/* The hop that a via or dev belongs to: the next one when the last has that already. */
+static struct config_hop *hop_for(struct config_route *route, bool via)
+{
+    struct config_hop *last = route->n_hops ? &route->hop[route->n_hops - 1] : NULL;
+
+    if (last && !(via ? last->has_via : last->dev[0] != '\0'))
+        return last;
+    return route->n_hops < ROUTE_MAX_HOPS ? &route->hop[route->n_hops++] : NULL;
+}
+
+static int take_via(struct conf_reader *r, struct config_route *route)
+{
+    struct config_hop *hop = hop_for(route, true);
+
+    if (!hop)
+        return conf_fail(r, "a route has at most %d next hops", ROUTE_MAX_HOPS);
+    hop->has_via = true;
+    if (conf_take_addr(r, "via of route", &hop->via) != 0)
+        return -EINVAL;
+    if (ip_addr_is_v4(&hop->via) != ip_addr_is_v4(&route->prefix.ip))
+        return conf_fail(r, "destination and via of a route are of different families");
+    return 0;
+}
+
+static int take_dev(struct conf_reader *r, struct config_route *route)
+{
+    struct config_hop *hop = hop_for(route, false);
+
+    if (!hop)
+        return conf_fail(r, "a route has at most %d next hops", ROUTE_MAX_HOPS);
+    return conf_take_text(r, "dev of route", hop->dev, sizeof(hop->dev));
+}
+
+/* route PREFIX HOP... [table N], where HOP is via ADDRESS [dev INTERFACE] or dev INTERFACE */
 static int take_route(struct conf_reader *r, struct stack_config *cfg)
 {
     struct config_route route = { .table = 0 }, *slot;
@@ -198,23 +231,19 @@ static int take_route(struct conf_reader *r, struct stack_config *cfg)
     route.line = r->token_line;
     for (;;) {
         int rc;
-        if (take_if(r, "via")) {
-            rc = conf_take_addr(r, "via of route", &route.via);
-            route.has_via = true;
-        } else if (take_if(r, "dev")) {
-            rc = conf_take_text(r, "dev of route", route.dev, sizeof(route.dev));
-        } else if (take_if(r, "table")) {
+        if (take_if(r, "via"))
+            rc = take_via(r, &route);
+        else if (take_if(r, "dev"))
+            rc = take_dev(r, &route);
+        else if (take_if(r, "table"))
             rc = conf_take_number(r, "table of route", 0, ROUTE_MAX_FIBS - 1, &route.table);
-        } else {
+        else
             break;
-        }
         if (rc != 0)
             return rc;
     }
-    if (!route.has_via && route.dev[0] == '\0')
+    if (route.n_hops == 0)
         return conf_fail(r, "a route needs via ADDRESS or dev INTERFACE");
-    if (route.has_via && ip_addr_is_v4(&route.via) != ip_addr_is_v4(&route.prefix.ip))
-        return conf_fail(r, "destination and via of a route are of different families");
     slot = grow((void **)&cfg->route, &cfg->n_routes, sizeof(*cfg->route));
     if (!slot)
         return -ENOMEM;
@@ -308,6 +337,20 @@ static int check_interface(struct conf_reader *r, struct stack_config *cfg, stru
     return 0;
 }
 
+static int check_hop(struct conf_reader *r, const struct stack_config *cfg, const struct config_route *route, const char *dev)
+{
+    const struct config_interface *ifc = config_find_interface(cfg, dev);
+
+    if (dev[0] == '\0')
+        return 0;
+    if (!ifc)
+        return conf_fail(r, "dev of route: there is no interface %s", dev);
+    if (ifc->table != route->table)
+        return conf_fail(r, "the route is in table %llu, but its interface %s in table %llu", (unsigned long long)route->table, ifc->name,
+                         (unsigned long long)ifc->table);
+    return 0;
+}
+
 static int check_references(struct conf_reader *r, struct stack_config *cfg)
 {
     for (unsigned i = 0; i < cfg->n_interfaces; i++) {
@@ -316,16 +359,10 @@ static int check_references(struct conf_reader *r, struct stack_config *cfg)
             return -EINVAL;
     }
     for (unsigned i = 0; i < cfg->n_routes; i++) {
-        const struct config_interface *ifc;
         r->token_line = cfg->route[i].line;
-        if (cfg->route[i].dev[0] == '\0')
-            continue;
-        ifc = config_find_interface(cfg, cfg->route[i].dev);
-        if (!ifc)
-            return conf_fail(r, "dev of route: there is no interface %s", cfg->route[i].dev);
-        if (ifc->table != cfg->route[i].table)
-            return conf_fail(r, "the route is in table %llu, but its interface %s in table %llu",
-                             (unsigned long long)cfg->route[i].table, ifc->name, (unsigned long long)ifc->table);
+        for (unsigned k = 0; k < cfg->route[i].n_hops; k++)
+            if (check_hop(r, cfg, &cfg->route[i], cfg->route[i].hop[k].dev) != 0)
+                return -EINVAL;
     }
     for (unsigned i = 0; i < cfg->n_rules; i++) {
         struct config_rule *rule = &cfg->rule[i];

@@ -62,11 +62,15 @@ struct config_interface {
     struct ip_prefix address[INTERFACE_MAX_ADDRS];
 };
 
-struct config_route {
-    struct ip_prefix prefix;
+struct config_hop {
     struct ip_addr via;
     bool has_via;
     char dev[32];                         /* empty: the interface that reaches via */
+};
+struct config_route {
+    struct ip_prefix prefix;
+    unsigned n_hops;                      /* at least one */
+    struct config_hop hop[ROUTE_MAX_HOPS];
     uint64_t table;
     unsigned line;
 };

@@ -99,7 +99,7 @@ const struct ctl_command ctl_commands[] = {
       .run_file = ctl_capture_start },
     { "capture stop", NULL, "end the capture; the file is complete", false, NULL, NULL, ctl_capture_stop },
     { "capture show", NULL, "packets and bytes of the capture", false, ctl_capture_show, NULL, NULL },
-    { "route add", "PREFIX [via ADDRESS] [dev INTERFACE] [table N]", "add a static route", false, NULL, NULL, ctl_route_add },
+    { "route add", "PREFIX [via ADDRESS] [dev INTERFACE] ... [table N]", "add a static route, of one or several next hops", false, NULL, NULL, ctl_route_add },
     { "route del", "PREFIX [table N]", "remove a static route", false, NULL, NULL, ctl_route_del },
     { "address add", "INTERFACE ADDRESS/LENGTH", "add an address", false, NULL, NULL, ctl_address_add },
     { "address del", "INTERFACE ADDRESS/LENGTH", "remove an address", false, NULL, NULL, ctl_address_del },

@@ -42,13 +42,41 @@ static int begin(struct stack *s, char *err, size_t err_len)
 
 /* ---------------------------------------------------------------- routes */
 
-struct route_words {
-    struct ip_prefix prefix;
+struct route_hop_words {
     struct ip_addr via;
     bool has_via;
     struct interface *ifc;
+};
+struct route_words {
+    struct ip_prefix prefix;
+    unsigned n_hops;
+    struct route_hop_words hop[ROUTE_MAX_HOPS];
     uint16_t table;
 };
+
+/* The hop that a via or dev belongs to, as in the configuration: the next one when the last has that already. NULL: too many. */
+static struct route_hop_words *hop_for(struct route_words *r, bool via)
+{
+    struct route_hop_words *last = r->n_hops ? &r->hop[r->n_hops - 1] : NULL;
+
+    if (last && !(via ? last->has_via : last->ifc != NULL))
+        return last;
+    return r->n_hops < ROUTE_MAX_HOPS ? &r->hop[r->n_hops++] : NULL;
+}
+
+static int parse_hop(const struct stack *s, struct route_words *r, bool via, const char *value, char *err, size_t err_len)
+{
+    struct route_hop_words *hop = hop_for(r, via);
+
+    if (!hop)
+        return fail(err, err_len, -EINVAL, "more next hops than a route may have, at", value);
+    if (via && ip_addr_parse(value, &hop->via) != 0)
+        return fail(err, err_len, -EINVAL, "not an address", value);
+    hop->has_via |= via;
+    if (!via && (hop->ifc = interface_by_name(s, value)) == NULL)
+        return fail(err, err_len, -ENODEV, "no such interface", value);
+    return 0;
+}
 
 static int parse_route(const struct stack *s, const json_t *words, size_t i, bool may_have_way, struct route_words *r, char *err,
                        size_t err_len)
@@ -59,18 +87,15 @@ static int parse_route(const struct stack *s, const json_t *words, size_t i, boo
     memset(r, 0, sizeof(*r));
     if (!w || ip_prefix_parse(w, &r->prefix) != 0)
         return fail(err, err_len, -EINVAL, "a destination such as 10.0.0.0/8 is needed", w);
-    while ((w = word_at(words, i)) != NULL) {
+    for (; (w = word_at(words, i)) != NULL; i += 2) {
+        bool via = strcmp(w, "via") == 0;
         value = word_at(words, i + 1);
         if (!value)
             return fail(err, err_len, -EINVAL, "a value is missing after", w);
-        if (strcmp(w, "via") == 0 && may_have_way) {
-            if (ip_addr_parse(value, &r->via) != 0)
-                return fail(err, err_len, -EINVAL, "not an address", value);
-            r->has_via = true;
-        } else if (strcmp(w, "dev") == 0 && may_have_way) {
-            r->ifc = interface_by_name(s, value);
-            if (!r->ifc)
-                return fail(err, err_len, -ENODEV, "no such interface", value);
+        if (may_have_way && (via || strcmp(w, "dev") == 0)) {
+            int rc = parse_hop(s, r, via, value, err, err_len);
+            if (rc != 0)
+                return rc;
         } else if (strcmp(w, "table") == 0) {
             if (conf_parse_number(value, &table) != 0 || table >= ROUTE_MAX_FIBS)
                 return fail(err, err_len, -EINVAL, "not a table", value);
@@ -78,9 +103,22 @@ static int parse_route(const struct stack *s, const json_t *words, size_t i, boo
         } else {
             return fail(err, err_len, -EINVAL, may_have_way ? "accepted are via, dev and table, not" : "accepted is table, not", w);
         }
-        i += 2;
     }
     return 0;
+}
+
+/* All of its hops, or nothing. */
+static int add_hops(struct stack *s, const struct route_words *r)
+{
+    int rc = 0;
+
+    for (unsigned k = 0; k < r->n_hops && rc == 0; k++) {
+        const struct route_hop_words *h = &r->hop[k];
+        rc = (k == 0 ? route_add : route_add_hop)(s, r->table, &r->prefix, h->has_via ? &h->via : NULL, h->ifc);
+        if (rc != 0 && k > 0)
+            route_del(s->routes, r->table, &r->prefix, ROUTE_STATIC);
+    }
+    return rc;
 }
 
 int ctl_route_add(struct stack *s, const json_t *words, size_t first, char *err, size_t err_len)
@@ -88,11 +126,11 @@ int ctl_route_add(struct stack *s, const json_t *words, size_t first, char *err,
     struct route_words r;
     int rc = parse_route(s, words, first, true, &r, err, err_len);
 
-    if (rc == 0 && !r.has_via && !r.ifc)
+    if (rc == 0 && r.n_hops == 0)
         rc = fail(err, err_len, -EINVAL, "a route needs via ADDRESS or dev INTERFACE", NULL);
     if (rc != 0 || (rc = begin(s, err, err_len)) != 0)
         return rc;
-    return finish(s, route_add(s, r.table, &r.prefix, r.has_via ? &r.via : NULL, r.ifc), "route", err, err_len);
+    return finish(s, add_hops(s, &r), "route", err, err_len);
 }
 
 int ctl_route_del(struct stack *s, const json_t *words, size_t first, char *err, size_t err_len)

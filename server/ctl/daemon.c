@@ -154,9 +154,13 @@ static int add_routes(struct daemon *d)
 {
     for (unsigned i = 0; i < d->config->n_routes; i++) {
         const struct config_route *cr = &d->config->route[i];
-        struct interface *ifc = cr->dev[0] ? interface_by_name(d->stack, cr->dev) : NULL;
         char text[IP_ADDR_TEXT_MAX];
-        int rc = route_add(d->stack, (uint16_t)cr->table, &cr->prefix, cr->has_via ? &cr->via : NULL, ifc);
+        int rc = 0;
+        for (unsigned k = 0; k < cr->n_hops && rc == 0; k++) {
+            const struct config_hop *h = &cr->hop[k];
+            rc = (k == 0 ? route_add : route_add_hop)(d->stack, (uint16_t)cr->table, &cr->prefix, h->has_via ? &h->via : NULL,
+                                                      h->dev[0] ? interface_by_name(d->stack, h->dev) : NULL);
+        }
         if (rc != 0) {
             hs_log(&d->log, HS_LOG_ERROR, "%s:%u: route %s/%u: %s", d->config->file, cr->line,
                    ip_addr_format(&cr->prefix.ip, text), cr->prefix.len,

@@ -77,6 +77,16 @@ static bool is_scoped(const struct ip_addr *dst)
     return ip_addr_is_multicast(dst) || ip_addr_is_broadcast(dst) || (!ip_addr_is_v4(dst) && ip_addr_is_link_local(dst));
 }
 
+/* RFC 2992: what belongs together goes one way. Ports are where all transports have them. */
+static uint32_t flow_of(struct worker *w, const struct ip_tx *tx, struct pkt *p)
+{
+    struct { struct ip_addr src, dst; uint32_t proto, ports; } key = { .src = tx->src, .dst = tx->dst, .proto = tx->ip_proto };
+
+    if ((tx->ip_proto == IPPROTO_TCP || tx->ip_proto == IPPROTO_UDP || tx->ip_proto == IPPROTO_SCTP) && pkt_first_len(p) >= 4)
+        memcpy(&key.ports, pkt_data(p), 4);
+    return (uint32_t)siphash24(w->secret, &key, sizeof(key));
+}
+
 static int way_lookup(struct worker *w, uint16_t fib, const struct ip_addr *src, const struct ip_addr *dst, struct ip_way *way,
                       const struct route **route)
 {
@@ -128,9 +138,28 @@ int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, st
     if (!src)
         return -EADDRNOTAVAIL;
     const struct port *port = w->stack->port[way.ifc->port];
-    *out = (struct ip_path){ .mtu = pmtu_limit(w, fib, dst, way.ifc->mtu), .offloads = port->offloads, .tso_max = port->tso_max,
-                             .src = *src, .ifc = way.ifc };
+    *out = (struct ip_path){ .mtu = way.ifc->mtu, .offloads = port->offloads, .tso_max = port->tso_max, .src = *src, .ifc = way.ifc };
+    for (r = r ? r->next : NULL; r; r = r->next) { /* of several hops: what goes by each of them */
+        port = w->stack->port[r->ifc->port];
+        out->mtu = (uint16_t)hs_min_u32(out->mtu, r->ifc->mtu);
+        out->offloads &= port->offloads;
+        out->tso_max = hs_min_u32(out->tso_max, port->tso_max);
+    }
+    out->mtu = pmtu_limit(w, fib, dst, out->mtu);
     return 0;
+}
+
+/* Of several hops the one for this packet's flow. */
+static const struct route *choose_hop(struct worker *w, const struct route *r, const struct ip_tx *tx, struct pkt *p, struct ip_way *way)
+{
+    const struct route *ask;
+
+    r = route_choose(r, flow_of(w, tx, p), w->now_us, &ask);
+    if (ask && ask->has_gateway)
+        neigh_solicit(w, ask->ifc, &ask->gateway);
+    way->ifc = r->ifc;
+    way->nh = r->has_gateway ? &r->gateway : &tx->dst;
+    return r;
 }
 
 /* ---------------------------------------------------------------- sending */
@@ -361,6 +390,8 @@ int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
     int ret = way_lookup(w, tx->fib, &tx->src, &tx->dst, &way, &r);
     if (ret < 0)
         return drop_out(w, p, IP_DROP_TX_NO_ROUTE, ret);
+    if (hs_unlikely(r && r->next))
+        r = choose_hop(w, r, tx, p, &way);
     struct ip_tx full = *tx;
     if (hs_unlikely(ip_addr_is_any(&tx->src))) {
         const struct ip_addr *src = way.ifc ? interface_select_source(way.ifc, &tx->dst, way.nh) : &tx->dst;

@@ -115,6 +115,7 @@ static void neigh_fail(struct worker *w, struct neigh *n)
     struct pkt *waiting[NEIGH_QUEUE];
     unsigned count = n->n_queued;
 
+    route_gateway_failed(w->stack->routes, n->ifc, &n->ip, w->now_us);
     memcpy(waiting, n->queue, count * sizeof(waiting[0]));
     n->n_queued = 0;
     w->ip->neigh->n_waiting -= count;
@@ -310,6 +311,7 @@ void neigh_answered(struct worker *w, struct neigh *n, const uint8_t mac[6])
         return;
     memcpy(n->mac, mac, 6);
     neigh_set_state(w, n, NEIGH_REACHABLE);
+    route_gateway_works(w->stack->routes, n->ifc, &n->ip);
     neigh_send_queue(w, n);
 }
 
@@ -354,6 +356,16 @@ int neigh_forget(struct worker *w, struct interface *ifc, const struct ip_addr *
     n->n_queued = 0;
     neigh_release(w, n);
     return 0;
+}
+
+void neigh_solicit(struct worker *w, struct interface *ifc, const struct ip_addr *ip)
+{
+    struct neigh *n = neigh_lookup(w, ifc, ip);
+
+    if (!n && (n = neigh_new(w, ifc, ip, NEIGH_INCOMPLETE)) != NULL)
+        neigh_ask(w, n);
+    else if (n && n->state != NEIGH_INCOMPLETE) /* it has been heard of since */
+        route_gateway_works(w->stack->routes, ifc, ip);
 }
 
 bool neigh_has_waiting(const struct worker *w) { return w->ip->neigh->n_waiting != 0; }

@@ -91,6 +91,8 @@ void nd_advertise_unsolicited(struct worker *w, struct interface_addr *a);
 int neigh_set_permanent(struct worker *w, struct interface *ifc, const struct ip_addr *ip, const uint8_t mac[6]); /* -ENOSPC, -EINVAL */
 int neigh_forget(struct worker *w, struct interface *ifc, const struct ip_addr *ip); /* -ENOENT */
 
+/* Asks for a neighbour that nothing is waiting for. */
+void neigh_solicit(struct worker *w, struct interface *ifc, const struct ip_addr *ip);
 bool neigh_has_waiting(const struct worker *w); /* packets, for the answer of a neighbour */
 void neigh_show(struct worker *w, struct json_t *array); /* on worker w (worker_call): appends its entries */
 

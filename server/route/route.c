@@ -17,6 +17,8 @@ struct route_table {
     struct route **route;            /* each its own allocation: addresses stay, caches point to them */
     uint32_t n_routes, cap_routes;   /* n_routes: with the n_free places that are NULL */
     uint32_t n_free;
+    uint32_t n_multi, n_dead;        /* n_dead: hops, atomic */
+    struct route *multi[ROUTE_MAX_MULTI]; /* the routes of several hops */
     uint32_t root[ROUTE_MAX_FIBS][2]; /* [fib][is v4]; 0 = empty */
 };
 
@@ -32,18 +34,27 @@ int route_table_create(struct route_table **out)
     return 0;
 }
 
+static void free_chain(struct route *r)
+{
+    while (r) {
+        struct route *next = r->next;
+        free(r);
+        r = next;
+    }
+}
+
 void route_table_destroy(struct route_table *t)
 {
     if (!t)
         return;
     for (uint32_t i = 0; i < t->n_routes; i++)
-        free(t->route[i]);
+        free_chain(t->route[i]);
     free(t->route);
     free(t->node);
     free(t);
 }
 
-uint32_t route_generation(const struct route_table *t) { return t->generation; }
+uint32_t route_generation(const struct route_table *t) { return __atomic_load_n(&t->generation, __ATOMIC_RELAXED); }
 
 static unsigned addr_bit(const struct ip_addr *a, unsigned i) { return (a->b[i / 8] >> (7 - i % 8)) & 1u; }
 
@@ -152,8 +163,19 @@ static int route_insert(struct route_table *t, const struct route *r)
         t->n_routes++;
     t->route[at] = own;
     *slot = at + 1;
-    t->generation++;
+    route_changed(t);
     return 0;
+}
+
+static void forget_multi(struct route_table *t, const struct route *first)
+{
+    for (uint32_t i = 0; i < t->n_multi; i++) {
+        if (t->multi[i] != first)
+            continue;
+        for (const struct route *h = first; h; h = h->next)
+            t->n_dead -= h->is_dead;
+        t->multi[i] = t->multi[--t->n_multi];
+    }
 }
 
 int route_del(struct route_table *t, uint16_t fib, const struct ip_prefix *prefix, enum route_kind kind)
@@ -168,15 +190,16 @@ int route_del(struct route_table *t, uint16_t fib, const struct ip_prefix *prefi
         return -ENOMEM;
     if (!*slot || t->route[*slot - 1]->kind != kind)
         return -ENOENT;
-    free(t->route[*slot - 1]);
+    forget_multi(t, t->route[*slot - 1]);
+    free_chain(t->route[*slot - 1]);
     t->route[*slot - 1] = NULL;
     *slot = 0;
     t->n_free++;
-    t->generation++;
+    route_changed(t);
     return 0;
 }
 
-void route_changed(struct route_table *t) { t->generation++; }
+void route_changed(struct route_table *t) { __atomic_fetch_add(&t->generation, 1, __ATOMIC_RELAXED); }
 
 /* A gateway is on the link of an interface of the same table. */
 static struct interface *interface_of_gateway(const struct stack *s, uint16_t fib, const struct ip_addr *via)
@@ -186,34 +209,129 @@ static struct interface *interface_of_gateway(const struct stack *s, uint16_t fi
     return r && r->kind == ROUTE_CONNECTED ? r->ifc : NULL;
 }
 
+/* What a route may say; finds the interface of a gateway. */
+static int check_route(struct stack *s, struct route *r, const struct ip_addr *via)
+{
+    if (r->fib >= ROUTE_MAX_FIBS || (!via && !r->ifc) || (r->prefix.len != 0 && ip_addr_is_multicast(&r->prefix.ip)))
+        return -EINVAL;
+    if (r->prefix.len > (ip_addr_is_v4(&r->prefix.ip) ? 32 : 128))
+        return -EINVAL;
+    if (r->ifc && r->ifc->fib != r->fib)
+        return -EINVAL;
+    if (!via)
+        return 0;
+    if (ip_addr_is_v4(via) != ip_addr_is_v4(&r->prefix.ip) || ip_addr_is_any(via) || ip_addr_is_multicast(via) ||
+        ip_addr_is_broadcast(via) || interfaces_find_addr(s, r->fib, via))
+        return -EINVAL;
+    if (!r->ifc)
+        r->ifc = interface_of_gateway(s, r->fib, via);
+    if (!r->ifc)
+        return -ENETUNREACH;
+    r->has_gateway = true;
+    r->gateway = *via;
+    return 0;
+}
+
 int route_add_of_kind(struct stack *s, uint16_t fib, const struct ip_prefix *prefix, const struct ip_addr *via, struct interface *ifc,
                       enum route_kind kind)
 {
     struct route r = { .prefix = *prefix, .fib = fib, .kind = (uint8_t)kind, .ifc = ifc };
+    int rc = check_route(s, &r, via);
 
-    if (fib >= ROUTE_MAX_FIBS || (!via && !ifc) || (prefix->len != 0 && ip_addr_is_multicast(&prefix->ip)))
-        return -EINVAL;
-    if (prefix->len > (ip_addr_is_v4(&prefix->ip) ? 32 : 128))
-        return -EINVAL;
-    if (ifc && ifc->fib != fib)
-        return -EINVAL;
-    if (via) {
-        if (ip_addr_is_v4(via) != ip_addr_is_v4(&prefix->ip) || ip_addr_is_any(via) || ip_addr_is_multicast(via) ||
-            ip_addr_is_broadcast(via) || interfaces_find_addr(s, fib, via))
-            return -EINVAL;
-        if (!ifc)
-            r.ifc = interface_of_gateway(s, fib, via);
-        if (!r.ifc)
-            return -ENETUNREACH;
-        r.has_gateway = true;
-        r.gateway = *via;
-    }
-    return route_insert(s->routes, &r);
+    return rc == 0 ? route_insert(s->routes, &r) : rc;
 }
 
 int route_add(struct stack *s, uint16_t fib, const struct ip_prefix *prefix, const struct ip_addr *via, struct interface *ifc)
 {
     return route_add_of_kind(s, fib, prefix, via, ifc, ROUTE_STATIC);
+}
+
+int route_add_hop(struct stack *s, uint16_t fib, const struct ip_prefix *prefix, const struct ip_addr *via, struct interface *ifc)
+{
+    struct route r = { .prefix = *prefix, .fib = fib, .kind = ROUTE_STATIC, .ifc = ifc };
+    struct route_table *t = s->routes;
+    int rc = check_route(s, &r, via);
+
+    if (rc != 0)
+        return rc;
+    mask_host_bits(&r.prefix);
+    const uint32_t *slot = trie_slot(t, fib, &r.prefix);
+    if (!slot)
+        return -ENOMEM;
+    struct route *first = *slot ? t->route[*slot - 1] : NULL, *last = first;
+    if (!first || first->kind != ROUTE_STATIC)
+        return -ENOENT;
+    unsigned n = 0;
+    for (struct route *h = first; h; h = h->next, n++) {
+        if (h->ifc == r.ifc && h->has_gateway == r.has_gateway && (!h->has_gateway || ip_addr_eq(&h->gateway, &r.gateway)))
+            return -EEXIST;
+        last = h;
+    }
+    if (n == ROUTE_MAX_HOPS || (n == 1 && t->n_multi == ROUTE_MAX_MULTI))
+        return -ENOSPC;
+    last->next = malloc(sizeof(r));
+    if (!last->next)
+        return -ENOMEM;
+    *last->next = r;
+    if (n == 1)
+        t->multi[t->n_multi++] = first;
+    route_changed(t);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- several hops */
+
+static bool is_dead(const struct route *h) { return __atomic_load_n(&h->is_dead, __ATOMIC_RELAXED); }
+
+const struct route *route_choose(const struct route *r, uint32_t flow, uint64_t now_us, const struct route **ask)
+{
+    unsigned n = 0, n_alive = 0;
+
+    *ask = NULL;
+    for (const struct route *h = r; h; h = h->next, n++) {
+        n_alive += !is_dead(h);
+        uint64_t retry = __atomic_load_n(&h->retry_us, __ATOMIC_RELAXED);
+        if (is_dead(h) && !*ask && retry <= now_us &&
+            __atomic_compare_exchange_n((uint64_t *)&h->retry_us, &retry, now_us + ROUTE_RETRY_US, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            *ask = h; /* one worker asks */
+    }
+    /* With none alive all are as good as each other. The high bits, so that the low ones are left to hash tables. */
+    unsigned pick = (unsigned)(((uint64_t)flow * (n_alive ? n_alive : n)) >> 32);
+    for (const struct route *h = r; h; h = h->next) {
+        if (n_alive && is_dead(h))
+            continue;
+        if (pick-- == 0)
+            return h;
+    }
+    return r; /* one died meanwhile */
+}
+
+static void set_dead(struct route_table *t, const struct interface *ifc, const struct ip_addr *ip, bool dead, uint64_t retry_us)
+{
+    for (uint32_t i = 0; i < t->n_multi; i++) {
+        for (struct route *h = t->multi[i]; h; h = h->next) {
+            if (h->ifc != ifc || !h->has_gateway || !ip_addr_eq(&h->gateway, ip))
+                continue;
+            if (dead)
+                __atomic_store_n(&h->retry_us, retry_us, __ATOMIC_RELAXED);
+            if (__atomic_exchange_n(&h->is_dead, dead, __ATOMIC_RELAXED) == dead)
+                continue;
+            __atomic_fetch_add(&t->n_dead, dead ? 1 : UINT32_MAX, __ATOMIC_RELAXED);
+            route_changed(t); /* connections choose again */
+        }
+    }
+}
+
+void route_gateway_failed(struct route_table *t, const struct interface *ifc, const struct ip_addr *ip, uint64_t now_us)
+{
+    if (t->n_multi)
+        set_dead(t, ifc, ip, true, now_us + ROUTE_RETRY_US);
+}
+
+void route_gateway_works(struct route_table *t, const struct interface *ifc, const struct ip_addr *ip)
+{
+    if (__atomic_load_n(&t->n_dead, __ATOMIC_RELAXED))
+        set_dead(t, ifc, ip, false, 0);
 }
 
 int route_add_connected(struct interface *ifc, const struct ip_prefix *prefix)
@@ -230,14 +348,15 @@ void route_show(struct stack *s, json_t *array)
     char addr[IP_ADDR_TEXT_MAX], text[IP_ADDR_TEXT_MAX + 5];
 
     for (uint32_t i = 0; i < t->n_routes; i++) {
-        const struct route *r = t->route[i];
-        if (!r)
-            continue;
-        snprintf(text, sizeof(text), "%s/%u", ip_addr_format(&r->prefix.ip, addr), r->prefix.len);
-        json_t *row = json_pack("{s:s, s:i, s:s, s:s}", "prefix", text, "table", r->fib, "kind", kinds[r->kind],
-                                "interface", r->ifc->name);
-        if (row && r->has_gateway)
-            json_object_set_new(row, "via", json_string(ip_addr_format(&r->gateway, addr)));
-        json_array_append_new(array, row);
+        for (const struct route *r = t->route[i]; r; r = r->next) {
+            snprintf(text, sizeof(text), "%s/%u", ip_addr_format(&r->prefix.ip, addr), r->prefix.len);
+            json_t *row = json_pack("{s:s, s:i, s:s, s:s}", "prefix", text, "table", r->fib, "kind", kinds[r->kind], "interface",
+                                    r->ifc->name);
+            if (row && r->has_gateway)
+                json_object_set_new(row, "via", json_string(ip_addr_format(&r->gateway, addr)));
+            if (row && is_dead(r))
+                json_object_set_new(row, "dead", json_true());
+            json_array_append_new(array, row);
+        }
     }
 }

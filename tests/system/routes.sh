@@ -24,6 +24,10 @@ ip -n "$TAG-k1" addr add fd79::2/64 dev vk1 nodad
 ip -n "$TAG-k2" addr add $K4/24 dev vk2 # the same addresses as in the first network: another table
 ip -n "$TAG-k2" addr add $K6/64 dev vk2 nodad
 for a in 10.90.0.1/32 fd90::1/128; do ip -n "$NS_K" addr add $a dev lo; done
+for a in 10.95.0.1/32 fd95::1/128; do # behind two routers
+    ip -n "$NS_K" addr add $a dev lo
+    ip -n "$TAG-k1" addr add $a dev lo
+done
 for a in 10.90.1.1/32 fd90:0:0:1::1/128; do ip -n "$TAG-k1" addr add $a dev lo; done
 {
     conf_head a 2
@@ -36,6 +40,7 @@ route 10.90.0.0/16 via $K4
 route fd90::/48 via $K6
 route 10.90.1.0/24 via 10.79.0.2
 route fd90:0:0:1::/64 via fd79::2
+route 10.95.0.0/16 via $K4 via 10.79.0.2 dev wire1
 namespace blue { interface wire2 }
 CONF
 } >"$TMP/a.conf"
@@ -90,6 +95,51 @@ for f in 4 6; do
     check "v$f: and it is found by asking" reach stack $far1 7005
     for p in $p0 $p1 $p2; do end_pid "$p"; done
 done
+# Several next hops: connections are spread, and leave a router that does not answer until it does.
+PY=$(python3 -c 'import sys; print(sys.executable)')
+cat >"$TMP/letter.py" <<'PY'
+import socket, sys
+s = socket.create_server(("::", 7030), family=socket.AF_INET6, dualstack_ipv6=True, backlog=100)
+print("ready", flush=True)
+while True:
+    c, _ = s.accept()
+    c.sendall(sys.argv[1].encode())
+    c.close()
+PY
+cat >"$TMP/ask.py" <<'PY'
+import socket, sys
+got = ""
+for i in range(int(sys.argv[2])):
+    s = socket.create_connection((sys.argv[1], 7030), 20)
+    got += s.recv(1).decode()
+    s.close()
+print("".join(sorted(set(got))))
+PY
+bg "$TMP/letter0" in_k "$PY" "$TMP/letter.py" A
+wait_for 15 listening "$TMP/letter0" || not_ok "the first server"
+bg "$TMP/letter1" in_1 "$PY" "$TMP/letter.py" B
+wait_for 15 listening "$TMP/letter1" || not_ok "the second server"
+check "route add with two hops, v6" ctl a route add fd95::/32 via $K6 via fd79::2
+check_eq "both are shown" "$(ctl a --json show route | jq -r '.[] | select(.prefix | test("^(10.95|fd95)")) | "\(.via) \(.interface)"')" \
+    "$(printf '%s wire0\n10.79.0.2 wire1\n%s wire0\nfd79::2 wire1' $K4 $K6)"
+dead() { ctl a --json show route | jq -r '.[] | select(.dead) | .via'; }
+dead_is() { [ "$(dead | sort | tr '\n' ' ')" = "$1" ]; }
+asks() { TMO=60 stack "$PY" "$TMP/ask.py" "$@"; }
+for a in 10.95.0.1 fd95::1; do check_eq "flows to $a go by both" "$(asks $a 40)" AB; done
+# The router of wire1 is gone: it answers nobody.
+ip -n "$TAG-k1" link set vk1 down
+ctl a neighbor del wire1 10.79.0.2 2>/dev/null
+ctl a neighbor del wire1 fd79::2 2>/dev/null
+until_dead() { asks 10.95.0.1 5; asks fd95::1 5; dead_is "10.79.0.2 fd79::2 "; }
+check "a router that does not answer is found dead" wait_for 60 until_dead
+for a in 10.95.0.1 fd95::1; do check_eq "flows to $a go by the other" "$(asks $a 40)" A; done
+ip -n "$TAG-k1" link set vk1 up
+ip -n "$TAG-k1" addr replace fd79::2/64 dev vk1 nodad
+back() { asks 10.95.0.1 2; asks fd95::1 2; dead_is ""; }
+check "it answers again" wait_for 60 back
+for a in 10.95.0.1 fd95::1; do check_eq "flows to $a go by both again" "$(asks $a 40)" AB; done
+check "route del takes both" ctl a route del fd95::/32
+check_eq "none is left" "$(ctl a --json show route | jq -r '.[] | select(.prefix == "fd95::/32") | .via')" ""
 check "a prefix that is none is refused" bash -c "! '$CTL' -s '$TMP/a.run/cli.sock' route add 10.0.0.0/33 via $K4"
 check "an interface that is not there is refused" bash -c "! '$CTL' -s '$TMP/a.run/cli.sock' address add wire9 10.1.1.1/24"
 server_alive a && ok "the server lives" || not_ok "the server lives"

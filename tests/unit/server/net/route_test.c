@@ -152,3 +152,141 @@ Test(route, sources_by_the_rules_of_rfc_6724)
     interface_find_addr(n.ifc, &old)->flags |= INTERFACE_ADDR_DEPRECATED; /* rule 3 */
     cr_assert(ip_addr_eq(interface_select_source(n.ifc, &dst, &dst), &want));
 }
+
+/* ---------------------------------------------------------------- several next hops */
+
+static struct route *add_hops(const char *prefix, const char *const *via, unsigned k)
+{
+    struct ip_prefix p;
+
+    cr_assert_eq(ip_prefix_parse(prefix, &p), 0);
+    for (unsigned i = 0; i < k; i++) {
+        struct ip_addr gw = net_ip(via[i]);
+        cr_assert_eq((i == 0 ? route_add : route_add_hop)(n.s, 0, &p, &gw, NULL), 0);
+    }
+    return (struct route *)route_lookup(n.s->routes, 0, &p.ip);
+}
+
+static unsigned share(const struct route *r, const char *via, uint64_t now)
+{
+    struct ip_addr gw = net_ip(via);
+    const struct route *ask;
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < 3000; i++)
+        found += ip_addr_eq(&route_choose(r, i * (UINT32_MAX / 3000), now, &ask)->gateway, &gw);
+    return found;
+}
+
+Test(route, flows_are_spread_over_the_hops_that_live)
+{
+    static const char *const via[2][3] = { { "10.0.0.5", "10.0.0.6", "10.0.0.7" }, { "fd00::5", "fd00::6", "fd00::7" } };
+    static const char *const prefix[2] = { "10.9.0.0/16", "fd09::/32" };
+    const struct route *ask;
+
+    for (unsigned f = 0; f < 2; f++) {
+        struct route *r = add_hops(prefix[f], via[f], 3);
+        struct ip_addr dead = net_ip(via[f][1]), other = net_ip(via[f][0]);
+        uint32_t gen = route_generation(n.s->routes);
+        for (unsigned i = 0; i < 3; i++)
+            cr_expect(share(r, via[f][i], 0) > 900 && share(r, via[f][i], 0) < 1100, "%u", share(r, via[f][i], 0));
+        route_gateway_failed(n.s->routes, n.ifc, &dead, 1000);
+        cr_expect_neq(route_generation(n.s->routes), gen); /* connections choose again */
+        cr_expect_eq(share(r, via[f][1], 2000), 0);
+        cr_expect_gt(share(r, via[f][0], 2000), 1400);
+        route_choose(r, 0, 2000, &ask);
+        cr_expect_null(ask);
+        route_choose(r, 0, 1000 + ROUTE_RETRY_US, &ask); /* asked again, by one, once */
+        cr_assert_not_null(ask);
+        cr_expect(ip_addr_eq(&ask->gateway, &dead));
+        route_choose(r, 0, 1001 + ROUTE_RETRY_US, &ask);
+        cr_expect_null(ask);
+        route_gateway_works(n.s->routes, n.ifc, &other);
+        cr_expect_eq(share(r, via[f][1], 2000), 0);
+        route_gateway_works(n.s->routes, n.ifc, &dead);
+        cr_expect_gt(share(r, via[f][1], 2000), 900);
+        for (unsigned i = 0; i < 3; i++) { /* all of them: as good as each other */
+            struct ip_addr gw = net_ip(via[f][i]);
+            route_gateway_failed(n.s->routes, n.ifc, &gw, 1000);
+        }
+        cr_expect_gt(share(r, via[f][1], 2000), 900);
+    }
+}
+
+Test(route, hops_that_cannot_be)
+{
+    static const char *const via[1] = { "10.0.0.5" };
+    struct ip_prefix p = { net_ip("10.9.0.0"), 16 }, none = { net_ip("10.8.0.0"), 16 }, connected = { net_ip("10.0.0.0"), 24 };
+    struct ip_addr gw = net_ip("10.0.0.5"), six = net_ip("fd00::5"), far = net_ip("192.0.2.1");
+
+    add_hops("10.9.0.0/16", via, 1);
+    cr_expect_eq(route_add_hop(n.s, 0, &p, &gw, NULL), -EEXIST);
+    cr_expect_eq(route_add_hop(n.s, 0, &p, &six, NULL), -EINVAL);
+    cr_expect_eq(route_add_hop(n.s, 0, &p, &far, NULL), -ENETUNREACH);
+    cr_expect_eq(route_add_hop(n.s, 0, &none, &gw, NULL), -ENOENT);
+    cr_expect_eq(route_add_hop(n.s, 0, &connected, &gw, NULL), -ENOENT);
+    for (unsigned i = 1; i < ROUTE_MAX_HOPS; i++) {
+        gw.b[15]++;
+        cr_expect_eq(route_add_hop(n.s, 0, &p, &gw, NULL), 0);
+    }
+    gw.b[15]++;
+    cr_expect_eq(route_add_hop(n.s, 0, &p, &gw, NULL), -ENOSPC);
+    gw = net_ip("10.0.0.6");
+    route_gateway_failed(n.s->routes, n.ifc, &gw, 0);
+    cr_expect_eq(route_del(n.s->routes, 0, &p, ROUTE_STATIC), 0); /* with all of its hops, a dead one among them */
+    cr_expect_null(route_lookup(n.s->routes, 0, &p.ip));
+    route_gateway_works(n.s->routes, n.ifc, &gw);
+}
+
+static unsigned requests_for(const char *ip)
+{
+    struct ip_addr a = net_ip(ip);
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < n.n_frames; i++)
+        found += n.frame[i].len >= 42 && n.frame[i].b[12] == 8 && n.frame[i].b[13] == 6 && memcmp(n.frame[i].b + 38, a.b + 12, 4) == 0;
+    return found;
+}
+
+Test(route, a_gateway_that_does_not_answer_is_left)
+{
+    static const char *const via[2] = { "10.0.0.2", "10.0.0.9" }; /* the station of the test, and nobody */
+    uint8_t f[64];
+
+    add_hops("10.9.0.0/16", via, 2);
+    net_learn_peer(&n);
+    for (unsigned i = 0; i < 200; i++) { /* each its own flow */
+        char dst[16];
+        snprintf(dst, sizeof(dst), "10.9.0.%u", i + 1);
+        net_send(&n, dst, 20, 0);
+    }
+    net_run_us(&n, 5000000);
+    cr_assert_gt(requests_for("10.0.0.9"), 0);
+    net_forget(&n);
+    for (unsigned i = 0; i < 200; i++) {
+        char dst[16];
+        snprintf(dst, sizeof(dst), "10.9.1.%u", i + 1);
+        net_send(&n, dst, 20, 0);
+    }
+    net_run_us(&n, 10000);
+    cr_expect_eq(n.n_frames, 200, "%u", n.n_frames); /* all by the one that lives */
+    net_run_us(&n, ROUTE_RETRY_US);
+    net_forget(&n);
+    net_send(&n, "10.9.1.1", 20, 0);
+    net_run_us(&n, 10000);
+    cr_expect_eq(requests_for("10.0.0.9"), 1);
+    static const uint8_t mac9[6] = { 2, 0, 0, 0, 0, 9 };
+    net_inject(&n, f, net_arp(f, 2, mac9, "10.0.0.9", n.ifc->mac, "10.0.0.1"));
+    net_run_us(&n, 10000);
+    net_forget(&n);
+    for (unsigned i = 0; i < 200; i++) {
+        char dst[16];
+        snprintf(dst, sizeof(dst), "10.9.2.%u", i + 1);
+        net_send(&n, dst, 20, 0);
+    }
+    net_run_us(&n, 10000);
+    unsigned by9 = 0;
+    for (unsigned i = 0; i < n.n_frames; i++)
+        by9 += memcmp(n.frame[i].b, mac9, 6) == 0;
+    cr_expect(by9 > 50 && by9 < 150, "%u", by9);
+}
