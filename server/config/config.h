@@ -56,6 +56,7 @@ struct config_interface {
     uint64_t table;                       /* fib */
     uint64_t mtu;                         /* 0 = the port's */
     bool no_dad;
+    char linux_sync[32];                  /* kernel interface to have the addresses, routes and neighbours of; empty = none */
     bool dhcp;                            /* an IPv4 address, routes and the MTU from a DHCP server */
     bool autoconf;                        /* addresses and routes from router advertisements */
     unsigned n_addresses;

@@ -19,6 +19,7 @@
 #include "server/autoconf/autoconf.h"
 #include "server/ctl/ctl_server.h"
 #include "server/dhcp/dhcp.h"
+#include "server/linux_sync/linux_sync.h"
 #include "server/ctl/privileges.h"
 #include "server/session/transport.h"
 #include "server/sctp/sctp.h"
@@ -145,6 +146,23 @@ static int add_interfaces(struct daemon *d)
                        ip_addr_format(&ci->address[k].ip, text), ci->address[k].len, strerror(-rc));
                 return rc;
             }
+        }
+    }
+    return 0;
+}
+
+/* After what is configured: that has precedence. */
+static int mirror_kernel(struct daemon *d)
+{
+    for (unsigned i = 0; i < d->config->n_interfaces; i++) {
+        const struct config_interface *ci = &d->config->interface[i];
+        if (ci->linux_sync[0] == '\0')
+            continue;
+        int rc = linux_sync_enable(interface_by_name(d->stack, ci->name), ci->linux_sync, ci->no_dad ? INTERFACE_ADDR_NO_DAD : 0);
+        if (rc != 0) {
+            hs_log(&d->log, HS_LOG_ERROR, "%s:%u: interface %s: linux-sync %s: %s", d->config->file, ci->line, ci->name, ci->linux_sync,
+                   strerror(-rc));
+            return rc;
         }
     }
     return 0;
@@ -303,6 +321,8 @@ static int start_loop(struct daemon *d)
         rc = watch(d, autoconf_fd(d->stack));
     if (rc == 0 && dhcp_fd(d->stack) >= 0)
         rc = watch(d, dhcp_fd(d->stack));
+    if (rc == 0 && linux_sync_fd(d->stack) >= 0)
+        rc = watch(d, linux_sync_fd(d->stack));
     return rc;
 }
 
@@ -344,6 +364,7 @@ int daemon_start(struct daemon *d)
         (rc = transport_register(&tls_transport_ops)) != 0 || (rc = transport_register(&dtls_transport_ops)) != 0 ||
         (rc = transport_register(&sctp_transport_ops)) != 0 ||
         (rc = start_eal(d)) != 0 || (rc = open_ports(d)) != 0 || (rc = add_interfaces(d)) != 0 || (rc = add_routes(d)) != 0 ||
+        (rc = mirror_kernel(d)) != 0 ||
         (rc = add_rules(d)) != 0)
         return rc;
     rc = tcp_keys_create(d->stack);
@@ -431,6 +452,9 @@ int daemon_run(struct daemon *d)
                     app_server_net_changed(d->stack->apps);
             } else if (fd == dhcp_fd(d->stack)) {
                 if (dhcp_poll(d->stack, clock_now_us()))
+                    app_server_net_changed(d->stack->apps);
+            } else if (fd == linux_sync_fd(d->stack)) {
+                if (linux_sync_poll(d->stack))
                     app_server_net_changed(d->stack->apps);
             } else if (fd == ctl_server_fd(d->ctl)) {
                 ctl_server_poll(d->ctl);

@@ -8,6 +8,7 @@
 #include "server/app/app_port.h"
 #include "server/autoconf/autoconf.h"
 #include "server/dhcp/dhcp.h"
+#include "server/linux_sync/linux_sync.h"
 #include "server/capture/capture.h"
 #include "server/eth/eth.h"
 #include "server/ip/ip.h"
@@ -497,6 +498,7 @@ void stack_destroy(struct stack *s)
     capture_destroy(s);
     autoconf_destroy(s);
     dhcp_destroy(s);
+    linux_sync_destroy(s);
     for (unsigned i = s->n_workers; i-- > 0;)
         session_worker_destroy(s->worker[i]);
     for (unsigned i = s->n_workers; i-- > 0;)

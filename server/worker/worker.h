@@ -60,6 +60,7 @@ struct stack {
     struct tcp_keys *tcp_keys;      /* tcp/: keys of programs for their peers, under a lock of their own; NULL = none are taken */
     struct session_stack *session;  /* session/: endpoints in use by all workers, under its own lock (control path only) */
     struct autoconf *autoconf;      /* autoconf/: control thread's; NULL = no interface takes router advertisements */
+    struct linux_sync *linux_sync;  /* linux_sync/: control thread's; NULL = nothing is mirrored from the kernel */
     struct dhcp *dhcp;              /* dhcp/: control thread's; NULL = no interface has its address from there */
     struct capture *capture;        /* capture/: control thread's; NULL until somebody looks at packets */
     struct stack_private *priv;     /* worker/ */

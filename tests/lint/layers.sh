@@ -26,7 +26,7 @@ for t in server/tcp server/udp server/sctp server/tls; do
     includes "$t" 'server/(tcp|udp|sctp|tls)/' | grep -v "[\"<]$t/" | check "$t includes no other transport"
 done
 # Upward calls go through tables that the lower layer declares.
-for low in pkt port capture mcast autoconf dhcp eth neigh route ip icmp; do
+for low in pkt port capture mcast autoconf dhcp linux_sync eth neigh route ip icmp; do
     [ -d server/$low ] || continue
     includes server/$low 'server/(tcp|udp|local|app|ctl|config)/' | check "server/$low includes no layer above the session interface"
 done
