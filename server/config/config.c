@@ -330,6 +330,8 @@ static int check_interface(struct conf_reader *r, struct stack_config *cfg, stru
     }
     if (!port)
         return conf_fail(r, "interface %s: there is no port of that name", ifc->name);
+    if (port->is_member)
+        return conf_fail(r, "interface %s: the port is a member of a bond, which has the interface", ifc->name);
     if (port->mtu && ifc->mtu > port->mtu)
         return conf_fail(r, "interface %s: mtu %llu is more than the port's %u", ifc->name, (unsigned long long)ifc->mtu, port->mtu);
     ifc->vlan = (uint16_t)vlan;

@@ -91,6 +91,12 @@ static int open_ports(struct daemon *d)
         char err[256] = "";
         if (pc.n_queues == 0)
             pc.n_queues = d->stack->n_workers;
+        if (pc.is_member) {
+            if (port_member_open(&pc, err, sizeof(err)) == 0)
+                continue;
+            hs_log(&d->log, HS_LOG_ERROR, "port %s: %s", pc.name, err);
+            return -ENODEV;
+        }
         int rc = port_open(&pc, &d->stack->pools, &p, err, sizeof(err));
         if (rc == 0) {
             rc = stack_add_port(d->stack, p);

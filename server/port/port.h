@@ -52,11 +52,14 @@ struct port_config {         /* from the port stanza */
     unsigned n_queues;       /* wanted rx-queues; the port may give fewer */
     uint8_t mac[6];
     bool has_mac;
+    bool is_member;          /* of a bond: made known to DPDK only, its port is the bond's */
     bool has_vlans;          /* frames with 802.1Q tags are wanted, with their tags */
 };
 /* Opens by the first word of device: "tap" (port_tap.c), "packet" (port_packet.c), else a DPDK device (port_ethdev.c).
  * On failure err holds one sentence. */
 int port_open(const struct port_config *cfg, struct pkt_pools *pools, struct port **out, char *err, size_t err_len);
+/* A DPDK device that net_bonding will take by its name. On failure err holds one sentence. */
+int port_member_open(const struct port_config *cfg, char *err, size_t err_len);
 void port_close(struct port *p);
 
 #endif

@@ -240,6 +240,13 @@ static int probe(struct ethdev *e, const struct port_config *cfg, char *err, siz
     return 0;
 }
 
+int port_member_open(const struct port_config *cfg, char *err, size_t err_len)
+{
+    struct ethdev e = { .id = 0 };
+
+    return probe(&e, cfg, err, err_len);
+}
+
 /* What the device reports and we use. */
 static void choose_offloads(struct port *p, struct ethdev *e, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf,
                             unsigned n_rx)

@@ -82,6 +82,63 @@ tap_addr() {
 NS_K=$NS_S
 one "net_tap" "net_tap0,iface=dtap0" tap_addr
 
+# Frames from a file, answers to another: an ARP request, an echo request of IPv4, a neighbour solicitation, an echo request of IPv6.
+PY=$(python3 -c 'import sys; print(sys.executable)')
+"$PY" - "$TMP/in.pcap" <<'PYTHON'
+import ipaddress
+import struct
+import sys
+ME, YOU = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
+A, B = (ipaddress.ip_address(a).packed for a in ("10.77.0.2", "10.77.0.1"))
+A6, B6 = (ipaddress.ip_address(a).packed for a in ("fd77::2", "fd77::1"))
+
+
+def csum(b):
+    s = sum(struct.unpack(">%dH" % (len(b) // 2), b))
+    while s >> 16:
+        s = (s & 0xffff) + (s >> 16)
+    return struct.pack(">H", ~s & 0xffff)
+
+
+def ip4(payload):
+    h = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 1, 0, 64, 1, 0) + A + B
+    return YOU + b"\x08\x00" + h[:10] + csum(h) + h[12:] + payload
+
+
+def icmp6(mac, dst, payload):
+    pseudo = A6 + dst + struct.pack(">II", len(payload), 58)
+    payload = payload[:2] + csum(pseudo + payload) + payload[4:]
+    return mac + YOU + b"\x86\xdd" + struct.pack(">IHBB", 6 << 28, len(payload), 58, 255) + A6 + dst + payload
+
+
+echo4 = b"\x08\x00\x00\x00\x00\x01\x00\x01" + bytes(24)
+echo4 = echo4[:2] + csum(echo4) + echo4[4:]
+group = ipaddress.ip_address("ff02::1:ff00:1").packed
+frames = [
+    b"\xff" * 6 + YOU + b"\x08\x06" + struct.pack(">HHBBH", 1, 0x800, 6, 4, 1) + YOU + A + bytes(6) + B,
+    ME + ip4(echo4),
+    icmp6(b"\x33\x33\xff\x00\x00\x01", group, struct.pack(">BBHI", 135, 0, 0, 0) + B6 + b"\x01\x01" + YOU),
+    icmp6(ME, B6, struct.pack(">BBHHH", 128, 0, 0, 1, 1) + bytes(24)),
+]
+with open(sys.argv[1], "wb") as f:
+    f.write(struct.pack("<IHHIIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
+    for b in frames:
+        f.write(struct.pack("<IIII", 0, 0, len(b), len(b)) + b)
+PYTHON
+{
+    conf_head a
+    printf 'port p0 { device net_pcap0 rx_pcap=%s tx_pcap=%s  mac 02:00:00:00:00:01 }\n' "$TMP/in.pcap" "$TMP/out.pcap"
+    conf_addrs p0 $S4 $S6
+} >"$TMP/a.conf"
+server_start a "$NS_S"
+all_taken() { [ "$(ctl a --json show interface | jq '.[0].rx_packets')" = 4 ]; }
+check "net_pcap: the file is read" wait_for 10 all_taken
+server_stop a
+for want in "ARP, Reply 10.77.0.1 is-at 02:00:00:00:00:01" "10.77.0.1 > 10.77.0.2: ICMP echo reply" "neighbor advertisement, tgt is fd77::1" \
+    "fd77::1 > fd77::2: ICMP6, echo reply"; do
+    check "net_pcap: $want" bash -c "tcpdump -nr '$TMP/out.pcap' 2>/dev/null | grep -q '$want'"
+done
+
 # One process, a ring: what the stack sends to its own segment comes back to it; it must do no harm.
 { conf_head a; printf 'port p0 { device net_ring0 }\n'; conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"
 server_start a "$NS_S"
