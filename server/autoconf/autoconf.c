@@ -1,10 +1,12 @@
 /* autoconf.c - what workers heard, brought to the control thread, and the control thread's clock */
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/siphash.h"
 #include "server/autoconf/autoconf_internal.h"
 #include "server/icmp/icmp_internal.h"
@@ -72,7 +74,29 @@ void autoconf_destroy(struct stack *s)
     s->autoconf = NULL;
 }
 
-void autoconf_ra_input(struct worker *w, struct pkt *p)
+/* RFC 4861 s6.1.2, s8.1: from a neighbour itself, whole, code 0, with options of a length that there can be. */
+static bool is_valid(const struct pkt_meta *m, const uint8_t *b, uint32_t len, uint32_t options_at)
+{
+    if (m->ttl != 255 || !ip_addr_is_link_local(&m->src) || len < options_at || b[1] != 0)
+        return false;
+    for (uint32_t at = options_at; at < len; at += b[at + 1] * 8u)
+        if (at + 8 > len || b[at + 1] == 0 || at + b[at + 1] * 8u > len)
+            return false;
+    return true;
+}
+
+/* s8.1: the destination is one host's, the target a router or that host itself. */
+static bool redirect_is_valid(const uint8_t *b)
+{
+    struct ip_addr target, dst;
+
+    memcpy(target.b, b + 8, 16);
+    memcpy(dst.b, b + 24, 16);
+    return !ip_addr_is_multicast(&dst) && !ip_addr_is_any(&dst) && !ip_addr_is_link_local(&dst) && !ip_addr_is_v4(&dst) &&
+           !ip_addr_is_loopback(&dst) && (ip_addr_is_link_local(&target) || ip_addr_eq(&target, &dst)) && !ip_addr_is_v4(&target);
+}
+
+static void take_message(struct worker *w, struct pkt *p, uint32_t options_at)
 {
     const struct pkt_meta *m = pkt_meta(p);
     struct autoconf *a = w->stack->autoconf;
@@ -83,12 +107,10 @@ void autoconf_ra_input(struct worker *w, struct pkt *p)
         icmp_drop(w, p, ICMP_DROP_TYPE);
         return;
     }
-    bool good = m->ttl == 255 && ip_addr_is_link_local(&m->src) && len >= 16 && len <= sizeof(b); /* RFC 4861 s6.1.2 */
+    bool good = len <= sizeof(b);
     if (good) {
         pkt_copy_out(p, 0, b, len);
-        good = b[1] == 0;
-        for (uint32_t at = 16; good && at < len; at += b[at + 1] * 8u)
-            good = at + 8 <= len && b[at + 1] != 0 && at + b[at + 1] * 8u <= len;
+        good = is_valid(m, b, len, options_at) && (b[0] != ICMP6_T_REDIRECT || redirect_is_valid(b));
     }
     if (!good) {
         w->ip->count.neigh[NEIGH_DROP_ND_MALFORMED]++;
@@ -100,34 +122,136 @@ void autoconf_ra_input(struct worker *w, struct pkt *p)
     pkt_free(p);
 }
 
-/* Workers are not held up when nothing has changed. */
+void autoconf_ra_input(struct worker *w, struct pkt *p) { take_message(w, p, 16); }
+void autoconf_redirect_input(struct worker *w, struct pkt *p) { take_message(w, p, 40); }
+
+void autoconf_neighbor_failed(struct worker *w, struct interface *ifc, const struct ip_addr *ip)
+{
+    struct autoconf *a = w->stack->autoconf;
+
+    if (a && a->ifc[ifc->index].ifc && !ip_addr_is_v4(ip))
+        ip_mailbox_note(&a->box, ifc, ip);
+}
+
 static bool is_due(struct stack *s, uint64_t now_us)
 {
     struct autoconf *a = s->autoconf;
 
-    bool due = !ip_mailbox_is_empty(&a->box);
-    for (unsigned i = 0; i < s->interfaces->n && !due; i++)
-        due = a->ifc[i].ifc && ra_is_due(&a->ifc[i], now_us);
-    return due;
+    for (unsigned i = 0; i < s->interfaces->n; i++)
+        if (a->ifc[i].ifc && (ra_is_due(&a->ifc[i], now_us) || redirect_is_due(&a->ifc[i], now_us)))
+            return true;
+    return false;
+}
+
+static bool take_in(struct autoconf *a, const struct ip_mailbox_msg *m, uint64_t now_us)
+{
+    struct autoconf_ifc *ai = &a->ifc[m->ifc->index];
+
+    if (m->len == 0)
+        return ra_failed(ai, &m->src, now_us) | redirect_failed(ai, &m->src);
+    return m->b[0] == ICMP6_T_REDIRECT ? redirect_apply(ai, m, now_us) : ra_apply(a, ai, m, now_us);
 }
 
 bool autoconf_poll(struct stack *s, uint64_t now_us)
 {
     struct autoconf *a = s->autoconf;
     struct ip_mailbox_msg m;
-    bool changed = false;
+    bool changed = false, held = false;
 
     for (unsigned i = 0; i < s->interfaces->n; i++)
         if (a->ifc[i].ifc)
             ra_solicit(&a->ifc[i], now_us);
     ip_mailbox_quiet(&a->box);
-    if (!is_due(s, now_us) || stack_pause(s) != 0) /* not now: at the next tick */
+    /* Workers are not held up when nothing will change. */
+    while (ip_mailbox_take(&a->box, &m)) {
+        if (m.len == 0 && !ra_knows(&a->ifc[m.ifc->index], &m.src))
+            continue;
+        if (!held && stack_pause(s) != 0)
+            return false; /* it is lost, as on the link */
+        held = true;
+        changed |= take_in(a, &m, now_us);
+    }
+    if (!held && (!is_due(s, now_us) || stack_pause(s) != 0)) /* not now: at the next tick */
         return false;
-    while (ip_mailbox_take(&a->box, &m))
-        changed |= ra_apply(a, &a->ifc[m.ifc->index], &m, now_us);
     for (unsigned i = 0; i < s->interfaces->n; i++)
         if (a->ifc[i].ifc)
-            changed |= ra_tick(a, &a->ifc[i], now_us);
+            changed |= ra_tick(a, &a->ifc[i], now_us) | redirect_tick(&a->ifc[i], now_us);
     stack_resume(s);
     return changed;
+}
+
+/* ---------------------------------------------------------------- show */
+
+static void add_seconds(json_t *row, const char *name, uint64_t until_us, uint64_t now_us)
+{
+    if (until_us != UINT64_MAX)
+        json_object_set_new(row, name, json_integer(until_us > now_us ? (json_int_t)((until_us - now_us) / 1000000) : 0));
+}
+
+static json_t *routers_of(const struct autoconf_ifc *ai, uint64_t now_us)
+{
+    static const char *const names[] = { "low", "medium", "high" };
+    json_t *list = json_array();
+    char text[IP_ADDR_TEXT_MAX];
+
+    for (unsigned i = 0; i < AUTOCONF_ROUTERS; i++) {
+        const struct autoconf_router *r = &ai->router[i];
+        if (!r->until_us)
+            continue;
+        json_t *row = json_pack("{s:s, s:s, s:b, s:b}", "address", ip_addr_format(&r->ip, text), "preference", names[r->preference + 1],
+                                "reachable", !r->is_silent, "used", ip_addr_eq(&r->ip, &ai->gateway));
+        add_seconds(row, "expire_s", r->until_us, now_us);
+        json_array_append_new(list, row);
+    }
+    return list;
+}
+
+static json_t *prefixes_of(const struct autoconf_ifc *ai, uint64_t now_us)
+{
+    json_t *list = json_array();
+    char text[IP_ADDR_TEXT_MAX];
+
+    for (unsigned i = 0; i < AUTOCONF_PREFIXES; i++) {
+        const struct autoconf_prefix *p = &ai->prefix[i];
+        if (!p->is_used)
+            continue;
+        json_t *row = json_pack("{s:o, s:b}", "prefix", json_sprintf("%s/%u", ip_addr_format(&p->prefix.ip, text), p->prefix.len), "on_link",
+                                p->on_link);
+        if (p->has_address)
+            json_object_set_new(row, "address", json_string(ip_addr_format(&p->address.ip, text)));
+        add_seconds(row, "valid_s", p->valid_until_us, now_us);
+        add_seconds(row, "preferred_s", p->preferred_until_us, now_us);
+        json_array_append_new(list, row);
+    }
+    return list;
+}
+
+static json_t *redirects_of(const struct autoconf_ifc *ai, uint64_t now_us)
+{
+    json_t *list = json_array();
+    char text[IP_ADDR_TEXT_MAX];
+
+    for (unsigned i = 0; i < AUTOCONF_REDIRECTS; i++) {
+        const struct autoconf_redirect *d = &ai->redirect[i];
+        if (!d->until_us)
+            continue;
+        json_t *row = json_pack("{s:s}", "destination", ip_addr_format(&d->dst, text));
+        json_object_set_new(row, "via", json_string(ip_addr_is_any(&d->via) ? "link" : ip_addr_format(&d->via, text)));
+        add_seconds(row, "expire_s", d->until_us, now_us);
+        json_array_append_new(list, row);
+    }
+    return list;
+}
+
+void autoconf_show(struct stack *s, json_t *array)
+{
+    uint64_t now_us = clock_now_us();
+
+    for (unsigned i = 0; s->autoconf && i < s->interfaces->n; i++) {
+        const struct autoconf_ifc *ai = &s->autoconf->ifc[i];
+        if (ai->ifc)
+            json_array_append_new(array, json_pack("{s:s, s:i, s:o, s:o, s:o}", "interface", ai->ifc->name, "mtu", ai->ifc->mtu, "routers",
+                                                   routers_of(ai, now_us), "prefixes", prefixes_of(ai, now_us), "redirects",
+                                                   redirects_of(ai, now_us)));
+    }
 }

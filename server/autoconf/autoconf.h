@@ -21,5 +21,11 @@ void autoconf_destroy(struct stack *s);       /* no worker runs any more */
 
 /* p at the ICMPv6 header of an advertisement, checksum verified. Takes it. */
 void autoconf_ra_input(struct worker *w, struct pkt *p);
+/* The same of a redirect (RFC 4861 s8.1). */
+void autoconf_redirect_input(struct worker *w, struct pkt *p);
+/* An IPv6 neighbour did not answer: it may be a router. Any worker. */
+void autoconf_neighbor_failed(struct worker *w, struct interface *ifc, const struct ip_addr *ip);
+struct json_t;
+void autoconf_show(struct stack *s, struct json_t *array);
 
 #endif

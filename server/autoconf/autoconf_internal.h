@@ -14,12 +14,24 @@ enum autoconf_limits {
     AUTOCONF_TICK_US = 500000,
     AUTOCONF_ROUTERS = 4,
     AUTOCONF_PREFIXES = 8,
+    AUTOCONF_REDIRECTS = 16,
     AUTOCONF_RS_MAX = 3,         /* RFC 4861 s10: MAX_RTR_SOLICITATIONS, RTR_SOLICITATION_INTERVAL */
     AUTOCONF_RS_US = 4000000,
     AUTOCONF_ID_RETRIES = 3,     /* RFC 7217 s6 */
 };
 
-struct autoconf_router { struct ip_addr ip; uint64_t until_us; }; /* 0 = free */
+enum { AUTOCONF_REDIRECT_US = 600000000 }; /* RFC 4861 leaves it to us how long a redirect is believed */
+
+struct autoconf_router {
+    struct ip_addr ip;
+    uint64_t until_us;           /* 0 = free */
+    int8_t preference;           /* RFC 4191 s2.1: 1 high, 0 medium, -1 low */
+    bool is_silent;              /* did not answer when it was asked for, and has not been heard of since */
+};
+struct autoconf_redirect {
+    struct ip_addr dst, via;     /* via any: dst is on the link */
+    uint64_t until_us;           /* 0 = free */
+};
 struct autoconf_prefix {
     bool is_used, on_link, has_address, has_route;
     struct ip_prefix prefix;
@@ -35,6 +47,7 @@ struct autoconf_ifc {
     struct autoconf_router router[AUTOCONF_ROUTERS];
     struct ip_addr gateway;      /* of the default route that is in; any = none */
     struct autoconf_prefix prefix[AUTOCONF_PREFIXES];
+    struct autoconf_redirect redirect[AUTOCONF_REDIRECTS];
 };
 static_assert((int)AUTOCONF_MSG_MAX <= (int)IP_MAILBOX_MSG_MAX, "an advertisement fits the mailbox");
 
@@ -48,6 +61,14 @@ struct autoconf {
 bool ra_apply(struct autoconf *a, struct autoconf_ifc *ai, const struct ip_mailbox_msg *m, uint64_t now_us);
 bool ra_is_due(const struct autoconf_ifc *ai, uint64_t now_us); /* ra_tick() would change something; workers run */
 bool ra_tick(struct autoconf *a, struct autoconf_ifc *ai, uint64_t now_us);
+/* Is ip a router here, or where a redirect leads? Workers run. */
+bool ra_knows(const struct autoconf_ifc *ai, const struct ip_addr *ip);
+bool ra_failed(struct autoconf_ifc *ai, const struct ip_addr *ip, uint64_t now_us); /* it did not answer */
+/* redirect.c; workers are held, but for redirect_is_due() */
+bool redirect_apply(struct autoconf_ifc *ai, const struct ip_mailbox_msg *m, uint64_t now_us);
+bool redirect_is_due(const struct autoconf_ifc *ai, uint64_t now_us);
+bool redirect_tick(struct autoconf_ifc *ai, uint64_t now_us);
+bool redirect_failed(struct autoconf_ifc *ai, const struct ip_addr *ip);
 void ra_solicit(struct autoconf_ifc *ai, uint64_t now_us); /* workers run */
 
 #endif

@@ -27,19 +27,24 @@ static bool log_change(const struct autoconf_ifc *ai, const char *what, const st
 
 /* ---------------------------------------------------------------- routers */
 
-/* The default route goes by the first router that is one; a configured one is left alone. */
+/* RFC 4861 s6.3.6 with RFC 4191 s3.1: one that answers before one that does not, then the higher preference. */
+static int rank(const struct autoconf_router *r) { return (r->is_silent ? 0 : 4) + r->preference; }
+
+/* The default route goes by the best router; of equal ones by the present one. A configured route is left alone. */
 static bool choose_router(struct autoconf_ifc *ai, uint64_t now_us)
 {
     struct stack *s = ai->ifc->stack;
     struct ip_prefix all = { .ip = ip_addr_any(false) };
-    const struct ip_addr *best = NULL;
+    const struct autoconf_router *first = NULL;
 
     for (unsigned i = 0; i < AUTOCONF_ROUTERS; i++) {
-        if (ai->router[i].until_us <= now_us)
-            ai->router[i].until_us = 0;
-        else if (!best || ip_addr_eq(&ai->router[i].ip, &ai->gateway))
-            best = &ai->router[i].ip;
+        struct autoconf_router *r = &ai->router[i];
+        if (r->until_us <= now_us)
+            r->until_us = 0;
+        else if (!first || rank(r) > rank(first) || (rank(r) == rank(first) && ip_addr_eq(&r->ip, &ai->gateway)))
+            first = r;
     }
+    const struct ip_addr *best = first ? &first->ip : NULL;
     if (best ? ip_addr_eq(best, &ai->gateway) : ip_addr_is_any(&ai->gateway))
         return false;
     if (!ip_addr_is_any(&ai->gateway)) {
@@ -56,7 +61,15 @@ static bool choose_router(struct autoconf_ifc *ai, uint64_t now_us)
     return true;
 }
 
-static void heard_router(struct autoconf_ifc *ai, const struct ip_addr *ip, uint32_t lifetime_s, uint64_t now_us)
+/* RFC 4191 s2.2: the reserved value counts as medium. */
+static int8_t preference_of(uint8_t flags)
+{
+    static const int8_t of[4] = { 0, 1, 0, -1 };
+
+    return of[(flags >> 3) & 3];
+}
+
+static void heard_router(struct autoconf_ifc *ai, const struct ip_addr *ip, uint32_t lifetime_s, int8_t preference, uint64_t now_us)
 {
     struct autoconf_router *r = NULL;
 
@@ -66,8 +79,30 @@ static void heard_router(struct autoconf_ifc *ai, const struct ip_addr *ip, uint
     for (unsigned i = 0; !r && lifetime_s && i < AUTOCONF_ROUTERS; i++)
         if (!ai->router[i].until_us)
             r = &ai->router[i];
+    for (unsigned i = 0; !r && lifetime_s && i < AUTOCONF_ROUTERS; i++) /* no room: instead of a worse one */
+        if (rank(&ai->router[i]) < 4 + preference)
+            r = &ai->router[i];
     if (r)
-        *r = (struct autoconf_router){ *ip, lifetime_s ? now_us + (uint64_t)lifetime_s * 1000000 : 0 };
+        *r = (struct autoconf_router){ *ip, lifetime_s ? now_us + (uint64_t)lifetime_s * 1000000 : 0, preference, false };
+}
+
+bool ra_knows(const struct autoconf_ifc *ai, const struct ip_addr *ip)
+{
+    for (unsigned i = 0; i < AUTOCONF_ROUTERS; i++)
+        if (ai->router[i].until_us && ip_addr_eq(&ai->router[i].ip, ip))
+            return true;
+    for (unsigned i = 0; i < AUTOCONF_REDIRECTS; i++)
+        if (ai->redirect[i].until_us && (ip_addr_eq(&ai->redirect[i].via, ip) || ip_addr_eq(&ai->redirect[i].dst, ip)))
+            return true;
+    return false;
+}
+
+bool ra_failed(struct autoconf_ifc *ai, const struct ip_addr *ip, uint64_t now_us)
+{
+    for (unsigned i = 0; i < AUTOCONF_ROUTERS; i++)
+        if (ai->router[i].until_us && ip_addr_eq(&ai->router[i].ip, ip))
+            ai->router[i].is_silent = true;
+    return choose_router(ai, now_us);
 }
 
 /* ---------------------------------------------------------------- prefixes */
@@ -171,7 +206,7 @@ bool ra_apply(struct autoconf *a, struct autoconf_ifc *ai, const struct ip_mailb
     bool changed = false;
 
     ai->rs_left = 0; /* RFC 4861 s6.3.7: nobody need be asked any more */
-    heard_router(ai, &m->src, (uint32_t)(m->b[6] << 8 | m->b[7]), now_us);
+    heard_router(ai, &m->src, (uint32_t)(m->b[6] << 8 | m->b[7]), preference_of(m->b[5]), now_us);
     for (uint32_t at = 16; at < m->len; at += m->b[at + 1] * 8u) { /* lengths were checked when it came */
         const uint8_t *o = m->b + at;
         if (o[0] == OPT_PREFIX && o[1] * 8u == PREFIX_OPTION_LEN)

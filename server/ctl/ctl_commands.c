@@ -7,6 +7,7 @@
 #include "config.h"
 #include "common/clock.h"
 #include "server/app/app_server.h"
+#include "server/autoconf/autoconf.h"
 #include "server/config/config.h"
 #include "server/ctl/ctl_capture.h"
 #include "server/ctl/ctl_net.h"
@@ -48,6 +49,11 @@ static void begin_route(struct stack *s, json_t *result, bool with_argument HS_U
     route_show(s, result);
 }
 
+static void begin_autoconf(struct stack *s, json_t *result, bool with_argument HS_UNUSED)
+{
+    autoconf_show(s, result);
+}
+
 static void begin_dhcp(struct stack *s, json_t *result, bool with_argument HS_UNUSED)
 {
     dhcp_show(s, result);
@@ -79,6 +85,7 @@ const struct ctl_command ctl_commands[] = {
     { "show interface", NULL, "interfaces with their addresses and port counters", true, begin_interface, NULL, NULL },
     { "show neighbor", NULL, "link-layer addresses of neighbours (ARP, ND)", true, NULL, piece_neighbor, NULL },
     { "show route", NULL, "routes, with where they come from", true, begin_route, NULL, NULL },
+    { "show autoconf", NULL, "routers, prefixes and redirects that the network told", true, begin_autoconf, NULL, NULL },
     { "show dhcp", NULL, "leases of interfaces, and what was asked and answered", true, begin_dhcp, NULL, NULL },
     { "show rule", NULL, "rules of namespaces, and how often each decided", true, begin_rule, NULL, NULL },
     { "show app", NULL, "programs attached, and what is held for them", false, begin_app, NULL, NULL },
@@ -99,7 +106,8 @@ const struct ctl_command ctl_commands[] = {
       .run_file = ctl_capture_start },
     { "capture stop", NULL, "end the capture; the file is complete", false, NULL, NULL, ctl_capture_stop },
     { "capture show", NULL, "packets and bytes of the capture", false, ctl_capture_show, NULL, NULL },
-    { "route add", "PREFIX [via ADDRESS] [dev INTERFACE] ... [table N]", "add a static route, of one or several next hops", false, NULL, NULL, ctl_route_add },
+    { "route add", "PREFIX [via ADDRESS] [dev INTERFACE] ... [table N]", "add a static route, of one or several next hops", false, NULL,
+      NULL, ctl_route_add },
     { "route del", "PREFIX [table N]", "remove a static route", false, NULL, NULL, ctl_route_del },
     { "address add", "INTERFACE ADDRESS/LENGTH", "add an address", false, NULL, NULL, ctl_address_add },
     { "address del", "INTERFACE ADDRESS/LENGTH", "remove an address", false, NULL, NULL, ctl_address_del },

@@ -111,8 +111,10 @@ static void icmp6_input(struct worker *w, struct pkt *p, const struct icmp_hdr *
     case ICMP6_T_RA:
         autoconf_ra_input(w, p);
         return;
-    case ICMP6_T_RS: /* RFC 4861 s6.2.6: hosts ignore it; redirects are not used */
     case ICMP6_T_REDIRECT:
+        autoconf_redirect_input(w, p);
+        return;
+    case ICMP6_T_RS: /* RFC 4861 s6.2.6: hosts ignore it */
     default:
         icmp_drop(w, p, ICMP_DROP_TYPE);
         return;

@@ -52,6 +52,22 @@ void ip_mailbox_put(struct ip_mailbox *m, struct pkt *p)
     (void)n; /* full = readable already */
 }
 
+void ip_mailbox_note(struct ip_mailbox *m, struct interface *ifc, const struct ip_addr *ip)
+{
+    uint64_t one = 1;
+
+    pthread_mutex_lock(&m->lock);
+    if (m->n < IP_MAILBOX_LEN / 2) {
+        struct ip_mailbox_msg *q = &m->msg[m->n++];
+        q->ifc = ifc;
+        q->src = *ip;
+        q->len = 0;
+    }
+    pthread_mutex_unlock(&m->lock);
+    ssize_t n = write(m->event_fd, &one, sizeof(one));
+    (void)n; /* full = readable already */
+}
+
 bool ip_mailbox_take(struct ip_mailbox *m, struct ip_mailbox_msg *out)
 {
     bool found;

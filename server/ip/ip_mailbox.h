@@ -22,6 +22,8 @@ int ip_mailbox_init(struct ip_mailbox *m);
 void ip_mailbox_fini(struct ip_mailbox *m);
 static inline int ip_mailbox_fd(const struct ip_mailbox *m) { return m->epoll_fd; } /* readable: a message, or the clock */
 void ip_mailbox_put(struct ip_mailbox *m, struct pkt *p);   /* a copy of p from where it is; at most IP_MAILBOX_MSG_MAX bytes */
+/* A message of no bytes about an address; it leaves half of the room to the others. */
+void ip_mailbox_note(struct ip_mailbox *m, struct interface *ifc, const struct ip_addr *ip);
 bool ip_mailbox_take(struct ip_mailbox *m, struct ip_mailbox_msg *out);
 bool ip_mailbox_is_empty(struct ip_mailbox *m);
 void ip_mailbox_quiet(struct ip_mailbox *m);                /* not readable until the next message, or the clock */

@@ -138,9 +138,10 @@ static bool take_hops(const struct rtattr *multi, unsigned ifindex, uint8_t fami
     size_t left = RTA_PAYLOAD(multi);
     const struct rtnexthop *h = RTA_DATA(multi);
     struct attrs a;
+    size_t step;
 
-    for (; left >= sizeof(*h) && h->rtnh_len >= sizeof(*h) && h->rtnh_len <= left;
-         left -= RTNH_ALIGN(h->rtnh_len) < left ? RTNH_ALIGN(h->rtnh_len) : left, h = RTNH_NEXT(h)) {
+    for (; left >= sizeof(*h) && h->rtnh_len >= sizeof(*h) && h->rtnh_len <= left; left -= step < left ? step : left, h = RTNH_NEXT(h)) {
+        step = (size_t)RTNH_ALIGN(h->rtnh_len);
         if ((unsigned)h->rtnh_ifindex != ifindex)
             continue;
         read_attrs(&a, RTNH_DATA(h), h->rtnh_len - RTNH_LENGTH(0));

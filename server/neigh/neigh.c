@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "common/siphash.h"
+#include "server/autoconf/autoconf.h"
 #include "server/eth/eth.h"
 #include "server/icmp/icmp.h"
 #include "server/neigh/neigh_internal.h"
@@ -116,6 +117,7 @@ static void neigh_fail(struct worker *w, struct neigh *n)
     unsigned count = n->n_queued;
 
     route_gateway_failed(w->stack->routes, n->ifc, &n->ip, w->now_us);
+    autoconf_neighbor_failed(w, n->ifc, &n->ip);
     memcpy(waiting, n->queue, count * sizeof(waiting[0]));
     n->n_queued = 0;
     w->ip->neigh->n_waiting -= count;

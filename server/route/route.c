@@ -344,7 +344,8 @@ int route_add_connected(struct interface *ifc, const struct ip_prefix *prefix)
 void route_show(struct stack *s, json_t *array)
 {
     static const char *const kinds[] = { [ROUTE_CONNECTED] = "connected", [ROUTE_STATIC] = "static", [ROUTE_DHCP] = "dhcp",
-                                         [ROUTE_LINUX] = "linux" };
+                                         [ROUTE_LINUX] = "linux",
+                                         [ROUTE_REDIRECT] = "redirect" };
     const struct route_table *t = s->routes;
     char addr[IP_ADDR_TEXT_MAX], text[IP_ADDR_TEXT_MAX + 5];
 

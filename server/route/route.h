@@ -16,7 +16,7 @@
 
 enum route_limits { ROUTE_MAX_FIBS = 64, ROUTE_MAX = 1u << 20, ROUTE_MAX_HOPS = 8, ROUTE_MAX_MULTI = 256 };
 enum { ROUTE_RETRY_US = 10000000 }; /* a dead gateway is asked again so often, when there are flows to spread */
-enum route_kind { ROUTE_CONNECTED, ROUTE_STATIC, ROUTE_DHCP, ROUTE_LINUX };
+enum route_kind { ROUTE_CONNECTED, ROUTE_STATIC, ROUTE_DHCP, ROUTE_LINUX, ROUTE_REDIRECT };
 
 struct route {
     struct ip_prefix prefix;     /* host bits zero */

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # ra_send.py - sends one router advertisement: ra_send.py IF LIFETIME [prefix=P/L,VALID,PREFERRED,FLAGS] [mtu=N] [hops=N] [raw=HEX] [type=N]
+#   [src=ADDRESS] [pref=high|low] [redirect=TARGET,DESTINATION to=ADDRESS (the message is a redirect then)]
 import socket
 import struct
 import sys
 
 ifname, lifetime = sys.argv[1], int(sys.argv[2])
 body, hops, kind = b"", 255, 134
+flags_of, src, redirect, to = 0, None, None, "ff02::1"
 for word in sys.argv[3:]:
     key, value = word.split("=", 1)
     if key == "prefix":
@@ -19,10 +21,23 @@ for word in sys.argv[3:]:
         hops = int(value)
     elif key == "type":
         kind = int(value)
+    elif key == "src":
+        src = value
+    elif key == "pref":
+        flags_of = {"high": 0x08, "low": 0x18}[value]
+    elif key == "redirect":
+        redirect = b"".join(socket.inet_pton(socket.AF_INET6, a) for a in value.split(","))
+    elif key == "to":
+        to = value
     elif key == "raw":
         body += bytes.fromhex(value)
 s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)  # the kernel computes the checksum
 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, hops)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, ifname.encode())
-message = struct.pack("!BBHBBHII", kind, 0, 0, 64, 0, lifetime, 0, 0) + body
-s.sendto(message, ("ff02::1", 0, 0, socket.if_nametoindex(ifname)))
+if src:
+    s.bind((src, 0, 0, socket.if_nametoindex(ifname)))
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, hops)
+message = struct.pack("!BBHBBHII", kind, 0, 0, 64, flags_of, lifetime, 0, 0) + body
+if redirect:
+    message = struct.pack("!BBHI", 137, 0, 0, 0) + redirect + body
+s.sendto(message, (to, 0, 0, socket.if_nametoindex(ifname)))

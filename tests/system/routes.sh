@@ -115,6 +115,9 @@ for i in range(int(sys.argv[2])):
     s.close()
 print("".join(sorted(set(got))))
 PY
+# What goes by wire1 may have the source of wire0.
+ip -n "$TAG-k1" route add 10.77.0.1/32 via 10.79.0.1 dev vk1
+ip -n "$TAG-k1" route add fd77::1/128 via fd79::1 dev vk1
 bg "$TMP/letter0" in_k "$PY" "$TMP/letter.py" A
 wait_for 15 listening "$TMP/letter0" || not_ok "the first server"
 bg "$TMP/letter1" in_1 "$PY" "$TMP/letter.py" B
@@ -135,6 +138,8 @@ check "a router that does not answer is found dead" wait_for 60 until_dead
 for a in 10.95.0.1 fd95::1; do check_eq "flows to $a go by the other" "$(asks $a 40)" A; done
 ip -n "$TAG-k1" link set vk1 up
 ip -n "$TAG-k1" addr replace fd79::2/64 dev vk1 nodad
+ip -n "$TAG-k1" route replace 10.77.0.1/32 via 10.79.0.1 dev vk1
+ip -n "$TAG-k1" route replace fd77::1/128 via fd79::1 dev vk1
 back() { asks 10.95.0.1 2; asks fd95::1 2; dead_is ""; }
 check "it answers again" wait_for 60 back
 for a in 10.95.0.1 fd95::1; do check_eq "flows to $a go by both again" "$(asks $a 40)" AB; done

@@ -97,9 +97,9 @@ Test(config, every_stanza)
     cr_assert_eq(ifc->address[1].len, 64);
     cr_assert(ifc->no_dad && ifc->table == 3 && ifc->mtu == 1500);
     cr_assert_eq(cfg->n_routes, 3);
-    cr_assert(cfg->route[0].has_via && cfg->route[0].table == 3);
-    cr_assert_str_eq(cfg->route[1].dev, "wire0");
-    cr_assert_not(cfg->route[2].has_via);
+    cr_assert(cfg->route[0].n_hops == 1 && cfg->route[0].hop[0].has_via && cfg->route[0].table == 3);
+    cr_assert_str_eq(cfg->route[1].hop[0].dev, "wire0");
+    cr_assert_not(cfg->route[2].hop[0].has_via);
     cr_assert_eq(cfg->session.segment_size, 64u << 20);
     cr_assert_eq(cfg->session.add_segment_size, 32u << 20);
     cr_assert_eq(cfg->session.evt_q_length, 4096);

@@ -6,6 +6,8 @@
 #include <rte_mempool.h>
 #include <stdlib.h>
 
+#include "server/autoconf/autoconf.h"
+#include "server/dhcp/dhcp.h"
 #include "server/tcp/tcp_internal.h"
 #include "server/udp/udp_internal.h"
 #include "tests/sim/sim_app.h"
@@ -96,7 +98,7 @@ static void fix(const struct base *b, uint8_t *f, uint32_t len)
     if (len < b->l4 + at + 2u || b->proto == NET_PROTO)
         return;
     uint32_t n_l4 = len - b->l4, start = 0;
-    if (b->proto != IPPROTO_ICMP) {
+    if (b->proto != IPPROTO_ICMP && b->proto != IPPROTO_IGMP) {
         start = n_l4 + b->proto;
         for (unsigned i = v4 ? 26 : 22; i < (v4 ? 34u : 54u); i += 2)
             start += (uint32_t)(f[i] << 8 | f[i + 1]);
@@ -252,6 +254,60 @@ static void arp_bases(void)
     }
 }
 
+/* What routers say: advertisements and redirects, queries for groups. */
+static void router_bases(void)
+{
+    uint8_t f[FRAME_MAX], m[256], d[128] = { 0 };
+    static const uint8_t hop_by_hop[8] = { IPPROTO_ICMPV6, 0, 5, 2, 0, 0, 1, 0 };
+    struct ip_addr prefix = net_ip("fd07::"), target = net_ip("fe80::2"), dst = net_ip("fd08::1");
+
+    memcpy(d + 8, (uint8_t[]){ 3, 4, 64, 0xc0, 0, 0, 1, 0, 0, 0, 1, 0 }, 12);
+    memcpy(d + 24, prefix.b, 16);
+    memcpy(d + 40, (uint8_t[]){ 5, 1, 0, 0, 0, 0, 5, 0xdc }, 8);
+    uint32_t len = net_icmp6(m, "fe80::2", "ff02::1", 134, 0, 0x40000708, d, 48);
+    struct base *b = new_base("router advertisement", f, net_ip6(f, "fe80::2", "ff02::1", IPPROTO_ICMPV6, m, len), 54, IPPROTO_ICMPV6, 16);
+    add_field(b, "prefix option length", 54 + 17, 1);
+    add_field(b, "prefix length", 54 + 18, 1);
+    add_field(b, "MTU option length", 54 + 49, 1);
+
+    memset(d, 0, sizeof(d));
+    memcpy(d, target.b, 16);
+    memcpy(d + 16, dst.b, 16);
+    memcpy(d + 32, (uint8_t[]){ 2, 1, 2, 0, 0, 0, 0, 0x98 }, 8);
+    len = net_icmp6(m, "fe80::2", "fd00::1", 137, 0, 0, d, 40);
+    b = new_base("redirect", f, net_ip6(f, "fe80::2", "fd00::1", IPPROTO_ICMPV6, m, len), 54, IPPROTO_ICMPV6, 40);
+    add_field(b, "redirect's option length", 54 + 41, 1);
+
+    memset(d, 0, sizeof(d));
+    for (unsigned v2 = 0; v2 < 2; v2++) {
+        memcpy(m, hop_by_hop, 8);
+        len = 8 + net_icmp6(m + 8, "fe80::2", "ff02::1", 130, 0, 0x03e80000, d, v2 ? 20 : 16);
+        len = net_ip6(f, "fe80::2", "ff02::1", IPPROTO_HOPOPTS, m, len);
+        f[21] = 1; /* hop limit */
+        b = new_base(v2 ? "mldv2 query" : "mldv1 query", f, len, 62, IPPROTO_ICMPV6, 24);
+        add_field(b, "response code", 66, 2);
+        len = net_ip4(f, "10.0.0.2", "224.0.0.1", IPPROTO_IGMP, (uint8_t[12]){ 0x11, 100 }, v2 ? 12 : 8);
+        b = new_base(v2 ? "igmpv3 query" : "igmpv2 query", f, len, 34, IPPROTO_IGMP, 8);
+        add_field(b, "response code", 35, 1);
+    }
+}
+
+static void dhcp_base(void)
+{
+    uint8_t m[400] = { 0, 67, 0, 68, 0, 0, 0, 0, 2, 1, 6, 0, 1, 2, 3, 4, [8 + 16] = 10, 0, 0, 50 };
+    static const uint8_t options[] = { 99, 130, 83, 99, 53, 1, 2, 54, 4, 10, 0, 0, 2, 1, 4, 255, 255, 255, 0, 51, 4, 0, 0, 1, 0,
+                                       121, 5, 0, 10, 0, 0, 2, 255 };
+
+    memcpy(m + 8 + 236, options, sizeof(options));
+    uint16_t len = (uint16_t)(8 + 236 + sizeof(options));
+    put16(m + 4, len);
+    ip_bases("dhcp offer", true, IPPROTO_UDP, m, len, len, 4);
+    struct base *b = &base[n_base - 1];
+    const uint16_t at[] = { 5, 8, 14, 20, 26 }; /* of lengths in options */
+    for (unsigned i = 0; i < HS_ARRAY_LEN(at) && b->n_fields < MAX_FIELDS - 1; i++)
+        add_field(b, "dhcp option length", (uint16_t)(b->l4 + 8 + 236 + at[i]), 1);
+}
+
 static void open_all(void)
 {
     struct sim_app_options opt = { .rx_max = 1 << 20, .tx_max = 1 << 16 };
@@ -266,6 +322,8 @@ static void open_all(void)
     cr_assert_eq(sim_listen(app, SVM_PROTO_TCP, &any, 64, &sock), 0);
     net_run_us(&n, 5000000);
     net_learn_peer(&n);
+    cr_assert_eq(autoconf_enable(n.ifc, INTERFACE_ADDR_NO_DAD), 0);
+    cr_assert_eq(dhcp_enable(n.ifc, INTERFACE_ADDR_NO_DAD), 0);
     n_base = 0;
     transport_bases(true);
     transport_bases(false);
@@ -273,6 +331,8 @@ static void open_all(void)
     icmp6_bases();
     header_bases();
     arp_bases();
+    router_bases();
+    dhcp_base();
 }
 static void shut(void)
 {
@@ -393,7 +453,9 @@ Test(malformed, lengths_beyond_the_end_are_counted)
 {
     static const char *const beyond[] = { "total length", "payload length", "length of L4", "udp length", "hop-by-hop length",
                                           "hop-by-hop option length", "destination length", "destination option length",
-                                          "routing length", "option length", "hardware length", "protocol length" };
+                                          "routing length", "option length", "hardware length", "protocol length",
+                                          "prefix option length", "MTU option length", "redirect's option length",
+                                          "dhcp option length" };
     unsigned checked = 0;
 
     for (unsigned i = 0; i < n_base; i++) {

@@ -1,0 +1,87 @@
+#!/bin/bash
+# autoconf-routers.sh - several advertised routers: preference, one that does not answer, redirects and their checks
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+only_hoststack
+need_root
+need_stack
+need jq python3 ping
+PY=$(python3 -c 'import sys; print(sys.executable)')
+ra() { in_k "$PY" "$top_srcdir/tests/system/ra_send.py" vk0 "$@"; }
+show() { ctl a --json show autoconf | jq -r ".[0].$1"; }
+used() { show 'routers[] | select(.used) | .address'; }
+used_is() { [ "$(used)" = "$1" ]; }
+routers() { show 'routers | map("\(.address)=\(.preference)\(if .reachable then "" else "!" end)") | sort | join(" ")'; }
+routers_are() { [ "$(routers)" = "$1" ]; }
+redirects() { show 'redirects | map("\(.destination)=\(.via)") | sort | join(" ")'; }
+redirects_are() { [ "$(redirects)" = "$1" ]; }
+counted() { ctl a --json show errors | jq -r '[.[] | select(.reason | test("ND: fails the checks")) | .count] | add // 0'; }
+is_counted() { [ "$(counted)" = "$1" ]; }
+topo_veth
+R1=fe80::1:1 R2=fe80::1:2 R3=fe80::1:3
+for a in $R1 $R2 $R3; do ip -n "$NS_K" addr add $a/64 dev vk0 nodad; done
+for a in fd55::1 fd55::2; do ip -n "$NS_K" addr add $a/128 dev lo; done
+ip -n "$NS_K" addr add fd55::3/128 dev vk0 nodad
+{ conf_head a 2; printf 'port wire0 { device packet iface=vs0 }\ninterface wire0 { autoconf  address %s/64  no-dad }\n' $S6; } >"$TMP/a.conf"
+server_start a "$NS_S"
+ra 1800 src=$R1
+check "a router" wait_for 20 used_is $R1
+ra 1800 src=$R2
+ra 1800 src=$R3 pref=low
+check "equal ones and worse ones change nothing" wait_for 20 routers_are "$R1=medium $R2=medium $R3=low"
+check_eq "the first is used" "$(used)" $R1
+ra 1800 src=$R2 pref=high
+check "a better one is used" wait_for 20 used_is $R2
+# It goes away without a word: whoever answers is used, the preferred one of them.
+probe() { TMO=5 spre a "$PY" -c 'import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], 9))
+s.send(b"x")' fd55::1; }
+probe_until() { probe; used_is "$1"; }
+ip -n "$NS_K" addr del $R2/64 dev vk0
+ctl a neighbor del wire0 $R2 2>/dev/null
+check "one that does not answer is left" wait_for 60 probe_until $R1
+check_eq "that is shown" "$(routers)" "$R1=medium $R2=high! $R3=low"
+ip -n "$NS_K" addr add $R2/64 dev vk0 nodad
+ra 1800 src=$R2 pref=high
+check "once it is heard of, it is used again" wait_for 20 used_is $R2
+ra 0 src=$R2
+check "it is no router any more" wait_for 20 used_is $R1
+check_eq "a program goes by it" "$(TMO=20 spre a "$PY" -c 'import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.settimeout(15)
+s.connect(("fd55::1", 9))
+s.send(b"x")
+try:
+    s.recv(1)
+except ConnectionRefusedError:
+    print("refused")' 2>&1)" refused
+# Redirects: what must not be believed first.
+rd() { ra 0 to=$S6 "$@"; }
+before=$(counted)
+rd src=$R1 redirect=$R3,fd55::1 hops=64
+rd src=$R1 redirect=$R3,ff05::1
+rd src=$R1 redirect=fd77::99,fd55::1
+rd src=$R1 redirect=$R3,fd55::1 raw=0400
+rd src=$K6 redirect=$R3,fd55::1
+check "redirects that fail the checks are counted" wait_for 20 is_counted $((before + 5))
+rd src=$R3 redirect=$R2,fd55::1
+rd src=$R1 redirect=$R3,$S6
+rd src=$R1 redirect=$R3,fd55::2
+check "one of the router in use is believed, of another one not" wait_for 20 redirects_are "fd55::2=$R3"
+check_eq "it is a route" "$(ctl a --json show route | jq -r '.[] | select(.kind == "redirect") | "\(.prefix) \(.via)"')" "fd55::2/128 $R3"
+rd src=$R1 redirect=fd55::3,fd55::3
+check "to a destination that is on the link" wait_for 20 redirects_are "fd55::2=$R3 fd55::3=link"
+check "it answers there" wait_for 20 in_k ping -q -c 1 -W 2 -I fd55::3 $S6
+rd src=$R3 redirect=$R1,fd55::2
+check "the better hop tells of a better one" wait_for 20 redirects_are "fd55::2=$R1 fd55::3=link"
+rd src=$R1 redirect=fe80::dead,fd55::1
+check "to one that is not there" wait_for 20 redirects_are "fd55::1=fe80::dead fd55::2=$R1 fd55::3=link"
+gone() { probe; redirects_are "fd55::2=$R1 fd55::3=link"; }
+check "is given up" wait_for 60 gone
+for i in $(seq 10 40); do rd src=$R1 redirect=$R3,fd55::$i; done
+last() { redirects | grep -q "fd55::40="; }
+check "many of them" wait_for 20 last
+check_eq "no more than sixteen" "$(show 'redirects | length')" 16
+server_alive a && ok "the server lives" || not_ok "the server lives"
+finish
