@@ -433,7 +433,7 @@ void sctp_init_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in 
     }
     free(a->cookie);
     a->cookie = malloc(ip.cookie_len);
-    if (!a->cookie || sctp_assoc_take_peer(w, a, &ip.pi, &in->rmt.ip) != 0) {
+    if (!a->cookie || sctp_assoc_take_peer(w, a, &ip.pi, &in->path->ip) != 0) {
         sctp_gone(w, a, -ENOMEM, SCTP_CANT_STR_ASSOC, SCTP_C_NO_RESOURCE);
         return;
     }
@@ -453,4 +453,25 @@ void sctp_init_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in 
         a->peer_adaptation = ip.pi.adaptation;
         a->has_adaptation = true;
     }
+}
+
+/* The answer to an INIT of ours came from an address that we do not know yet: a peer with several may choose, and lists the one that was asked
+ * (s5.1.2). Its tag must be ours. False: of nobody here. */
+bool sctp_init_ack_elsewhere(struct worker *w, struct sctp_in *in, const struct sctp_chunk *c)
+{
+    struct init_parse ip;
+
+    if (c->len < SCTP_INIT_LEN || c->len > SCTP_INIT_MAX || sctp_pad(c->len) < in->len || parse(c, &ip) != 0)
+        return false;
+    for (unsigned i = 0; i < ip.pi.n_addrs; i++) {
+        struct ip_endpoint rmt = { ip.pi.addr[i], in->rmt.port };
+        struct sctp_path *p = sctp_find(w, &in->lcl, &rmt, in->fib);
+
+        if (!p || p->a->state != SCTP_S_COOKIE_WAIT || in->tag != p->a->my_tag)
+            continue;
+        in->path = p;
+        sctp_chunks_input(w, p->a, in);
+        return true;
+    }
+    return false;
 }

@@ -418,6 +418,7 @@ void sctp_reply_abort(struct worker *w, const struct sctp_in *in, uint32_t tag, 
 int sctp_connect_start(struct worker *w, struct sctp_assoc *a);
 void sctp_init_send(struct worker *w, struct sctp_assoc *a);
 void sctp_init_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
+bool sctp_init_ack_elsewhere(struct worker *w, struct sctp_in *in, const struct sctp_chunk *c);
 void sctp_init_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
 uint32_t sctp_params_put(struct worker *w, const struct sctp_cfg *cfg, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                          uint16_t fib, uint32_t features, uint8_t *b);

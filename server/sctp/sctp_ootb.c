@@ -58,6 +58,8 @@ void sctp_ootb(struct worker *w, struct sctp_in *in)
 {
     struct sctp_chunk c = { .type = in->b[0], .flags = in->b[1], .len = sctp_get16(in->b + 2), .b = in->b };
 
+    if (c.type == SCTP_CT_INIT_ACK && c.len <= in->len && sctp_init_ack_elsewhere(w, in, &c))
+        return;
     sctp_count(w, SCTP_N_ootb);
     if (c.len < SCTP_CHUNK_HDR || c.len > in->len) {
         sctp_count(w, SCTP_N_drop_short);

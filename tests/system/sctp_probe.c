@@ -3,7 +3,8 @@
  * usage: sctp_probe one ADDRESS         one-to-one sockets: listens there and connects to itself
  *        sctp_probe many ADDRESS        one-to-many sockets: two of them, and one-to-one sockets beside them
  *        sctp_probe serve ADDRESS PORT  accepts one association and sends every message back on its stream, until it ends
- *        sctp_probe call ADDRESS PORT   the other end of it; UDP_PORT=N: in UDP to that port (RFC 6951) */
+ *        sctp_probe call ADDRESS PORT   the other end of it; UDP_PORT=N: in UDP to that port (RFC 6951);
+ *                                       UNTIL=FILE: on and on until it is there */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -742,6 +743,7 @@ static void call(void)
 {
     static const size_t lengths[] = { 1, 7, 64, 1400, 1452, 9000, 65536, 65537, 200000 };
     struct sctp_udpencaps udp = { .sue_port = htons((uint16_t)atoi(getenv("UDP_PORT") ? getenv("UDP_PORT") : "0")) };
+    const char *until = getenv("UNTIL");
     int fd = new_socket(SOCK_STREAM);
     bool good = true;
 
@@ -749,7 +751,7 @@ static void call(void)
     set_int(fd, SCTP_NODELAY, 1); /* each message waits for the echo of the one before */
     check(connect(fd, (struct sockaddr *)&addr, addr_len) == 0, "connect()");
     set_int(fd, SCTP_RECVRCVINFO, 1);
-    for (unsigned i = 0; i < 90 && good; i++) {
+    for (unsigned i = 0; (i < 90 || (until && access(until, F_OK) != 0)) && good; i++) {
         size_t len = lengths[i % (sizeof(lengths) / sizeof(*lengths))], done = 0;
         struct got g = { 0 };
 

@@ -2,9 +2,13 @@
  *
  *   usrsctp_peer serve ADDRESS PORT               accepts one association and sends every message back on its stream
  *   usrsctp_peer call ADDRESS PORT COUNT SIZE     sends COUNT messages of SIZE bytes on five streams, checks each that comes back
- * UDP_PORT=N: packets go in UDP, from and to that port (RFC 6951). */
+ * UDP_PORT=N: packets go in UDP, from and to that port (RFC 6951). FROM_PORT=N: call's own port. DIE=1: call ends
+ * without a packet. ANY=1: serve listens at all addresses.
+ * UNTIL=FILE: call goes on until there is such a file, and sends COUNT messages more.
+ * QUICK=1: it gives a path up after half a second. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +54,15 @@ static struct socket *sock_for(const struct sockaddr_storage *ss)
         die("usrsctp_socket");
     usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof(on));
     usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_NODELAY, &on, sizeof(on));
+    if (getenv("QUICK")) {
+        struct sctp_rtoinfo rto = { .srto_initial = 200, .srto_min = 100, .srto_max = 400 };
+        struct sctp_paddrparams path = { .spp_hbinterval = 300, .spp_pathmaxrxt = 1, .spp_flags = SPP_HB_ENABLE };
+
+        path.spp_address.ss_family = ss->ss_family;
+        if (usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_RTOINFO, &rto, sizeof(rto)) != 0 ||
+            usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &path, sizeof(path)) != 0)
+            die("SCTP_RTOINFO, SCTP_PEER_ADDR_PARAMS");
+    }
     udp.sue_address.ss_family = ss->ss_family;
     if (udp_port() && usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_REMOTE_UDP_ENCAPS_PORT, &udp, sizeof(udp)) != 0)
         die("SCTP_REMOTE_UDP_ENCAPS_PORT");
@@ -95,7 +108,11 @@ static int serve(const struct sockaddr_storage *ss, socklen_t ss_len, uint8_t *b
     unsigned long n = 0;
     ssize_t len;
 
-    if (usrsctp_bind(l, (struct sockaddr *)(uintptr_t)ss, ss_len) != 0 || usrsctp_listen(l, 1) != 0)
+    struct sockaddr_storage at = *ss;
+
+    if (getenv("ANY") && ss->ss_family == AF_INET)
+        ((struct sockaddr_in *)&at)->sin_addr.s_addr = INADDR_ANY;
+    if (usrsctp_bind(l, (struct sockaddr *)&at, ss_len) != 0 || usrsctp_listen(l, 1) != 0)
         die("bind, listen");
     puts("listening");
     fflush(stdout);
@@ -122,9 +139,24 @@ static int call(const struct sockaddr_storage *ss, socklen_t ss_len, unsigned lo
 
     for (unsigned i = 0; i < STREAMS; i++)
         next[i] = i;
+    if (getenv("FROM_PORT")) {
+        struct sockaddr_storage own = { .ss_family = ss->ss_family };
+
+        ((struct sockaddr_in *)&own)->sin_port = htons((uint16_t)atoi(getenv("FROM_PORT"))); /* at the same place in both */
+        if (usrsctp_bind(s, (struct sockaddr *)&own, ss_len) != 0)
+            die("usrsctp_bind");
+    }
     if (usrsctp_connect(s, (struct sockaddr *)(uintptr_t)ss, ss_len) != 0)
         die("usrsctp_connect");
+    unsigned long more = count;
+    const char *until = getenv("UNTIL");
+    if (until)
+        count = ULONG_MAX;
     while (got < count) {
+        if (until && access(until, F_OK) == 0) {
+            count = sent + more;
+            until = NULL;
+        }
         while (sent < count && sent - got < WINDOW && (sent - got) * size < BUF / 4) {
             for (size_t k = 0; k < size; k++)
                 buf[k] = byte_of(sent, k);
@@ -141,6 +173,11 @@ static int call(const struct sockaddr_storage *ss, socklen_t ss_len, unsigned lo
             if (buf[k] != byte_of(i, k))
                 die("a byte is wrong");
         got++;
+    }
+    if (getenv("DIE")) {
+        puts("dies");
+        fflush(stdout);
+        _exit(0);
     }
     usrsctp_shutdown(s, SHUT_WR);
     if (take(s, buf, &info) != 0)
