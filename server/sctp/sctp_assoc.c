@@ -229,7 +229,6 @@ struct sctp_assoc *sctp_assoc_new(struct worker *w, const struct sctp_cfg *cfg, 
     a->base.lcl = *lcl;
     a->lcl_ip = lcl->ip;
     a->cfg = *cfg;
-    a->rx_mean = SCTP_RX_MEAN;
     a->map_words = SCTP_TSN_WORDS_MIN;
     a->map = calloc(a->map_words, sizeof(*a->map));
     if (!a->map) {

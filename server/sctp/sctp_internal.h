@@ -46,8 +46,6 @@ enum sctp_limits {
     SCTP_IN_MSGS_MAX = 65536,        /* messages being put together */
     SCTP_BURST = 4,                  /* RFC 9260 s16: Max.Burst */
     SCTP_PMTU_MAX = 16384,
-    SCTP_RX_MEAN = 1024,             /* bytes of a DATA chunk: what is expected before any has come, and the least that is reckoned with */
-    SCTP_RX_MEAN_MIN = 64,
     SCTP_NO_SWITCH = 65535,          /* RFC 7829 s7.1: the primary path stays */
     SCTP_PR_POLICIES = 3,            /* lifetime, retransmissions, priority (RFC 7496) */
     SCTP_RECONF_LIST = 600,          /* streams named in one request of ours */
@@ -259,7 +257,6 @@ struct sctp_assoc {
     bool ecn_echo;                   /* a marked packet came, and the peer has not said CWR */
     uint32_t ecn_lowest;             /* the TSN it is told of */
     uint32_t last_rwnd, promised;    /* promised: bytes that the peer may still send by what it was told */
-    uint32_t rx_mean;                /* bytes of a DATA chunk, lately */
     struct sctp_in_stream **in_page;
     struct sctp_frag *uo_head, *uo_tail;         /* unordered DATA fragments, by TSN */
     struct sctp_index uo_index;

@@ -79,8 +79,6 @@ uint32_t sctp_rwnd(struct worker *w, struct sctp_assoc *a)
     space = session_rx_space(w, a->ep->s);
     held = a->held + a->ep->ready_bytes;
     space = space > held ? space - held : 0;
-    /* Each message has a header in the FIFO: small ones fill it before their bytes do. */
-    space = (uint32_t)((uint64_t)space * a->rx_mean / (a->rx_mean + sizeof(struct svm_sctp_record)));
     return space < 256 ? 0 : space; /* s6.2.1: no silly windows */
 }
 
@@ -214,7 +212,6 @@ void sctp_data_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
     }
     tsn_note(a, d.tsn);
     a->promised -= hs_min_u32(a->promised, d.len);
-    a->rx_mean = hs_max_u32((31 * a->rx_mean + d.len) / 32, SCTP_RX_MEAN_MIN);
     if (had_gap || a->n_above) /* s6.7: at once while something is missing, and when the hole is filled */
         a->sack_now = true;
     sctp_used(w, a);
