@@ -532,6 +532,7 @@ int sctp_reconf_add(struct worker *w, struct sctp_assoc *a, uint16_t in, uint16_
 int sctp_reconf_out_by_request(struct worker *w, struct sctp_assoc *a, uint32_t peers_seq, const uint8_t *list, unsigned n);
 void sctp_reconf_fire(struct worker *w, struct timer_node *t);
 void sctp_reconf_answered(struct worker *w, struct sctp_assoc *a, uint32_t seq, uint32_t result, const uint32_t tsns[2]);
+void sctp_reconf_answered_by_reset(struct worker *w, struct sctp_assoc *a, uint32_t seq); /* its reset may be the answer to ours */
 void sctp_reconf_drop(struct worker *w, struct sctp_assoc *a);
 void sctp_reconf_hold(struct worker *w, struct sctp_assoc *a);
 void sctp_reconf_release(struct worker *w, struct sctp_assoc *a);

@@ -462,14 +462,18 @@ static void stream_free(struct sctp_assoc *a, struct sctp_in_stream *st)
         msg_free(a, m);
 }
 
-/* The stream begins anew with number 0 (RFC 6525 s5.2.2): what is not whole will never be. */
+/* The stream begins anew with number 0 (RFC 6525 s5.2.2): what is not whole will never be; what is whole, and waits for the end of a
+ * message in pieces, was acknowledged, and still comes before all that has new numbers. */
 void sctp_reasm_stream_reset(struct worker *w, struct sctp_assoc *a, struct sctp_in_stream *st)
 {
     for (unsigned i = 0; i < 2; i++) {
         while (st->q[i].head) {
             struct sctp_in_msg *m = st->q[i].head;
             msg_unlink(&st->q[i], m);
-            drop_msg(w, a, st, m);
+            if (a->ep && is_complete(m))
+                msg_finish(w, a, st, m);
+            else
+                drop_msg(w, a, st, m);
         }
     }
     st->next_mid = 0;

@@ -321,6 +321,18 @@ static void one_done(struct worker *w, struct sctp_assoc *a, const uint8_t *b, u
     }
 }
 
+/* The peer's own reset names the request that it answers, or just the last one that it has seen (s4.1): only an incoming reset is answered so. */
+void sctp_reconf_answered_by_reset(struct worker *w, struct sctp_assoc *a, uint32_t seq)
+{
+    for (unsigned i = 0; a->reconf.req && i < n_requests(a); i++) {
+        const uint8_t *b = request(a, i);
+        if (type_of(b) == SCTP_P_IN_RESET && sctp_get32(b + 4) == seq) {
+            sctp_reconf_answered(w, a, seq, SCTP_RC_DONE, NULL);
+            return;
+        }
+    }
+}
+
 /* The peer has answered our request `seq` (s5.2.7). tsns: its next TSN and ours, of an SSN/TSN reset, or NULL. */
 void sctp_reconf_answered(struct worker *w, struct sctp_assoc *a, uint32_t seq, uint32_t result, const uint32_t tsns[2])
 {

@@ -71,7 +71,7 @@ static uint32_t out_reset(struct worker *w, struct sctp_assoc *a, const uint8_t 
     n = hs_min_u32(n, SCTP_RECONF_LIST);
     for (unsigned i = 0; i < n; i++)
         list[i] = sctp_get16(b + 16 + 2 * i);
-    sctp_reconf_answered(w, a, sctp_get32(b + 8), SCTP_RC_DONE, NULL); /* when it is the answer to ours */
+    sctp_reconf_answered_by_reset(w, a, sctp_get32(b + 8));
     sctp_notify_streams(w, a, SCTP_STREAM_RESET_INCOMING_SSN, list, (uint16_t)n);
     return SCTP_RC_DONE;
 }
