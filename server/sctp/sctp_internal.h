@@ -41,7 +41,6 @@ enum sctp_limits {
     SCTP_UNSENT_MAX = 128 << 10,     /* bytes taken out of a FIFO and not sent yet; chunks of them */
     SCTP_UNSENT_CHUNKS = 2048,
     SCTP_CHUNKS_PER_PACKET = 512,
-    SCTP_COOKIE_MAX = 1400,
     SCTP_INIT_MAX = 4096,            /* longer INITs are nobody's */
     SCTP_IN_MSGS_MAX = 65536,        /* messages being put together */
     SCTP_BURST = 4,                  /* RFC 9260 s16: Max.Burst */
@@ -59,7 +58,7 @@ enum sctp_state {
 };
 
 enum sctp_feature {                  /* offered in INIT, agreed when both do */
-    SCTP_F_PR = 1u << 0, SCTP_F_RECONF = 1u << 1, SCTP_F_IDATA = 1u << 2, SCTP_F_AUTH = 1u << 3, SCTP_F_ASCONF = 1u << 4,
+    SCTP_F_PR = 1u << 0, SCTP_F_RECONF = 1u << 1, SCTP_F_IDATA = 1u << 2,
     SCTP_F_ECN = 1u << 5,
 };
 
@@ -253,7 +252,7 @@ struct sctp_assoc {
     uint32_t map_words, n_above;
     uint32_t dup[SCTP_MAX_DUPS];
     uint8_t n_dups, packets_unacked;
-    bool sack_now, sack_due, data_seen, is_touched, in_call, dead;
+    bool sack_now, sack_due, data_seen, is_touched, dead;
     bool ecn_echo;                   /* a marked packet came, and the peer has not said CWR */
     uint32_t ecn_lowest;             /* the TSN it is told of */
     uint32_t last_rwnd, promised;    /* promised: bytes that the peer may still send by what it was told */
@@ -313,7 +312,6 @@ struct sctp_in {
     const uint8_t *b;                /* behind the common header */
     uint32_t len;
     struct sctp_path *path;          /* it came from, of the association */
-    const uint8_t *auth;             /* the AUTH chunk before, that was right */
     bool has_data, has_sack, has_ecne, is_ce;
     uint32_t first_tsn;              /* with has_data: of the first DATA chunk */
     uint16_t n_chunks;

@@ -193,6 +193,20 @@ static void side_close(struct flow_side *s, int linger)
     s->done = true;
 }
 
+/* Nobody is told when a stack gives up what a program wrote and closed (RFC 9293 s3.8.3 R2): its peer then hears a reset. */
+static bool peer_gave_up(const struct run *r, unsigned n, const struct flow_side *s)
+{
+    unsigned other = s == &r->flow[n].side[0];
+    const struct stack *st = r->pair.stack[other];
+
+    return r->flow[n].side[other].done && st && tcp_worker_of(st->worker[0])->counters[TCP_C_timeouts] != 0;
+}
+
+static bool may_fail(const struct run *r, unsigned n, const struct flow_side *s)
+{
+    return r->flow[n].may_reset || r->crashed || peer_gave_up(r, n, s);
+}
+
 static unsigned side_write(struct run *r, unsigned n, struct flow_side *s)
 {
     uint64_t now_us = sim_net_now_us(r->pair.net);
@@ -218,7 +232,7 @@ static unsigned side_write(struct run *r, unsigned n, struct flow_side *s)
         if (rc < 0) {
             s->saw_reset = true;
             s->error = (int)rc;
-            if (!r->flow[n].may_reset && !r->crashed)
+            if (!may_fail(r, n, s))
                 fail(r, n, "write failed");
             side_close(s, -1);
             return work + 1;
@@ -280,7 +294,7 @@ static unsigned side_read(struct run *r, unsigned n, struct flow_side *s, uint64
             fail(r, n, "a wrong byte");
         s->saw_reset = true;
         s->error = (int)rc;
-        if (!r->flow[n].may_reset && !r->crashed)
+        if (!may_fail(r, n, s))
             fail(r, n, "reset for no reason");
         side_close(s, -1);
         return work;
