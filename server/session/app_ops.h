@@ -63,6 +63,7 @@ struct app_worker {
     uint32_t scope;                /* SVM_HELLO_SCOPE_* */
     struct session_hold *holds;    /* of all sessions held, see session.h */
     uint32_t n_sessions;           /* holds */
+    uint32_t n_rests;              /* sessions it is to answer for with SVM_ATT_REST */
     uint32_t n_fifos;              /* sessions whose FIFOs are in its memory; with n_sessions 0: it may be freed */
 };
 
@@ -112,7 +113,7 @@ int session_hold(struct worker *w, struct session *s, struct app_worker *a, uint
 void session_claim(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx);
 void session_unlink(struct worker *w, struct app_worker *a, struct session *s, const struct svm_msg_slot *slot); /* SVM_MSG_UNLINK */
 /* SVM_ATT_REST: takes the fd unless it says an error. SVM_ATT_REST_GET: a copy, -ENOENT = none. SVM_MSG_REST_READ. */
-int session_rest_put(struct session *s, const struct app_worker *a, int fd, uint32_t *id);
+int session_rest_put(struct session *s, struct app_worker *a, int fd, uint32_t *id);
 int session_rest_get(const struct session *s, uint32_t *id);
 void session_rest_drop(struct session *s);
 bool session_holds_any(const struct session *s, const struct app_worker *a); /* also when it has let go of a cut-through end */

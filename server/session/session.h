@@ -84,6 +84,7 @@ struct session {
     struct app_pair *pair;             /* cut-through */
     int rest_fd;                       /* SVM_ATT_REST; + 1, 0 = none */
     uint32_t rest_id;                  /* its number */
+    struct app_worker *rest_by;        /* the holder that answers for it; NULL with rest_fd 0 */
     struct session_attrs *attrs;       /* attributes set while there was no connection; NULL = none */
     struct session_option *option;     /* parts of an option (session_option.c); NULL = none under way */
     void *transport_data;              /* the transport's own, see session_gone() */

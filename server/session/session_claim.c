@@ -19,17 +19,16 @@ static uint8_t claim_flags(const struct session *s)
 }
 
 /* ---- what a former cut-through peer wrote: kept here for the next holder, looked at by programs only ---- */
-int session_rest_put(struct session *s, const struct app_worker *a, int fd, uint32_t *id)
+int session_rest_put(struct session *s, struct app_worker *a, int fd, uint32_t *id)
 {
     enum { RESTS_MAX = 256 };
-    unsigned n = 0;
 
-    for (const struct session_hold *h = a->holds; h; h = h->app_next)
-        n += h->s != s && h->s->rest_fd;
-    if (n >= RESTS_MAX)
+    if (s->rest_by != a && a->n_rests >= RESTS_MAX)
         return -EMFILE;
     session_rest_drop(s);
     s->rest_fd = fd + 1;
+    s->rest_by = a;
+    a->n_rests++;
     *id = ++s->rest_id;
     return 0;
 }
@@ -42,11 +41,22 @@ int session_rest_get(const struct session *s, uint32_t *id)
     return fd >= 0 ? fd : s->rest_fd ? -errno : -ENOENT;
 }
 
+/* Another holder answers for it; NULL = nobody has to. */
+void session_rest_passes(struct session *s, struct app_worker *to)
+{
+    if (s->rest_by)
+        s->rest_by->n_rests--;
+    s->rest_by = to;
+    if (to)
+        to->n_rests++;
+}
+
 void session_rest_drop(struct session *s)
 {
     if (s->rest_fd)
         close(s->rest_fd - 1);
     s->rest_fd = 0;
+    session_rest_passes(s, NULL);
 }
 
 void session_claim_done(struct worker *w, struct session *s, uint8_t flags, int error)

@@ -253,6 +253,8 @@ bool session_hold_remove(struct session *s, struct app_worker *a)
         if (h->app_next)
             h->app_next->app_prev = h->app_prev;
         a->n_sessions--;
+        if (s->rest_by == a)
+            session_rest_passes(s, s->holds ? s->holds->a : NULL);
         if (h == &s->hold0)
             memset(h, 0, sizeof(*h));
         else

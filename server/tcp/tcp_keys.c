@@ -9,7 +9,11 @@
 #include <stdlib.h>
 #include "server/tcp/tcp_auth.h"
 
-enum { BUCKETS = 256, SETS_MAX = 4096 /* of a program */, KEYS_MAX = 1024 /* of a set */ };
+enum {
+    BUCKETS = 256,
+    SETS_MAX = 4096, KEYS_OF_APP_MAX = 16384, /* of a program */
+    KEYS_MAX = 1024, AO_KEYS_MAX = 256,       /* of a set; those of TCP-AO are looked through once for each width of prefix */
+};
 
 struct key_set {
     struct key_set *next;            /* of its bucket */
@@ -75,6 +79,17 @@ static struct key_set **place_of(struct tcp_keys *ks, uint32_t number)
     return p;
 }
 
+static unsigned keys_of_app(const struct tcp_keys *ks, uint32_t app_id)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        for (const struct key_set *set = ks->bucket[i]; set; set = set->next)
+            n += set->app_id == app_id ? set->n : 0;
+    }
+    return n;
+}
+
 static int set_new(struct tcp_keys *ks, uint32_t app_id, struct key_set **out)
 {
     unsigned n = 0;
@@ -134,7 +149,7 @@ static int conflict(const struct key_set *set, const struct svm_tcp_key *k)
 }
 
 /* realloc() would leave keys in freed memory. */
-static int add_key(struct key_set *set, const struct svm_tcp_key *k)
+static int add_key(const struct tcp_keys *ks, struct key_set *set, const struct svm_tcp_key *k)
 {
     struct svm_tcp_key *old = k->kind == SVM_TCP_KEY_MD5 ? same_key(set, k) : NULL, *v;
     int rc = conflict(set, k);
@@ -145,7 +160,7 @@ static int add_key(struct key_set *set, const struct svm_tcp_key *k)
         *old = *k;
         return 0;
     }
-    if (set->n >= KEYS_MAX)
+    if (set->n >= (k->kind == SVM_TCP_KEY_AO ? AO_KEYS_MAX : KEYS_MAX) || keys_of_app(ks, set->app_id) >= KEYS_OF_APP_MAX)
         return -ENOSPC;
     v = malloc((set->n + 1) * sizeof(*v));
     if (!v)
@@ -188,7 +203,7 @@ static int change(struct tcp_keys *ks, uint32_t app_id, const struct svm_tcp_key
         set->ao_rnext = k->rcv_id;
         return 0;
     }
-    return add_key(set, k);
+    return add_key(ks, set, k);
 }
 
 /* ---- offered ---- */

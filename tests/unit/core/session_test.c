@@ -3,7 +3,10 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include "server/session/session_run.h"
 #include "server/tcp/tcp.h"
 
@@ -315,3 +318,40 @@ static void reuse_of_time_wait(const char *any, const char *us, const char *to)
 
 Test(session, connect_reuses_ports_in_time_wait_v4) { reuse_of_time_wait("0.0.0.0", "10.7.0.1", "10.7.0.2"); }
 Test(session, connect_reuses_ports_in_time_wait_v6) { reuse_of_time_wait("::", "fd07::1", "fd07::2"); }
+
+static bool put_rest(struct sim_sock *s)
+{
+    uint32_t id;
+    int fd = memfd_create("rest", MFD_CLOEXEC);
+    int rc = session_rest_put(s->session, s->session->app, fd, &id);
+
+    if (rc < 0)
+        close(fd);
+    return rc == 0;
+}
+
+/* SVM_ATT_REST: descriptors that a program makes the server keep; one more only for one less. */
+Test(session, kept_bytes_of_former_peers_are_bounded)
+{
+    enum { MAX = 256 };
+    struct ip_endpoint any = core_endpoint("10.7.0.2", 0);
+    struct sim_sock *u[MAX + 1];
+
+    for (unsigned i = 0; i <= MAX; i++) {
+        any.port = be16_of((uint16_t)(5000 + i));
+        cr_assert_eq(sim_listen(server, SVM_PROTO_TCP, &any, 1, &u[i]), 0);
+        cr_assert_eq(put_rest(u[i]), i < MAX, "%u", i);
+    }
+    cr_assert(put_rest(u[3]), "in the place of its own");
+    cr_assert_not(put_rest(u[MAX]));
+    int fd = u[7]->session->rest_fd - 1;
+    session_rest_drop(u[7]->session);
+    cr_assert_eq(fcntl(fd, F_GETFD), -1, "closed");
+    cr_assert(put_rest(u[MAX]));
+    cr_assert_not(put_rest(u[7]));
+    fd = u[9]->session->rest_fd - 1;
+    sim_sock_free(u[9]);
+    core_run(&fx, 1000);
+    cr_assert_eq(fcntl(fd, F_GETFD), -1, "goes with its session");
+    cr_assert(put_rest(u[7]));
+}

@@ -501,3 +501,30 @@ Test(tcp_auth, numbers_of_connections_are_used_again, .init = init, .fini = fini
     cr_assert_leq(t->h.tw.cap_auths, 256);
     cr_assert_eq(t->h.tw.n_free_auths, t->h.tw.cap_auths - 1);
 }
+
+/* A program that gives keys without end takes a bounded part of the server's memory, and no other program is refused for it. */
+Test(tcp_auth, keys_of_a_program_are_bounded, .init = init, .fini = fini)
+{
+    struct svm_tcp_key k = { .kind = SVM_TCP_KEY_MD5, .prefix = 128, .len = 1, .ip = T.peer.ip };
+    unsigned taken = 0, sets = 0;
+    int rc = 0;
+
+    for (; rc == 0 && taken < 1000000; sets++) {
+        uint32_t number = 0;
+        for (unsigned i = 0; rc == 0 && i < 2000; i++) {
+            k.ip.b[14] = (uint8_t)(i >> 8);
+            k.ip.b[15] = (uint8_t)i;
+            rc = tcp_keys_change(&T.h.stack, 7, &k, &number);
+            taken += rc == 0;
+        }
+        if (rc == -ENOSPC && taken % 1024 == 0 && taken < 16384) /* the set is full: another one */
+            rc = 0;
+    }
+    cr_assert_eq(rc, -ENOSPC);
+    cr_assert_eq(taken, 16384, "%u keys in %u sets", taken, sets);
+    uint32_t other = 0;
+    cr_assert_eq(tcp_keys_change(&T.h.stack, 8, &k, &other), 0);
+    tcp_keys_app_gone(&T.h.stack, 7);
+    uint32_t again = 0;
+    cr_assert_eq(tcp_keys_change(&T.h.stack, 7, &k, &again), 0);
+}
