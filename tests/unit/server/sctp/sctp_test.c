@@ -213,6 +213,7 @@ Test(sctp, changed_packets)
             ;
         sim_sock_free(env.sock[0]);
         sim_sock_free(env.sock[1]);
+        env.sock[0] = NULL;
         while (env.listener && (env.sock[1] = sim_accept(env.listener)) != NULL)
             sim_sock_free(env.sock[1]);
         env_run_us(500ull * SCTP_SEC);
