@@ -248,9 +248,12 @@ bool tcp_rcv_trim(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
     if (!tcp_seq_acceptable(c->rcv_nxt, wnd, seg->seq, seg_len)) {
         if (seg_len && seq_leq(end, c->rcv_nxt) && seg->len)
             rcv_duplicate(w, c, seg->seq, seg->seq + seg->len);
-        /* With a closed window its ACK still counts, if it begins where it should (s3.10.7.4: "special allowance"). */
+        /* With a closed window its ACK still counts, if it begins where it should (s3.10.7.4: "special allowance"). So does a FIN without
+         * text, as on Linux: it needs no room, and a window that nobody will open again must not keep the peer in LAST-ACK. */
         if (!(wnd == 0 && seg->seq == c->rcv_nxt))
             return false;
+        if (seg->len == 0 && !(seg->flags & TCP_SYN))
+            return true;
         seg->len = 0;
         seg->flags &= (uint8_t)~(TCP_FIN | TCP_PSH);
         tcp_rcv_ack_now(w, c);

@@ -282,6 +282,25 @@ Test(tcp_rules, rst_with_a_zero_window, .init = init, .fini = fini)
     cr_assert_eq(t->s->reset_error, -ECONNRESET);
 }
 
+/* As Linux: a FIN without text needs no room, so a closed window does not refuse it (else its sender stays in LAST-ACK). One behind text
+ * that finds no room comes again. */
+Test(tcp_rules, fin_with_a_zero_window, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->h.listener.rx_max = 4000;
+    script_open(t, false, false);
+    send_data(t, t->data, 4000);
+    cr_assert(take(t));
+    while (take(t))
+        ;
+    cr_assert_eq(t->seg.wnd, 0);
+    send_seg(t, TCP_FIN | TCP_ACK, t->snd, t->rcv, "x", 1);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    send_seg(t, TCP_FIN | TCP_ACK, t->snd, t->rcv, NULL, 0);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd + 1, 0);
+}
+
 /* MUST-25 and the defaults of s3.8.3, s3.8.4. */
 Test(tcp_rules, defaults)
 {
