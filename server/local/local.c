@@ -220,22 +220,33 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
     listener_offer(w, l, s);
 }
 
+bool local_unread(const struct session *s)
+{
+    const struct svm_slot_pair *slot = s->pair ? app_pair_slot(s->pair, s->slot.slot) : NULL;
+
+    return slot && __atomic_load_n(&slot->side[1 - s->local_side].tx.tail, __ATOMIC_ACQUIRE) !=
+                       __atomic_load_n(&slot->side[s->local_side].rx.head, __ATOMIC_RELAXED);
+}
+
 /* None of several holders knew that it was the last, so that none has marked the FIFOs: they end here. An abort (SO_LINGER, or bytes that
  * were unread at the close: RFC 2525 s2.17) has no FIN; what came since then is answered with a reset after it. Nobody else writes
  * these lines any more, what they say is looked at by the other end only. False: nothing to tell it. */
 static bool mark_ended(struct session *s)
 {
     struct svm_slot_pair *slot = app_pair_slot(s->pair, s->slot.slot);
-    struct svm_slot_cli *own = &slot->side[s->local_side], *other = &slot->side[1 - s->local_side];
+    struct svm_slot_cli *own = &slot->side[s->local_side];
     uint32_t flags = __atomic_load_n(&own->tx.flags, __ATOMIC_RELAXED);
-    bool unread = __atomic_load_n(&other->tx.tail, __ATOMIC_ACQUIRE) != __atomic_load_n(&own->rx.head, __ATOMIC_RELAXED);
+    bool unread = local_unread(s);
 
     if (!s->was_shared && __atomic_load_n(&own->rx.flags, __ATOMIC_ACQUIRE) & SVM_FIFO_RD_CLOSED) /* its program has marked them */
         return false;
     __atomic_store_n(&own->rx.flags, SVM_FIFO_RD_CLOSED, __ATOMIC_RELEASE);
     if (flags & (SVM_FIFO_RST | SVM_FIFO_MOVED))
         return true;
-    flags |= s->linger_s == 0 ? SVM_FIFO_RST : unread ? SVM_FIFO_FIN | SVM_FIFO_RST : SVM_FIFO_FIN;
+    if (s->linger_s == 0 || (unread && s->linger_s == SESSION_LINGER_UNREAD))
+        flags |= SVM_FIFO_RST;
+    else
+        flags |= unread ? SVM_FIFO_FIN | SVM_FIFO_RST : SVM_FIFO_FIN;
     if (flags & SVM_FIFO_RST)
         __atomic_store_n(&own->tx.error, -ECONNRESET, __ATOMIC_RELAXED);
     __atomic_store_n(&own->tx.flags, flags, __ATOMIC_RELEASE);

@@ -38,6 +38,9 @@ struct session_rest {
     uint8_t bytes[];
 };
 
+/* One of several holders has closed it when bytes were unread: as the last one it would have aborted. */
+enum { SESSION_LINGER_UNREAD = -2 };
+
 struct session {
     struct svm_fifo_prod rx;
     struct svm_fifo_cons tx;
@@ -74,7 +77,7 @@ struct session {
     bool local_counts;                 /* cut-through: its peer has gone, the backlog counts it until a program has named it */
     bool local_moving;                 /* cut-through: its peer gave it back, it is offered to others */
     struct local_old *old_slots;       /* cut-through: those it had before it moved; the other program may still write there */
-    int linger_s;                      /* SVM_MSG_CLOSE: > 0, the program waits for CLOSED */
+    int linger_s;                      /* SVM_MSG_CLOSE: > 0, the program waits for CLOSED; or SESSION_LINGER_UNREAD */
     int error;
     bool was_shared;                   /* several programs have held it */
     uint8_t local_side;                /* cut-through: 0 or 1, of its slot */

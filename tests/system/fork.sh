@@ -61,6 +61,23 @@ with Server((sys.argv[1], int(sys.argv[2])), Echo) as s:
 PY
 server "python's forking socketserver" $S6 python3 "$TMP/forking.py"
 
+# The last one that holds a connection may be a child that just ends: what its parent's close would have been, it is.
+last_close() { # WHAT ADDRESS CLIENT...
+    local what=$1 addr=$2
+    shift 2
+    port=$((port + 1))
+    bg "$TMP/srv.$port" stack python3 "$top_srcdir/tests/system/last_close.py" server "$addr" $port
+    wait_for 10 grep -q ready "$TMP/srv.$port" || { not_ok "$what: it listens" "$(cat "$TMP/srv.$port")"; return; }
+    check_eq "$what" "$(TMO=60 "$@" python3 "$top_srcdir/tests/system/last_close.py" client "$addr" $port 2>&1)" \
+        "$(printf 'unread ERR|HUP|RDHUP|IN\nread HUP|RDHUP|IN\nlinger ERR|HUP|RDHUP|IN')"
+    end_pid "$bg_pid"
+}
+for f in 4 6; do
+    s=S$f
+    last_close "v$f: a child ends last, the kernel's peer" "${!s}" in_k
+    last_close "v$f: a child ends last, cut-through" "${!s}" stack
+done
+
 # who is who
 port=$((port + 1))
 bg "$TMP/srv.$port" stack "$fork_echo" close $S4 $port
