@@ -23,6 +23,14 @@ static void mark_shared(struct vcl_worker *w)
             w->table[i]->shared = true;
 }
 
+/* One that has listened and waits for nothing there may sleep from now on, as nginx's master does, while its children accept. */
+static void return_unwanted(struct vcl_worker *w)
+{
+    for (uint32_t i = 0; i < w->table_size; i++)
+        if (w->table[i] && w->table[i]->armed == VCL_ARM_WEAK)
+            vcl_accept_return_all(w->table[i]);
+}
+
 /* What cannot be shared the child does not read: vcl_rest_in_child() ends its connection. */
 static void share_rests(struct vcl_worker *w)
 {
@@ -47,6 +55,7 @@ void vcl_fork_prepare(void)
         w->child_lifeline = -1;
         if (atomic_load(&w->attached) && !w->lost && has_sessions(w)) {
             vcl_worker_drain(w);
+            return_unwanted(w);
             share_rests(w);
             if (vcl_worker_fork_token(w, &w->child_token, &w->child_lifeline) == 0)
                 mark_shared(w);

@@ -480,15 +480,15 @@ void listener_offer(struct worker *w, struct listener *l, struct session *s)
     listener_enqueue(l, s); /* until the next worker arms */
 }
 
-/* Offers that a weak acceptor has not taken go to one that really accepts. */
+/* Offers that a program has not named go to others: it accepts weakly, and another one really; it has died, or lets go of the listener. */
 static void take_back_offers(struct worker *w, struct listener *l, struct app_worker *a)
 {
     for (struct session_hold *h = a->holds, *next; h; h = next) {
         struct session *s = h->s;
         next = h->app_next;
-        if (s->state != SESSION_ACCEPTING || listener_of_session(w, s->from) != l)
-            continue;
-        session_return(w, a, s);
+        /* Cut-through it is the connecting end that waits in the listener's count. */
+        if (s->state == SESSION_ACCEPTING && listener_of_session(w, s->local ? s->origin : s->from) == l)
+            session_return(w, a, s);
     }
 }
 
@@ -535,14 +535,8 @@ void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, ui
         listener_offer(w, l, listener_dequeue(l));
 }
 
-/* It has died, or lets go of the listener. */
 void listener_unarm(struct worker *w, struct listener *l, struct app_worker *a)
 {
     acceptor_remove(l, a);
-    for (struct session_hold *h = a->holds, *next; h; h = next) {
-        struct session *s = h->s;
-        next = h->app_next;
-        if (s->state == SESSION_ACCEPTING && listener_of_session(w, s->from) == l)
-            session_return(w, a, s);
-    }
+    take_back_offers(w, l, a);
 }

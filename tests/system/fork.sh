@@ -78,6 +78,38 @@ for f in 4 6; do
     last_close "v$f: a child ends last, cut-through" "${!s}" stack
 done
 
+# A master that listens and sleeps: what came before its child accepts is the child's, also what came before the fork.
+late_accept() { # WHAT ADDRESS CLIENT...
+    local what=$1 addr=$2 dir=$TMP/late master one two
+    shift 2
+    port=$((port + 1))
+    rm -rf "$dir" && mkdir "$dir"
+    bg "$TMP/srv.$port" stack python3 "$top_srcdir/tests/system/late_accept.py" "$addr" $port "$dir"
+    master=$bg_pid
+    wait_for 10 grep -q ready "$TMP/srv.$port" || { not_ok "$what: it listens" "$(cat "$TMP/srv.$port")"; return; }
+    waiting() { [ "$HS_STACK" = kernel ] || [ "$(ctl a --json show session | jq '[.[] | select(.state != "listening")] | length')" -ge "$1" ]; }
+    bg "$TMP/late.1" "$@" "$ECHO" -t 20 -n 1 -b 10000 client "$addr" $port
+    one=$bg_pid
+    wait_for 10 waiting 1 || not_ok "$what: the first one waits"
+    touch "$dir/fork"
+    wait_for 10 grep -q forked "$TMP/srv.$port"
+    bg "$TMP/late.2" "$@" "$ECHO" -t 20 -n 1 -b 10000 client "$addr" $port
+    two=$bg_pid
+    wait_for 10 waiting 2 || not_ok "$what: the second one waits"
+    touch "$dir/accept"
+    if wait "$one" && wait "$two" && wait "$master"; then
+        ok "$what"
+    else
+        not_ok "$what" "$(cat "$TMP/late.1" "$TMP/late.2" "$TMP/srv.$port")"$'\n'"$(ctl a show session)"
+        end_pid "$master"
+    fi
+}
+for f in 4 6; do
+    s=S$f
+    late_accept "v$f: a child accepts late, the kernel's peer" "${!s}" in_k
+    late_accept "v$f: a child accepts late, cut-through" "${!s}" stack
+done
+
 # who is who
 port=$((port + 1))
 bg "$TMP/srv.$port" stack "$fork_echo" close $S4 $port
