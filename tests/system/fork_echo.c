@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "tests/system/pass_fd.h"
 
 enum { PIECE = 10000, CHUNK = 65536 };
 
@@ -155,37 +156,13 @@ static void sandbox(void)
         die("sandbox");
 }
 
-static void pass_fd(int to, int fd)
-{
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct iovec iov = { "x", 1 };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof(int));
-    if (sendmsg(to, &m, 0) != 1)
-        die("sendmsg");
-}
-
 static void worker(int from)
 {
     for (;;) {
-        union {
-            struct cmsghdr align;
-            char bytes[CMSG_SPACE(sizeof(int))];
-        } control;
-        char x;
-        struct iovec iov = { &x, 1 };
-        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
-        int fd;
-        if (recvmsg(from, &m, MSG_CMSG_CLOEXEC) <= 0)
+        int fd = passed_fd(from);
+
+        if (fd < 0)
             exit(0);
-        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
         if (fork() == 0) {
             echo(fd, fd, 0);
             _exit(0);
@@ -199,7 +176,8 @@ static void serve(const char *mode, int fd, int to_worker)
 {
     pid_t pid;
     if (strcmp(mode, "pass") == 0) {
-        pass_fd(to_worker, fd);
+        if (!pass_fd(to_worker, fd))
+            die("sendmsg");
         return;
     }
     pid = fork();

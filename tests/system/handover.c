@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "tests/system/pass_fd.h"
 
 enum { PART = 50000, PARTS = 3, TURN = 7001 };
 static const char *self;
@@ -118,39 +119,6 @@ static int sender(int fd, unsigned part, const char *mark)
 }
 
 /* ---- the server ---- */
-static void pass_fd(int to, int fd)
-{
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct iovec iov = { "x", 1 };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof(int));
-    if (sendmsg(to, &m, 0) != 1)
-        die("sendmsg");
-}
-
-static int passed_fd(int from)
-{
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    char x;
-    struct iovec iov = { &x, 1 };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
-    int fd;
-    if (recvmsg(from, &m, MSG_CMSG_CLOEXEC) <= 0)
-        die("recvmsg");
-    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
-    return fd;
-}
-
 /* The whole first part is unread, the sender's end has changed hands, and this process has heard of it. */
 static void until_handed_over(int fd, const char *mark)
 {
@@ -224,7 +192,8 @@ static int serve(const char *mode, int fd, int worker, const char *mark)
         die("exec");
     }
     if (strcmp(mode, "pass") == 0) {
-        pass_fd(worker, fd);
+        if (!pass_fd(worker, fd))
+            die("sendmsg");
         close(fd);
         return 0;
     }

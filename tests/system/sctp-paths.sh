@@ -1,15 +1,7 @@
 #!/bin/bash
 # sctp-paths.sh - usrsctp as a peer with two addresses: a path is cut in mid-transfer, either way round; the peer starts anew
-# shellcheck source=tests/system/lib.sh
-. "$(dirname "$0")/lib.sh"
-only_hoststack
-need_root
-need_stack
-need nft
-PEER=$top_builddir/tests/system/usrsctp_peer PROBE=$top_builddir/tests/system/sctp_probe
-[ -x "$PEER" ] || skip_all "usrsctp was not there when this was built"
-
-topo_veth
+# shellcheck source=tests/system/usrsctp.sh
+. "$(dirname "$0")/usrsctp.sh"
 ip -n "$NS_S" link add vs1 type veth peer name vk1 netns "$NS_K" || bail "a second veth pair can be made"
 in_s sysctl -qw net.ipv6.conf.vs1.disable_ipv6=1
 ip -n "$NS_S" link set vs1 up
@@ -21,16 +13,7 @@ ip -n "$NS_K" addr add 10.79.0.2/24 dev vk1
     echo 'interface wire1 { address 10.79.0.1/24 }'
 } >"$TMP/a.conf"
 server_start a "$NS_S"
-# What the kernel says of a protocol that it has no socket for would be believed (see sctp-usrsctp.sh).
-in_k nft -f - <<'EOF' || bail "the kernel's word about SCTP can be kept back"
-table inet quiet {
-    chain out {
-        type filter hook output priority 0
-        icmp type destination-unreachable icmp code prot-unreachable drop
-        icmpv6 type parameter-problem drop
-    }
-}
-EOF
+keep_kernel_quiet
 cut_path() {
     in_k nft -f - <<'EOF'
 table inet cut {

@@ -1,15 +1,7 @@
 #!/bin/bash
 # sctp-udp.sh - SCTP in UDP (RFC 6951) with usrsctp, both directions, IPv4 and IPv6, two workers; a peer whose port changes; ICMP
-# shellcheck source=tests/system/lib.sh
-. "$(dirname "$0")/lib.sh"
-only_hoststack
-need_root
-need_stack
-need nft
-PEER=$top_builddir/tests/system/usrsctp_peer PROBE=$top_builddir/tests/system/sctp_probe
-[ -x "$PEER" ] || skip_all "usrsctp was not there when this was built"
-
-topo_veth
+# shellcheck source=tests/system/usrsctp.sh
+. "$(dirname "$0")/usrsctp.sh"
 {
     conf_packet a 2
     echo 'sctp { udp-encapsulation-port 9899 }'

@@ -1,28 +1,11 @@
 #!/bin/bash
 # sctp-usrsctp.sh - SCTP with another implementation (usrsctp over raw IP), both directions, IPv4 and IPv6, without and with loss
-# shellcheck source=tests/system/lib.sh
-. "$(dirname "$0")/lib.sh"
-only_hoststack
-need_root
-need_stack
-need nft
-PEER=$top_builddir/tests/system/usrsctp_peer PROBE=$top_builddir/tests/system/sctp_probe
-[ -x "$PEER" ] || skip_all "usrsctp was not there when this was built"
-
-topo_veth
+# shellcheck source=tests/system/usrsctp.sh
+. "$(dirname "$0")/usrsctp.sh"
 conf_packet a >"$TMP/a.conf"
 server_start a "$NS_S"
 
-# usrsctp reads from a raw socket. Is that one's buffer full, the kernel says that nobody speaks SCTP there, and we believe it.
-in_k nft -f - <<'EOF' || bail "the kernel's word about SCTP can be kept back"
-table inet quiet {
-    chain out {
-        type filter hook output priority 0
-        icmp type destination-unreachable icmp code prot-unreachable drop
-        icmpv6 type parameter-problem drop
-    }
-}
-EOF
+keep_kernel_quiet
 
 # we_call WHAT ADDRESS-OF-THE-PEER PORT
 we_call() {

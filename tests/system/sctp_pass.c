@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <linux/sctp.h>
+#include "tests/system/pass_fd.h"
 
 enum { MESSAGE_MAX = 1 << 20, READ_FIRST = 10 };
 
@@ -118,33 +119,6 @@ static int peel(int many)
     return arg.sd;
 }
 
-static void send_fd(int sock, int fd)
-{
-    char byte = 'x', control[CMSG_SPACE(sizeof(int))] = { 0 };
-    struct iovec iov = { &byte, 1 };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof(int));
-    if (sendmsg(sock, &m, 0) != 1)
-        die("SCM_RIGHTS");
-}
-static int recv_fd(int sock)
-{
-    char byte, control[CMSG_SPACE(sizeof(int))];
-    struct iovec iov = { &byte, 1 };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
-    int fd;
-
-    if (recvmsg(sock, &m, 0) != 1 || !CMSG_FIRSTHDR(&m))
-        die("SCM_RIGHTS");
-    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
-    return fd;
-}
-
 /* The new image: HEX was read before. */
 static int continue_echo(int argc, char **argv)
 {
@@ -182,7 +156,7 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "echo"))
         return continue_echo(argc, argv);
     if (!strcmp(argv[1], "receive")) {
-        snprintf(number[0], sizeof(number[0]), "%d", recv_fd(atoi(argv[2])));
+        snprintf(number[0], sizeof(number[0]), "%d", passed_fd(atoi(argv[2])));
         return continue_echo(4, (char *[]){ argv[0], argv[1], number[0], argv[3], NULL });
     }
     listener = new_listener(strcmp(argv[1], "peel") ? SOCK_STREAM : SOCK_SEQPACKET, argv[2], atoi(argv[3]));
@@ -213,7 +187,8 @@ int main(int argc, char **argv)
         execl("/proc/self/exe", argv[0], "receive", number[0], hex, NULL);
         die("exec");
     }
-    send_fd(sv[0], fd);
+    if (!pass_fd(sv[0], fd))
+        die("SCM_RIGHTS");
     close(fd);
     return waitpid(pid, &flags, 0) == pid && flags == 0 ? 0 : 1;
 }
