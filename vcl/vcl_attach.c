@@ -399,11 +399,14 @@ static int att_hello(struct vcl_worker *w)
 static int attach_locked(struct vcl_worker *w)
 {
     struct vcl_process *p = vcl_process();
+    uint64_t begin = (uint64_t)vcl_now_ns();
     int rc = vcl_process_init();
 
     if (rc)
         return rc;
-    w->last_attach_ns = (uint64_t)vcl_now_ns();
+    if (begin < w->ask_again_ns)
+        return w->ask_again_error;
+    w->last_attach_ns = begin;
     if (w->fork_token && w->lifeline_fd >= 0) { /* works also for a child that may not open the socket (nginx's workers) */
         w->att_fd = w->lifeline_fd;
         w->lifeline_fd = -1;
@@ -430,6 +433,8 @@ static int attach_locked(struct vcl_worker *w)
         if (p->refused_said != rc) /* every call on a socket tries again */
             vcl_log(0, "the server at %s refuses: %s", p->cfg.app_socket, strerror(-rc));
         p->refused_said = rc;
+        w->ask_again_error = rc;
+        w->ask_again_ns = (uint64_t)vcl_now_ns() * 2 - begin; /* one that lets us wait: not before as long again */
         vcl_worker_forget_server(w, false);
         return rc;
     }

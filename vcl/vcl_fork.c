@@ -115,7 +115,7 @@ static void worker_in_child(struct vcl_worker *w)
     w->lifeline_fd = w->child_lifeline;
     w->child_lifeline = -1;
     w->fork_token = w->child_token;
-    w->last_attach_ns = 0;
+    w->last_attach_ns = w->ask_again_ns = 0;
     w->epoch++;
     for (uint32_t i = 0; i < w->table_size; i++) {
         struct vcl_socket *s = w->table[i];

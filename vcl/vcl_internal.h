@@ -174,7 +174,8 @@ struct vcl_worker {
     unsigned n_spare_fds;
     struct vcl_who_entry who[VCL_WHO_CACHE];
     struct vcl_met met[VCL_MET];
-    uint64_t last_attach_ns;
+    uint64_t last_attach_ns, ask_again_ns;
+    int ask_again_error;             /* what is said before ask_again_ns */
     int64_t no_memory_until_ns, claim_at_ns, claim_pause_ns;
     atomic_uint n_wanted;            /* sockets that are elsewhere and waited for */
     struct vcl_spin spin;

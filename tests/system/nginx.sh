@@ -43,7 +43,7 @@ reload_clean() { # OUTPUT ALLOWED-READ-ERRORS
 }
 reload_case() { # WHAT CLIENT-SIDE ALLOWED-READ-ERRORS [WRK-OPTION...]
     local out=$TMP/reload.out pid i old old_gone
-    bg "$out" "$2" wrk -t 2 -c 16 -d 4 --timeout 5 "${@:4}" $url/
+    bg "$out" "$2" wrk -t 2 -c 16 -d 3 --timeout 5 "${@:4}" $url/
     pid=$bg_pid
     for i in 1 2 3; do
         old=$(pgrep -P "$ngx_pid" | tr '\n' ' ')

@@ -53,7 +53,7 @@ wrk_case() {
     shift 5
     while [ "$done" -lt "$want" ]; do
         runs=$((runs + 1))
-        if ! TMO=40 "$side" wrk -t 2 -c "$conns" -d "${WRK_SECS:-2}" --timeout "${WRK_TIMEOUT:-5}" "$@" "$url" >"$out" 2>&1 || ! wrk_clean "$out"; then
+        if ! TMO=40 "$side" wrk -t 2 -c "$conns" -d "${WRK_SECS:-1}" --timeout "${WRK_TIMEOUT:-5}" "$@" "$url" >"$out" 2>&1 || ! wrk_clean "$out"; then
             not_ok "$what" "after $done requests: $(cat "$out")"
             return 1
         fi
