@@ -140,10 +140,6 @@ bool dtls_greet(struct tls_conn *door, const struct ip_endpoint *lcl, const stru
     struct tls_worker *tw = tls_worker_of(door->w);
     struct tls_stack *ts = door->w->stack->tls;
 
-    if (session_lookup(door->w, SVM_PROTO_UDP, lcl, rmt, door->lower->fib)) { /* came before the connection had a session of its own */
-        tw->count.dtls_late++;
-        return false;
-    }
     if (door->listener->n_conns >= ts->cfg.max_handshakes) {
         tw->count.handshakes_refused++;
         return false;
@@ -180,7 +176,7 @@ bool dtls_greet_anew(struct tls_conn *c)
 
 void dtls_timer_start(struct tls_conn *c)
 {
-    int64_t left = c->engine ? c->w->stack->tls->engine->timeout_us(c->engine) : -1;
+    int64_t left = c->engine && !tls_job_is_busy(c->job) ? c->w->stack->tls->engine->timeout_us(c->engine) : -1;
     uint64_t at = c->deadline_us;
 
     if (left >= 0 && c->w->now_us + (uint64_t)left < at)
@@ -213,6 +209,8 @@ void dtls_on_timer(struct tls_conn *c)
     } else if (c->w->now_us >= c->deadline_us) {
         tls_worker_of(c->w)->count.handshake_timeouts++;
         tls_conn_fail(c, -ETIMEDOUT, "the handshake was not finished in time");
+    } else if (tls_job_is_busy(c->job)) {
+        dtls_timer_start(c); /* the step that a thread does now comes first */
     } else if (e->on_timeout(c->engine) == TLS_FAILED) {
         tls_worker_of(c->w)->count.handshakes_failed++;
         tls_conn_fail(c, e->error_code(c->engine), e->error(c->engine));

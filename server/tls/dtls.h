@@ -5,6 +5,7 @@
  * answered with a cookie; who brings that back becomes a connection.
  *
  *   door (TLS_S_DOOR): ClientHello -> HelloVerifyRequest; ClientHello with cookie -> a connection in HANDSHAKE, with a session of its own
+ *   handshake-threads: the door greets, threads do what follows; flights are sent again by the worker, which has their timer
  *   timer of a connection: the flight that has not been answered, and the end of patience, whichever is sooner; open: the idle limit
  *
  * A record is a message of the program.
@@ -25,6 +26,7 @@ void dtls_on_timer(struct tls_conn *c);                 /* HANDSHAKE, OPEN */
 void dtls_opened(struct tls_conn *c);
 
 /* dtls_io.c */
+int dtls_lower_next(struct tls_conn *c, void *buf, size_t len); /* the next datagram; 0: none, -1: the session below has ended */
 int dtls_lower_read(void *arg, void *buf, size_t len);  /* struct tls_io */
 int dtls_lower_write(void *arg, const void *buf, size_t len);
 unsigned dtls_lower_mtu(void *arg);
@@ -36,5 +38,9 @@ enum transport_tx_verdict dtls_tx(struct worker *w, struct transport_conn *b, un
 bool dtls_greet(struct tls_conn *door, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 bool dtls_greet_anew(struct tls_conn *c);                /* the same, of one that comes over the session of c */
 void dtls_welcome(struct tls_conn *door, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+
+/* dtls_frag.c. d: a datagram at a door, and room for TLS_RECORD_MAX bytes. Bytes of what is there to be answered now: the datagram, or a whole
+ * ClientHello of which it is the last piece. 0: nothing, or nothing yet. */
+uint32_t dtls_frag_take(struct tls_worker *tw, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint8_t *d, uint32_t len);
 
 #endif

@@ -29,15 +29,43 @@ static int next_datagram(struct tls_conn *c, struct svm_dgram_hdr *h, void *buf,
     return 0;
 }
 
+int dtls_lower_next(struct tls_conn *c, void *buf, size_t len)
+{
+    struct svm_dgram_hdr h;
+
+    return next_datagram(c, &h, buf, len);
+}
+
+/* One that came while a thread had the engine, or before the handshake was over: the thread's copy. -1 as below. */
+static int read_job(struct tls_conn *c, void *buf, size_t len)
+{
+    const uint8_t *data;
+    uint32_t n;
+
+    if (tls_job_left(&c->job->in) == 0)
+        return c->job->in_end ? -1 : 0;
+    data = tls_job_next(&c->job->in, &n);
+    n = (uint32_t)hs_min_u64(len, n);
+    memcpy(buf, data, n);
+    return (int)n;
+}
+
 int dtls_lower_read(void *arg, void *buf, size_t len)
 {
     struct tls_conn *c = arg;
-    struct tls_worker *tw = tls_worker_of(c->w);
-    struct svm_dgram_hdr h;
-    uint32_t n = tw->greeting_len;
+    struct tls_worker *tw;
+    uint32_t n;
 
+    if (c->job && (c->job->at_thread || tls_job_left(&c->job->in) > 0)) {
+        int got = read_job(c, buf, len);
+        if (!c->job->at_thread)
+            tls_job_drop(c);
+        return got;
+    }
     if (c->state != TLS_S_DOOR)
-        return next_datagram(c, &h, buf, len);
+        return dtls_lower_next(c, buf, len);
+    tw = tls_worker_of(c->w);
+    n = tw->greeting_len;
     tw->greeting_len = 0; /* once; what else is there is of others */
     n = hs_min_u32(n, (uint32_t)hs_min_u64(len, UINT32_MAX));
     memcpy(buf, tw->gather, n);
@@ -54,6 +82,8 @@ int dtls_lower_write(void *arg, const void *buf, size_t len)
         { &h, sizeof(h) }, { (void *)(uintptr_t)buf, len }, { (void *)(uintptr_t)zeros, padded(h.data_len) - h.data_len },
     };
 
+    if (c->job && c->job->at_thread) /* this runs there: job and engine are all it may touch */
+        return tls_job_put(&c->job->out, buf, len) ? (int)len : -1;
     if (!c->has_fifos || !c->lower || len > TLS_RECORD_MAX + TLS_OVERHEAD)
         return -1;
     h.lcl_ip = h.rmt_ip = ip_addr_any(ip_addr_is_v4(&c->lower->rmt.ip));
@@ -74,6 +104,8 @@ unsigned dtls_lower_mtu(void *arg)
     int32_t mtu = 0;
     uint32_t len = sizeof(mtu);
 
+    if (c->job && c->job->at_thread)
+        return c->job->mtu;
     if (!c->lower || session_attr_get(c->w, c->lower, SVM_ATTR_MTU, &mtu, &len) != 0 || mtu < 576)
         mtu = v4 ? 576 : 1280;
     return (unsigned)mtu - (v4 ? 28 : 48);
@@ -82,6 +114,22 @@ unsigned dtls_lower_mtu(void *arg)
 /* ---- at the door ---- */
 
 static bool may_be_hello(const uint8_t *b, int n) { return n > 13 && b[0] == HANDSHAKE_RECORD && b[1] == VERSION_HIGH; }
+
+/* It came before the connection of its client had a session of its own: pieces of a ClientHello behind the one with the cookie do. */
+static bool is_of_another(struct tls_conn *door, struct svm_dgram_hdr *h, uint8_t *data)
+{
+    static const uint8_t zeros[8];
+    struct transport_conn *udp = session_lookup(door->w, SVM_PROTO_UDP, &door->base.lcl, &door->base.rmt, door->lower->fib);
+    struct iovec iov[3] = { { h, sizeof(*h) }, { data, h->data_len }, { (void *)(uintptr_t)zeros, padded(h->data_len) - h->data_len } };
+
+    if (!udp || !udp->session || !udp->session->app || udp->session->app->ops != &tls_app_ops)
+        return udp != NULL;
+    tls_worker_of(door->w)->count.dtls_late++;
+    h->hdr_len = sizeof(*h);
+    if (h->data_len <= TLS_RECORD_MAX)
+        (void)session_rx_enqueue_record(door->w, udp->session, iov, 3);
+    return true;
+}
 
 void dtls_door_receive(struct tls_conn *c)
 {
@@ -104,9 +152,13 @@ void dtls_door_receive(struct tls_conn *c)
             tw->count.dtls_strays++;
             continue;
         }
-        tw->greeting_len = (uint32_t)n;
         c->base.lcl = (struct ip_endpoint){ h.lcl_ip, h.lcl_port };
         c->base.rmt = (struct ip_endpoint){ h.rmt_ip, h.rmt_port };
+        if (is_of_another(c, &h, tw->gather))
+            continue;
+        tw->greeting_len = dtls_frag_take(tw, &c->base.lcl, &c->base.rmt, tw->gather, (uint32_t)n);
+        if (tw->greeting_len == 0)
+            continue;
         if (dtls_greet(c, &c->base.lcl, &c->base.rmt))
             dtls_welcome(c, &c->base.lcl, &c->base.rmt);
     }
@@ -208,7 +260,9 @@ static bool greet_anew(struct tls_conn *c)
     bool is_over;
 
     tw->budget -= hs_min_u32(tw->budget, GREET_COST);
-    tw->greeting_len = n > 0 ? (uint32_t)n : 0;
+    tw->greeting_len = n > 0 ? dtls_frag_take(tw, &c->base.lcl, &c->base.rmt, tw->gather, (uint32_t)n) : 0;
+    if (tw->greeting_len == 0)
+        return false;
     is_over = dtls_greet_anew(c);
     tw->greeting_len = 0;
     return is_over;

@@ -95,6 +95,7 @@ static void worker_fini(struct worker *w)
     svm_ring_alloc_fini(&tw->rings);
     munmap(tw->regions.r[0].base, tw->regions.r[0].size);
     free(tw->gather);
+    free(tw->frags);
 }
 
 static int tls_connect(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,

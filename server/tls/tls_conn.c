@@ -284,10 +284,9 @@ static void shake(struct tls_conn *c)
 {
     struct tls_stack *ts = c->w->stack->tls;
     struct tls_worker *tw = tls_worker_of(c->w);
-    bool to_pool = ts->pool && !c->is_dtls; /* its flights and timers are the worker's */
 
-    tw->budget -= hs_min_u32(tw->budget, to_pool ? TLS_HANDSHAKE_GIVE : TLS_HANDSHAKE_COST);
-    if (to_pool)
+    tw->budget -= hs_min_u32(tw->budget, ts->pool ? TLS_HANDSHAKE_GIVE : TLS_HANDSHAKE_COST);
+    if (ts->pool)
         shake_at_pool(c);
     else
         shaken(c, ts->engine->handshake(c->engine));

@@ -120,6 +120,7 @@ struct tls_worker {
     struct svm_region_table regions;
     uint8_t *gather;                   /* TLS_RECORD_MAX bytes */
     uint32_t greeting_len;             /* DTLS: of the datagram in it that a door gives to its engine; 0 = none */
+    struct dtls_frags *frags;          /* NULL until a ClientHello comes in pieces */
     uint32_t n_handshakes;
     struct tls_done done;              /* handshakes that threads have brought on */
     uint32_t budget, tx_budget;        /* bytes left of this turn: of handshakes and what is opened; of what is sent */

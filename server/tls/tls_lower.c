@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "server/tls/tls_internal.h"
+#include "server/tls/dtls.h"
 
 /* Numbers of our app_workers: beyond all clients, the same on every worker, with namespace and interface table in them. */
 static const uint32_t INTERNAL_CLIENT = 0x80000000;
@@ -236,6 +236,11 @@ bool tls_lower_flush(struct tls_conn *c)
 {
     struct tls_job_bytes *b = &c->job->out;
 
+    while (c->is_dtls && tls_job_left(b) > 0) {
+        uint32_t n;
+        const uint8_t *data = tls_job_next(b, &n);
+        (void)dtls_lower_write(c, data, n); /* what has no room is lost, as under way */
+    }
     while (tls_job_left(b) > 0) {
         int64_t n = c->has_fifos && c->lower ? svm_fifo_enqueue(&c->out, b->data + b->at, tls_job_left(b)) : tls_job_left(b);
         if (n <= 0)

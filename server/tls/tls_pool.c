@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "server/tls/tls_internal.h"
+#include "server/tls/dtls.h"
 
 enum { FIRST_BYTES = 4096 };
 
@@ -62,6 +62,27 @@ int tls_job_write(struct tls_job *j, const void *buf, size_t len)
     memcpy(j->out.data + j->out.len, buf, len);
     j->out.len += (uint32_t)len;
     return (int)len;
+}
+
+const uint8_t *tls_job_next(struct tls_job_bytes *from, uint32_t *len)
+{
+    const uint8_t *data = from->data + from->at + sizeof(*len);
+
+    memcpy(len, from->data + from->at, sizeof(*len));
+    from->at += (uint32_t)sizeof(*len) + *len;
+    return data;
+}
+
+bool tls_job_put(struct tls_job_bytes *to, const void *buf, size_t len)
+{
+    uint32_t n = (uint32_t)len;
+
+    if (len > TLS_JOB_MAX - sizeof(n) || !room(to, sizeof(n) + len))
+        return false;
+    memcpy(to->data + to->len, &n, sizeof(n));
+    memcpy(to->data + to->len + sizeof(n), buf, len);
+    to->len += (uint32_t)sizeof(n) + n;
+    return true;
 }
 
 void tls_job_free(struct tls_job *j)
@@ -188,17 +209,24 @@ static struct tls_job *job_of(struct tls_conn *c)
     return c->job;
 }
 
-/* All that has come, as far as it fits: the rest follows with the next step. */
-static bool fill(struct tls_conn *c, struct tls_job *j)
+static bool fill_datagrams(struct tls_conn *c, struct tls_job *j)
+{
+    uint8_t *gather = tls_worker_of(c->w)->gather;
+    int n = 0;
+
+    j->mtu = dtls_lower_mtu(c);
+    while (tls_job_left(&j->in) < TLS_JOB_MAX / 2 && (n = dtls_lower_next(c, gather, TLS_RECORD_MAX)) > 0)
+        if (!tls_job_put(&j->in, gather, (size_t)n))
+            return false;
+    j->in_end = n < 0;
+    return true;
+}
+
+static bool fill_bytes(struct tls_conn *c, struct tls_job *j)
 {
     int64_t n = c->has_fifos ? svm_fifo_cons_avail(&c->in) : 0;
     uint32_t len = (uint32_t)hs_min_u64(n > 0 ? (uint64_t)n : 0, TLS_JOB_MAX - tls_job_left(&j->in));
 
-    if (tls_job_left(&j->in) > 0 && j->in.at > 0) {
-        memmove(j->in.data, j->in.data + j->in.at, tls_job_left(&j->in));
-        j->in.len -= j->in.at;
-        j->in.at = 0;
-    }
     if (len > 0) {
         if (!room(&j->in, len))
             return false;
@@ -207,6 +235,17 @@ static bool fill(struct tls_conn *c, struct tls_job *j)
     }
     j->in_end = n < 0 || c->lower_error || !c->lower || (svm_fifo_cons_is_fin(&c->in) && svm_fifo_cons_avail(&c->in) == 0);
     return true;
+}
+
+/* All that has come, as far as it fits: the rest follows with the next step. */
+static bool fill(struct tls_conn *c, struct tls_job *j)
+{
+    if (tls_job_left(&j->in) > 0 && j->in.at > 0) {
+        memmove(j->in.data, j->in.data + j->in.at, tls_job_left(&j->in));
+        j->in.len -= j->in.at;
+        j->in.at = 0;
+    }
+    return c->is_dtls ? fill_datagrams(c, j) : fill_bytes(c, j);
 }
 
 bool tls_pool_give(struct tls_conn *c)
@@ -242,5 +281,6 @@ unsigned tls_pool_take(struct tls_worker *tw)
         j->has_status = true;
         tls_conn_ready(j->c);
     }
+    tw->count.handshake_thread_steps += n;
     return n;
 }

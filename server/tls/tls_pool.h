@@ -29,11 +29,12 @@ struct tls_job {
     struct tls_job *next;
     struct tls_conn *c;
     struct tls_worker *tw;
-    struct tls_job_bytes in, out;
+    struct tls_job_bytes in, out; /* DTLS: datagrams, the length of each in front */
     enum tls_status status;
     bool at_thread;            /* worker only */
     bool has_status;           /* worker only: comes into effect when `out` is on its way */
     bool in_end;               /* the stream below has ended, after what is in `in` */
+    unsigned mtu;              /* DTLS: of the path, as it was when the worker gave the job */
 };
 struct tls_done {              /* of a worker */
     pthread_mutex_t lock;
@@ -51,6 +52,9 @@ void tls_job_drop(struct tls_conn *c);                   /* the handshake is ove
 /* Bytes moved, as struct tls_io says. */
 int tls_job_read(struct tls_job *j, void *buf, size_t len);
 int tls_job_write(struct tls_job *j, const void *buf, size_t len);
+const uint8_t *tls_job_next(struct tls_job_bytes *from, uint32_t *len);      /* the datagram that is first in what is not empty, taken */
+bool tls_job_put(struct tls_job_bytes *to, const void *buf, size_t len);     /* a datagram; false: TLS_JOB_MAX is reached, or no memory */
+static inline bool tls_job_is_busy(const struct tls_job *j) { return j && (j->at_thread || j->has_status); } /* its engine is not the worker's */
 static inline uint32_t tls_job_left(const struct tls_job_bytes *b) { return b->len - b->at; }
 
 #endif

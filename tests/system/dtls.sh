@@ -89,6 +89,12 @@ refused() { ! talk "$@"; }
 check "client certificate required: a good one is taken" talk -cert "$PKI/client.pem" -key "$PKI/client.key"
 check "none is refused" refused
 check "one of another authority is refused" refused -cert "$PKI/badclient.pem" -key "$PKI/badclient.key"
+for a in $S4 $S6; do
+    for p in "100 apart" "100 together" "20 apart" "20 together"; do # at 20, the cookie is in none of them whole
+        # shellcheck disable=SC2086
+        check_eq "ClientHellos in pieces to $a: $p" "$(in_k timeout 60 python3 "$top_srcdir/tests/system/dtls_hello.py" pieces $a $port $p)" welcome
+    done
+done
 # shellcheck disable=SC2046
 check_eq "a client of ours shows its own" "$(echo hello | probe client -d $(pair_of client) -n server.test $S4 $port)" hello
 end_pid "$server_of_port"
@@ -158,6 +164,8 @@ dtls_server $(pair_of server)
 for a in $S4 $S6; do
     check_eq "DTLS to DTLS on this host, $a" "$(ask $a)" hello || diag "$(cat "$TMP/ask.err")"
 done
+check_eq "connecting without waiting" "$(ask -b $S4)$(ask -b -e -n server.test $S6)" hellohello || diag "$(cat "$TMP/ask.err")"
+check_eq "and where nobody listens" "$(port=9 ask -b $K6; cat "$TMP/ask.err")" "error: connect: Connection refused"
 check_eq "messages of 16 KB, one by one" "$(head -c 200000 /dev/urandom | tee "$TMP/random" | TMO=30 probe client -d -m 16384 -e $S4 $port | sha256sum)" \
     "$(sha256sum <"$TMP/random")"
 check_eq "a larger one" "$(head -c 20000 /dev/zero | probe client -d -m 20000 $S4 $port 2>&1)" "error: write: Message too long"

@@ -3,6 +3,7 @@
 #   dtls_hello.py flood ADDRESS PORT N     N ClientHellos without cookie from addresses that are not theirs, and as many datagrams of noise
 #   dtls_hello.py replay ADDRESS PORT      is a cookie taken from another port than it was given to? prints "refused" or "taken"
 #   dtls_hello.py half ADDRESS PORT N      N clients bring their cookies back, and say no more; prints how many were answered
+#   dtls_hello.py pieces ADDRESS PORT SIZE together|apart      ClientHellos in fragments of SIZE bytes, in one datagram or one each; prints "welcome"
 import os
 import random
 import select
@@ -73,3 +74,30 @@ elif what == "half":
     for s in clients:
         answered += bool(select.select([s], [], [], 0.05)[0]) and kind(s.recv(65536)) == SERVER_HELLO
     print(answered)
+elif what == "pieces":
+    size, where = int(sys.argv[4]), sys.argv[5]
+
+    def pieces(whole, number):
+        head, message = whole[:13], whole[13:]
+        body = message[12:]
+        for n, at in enumerate(range(0, len(body), size)):
+            part = body[at:at + size]
+            fragment = message[:6] + struct.pack("!I", at)[1:] + struct.pack("!I", len(part))[1:] + part
+            yield head[:5] + struct.pack("!Q", number + n)[2:] + struct.pack("!H", len(fragment)) + fragment
+
+    def ask_in_pieces(s, whole, number):
+        for _ in range(5):
+            sent = list(pieces(whole, number))
+            for data in [b"".join(sent)] if where == "together" else sent:
+                s.send(data)
+            try:
+                return s.recv(65536)
+            except socket.timeout:
+                pass
+        sys.exit("no answer")
+
+    s = client()
+    answer = ask_in_pieces(s, hello(), 0)
+    assert kind(answer) == HELLO_VERIFY_REQUEST, answer
+    answer = ask_in_pieces(s, hello(cookie_of(answer), 1), 100)
+    print({SERVER_HELLO: "welcome", HELLO_VERIFY_REQUEST: "cookie refused"}.get(kind(answer), answer))

@@ -1,11 +1,11 @@
 #!/bin/bash
-# tls-threads.sh - handshakes by threads: both sides, both versions, bad ones, a flood beside an open connection, and a server that ends amid them
+# tls-threads.sh - handshakes by threads, of TLS and DTLS: both sides, all versions, bad ones, a flood beside an open connection, and a server that ends amid them
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/system/tls_certs.sh
 . "$(dirname "$0")/tls_certs.sh"
 need_root
-need openssl jq
+need openssl jq python3
 only_hoststack
 need_stack
 topo_veth
@@ -40,6 +40,23 @@ probe client $S6 $port <"$TMP/random" >"$TMP/back" 2>"$TMP/back.err"
 check "3 MB there and back, begun with the handshake" cmp "$TMP/random" "$TMP/back"
 check_eq "resumption" "$(echo hello | probe client -r 3 $S4 $port 2>&1 | sort -u)" hello
 check "of which some are counted" test "$(stat_of resumed)" -gt 0
+
+# ---- DTLS: the worker answers what comes to the listener and has the timers
+dport=8661
+bg "$TMP/dsrv" probe server -d -c "$PKI/server.pem" -k "$PKI/server.key" :: $dport
+wait_for 10 listening "$TMP/dsrv" || bail "the server of DTLS listens" "$(cat "$TMP/dsrv")"
+steps=$(stat_of handshake_thread_steps)
+for a in $S4 $S6; do
+    port=$dport check "s_client dtls1_2 to $a: echo" echoes $a -dtls1_2
+    check_eq "DTLS, both ends by threads, $a" "$(echo hello | probe client -d -e -r 2 $a $dport 2>&1 | sort -u)" hello
+done
+check "threads did them" test "$(stat_of handshake_thread_steps)" -gt "$((steps + 7))"
+again=$(stat_of dtls_retransmitted)
+hello() { TMO=60 in_k python3 "$top_srcdir/tests/system/dtls_hello.py" "$@"; }
+check "clients that stop amid their handshake" test "$(hello half $S6 $dport 5)" -gt 0
+sent_again() { [ "$(stat_of dtls_retransmitted)" -gt "$again" ]; }
+check "get their flight again" wait_for 10 sent_again
+check_eq "nobody listens" "$(echo | probe client -d $K4 $dport 2>&1)" "error: connect: Connection refused"
 
 # ---- bad ones
 check "an old version is refused" test -z "$(: | TMO=20 in_k openssl s_client -connect "$(at $S4)" -tls1_1 -quiet 2>/dev/null)"

@@ -4,11 +4,13 @@
  *   tls_probe client [-c CERT -k KEY] [-n NAME] [-a ALPN] [-v VERIFY] [-r TIMES] ADDRESS PORT   standard input there, what comes back to output
  *   tls_probe client -l MILLISECONDS … ADDRESS PORT    to an echo: round trips of 64 bytes, and prints their number, median, p99 and maximum in us
  *
+ * -b: client: connects without waiting, by epoll, and fails with the error that it then finds.
  * -d: DTLS, each write a message; -m BYTES: of a write at most; -e: waits for an echo as long before the next, and not for the end.
  * VERIFY: 1 none, 2 optional, 3 required. A server reads its certificates again on SIGUSR1 and says "reloaded". Errors go to standard error
  * as "error: TEXT"; exit code 1. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,7 @@ static struct {
     uint32_t pair[16];
     unsigned n_pairs, n_keys;
     long http_bytes, times, ping_ms;
-    int proto, chunk, lockstep;       /* chunk: bytes of a write */
+    int proto, chunk, lockstep, nonblock; /* chunk: bytes of a write */
     vppcom_endpt_ext_cfg_t ext;
     int has_ext;
 } opt = { .http_bytes = -1, .times = 1, .proto = VPPCOM_PROTO_TLS, .chunk = BUF };
@@ -175,16 +177,45 @@ static void server(vppcom_endpt_t *lcl)
     }
 }
 
+/* Non-blocking: VPPCOM_EINPROGRESS, then EPOLLOUT says that it is over, and the session's error how. */
+static void connect_by_epoll(uint32_t s, vppcom_endpt_t *to)
+{
+    int epoll = vppcom_epoll_create(), rc = vppcom_session_connect(s, to), error = 0;
+    struct epoll_event ev = { .events = EPOLLOUT, .data.u32 = s };
+    uint32_t len = sizeof(error), flags = O_RDWR, flags_len = sizeof(flags);
+
+    if (rc != VPPCOM_EINPROGRESS)
+        fail("connect did not return at once", rc);
+    if (vppcom_session_connect(s, to) != -EALREADY)
+        fail("connect while it is under way", rc);
+    rc = vppcom_epoll_ctl((uint32_t)epoll, EPOLL_CTL_ADD, s, &ev);
+    if (rc)
+        fail("vppcom_epoll_ctl", rc);
+    rc = vppcom_epoll_wait((uint32_t)epoll, &ev, 1, 20000);
+    if (rc != 1)
+        fail("vppcom_epoll_wait", rc);
+    rc = vppcom_session_attr(s, VPPCOM_ATTR_GET_ERROR, &error, &len);
+    if (rc || error)
+        fail("connect", rc ? rc : -error);
+    rc = vppcom_session_attr(s, VPPCOM_ATTR_SET_FLAGS, &flags, &flags_len); /* from here on it waits */
+    if (rc)
+        fail("VPPCOM_ATTR_SET_FLAGS", rc);
+    vppcom_session_close((uint32_t)epoll);
+}
+
 static void converse(vppcom_endpt_t *to, const char *text, int len)
 {
     static char buf[BUF];
-    int s = vppcom_session_create((uint8_t)opt.proto, 0), rc, n;
+    int s = vppcom_session_create((uint8_t)opt.proto, (uint8_t)opt.nonblock), rc = 0, n;
 
     if (s < 0)
         fail("vppcom_session_create", s);
     if (opt.has_ext || opt.n_pairs)
         set_ext((uint32_t)s);
-    rc = vppcom_session_connect((uint32_t)s, to);
+    if (opt.nonblock)
+        connect_by_epoll((uint32_t)s, to);
+    else
+        rc = vppcom_session_connect((uint32_t)s, to);
     if (rc)
         fail("connect", rc);
     if (text) {
@@ -288,7 +319,7 @@ int main(int argc, char **argv)
     int c, rc;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((c = getopt(argc, argv, "c:k:n:a:v:w:r:l:dm:e")) != -1) {
+    while ((c = getopt(argc, argv, "c:k:n:a:v:w:r:l:dm:eb")) != -1) {
         if (c == 'c' && opt.n_pairs < 16)
             opt.cert[opt.n_pairs++] = optarg;
         else if (c == 'k' && opt.n_keys < 16)
@@ -301,6 +332,8 @@ int main(int argc, char **argv)
             opt.proto = VPPCOM_PROTO_DTLS;
         else if (c == 'e')
             opt.lockstep = 1;
+        else if (c == 'b')
+            opt.nonblock = 1;
         else if (c == 'm' && atoi(optarg) > 0 && atoi(optarg) <= BUF)
             opt.chunk = atoi(optarg);
         else if (c == 'r')
