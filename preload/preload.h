@@ -104,6 +104,7 @@ int preload_wait_both(int fd, struct fd_file *f, short events, int timeout_optio
 /* After -EINTR of a blocking call: do all handlers that the program has installed ask for restart (SA_RESTART)? */
 bool preload_must_restart(struct fd_file *f, int timeout_option);
 /* Decides where a datagram from a socket not yet decided, or served by both, goes. */
+ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, int flags); /* MSG_FASTOPEN; not TLS */
 void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, bool *to_stack);
 void preload_fill_sockaddr(const struct ip_endpoint *e, bool is_v6, struct sockaddr *sa, socklen_t *len);
 

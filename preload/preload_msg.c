@@ -233,6 +233,8 @@ ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int
     bool is_udp = f->sock.proto == SVM_PROTO_UDP;
     if (f->sock.proto == SVM_PROTO_SCTP)
         return preload_sctp_sendmsg(f, msg, flags);
+    if (hs_unlikely(flags & MSG_FASTOPEN) && f->sock.proto == SVM_PROTO_TCP && !preload_is_tls(f))
+        return preload_send_early(fd, f, msg, flags);
     if (!is_udp && preload_serve(f) == FD_STACK)
         return preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL); /* tcp(7): the address is ignored */
     if (preload_is_tls(f) && flags & MSG_FASTOPEN)
@@ -255,15 +257,15 @@ ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int
     return preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, &info);
 }
 
-/* Sending may be what decides who serves a datagram socket, so undecided ones count here. */
-static struct fd_file *preload_get_sender(int fd)
+/* Sending may be what decides who serves a datagram socket, or one that connects by MSG_FASTOPEN, so undecided ones count here. */
+static struct fd_file *preload_get_sender(int fd, int flags)
 {
     struct fd_file *f = preload_get(fd);
     if (hs_likely(!f))
         return NULL;
     if (f->kind == FD_SOCKET) {
         enum fd_serve serve = preload_serve(f);
-        if (serve >= FD_STACK || (serve == FD_UNDECIDED && f->sock.proto != SVM_PROTO_TCP))
+        if (serve >= FD_STACK || (serve == FD_UNDECIDED && (f->sock.proto != SVM_PROTO_TCP || flags & MSG_FASTOPEN)))
             return f;
     }
     preload_put(f);
@@ -272,7 +274,7 @@ static struct fd_file *preload_get_sender(int fd)
 
 HS_EXPORT ssize_t hs_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-    struct fd_file *f = preload_get_sender(fd);
+    struct fd_file *f = preload_get_sender(fd, flags);
     if (hs_likely(!f)) {
         if (msg && hs_unlikely(msg->msg_controllen != 0))
             preload_rights_sent(msg);
@@ -285,7 +287,7 @@ HS_EXPORT ssize_t hs_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 HS_EXPORT ssize_t hs_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len)
 {
-    struct fd_file *f = preload_get_sender(fd);
+    struct fd_file *f = preload_get_sender(fd, flags);
     if (hs_likely(!f))
         return libc_real()->sendto(fd, buf, len, flags, sa, sa_len);
     struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
@@ -297,7 +299,7 @@ HS_EXPORT ssize_t hs_sendto(int fd, const void *buf, size_t len, int flags, cons
 
 HS_EXPORT int hs_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
 {
-    struct fd_file *f = preload_get_sender(fd);
+    struct fd_file *f = preload_get_sender(fd, flags);
     if (hs_likely(!f)) {
         for (unsigned i = 0; i < n && i < IOV_MAX; i++)
             if (hs_unlikely(vec[i].msg_hdr.msg_controllen != 0))

@@ -424,6 +424,8 @@ HS_EXPORT int hs_accept(int fd, struct sockaddr *sa, socklen_t *len)
 
 /* ---- connect ---- */
 
+enum { IS_KERNELS = 1 };
+
 static int preload_connect_kernel(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len, const char *why)
 {
     int r = (int)preload_kernel(libc_real()->connect(fd, sa, len));
@@ -433,11 +435,11 @@ static int preload_connect_kernel(int fd, struct fd_file *f, const struct sockad
     return r;
 }
 
-static int preload_connect_stack(struct fd_file *f, const struct ip_endpoint *e)
+static int preload_connect_stack(struct fd_file *f, const struct ip_endpoint *e, bool is_early)
 {
     int r;
     do
-        r = vcl_connect(f->sock.vcl, e);
+        r = is_early ? vcl_connect_early(f->sock.vcl, e) : vcl_connect(f->sock.vcl, e);
     while (r == -EINTR && preload_must_restart(f, SO_SNDTIMEO));
     if (r < 0 && r != -EINPROGRESS && r != -EALREADY && r != -EINTR && r != -EISCONN)
         vcl_connect_failed(f->sock.vcl);
@@ -481,7 +483,7 @@ static int preload_connect_both(int fd, struct fd_file *f, const struct sockaddr
         return preload_connect_kernel(fd, f, sa, len, "datagrams to loopback");
     if (vcl_socket_is_nonblock(f->sock.vcl) && vcl_has_met(f->sock.vcl, e)) {
         preload_socket_decide(fd, f, FD_STACK, NULL);
-        return preload_connect_stack(f, e);
+        return preload_connect_stack(f, e, false);
     }
     int r = preload_connect_try(f, e);
     if (r < 0 && r != -EINPROGRESS)
@@ -493,7 +495,7 @@ static int preload_connect_both(int fd, struct fd_file *f, const struct sockaddr
     /* On Linux a non-blocking connect of a stream is in progress, even to an address of its own host that has answered already. */
     if (vcl_socket_is_nonblock(f->sock.vcl))
         return r == 0 ? -EINPROGRESS : r;
-    return r == 0 || r == -EINPROGRESS ? preload_connect_stack(f, e) : r;
+    return r == 0 || r == -EINPROGRESS ? preload_connect_stack(f, e, false) : r;
 }
 
 /* What is no address of ours, with Linux's errors in Linux's order. */
@@ -510,13 +512,15 @@ static int preload_connect_refuse(struct fd_file *f, const struct sockaddr *sa, 
     return len < (f->sock.is_v6 ? (socklen_t)SIN6_LEN_RFC2133 : sizeof(struct sockaddr_in)) ? -EINVAL : -EAFNOSUPPORT;
 }
 
-static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len)
+/* is_early: with Fast Open, by a call that sends; IS_KERNELS then leaves the whole call to the kernel. */
+static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len, bool is_early)
 {
     struct ip_endpoint e;
     bool is_address = sa && ip_endpoint_from_sockaddr(sa, len, &e) == 0;
     if (!is_address)
         return preload_serve(f) == FD_STACK || f->sock.is_listener
                    ? preload_connect_refuse(f, sa, len)
+               : is_early ? IS_KERNELS
                    : (int)preload_kernel(libc_real()->connect(fd, sa, len));
     if (f->sock.is_listener && f->sock.proto != SVM_PROTO_SCTP)
         return -EISCONN;
@@ -524,14 +528,16 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
     if (r < 0)
         return r;
     if (preload_serve(f) == FD_STACK)
-        return preload_connect_stack(f, &e);
+        return preload_connect_stack(f, &e, is_early);
     switch (preload_is_stack_only(f) ? VCL_SERVE_STACK : vcl_who_serves_connect(f->sock.proto, &e)) {
     case VCL_SERVE_KERNEL:
+        if (is_early)
+            return IS_KERNELS;
         return preload_connect_kernel(fd, f, sa, len, "the stack has no route to the peer");
     case VCL_SERVE_STACK:
         /* Before the connect, so that a waiting epoll set misses nothing of it. */
         preload_socket_decide(fd, f, FD_STACK, NULL);
-        return preload_connect_stack(f, &e);
+        return preload_connect_stack(f, &e, is_early);
     default:
         return preload_connect_both(fd, f, sa, len, &e);
     }
@@ -542,11 +548,37 @@ HS_EXPORT int hs_connect(int fd, const struct sockaddr *sa, socklen_t len)
     struct fd_file *f = preload_get_socket(fd);
     if (hs_likely(!f))
         return libc_real()->connect(fd, sa, len);
-    int r = preload_connect(fd, f, sa, len);
+    int r = preload_connect(fd, f, sa, len, false);
     preload_put(f);
     return (int)preload_result(r);
 }
 HS_EXPORT int hs___connect(int fd, const struct sockaddr *sa, socklen_t len) { return hs_connect(fd, sa, len); }
+
+/* MSG_FASTOPEN: connects, and sends. On this host, where nothing is far away, one after the other. */
+ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, int flags)
+{
+    bool dontwait = flags & MSG_DONTWAIT && !vcl_socket_is_nonblock(f->sock.vcl);
+    if (dontwait)
+        vcl_socket_set_nonblock(f->sock.vcl, true);
+    ssize_t r = preload_connect(fd, f, msg->msg_name, msg->msg_namelen, true);
+    if (dontwait)
+        vcl_socket_set_nonblock(f->sock.vcl, false);
+    if (r == IS_KERNELS) {
+        r = preload_kernel(libc_real()->sendmsg(fd, msg, flags));
+        if (r >= 0 || r == -EINPROGRESS || r == -EINTR)
+            preload_socket_decide(fd, f, FD_KERNEL, "the stack has no route to the peer");
+        return r;
+    }
+    if (r < 0)
+        return r;
+    flags &= ~MSG_FASTOPEN;
+    if (preload_serve(f) != FD_STACK)
+        return preload_kernel(libc_real()->sendmsg(fd, &(struct msghdr){ .msg_iov = msg->msg_iov, .msg_iovlen = msg->msg_iovlen }, flags));
+    r = preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL);
+    if (r < 0)
+        vcl_connect_failed(f->sock.vcl);
+    return r;
+}
 
 /* ---- datagrams without a connection ---- */
 

@@ -238,7 +238,8 @@ enum svm_msg_type {
                            has called accept or waited for it yet: it is given connections only while no holder accepts with 1),
                            or 0 = no longer (unaccepted sessions are handed back with RETURN first). No answer */
     SVM_MSG_CONNECT,    /* new session to lcl/rmt (lcl may be any/0, or a bound handle given). Answer CONNECTED. UDP: sets the peer.
-                           TLS: u.conn.slot.slot = number of a configuration, 0 = none */
+                           TLS: u.conn.slot.slot = number of a configuration, 0 = none. attr = enum svm_connect_how: with FASTOPEN
+                           the first answer is CONNECTING, unless it is CONNECTED */
     SVM_MSG_SHUTDOWN,   /* u.value = SHUT_RD, SHUT_WR, SHUT_RDWR. The FIN flag of the tx FIFO is set by the client first */
     SVM_MSG_CLOSE,      /* this holder lets go; the last one's close closes in order: data, then FIN. u.value = SO_LINGER:
                            -1 none, 0 reset at once, n seconds. Answer CLOSED when the slot may be used again */
@@ -260,6 +261,8 @@ enum svm_msg_type {
     SVM_MSG_ATTR,
     SVM_MSG_CLOSED,     /* nothing more will come for this handle, its slot is free; ctx may be used again */
     SVM_MSG_CLAIMED,    /* as CONNECTED, attr = enum svm_claim_flags. With error: nothing has changed */
+    SVM_MSG_CONNECTING, /* CONNECTED will come. error 0: all as there, and what is written now goes into the SYN, which waits for it;
+                           -EINPROGRESS: the connection begins the usual way */
 
     /* s->c notices */
     SVM_MSG_ACCEPT,     /* ctx = the listener's ctx; handle, lcl, rmt, slot of the new session. The client answers when it takes the
@@ -280,6 +283,11 @@ enum svm_msg_type {
     SVM_MSG_ACCEPTED,   /* c->s: ctx is this client's number for the session of an ACCEPT */
     SVM_MSG_URGENT,     /* s->c, and between cut-through peers: the FIFO that the sender produces has a new urgent mark, or its byte has
                            come. At most one outstanding for each FIFO (svm_urgent.h) */
+};
+
+enum svm_connect_how {
+    SVM_CONNECT_FASTOPEN = 1u << 0,  /* TCP Fast Open (RFC 7413) */
+    SVM_CONNECT_NO_COOKIE = 1u << 1, /* also without a cookie */
 };
 
 enum svm_claim_flags {
@@ -371,7 +379,10 @@ enum svm_attr {
     SVM_ATTR_SEND_MTU,   /* get only: largest packet that goes out whole; the question is svm_send_mtu */
     SVM_ATTR_RECVERR,    /* enum svm_recverr: errors come as records, too (SVM_DGRAM_ERROR) */
     SVM_ATTR_FASTOPEN,   /* TCP_FASTOPEN of a listener: how many may be pending */
+    SVM_ATTR_FASTOPEN_NO_COOKIE, /* of a listener: data in a SYN is taken without one */
+    SVM_ATTR_FASTOPEN_KEY, /* of a listener: SVM_FASTOPEN_KEY bytes, or twice as many: then those of the key before */
 };
+enum { SVM_FASTOPEN_KEY = 16 };
 enum svm_recverr { SVM_RECVERR_V4 = 1, SVM_RECVERR_V6 = 2 }; /* by the family of the packet: IP_RECVERR, IPV6_RECVERR */
 
 struct svm_send_mtu {

@@ -89,7 +89,7 @@ static int connect_result(struct vcl_socket *s)
     return error ? error : -ECONNABORTED;
 }
 
-static int wait_connected(struct vcl_socket *s)
+int vcl_wait_connected(struct vcl_socket *s)
 {
     struct vcl_deadline d = vcl_deadline_ns(s->opt.snd_timeout_ns);
     int rc = vcl_wait_socket(s, vcl_ready_connect, &d);
@@ -106,12 +106,13 @@ void vcl_forget_attempt(struct vcl_socket *s)
     vcl_tcp_keys_untold(s);
     s->has_rmt = false;
     s->rd_shut = s->wr_shut = false;
+    atomic_store(&s->waits_for_data, false);
     s->died_connected = s->connect_untold = false;
     atomic_store(&s->reset_told, false);
     vcl_socket_set_state(s, VCL_NEW);
 }
 
-static int start_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
+static int start_connect(struct vcl_socket *s, const struct ip_endpoint *rmt, uint8_t how)
 {
     struct vcl_worker *w = s->w;
     struct svm_msg m;
@@ -125,6 +126,7 @@ static int start_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
         if (vcl_handle_is_none(s->handle))
             s->epoch = w->epoch;
         m = connect_msg(s, rmt);
+        m.attr = how;
         if (s->sctp && s->sctp->parent) { /* a new association of that endpoint, with its options */
             m.handle = s->sctp->parent->handle;
             m.flags |= SVM_BIND_SEQPACKET;
@@ -137,12 +139,18 @@ static int start_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
     if (!rc) {
         s->rmt = *rmt;
         vcl_socket_set_state(s, VCL_CONNECTING);
+        if (how)
+            atomic_store(&s->op, VCL_OP_CONNECT);
         rc = vcl_worker_post(w, s->server_worker, &m);
         vcl_spin_said(&w->spin, 1);
-        if (rc)
+        if (rc) {
             vcl_socket_set_state(s, VCL_NEW);
+            atomic_store(&s->op, VCL_OP_NONE);
+        }
     }
     pthread_mutex_unlock(&w->lock);
+    if (rc == 0 && how) /* SVM_MSG_CONNECTING or CONNECTED, at once; what it says is in the socket's state */
+        (void)vcl_socket_await(s, VCL_OP_CONNECT, VCL_ANSWER_NS);
     return rc;
 }
 
@@ -172,7 +180,7 @@ void vcl_connect_failed(struct vcl_socket *s)
     pthread_mutex_unlock(&s->op_lock);
 }
 
-int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
+static int connect_how(struct vcl_socket *s, const struct ip_endpoint *rmt, uint8_t how)
 {
     int rc = 0;
 
@@ -198,7 +206,7 @@ int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
         pthread_mutex_unlock(&s->op_lock);
         return rc;
     case VCL_CONNECTING:
-        rc = -EALREADY;
+        rc = atomic_load(&s->waits_for_data) ? -EISCONN : -EALREADY; /* the former as Linux says it */
         break;
     case VCL_DEAD:
         if (s->died_connected) { /* a stream that has ended stays what it was */
@@ -212,19 +220,40 @@ int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
         pthread_mutex_lock(&s->w->lock);
         vcl_forget_attempt(s);
         pthread_mutex_unlock(&s->w->lock);
-        rc = start_connect(s, rmt);
+        rc = start_connect(s, rmt, how);
         break;
     default:
-        rc = start_connect(s, rmt);
+        rc = start_connect(s, rmt, how);
     }
     pthread_mutex_unlock(&s->op_lock);
+    if (rc == 0 && atomic_load(&s->waits_for_data))
+        return 0;
     if (rc == -EALREADY && !atomic_load(&s->nonblock))
-        return wait_connected(s);
+        return vcl_wait_connected(s);
     if (rc)
         return rc;
     if (atomic_load(&s->nonblock)) {
         s->connect_untold = true;
         return -EINPROGRESS;
     }
-    return wait_connected(s);
+    return vcl_wait_connected(s);
+}
+
+static uint8_t fastopen_how(const struct vcl_socket *s)
+{
+    if (s->proto != SVM_PROTO_TCP)
+        return 0;
+    return SVM_CONNECT_FASTOPEN | (s->opt.fastopen_no_cookie ? SVM_CONNECT_NO_COOKIE : 0);
+}
+
+int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
+{
+    return connect_how(s, rmt, s->opt.fastopen_connect ? fastopen_how(s) : 0);
+}
+
+int vcl_connect_early(struct vcl_socket *s, const struct ip_endpoint *rmt)
+{
+    if (vcl_state(s) == VCL_CONNECTING && atomic_load(&s->waits_for_data))
+        return 0; /* connect() was called before, with TCP_FASTOPEN_CONNECT */
+    return connect_how(s, rmt, fastopen_how(s));
 }

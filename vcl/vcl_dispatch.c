@@ -89,6 +89,35 @@ static void on_connected_zombie(struct vcl_socket *s, const struct svm_msg *m)
     vcl_socket_post(s, &r);
 }
 
+/* CONNECTED will come; with error 0 not before the program has written, for its bytes go into the SYN. */
+static void on_connecting(struct vcl_socket *s, const struct svm_msg *m)
+{
+    int error = m->u.conn.error;
+
+    if (vcl_state(s) == VCL_ZOMBIE && !error)
+        on_connected_zombie(s, m); /* nobody will write */
+    if (vcl_state(s) != VCL_CONNECTING)
+        return;
+    if (!error) {
+        vcl_socket_set_handle(s, m->handle);
+        s->lcl = (struct ip_endpoint){ m->u.conn.lcl_ip, m->u.conn.lcl_port };
+        s->has_lcl = s->has_rmt = true;
+        error = vcl_socket_map_fifos(s, m);
+        if (error) {
+            struct svm_msg r = vcl_socket_msg(s, SVM_MSG_CLOSE);
+
+            vcl_socket_post(s, &r);
+            vcl_socket_set_handle(s, vcl_handle_none());
+            vcl_socket_fail(s, error);
+            return;
+        }
+        vcl_options_push(s);
+        atomic_store(&s->waits_for_data, true);
+        vcl_set_notify(s, EPOLLOUT);
+    }
+    op_done(s, VCL_OP_CONNECT, error);
+}
+
 static void on_connected(struct vcl_socket *s, const struct svm_msg *m)
 {
     int error = m->u.conn.error;
@@ -109,6 +138,7 @@ static void on_connected(struct vcl_socket *s, const struct svm_msg *m)
         op_done(s, VCL_OP_CONNECT, error);
         return;
     }
+    atomic_store(&s->waits_for_data, false);
     if (s->proto == SVM_PROTO_TCP && (s->local || error))
         vcl_worker_met(s->w, &s->rmt, !error);
     if (error) {
@@ -229,6 +259,10 @@ void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t serve
     case SVM_MSG_CONNECTED:
         s->server_worker = server_worker;
         on_connected(s, m);
+        break;
+    case SVM_MSG_CONNECTING:
+        s->server_worker = server_worker;
+        on_connecting(s, m);
         break;
     case SVM_MSG_ATTR:
         on_attr(s, m);

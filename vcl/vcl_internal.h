@@ -231,6 +231,9 @@ enum vcl_op { VCL_OP_NONE, VCL_OP_BIND, VCL_OP_LISTEN, VCL_OP_CONNECT, VCL_OP_AT
 struct vcl_opts {                    /* as set by the program; what the server must know is sent when there is a session */
     int32_t rcvbuf, sndbuf;
     int32_t keepidle, keepintvl, keepcnt, mss, user_timeout_ms, tos, ttl, linger2, rcvlowat, priority, defer_accept, fastopen;
+    bool fastopen_connect, fastopen_no_cookie;
+    uint8_t n_fastopen_keys;
+    uint8_t fastopen_key[2 * SVM_FASTOPEN_KEY];
     int32_t gso;                     /* UDP_SEGMENT */
     int32_t tclass, hops, mtu_discover, mcast_ttl, mcast_hops;
     int32_t busy_poll, incoming_cpu, notsent_lowat, thin; /* hints */
@@ -278,6 +281,7 @@ struct vcl_socket {
     bool rd_shut, wr_shut;
     bool connect_untold;             /* connect() said EINPROGRESS, no call has told of success yet; op_lock */
     bool died_connected;             /* DEAD after it was CONNECTED: later reads see the end, not an error */
+    atomic_bool waits_for_data;      /* CONNECTING: the SYN goes out with the first bytes that are written (RFC 7413) */
     uint8_t side;                    /* in a PAIR slot */
     atomic_bool peer_gone;
     bool want_space;                 /* an event "space" was asked for */
@@ -347,6 +351,7 @@ struct svm_msg vcl_socket_msg(const struct vcl_socket *s, uint8_t type);
 int vcl_socket_post(struct vcl_socket *s, const struct svm_msg *m); /* to its server worker; worker lock held */
 int vcl_socket_request(struct vcl_socket *s, uint8_t op, const struct svm_msg *m); /* post and wait; no lock held */
 int vcl_socket_request_within(struct vcl_socket *s, uint8_t op, const struct svm_msg *m, int64_t timeout_ns); /* -ETIMEDOUT: answered later */
+int vcl_socket_await(struct vcl_socket *s, uint8_t op, int64_t timeout_ns); /* of a request that is posted already */
 void vcl_socket_event_due(struct vcl_socket *s, bool data, bool space); /* tells the other side; no lock held */
 int vcl_socket_take_error(struct vcl_socket *s);
 bool vcl_stream_is_over(struct vcl_socket *s);
@@ -455,6 +460,7 @@ bool vcl_threads_share(void);        /* other threads may drain the queues */
 int64_t vcl_sleep_cap_ns(const struct vcl_worker *w); /* longest sleep now; -1 = any */
 bool vcl_ready_read(struct vcl_socket *s);
 bool vcl_ready_connect(struct vcl_socket *s);
+int vcl_wait_connected(struct vcl_socket *s);   /* 0, the error of the attempt, or -EINPROGRESS: SO_SNDTIMEO ran out */
 bool vcl_ready_write(struct vcl_socket *s);
 
 struct vcl_spin_wait { int64_t begin_ns; };  /* of one wait */

@@ -87,8 +87,7 @@ static const struct opt_row rows[] = {
     { IPPROTO_TCP, TCP_USER_TIMEOUT, OPT_INT, 0, SVM_ATTR_USER_TIMEOUT, TCP, AT(user_timeout_ms), 0, INT32_MAX, 0 },
     HINT(IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP, notsent_lowat, INT32_MIN, INT32_MAX),
     HINT(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, TCP, thin, 0, 1),
-    NONE(IPPROTO_TCP, TCP_SYNCNT, TCP, 6), NONE(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, TCP, 0),
-    NONE(IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, TCP, 0), NONE(IPPROTO_TCP, TCP_SAVE_SYN, TCP, 0), NONE(IPPROTO_TCP, TCP_INQ, TCP, 0),
+    NONE(IPPROTO_TCP, TCP_SYNCNT, TCP, 6), NONE(IPPROTO_TCP, TCP_SAVE_SYN, TCP, 0), NONE(IPPROTO_TCP, TCP_INQ, TCP, 0),
     NONE(IPPROTO_TCP, TCP_TX_DELAY, TCP, 0), NONE(IPPROTO_TCP, TCP_REPAIR, TCP, 0),
     { IPPROTO_IP, IP_TOS, OPT_INT, OPT_TOS_ECN, SVM_ATTR_DSCP, ANY, AT(tos), INT32_MIN, INT32_MAX, 0 },
     { IPPROTO_IP, IP_TTL, OPT_INT, OPT_RANGE_DEFAULT | OPT_NEEDS_INT, SVM_ATTR_TTL, ANY, AT(ttl), 1, 255, 64 },
@@ -267,6 +266,10 @@ void vcl_options_push(struct vcl_socket *s)
         post_int(s, SVM_ATTR_DEFER_ACCEPT, s->opt.defer_accept);
     if (changed & UINT64_C(1) << SVM_ATTR_FASTOPEN)
         post_int(s, SVM_ATTR_FASTOPEN, s->opt.fastopen);
+    if (changed & UINT64_C(1) << SVM_ATTR_FASTOPEN_NO_COOKIE)
+        post_int(s, SVM_ATTR_FASTOPEN_NO_COOKIE, s->opt.fastopen_no_cookie);
+    if (changed & UINT64_C(1) << SVM_ATTR_FASTOPEN_KEY)
+        post_bytes(s, SVM_ATTR_FASTOPEN_KEY, s->opt.fastopen_key, s->opt.n_fastopen_keys * (uint32_t)SVM_FASTOPEN_KEY);
     if (changed & UINT64_C(1) << SVM_ATTR_MTU_DISCOVER)
         post_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_RECVERR)
@@ -466,6 +469,47 @@ static int set_congestion(struct vcl_socket *s, const void *val, socklen_t len)
     return 0;
 }
 
+/* tcp(7): the first key is in use, the second one was. */
+static int set_fastopen_key(struct vcl_socket *s, const void *val, socklen_t len)
+{
+    if (len != SVM_FASTOPEN_KEY && len != 2 * SVM_FASTOPEN_KEY)
+        return -EINVAL;
+    pthread_mutex_lock(&s->w->lock);
+    memcpy(s->opt.fastopen_key, val, len);
+    s->opt.n_fastopen_keys = (uint8_t)(len / SVM_FASTOPEN_KEY);
+    if (vcl_handle_is_none(s->handle))
+        s->opt.changed |= UINT64_C(1) << SVM_ATTR_FASTOPEN_KEY;
+    else if (!s->local)
+        post_bytes(s, SVM_ATTR_FASTOPEN_KEY, s->opt.fastopen_key, len);
+    pthread_mutex_unlock(&s->w->lock);
+    return 0;
+}
+
+static bool has_begun(const struct vcl_socket *s)
+{
+    return vcl_state(s) != VCL_NEW && vcl_state(s) != VCL_BOUND;
+}
+
+static int set_fastopen(struct vcl_socket *s, int name, int v)
+{
+    if (v < 0 || (has_begun(s) && (name == TCP_FASTOPEN_CONNECT || vcl_state(s) != VCL_LISTENING)))
+        return -EINVAL;
+    if (name == TCP_FASTOPEN) {
+        s->opt.fastopen = (int32_t)hs_min_u32((uint32_t)v, FASTOPEN_MAX);
+        vcl_options_send_int(s, SVM_ATTR_FASTOPEN, s->opt.fastopen);
+        return 0;
+    }
+    if (v > 1)
+        return -EINVAL;
+    if (name == TCP_FASTOPEN_CONNECT) {
+        s->opt.fastopen_connect = v;
+        return 0;
+    }
+    s->opt.fastopen_no_cookie = v;
+    vcl_options_send_int(s, SVM_ATTR_FASTOPEN_NO_COOKIE, v);
+    return 0;
+}
+
 static int set_tcp_level(struct vcl_socket *s, int name, const void *val, socklen_t len, int v)
 {
     if (name == TCP_CONGESTION)
@@ -474,6 +518,8 @@ static int set_tcp_level(struct vcl_socket *s, int name, const void *val, sockle
         return vcl_tcp_md5_set(s, name, val, len);
     if (name >= VCL_TCP_AO_ADD_KEY && name <= VCL_TCP_AO_INFO)
         return vcl_tcp_ao_set(s, name, val, len);
+    if (name == TCP_FASTOPEN_KEY)
+        return set_fastopen_key(s, val, len);
     if (name == TCP_ULP)
         return len < 1 ? -EINVAL : -ENOENT; /* no protocol to put on top */
     if (len < sizeof(int))
@@ -494,11 +540,9 @@ static int set_tcp_level(struct vcl_socket *s, int name, const void *val, sockle
         vcl_options_send_int(s, SVM_ATTR_DEFER_ACCEPT, s->opt.defer_accept);
         return 0;
     case TCP_FASTOPEN:
-        if (v < 0 || (vcl_state(s) != VCL_NEW && vcl_state(s) != VCL_BOUND && vcl_state(s) != VCL_LISTENING))
-            return -EINVAL;
-        s->opt.fastopen = (int32_t)hs_min_u32((uint32_t)v, FASTOPEN_MAX);
-        vcl_options_send_int(s, SVM_ATTR_FASTOPEN, s->opt.fastopen);
-        return 0;
+    case TCP_FASTOPEN_CONNECT:
+    case TCP_FASTOPEN_NO_COOKIE:
+        return set_fastopen(s, name, v);
     default:
         return -ENOPROTOOPT;
     }
@@ -716,6 +760,12 @@ static int get_tcp_level(struct vcl_socket *s, int name, void *val, socklen_t *l
         return put_int(val, len, s->opt.defer_accept);
     case TCP_FASTOPEN:
         return put_int(val, len, s->opt.fastopen);
+    case TCP_FASTOPEN_CONNECT:
+        return put_int(val, len, s->opt.fastopen_connect);
+    case TCP_FASTOPEN_NO_COOKIE:
+        return put_int(val, len, s->opt.fastopen_no_cookie);
+    case TCP_FASTOPEN_KEY:
+        return put(val, len, s->opt.fastopen_key, s->opt.n_fastopen_keys * (uint32_t)SVM_FASTOPEN_KEY);
     case TCP_LINGER2:
         return put_int(val, len, s->opt.linger2);
     case TCP_ULP:

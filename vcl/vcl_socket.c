@@ -128,7 +128,7 @@ struct vcl_socket *vcl_socket_by_msg(struct vcl_worker *w, const struct svm_msg 
 
     if (!s)
         return NULL;
-    if (m->type == SVM_MSG_ACCEPT || m->type == SVM_MSG_BOUND || m->type == SVM_MSG_CONNECTED)
+    if (m->type == SVM_MSG_ACCEPT || m->type == SVM_MSG_BOUND || m->type == SVM_MSG_CONNECTED || m->type == SVM_MSG_CONNECTING)
         return s;
     if (m->type == SVM_MSG_CLOSED && m->u.error)
         return s; /* it had gone already */
@@ -437,8 +437,6 @@ int vcl_socket_request(struct vcl_socket *s, uint8_t op, const struct svm_msg *m
 
 int vcl_socket_request_within(struct vcl_socket *s, uint8_t op, const struct svm_msg *m, int64_t timeout_ns)
 {
-    struct vcl_deadline d = vcl_deadline_ns(timeout_ns);
-    uint8_t asked = op;
     int rc;
 
     pthread_mutex_lock(&s->w->lock);
@@ -447,6 +445,15 @@ int vcl_socket_request_within(struct vcl_socket *s, uint8_t op, const struct svm
     if (rc)
         atomic_store(&s->op, VCL_OP_NONE);
     pthread_mutex_unlock(&s->w->lock);
+    return rc ? rc : vcl_socket_await(s, op, timeout_ns);
+}
+
+int vcl_socket_await(struct vcl_socket *s, uint8_t op, int64_t timeout_ns)
+{
+    struct vcl_deadline d = vcl_deadline_ns(timeout_ns);
+    uint8_t asked = op;
+    int rc = 0;
+
     while (!rc) {
         rc = vcl_wait_socket(s, op_is_done, &d);
         if (!rc)

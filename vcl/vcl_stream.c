@@ -234,7 +234,7 @@ int vcl_stream_send_state(struct vcl_socket *s)
         pthread_mutex_unlock(&s->lock);
         return error ? error : -EPIPE;
     case VCL_CONNECTING:
-        return -EAGAIN;
+        return atomic_load(&s->waits_for_data) ? 0 : -EAGAIN;
     case VCL_DEAD:
         error = vcl_socket_take_error(s);
         return error ? error : -EPIPE;
@@ -304,6 +304,18 @@ static int64_t put_some(struct vcl_socket *s, const struct iovec *iov, int n_iov
     return svm_fifo_enqueue_iov(&s->tx, iov, n_iov);
 }
 
+/* Fast Open, the first bytes are written: as connect() does, a blocking call waits for what comes of it. -EAGAIN: that is not known yet. */
+static int early_sent(struct vcl_socket *s, int flags)
+{
+    int rc;
+
+    atomic_store(&s->waits_for_data, false);
+    if (!blocks(s, flags))
+        return -EAGAIN;
+    rc = vcl_wait_connected(s);
+    return rc == -EINPROGRESS || rc == -EINTR ? -EAGAIN : rc;
+}
+
 ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags)
 {
     size_t want = iov_len(iov, n_iov), done = 0;
@@ -344,6 +356,8 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
                 return done ? (ssize_t)done : n == -EPROTO ? -ECONNRESET : (ssize_t)n;
             done += (size_t)n;
             vcl_spin_said(&s->w->spin, (size_t)n);
+            if (hs_unlikely(vcl_state(s) == VCL_CONNECTING) && (rc = early_sent(s, flags)) != 0)
+                return rc == -EAGAIN ? (ssize_t)done : rc;
             if (hs_likely(done == want)) {
                 if (hs_unlikely(flags & MSG_OOB) && s->local)
                     vcl_urgent_tell(s);

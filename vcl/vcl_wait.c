@@ -213,7 +213,7 @@ uint32_t vcl_poll_now(struct vcl_socket *s)
     case VCL_LISTENING:
         return ev | (atomic_load_explicit(&s->n_acc, memory_order_acquire) ? EPOLLIN : 0);
     case VCL_CONNECTING:
-        return ev;
+        return ev | (atomic_load_explicit(&s->waits_for_data, memory_order_relaxed) ? EPOLLOUT : 0);
     case VCL_CONNECTED:
         return ev | poll_fifos(s);
     default:

@@ -108,6 +108,7 @@ static void do_connect(struct app_port_client *pc, const struct svm_msg *m, stru
         .ctx = m->ctx,
         .bound = bound,
         .layer_cfg = m->u.conn.slot.slot,
+        .how = m->proto == SVM_PROTO_TCP ? m->attr & (SVM_CONNECT_FASTOPEN | SVM_CONNECT_NO_COOKIE) : 0,
         .lcl = { m->u.conn.lcl_ip, m->u.conn.lcl_port },
         .rmt = { m->u.conn.rmt_ip, m->u.conn.rmt_port },
     };

@@ -145,6 +145,18 @@ static void notify_connected(struct worker *w, struct app_worker *a, struct sess
     app_notify_post(port_client_of(a), &m);
 }
 
+static void notify_connecting(struct worker *w, struct app_worker *a, struct session *s)
+{
+    struct svm_msg m = notice(s, SVM_MSG_CONNECTING);
+
+    (void)w;
+    if (s->connect_waits)
+        fill_conn(&m, s, 0);
+    else
+        m.u.conn.error = -EINPROGRESS;
+    app_notify_post(port_client_of(a), &m);
+}
+
 /* Until the program has said under which number it knows an accepted session, notices of it have no address:
  * app_notify_accepted() makes up for them. */
 static bool is_unnamed(const struct session *s)
@@ -313,6 +325,7 @@ const struct app_ops app_client_ops = {
     .fifos_free = app_memory_fifos_free,
     .accept = notify_accept,
     .connected = notify_connected,
+    .connecting = notify_connecting,
     .data = notify_data,
     .space = notify_space,
     .urgent = notify_urgent,

@@ -38,6 +38,7 @@ struct app_ops {
     /* Notices to the program; none may call back into the session layer. Queue full: the app side keeps them and retries. */
     void (*accept)(struct worker *w, struct app_worker *a, struct listener *l, struct session *s);
     void (*connected)(struct worker *w, struct app_worker *a, struct session *s, int error);
+    void (*connecting)(struct worker *w, struct app_worker *a, struct session *s);         /* SVM_MSG_CONNECTING; may be NULL */
     void (*data)(struct worker *w, struct app_worker *a, struct session *s);               /* event for the rx FIFO is due */
     void (*space)(struct worker *w, struct app_worker *a, struct session *s);              /* event for the tx FIFO is due */
     void (*urgent)(struct worker *w, struct app_worker *a, struct session *s);             /* SVM_MSG_URGENT, if it is due; may be NULL */
@@ -95,6 +96,7 @@ struct session_connect_args {
     uint32_t ctx;
     struct session *bound;         /* or NULL */
     uint32_t layer_cfg;            /* see struct session */
+    uint8_t how;                   /* enum svm_connect_how */
     struct ip_endpoint lcl, rmt;
 };
 int session_connect(struct worker *w, struct app_worker *a, const struct session_connect_args *args, struct session **out);

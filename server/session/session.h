@@ -67,6 +67,8 @@ struct session {
     uint8_t state;                     /* enum session_state */
     uint8_t proto;
     uint8_t flags;                     /* SVM_BIND_*, SVM_CONN_* */
+    uint8_t connect_how;               /* enum svm_connect_how */
+    bool connect_waits;                /* CONNECTING: nothing is sent before the program has written */
     struct session_rest *tx_rest;      /* comes before what is in `tx`; NULL = none */
     struct session_old *old;           /* slots of former users that still hold it */
     bool has_fifos, on_evt_list, on_tx_list, is_queued, lost_bytes, rx_fin, tx_fin_told, rd_closed;

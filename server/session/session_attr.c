@@ -7,13 +7,14 @@
 #include "svm/svm_sctp.h"
 #include "svm/svm_tcp_key.h"
 
-static_assert((int)SVM_ATTR_FASTOPEN < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
+static_assert((int)SVM_ATTR_FASTOPEN_KEY < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
 
 static bool is_settable(uint8_t attr)
 {
     return (attr >= SVM_ATTR_NODELAY && attr <= SVM_ATTR_CORK && attr != SVM_ATTR_TCP_INFO) || attr == SVM_ATTR_DEFER_ACCEPT ||
            attr == SVM_ATTR_MTU_DISCOVER || attr == SVM_ATTR_MAX_PACING || (attr >= SVM_ATTR_MCAST_TTL && attr <= SVM_ATTR_MCAST_ALL) ||
-           attr == SVM_ATTR_RX_STAMP || attr == SVM_ATTR_GRO || attr == SVM_ATTR_RECVERR || attr == SVM_ATTR_FASTOPEN;
+           attr == SVM_ATTR_RX_STAMP || attr == SVM_ATTR_GRO || attr == SVM_ATTR_RECVERR ||
+           (attr >= SVM_ATTR_FASTOPEN && attr <= SVM_ATTR_FASTOPEN_KEY);
 }
 
 /* No number, and nothing that is kept for later: the connection has it or refuses it. */
@@ -60,6 +61,9 @@ static int attrs_keep(struct session_attrs **attrs, uint8_t attr, const void *va
         memset(a->congestion, 0, sizeof(a->congestion));
         memcpy(a->congestion, val, len);
         a->congestion[sizeof(a->congestion) - 1] = '\0';
+    } else if (attr == SVM_ATTR_FASTOPEN_KEY) {
+        memcpy(a->fastopen_key, val, len);
+        a->n_fastopen_keys = (uint8_t)(len / SVM_FASTOPEN_KEY);
     } else {
         memcpy(&v, val, sizeof(v));
         a->value[attr] = v;
@@ -117,7 +121,10 @@ int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const vo
         return s->conn && s->ops->attr_set ? s->ops->attr_set(w, s->conn, attr, val, len) : -ENOENT;
     if (!is_settable(attr))
         return -ENOPROTOOPT;
-    if (attr != SVM_ATTR_CONGESTION) {
+    if (attr == SVM_ATTR_FASTOPEN_KEY) {
+        if (len != SVM_FASTOPEN_KEY && len != 2 * SVM_FASTOPEN_KEY)
+            return -EINVAL;
+    } else if (attr != SVM_ATTR_CONGESTION) {
         if (len != sizeof(v))
             return -EINVAL;
         memcpy(&v, val, sizeof(v));
@@ -127,7 +134,7 @@ int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const vo
     }
     if (attr == SVM_ATTR_RX_FIFO || attr == SVM_ATTR_TX_FIFO)
         return fifo_limit(s, attr, v);
-    if (s->conn) {
+    if (s->conn && attr != SVM_ATTR_FASTOPEN_KEY) {
         err = s->ops->attr_set ? s->ops->attr_set(w, s->conn, attr, val, len) : -ENOPROTOOPT;
         if (err != 0)
             return err;
@@ -159,6 +166,8 @@ int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *va
         return s->ops->attr_get(w, s->conn, attr, val, len);
     if (!is_settable(attr) || !s->attrs || !(s->attrs->is_set & (UINT64_C(1) << attr)))
         return -ENOPROTOOPT;
+    if (attr == SVM_ATTR_FASTOPEN_KEY)
+        return -ENOPROTOOPT; /* the program knows it */
     if (attr == SVM_ATTR_CONGESTION) {
         *len = (uint32_t)strnlen(s->attrs->congestion, sizeof(s->attrs->congestion)) + 1;
         memcpy(val, s->attrs->congestion, *len);
@@ -176,6 +185,8 @@ void session_attrs_apply(struct worker *w, struct session *s)
     for (uint8_t attr = 1; attr < SESSION_MAX_ATTRS; attr++) {
         if (!(s->attrs->is_set & (UINT64_C(1) << attr)))
             continue;
+        if (attr == SVM_ATTR_FASTOPEN_KEY)
+            continue; /* of listeners */
         /* Values were checked when they were set; an option that this transport lacks was refused then, too. */
         if (attr == SVM_ATTR_CONGESTION)
             (void)s->ops->attr_set(w, s->conn, attr, s->attrs->congestion, (uint32_t)strlen(s->attrs->congestion) + 1);

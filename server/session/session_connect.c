@@ -380,6 +380,8 @@ int session_connect(struct worker *w, struct app_worker *a, const struct session
     }
     s->flags |= args->flags & (uint8_t)~SVM_BIND_SEQPACKET;
     s->layer_cfg = args->layer_cfg;
+    s->connect_how = args->how;
+    s->connect_waits = false;
     s->ctx = args->ctx;
     session_hold_of(s, a)->ctx = args->ctx;
     s->app = a;
@@ -397,11 +399,21 @@ int session_connect(struct worker *w, struct app_worker *a, const struct session
         }
         return err;
     }
+    if (hs_unlikely(args->how & SVM_CONNECT_FASTOPEN) && s->state == SESSION_CONNECTING && a->ops->connecting)
+        a->ops->connecting(w, a, s);
     *out = s;
     return 0;
 }
 
 /* ---- told by transports ---- */
+
+uint8_t session_connect_how(const struct session *s) { return s->connect_how; }
+
+void session_connect_waits(struct worker *w, struct session *s)
+{
+    s->connect_waits = true;
+    session_tx_schedule(w, s); /* which asks for the event of the first bytes */
+}
 
 void session_connected(struct worker *w, struct session *s, int error)
 {

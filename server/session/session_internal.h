@@ -25,6 +25,8 @@ struct session_attrs {               /* set before there was a connection; a lis
     int32_t value[SESSION_MAX_ATTRS];
     uint64_t is_set;                 /* bit per SVM_ATTR_ */
     char congestion[16];
+    uint8_t n_fastopen_keys;         /* of TCP_FASTOPEN_KEY */
+    uint8_t fastopen_key[2 * SVM_FASTOPEN_KEY];
 };
 
 /* Who accepts from a listener on this worker. */

@@ -311,6 +311,12 @@ const char *listener_congestion(const struct listener *l)
     return l->attrs.is_set & (UINT64_C(1) << SVM_ATTR_CONGESTION) ? l->attrs.congestion : NULL;
 }
 
+unsigned listener_fastopen_key(const struct listener *l, const uint8_t **key)
+{
+    *key = l->attrs.fastopen_key;
+    return l->attrs.is_set & (UINT64_C(1) << SVM_ATTR_FASTOPEN_KEY) ? l->attrs.n_fastopen_keys : 0;
+}
+
 void listener_half_open(struct listener *l, int delta)
 {
     l->n_half_open = (uint32_t)((int64_t)l->n_half_open + delta);

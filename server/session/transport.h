@@ -132,6 +132,7 @@ void listener_info(const struct listener *l, struct listener_info *out);
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value);
 uint32_t listener_layer_cfg(const struct listener *l);    /* as in listener_info(); 0 = nothing */
 const char *listener_congestion(const struct listener *l);                    /* SVM_ATTR_CONGESTION; NULL = not set */
+unsigned listener_fastopen_key(const struct listener *l, const uint8_t **key); /* SVM_ATTR_FASTOPEN_KEY: how many there are, 0 = none */
 void listener_half_open(struct listener *l, int delta);   /* half-open connections count against the backlog */
 
 /* The connection is established: make its session, with FIFOs, and offer it to a program. 0, or -ENOBUFS/-ENOMEM/-ECONNREFUSED
@@ -177,6 +178,9 @@ void session_tx_schedule(struct worker *w, struct session *s);       /* ops->tx(
 bool session_may_send(struct worker *w, const struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 uint16_t session_fib(const struct session *s);                       /* interface table of its namespace */
 uint32_t session_layer_cfg(const struct session *s);      /* what its program chose for the transport (struct session) */
+uint8_t session_connect_how(const struct session *s);     /* enum svm_connect_how */
+/* From within ops->connect(): it sends nothing before the program has written; ops->tx() will be called then. */
+void session_connect_waits(struct worker *w, struct session *s);
 struct ip_addr session_bound_addr(const struct session *s);             /* as bound, maybe the wildcard */
 bool session_tx_is_fin(const struct session *s);                     /* the program has shut down writing */
 

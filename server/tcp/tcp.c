@@ -66,6 +66,7 @@ static void tcp_worker_fini(struct worker *w)
     tcp_conn_free_all(w);
     tcp_trace_switch(w, false);
     tcp_auth_fini(tcp_worker_of(w));
+    tcp_fastopen_fini(tcp_worker_of(w));
 }
 
 static void tcp_session_gone(struct worker *w, struct session *s)

@@ -37,7 +37,7 @@ static int set_congestion(struct worker *w, struct tcp_conn *c, const void *val,
     if (ops == c->cc)
         return 0;
     c->cc = ops;
-    if (c->state != TCP_S_SYN_RCVD) { /* there the union holds the listener; init comes with ESTABLISHED */
+    if (c->state != TCP_S_SYN_RCVD && c->state != TCP_S_SYN_SENT) { /* there the union holds other things; init comes with ESTABLISHED */
         memset(c->cc_priv, 0, sizeof(c->cc_priv));
         tcp_pace_set(w, c, 0); /* one with a model sets its own */
         ops->init(w, c);
@@ -106,6 +106,7 @@ static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v
         return 0;
     case SVM_ATTR_DEFER_ACCEPT:
     case SVM_ATTR_FASTOPEN:
+    case SVM_ATTR_FASTOPEN_NO_COOKIE:
         return v < 0 ? -EINVAL : 0; /* means something to listeners only, and they keep it */
     case SVM_ATTR_DSCP:
         if (v < 0 || v > 255)

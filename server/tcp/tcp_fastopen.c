@@ -1,7 +1,8 @@
 /* tcp_fastopen.c - TCP Fast Open, the server's side (RFC 7413): data in a SYN that brings a cookie of ours is the program's at once
  *
- * A cookie is a keyed hash of both addresses and the time, so nothing is remembered of clients. The connection gets its session while it is
- * in SYN-RCVD, and sends from there. How many there may be before their SYN,ACK is acknowledged is the listener's TCP_FASTOPEN (s5.1): more
+ * A cookie is a keyed hash of both addresses and the time, so nothing is remembered of clients. With a program's own key (TCP_FASTOPEN_KEY)
+ * it is the hash that Linux makes, without the time: hosts that share a key share cookies. The connection gets its session while it is in
+ * SYN-RCVD, and sends from there. How many there may be before their SYN,ACK is acknowledged is the listener's TCP_FASTOPEN (s5.1): more
  * are opened the usual way.
  *
  * Owner:  nothing is allocated; tcp_worker.n_fastopen counts.
@@ -28,9 +29,22 @@ static uint64_t cookie_of(const struct worker *w, const struct tcp_conn *c, uint
 
 static uint64_t period_now(const struct worker *w) { return w->now_us >> COOKIE_PERIOD_US_LOG2; }
 
+/* The client's address, then ours, as the packet of its SYN has them. */
+static uint64_t cookie_by_key(const struct tcp_conn *c, const uint8_t *key)
+{
+    uint32_t n = ip_addr_is_v4(&c->base.rmt.ip) ? 4 : 16;
+    uint8_t in[32];
+
+    memcpy(in, c->base.rmt.ip.b + 16 - n, n);
+    memcpy(in + n, c->base.lcl.ip.b + 16 - n, n);
+    return siphash24(key, in, 2 * n);
+}
+
 unsigned tcp_fastopen_put(struct worker *w, const struct tcp_conn *c, uint8_t *opt)
 {
-    uint64_t cookie = cookie_of(w, c, period_now(w));
+    const struct listener *l = session_lookup_listener(w, SVM_PROTO_TCP, &c->base.lcl, &c->base.rmt, c->base.fib);
+    const uint8_t *key;
+    uint64_t cookie = l && listener_fastopen_key(l, &key) ? cookie_by_key(c, key) : cookie_of(w, c, period_now(w));
 
     opt[0] = opt[1] = TCP_OPT_NOP;
     opt[2] = TCP_OPT_FASTOPEN;
@@ -40,20 +54,24 @@ unsigned tcp_fastopen_put(struct worker *w, const struct tcp_conn *c, uint8_t *o
 }
 
 /* s4.1.3: an empty one asks; what is not ours, or old, is answered with a good one. */
-static bool cookie_ok(struct worker *w, struct tcp_conn *c, const uint8_t *opt)
+static bool cookie_ok(struct worker *w, const struct listener *l, struct tcp_conn *c, const uint8_t *opt)
 {
-    uint64_t now = period_now(w), cookie;
+    uint64_t now = period_now(w), cookie, good;
+    const uint8_t *key;
+    unsigned n_keys = listener_fastopen_key(l, &key);
+    bool has_old = n_keys ? n_keys > 1 : now > 0; /* the second key is the one before (tcp(7)) */
 
     c->flags |= TCP_F_GIVE_COOKIE;
     if (opt[1] == 2)
         return false;
     if (opt[1] == 2 + COOKIE_LEN) {
         memcpy(&cookie, opt + 2, COOKIE_LEN);
-        if (cookie == cookie_of(w, c, now)) {
+        good = n_keys ? cookie_by_key(c, key) : cookie_of(w, c, now);
+        if (cookie == good) {
             c->flags &= ~TCP_F_GIVE_COOKIE;
             return true;
         }
-        if (now > 0 && cookie == cookie_of(w, c, now - 1))
+        if (has_old && cookie == (n_keys ? cookie_by_key(c, key + SVM_FASTOPEN_KEY) : cookie_of(w, c, now - 1)))
             return true;
     }
     tcp_count(w, TCP_C_fastopen_bad);
@@ -63,11 +81,13 @@ static bool cookie_ok(struct worker *w, struct tcp_conn *c, const uint8_t *opt)
 bool tcp_fastopen_accept(struct worker *w, struct listener *l, struct tcp_conn *c, struct tcp_seg *seg)
 {
     struct tcp_worker *tw = tcp_worker_of(w);
-    int32_t max;
+    int32_t max, no_cookie = 0;
 
     if (listener_attr(l, SVM_ATTR_FASTOPEN, &max) != 0 || max <= 0 || (c->lflags & TCP_LF_AUTH))
         return false; /* a signature leaves no room for the cookie */
-    if (!cookie_ok(w, c, seg->o.fastopen) || !seg->len)
+    if (listener_attr(l, SVM_ATTR_FASTOPEN_NO_COOKIE, &no_cookie) != 0 || !seg->len)
+        no_cookie = 0;
+    if (!no_cookie && (!seg->o.fastopen || !cookie_ok(w, l, c, seg->o.fastopen) || !seg->len))
         return false;
     if (tw->n_fastopen >= (uint32_t)max) { /* s5.1: so many may be of a flood, with cookies of one that listens */
         tcp_count(w, TCP_C_fastopen_full);

@@ -63,6 +63,8 @@ static void syn_sent_accepted(struct worker *w, struct tcp_conn *c, struct tcp_s
     c->rcv_adv += c->rcv_nxt; /* the promise of our SYN counted from 0, now it has a base */
     c->last_ack_sent = c->rcv_nxt;
     tcp_apply_syn_options(w, c, seg);
+    if (hs_unlikely(c->open.step))
+        tcp_fastopen_answered(w, c, seg);
     c->snd_wl1 = seg->seq;
     c->snd_wl2 = seg->ack;
     c->snd_wnd = c->snd_max_wnd = seg->wnd; /* not scaled in a SYN */

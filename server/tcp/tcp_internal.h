@@ -76,7 +76,7 @@ enum tcp_conn_flags {
     TCP_F_SND_URG = 1u << 28,     /* an urgent byte of ours is not acknowledged: tcp_urg.c */
     TCP_F_RCV_URG = 1u << 29,     /* the peer has told of an urgent byte that has not come yet */
     TCP_F_GIVE_COOKIE = 1u << 31, /* the SYN,ACK carries a cookie of Fast Open */
-    TCP_F_FASTOPEN = 1u << 30,    /* its SYN brought data: in SYN-RCVD it has a session already (tcp_fastopen.c) */
+    TCP_F_FASTOPEN = 1u << 30,    /* its SYN brought data: in SYN-RCVD it has a session already (tcp_fastopen.c). Of ours: the peer took it */
     TCP_F_WANT_SPACE = 1u << 24,  /* the session layer was asked to tell of room in the receive FIFO */
 };
 
@@ -103,6 +103,14 @@ enum tcp_rexmt_mode {
     TCP_REXMT_CORK,
     TCP_REXMT_TLP,                /* tail loss probe, in place of the RTO that follows it (RFC 8985 s7) */
     TCP_REXMT_REO,                /* reordering timer, likewise (RFC 8985 s6.2 step 5) */
+};
+
+enum tcp_open_step {              /* Fast Open of ours (tcp_fastopen_client.c) */
+    TCP_OPEN_USUAL,
+    TCP_OPEN_WAITS,               /* nothing is sent: the program's first bytes go into the SYN */
+    TCP_OPEN_ASKS,                /* the SYN asks for a cookie */
+    TCP_OPEN_DATA,                /* the SYN brings a cookie and data */
+    TCP_OPEN_LOST,                /* one of those was not answered, plain ones follow */
 };
 
 enum tcp_counter {
@@ -178,6 +186,9 @@ struct tcp_conn {
             struct listener *listener;
             struct tcp_conn *half_next, **half_pprev;
         } half;
+        struct {                /* SYN-SENT */
+            uint8_t step;       /* enum tcp_open_step */
+        } open;
     };
     uint32_t iss;
     uint32_t dsack_start, dsack_end;
@@ -219,6 +230,7 @@ struct tcp_worker {
     uint32_t n_conns, n_time_wait, n_half_open;
     uint32_t n_fastopen;           /* with TCP_F_FASTOPEN in SYN-RCVD */
     uint32_t n_orphans;            /* closed by their programs, not yet at an end: TIME-WAIT is counted for itself */
+    struct tcp_fastopen_cache *fo_cache; /* tcp_fastopen_client.c, made at first need */
     struct tcp_conn *half_list;    /* all SYN-RCVD of listeners */
     struct tcp_sent *free_sents;
     uint32_t n_sents;
@@ -314,6 +326,7 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
 void tcp_listen_input(struct worker *w, struct listener *l, struct tcp_seg *seg, uint32_t iss_floor);
 void tcp_unlisten(struct worker *w, struct listener *l);
 uint8_t tcp_wscale_for(uint32_t rx_max);
+void tcp_start_handshake(struct worker *w, struct tcp_conn *c); /* sends the SYN or SYN,ACK */
 struct tcp_conn *tcp_passive_new(struct worker *w, struct listener *l, const struct tcp_seg *seg, int32_t rx_max);
 void tcp_apply_syn_options(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg);
 
@@ -323,6 +336,14 @@ bool tcp_fastopen_accept(struct worker *w, struct listener *l, struct tcp_conn *
 void tcp_fastopen_done(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg); /* the SYN,ACK is acknowledged */
 void tcp_fastopen_gone(struct worker *w, struct tcp_conn *c);         /* SYN-RCVD ends, however */
 unsigned tcp_fastopen_put(struct worker *w, const struct tcp_conn *c, uint8_t *opt); /* the cookie, with TCP_F_GIVE_COOKIE */
+
+/* tcp_fastopen_client.c: its client's side; c in SYN-SENT */
+bool tcp_fastopen_connect(struct worker *w, struct tcp_conn *c);      /* true: no SYN before the program has written */
+uint32_t tcp_fastopen_syn(struct worker *w, struct tcp_conn *c, uint8_t opt[TCP_OPT_MAX], uint8_t *opt_len); /* adds to it; bytes of data */
+void tcp_fastopen_timeout(struct tcp_conn *c);                        /* the SYN goes out once more */
+void tcp_fastopen_answered(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg); /* a SYN came, with an ACK or without */
+void tcp_fastopen_fini(struct tcp_worker *tw);
+static inline bool tcp_fastopen_waits(const struct tcp_conn *c) { return c->state == TCP_S_SYN_SENT && c->open.step == TCP_OPEN_WAITS; }
 
 /* tcp_close.c */
 void tcp_shutdown_wr(struct worker *w, struct transport_conn *b);

@@ -26,11 +26,12 @@ static void choose_iss(struct worker *w, struct tcp_conn *c, uint32_t iss_floor)
     c->recover = c->iss;
 }
 
-static void start_handshake(struct worker *w, struct tcp_conn *c)
+void tcp_start_handshake(struct worker *w, struct tcp_conn *c)
 {
+    if (hs_unlikely(tcp_fastopen_waits(c)))
+        c->open.step = TCP_OPEN_DATA;
     c->flags |= TCP_F_RTT_TIMING;
     c->rtt_start_us = (uint32_t)w->now_us;
-    session_lookup_add(w, &c->base);
     tcp_send_syn(w, c);
     tcp_rexmt_start(w, c, TCP_REXMT_RTO, c->rto_us);
 }
@@ -100,7 +101,11 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
     choose_iss(w, c, iss_floor);
     tcp_set_state(w, c, TCP_S_SYN_SENT);
     *out = &c->base;
-    start_handshake(w, c);
+    session_lookup_add(w, &c->base);
+    if (hs_unlikely(tcp_fastopen_connect(w, c)))
+        session_connect_waits(w, s);
+    else
+        tcp_start_handshake(w, c);
     return 0;
 }
 
@@ -146,9 +151,10 @@ static void accept_syn(struct worker *w, struct listener *l, struct tcp_seg *seg
     choose_iss(w, c, iss_floor);
     c->snd_wl2 = c->iss;
     tcp_set_state(w, c, TCP_S_SYN_RCVD);
-    if (hs_likely(!seg->o.fastopen) || !tcp_fastopen_accept(w, l, c, seg))
+    if (hs_likely(!seg->o.fastopen && !seg->len) || !tcp_fastopen_accept(w, l, c, seg))
         tcp_half_open_add(w, c, l);
-    start_handshake(w, c);
+    session_lookup_add(w, &c->base);
+    tcp_start_handshake(w, c);
 }
 
 /* A connection whose SYN is a cookie: it lives on only if this ACK makes it a session's. */

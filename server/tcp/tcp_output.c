@@ -118,13 +118,17 @@ int tcp_send_syn(struct worker *w, struct tcp_conn *c)
     struct tcp_out o = { .seq = c->iss, .ack = c->rcv_nxt, .flags = answer ? TCP_SYN | TCP_ACK : TCP_SYN };
 
     o.flags |= tcp_ecn_syn_flags(w, c);
-    o.p = out_alloc(w, 0);
-    if (!o.p)
-        return -ENOBUFS;
-    o.wnd = (uint16_t)hs_min_u32(tcp_rcv_window(w, c), UINT16_MAX);
     o.opt_len = (uint8_t)tcp_options_build_syn(c, &tcp_worker_of(w)->cfg, tcp_now_ms(w), o.opt);
     if (hs_unlikely(c->flags & TCP_F_GIVE_COOKIE) && TCP_OPT_MAX - o.opt_len >= TCP_OPT_FASTOPEN_LEN)
         o.opt_len = (uint8_t)(o.opt_len + tcp_fastopen_put(w, c, o.opt + o.opt_len));
+    if (!answer && hs_unlikely(c->open.step))
+        o.len = tcp_fastopen_syn(w, c, o.opt, &o.opt_len);
+    o.p = out_alloc(w, o.len);
+    if (!o.p)
+        return -ENOBUFS;
+    if (o.len)
+        session_tx_copy(w, c->base.session, 0, pkt_append(o.p, (uint16_t)o.len), o.len);
+    o.wnd = (uint16_t)hs_min_u32(tcp_rcv_window(w, c), UINT16_MAX);
     return conn_send(w, c, &o, 0);
 }
 

@@ -117,6 +117,7 @@ static void rexmt_syn(struct worker *w, struct tcp_conn *c)
     }
     c->flags |= TCP_F_SYN_RTX;
     c->flags &= ~TCP_F_RTT_TIMING;
+    tcp_fastopen_timeout(c);
     tcp_count(w, TCP_C_retransmits);
     tcp_send_syn(w, c);
     tcp_rexmt_start(w, c, TCP_REXMT_RTO, tcp_backoff_us(c, cfg));

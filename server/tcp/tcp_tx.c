@@ -248,8 +248,11 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
 
     if (hs_unlikely(c->flags & TCP_F_WANT_SPACE) && b->session)
         tcp_rx_space(w, b); /* the program may have read between our look and our wish */
-    if (!b->session || !tcp_can_send(c))
+    if (!b->session || !tcp_can_send(c)) {
+        if (hs_unlikely(tcp_fastopen_waits(c)) && b->session && session_tx_avail(w, b->session))
+            tcp_start_handshake(w, c);
         return TRANSPORT_TX_DONE;
+    }
     if (c->snd_una == c->snd_nxt)
         tcp_cc_after_idle(w, c);
     if (hs_unlikely(c->flags & TCP_F_PMTU_LOW))

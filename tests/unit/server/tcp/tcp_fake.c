@@ -70,6 +70,20 @@ uint32_t listener_layer_cfg(const struct listener *l) { return l->layer_cfg; }
 uint32_t session_layer_cfg(const struct session *s) { return s->layer_cfg; }
 const char *listener_congestion(const struct listener *l) { return l->congestion; }
 
+unsigned listener_fastopen_key(const struct listener *l, const uint8_t **key)
+{
+    *key = l->fastopen_key;
+    return l->n_fastopen_keys;
+}
+
+uint8_t session_connect_how(const struct session *s) { return s->connect_how; }
+
+void session_connect_waits(struct worker *w, struct session *s)
+{
+    (void)w;
+    s->connect_waits = true;
+}
+
 void listener_half_open(struct listener *l, int delta) { l->half_open += delta; }
 
 static struct session *session_new(struct fake_host *h)
@@ -380,6 +394,7 @@ struct session *fake_connect(struct fake_host *h, const char *lcl, uint16_t lpor
     struct session *s = session_new(h);
 
     s->layer_cfg = h->layer_cfg;
+    s->connect_how = h->connect_how;
     int rc = tcp_transport_ops.connect(&h->w, s, &l, &r, &s->conn);
 
     if (rc != 0) {

@@ -15,7 +15,8 @@ enum { FAKE_FIFO = 65536, FAKE_OUT = 4096, FAKE_SESSIONS = 32 };
 
 struct session {
     struct transport_conn *conn;
-    bool used, accepted, connected, is_closed, rx_fin, tx_due;
+    bool used, accepted, connected, is_closed, rx_fin, tx_due, connect_waits;
+    uint8_t connect_how;                 /* enum svm_connect_how */
     int connect_error, reset_error, soft_error;
     uint32_t rx_max, rx_len;             /* readable, in order */
     uint32_t want_space, layer_cfg;
@@ -37,6 +38,8 @@ struct listener {
     const char *congestion;              /* SVM_ATTR_CONGESTION, NULL = not told */
     uint32_t layer_cfg;                  /* number of its keys */
     int32_t attr[64];                    /* the other SVM_ATTR_*, 0 = not set */
+    unsigned n_fastopen_keys;
+    uint8_t fastopen_key[2 * SVM_FASTOPEN_KEY];
 };
 
 struct fake_host {
@@ -52,6 +55,7 @@ struct fake_host {
     uint16_t mtu;
     uint32_t tso_max;
     uint32_t layer_cfg;                  /* of sessions that connect */
+    uint8_t connect_how;                 /* likewise */
     int route_error, output_error;
     struct ip_tx last_tx;                /* how the last segment was to be sent */
     struct interface ifc;                /* what packets come in by; its fib is that of passive connections */

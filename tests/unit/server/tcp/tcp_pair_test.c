@@ -164,7 +164,14 @@ static void run(struct pair *p, uint64_t seed)
     p->h[1].listener.lcl = fake_endpoint("10.0.0.2", 80);
     p->h[1].listening = true;
     p->h[1].listener.rx_max = 4096 << rnd(p, 5);
+    if (way[0].total && rnd(p, 2)) { /* Fast Open, agreed upon without a cookie: the SYN has data, and may be lost */
+        p->h[0].connect_how = SVM_CONNECT_FASTOPEN | SVM_CONNECT_NO_COOKIE;
+        p->h[1].listener.attr[SVM_ATTR_FASTOPEN] = 1;
+        p->h[1].listener.attr[SVM_ATTR_FASTOPEN_NO_COOKIE] = (int32_t)rnd(p, 4);
+    }
     s[0] = fake_connect(&p->h[0], "10.0.0.1", 999, "10.0.0.2", 80);
+    if (s[0]->connect_waits)
+        pump(p, s[0], &p->h[0], &way[0], 0, &way[1], 1, &closed[0]);
     collect(p);
     while (!s[0]->is_closed || !s[1] || !s[1]->is_closed) {
         cr_assert(step(p), "seed %lu: stuck: %u/%u and %u/%u", seed, way[0].read, way[0].total, way[1].read, way[1].total);
