@@ -21,14 +21,33 @@ bool vcl_sctp_is_there(const struct vcl_socket *s)
 
 /* ---- kept, in the order in which they were set ---- */
 
+static void kept_free(struct vcl_sctp_kept *k)
+{
+    explicit_bzero(k->bytes, k->len); /* it may be a key */
+    free(k);
+}
+
 static void list_free(struct vcl_sctp_kept *k)
 {
     while (k) {
         struct vcl_sctp_kept *next = k->next;
 
-        free(k);
+        kept_free(k);
         k = next;
     }
+}
+
+/* A key that is deleted is not kept either, nor what was done with it. */
+static bool is_key_gone(const struct vcl_sctp_kept *o, int name, const void *val)
+{
+    struct sctp_authkeyid of, id; /* struct sctp_authkey begins alike */
+
+    static_assert(offsetof(struct sctp_authkey, sca_keynumber) == offsetof(struct sctp_authkeyid, scact_keynumber), "one number");
+    if (name != SCTP_AUTH_DELETE_KEY || (o->name != SCTP_AUTH_KEY && o->name != SCTP_AUTH_ACTIVE_KEY && o->name != SCTP_AUTH_DEACTIVATE_KEY))
+        return false;
+    memcpy(&of, o->bytes, offsetof(struct sctp_authkeyid, scact_keynumber) + sizeof(of.scact_keynumber));
+    memcpy(&id, val, sizeof(id));
+    return of.scact_keynumber == id.scact_keynumber && of.scact_assoc_id == id.scact_assoc_id;
 }
 
 /* The list, and what is new at its end. An earlier one that this one overrides goes: of a `whole` option each does; of others (0 leaves
@@ -36,6 +55,7 @@ static void list_free(struct vcl_sctp_kept *k)
 static int list_add(struct vcl_sctp_kept **list, int name, const void *val, uint32_t len, bool whole)
 {
     struct vcl_sctp_kept **at = list, *k = malloc(sizeof(*k) + len);
+    bool is_done = false; /* nothing of it need be said again */
     unsigned n = 0;
 
     if (!k)
@@ -45,17 +65,23 @@ static int list_add(struct vcl_sctp_kept **list, int name, const void *val, uint
     while (*at) {
         struct vcl_sctp_kept *o = *at;
 
-        if (o->name == name && (whole || (o->len == len && memcmp(o->bytes, val, len) == 0))) {
+        if (is_key_gone(o, name, val) || (o->name == name && (whole || (o->len == len && memcmp(o->bytes, val, len) == 0)))) {
+            struct sctp_authkeyid id;
+
+            if (o->name == SCTP_AUTH_KEY && name == SCTP_AUTH_DELETE_KEY) {
+                memcpy(&id, val, sizeof(id));
+                is_done = id.scact_keynumber != 0; /* the empty key 0 is there by itself */
+            }
             *at = o->next;
-            free(o);
+            kept_free(o);
         } else {
             at = &o->next;
             n++;
         }
     }
-    if (n >= KEPT_MAX) {
-        free(k);
-        return -ENOBUFS;
+    if (is_done || n >= KEPT_MAX) {
+        kept_free(k);
+        return is_done ? 0 : -ENOBUFS;
     }
     *at = k;
     return 0;

@@ -81,7 +81,9 @@ struct sctp_assoc *sctp_associate(struct worker *w, struct sctp_ep *ep, const st
     if (!a)
         return NULL;
     a->base.rmt = *rmt;
-    if (!sctp_path_add(w, a, &rmt->ip, true)) {
+    struct sctp_auth_vec auth;
+    sctp_auth_vec_make(w, &a->cfg, &auth);
+    if (!sctp_path_add(w, a, &rmt->ip, true) || ((a->cfg.features & SCTP_F_AUTH) && sctp_auth_begin(a, &auth) != 0)) {
         sctp_assoc_free(w, a);
         return NULL;
     }
@@ -120,7 +122,7 @@ static int sctp_connect(struct worker *w, struct session *s, const struct ip_end
     if (s->origin.gen && !ep->assocs) { /* of a one-to-many socket: begins as that one is set */
         struct session *from = session_from_handle(w, s->origin);
         if (from && from->transport_data)
-            ep->cfg = sctp_ep_of_session(from)->cfg;
+            sctp_cfg_copy(&ep->cfg, &sctp_ep_of_session(from)->cfg);
     }
     struct ip_endpoint bound = { bound_to(w, s), lcl->port };
     a = sctp_associate(w, ep, &bound, rmt, &err);

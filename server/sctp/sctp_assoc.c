@@ -14,6 +14,7 @@ void sctp_cfg_init(struct sctp_cfg *cfg)
         .assoc_max_retrans = 10, .path_max_retrans = 5, .pf_threshold = 0, .ps_threshold = SCTP_NO_SWITCH,
         .init_max_attempts = 8, .init_max_timeo = 60000,
         .sack_delay = 200, .sack_freq = 2, .n_ostreams = 10, .max_instreams = 65535, .max_burst = SCTP_BURST,
+        .auth = { .n_hmacs = SCTP_HMACS, .hmacs = { SCTP_HMAC_SHA256, SCTP_HMAC_SHA1 } },
         .v4_mapped = true, .features = SCTP_F_PR | SCTP_F_ECN,
     };
 }
@@ -58,6 +59,7 @@ void sctp_ep_free(struct worker *w, struct sctp_ep *ep)
     while (ep->assocs)
         sctp_assoc_detach(ep->assocs);
     ready_free(ep);
+    sctp_keys_put(&ep->cfg.auth);
     free(ep);
 }
 
@@ -228,10 +230,11 @@ struct sctp_assoc *sctp_assoc_new(struct worker *w, const struct sctp_cfg *cfg, 
     a->base.fib = fib;
     a->base.lcl = *lcl;
     a->lcl_ip = lcl->ip;
-    a->cfg = *cfg;
+    sctp_cfg_copy(&a->cfg, cfg);
     a->map_words = SCTP_TSN_WORDS_MIN;
     a->map = calloc(a->map_words, sizeof(*a->map));
     if (!a->map) {
+        sctp_keys_put(&a->cfg.auth);
         free(a);
         return NULL;
     }
@@ -335,6 +338,8 @@ void sctp_assoc_free(struct worker *w, struct sctp_assoc *a)
         a->all_next->all_pprev = a->all_pprev;
     sw->n_assocs--;
     sctp_reconf_drop(w, a);
+    sctp_keys_put(&a->cfg.auth);
+    free(a->auth);
     free(a->cookie);
     free(a->out);
     free(a->in_page);

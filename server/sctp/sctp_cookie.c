@@ -85,6 +85,8 @@ static void tell_up(struct worker *w, struct sctp_assoc *a)
             sctp_notify_path(w, a->path[i], SCTP_ADDR_CONFIRMED, 0);
     if (a->has_adaptation)
         sctp_notify_adaptation(w, a, a->peer_adaptation);
+    if (a->auth && !sctp_has(a, SCTP_F_AUTH)) /* RFC 6458 s6.1.8 */
+        sctp_notify_auth(w, a, SCTP_AUTH_NO_AUTH, 0, 0);
 }
 
 static void tell_connected(struct worker *w, struct sctp_assoc *a)
@@ -123,20 +125,27 @@ static struct sctp_assoc *from_cookie(struct worker *w, struct sctp_in *in, cons
     a->cfg.n_ostreams = ck->n_out;
     a->cfg.max_instreams = ck->n_in;
     a->cfg.udp_port = ck->udp_port;
+    if ((a->cfg.features & SCTP_F_AUTH) && sctp_auth_begin(a, &ck->auth) != 0)
+        goto no_resource;
     if (sctp_assoc_take_peer(w, a, &ck->peer, &in->rmt.ip) != 0)
         goto no_resource;
     a->peer_adaptation = ck->peer.adaptation;
     a->has_adaptation = ck->peer.has_adaptation;
-    struct sctp_cfg cfg = ep->cfg;
+    struct sctp_cfg cfg = { 0 };
+    sctp_cfg_copy(&cfg, &ep->cfg); /* it may go with its listener */
     a->base.lcl.ip = in->lcl.ip; /* what getsockname() says; more are known by the bound address */
-    if (session_accept(w, l, &a->base) != 0)
+    if (session_accept(w, l, &a->base) != 0) {
+        sctp_keys_put(&cfg.auth);
         goto no_resource;
+    }
     struct sctp_ep *mine = sctp_ep_get(w, a->base.session);
+    if (mine)
+        sctp_cfg_copy(&mine->cfg, &cfg);
+    sctp_keys_put(&cfg.auth);
     if (!mine) {
         session_reset(w, a->base.session, -ENOMEM);
         goto no_resource;
     }
-    mine->cfg = cfg;
     a->base.lcl.ip = s->lcl.ip;
     sctp_assoc_attach(a, mine);
     return a;
@@ -162,6 +171,8 @@ static int restart(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, c
     a->my_init_tsn = a->next_tsn = ck->my_tsn;
     a->cum_acked = a->adv_peer_ack = ck->my_tsn - 1;
     a->eof_asked = false;
+    if (a->auth)
+        a->auth->mine = ck->auth;
     if (sctp_assoc_take_peer(w, a, &ck->peer, &in->rmt.ip) != 0)
         return -ENOMEM;
     for (unsigned i = 0; i < a->n_paths; i++) {
@@ -242,7 +253,7 @@ void sctp_cookie_echo_input(struct worker *w, struct sctp_assoc *a, struct sctp_
     struct sctp_cookie ck;
     bool is_new = !a;
 
-    if (c->len != SCTP_CHUNK_HDR + sizeof(ck) || in->n_chunks > 0) { /* s5.1 D: the first chunk */
+    if (c->len != SCTP_CHUNK_HDR + sizeof(ck) || in->n_chunks > (in->auth == SCTP_AUTH_GOOD)) { /* s5.1 D: the first chunk */
         sctp_count(w, SCTP_N_drop_cookie);
         return;
     }
@@ -250,6 +261,10 @@ void sctp_cookie_echo_input(struct worker *w, struct sctp_assoc *a, struct sctp_
     if (!sctp_cookie_is_ours(w, &ck) || ck.my_tag != in->tag || ck.lport.raw != in->lcl.port.raw || ck.rport.raw != in->rmt.port.raw ||
         ck.fib != in->fib) { /* s5.1.5 1, 2 */
         sctp_count(w, SCTP_N_drop_cookie);
+        return;
+    }
+    if (in->auth != SCTP_AUTH_GOOD && sctp_auth_lists(&ck.auth, SCTP_CT_COOKIE_ECHO)) { /* RFC 4895 s6.3 */
+        sctp_count(w, SCTP_N_drop_auth);
         return;
     }
     /* The packet may come from another address than the INIT, but one that it named. */
@@ -277,10 +292,11 @@ void sctp_cookie_echo_input(struct worker *w, struct sctp_assoc *a, struct sctp_
     uint32_t id = a->id;
     a->last_from = in->path;
     sctp_send_chunk(w, a, in->path, SCTP_CT_COOKIE_ACK, 0, NULL, 0);
-    if (is_new && sctp_assoc_by_id(w, id) == a && sctp_pad(c->len) < in->len) { /* DATA behind the cookie */
+    uint32_t used = (uint32_t)(c->b - in->b) + sctp_pad(c->len);
+    if (is_new && sctp_assoc_by_id(w, id) == a && used < in->len) { /* DATA behind the cookie */
         struct sctp_in rest = *in;
-        rest.b += sctp_pad(c->len);
-        rest.len -= sctp_pad(c->len);
+        rest.b += used;
+        rest.len -= used;
         sctp_chunks_input(w, a, &rest);
     } else if (sctp_assoc_by_id(w, id) == a) {
         sctp_touch(w, a);

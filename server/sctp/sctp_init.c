@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { UNREC_MAX = 512, RWND_MIN = 1500 };
+enum { UNREC_MAX = 512, RWND_MIN = 1500, PARAMS_MAX = SCTP_ADDRS * 20 + SCTP_AUTH_VEC + 96 };
 
 struct init_parse {
     struct sctp_peer_init pi;
@@ -13,6 +13,7 @@ struct init_parse {
     uint8_t unrec[UNREC_MAX];        /* Unrecognized Parameter parameters, ready to be sent */
     uint32_t unrec_len;
     bool has_hostname;
+    const uint8_t *random, *chunks, *hmacs; /* RFC 4895 s3 */
 };
 
 static void note_unrecognized(struct init_parse *ip, const uint8_t *p, uint16_t len)
@@ -91,6 +92,15 @@ static bool take_param(struct init_parse *ip, unsigned type, const uint8_t *p, u
     case SCTP_P_FORWARD_TSN:
         ip->pi.features |= SCTP_F_PR;
         return true;
+    case SCTP_P_RANDOM:
+        ip->random = ip->random ? ip->random : p;
+        return true;
+    case SCTP_P_CHUNKS:
+        ip->chunks = ip->chunks ? ip->chunks : p;
+        return true;
+    case SCTP_P_HMACS:
+        ip->hmacs = ip->hmacs ? ip->hmacs : p;
+        return true;
     case SCTP_P_ECN:
         ip->pi.features |= SCTP_F_ECN;
         return true;
@@ -117,6 +127,7 @@ static int parse(const struct sctp_chunk *c, struct init_parse *ip)
     memset(ip, 0, offsetof(struct init_parse, unrec));
     ip->unrec_len = 0;
     ip->has_hostname = false;
+    ip->random = ip->chunks = ip->hmacs = NULL;
     ip->pi.tag = sctp_get32(b + 4);
     ip->pi.rwnd = sctp_get32(b + 8);
     ip->pi.n_out = sctp_get16(b + 12);
@@ -130,6 +141,12 @@ static int parse(const struct sctp_chunk *c, struct init_parse *ip)
             break;
         off += sctp_pad(len);
     }
+    if (ip->random && sctp_get16(ip->random + 2) != SCTP_PARAM_HDR + SCTP_AUTH_RANDOM) /* RFC 4895 s6.1 */
+        return -EPROTO;
+    if (sctp_auth_vec_take(ip->random, ip->chunks, ip->hmacs, &ip->pi.auth))
+        ip->pi.features |= SCTP_F_AUTH;
+    else
+        ip->pi.auth.len = 0;
     return 0;
 }
 
@@ -149,9 +166,9 @@ static uint8_t *put_address(uint8_t *b, const struct ip_addr *a)
     return b + 20;
 }
 
-/* Parameters of our INIT or INIT ACK: up to SCTP_ADDRS * 20 + 64 bytes; returns how many. */
+/* Parameters of our INIT or INIT ACK: up to PARAMS_MAX bytes; returns how many. */
 uint32_t sctp_params_put(struct worker *w, const struct sctp_cfg *cfg, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
-                         uint16_t fib, uint32_t features, uint8_t *b)
+                         uint16_t fib, uint32_t features, const struct sctp_auth_vec *auth, uint8_t *b)
 {
     struct ip_addr own[SCTP_ADDRS];
     uint8_t *at = b, *ext;
@@ -171,8 +188,12 @@ uint32_t sctp_params_put(struct worker *w, const struct sctp_cfg *cfg, const str
         sctp_put16(at + 2, 4);
         at += 4;
     }
+    if (features & SCTP_F_AUTH)
+        at += sctp_auth_vec_put(auth, at);
     ext = at;
     at += 4;
+    if (features & SCTP_F_AUTH)
+        *at++ = SCTP_CT_AUTH;
     if (features & SCTP_F_RECONF) /* RFC 6525 s3 */
         *at++ = SCTP_CT_RECONF;
     if (features & SCTP_F_PR)
@@ -220,9 +241,9 @@ static uint32_t first_rwnd(struct worker *w, const struct session *s)
 void sctp_init_send(struct worker *w, struct sctp_assoc *a)
 {
     struct sctp_path *p = a->primary;
-    uint8_t params[SCTP_ADDRS * 20 + 64];
+    uint8_t params[PARAMS_MAX];
     struct ip_endpoint lcl = { a->base.lcl.ip, a->base.lcl.port }, rmt = { p->ip, a->base.rmt.port };
-    uint32_t len = sctp_params_put(w, &a->cfg, &lcl, &rmt, a->base.fib, a->cfg.features, params);
+    uint32_t len = sctp_params_put(w, &a->cfg, &lcl, &rmt, a->base.fib, a->cfg.features, a->auth ? &a->auth->mine : NULL, params);
     struct sctp_out o;
 
     if (a->preservative_ms) { /* s5.2.6 (2) */
@@ -260,9 +281,9 @@ static bool adds_addresses(const struct sctp_assoc *a, const struct init_parse *
 static void answer_init(struct worker *w, struct sctp_in *in, const struct init_parse *ip, const struct sctp_cfg *cfg, const struct session *s,
                         const struct ip_addr *bound, struct sctp_cookie *ck)
 {
-    uint8_t params[SCTP_ADDRS * 20 + 64];
+    uint8_t params[PARAMS_MAX];
     struct ip_endpoint lcl = { *bound, in->lcl.port };
-    uint32_t len = sctp_params_put(w, cfg, &lcl, &in->rmt, in->fib, cfg->features & ip->pi.features, params);
+    uint32_t len = sctp_params_put(w, cfg, &lcl, &in->rmt, in->fib, cfg->features & ip->pi.features, &ck->auth, params);
     uint32_t cookie = SCTP_PARAM_HDR + sizeof(*ck), total = SCTP_INIT_LEN + sctp_pad(cookie) + len + ip->unrec_len;
     struct sctp_out o;
 
@@ -339,6 +360,7 @@ void sctp_init_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
             sctp_reply_abort(w, in, ip.pi.tag, false, SCTP_C_NO_RESOURCE, NULL, 0);
             return;
         }
+        sctp_auth_vec_make(w, &ep->cfg, &ck.auth);
         answer_init(w, in, &ip, &ep->cfg, s, &s->lcl.ip, &ck);
         return;
     }
@@ -353,11 +375,14 @@ void sctp_init_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
         sctp_send_chunk(w, a, in->path, SCTP_CT_SHUTDOWN_ACK, 0, NULL, 0);
         return;
     }
+    sctp_auth_vec_make(w, &a->cfg, &ck.auth);
     ck.tie_my = a->my_tag;
     ck.tie_peer = a->peer_tag;
     if (a->state == SCTP_S_COOKIE_WAIT || a->state == SCTP_S_COOKIE_ECHOED) { /* s5.2.1: both have begun */
         ck.my_tag = a->my_tag;
         ck.my_tsn = a->my_init_tsn;
+        if (a->auth) /* RFC 4895 s6.1: as the tag */
+            ck.auth = a->auth->mine;
         ck.tie_my = ck.tie_peer = 0;
         if (a->state == SCTP_S_COOKIE_ECHOED && adds_addresses(a, &ip, &strange)) {
             sctp_reply_abort(w, in, ip.pi.tag, false, SCTP_C_RESTART_ADDRESSES, NULL, 0);
@@ -397,6 +422,10 @@ int sctp_assoc_take_peer(struct worker *w, struct sctp_assoc *a, const struct sc
     a->peer_init_tsn = pi->tsn;
     a->cum_tsn = a->high_tsn = pi->tsn - 1;
     a->features = features_agreed(&a->cfg, pi);
+    if (sctp_has(a, SCTP_F_AUTH))
+        sctp_auth_agreed(a, &pi->auth);
+    else if (a->auth)
+        a->auth->room = 0;
     sctp_reconf_drop(w, a);
     a->reconf = (struct sctp_reconf){ .next_seq = a->my_init_tsn, .peer_seq = pi->tsn }; /* RFC 6525 s5.1.1 */
     for (unsigned i = 0; i < pi->n_addrs; i++) {
@@ -419,7 +448,8 @@ void sctp_init_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in 
     if (err != 0 || ip.pi.tag == 0 || ip.pi.n_out == 0 || ip.pi.max_in == 0 || ip.pi.rwnd < RWND_MIN || ip.has_hostname) {
         sctp_count(w, SCTP_N_drop_init);
         if (ip.pi.tag)
-            sctp_reply_abort(w, in, ip.pi.tag, false, ip.has_hostname ? SCTP_C_BAD_ADDRESS : SCTP_C_INVALID_PARAM, NULL, 0);
+            sctp_reply_abort(w, in, ip.pi.tag, false, err != 0 ? SCTP_C_PROTOCOL : ip.has_hostname ? SCTP_C_BAD_ADDRESS : SCTP_C_INVALID_PARAM,
+                             NULL, 0);
         sctp_gone(w, a, -ECONNREFUSED, SCTP_CANT_STR_ASSOC, SCTP_C_INVALID_PARAM);
         return;
     }

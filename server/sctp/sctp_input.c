@@ -43,6 +43,7 @@ static const struct rule rules[256] = {
     [SCTP_CT_ECNE] = { sctp_ecne_input, 8, UP, 0, "RFC 4960 App. A", SCTP_F_ECN },
     [SCTP_CT_CWR] = { sctp_cwr_input, 8, UP, 0, "RFC 4960 App. A", SCTP_F_ECN },
     [SCTP_CT_RECONF] = { sctp_reconf_input, SCTP_CHUNK_HDR + SCTP_PARAM_HDR, ES | SP | SS | SR, 0, "RFC 6525 s5.2", SCTP_F_RECONF },
+    [SCTP_CT_AUTH] = { sctp_auth_input, SCTP_AUTH_HDR, ANY, 0, "RFC 4895 s6.3" },
     [SCTP_CT_PAD] = { NULL, SCTP_CHUNK_HDR, ANY, 0, "RFC 4820 s3" },
 };
 
@@ -59,6 +60,12 @@ static int next_chunk(const struct sctp_in *in, uint32_t *off, struct sctp_chunk
         return -1;
     *off += hs_min_u32(sctp_pad(c->len), in->len - *off);
     return 1;
+}
+
+/* RFC 4895 s6.3: a cookie behind an AUTH chunk is still the first. */
+static const struct sctp_chunk *behind_auth(const struct sctp_in *in, uint32_t off, const struct sctp_chunk *c, struct sctp_chunk *room)
+{
+    return c->type == SCTP_CT_AUTH && next_chunk(in, &off, room) > 0 && room->type == SCTP_CT_COOKIE_ECHO ? room : c;
 }
 
 /* s8.5, s8.5.1: does the packet's tag fit what its first chunk is? */
@@ -92,13 +99,14 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
     a->n_rx_packets++;
     for (in->n_chunks = 0; (more = next_chunk(in, &off, &c)) > 0 && in->n_chunks < SCTP_CHUNKS_PER_PACKET; in->n_chunks++) {
         const struct rule *r = &rules[c.type];
-        if (in->n_chunks == 0 && !tag_ok(a, in, &c)) {
+        struct sctp_chunk room;
+        if (in->n_chunks == 0 && !tag_ok(a, in, behind_auth(in, off, &c, &room))) {
             sctp_count(w, SCTP_N_drop_tag);
             return;
         }
         if (in->n_chunks == 0 && in->tag == a->my_tag)
             sctp_path_take_udp(w, in->path, in->udp_port);
-        if (!r->section || (r->feature && !sctp_has(a, r->feature))) {
+        if (!r->section || (r->feature && !sctp_has(a, r->feature)) || (c.type == SCTP_CT_AUTH && !a->auth)) {
             unknown_chunk(w, a, in, &c);
             if (sctp_unknown_is_stop(c.type))
                 break;
@@ -108,12 +116,17 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
             sctp_count(w, SCTP_N_drop_bundled);
             return;
         }
+        if (in->auth != SCTP_AUTH_GOOD && sctp_auth_is_wanted(a, c.type)) { /* RFC 4895 s6.3: silently */
+            sctp_count(w, SCTP_N_drop_auth);
+            continue;
+        }
         if (in->n_chunks > 0 && c.type == SCTP_CT_ABORT && (c.flags & SCTP_FLAG_T)) {
             sctp_count(w, SCTP_N_drop_tag);
             return;
         }
         if (c.len < r->min_len) {
-            if (c.type == SCTP_CT_INIT || c.type == SCTP_CT_INIT_ACK || a->state < SCTP_S_ESTABLISHED || in->tag != a->my_tag)
+            if (c.type == SCTP_CT_INIT || c.type == SCTP_CT_INIT_ACK || a->state < SCTP_S_ESTABLISHED || in->tag != a->my_tag ||
+                !sctp_auth_may_end(a, in))
                 sctp_count(w, SCTP_N_drop_short);
             else
                 sctp_abort(w, a, SCTP_C_PROTOCOL, NULL, 0, -EPROTO);
@@ -129,7 +142,10 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
             r->fn(w, a, in, &c);
         if (sctp_assoc_by_id(w, id) != a || a->dead || !in->path)
             return;
-        if (in->tag != a->my_tag) { /* a cookie of another association, a reflected tag: nothing that follows has a right to be here */
+        if (in->auth == SCTP_AUTH_BAD)
+            break;
+        /* a cookie of another association, a reflected tag: nothing that follows has a right to be here */
+        if (in->tag != a->my_tag && c.type != SCTP_CT_AUTH) {
             more = 0;
             break;
         }
@@ -138,7 +154,7 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
         sctp_count(w, SCTP_N_drop_short);
         if (in->tag != a->my_tag) /* it may be of anybody (s8.5) */
             return;
-        if (a->state >= SCTP_S_ESTABLISHED) { /* s3.2: may be answered so */
+        if (a->state >= SCTP_S_ESTABLISHED && sctp_auth_may_end(a, in)) { /* s3.2: may be answered so */
             sctp_abort(w, a, SCTP_C_PROTOCOL, NULL, 0, -EPROTO);
             return;
         }

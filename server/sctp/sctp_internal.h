@@ -20,6 +20,7 @@
 
 #include "server/ip/ip.h"
 #include "server/sctp/sctp.h"
+#include "server/sctp/sctp_auth.h"
 #include "server/sctp/sctp_hdr.h"
 #include "server/sctp/sctp_index.h"
 #include "server/session/session.h"
@@ -59,7 +60,7 @@ enum sctp_state {
 
 enum sctp_feature {                  /* offered in INIT, agreed when both do */
     SCTP_F_PR = 1u << 0, SCTP_F_RECONF = 1u << 1, SCTP_F_IDATA = 1u << 2,
-    SCTP_F_ECN = 1u << 5,
+    SCTP_F_AUTH = 1u << 3, SCTP_F_ECN = 1u << 5,
 };
 
 /* RFC 8260 s3 beyond those that linux/sctp.h of this system may have; the numbers are Linux's. */
@@ -81,6 +82,7 @@ struct sctp_cfg {
     bool nodelay, no_fragments, hb_enabled, v4_mapped, pmtud_off, v6only;
     uint8_t dscp, ttl, scheduler, expose_pf;
     uint8_t reset_allowed;           /* SCTP_ENABLE_STREAM_RESET */
+    struct sctp_auth_cfg auth;       /* copied by sctp_cfg_copy(), it counts who refers to the keys */
     struct sctp_default_prinfo pr;
     uint8_t n_lcl;                   /* bindx: 0 = all addresses of the stack that fit the bound one */
     uint8_t n_peers;                 /* connectx: given, for the next connect */
@@ -97,9 +99,10 @@ struct sctp_msg {                    /* shared by its fragments, freed with the 
     uint32_t ppid, context, mid, pr_value, len;
     uint64_t seq;                    /* order of arrival */
     uint64_t expires_us;             /* UINT64_MAX = never */
-    uint16_t stream, flags, ssn, pr_policy;
+    uint16_t stream, flags, ssn, pr_policy, auth_key;
     uint32_t next_fsn;
     bool is_begun, is_abandoned, is_whole, may_skip; /* may_skip: the peer understands FORWARD TSN */
+    bool has_auth_key;
 };
 enum sctp_tx_state { SCTP_TX_QUEUED, SCTP_TX_FLIGHT, SCTP_TX_MARKED, SCTP_TX_ACKED };
 struct sctp_tx {                     /* one DATA or I-DATA chunk */
@@ -189,6 +192,7 @@ struct sctp_peer_init {              /* what an INIT, INIT-ACK or cookie says */
     uint16_t n_out, max_in;
     uint8_t n_addrs;
     bool has_adaptation, has_iforward;
+    struct sctp_auth_vec auth;       /* with SCTP_F_AUTH */
     struct ip_addr addr[SCTP_ADDRS];
 };
 
@@ -224,6 +228,7 @@ struct sctp_assoc {
     /* T1 (INIT, COOKIE ECHO), T2 (SHUTDOWN), T5, delayed SACK, autoclose */
     struct timer_node t1, t2, t5, t_sack, t_close, t_reconf;
     uint32_t n_init, errors;
+    struct sctp_auth *auth;          /* NULL: the socket does not offer AUTH */
     uint8_t *cookie;                 /* to echo */
     uint16_t cookie_len;
     uint64_t cookie_sent_us;
@@ -302,6 +307,7 @@ struct sctp_worker {
     uint64_t errors_s;
     uint32_t n_errors;
     uint8_t flat[65536 + 256];       /* a packet of several pieces, in one */
+    uint8_t auth[65536];             /* what an HMAC is made of */
 };
 
 /* A packet being looked at, checked by sctp_input.c. */
@@ -313,6 +319,7 @@ struct sctp_in {
     uint32_t len;
     struct sctp_path *path;          /* it came from, of the association */
     bool has_data, has_sack, has_ecne, is_ce;
+    uint8_t auth;                    /* enum sctp_auth_verdict */
     uint32_t first_tsn;              /* with has_data: of the first DATA chunk */
     uint16_t n_chunks;
     const uint8_t *packet;           /* whole, for errors */
@@ -389,8 +396,12 @@ struct sctp_out {
     uint8_t *base;
     uint32_t len, max;
     bool is_ect;                     /* the packet may be marked: it has DATA */
+    struct sctp_assoc *a;            /* what it demands is authenticated; NULL: nothing is */
+    uint8_t *auth;                   /* the AUTH chunk; NULL: none yet */
+    uint16_t key;                    /* for it */
 };
 int sctp_out_begin(struct worker *w, struct sctp_out *o, uint32_t max); /* max: bytes with the common header; -ENOBUFS */
+int sctp_out_begin_for(struct sctp_out *o, struct worker *w, struct sctp_assoc *a, uint32_t max); /* max: but for AUTH */
 uint8_t *sctp_out_chunk(struct sctp_out *o, uint8_t type, uint8_t flags, uint32_t len); /* NULL: no room; header written */
 void sctp_out_send(struct sctp_out *o, struct sctp_assoc *a, struct sctp_path *p);      /* with the association's tag */
 void sctp_out_reply(struct sctp_out *o, const struct sctp_in *in, uint32_t tag);        /* to where `in` came from */
@@ -416,7 +427,7 @@ void sctp_init_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
 bool sctp_init_ack_elsewhere(struct worker *w, struct sctp_in *in, const struct sctp_chunk *c);
 void sctp_init_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
 uint32_t sctp_params_put(struct worker *w, const struct sctp_cfg *cfg, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
-                         uint16_t fib, uint32_t features, uint8_t *b);
+                         uint16_t fib, uint32_t features, const struct sctp_auth_vec *auth, uint8_t *b);
 int sctp_assoc_take_peer(struct worker *w, struct sctp_assoc *a, const struct sctp_peer_init *pi, const struct ip_addr *from);
 struct sctp_cookie {                 /* what is remembered of an INIT, at the peer; host order, MAC behind it */
     uint8_t mac[32];
@@ -426,6 +437,7 @@ struct sctp_cookie {                 /* what is remembered of an INIT, at the pe
     uint16_t n_out, n_in, fib, udp_port;
     struct ip_addr lcl, rmt;
     be16 lport, rport;
+    struct sctp_auth_vec auth;       /* ours */
     struct sctp_peer_init peer;
 };
 void sctp_cookie_sign(struct worker *w, struct sctp_cookie *c);
@@ -484,6 +496,7 @@ void sctp_notify_partial(struct worker *w, struct sctp_assoc *a, uint16_t stream
 void sctp_notify_streams(struct worker *w, struct sctp_assoc *a, uint16_t flags, const uint16_t *list, uint16_t n);
 void sctp_notify_tsn_reset(struct worker *w, struct sctp_assoc *a, uint16_t flags, uint32_t local_tsn, uint32_t peer_tsn);
 void sctp_notify_added(struct worker *w, struct sctp_assoc *a, uint16_t flags, uint16_t n_in, uint16_t n_out);
+void sctp_notify_auth(struct worker *w, struct sctp_assoc *a, uint32_t indication, uint16_t key, uint16_t other);
 bool sctp_event_on(const struct sctp_ep *ep, unsigned type);
 
 /* sctp_send.c: records to chunks; sctp_sched.c: whose turn; sctp_output.c: chunks to packets; sctp_sack.c: SACK in */

@@ -135,3 +135,14 @@ void sctp_notify_added(struct worker *w, struct sctp_assoc *a, uint16_t flags, u
     if (sctp_event_on(a->ep, SCTP_STREAM_CHANGE_EVENT))
         sctp_deliver_note(w, a->ep, a->id, &e, sizeof(e), NULL, 0);
 }
+
+/* ---- RFC 4895: RFC 6458 s6.1.8 ---- */
+
+void sctp_notify_auth(struct worker *w, struct sctp_assoc *a, uint32_t indication, uint16_t key, uint16_t other)
+{
+    struct sctp_authkey_event e = { .auth_type = SCTP_AUTHENTICATION_EVENT, .auth_length = sizeof(e), .auth_keynumber = key,
+                                    .auth_altkeynumber = other, .auth_indication = indication, .auth_assoc_id = (sctp_assoc_t)a->id };
+
+    if (sctp_event_on(a->ep, SCTP_AUTHENTICATION_EVENT))
+        sctp_deliver_note(w, a->ep, a->id, &e, sizeof(e), NULL, 0);
+}

@@ -191,6 +191,7 @@ static uint32_t feature_of(uint16_t opt)
     case SCTP_INTERLEAVING_SUPPORTED: return SCTP_F_IDATA;
     case SCTP_RECONFIG_SUPPORTED: return SCTP_F_RECONF;
     case SCTP_ECN_SUPPORTED: return SCTP_F_ECN;
+    case SCTP_AUTH_SUPPORTED: return SCTP_F_AUTH;
     default: return 0;
     }
 }
@@ -473,6 +474,7 @@ static const uint16_t numbers[] = {
     SCTP_NODELAY, SCTP_AUTOCLOSE, SCTP_DISABLE_FRAGMENTS, SCTP_I_WANT_MAPPED_V4_ADDR, SCTP_MAXSEG, SCTP_CONTEXT, SCTP_MAX_BURST,
     SCTP_PARTIAL_DELIVERY_POINT, SCTP_ADAPTATION_LAYER, SCTP_PR_SUPPORTED, SCTP_EXPOSE_POTENTIALLY_FAILED_STATE,
     SCTP_STREAM_SCHEDULER, SCTP_INTERLEAVING_SUPPORTED, SCTP_RECONFIG_SUPPORTED, SCTP_ECN_SUPPORTED, SCTP_ENABLE_STREAM_RESET,
+    SCTP_AUTH_SUPPORTED,
 };
 
 static int number(struct sctp_opt_call *c, bool set, uint16_t opt)
@@ -506,6 +508,8 @@ int sctp_option(struct worker *w, struct session *s, bool set, uint16_t opt, voi
         if (numbers[i] == opt)
             return number(&c, set, opt);
     const struct sctp_opt_row *row = sctp_opt_ext(opt);
+    if (!row)
+        row = sctp_opt_auth(opt);
     for (unsigned i = 0; !row && i < HS_ARRAY_LEN(table); i++)
         row = table[i].opt == opt ? &table[i] : NULL;
     sctp_opt_fn *fn = row ? set ? row->set : row->get : NULL;

@@ -29,6 +29,8 @@ void sctp_opt_put_storage(const struct sctp_opt_call *c, const struct ip_addr *i
 
 const struct sctp_opt_row *sctp_opt_ext(uint16_t opt);              /* sctp_option_ext.c; NULL: not there */
 
+const struct sctp_opt_row *sctp_opt_auth(uint16_t opt);             /* sctp_option_auth.c */
+
 /* sctp_option_path.c */
 sctp_opt_fn sctp_opt_get_paddrinfo, sctp_opt_set_paddrparams, sctp_opt_get_paddrparams, sctp_opt_set_primary, sctp_opt_get_primary,
     sctp_opt_set_thresholds, sctp_opt_get_thresholds, sctp_opt_set_thresholds2, sctp_opt_get_thresholds2, sctp_opt_set_udp_port,

@@ -33,8 +33,15 @@ static void put_data(struct sctp_assoc *a, uint8_t *b, const struct sctp_tx *t)
     }
 }
 
+/* Is the packet signed with a key that this message does not want? */
+static bool has_other_key(const struct sctp_out *o, const struct sctp_tx *t) { return o->auth && o->key != sctp_auth_key_of(o->a, t->msg); }
+
 static bool put_chunk(struct worker *w, struct sctp_out *o, struct sctp_assoc *a, struct sctp_path *p, struct sctp_tx *t)
 {
+    if (has_other_key(o, t))
+        return false;
+    if (!o->auth)
+        o->key = sctp_auth_key_of(a, t->msg);
     uint8_t *b = sctp_out_chunk(o, sctp_has(a, SCTP_F_IDATA) ? SCTP_CT_IDATA : SCTP_CT_DATA, t->flags, sctp_data_hdr(a) + t->len);
 
     if (!b)
@@ -167,10 +174,13 @@ static void fill_new(struct worker *w, struct sctp_assoc *a, struct sctp_path *p
 {
     while (may_send_new(w, a, p, limit, begun)) {
         struct sctp_tx *t = sctp_queue_next(a);
+        if (has_other_key(o, t))
+            return;
         if (o->len + sctp_pad(sctp_data_hdr(a) + t->len) > o->max) {
             if (begun || t->len + sctp_data_hdr(a) <= sctp_path_payload(p))
                 return;
-            o->max = SCTP_COMMON_LEN + sctp_pad(sctp_data_hdr(a) + t->len); /* the path has shrunk: IP cuts this one */
+            o->max = SCTP_COMMON_LEN + sctp_pad(sctp_data_hdr(a) + t->len) + (o->auth ? sctp_auth_overhead(a) : 0);
+            /* the path has shrunk: IP cuts this one */
         }
         t = sctp_queue_take(a);
         sctp_number(a, t);
@@ -214,8 +224,11 @@ static bool one_packet(struct worker *w, struct sctp_assoc *a, struct sctp_path 
 {
     struct sctp_out o;
 
-    if (sctp_out_begin(w, &o, biggest(a, p)) != 0)
+    if (sctp_out_begin_for(&o, w, a, biggest(a, p)) != 0)
         return false;
+    const struct sctp_tx *first = a->n_marked ? next_marked(a, NULL) : sctp_queue_next(a);
+    if (first) /* so that a SACK does not begin a packet that the data cannot join */
+        o.key = sctp_auth_key_of(a, first->msg);
     if (a->sack_due && (p == a->last_from || a->n_paths == 1))
         sctp_sack_put(w, a, &o);
     if (a->fwd_pending)
@@ -238,7 +251,7 @@ static void control_only(struct worker *w, struct sctp_assoc *a)
     struct sctp_path *p = a->last_from && a->sack_now ? a->last_from : sctp_path_for_data(a);
     struct sctp_out o;
 
-    if (sctp_out_begin(w, &o, SCTP_COMMON_LEN + sctp_path_payload(p)) != 0)
+    if (sctp_out_begin_for(&o, w, a, SCTP_COMMON_LEN + sctp_path_payload(p)) != 0)
         return;
     if (a->sack_now)
         sctp_sack_put(w, a, &o);

@@ -18,7 +18,19 @@ int sctp_out_begin(struct worker *w, struct sctp_out *o, uint32_t max)
     o->len = SCTP_COMMON_LEN;
     o->max = max;
     o->is_ect = false;
+    o->a = NULL;
+    o->auth = NULL;
     return 0;
+}
+
+int sctp_out_begin_for(struct sctp_out *o, struct worker *w, struct sctp_assoc *a, uint32_t max)
+{
+    int rc = sctp_out_begin(w, o, max + sctp_auth_overhead(a));
+
+    o->max = max;
+    o->a = a;
+    o->key = a->cfg.auth.active;
+    return rc;
 }
 
 void sctp_out_drop(struct sctp_out *o)
@@ -29,15 +41,19 @@ void sctp_out_drop(struct sctp_out *o)
 
 uint8_t *sctp_out_chunk(struct sctp_out *o, uint8_t type, uint8_t flags, uint32_t len)
 {
-    uint32_t whole = sctp_pad(len);
+    uint32_t whole = sctp_pad(len), auth = sctp_auth_before(o, type);
     uint8_t *b;
 
     if (o->len + whole > o->max)
         return NULL;
-    b = pkt_append(o->p, (uint16_t)whole);
+    b = pkt_append(o->p, (uint16_t)(auth + whole));
     if (!b)
         return NULL;
-    o->len += whole;
+    if (auth)
+        sctp_auth_put(o, b);
+    b += auth;
+    o->max += auth;
+    o->len += auth + whole;
     b[0] = type;
     b[1] = flags;
     sctp_put16(b + 2, len);
@@ -69,6 +85,8 @@ static void finish(struct sctp_out *o, be16 sport, be16 dport, uint32_t tag, str
     memcpy(o->base, &sport, 2);
     memcpy(o->base + 2, &dport, 2);
     sctp_put32(o->base + 4, tag);
+    if (o->auth)
+        sctp_auth_sign(o);
     sctp_put32(o->base + 8, 0);
     crc = ~sctp_crc32c(UINT32_MAX, o->base, o->len);
     memcpy(o->base + 8, &crc, 4);
@@ -132,7 +150,7 @@ int sctp_send_chunk(struct worker *w, struct sctp_assoc *a, struct sctp_path *p,
     struct sctp_out o;
     uint8_t *b;
 
-    if (sctp_out_begin(w, &o, SCTP_COMMON_LEN + SCTP_CHUNK_HDR + sctp_pad(len)) != 0)
+    if (sctp_out_begin_for(&o, w, a, SCTP_COMMON_LEN + SCTP_CHUNK_HDR + sctp_pad(len)) != 0)
         return -ENOBUFS;
     b = sctp_out_chunk(&o, type, flags, SCTP_CHUNK_HDR + len);
     if (!b) {

@@ -14,7 +14,7 @@ static uint32_t ip_hdr_len(const struct sctp_path *p)
 
 uint32_t sctp_path_payload(const struct sctp_path *p)
 {
-    return (p->pmtu - ip_hdr_len(p) - SCTP_COMMON_LEN) & ~3u;
+    return (p->pmtu - ip_hdr_len(p) - SCTP_COMMON_LEN - (p->a->auth ? p->a->auth->room : 0u)) & ~3u;
 }
 
 /* Congestion control counts bytes of user data per packet (PMDCS). */

@@ -64,6 +64,8 @@ static struct sctp_msg *msg_new(struct worker *w, struct sctp_assoc *a, const st
         policy = a->cfg.pr.pr_policy;
         value = a->cfg.pr.pr_value;
     }
+    m->has_auth_key = i->u.tx.auth_valid;
+    m->auth_key = i->u.tx.auth_key;
     sctp_pr_set(a, m, policy, value, w->now_us);
     return m;
 }
@@ -154,6 +156,8 @@ static int do_record(struct worker *w, struct sctp_ep *ep, struct sctp_assoc *a,
             return -EAGAIN;
         uint16_t n_out = a->state < SCTP_S_COOKIE_ECHOED ? a->cfg.n_ostreams : a->n_out;
         if (r->info.stream >= n_out)
+            err = -EINVAL;
+        else if (r->info.u.tx.auth_valid && !sctp_key_to_send(&a->cfg.auth, r->info.u.tx.auth_key)) /* as Linux */
             err = -EINVAL;
         else if (!a->out) /* streams are known when the peer has answered */
             return -EAGAIN;

@@ -48,6 +48,7 @@ int session_option_set_part(struct worker *w, struct session *s, const void *val
         return 0;
     uint32_t total = o->total;
     int err = s->ops->option(w, s, true, p.opt, o->value, &total);
+    explicit_bzero(o->value, o->total); /* it may have been a key */
     free(s->option);
     s->option = NULL;
     return err;

@@ -326,6 +326,30 @@ static void choose_options(struct run *r, struct sim_sock *s)
     }
 }
 
+/* RFC 4895, in one of eight runs: both have the same key, and each demands what it likes. */
+static void choose_auth(struct run *r, struct sim_sock *s)
+{
+    static const uint8_t types[] = { SCTP_CT_DATA, SCTP_CT_IDATA, SCTP_CT_SACK, SCTP_CT_COOKIE_ECHO, SCTP_CT_COOKIE_ACK, SCTP_CT_HEARTBEAT,
+                                     SCTP_CT_SHUTDOWN, SCTP_CT_ABORT, SCTP_CT_FORWARD_TSN, SCTP_CT_RECONF };
+    struct { struct sctp_authkey v; char text[4]; } key = { { .sca_keylength = 4 }, "any" };
+    struct sctp_assoc_value on = { .assoc_value = 1 };
+    uint32_t len = sizeof(on);
+
+    if (r->seed % 8 != 5)
+        return;
+    int rc = sim_msg_option(s, true, SCTP_AUTH_SUPPORTED, &on, &len);
+    len = sizeof(key);
+    rc |= sim_msg_option(s, true, SCTP_AUTH_KEY, &key, &len);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(types); i++) {
+        struct sctp_authchunk type = { .sauth_chunk = types[i] };
+        len = sizeof(type);
+        if (chance(r, 50))
+            rc |= sim_msg_option(s, true, SCTP_AUTH_CHUNK, &type, &len);
+    }
+    if (rc)
+        fail(r, 0, "authentication is refused");
+}
+
 static void begin(struct run *r, unsigned f, const struct ip_endpoint *to)
 {
     struct ip_endpoint any = { .ip = ip_addr_any(ip_addr_is_v4(&to->ip)) };
@@ -336,6 +360,7 @@ static void begin(struct run *r, unsigned f, const struct ip_endpoint *to)
         return;
     }
     choose_options(r, *s);
+    choose_auth(r, *s);
     if (sim_reconnect(*s, to) != 0)
         fail(r, f, "connect");
 }
@@ -519,6 +544,7 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *n_messages)
         fail(r, 0, "listen");
     if (!r->failure) {
         choose_options(r, r->listener[0]);
+        choose_auth(r, r->listener[0]);
         sim_net_set_hook(r->pair.net, hook, r);
         int rc = run_all(r);
         if (rc != 0)

@@ -34,6 +34,9 @@ we_call "messages to usrsctp and back, IPv6" $K6 7202
 it_calls "messages from usrsctp and back, IPv4" $S4 7211 2000 1000
 it_calls "messages from usrsctp and back, IPv6" $S6 7212 2000 1000
 it_calls "messages larger than packets" $S4 7213 200 60000
+AUTH_KEY=secret we_call "authenticated (RFC 4895), IPv4" $K4 7231
+AUTH_KEY=secret it_calls "authenticated, from usrsctp, IPv6" $S6 7232 300 1000
+check "AUTH chunks went" [ "$(ctl a --json show sctp | jq '.[0].rx_auth > 300 and .[0].drop_auth == 0')" = true ]
 in_k nft -f - <<'EOF' || bail "loss can be made"
 table inet lossy {
     chain in { type filter hook input priority 0; meta l4proto 132 numgen random mod 100 < 1 drop; }

@@ -167,6 +167,43 @@ static void test_values(int fd)
     test_unknown(fd);
 }
 
+/* RFC 6458 s8.3: keys are given before there is a session, and to one. */
+static void test_keys(void)
+{
+    int fd = new_socket(SOCK_STREAM);
+    struct sctp_assoc_value on = { .assoc_value = 1 };
+    struct { struct sctp_authkey v; char text[6]; } key = { { .sca_keynumber = 3, .sca_keylength = 6 }, "secret" };
+    struct sctp_authkeyid id = { .scact_keynumber = 3 };
+    struct sctp_authchunk type = { .sauth_chunk = 0 };
+    struct { struct sctp_hmacalgo v; uint16_t ids[2]; } hmacs = { .v.shmac_num_idents = 0 };
+    struct { struct sctp_authchunks v; uint8_t types[8]; } list = { .v.gauth_number_of_chunks = 0 };
+
+    refused(fd, SCTP_AUTH_KEY, &key, sizeof(key.v) + 6, EACCES, "SCTP_AUTH_KEY without SCTP_AUTH_SUPPORTED");
+    check(set(fd, SCTP_AUTH_SUPPORTED, &on, sizeof(on)) == 0, "SCTP_AUTH_SUPPORTED");
+    check(set(fd, SCTP_AUTH_KEY, &key, sizeof(key.v) + 6) == 0 && set(fd, SCTP_AUTH_ACTIVE_KEY, &id, sizeof(id)) == 0, "SCTP_AUTH_ACTIVE_KEY");
+    refused(fd, SCTP_AUTH_DELETE_KEY, &id, sizeof(id), EINVAL, "the active key is not deleted");
+    id.scact_keynumber = 4;
+    refused(fd, SCTP_AUTH_ACTIVE_KEY, &id, sizeof(id), EINVAL, "a key that is not there");
+    id.scact_keynumber = 0;
+    check(set(fd, SCTP_AUTH_DELETE_KEY, &id, sizeof(id)) == 0, "the empty key 0 is deleted");
+    check(set(fd, SCTP_AUTH_CHUNK, &type, sizeof(type)) == 0, "SCTP_AUTH_CHUNK");
+    type.sauth_chunk = 1;
+    refused(fd, SCTP_AUTH_CHUNK, &type, sizeof(type), EINVAL, "SCTP_AUTH_CHUNK of INIT");
+    for (int bound = 0; bound < 2; bound++) {
+        struct sockaddr_storage any = { .ss_family = addr.ss_family };
+
+        check(!bound || bind(fd, (struct sockaddr *)&any, addr_len) == 0, bound ? "bind()" : "all that is kept");
+        check(get(fd, SCTP_AUTH_ACTIVE_KEY, &id, sizeof(id)) == sizeof(id) && id.scact_keynumber == 3, "SCTP_AUTH_ACTIVE_KEY is got");
+        check(get(fd, SCTP_HMAC_IDENT, &hmacs, sizeof(hmacs)) == sizeof(hmacs) && hmacs.v.shmac_num_idents == 2, "SCTP_HMAC_IDENT");
+        check(get(fd, SCTP_LOCAL_AUTH_CHUNKS, &list, sizeof(list)) == sizeof(list.v) + 1 && list.v.gauth_number_of_chunks == 1 &&
+              list.types[0] == 0, "SCTP_LOCAL_AUTH_CHUNKS");
+        check(get(fd, SCTP_PEER_AUTH_CHUNKS, &list, sizeof(list)) == -EINVAL, "SCTP_PEER_AUTH_CHUNKS without a peer");
+        id.scact_keynumber = 0;
+        refused(fd, SCTP_AUTH_ACTIVE_KEY, &id, sizeof(id), EINVAL, "key 0 stays deleted");
+    }
+    close(fd);
+}
+
 /* ---- without an association ---- */
 
 static void test_alone(void)
@@ -277,6 +314,7 @@ static void local(void)
     int listener = new_socket(SOCK_STREAM), fd, peer;
 
     test_alone();
+    test_keys();
     check(bind(listener, (struct sockaddr *)&addr, addr_len) == 0 && listen(listener, 5) == 0 &&
           getsockname(listener, (struct sockaddr *)&addr, &addr_len) == 0, "listen()");
     fd = new_assoc();

@@ -179,12 +179,34 @@ static uint16_t *port_of(struct sockaddr_storage *ss)
     return ss->ss_family == AF_INET ? &((struct sockaddr_in *)ss)->sin_port : &((struct sockaddr_in6 *)ss)->sin6_port;
 }
 
+/* AUTH_KEY=text: this key, and the other side has to sign what brings data, what begins an association and what ends it (RFC 4895). */
+static void authenticate(int fd, const char *text)
+{
+    static const uint8_t types[] = { 0, 3, 6, 10, 64 }; /* DATA, SACK, ABORT, COOKIE ECHO, I-DATA */
+    struct { struct sctp_authkey v; char text[64]; } key = { .v = { .sca_keynumber = 5, .sca_keylength = (uint16_t)strlen(text) } };
+    struct sctp_assoc_value on = { .assoc_value = 1 };
+    struct sctp_authkeyid active = { .scact_keynumber = 5 };
+
+    memcpy(key.v.sca_key, text, strlen(text));
+    if (setsockopt(fd, IPPROTO_SCTP, SCTP_AUTH_SUPPORTED, &on, sizeof(on)) != 0 ||
+        setsockopt(fd, IPPROTO_SCTP, SCTP_AUTH_KEY, &key, (socklen_t)(sizeof(key.v) + strlen(text))) != 0 ||
+        setsockopt(fd, IPPROTO_SCTP, SCTP_AUTH_ACTIVE_KEY, &active, sizeof(active)) != 0)
+        give_up("keys");
+    for (unsigned i = 0; i < sizeof(types); i++) {
+        struct sctp_authchunk type = { .sauth_chunk = types[i] };
+        if (setsockopt(fd, IPPROTO_SCTP, SCTP_AUTH_CHUNK, &type, sizeof(type)) != 0)
+            give_up("SCTP_AUTH_CHUNK");
+    }
+}
+
 static int new_socket(int type)
 {
     int fd = socket(addr.ss_family, type, IPPROTO_SCTP);
 
     if (fd < 0)
         give_up("socket(IPPROTO_SCTP)");
+    if (getenv("AUTH_KEY"))
+        authenticate(fd, getenv("AUTH_KEY"));
     return fd;
 }
 

@@ -5,10 +5,12 @@
  * UDP_PORT=N: packets go in UDP, from and to that port (RFC 6951). FROM_PORT=N: call's own port. DIE=1: call ends
  * without a packet. ANY=1: serve listens at all addresses.
  * UNTIL=FILE: call goes on until there is such a file, and sends COUNT messages more.
+ * AUTH_KEY=text: both sides sign with it, and demand that the other does.
  * QUICK=1: it gives a path up after half a second. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +46,24 @@ static socklen_t address(const char *text, int port, struct sockaddr_storage *ss
 
 static uint16_t udp_port(void) { return getenv("UDP_PORT") ? (uint16_t)atoi(getenv("UDP_PORT")) : 0; }
 
+/* AUTH_KEY=text: as in sctp_probe.c */
+static void authenticate(struct socket *s, const char *text)
+{
+    static const uint8_t types[] = { 0, 3, 6, 10, 64 };
+    struct { struct sctp_authkey v; char text[64]; } key = { .v = { .sca_keynumber = 5, .sca_keylength = (uint16_t)strlen(text) } };
+    struct sctp_authkeyid active = { .scact_keynumber = 5 };
+
+    memcpy((char *)&key + offsetof(struct sctp_authkey, sca_key), text, strlen(text));
+    if (usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_AUTH_KEY, &key, (socklen_t)(offsetof(struct sctp_authkey, sca_key) + strlen(text))) != 0 ||
+        usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_AUTH_ACTIVE_KEY, &active, sizeof(active)) != 0)
+        die("keys");
+    for (unsigned i = 0; i < sizeof(types); i++) {
+        struct sctp_authchunk type = { .sauth_chunk = types[i] };
+        if (usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_AUTH_CHUNK, &type, sizeof(type)) != 0)
+            die("SCTP_AUTH_CHUNK");
+    }
+}
+
 static struct socket *sock_for(const struct sockaddr_storage *ss)
 {
     struct sctp_udpencaps udp = { .sue_port = htons(udp_port()) };
@@ -52,6 +72,8 @@ static struct socket *sock_for(const struct sockaddr_storage *ss)
 
     if (!s)
         die("usrsctp_socket");
+    if (getenv("AUTH_KEY"))
+        authenticate(s, getenv("AUTH_KEY"));
     usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof(on));
     usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_NODELAY, &on, sizeof(on));
     if (getenv("QUICK")) {
