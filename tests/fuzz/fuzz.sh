@@ -1,12 +1,12 @@
 #!/bin/bash
-# fuzz.sh - a fixed number of arbitrary inputs for the TLS and DTLS engine; FUZZ_RUNS and FUZZ_SEED ask for others. fuzz.sh long: libFuzzer,
-# see README; FUZZ_TARGET=fuzz_dtls for the other one
+# fuzz.sh - a fixed number of arbitrary inputs for the TLS and DTLS engine and SCTP; FUZZ_RUNS and FUZZ_SEED ask for others. fuzz.sh long:
+# libFuzzer, see README; FUZZ_TARGET=fuzz_dtls for the other one, fuzz_sctp for SCTP
 if [ "${1-}" != long ]; then
-    echo "1..2"
+    echo "1..3"
     n=0
-    run() { # TARGET RUNS WHAT
+    run() { # TARGET RUNS WHAT [FAMILY]
         n=$((n + 1))
-        if out=$("${top_builddir:?}/tests/fuzz/$1" "${FUZZ_RUNS:-$2}" "${FUZZ_SEED:-1}" 2>&1); then
+        if out=$("${top_builddir:?}/tests/fuzz/$1" ${4:+"$4"} "${FUZZ_RUNS:-$2}" "${FUZZ_SEED:-1}" 2>&1); then
             echo "ok $n - $3 with arbitrary input: $out"
         else
             echo "not ok $n - $3 with arbitrary input"
@@ -15,6 +15,13 @@ if [ "${1-}" != long ]; then
     }
     run fuzz_tls 1500 TLS
     run fuzz_dtls 600 DTLS
+    run fuzz_sctp 200 SCTP all
+    exit 0
+fi
+if [ "${FUZZ_TARGET-}" = fuzz_sctp ]; then # every family for FUZZ_SECONDS; best in a build with --enable-sanitizers
+    for family in setup data control reconf auth; do
+        echo "$family: $("${top_builddir:?}/tests/fuzz/fuzz_sctp" $family 1000000000 "${FUZZ_SEED:-$(date +%s)}" "${FUZZ_SECONDS:-600}")" || exit 1
+    done
     exit 0
 fi
 command -v clang >/dev/null || { echo "fuzz: no program 'clang' here (Debian: clang, with libclang-rt)" >&2; exit 1; }

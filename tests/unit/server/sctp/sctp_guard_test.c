@@ -32,6 +32,55 @@ static void bad_checksum(bool v4)
 Test(sctp_guard, checksum_v4) { bad_checksum(true); }
 Test(sctp_guard, checksum_v6) { bad_checksum(false); }
 
+/* RFC 9653 s5.3: a checksum of zero is a wrong one for who has not said that it takes it, and nobody here says so. */
+static void zero_checksum(bool v4)
+{
+    uint32_t at;
+
+    begin(v4, SCTP_CT_DATA);
+    env_send_one();
+    at = env_sctp_at(env.frame);
+    memset(env.frame + at + 8, 0, 4);
+    env_inject();
+    cr_expect_eq(env_counter(1, SCTP_N_drop_checksum), 1);
+    env_still_works();
+}
+Test(sctp_guard, zero_checksum_v4) { zero_checksum(true); }
+Test(sctp_guard, zero_checksum_v6) { zero_checksum(false); }
+
+/* RFC 9653 s5.2: the parameter, in an INIT, is understood as one that may be skipped, and not given back; RFC 4820 s4: nor is padding. */
+Test(sctp_guard, zero_checksum_and_padding_in_an_init)
+{
+    uint8_t params[] = { 0x80, 1, 0, 8, 0, 0, 0, 1, 0x80, 5, 0, 8, 1, 2, 3, 4 }, *c;
+    uint32_t old;
+
+    env.wanted = SCTP_CT_INIT;
+    env_listen(true, true);
+    env_connect(true);
+    c = env.frame + env_sctp_at(env.frame) + SCTP_COMMON_LEN;
+    old = env.frame_len;
+    memcpy(c + SCTP_INIT_LEN, params, sizeof(params)); /* over what was offered: as long as, or shorter */
+    sctp_put16(c + 2, SCTP_INIT_LEN + sizeof(params));
+    env.frame_len = (uint32_t)(c - env.frame) + SCTP_INIT_LEN + sizeof(params);
+    cr_assert_leq(env.frame_len, old);
+    sctp_put16(env.frame + ENV_ETH + 2, env.frame_len - ENV_ETH);
+    memset(env.frame + ENV_ETH + 10, 0, 2);
+    uint32_t sum = 0;
+    for (unsigned i = 0; i < 20; i += 2)
+        sum += sctp_get16(env.frame + ENV_ETH + i);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sctp_put16(env.frame + ENV_ETH + 10, (uint16_t)~((sum & 0xffff) + (sum >> 16)));
+    be16 port = be16_of(4321);
+    memcpy(c - SCTP_COMMON_LEN, &port, 2);
+    env_fix_crc(env.frame, env.frame_len);
+    uint64_t cookies = env_counter(1, SCTP_N_cookies_sent), bad = env_counter(1, SCTP_N_drop_init);
+    uint64_t answered = env_counter(1, SCTP_N_tx_packets);
+    env_inject();
+    cr_expect_eq(env_counter(1, SCTP_N_cookies_sent), cookies + 1);
+    cr_expect_eq(env_counter(1, SCTP_N_drop_init), bad);
+    cr_expect_geq(env_counter(1, SCTP_N_tx_packets), answered + 1);
+}
+
 /* s8.5: silently, whatever the chunk: DATA, ABORT, SHUTDOWN. */
 static void bad_tag(bool v4)
 {
