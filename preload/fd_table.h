@@ -24,6 +24,14 @@ struct vcl_socket;
 struct vcl_set;
 struct fd_watch;
 
+/* Who gets signals about a socket, as fcntl(2) was told; the kernel's descriptor has the same. Under preload.async.lock. */
+struct fd_async {
+    int owner_type, owner;     /* F_OWNER_*, 0 = nobody */
+    int signal;                /* F_SETSIG, 0 = SIGIO without more */
+    int fd;                    /* si_fd: the number that O_ASYNC was set by */
+    bool on;                   /* O_ASYNC; else only of urgent data */
+};
+
 struct fd_socket {
     struct vcl_socket *vcl;    /* the stack's side, from socket() or accept() until the release */
     struct fd_watch *watches;  /* epoll entries made in kernel sets while UNDECIDED; under fd_table.lock */
@@ -39,6 +47,7 @@ struct fd_socket {
     bool needs_stack;          /* bound to an address that both should serve, but there is no server */
     bool has_key_of_stack;     /* TCP: a key for its peer that the kernel does not take: it must not serve the socket */
     bool tls_named;            /* transparent TLS: LDP_TLS_SERVER_NAME has been set on it */
+    struct fd_async async;     /* preload_async.c */
     const char *why;           /* static text for HOSTSTACK_REPORT */
 };
 

@@ -11,6 +11,7 @@ struct preload preload = {
     .init_lock = PTHREAD_MUTEX_INITIALIZER,
     .numbers_lock = PTHREAD_MUTEX_INITIALIZER,
     .tls = { .lock = PTHREAD_MUTEX_INITIALIZER },
+    .async = { .lock = PTHREAD_MUTEX_INITIALIZER },
 };
 
 static void preload_start(void)

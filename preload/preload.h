@@ -27,6 +27,11 @@ struct preload_tls {
     struct preload_stamp cert_stamp, key_stamp;
     _Atomic long looked_s;      /* when accept last looked whether the files have changed */
 };
+struct preload_async {
+    pthread_mutex_t lock;
+    struct vcl_set *set;        /* of sockets that somebody wants signals about; NULL: there was none yet */
+    int pid;                    /* whose it is: a fork's child makes its own */
+};
 struct preload {
     struct fd_table fds;
     _Atomic int pid;            /* whose table this is; a vfork child runs in our memory with another pid */
@@ -34,6 +39,7 @@ struct preload {
     bool broken;                /* the configuration is wrong: said once, everything goes to the kernel */
     _Atomic bool is_initialised;
     struct preload_tls tls;
+    struct preload_async async;
     pthread_mutex_t init_lock;
     pthread_mutex_t numbers_lock; /* a number of a socket of ours is closed, or gets another descriptor */
 };
@@ -119,6 +125,12 @@ static inline bool preload_is_tls(const struct fd_file *f) { return f->sock.prot
 
 /* preload_fd.c */
 int preload_close(int fd);
+
+/* preload_async.c: SIGIO and SIGURG. changed: the kernel's descriptor has a new owner, signal or O_ASYNC; 0 or -errno: there will be none. */
+int preload_async_changed(int fd, struct fd_file *f);
+void preload_async_decided(int fd, struct fd_file *f);      /* the stack serves it from now on */
+void preload_async_copy(const struct fd_file *f, int fresh); /* another descriptor will stand for it */
+static inline bool preload_async_is_used(const struct fd_file *f) { return f->sock.async.on || f->sock.async.owner; }
 
 /* preload_epoll.c */
 void preload_epoll_release(struct fd_file *f);

@@ -47,6 +47,8 @@ static void exec_export_pair(int fd, struct fd_file *f)
         libc_real()->fcntl(sv[0], F_SETFL, O_NONBLOCK);
     libc_real()->setsockopt(sv[0], SOL_SOCKET, SO_RCVLOWAT, &(int){ EXEC_MARK }, sizeof(int));
     if (vcl_export(f->sock.vcl, sv[0], sv[1]) == 0) {
+        if (preload_async_is_used(f))
+            preload_async_copy(f, sv[0]);
         exec_replace(f, sv[0]);
         /* A vfork child has changed its own descriptors in its parent's memory. */
         if (!preload_is_foreign())
@@ -301,6 +303,8 @@ static void exec_adopt(int fd, bool believes_blocking)
     f->sock.is_exported = is_pair;
     f->sock.is_listener = vcl_is_listener(vs);
     f->sock.listener_blocking = believes_blocking;
+    if (flags >= 0 && (flags & O_ASYNC))
+        preload_async_changed(fd, f);
     preload_put(f);
 }
 

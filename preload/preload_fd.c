@@ -147,15 +147,17 @@ typedef int (*fcntl_fn)(int fd, int cmd, ...);
 static int preload_set_flags(int fd, struct fd_file *f, fcntl_fn real, void *arg)
 {
     int flags = (int)(intptr_t)arg;
-    /* Sockets of the stack raise no SIGIO: say so rather than never send it. */
-    if ((flags & O_ASYNC) && preload_serve(f) >= FD_STACK)
-        return -EINVAL;
     bool forced = preload_is_both(f) && f->sock.is_listener;
     int r = (int)preload_kernel(real(fd, F_SETFL, forced ? (void *)(intptr_t)(flags | O_NONBLOCK) : arg));
     if (r < 0)
         return r;
     f->sock.listener_blocking = forced && !(flags & O_NONBLOCK);
     vcl_socket_set_nonblock(f->sock.vcl, flags & O_NONBLOCK);
+    if (hs_likely(!(flags & O_ASYNC) == !f->sock.async.on))
+        return r;
+    r = preload_async_changed(fd, f);
+    if (r < 0)
+        real(fd, F_SETFL, (void *)(intptr_t)((flags & ~O_ASYNC) | (forced ? O_NONBLOCK : 0)));
     return r;
 }
 
@@ -166,6 +168,8 @@ static int preload_fcntl_socket(int fd, struct fd_file *f, fcntl_fn real, int cm
     int r = (int)preload_kernel(real(fd, cmd, arg));
     if (cmd == F_GETFL && r >= 0 && f->sock.listener_blocking)
         r &= ~O_NONBLOCK;
+    if ((cmd == F_SETOWN || cmd == F_SETOWN_EX || cmd == F_SETSIG) && r == 0)
+        r = preload_async_changed(fd, f);
     return r;
 }
 
@@ -175,6 +179,11 @@ static int preload_fcntl(fcntl_fn real, int fd, int cmd, void *arg)
     if (hs_likely(!f))
         return real(fd, cmd, arg);
     int r;
+    if (cmd == F_GETOWN) { /* a group is a negative number, and no error */
+        r = real(fd, cmd, arg);
+        preload_put(f);
+        return r;
+    }
     if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {
         r = (int)preload_kernel(real(fd, cmd, arg));
         if (r >= 0 && !preload_is_foreign())
@@ -245,10 +254,21 @@ static int preload_ioctl_fionread(int fd, struct fd_file *f, void *arg)
     return preload_ioctl_count(n, arg);
 }
 
+/* FIOASYNC, FIOSETOWN, SIOCSPGRP: as F_SETFL and F_SETOWN above. */
+static int preload_ioctl_async(int fd, struct fd_file *f, unsigned long request, void *arg)
+{
+    int r = (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
+    if (r == 0 && (r = preload_async_changed(fd, f)) < 0 && request == FIOASYNC)
+        libc_real()->ioctl(fd, request, &(int){ 0 });
+    return r;
+}
+
 static int preload_ioctl(int fd, struct fd_file *f, unsigned long request, void *arg)
 {
     if (request == FIONBIO)
         return preload_ioctl_nonblock(fd, f, arg);
+    if (request == FIOASYNC || request == FIOSETOWN || request == SIOCSPGRP)
+        return preload_ioctl_async(fd, f, request, arg);
     if (preload_serve(f) < FD_STACK)
         return (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
     switch (request) {
@@ -260,8 +280,6 @@ static int preload_ioctl(int fd, struct fd_file *f, unsigned long request, void 
         if (f->sock.proto != SVM_PROTO_TCP)
             return (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
         return preload_ioctl_count(vcl_at_mark(f->sock.vcl), arg);
-    case FIOASYNC:
-        return *(int *)arg ? -EINVAL : 0; /* as O_ASYNC above */
     case SIOCGSTAMP_OLD:
     case SIOCGSTAMPNS_OLD:
         return -ENOENT; /* no packet with a time stamp has come */

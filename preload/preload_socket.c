@@ -110,6 +110,8 @@ void preload_socket_decide(int fd, struct fd_file *f, enum fd_serve serve, const
     atomic_store_explicit(&f->sock.serve, serve, memory_order_release);
     if (serve >= FD_STACK) {
         preload_epoll_socket_decided(fd, f, serve == FD_BOTH);
+        if (hs_unlikely(preload_async_is_used(f)))
+            preload_async_decided(fd, f);
         return;
     }
     /* The kernel's own from now on; other numbers (dup) find FD_KERNEL. The report wants to know it to the end. */

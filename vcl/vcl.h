@@ -144,6 +144,9 @@ int vcl_tls_configure(struct vcl_socket *s, const struct svm_tls_config *cfg);  
 /* A set is a real kernel epoll descriptor (kept by the caller: kernel descriptors are added to it by epoll_ctl directly; the set
  * keeps its doorbell in it) plus subscriptions to sockets. key distinguishes several descriptors of one socket (dup). */
 int vcl_set_new(int kernel_epfd, struct vcl_set **out);
+/* One with a descriptor of its own, of sockets alone, edge-triggered: who waits is told of what happens from now on, each time, and of
+ * nothing that is so already (SIGIO). Nobody looks for a while before sleeping. In a fork's child it is dead: vcl_set_put(). */
+int vcl_set_new_for_news(struct vcl_set **out);
 struct vcl_set *vcl_set_get(struct vcl_set *set);
 void vcl_set_put(struct vcl_set *set);              /* does not close kernel_epfd */
 int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev);  /* -EEXIST */

@@ -155,6 +155,8 @@ void vcl_set_after_fork(void)
     for (struct vcl_set *set = p->all_sets; set; set = set->all_next) {
         pthread_mutex_init(&set->lock, NULL);
         vcl_fd_close(&set->wake_fd);
+        if (set->news)
+            vcl_fd_close(&set->epfd);
         set->wake_pending = false;
         set->n_waiting = 0;
         memset(set->worker_epoch, 0, sizeof(set->worker_epoch));

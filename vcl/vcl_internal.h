@@ -443,6 +443,7 @@ struct vcl_waiter {                  /* a thread asleep for a socket (on its sta
     pthread_t thread;
     int fd;                          /* eventfd to wake it by, or -1: the only thread */
     bool woken;
+    bool reads;                      /* blocked in a call that reads a stream */
 };
 int64_t vcl_now_ns(void);
 struct vcl_deadline { int64_t at_ns; bool forever; };
@@ -599,6 +600,7 @@ struct vcl_set {
     unsigned n_workers;
     uint32_t turn;
     bool kernel_busy, wake_pending, nested;
+    bool news;                       /* vcl_set_new_for_news(); epfd is its own */
     pid_t owner;                     /* process whose doorbells are in epfd */
     struct vcl_set *next, *all_next;
 };

@@ -184,7 +184,7 @@ int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const
                 n += vcl_set_collect(set, events + n, max - n);
             return n;
         }
-        if (!has_looked && set->n_workers == 1 && !set->kernel_busy) {
+        if (!has_looked && set->n_workers == 1 && !set->kernel_busy && !set->news) {
             has_looked = true;
             if (vcl_spin(&set->workers[0]->spin, &spin, set_looks_over, set))
                 continue;

@@ -30,6 +30,20 @@ int vcl_set_new(int kernel_epfd, struct vcl_set **out)
     return 0;
 }
 
+int vcl_set_new_for_news(struct vcl_set **out)
+{
+    int epfd = vcl_fd_keep(sys_epoll_create()), rc;
+
+    if (epfd < 0)
+        return epfd;
+    rc = vcl_set_new(epfd, out);
+    if (rc)
+        vcl_fd_close(&epfd);
+    else
+        (*out)->news = true;
+    return rc;
+}
+
 struct vcl_set *vcl_set_get(struct vcl_set *set)
 {
     atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
@@ -91,6 +105,15 @@ void vcl_set_clear_wake(struct vcl_set *set)
 
 static bool is_edge(const struct vcl_sub *sub) { return sub->events & EPOLLET; }
 
+/* Linux (sock_wake_async): who sleeps in a read hears of the bytes, and no signal is sent for them. */
+static bool is_read_by_sleeper(const struct vcl_socket *s)
+{
+    for (const struct vcl_waiter *wt = s->waiters; wt; wt = wt->next)
+        if (wt->reads)
+            return true;
+    return false;
+}
+
 static void arm_for(struct vcl_sub *sub, uint32_t have)
 {
     uint32_t missing = sub->events & ~have;
@@ -106,7 +129,7 @@ static void arm_for(struct vcl_sub *sub, uint32_t have)
 
 void vcl_set_notify(struct vcl_socket *s, uint32_t events)
 {
-    bool edge = false;
+    bool edge = false, slept = s->waiters && is_read_by_sleeper(s);
 
     if (s->waiters)
         vcl_waiter_wake_all(s);
@@ -120,8 +143,8 @@ void vcl_set_notify(struct vcl_socket *s, uint32_t events)
 
         pthread_mutex_lock(&set->lock);
         if (!sub->disabled && events & (sub->events | ALWAYS)) {
-            sub->edges |= events;
             edge = edge || is_edge(sub);
+            sub->edges |= set->news && slept ? events & ~(uint32_t)EPOLLIN : events;
             ready_add(set, sub);
             wake_set(set);
         }
@@ -168,8 +191,13 @@ static void start_sub(struct vcl_sub *sub)
 
     pthread_mutex_lock(&set->lock);
     sub->disabled = false;
-    sub->edges = ~0u;
-    ready_add(set, sub);
+    if (set->news) { /* woken all the same: its sleeper may not have announced itself to this worker yet */
+        arm_for(sub, 0);
+        sub->rearm = false;
+    } else {
+        sub->edges = ~0u;
+        ready_add(set, sub);
+    }
     wake_set(set);
     pthread_mutex_unlock(&set->lock);
 }
@@ -360,6 +388,8 @@ void vcl_set_put(struct vcl_set *set)
         *at = set->all_next;
     pthread_mutex_unlock(&p->lock);
     vcl_fd_close(&set->wake_fd);
+    if (set->news)
+        vcl_fd_close(&set->epfd);
     pthread_mutex_destroy(&set->lock);
     free(set);
 }
@@ -376,6 +406,17 @@ static uint32_t look(struct vcl_sub *sub)
     return ev & (sub->events | ALWAYS);
 }
 
+/* What has happened; of more than one thing what is still so, and states that are none any more are no news. */
+static uint32_t take_news(struct vcl_sub *sub)
+{
+    uint32_t told = sub->edges & (sub->events | ALWAYS), now = look(sub), doubtful = EPOLLHUP | EPOLLERR | EPOLLRDHUP;
+
+    sub->edges = 0;
+    if (told & EPOLLIN && told & EPOLLOUT)
+        doubtful |= EPOLLIN | EPOLLOUT;
+    return told & (now | ~doubtful);
+}
+
 /* Up to max events off the ready list; each subscription is looked at once. Takes the set lock. */
 int vcl_set_collect(struct vcl_set *set, struct epoll_event *events, int max)
 {
@@ -389,7 +430,12 @@ int vcl_set_collect(struct vcl_set *set, struct epoll_event *events, int max)
         uint32_t ev = look(sub);
 
         next = sub == last ? NULL : sub->rdy_next;
-        if (is_edge(sub)) {
+        if (set->news) {
+            ready_remove(set, sub);
+            ev = take_news(sub);
+            arm_for(sub, ev & EPOLLOUT);
+            sub->rearm = false;
+        } else if (is_edge(sub)) {
             ready_remove(set, sub);
             ev = sub->edges ? ev : 0;
             sub->edges = 0;

@@ -288,7 +288,8 @@ static void eventfd_clear(int fd)
 static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*ready)(struct vcl_socket *s),
                          const struct vcl_deadline *d)
 {
-    struct vcl_waiter wt = { .thread = pthread_self(), .fd = vcl_threads_share() && !w->sandboxed ? vcl_worker_spare_fd(w) : -1 };
+    struct vcl_waiter wt = { .thread = pthread_self(), .fd = vcl_threads_share() && !w->sandboxed ? vcl_worker_spare_fd(w) : -1,
+                             .reads = ready == vcl_ready_read && !s->is_dgram && vcl_state(s) != VCL_LISTENING };
     struct pollfd fds[3];
     struct timespec left, *timeout = NULL;
     int64_t cap;
