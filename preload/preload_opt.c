@@ -26,7 +26,7 @@ enum option_rule {
     OPTION_EITHER, /* a group, an interface: one of the two may not have it; the kernel alone does -> it serves the socket */
 };
 static const struct { int level, name; enum option_rule rule; } option_rules[] = {
-    { SOL_SOCKET, SO_ZEROCOPY, OPTION_REFUSED }, { SOL_SOCKET, SO_TIMESTAMPING, OPTION_REFUSED },
+    { SOL_SOCKET, SO_TIMESTAMPING, OPTION_REFUSED },
     { SOL_SOCKET, SO_TIMESTAMP, OPTION_REFUSED }, { SOL_SOCKET, SO_TIMESTAMPNS, OPTION_REFUSED },
     { SOL_SOCKET, SO_PEEK_OFF, OPTION_REFUSED }, { IPPROTO_UDP, UDP_CORK, OPTION_REFUSED },
     { SOL_SOCKET, SO_BINDTODEVICE, OPTION_KERNEL }, { SOL_SOCKET, SO_MARK, OPTION_KERNEL },

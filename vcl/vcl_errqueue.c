@@ -10,6 +10,7 @@ struct entry {
 struct vcl_errqueue {
     struct entry *head, **tail, *last;
     unsigned n;
+    uint32_t sends;                  /* with MSG_ZEROCOPY, counted as their completions name them */
 };
 
 static bool is_icmp(const struct entry *e)
@@ -17,18 +18,24 @@ static bool is_icmp(const struct entry *e)
     return e && (e->e.ee.ee_origin == SO_EE_ORIGIN_ICMP || e->e.ee.ee_origin == SO_EE_ORIGIN_ICMP6);
 }
 
-static struct entry *entry_new(struct vcl_socket *s, const struct vcl_error *e, int *error)
+static struct vcl_errqueue *queue_of(struct vcl_socket *s)
 {
     struct vcl_errqueue *q = atomic_load_explicit(&s->errq, memory_order_relaxed);
 
-    if (!q) {
-        q = calloc(1, sizeof(*q));
-        if (!q) {
-            *error = -ENOMEM;
-            return NULL;
-        }
+    if (!q && (q = calloc(1, sizeof(*q))) != NULL) {
         q->tail = &q->head;
         atomic_store_explicit(&s->errq, q, memory_order_release);
+    }
+    return q;
+}
+
+static struct entry *entry_new(struct vcl_socket *s, const struct vcl_error *e, int *error)
+{
+    struct vcl_errqueue *q = queue_of(s);
+
+    if (!q) {
+        *error = -ENOMEM;
+        return NULL;
     }
     *error = q->n == VCL_ERRORS_MAX ? -ENOBUFS : 0;
     struct entry *n = *error ? NULL : malloc(sizeof(*n) + e->len);
@@ -69,6 +76,30 @@ struct vcl_error *vcl_errqueue_last(struct vcl_socket *s)
     struct vcl_errqueue *q = atomic_load_explicit(&s->errq, memory_order_relaxed);
 
     return q && q->last ? &q->last->e : NULL;
+}
+
+/* The kernel's msg_zerocopy.rst: a number each send, told by ranges. The bytes have been copied by now, and that is said. */
+void vcl_errqueue_sent(struct vcl_socket *s)
+{
+    struct vcl_errqueue *q;
+    struct vcl_error *last;
+
+    pthread_mutex_lock(&s->lock);
+    q = queue_of(s);
+    last = vcl_errqueue_last(s);
+    if (q && last && last->ee.ee_origin == SO_EE_ORIGIN_ZEROCOPY && last->ee.ee_data + 1 == q->sends && q->sends) {
+        last->ee.ee_data = q->sends++;
+    } else if (q) {
+        struct vcl_error e = { .ee = { .ee_origin = SO_EE_ORIGIN_ZEROCOPY, .ee_code = SO_EE_CODE_ZEROCOPY_COPIED, .ee_info = q->sends,
+                                       .ee_data = q->sends } };
+
+        q->sends++;
+        (void)vcl_errqueue_put(s, &e, NULL); /* in a queue full of errors there is no room, as in Linux's */
+    }
+    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_lock(&s->w->lock);
+    vcl_set_notify(s, EPOLLERR);
+    pthread_mutex_unlock(&s->w->lock);
 }
 
 bool vcl_errqueue_has(const struct vcl_socket *s)

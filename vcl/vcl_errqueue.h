@@ -30,6 +30,8 @@ struct vcl_error {
 struct vcl_errqueue;
 /* 0, -ENOBUFS (full), -ENOMEM. Who waits for the socket is told by vcl_set_notify(s, EPOLLERR), without this lock. */
 int vcl_errqueue_put(struct vcl_socket *s, const struct vcl_error *e, const void *quoted);
+/* A send with MSG_ZEROCOPY is done; no lock held. */
+void vcl_errqueue_sent(struct vcl_socket *s);
 /* The newest one, if nobody has taken it: to be made larger in place (zero copy: ranges that join). NULL = none. */
 struct vcl_error *vcl_errqueue_last(struct vcl_socket *s);
 bool vcl_errqueue_has(const struct vcl_socket *s);    /* without a lock */

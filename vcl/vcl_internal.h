@@ -243,6 +243,7 @@ struct vcl_opts {                    /* as set by the program; what the server m
     uint64_t max_pacing;             /* bytes a second, UINT64_MAX = no limit */
     bool reuseaddr, reuseport, v6only, nodelay, keepalive, broadcast, cork, quickack, pktinfo, pktinfo6, oobinline;
     bool mcast_loop, mcast_loop6, mcast_all, mcast_all6, recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro;
+    int32_t zerocopy;                /* SO_ZEROCOPY: sends with MSG_ZEROCOPY are told of when done */
     bool stamp, stamp_ns, stamp_new; /* SO_TIMESTAMP and its kin, as the kernel keeps them */
     uint32_t stamping;               /* SO_TIMESTAMPING */
     bool debug, prefer_busy_poll, late_port; /* hints */

@@ -436,7 +436,7 @@ ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
     return vcl_stream_recv(s, iov, n_iov, flags);
 }
 
-ssize_t vcl_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)
+static ssize_t send_any(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)
 {
     if (hs_unlikely(s->epoch != s->w->epoch) && !vcl_handle_is_none(s->handle)) {
         int rc = vcl_socket_adopt(s);
@@ -453,6 +453,15 @@ ssize_t vcl_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
     if (s->is_records)
         return vcl_record_send(s, iov, n_iov, flags);
     return vcl_stream_send(s, iov, n_iov, flags);
+}
+
+ssize_t vcl_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)
+{
+    ssize_t n = send_any(s, iov, n_iov, flags, info);
+
+    if (hs_unlikely(flags & MSG_ZEROCOPY) && n >= !s->is_dgram && s->opt.zerocopy) /* Linux counts an empty datagram, too */
+        vcl_errqueue_sent(s);
+    return n;
 }
 
 int vcl_shutdown(struct vcl_socket *s, int how)

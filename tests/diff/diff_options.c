@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "tests/diff/diff_pair.h"
 
 enum { N_NAMES = 110 };
 
@@ -38,52 +39,6 @@ static enum how how_of(int level, int name)
         if (differs[i].level == level && (differs[i].name == name))
             return differs[i].how;
     return SAME;
-}
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(2);
-}
-
-static socklen_t address(const char *text, uint16_t port, struct sockaddr_storage *ss)
-{
-    struct sockaddr_in6 *a6 = (struct sockaddr_in6 *)ss;
-    struct sockaddr_in *a4 = (struct sockaddr_in *)ss;
-
-    memset(ss, 0, sizeof(*ss));
-    if (inet_pton(AF_INET6, text, &a6->sin6_addr) == 1) {
-        a6->sin6_family = AF_INET6;
-        a6->sin6_port = port;
-        return sizeof(*a6);
-    }
-    a4->sin_family = AF_INET;
-    a4->sin_port = port;
-    if (inet_pton(AF_INET, text, &a4->sin_addr) != 1)
-        die(text);
-    return sizeof(*a4);
-}
-
-/* A connected socket from `from` to a listener or datagram socket at `to`; the other end is left in *other. */
-static int connected(const char *from, const char *to, bool udp, int other[2])
-{
-    struct sockaddr_storage ss;
-    socklen_t len = address(to, 0, &ss);
-    int type = udp ? SOCK_DGRAM : SOCK_STREAM, fd;
-
-    other[0] = socket(ss.ss_family, type, 0);
-    if (other[0] < 0 || bind(other[0], (struct sockaddr *)&ss, len) < 0 || (!udp && listen(other[0], 4) < 0))
-        die("bind");
-    if (getsockname(other[0], (struct sockaddr *)&ss, &len) < 0)
-        die("getsockname");
-    struct sockaddr_storage own;
-    socklen_t own_len = address(from, 0, &own);
-
-    fd = socket(ss.ss_family, type, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&own, own_len) < 0 || connect(fd, (struct sockaddr *)&ss, len) < 0)
-        die("connect");
-    other[1] = udp ? -1 : accept(other[0], NULL, NULL);
-    return fd;
 }
 
 static const char *result(long r, int error) { return r < 0 ? strerrorname_np(error) : "ok"; }
@@ -153,7 +108,7 @@ static void all(const char *from, const char *to, bool udp, bool ours)
 
             if (how == SKIPPED)
                 continue;
-            fd = connected(from, to, udp, other);
+            fd = diff_connected(from, to, udp, other);
             printf("%s%s %s %d:", udp ? "udp" : "tcp", strchr(to, ':') ? "6" : "4", levels[l].name, name);
             if (how != REFUSED)
                 one(fd, levels[l].level, name, how);

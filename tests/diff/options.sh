@@ -1,11 +1,12 @@
 #!/bin/bash
-# options.sh - every socket option over the kernel and over hoststack: default, set, get back, wrong lengths (diff_options.c)
+# options.sh - every socket option over the kernel and over hoststack: default, set, get back, wrong lengths (diff_options.c); and what
+# SO_ZEROCOPY does (diff_zerocopy.c)
 # shellcheck source=tests/diff/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_root
 need_stack
 only_hoststack
-OPTIONS=$top_builddir/tests/diff/diff_options
+OPTIONS=diff_options
 MAN=$top_srcdir/man/hoststack-compliance.7
 topo_tap
 make_ns "$TAG-o"    # the kernel's own run: both addresses are its own
@@ -18,20 +19,22 @@ tap_up
 compare() {
     local name=$1
     shift
-    ip netns exec "$TAG-o" "$OPTIONS" kernel "$@" >"$TMP/kernel" 2>"$TMP/kernel.err" &&
-        TMO=100 spre a "$OPTIONS" ours "$@" >"$TMP/ours" 2>"$TMP/ours.err"
+    ip netns exec "$TAG-o" "$top_builddir/tests/diff/$OPTIONS" kernel "$@" >"$TMP/kernel" 2>"$TMP/kernel.err" &&
+        TMO=100 spre a "$top_builddir/tests/diff/$OPTIONS" ours "$@" >"$TMP/ours" 2>"$TMP/ours.err"
     check_eq "$name: the program ran over both" "$? $(cat "$TMP"/*.err) $(wc -l <"$TMP/ours")" "0  $(wc -l <"$TMP/kernel")"
     if cmp -s "$TMP/kernel" "$TMP/ours"; then
-        ok "$name: $(wc -l <"$TMP/kernel") options answer as on the kernel, or refuse"
+        ok "$name: $OPTIONS: $(wc -l <"$TMP/kernel") lines as on the kernel"
     else
-        not_ok "$name: options answer as on the kernel, or refuse" "$(diff "$TMP/kernel" "$TMP/ours" | grep '^[<>]')"
+        not_ok "$name: $OPTIONS: as on the kernel" "$(diff "$TMP/kernel" "$TMP/ours" | grep '^[<>]' | head -n 40)"
     fi
 }
-compare "cut-through IPv4" tcp 127.0.0.1 127.0.0.1
-compare "cut-through IPv6" tcp ::1 ::1
-compare "TCP IPv4" tcp $S4 $K4
-compare "TCP IPv6" tcp $S6 $K6
-compare "UDP IPv4" udp $S4 $K4
-compare "UDP IPv6" udp $S6 $K6
+for OPTIONS in diff_options diff_zerocopy; do
+    compare "cut-through IPv4" tcp 127.0.0.1 127.0.0.1
+    compare "cut-through IPv6" tcp ::1 ::1
+    compare "TCP IPv4" tcp $S4 $K4
+    compare "TCP IPv6" tcp $S6 $K6
+    compare "UDP IPv4" udp $S4 $K4
+    compare "UDP IPv6" udp $S6 $K6
+done
 server_alive a && ok "the server lives" || not_ok "the server lives"
 finish
