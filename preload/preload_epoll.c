@@ -162,6 +162,25 @@ static void preload_watch_keep(struct fd_file *s, struct fd_watch *w)
     pthread_mutex_unlock(&preload.fds.lock);
 }
 
+/* Has a one-shot entry been told by the kernel's set? Then it has no event left there, which fdinfo shows ("tfd: 5 events: 40000000 ..."). */
+static bool preload_watch_is_spent(const struct fd_watch *w)
+{
+    char path[48], line[256];
+    unsigned fd, events = 1;
+    if (!(w->ev.events & EPOLLONESHOT))
+        return false;
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", w->epfd);
+    FILE *info = fopen(path, "re");
+    while (info && fgets(line, sizeof(line), info))
+        if (sscanf(line, "tfd: %u events: %x", &fd, &events) == 2 && (int)fd == w->fd)
+            break;
+        else
+            events = 1;
+    if (info)
+        fclose(info);
+    return !(events & 0xffff);
+}
+
 /* The stack serves s from now on: its entries move (or, with keep_kernel, are copied) from the kernel's sets into ours. Copied ones stay
  * noted: the stack alone may serve the socket later, and then the kernel's half must not be heard any more. */
 void preload_epoll_socket_decided(int fd, struct fd_file *f, bool keep_kernel)
@@ -173,9 +192,10 @@ void preload_epoll_socket_decided(int fd, struct fd_file *f, bool keep_kernel)
         bool keep = false;
         if (fd_file_try_hold(&preload.fds, w->epoll, w->generation)) {
             if (preload_epoll_set(w->epfd, w->epoll, &set) == 0) {
+                bool is_spent = preload_watch_is_spent(w);
                 if (!keep_kernel)
                     libc_real()->epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->fd, &w->ev);
-                vcl_set_add(set, f->sock.vcl, w->fd, &w->ev); /* it may be there already */
+                vcl_set_move(set, f->sock.vcl, w->fd, &w->ev, is_spent); /* it may be there already */
                 keep = keep_kernel;
             }
             preload_put(w->epoll);

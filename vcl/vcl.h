@@ -149,8 +149,10 @@ int vcl_set_new(int kernel_epfd, struct vcl_set **out);
 int vcl_set_new_for_news(struct vcl_set **out);
 struct vcl_set *vcl_set_get(struct vcl_set *set);
 void vcl_set_put(struct vcl_set *set);              /* does not close kernel_epfd */
-int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev);  /* -EEXIST */
-int vcl_set_mod(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev);  /* -ENOENT */
+int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev);  /* -EEXIST, -EINVAL (EPOLLEXCLUSIVE) */
+/* An entry that was in the kernel's epoll so far, and may have been told there: a one-shot one that was told waits for vcl_set_mod(). */
+int vcl_set_move(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev, bool is_spent);
+int vcl_set_mod(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev);  /* -ENOENT, -EINVAL */
 int vcl_set_del(struct vcl_set *set, struct vcl_socket *s, int key);                                /* -ENOENT */
 /* Level, edge (EPOLLET), one-shot, exclusive. timeout NULL = for ever. Kernel events and socket events merged fairly.
  * Number of events, 0 on time-out, -EINTR, … */

@@ -184,14 +184,24 @@ static void count_in(struct vcl_socket *s, int delta)
     }
 }
 
+/* A stream that is not connected: epoll has told EPOLLOUT | EPOLLHUP of it, once, and the next edge is its connection. */
+static bool is_told_of_nothing(const struct vcl_socket *s)
+{
+    return !s->is_dgram && (vcl_state(s) == VCL_NEW || vcl_state(s) == VCL_BOUND);
+}
+
+enum start { START_FRESH, START_MOVED, START_SPENT };
+
 /* What is ready now counts as an edge: at add and at mod, as in Linux. Worker lock held. */
-static void start_sub(struct vcl_sub *sub)
+static void start_sub(struct vcl_sub *sub, enum start how)
 {
     struct vcl_set *set = sub->set;
 
     pthread_mutex_lock(&set->lock);
-    sub->disabled = false;
-    if (set->news) { /* woken all the same: its sleeper may not have announced itself to this worker yet */
+    sub->disabled = how == START_SPENT;
+    if (sub->disabled || (how == START_MOVED && is_edge(sub) && is_told_of_nothing(sub->s))) {
+        sub->edges = 0;
+    } else if (set->news) { /* woken all the same: its sleeper may not have announced itself to this worker yet */
         arm_for(sub, 0);
         sub->rearm = false;
     } else {
@@ -248,7 +258,7 @@ void vcl_set_join_all(struct vcl_set *set)
         join_worker(set, set->workers[i]);
 }
 
-int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev)
+static int add(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev, enum start how)
 {
     struct vcl_sub *sub;
     int rc;
@@ -277,7 +287,7 @@ int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct
             make_eager(s->w);
         sub->s_next = s->subs;
         s->subs = sub;
-        start_sub(sub);
+        start_sub(sub, how);
         count_in(s, wants_in(sub));
     }
     pthread_mutex_unlock(&s->w->lock);
@@ -288,26 +298,43 @@ int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct
     return rc;
 }
 
+int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev)
+{
+    /* epoll_ctl(2): what may stand beside EPOLLEXCLUSIVE. Every set hears, which is more than "one or more". */
+    const uint32_t may = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
+
+    if (ev->events & EPOLLEXCLUSIVE && ev->events & ~may)
+        return -EINVAL;
+    return add(set, s, key, ev, START_FRESH);
+}
+
+int vcl_set_move(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev, bool is_spent)
+{
+    return add(set, s, key, ev, is_spent ? START_SPENT : START_MOVED);
+}
+
 int vcl_set_mod(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev)
 {
     struct vcl_sub *sub;
+    bool is_exclusive = ev->events & EPOLLEXCLUSIVE;
     int before;
 
     pthread_mutex_lock(&s->w->lock);
     sub = find(set, s, key);
-    if (sub) {
+    is_exclusive = is_exclusive || (sub && sub->events & EPOLLEXCLUSIVE);
+    if (sub && !is_exclusive) {
         before = wants_in(sub);
         pthread_mutex_lock(&set->lock);
         sub->events = ev->events;
         sub->data = ev->data.u64;
         pthread_mutex_unlock(&set->lock);
-        start_sub(sub);
+        start_sub(sub, START_FRESH);
         count_in(s, (int)wants_in(sub) - before);
     }
     pthread_mutex_unlock(&s->w->lock);
     if (sub && set->nested)
         vcl_set_settle(set);
-    return sub ? 0 : -ENOENT;
+    return is_exclusive ? -EINVAL : sub ? 0 : -ENOENT;
 }
 
 /* Worker lock held. */
