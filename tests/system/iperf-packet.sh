@@ -1,5 +1,6 @@
 #!/bin/bash
 # iperf-packet.sh - unmodified iperf3 between kernel and stack over an AF_PACKET port, both ways round
+SECS=${SECS:-1} # of each of the many cases
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_root

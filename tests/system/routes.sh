@@ -19,28 +19,32 @@ link() {
 in_n() { local n=$1; shift; $HS_EXEC ip netns exec "$TAG-k$n" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
 link 1
 link 2
+link 3
 ip -n "$TAG-k1" addr add 10.79.0.2/24 dev vk1
 ip -n "$TAG-k1" addr add fd79::2/64 dev vk1 nodad
 ip -n "$TAG-k2" addr add $K4/24 dev vk2 # the same addresses as in the first network: another table
 ip -n "$TAG-k2" addr add $K6/64 dev vk2 nodad
+ip -n "$TAG-k3" addr add 10.80.0.2/24 dev vk3
+ip -n "$TAG-k3" addr add fd80::2/64 dev vk3 nodad
 for a in 10.90.0.1/32 fd90::1/128; do ip -n "$NS_K" addr add $a dev lo; done
 for a in 10.95.0.1/32 fd95::1/128; do # behind two routers
     ip -n "$NS_K" addr add $a dev lo
-    ip -n "$TAG-k1" addr add $a dev lo
+    ip -n "$TAG-k3" addr add $a dev lo
 done
 for a in 10.90.1.1/32 fd90:0:0:1::1/128; do ip -n "$TAG-k1" addr add $a dev lo; done
 {
     conf_head a 2
-    for i in 0 1 2; do printf 'port wire%s { device packet iface=vs%s  rx-queues 1 }\n' $i $i; done
+    for i in 0 1 2 3; do printf 'port wire%s { device packet iface=vs%s  rx-queues 1 }\n' $i $i; done
     conf_addrs wire0 $S4 $S6
     conf_addrs wire1 10.79.0.1 fd79::1
+    conf_addrs wire3 10.80.0.1 fd80::1
     printf 'interface wire2 { address %s/24  address %s/64  table 1  no-dad }\n' $S4 $S6
     cat <<CONF
 route 10.90.0.0/16 via $K4
 route fd90::/48 via $K6
 route 10.90.1.0/24 via 10.79.0.2
 route fd90:0:0:1::/64 via fd79::2
-route 10.95.0.0/16 via $K4 via 10.79.0.2 dev wire1
+route 10.95.0.0/16 via $K4 via 10.80.0.2 dev wire3
 namespace blue { interface wire2 }
 CONF
 } >"$TMP/a.conf"
@@ -55,9 +59,9 @@ serve() { # LOG SIDE ADDRESS PORT: echo server
 in_1() { in_n 1 "$@"; }
 in_2() { in_n 2 "$@"; }
 reach() { TMO=10 "$1" "$ECHO" -b 1000 client "$2" "$3"; }
-lost() { ! TMO=2 "$1" "$ECHO" -b 10 client "$2" "$3"; }
-for f in 4 6; do
-    k=K$f
+lost() { ! TMO=1 "$1" "$ECHO" -b 10 client "$2" "$3"; }
+changes() { # 4|6: routes, addresses and neighbours of that family, while running
+    local f=$1 k=K$1
     if [ $f = 4 ]; then
         any=0.0.0.0 far0=10.90.0.1 far1=10.90.1.1 net1=10.90.1.0/24 via1=10.79.0.2 new=10.77.0.40 len=24 me1=10.79.0.1
     else
@@ -85,7 +89,7 @@ for f in 4 6; do
     check "v$f: a program serves there" reach in_k $new 7007
     end_pid "$pn"
     check "v$f: address del" ctl a address del wire0 $new/$len
-    check "v$f: it is gone" bash -c "! ip netns exec '$NS_K' ping -c 1 -W 1 $new"
+    check "v$f: it is gone" bash -c "! ip netns exec '$NS_K' ping -c 1 -W 0.5 $new"
     check "v$f: the first address of the prefix is not" in_k ping -c 1 -W 5 "$([ $f = 4 ] && echo $S4 || echo $S6)"
 
     check "v$f: neighbor add with a wrong hardware address" ctl a neighbor add wire1 $via1 02:00:00:00:00:99
@@ -94,7 +98,7 @@ for f in 4 6; do
     check "v$f: neighbor del" ctl a neighbor del wire1 $via1
     check "v$f: and it is found by asking" reach stack $far1 7005
     for p in $p0 $p1 $p2; do end_pid "$p"; done
-done
+}
 # Several next hops: connections are spread, and leave a router that does not answer until it does.
 PY=$(python3 -c 'import sys; print(sys.executable)')
 cat >"$TMP/letter.py" <<'PY'
@@ -115,32 +119,37 @@ for i in range(int(sys.argv[2])):
     s.close()
 print("".join(sorted(set(got))))
 PY
-# What goes by wire1 may have the source of wire0.
-ip -n "$TAG-k1" route add 10.77.0.1/32 via 10.79.0.1 dev vk1
-ip -n "$TAG-k1" route add fd77::1/128 via fd79::1 dev vk1
+# What goes by wire3 may have the source of wire0.
+ip -n "$TAG-k3" route add 10.77.0.1/32 via 10.80.0.1 dev vk3
+ip -n "$TAG-k3" route add fd77::1/128 via fd80::1 dev vk3
 bg "$TMP/letter0" in_k "$PY" "$TMP/letter.py" A
 wait_for 15 listening "$TMP/letter0" || not_ok "the first server"
-bg "$TMP/letter1" in_1 "$PY" "$TMP/letter.py" B
+bg "$TMP/letter1" in_n 3 "$PY" "$TMP/letter.py" B
 wait_for 15 listening "$TMP/letter1" || not_ok "the second server"
-check "route add with two hops, v6" ctl a route add fd95::/32 via $K6 via fd79::2
+check "route add with two hops, v6" ctl a route add fd95::/32 via $K6 via fd80::2
 check_eq "both are shown" "$(ctl a --json show route | jq -r '.[] | select(.prefix | test("^(10.95|fd95)")) | "\(.via) \(.interface)"')" \
-    "$(printf '%s wire0\n10.79.0.2 wire1\n%s wire0\nfd79::2 wire1' $K4 $K6)"
+    "$(printf '%s wire0\n10.80.0.2 wire3\n%s wire0\nfd80::2 wire3' $K4 $K6)"
 dead() { ctl a --json show route | jq -r '.[] | select(.dead) | .via'; }
 dead_is() { [ "$(dead | sort | tr '\n' ' ')" = "$1" ]; }
 asks() { TMO=60 stack "$PY" "$TMP/ask.py" "$@"; }
 for a in 10.95.0.1 fd95::1; do check_eq "flows to $a go by both" "$(asks $a 40)" AB; done
-# The router of wire1 is gone: it answers nobody.
-ip -n "$TAG-k1" link set vk1 down
-ctl a neighbor del wire1 10.79.0.2 2>/dev/null
-ctl a neighbor del wire1 fd79::2 2>/dev/null
-until_dead() { asks 10.95.0.1 5; asks fd95::1 5; dead_is "10.79.0.2 fd79::2 "; }
+# The router of wire3 is gone: it answers nobody. What finds it dead, and alive again 10 s later, takes its time: the changes go on meanwhile.
+ip -n "$TAG-k3" link set vk3 down
+ctl a neighbor del wire3 10.80.0.2 2>/dev/null
+ctl a neighbor del wire3 fd80::2 2>/dev/null
+asks_both() { local p; asks 10.95.0.1 "$1" & p=$!; asks fd95::1 "$1"; wait $p; } # NUMBER
+asks_both 5 >/dev/null 2>&1 & asking=$!
+changes 4
+wait $asking
+until_dead() { asks_both 5; dead_is "10.80.0.2 fd80::2 "; }
 check "a router that does not answer is found dead" wait_for 60 until_dead
 for a in 10.95.0.1 fd95::1; do check_eq "flows to $a go by the other" "$(asks $a 40)" A; done
-ip -n "$TAG-k1" link set vk1 up
-ip -n "$TAG-k1" addr replace fd79::2/64 dev vk1 nodad
-ip -n "$TAG-k1" route replace 10.77.0.1/32 via 10.79.0.1 dev vk1
-ip -n "$TAG-k1" route replace fd77::1/128 via fd79::1 dev vk1
-back() { asks 10.95.0.1 2; asks fd95::1 2; dead_is ""; }
+ip -n "$TAG-k3" link set vk3 up
+ip -n "$TAG-k3" addr replace fd80::2/64 dev vk3 nodad
+ip -n "$TAG-k3" route replace 10.77.0.1/32 via 10.80.0.1 dev vk3
+ip -n "$TAG-k3" route replace fd77::1/128 via fd80::1 dev vk3
+changes 6
+back() { asks_both 2; dead_is ""; }
 check "it answers again" wait_for 60 back
 for a in 10.95.0.1 fd95::1; do check_eq "flows to $a go by both again" "$(asks $a 40)" AB; done
 check "route del takes both" ctl a route del fd95::/32

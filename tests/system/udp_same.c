@@ -587,13 +587,35 @@ static void sizes(void)
     close(fd);
 }
 
+struct receiver { int fd; pid_t tid; };
+
 static void *receiver(void *arg)
 {
+    struct receiver *r = arg;
     char b[100];
-    ssize_t n = recv(*(int *)arg, b, sizeof(b), 0);
 
+    __atomic_store_n(&r->tid, gettid(), __ATOMIC_RELEASE);
+    ssize_t n = recv(r->fd, b, sizeof(b), 0);
     printf("  another thread: %zd %s\n", n, n < 0 ? name_of(errno) : "");
     return NULL;
+}
+
+/* Until the thread sleeps, in recv() if anywhere: nobody else holds it up. */
+static void until_it_waits(struct receiver *r)
+{
+    char path[64], b[256];
+
+    for (int i = 0; i < WAIT_MS; i++, usleep(1000)) {
+        snprintf(path, sizeof(path), "/proc/self/task/%d/stat", __atomic_load_n(&r->tid, __ATOMIC_ACQUIRE));
+        FILE *f = fopen(path, "r");
+        const char *state = f && fgets(b, sizeof(b), f) ? strrchr(b, ')') : NULL;
+        bool sleeps = state && state[2] == 'S';
+        if (f)
+            fclose(f);
+        if (sleeps)
+            return;
+    }
+    printf("  the other thread does not sleep\n");
 }
 
 /* A thread waits before the socket has a port; another one's send gives it one. */
@@ -601,6 +623,7 @@ static void waiting(void)
 {
     int fd = socket(is_v6() ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
     struct timeval tv = { .tv_usec = 50000 };
+    struct receiver r = { .fd = fd };
     pthread_t th;
     char b[100];
 
@@ -609,9 +632,9 @@ static void waiting(void)
     receive(fd, MSG_DONTWAIT, 100, 512);
     tv = (struct timeval){ 20, 0 };
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-    if (pthread_create(&th, NULL, receiver, &fd) != 0)
+    if (pthread_create(&th, NULL, receiver, &r) != 0)
         exit(1);
-    usleep(20000); /* most often it waits by now; either way it must get the answer */
+    until_it_waits(&r);
     sendto(fd, b, 77, 0, at(&t.peer, ECHO), t.peer.len);
     pthread_join(th, NULL);
     close(fd);
