@@ -32,16 +32,22 @@ static const struct { int level, name; enum option_rule rule; } option_rules[] =
     { SOL_SOCKET, SO_BINDTODEVICE, OPTION_KERNEL }, { SOL_SOCKET, SO_MARK, OPTION_KERNEL },
     { SOL_SOCKET, SO_ATTACH_FILTER, OPTION_KERNEL }, { SOL_SOCKET, SO_ATTACH_BPF, OPTION_KERNEL },
     { IPPROTO_IP, IP_TRANSPARENT, OPTION_KERNEL }, { IPPROTO_IPV6, IPV6_TRANSPARENT, OPTION_KERNEL },
-    { IPPROTO_IP, IP_ADD_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, OPTION_KERNEL },
-    { IPPROTO_IP, MCAST_JOIN_GROUP, OPTION_EITHER }, { IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, OPTION_KERNEL },
+    { IPPROTO_IP, IP_ADD_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, OPTION_EITHER },
+    { IPPROTO_IP, MCAST_JOIN_GROUP, OPTION_EITHER }, { IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, OPTION_EITHER },
     { IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IPV6, MCAST_JOIN_GROUP, OPTION_EITHER },
-    { IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP, OPTION_KERNEL }, { IPPROTO_IP, IP_MINTTL, OPTION_KERNEL },
+    { IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP, OPTION_EITHER }, { IPPROTO_IP, IP_MINTTL, OPTION_KERNEL },
     { IPPROTO_IPV6, IPV6_MINHOPCOUNT, OPTION_KERNEL },
     { IPPROTO_TCP, 38 /* TCP_AO_ADD_KEY */, OPTION_KEY }, { IPPROTO_TCP, 39 /* TCP_AO_DEL_KEY */, OPTION_KEY },
     { IPPROTO_TCP, 40 /* TCP_AO_INFO */, OPTION_KEY }, { IPPROTO_TCP, TCP_MD5SIG, OPTION_KEY }, { IPPROTO_TCP, TCP_MD5SIG_EXT, OPTION_KEY },
     { IPPROTO_IP, IP_MULTICAST_IF, OPTION_EITHER }, { IPPROTO_IPV6, IPV6_MULTICAST_IF, OPTION_EITHER },
     { IPPROTO_IP, IP_DROP_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IP, MCAST_LEAVE_GROUP, OPTION_EITHER },
     { IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IPV6, MCAST_LEAVE_GROUP, OPTION_EITHER },
+    { IPPROTO_IP, IP_DROP_SOURCE_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IP, IP_BLOCK_SOURCE, OPTION_EITHER },
+    { IPPROTO_IP, IP_UNBLOCK_SOURCE, OPTION_EITHER }, { IPPROTO_IP, IP_MSFILTER, OPTION_EITHER },
+    { IPPROTO_IP, MCAST_LEAVE_SOURCE_GROUP, OPTION_EITHER }, { IPPROTO_IPV6, MCAST_LEAVE_SOURCE_GROUP, OPTION_EITHER },
+    { IPPROTO_IP, MCAST_BLOCK_SOURCE, OPTION_EITHER }, { IPPROTO_IPV6, MCAST_BLOCK_SOURCE, OPTION_EITHER },
+    { IPPROTO_IP, MCAST_UNBLOCK_SOURCE, OPTION_EITHER }, { IPPROTO_IPV6, MCAST_UNBLOCK_SOURCE, OPTION_EITHER },
+    { IPPROTO_IP, MCAST_MSFILTER, OPTION_EITHER }, { IPPROTO_IPV6, MCAST_MSFILTER, OPTION_EITHER },
 };
 
 static bool preload_option_has(int level, int name, enum option_rule rule)
@@ -78,12 +84,31 @@ HS_EXPORT int hs_setsockopt(int fd, int level, int name, const void *val, sockle
     return (int)preload_result(r);
 }
 
+/* The filter of a group, which one of the two may not have joined, then the other tells. false: not that, or the kernel's alone. */
+static bool get_filter(int fd, int level, int name, void *val, socklen_t *len, int *r)
+{
+    bool is_filter = (level == IPPROTO_IP && (name == IP_MSFILTER || name == MCAST_MSFILTER)) || (level == IPPROTO_IPV6 && name == MCAST_MSFILTER);
+    struct fd_file *f = is_filter ? preload_get_told(fd) : NULL;
+
+    if (!f)
+        return false;
+    *r = vcl_getsockopt(f->sock.vcl, level, name, val, len);
+    if (*r < 0 && preload_serve(f) != FD_STACK) {
+        int kernel = (int)preload_kernel(libc_real()->getsockopt(fd, level, name, val, len));
+        *r = kernel < 0 && *r != -ENODEV ? *r : kernel;
+    }
+    preload_put(f);
+    return true;
+}
+
 HS_EXPORT int hs_getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 {
+    int r;
+    if (get_filter(fd, level, name, val, len, &r))
+        return (int)preload_result(r);
     struct fd_file *f = preload_get_stack(fd);
     if (hs_likely(!f))
         return libc_real()->getsockopt(fd, level, name, val, len);
-    int r;
     if (f->sock.proto == SVM_PROTO_SCTP && preload_sctp_peeloff(f, level, name, val, len, &r)) {
         preload_put(f);
         return (int)preload_result(r);

@@ -374,6 +374,7 @@ enum svm_attr {
     SVM_ATTR_MCAST_JOIN, /* svm_mcast, and ... */
     SVM_ATTR_MCAST_LEAVE,
     SVM_ATTR_MCAST_IF,   /* svm_mcast, group any: where datagrams to groups go out */
+    SVM_ATTR_MCAST_FILTER, /* svm_mcast_filter: of which sources, in several messages */
     SVM_ATTR_RX_STAMP,   /* datagrams come with SVM_TLV_STAMP */
     SVM_ATTR_GRO,        /* datagrams of one sender that come together may be one record, with SVM_TLV_GSO_SIZE */
     SVM_ATTR_SEND_MTU,   /* get only: largest packet that goes out whole; the question is svm_send_mtu */
@@ -392,6 +393,16 @@ struct svm_send_mtu {
 struct svm_mcast {
     struct ip_addr group, ifc;                     /* ifc: an address of the interface; any = the stack chooses */
 };
+/* A filter of sources is told source by source, then what they are: only these, or all but these, of the group. Who has not joined the
+ * group joins it by that; who then wants nobody leaves it. */
+enum svm_mcast_filter_step { SVM_MCAST_FILTER_SOURCE, SVM_MCAST_FILTER_INCLUDE, SVM_MCAST_FILTER_EXCLUDE };
+struct svm_mcast_filter {
+    struct ip_addr group, source;                  /* source: of the first kind of step */
+    be32 ifc;                                      /* an IPv4 address of the interface; 0 = the stack chooses */
+    uint8_t step;                                  /* enum svm_mcast_filter_step */
+    uint8_t pad[3];
+};
+enum { SVM_MCAST_SOURCES = 64 };                   /* of one filter */
 
 /* TCP_INFO in parts that fit a message. Segments are counted by dividing bytes by the segment size. */
 struct svm_tcp_info {
@@ -410,7 +421,7 @@ struct svm_tcp_info3 {
     uint64_t pacing_rate;                          /* bytes a second, ~0 = not paced */
     uint32_t min_rtt_us, ato_us, reordering, pad;
 };
-static_assert(sizeof(struct svm_mcast) <= 40, "svm_mcast fits a message");
+static_assert(sizeof(struct svm_mcast) <= 40 && sizeof(struct svm_mcast_filter) <= 40, "svm_mcast fits a message");
 static_assert(sizeof(struct svm_tcp_info) <= 40 && sizeof(struct svm_tcp_info2) <= 40 && sizeof(struct svm_tcp_info3) <= 40,
               "svm_tcp_info fits a message");
 

@@ -369,6 +369,8 @@ int vcl_msg_opt_get(struct vcl_socket *s, int level, int name, void *val, sockle
 int32_t vcl_rx_stamp_told(const struct vcl_socket *s);
 void vcl_options_send_int(struct vcl_socket *s, uint8_t attr, int32_t v);
 int vcl_mcast_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: not an option of groups */
+int vcl_mcast_get(struct vcl_socket *s, int level, int name, void *val, socklen_t *len); /* likewise */
+void vcl_mcast_free(struct vcl_socket *s);
 struct in_addr vcl_mcast_out(const struct vcl_socket *s);
 void vcl_mcast_push(struct vcl_socket *s);      /* worker lock held */
 bool vcl_mcast_is_served(const struct ip_addr *group, const struct ip_addr *ifc); /* by an interface of the stack; group NULL: any */

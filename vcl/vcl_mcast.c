@@ -3,17 +3,9 @@
  * An interface is named by one of its addresses: the indexes that programs know are of the kernel's devices, none of the stack's. */
 #include <netinet/in.h>
 #include <stdlib.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_mcast.h"
 
-enum { MAX_GROUPS = 20 }; /* as Linux's igmp_max_memberships */
-
-struct vcl_mcast {
-    unsigned n;
-    struct svm_mcast joined[MAX_GROUPS];
-    struct svm_mcast out;                /* IP_MULTICAST_IF; ifc any = the stack chooses */
-};
-
-static int mcast_of(struct vcl_socket *s, struct vcl_mcast **out)
+int vcl_mcast_of(struct vcl_socket *s, struct vcl_mcast **out)
 {
     if (!s->mcast && !(s->mcast = calloc(1, sizeof(*s->mcast))))
         return -ENOBUFS;
@@ -71,61 +63,69 @@ static int parse_group_req(int level, const void *val, socklen_t len, struct svm
 
 static bool has_session(const struct vcl_socket *s) { return !vcl_handle_is_none(s->handle) && !s->local; }
 
-static int tell(struct vcl_socket *s, uint8_t attr, const struct svm_mcast *v)
+int vcl_mcast_tell(struct vcl_socket *s, uint8_t attr, const void *v, uint32_t len)
 {
-    return has_session(s) ? vcl_attr_request(s, SVM_MSG_ATTR_SET, attr, v, sizeof(*v)) : 0;
+    return has_session(s) ? vcl_attr_request(s, SVM_MSG_ATTR_SET, attr, v, len) : 0;
 }
 
-static bool is_same(const struct svm_mcast *a, const struct svm_mcast *b, bool any_ifc)
-{
-    return ip_addr_eq(&a->group, &b->group) && (any_ifc || ip_addr_eq(&a->ifc, &b->ifc));
-}
-
-static unsigned find(const struct vcl_mcast *m, const struct svm_mcast *v, bool any_ifc)
+unsigned vcl_mcast_find(const struct vcl_mcast *m, const struct svm_mcast *v, bool any_ifc)
 {
     unsigned i = 0;
 
-    while (i < m->n && !is_same(&m->joined[i], v, any_ifc))
+    while (i < m->n && !(ip_addr_eq(&m->joined[i].at.group, &v->group) && (any_ifc || ip_addr_eq(&m->joined[i].at.ifc, &v->ifc))))
         i++;
     return i;
+}
+
+int vcl_mcast_check(const struct vcl_socket *s, const struct svm_mcast *v)
+{
+    if (!ip_addr_is_multicast(&v->group) || (!s->is_v6 && !ip_addr_is_v4(&v->group)))
+        return -EINVAL;
+    return vcl_mcast_is_served(&v->group, &v->ifc) ? 0 : -ENODEV;
+}
+
+int vcl_mcast_leave(struct vcl_socket *s, unsigned i)
+{
+    struct vcl_mcast *m = s->mcast;
+    int rc = vcl_mcast_tell(s, SVM_ATTR_MCAST_LEAVE, &m->joined[i].at, sizeof(m->joined[i].at));
+
+    if (!rc) {
+        free(m->joined[i].filter);
+        m->joined[i] = m->joined[--m->n];
+    }
+    return rc;
 }
 
 static int change(struct vcl_socket *s, const struct svm_mcast *v, bool is_join)
 {
     struct vcl_mcast *m;
-    int rc = mcast_of(s, &m);
+    int rc = vcl_mcast_of(s, &m);
 
+    if (!rc)
+        rc = vcl_mcast_check(s, v);
     if (rc)
         return rc;
-    if (!ip_addr_is_multicast(&v->group) || (!s->is_v6 && !ip_addr_is_v4(&v->group)))
-        return -EINVAL;
-    if (!vcl_mcast_is_served(&v->group, &v->ifc))
-        return -ENODEV;
-    unsigned i = find(m, v, !is_join && ip_addr_is_any(&v->ifc));
-    if (is_join && (i < m->n || m->n == MAX_GROUPS))
+    unsigned i = vcl_mcast_find(m, v, !is_join && ip_addr_is_any(&v->ifc));
+    if (!is_join)
+        return i == m->n ? -EADDRNOTAVAIL : vcl_mcast_leave(s, i);
+    if (i < m->n || m->n == VCL_MCAST_GROUPS)
         return i < m->n ? -EADDRINUSE : -ENOBUFS;
-    if (!is_join && i == m->n)
-        return -EADDRNOTAVAIL;
-    rc = tell(s, is_join ? SVM_ATTR_MCAST_JOIN : SVM_ATTR_MCAST_LEAVE, is_join ? v : &m->joined[i]);
-    if (rc)
-        return rc;
-    if (is_join)
-        m->joined[m->n++] = *v;
-    else
-        m->joined[i] = m->joined[--m->n];
-    return 0;
+    rc = vcl_mcast_tell(s, SVM_ATTR_MCAST_JOIN, v, sizeof(*v));
+    if (!rc)
+        m->joined[m->n++] = (struct vcl_mcast_joined){ .at = *v };
+    return rc;
 }
 
 static int set_out(struct vcl_socket *s, const struct svm_mcast *v)
 {
     struct vcl_mcast *m;
-    int rc = mcast_of(s, &m);
+    int rc = vcl_mcast_of(s, &m);
 
     if (rc)
         return rc;
     if (!ip_addr_is_any(&v->ifc) && !vcl_mcast_is_served(NULL, &v->ifc))
         return -EADDRNOTAVAIL;
-    rc = tell(s, SVM_ATTR_MCAST_IF, v);
+    rc = vcl_mcast_tell(s, SVM_ATTR_MCAST_IF, v, sizeof(*v));
     if (!rc)
         m->out = *v;
     return rc;
@@ -152,7 +152,7 @@ int vcl_mcast_set(struct vcl_socket *s, int level, int name, const void *val, so
         if (!rc)
             rc = change(s, &v, name == MCAST_JOIN_GROUP);
     } else {
-        return 1;
+        return vcl_mcast_source_set(s, level, name, val, len);
     }
     return rc;
 }
@@ -167,23 +167,36 @@ struct in_addr vcl_mcast_out(const struct vcl_socket *s)
     return a;
 }
 
-static void post(struct vcl_socket *s, uint8_t attr, const struct svm_mcast *v)
+void vcl_mcast_post(struct vcl_socket *s, uint8_t attr, const void *v, uint32_t len)
 {
     struct svm_msg m = vcl_socket_msg(s, SVM_MSG_ATTR_SET);
 
     m.attr = attr;
-    m.u.attr_val.len = sizeof(*v);
-    memcpy(m.u.attr_val.bytes, v, sizeof(*v));
+    m.u.attr_val.len = len;
+    memcpy(m.u.attr_val.bytes, v, len);
     vcl_socket_post(s, &m);
 }
 
 /* The session is new: what was joined before it, or with the one of a server that has gone. Worker lock held. */
 void vcl_mcast_push(struct vcl_socket *s)
 {
-    if (!s->mcast || !has_session(s))
+    struct vcl_mcast *m = s->mcast;
+
+    if (!m || !has_session(s))
         return;
-    for (unsigned i = 0; i < s->mcast->n; i++)
-        post(s, SVM_ATTR_MCAST_JOIN, &s->mcast->joined[i]);
-    if (!ip_addr_is_any(&s->mcast->out.ifc))
-        post(s, SVM_ATTR_MCAST_IF, &s->mcast->out);
+    for (unsigned i = 0; i < m->n; i++)
+        if (m->joined[i].filter)
+            vcl_mcast_source_push(s, &m->joined[i]);
+        else
+            vcl_mcast_post(s, SVM_ATTR_MCAST_JOIN, &m->joined[i].at, sizeof(m->joined[i].at));
+    if (!ip_addr_is_any(&m->out.ifc))
+        vcl_mcast_post(s, SVM_ATTR_MCAST_IF, &m->out, sizeof(m->out));
+}
+
+void vcl_mcast_free(struct vcl_socket *s)
+{
+    for (unsigned i = 0; s->mcast && i < s->mcast->n; i++)
+        free(s->mcast->joined[i].filter);
+    free(s->mcast);
+    s->mcast = NULL;
 }

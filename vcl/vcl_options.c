@@ -824,6 +824,9 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
         return vcl_sctp_get(s, name, val, len);
     if (vcl_msg_opt_get(s, level, name, val, len) == 0)
         return 0;
+    int rc = vcl_mcast_get(s, level, name, val, len);
+    if (rc <= 0)
+        return rc;
     r = row_of(s, level, name);
     if (r)
         return level == IPPROTO_IP ? put_ip_int(val, len, row_get(s, r)) : put_int(val, len, row_get(s, r));

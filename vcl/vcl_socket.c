@@ -55,7 +55,7 @@ void vcl_socket_free(struct vcl_socket *s)
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->op_lock);
     vcl_errqueue_free(s);
-    free(s->mcast);
+    vcl_mcast_free(s);
     free(s);
 }
 

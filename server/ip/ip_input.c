@@ -119,11 +119,13 @@ static enum ip_drop ip4_check(struct worker *w, struct interface *ifc, struct pk
         if (bad != IP_DROP_MAX)
             return bad;
     }
+    /* Queries of routers are heard, whomever a group's members want to hear. */
+    const struct ip_addr *group_src = h->proto == IPPROTO_IGMP ? NULL : &m->src;
     if (dst_is_ours(ifc, &m->dst)) {
         if (m->flags & PKT_BCAST) /* RFC 1122 s3.3.6: a link broadcast for one host's address */
             return IP_DROP_NOT_LOCAL;
     } else if (interface_is_broadcast(ifc, &m->dst) || be32_get(h->dst) == INADDR_ALLHOSTS_GROUP ||
-               (ip_addr_is_multicast(&m->dst) && mcast_is_member(ifc, &m->dst))) {
+               (ip_addr_is_multicast(&m->dst) && mcast_accepts(ifc, &m->dst, group_src))) {
         m->flags |= PKT_BCAST;
     } else {
         return IP_DROP_NOT_LOCAL;
@@ -162,14 +164,14 @@ static struct pkt *ip4_input(struct worker *w, struct interface *ifc, struct pkt
 
 /* Groups we are in: all nodes (interface- and link-local) and the solicited-node group of each of our addresses, tentative ones
  * included (RFC 4862 s5.4.2). */
-static bool ip6_group_is_ours(const struct interface *ifc, const struct ip_addr *dst)
+static bool ip6_group_is_ours(const struct interface *ifc, const struct ip_addr *dst, const struct ip_addr *src)
 {
     static const uint8_t solicited[13] = { 0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff };
     static const uint8_t all_nodes_tail[14] = { [13] = 1 };
 
     if ((dst->b[1] == 1 || dst->b[1] == 2) && memcmp(dst->b + 2, all_nodes_tail, 14) == 0)
         return true;
-    if (mcast_is_member(ifc, dst))
+    if (mcast_accepts(ifc, dst, src))
         return true;
     if (memcmp(dst->b, solicited, sizeof(solicited)) != 0)
         return false;
@@ -199,10 +201,12 @@ static enum ip_drop ip6_check(struct worker *w, struct interface *ifc, struct pk
     if (ip_addr_is_multicast(&m->src) || ip_addr_is_loopback(&m->src) || ip6_is_mapped(&m->src) || ip6_is_mapped(&m->dst) ||
         (!unspecified && !(m->flags & PKT_LOCAL) && ip_is_local_addr(w, ifc->fib, &m->src)))
         return IP_DROP_SOURCE;
+    bool may_be_query = h->next == IPPROTO_HOPOPTS || h->next == IPPROTO_ICMPV6; /* as in ip4_check() */
+    const struct ip_addr *group_src = may_be_query ? NULL : &m->src;
     if (dst_is_ours(ifc, &m->dst)) {
         if ((m->flags & PKT_BCAST) || unspecified)
             return IP_DROP_NOT_LOCAL;
-    } else if (ip_addr_is_multicast(&m->dst) && ip6_group_is_ours(ifc, &m->dst)) {
+    } else if (ip_addr_is_multicast(&m->dst) && ip6_group_is_ours(ifc, &m->dst, group_src)) {
         m->flags |= PKT_BCAST;
     } else {
         return IP_DROP_NOT_LOCAL;

@@ -297,7 +297,7 @@ static void loop_back(struct worker *w, struct pkt *p, const struct ip_tx *tx, s
     struct ip_worker *ip = w->ip;
     uint32_t len = pkt_len(p);
 
-    if (!(ip_addr_is_multicast(&tx->dst) ? mcast_is_member(ifc, &tx->dst) : interface_is_broadcast(ifc, &tx->dst)))
+    if (!(ip_addr_is_multicast(&tx->dst) ? mcast_accepts(ifc, &tx->dst, &tx->src) : interface_is_broadcast(ifc, &tx->dst)))
         return;
     struct pkt *copy = len <= PKT_BIG_DATA ? pkt_alloc(w->pools, len) : NULL;
     if (!copy || ip->local_tail - ip->local_head == IP_LOCAL_QUEUE) {

@@ -6,7 +6,8 @@
 #include "server/mcast/mcast_internal.h"
 
 enum igmp_type { IGMP_QUERY = 0x11, IGMP_REPORT_V1 = 0x12, IGMP_REPORT_V2 = 0x16, IGMP_LEAVE = 0x17, IGMP_REPORT_V3 = 0x22 };
-enum { IGMP_HDR_LEN = 8, IGMP_V3_QUERY_LEN = 12, IGMP_RECORD_LEN = 8, IGMP_TOS = 0xc0 /* s4: internetwork control */ };
+enum { IGMP_HDR_LEN = MCAST_HDR_LEN, IGMP_V3_QUERY_LEN = 12, IGMP_V3_SOURCES = 10 /* their number */ };
+enum { IP_OPTION_LEN = 4, IGMP_TOS = 0xc0 /* s4: internetwork control */ };
 enum { ALL_ROUTERS = 0xe0000002u, ALL_V3_ROUTERS = 0xe0000016u };
 
 struct igmp_hdr {
@@ -18,7 +19,7 @@ struct igmp_hdr {
 /* One message with the Router Alert option (RFC 2113) and TTL 1; dst in the 224.0.0.0/4 range. */
 static void send_message(struct worker *w, struct interface *ifc, const uint8_t *msg, unsigned len, uint32_t dst)
 {
-    static const uint8_t router_alert[4] = { 0x94, 4, 0, 0 };
+    static const uint8_t router_alert[IP_OPTION_LEN] = { 0x94, 4, 0, 0 };
     struct pkt *p = pkt_alloc(w->pools, len);
     struct ip_addr to = ip_addr_v4(be32_of(dst));
     const struct ip_addr *own = interface_select_source(ifc, &to, &to);
@@ -49,94 +50,84 @@ static void send_message(struct worker *w, struct interface *ifc, const uint8_t 
     eth_output(w, ifc, p, mac, ETH_TYPE_IPV4);
 }
 
-static void finish(uint8_t *msg, unsigned len)
+unsigned igmp_room(const struct interface *ifc) { return ifc->mtu - IP4_HDR_LEN - IP_OPTION_LEN; }
+
+void igmp_send(struct worker *w, struct interface *ifc, uint8_t *msg, unsigned len)
 {
     struct igmp_hdr *h = (struct igmp_hdr *)msg;
 
+    h->type = IGMP_REPORT_V3;
     h->csum = 0;
     h->csum = (uint16_t)~rte_raw_cksum(msg, len);
+    send_message(w, ifc, msg, len, ALL_V3_ROUTERS);
 }
 
-/* s7.3.1: what an older router understands: one message a group; a leave is told in version 2 only. */
-static void send_old(struct worker *w, struct interface *ifc, const struct mcast_record *r, uint8_t version)
+void igmp_send_old(struct worker *w, struct interface *ifc, const struct ip_addr *group, bool is_leave, uint8_t version)
 {
-    struct igmp_hdr h = { .type = version == 1 ? IGMP_REPORT_V1 : IGMP_REPORT_V2, .rest = r->group.w[3] };
-    uint32_t dst = be32_get(r->group.w[3]);
+    struct igmp_hdr h = { .type = version == 1 ? IGMP_REPORT_V1 : is_leave ? IGMP_LEAVE : IGMP_REPORT_V2, .rest = group->w[3] };
 
-    if (r->type == MCAST_TO_INCLUDE) {
-        if (version == 1)
-            return;
-        h.type = IGMP_LEAVE;
-        dst = ALL_ROUTERS;
-    }
-    finish((uint8_t *)&h, sizeof(h));
-    send_message(w, ifc, (const uint8_t *)&h, sizeof(h), dst);
-}
-
-void igmp_send(struct worker *w, struct interface *ifc, const struct mcast_record *r, unsigned n, uint8_t version)
-{
-    uint8_t msg[IGMP_HDR_LEN + MCAST_MAX_RECORDS * IGMP_RECORD_LEN];
-    unsigned room = (ifc->mtu - IP4_HDR_LEN - 4u - IGMP_HDR_LEN) / IGMP_RECORD_LEN;
-
-    if (version) {
-        for (unsigned i = 0; i < n; i++)
-            send_old(w, ifc, &r[i], version);
+    if (is_leave && version == 1) /* it has no such message */
         return;
-    }
-    while (n > 0) {
-        unsigned some = hs_min_u32(n, room), len = IGMP_HDR_LEN + some * IGMP_RECORD_LEN;
-        memset(msg, 0, len);
-        *(struct igmp_hdr *)msg = (struct igmp_hdr){ .type = IGMP_REPORT_V3, .rest = be32_of(some) };
-        for (unsigned i = 0; i < some; i++) {
-            uint8_t *record = msg + IGMP_HDR_LEN + i * IGMP_RECORD_LEN;
-            record[0] = r[i].type;
-            memcpy(record + 4, r[i].group.b + 12, 4);
-        }
-        finish(msg, len);
-        send_message(w, ifc, msg, len, ALL_V3_ROUTERS);
-        r += some;
-        n -= some;
-    }
+    h.csum = (uint16_t)~rte_raw_cksum(&h, sizeof(h));
+    send_message(w, ifc, (const uint8_t *)&h, sizeof(h), is_leave ? ALL_ROUTERS : be32_get(group->w[3]));
 }
 
-static void query_input(struct worker *w, struct interface *ifc, const struct igmp_hdr *h, uint32_t len)
+/* s4.1: p is a query of that length; 0, or less when its number of sources is not that of what it has. */
+static int read_sources(struct pkt *p, uint32_t len, struct mcast_query *q)
 {
-    struct ip_addr group = be32_get(h->rest) ? ip_addr_v4(h->rest) : ip_addr_any(true);
-    uint64_t tenths = h->code;
+    be16 n;
+    be32 a;
 
-    /* s7.1: the version is told by length and code. */
-    if (len == IGMP_HDR_LEN) {
-        mcast_old_querier(w, ifc, true, h->code ? 2 : 1);
-        if (!h->code)
-            tenths = 100;
-    } else {
-        tenths = mcast_float_code(h->code, 4);
+    pkt_copy_out(p, IGMP_V3_SOURCES, &n, sizeof(n));
+    q->n = be16_get(n);
+    if (IGMP_V3_QUERY_LEN + q->n * sizeof(a) > len)
+        return -1;
+    for (unsigned i = 0; i < q->n && i < MCAST_SOURCES; i++) {
+        pkt_copy_out(p, IGMP_V3_QUERY_LEN + i * (uint32_t)sizeof(a), &a, sizeof(a));
+        q->source[i] = ip_addr_v4(a);
     }
-    mcast_asked(w, ifc, &group, true, tenths * 100000);
+    return 0;
+}
+
+/* Of a query. false: malformed. */
+static bool read_query(struct pkt *p, uint32_t len, struct igmp_hdr *h, struct mcast_query *q)
+{
+    if (len < IGMP_HDR_LEN || pkt_raw_sum(p, 0) != 0xffff)
+        return false;
+    pkt_copy_out(p, 0, h, sizeof(*h));
+    if (h->type != IGMP_QUERY)
+        return true;
+    q->group = be32_get(h->rest) ? ip_addr_v4(h->rest) : ip_addr_any(true);
+    q->n = 0;
+    /* s7.1: the version is told by length and code. */
+    if (len == IGMP_HDR_LEN)
+        q->max_us = (h->code ? h->code : 100u) * 100000ull;
+    else if (len < IGMP_V3_QUERY_LEN || read_sources(p, len, q) != 0)
+        return false;
+    else
+        q->max_us = mcast_float_code(h->code, 4) * 100000ull;
+    return ip_addr_is_any(&q->group) ? q->n == 0 : ip_addr_is_multicast(&q->group);
 }
 
 void igmp_input(struct worker *w, struct pkt *p)
 {
     struct interface *ifc = pkt_meta(p)->ifc;
     uint32_t len = pkt_len(p);
+    struct mcast_query q;
     struct igmp_hdr h;
 
-    if (len < IGMP_HDR_LEN || pkt_raw_sum(p, 0) != 0xffff || pkt_pullup(p, IGMP_HDR_LEN) < 0) {
+    if (!read_query(p, len, &h, &q)) {
         ip_drop(w, p, IP_DROP_GROUP_MESSAGE);
         return;
     }
-    memcpy(&h, pkt_data(p), sizeof(h));
     bool is_query = h.type == IGMP_QUERY;
-    struct ip_addr group = ip_addr_v4(h.rest);
-    if (is_query && ((len > IGMP_HDR_LEN && len < IGMP_V3_QUERY_LEN) ||
-                     (be32_get(h.rest) && !ip_addr_is_multicast(&group)))) {
-        ip_drop(w, p, IP_DROP_GROUP_MESSAGE);
-        return;
-    }
     if (is_query && w->index != 0 && ip_pass_on(w, 0, p))
         return;
     /* Reports of others are no news for a host that is no router. */
-    if (is_query && ifc && w->index == 0)
-        query_input(w, ifc, &h, len);
+    if (is_query && ifc && w->index == 0) {
+        if (len == IGMP_HDR_LEN)
+            mcast_old_querier(w, ifc, true, h.code ? 2 : 1);
+        mcast_asked(w, ifc, true, &q);
+    }
     pkt_free(p);
 }

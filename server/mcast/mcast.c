@@ -1,4 +1,4 @@
-/* mcast.c - the groups of an interface: who is a member, reports of changes, answers to queries (RFC 3376 s5, RFC 3810 s6) */
+/* mcast.c - the groups of an interface: who is a member, of which sources; what the filters of all sockets come to (RFC 3376 s3.2) */
 #include "server/mcast/mcast.h"
 
 #include <errno.h>
@@ -7,12 +7,8 @@
 
 #include "server/mcast/mcast_internal.h"
 
-static void send_changes(struct worker *w, struct timer_node *timer, bool v4);
-static void send_answer(struct worker *w, struct timer_node *timer, bool v4);
-static void changes4(struct worker *w, struct timer_node *t) { send_changes(w, t, true); }
-static void changes6(struct worker *w, struct timer_node *t) { send_changes(w, t, false); }
-static void answer4(struct worker *w, struct timer_node *t) { send_answer(w, t, true); }
-static void answer6(struct worker *w, struct timer_node *t) { send_answer(w, t, false); }
+const struct mcast_filter mcast_everybody = { .is_include = false };
+static const struct mcast_filter nobody = { .is_include = true };
 
 int mcast_ifc_create(struct interface *ifc)
 {
@@ -22,10 +18,7 @@ int mcast_ifc_create(struct interface *ifc)
         return -ENOMEM;
     m->ifc = ifc;
     pthread_mutex_init(&m->lock, NULL);
-    m->v4.changes.fire = changes4;
-    m->v4.answer.fire = answer4;
-    m->v6.changes.fire = changes6;
-    m->v6.answer.fire = answer6;
+    mcast_timers_init(m);
     ifc->mcast = m;
     return 0;
 }
@@ -34,6 +27,8 @@ void mcast_ifc_destroy(struct interface *ifc)
 {
     if (!ifc->mcast)
         return;
+    for (unsigned i = 0; i < MCAST_GROUPS; i++)
+        free(ifc->mcast->group[i].sources);
     pthread_mutex_destroy(&ifc->mcast->lock);
     free(ifc->mcast);
     ifc->mcast = NULL;
@@ -41,25 +36,57 @@ void mcast_ifc_destroy(struct interface *ifc)
 
 /* ---------------------------------------------------------------- members */
 
-static uint32_t users_of(const struct mcast_group *g)
+static bool is_exclude(const struct mcast_group *g) { return g->n_exclude > 0; }
+
+/* RFC 3376 s3.2: one that takes all but some, and the list is what all those leave out and nobody takes; else the list is what anybody takes. */
+bool mcast_is_listed(const struct mcast_group *g, const struct mcast_source *s)
 {
-    return __atomic_load_n(&g->users, __ATOMIC_ACQUIRE); /* pairs with the store-release in mcast_join(): the address is there */
+    if (is_exclude(g))
+        return s->n_exclude == g->n_exclude && s->n_include == 0;
+    return s->n_include > 0;
 }
 
-bool mcast_is_member(const struct interface *ifc, const struct ip_addr *group)
+static struct mcast_source *source_find(const struct mcast_group *g, const struct ip_addr *ip)
 {
+    for (unsigned i = 0; g->sources && i < g->sources->n; i++)
+        if (ip_addr_eq(&g->sources->source[i].ip, ip))
+            return &g->sources->source[i];
+    return NULL;
+}
+
+static bool takes_source(struct mcast_ifc *m, const struct mcast_group *g, const struct ip_addr *source)
+{
+    pthread_mutex_lock(&m->lock);
+    const struct mcast_source *s = source_find(g, source);
+    bool takes = (s && mcast_is_listed(g, s)) != is_exclude(g);
+    pthread_mutex_unlock(&m->lock);
+    return takes;
+}
+
+bool mcast_accepts(const struct interface *ifc, const struct ip_addr *group, const struct ip_addr *source)
+{
+    struct mcast_ifc *m = ifc->mcast;
+
     /* A place that is given to another group at this moment may be misread: then a packet more or less goes on to sockets, which
-     * compare the address themselves. */
-    for (unsigned i = 0; ifc->mcast && i < MCAST_GROUPS; i++)
-        if (users_of(&ifc->mcast->group[i]) && ip_addr_eq(&ifc->mcast->group[i].ip, group))
-            return true;
+     * compare addresses themselves. */
+    for (unsigned i = 0; m && i < MCAST_GROUPS; i++) {
+        const struct mcast_group *g = &m->group[i];
+        if (!mcast_users(g) || !ip_addr_eq(&g->ip, group))
+            continue;
+        return !source || !__atomic_load_n(&g->is_filtered, __ATOMIC_RELAXED) || takes_source(m, g, source);
+    }
     return false;
 }
 
-static struct mcast_group *find(struct mcast_ifc *m, const struct ip_addr *group)
+static bool is_free(const struct mcast_group *g)
+{
+    return !mcast_users(g) && !g->changes_left && (!g->sources || !g->sources->n);
+}
+
+struct mcast_group *mcast_find(struct mcast_ifc *m, const struct ip_addr *group)
 {
     for (unsigned i = 0; i < MCAST_GROUPS; i++)
-        if ((users_of(&m->group[i]) || m->group[i].changes_left) && ip_addr_eq(&m->group[i].ip, group))
+        if (!is_free(&m->group[i]) && ip_addr_eq(&m->group[i].ip, group))
             return &m->group[i];
     return NULL;
 }
@@ -67,7 +94,7 @@ static struct mcast_group *find(struct mcast_ifc *m, const struct ip_addr *group
 static struct mcast_group *find_free(struct mcast_ifc *m)
 {
     for (unsigned i = 0; i < MCAST_GROUPS; i++)
-        if (!users_of(&m->group[i]) && !m->group[i].changes_left)
+        if (is_free(&m->group[i]))
             return &m->group[i];
     return NULL;
 }
@@ -84,8 +111,7 @@ struct interface *mcast_default_ifc(struct stack *s, uint16_t fib, const struct 
     return NULL;
 }
 
-/* All hosts and all nodes are joined by everybody and told to nobody; nor are groups of no scope (RFC 3376 s6, RFC 3810 s6). */
-static bool is_told(const struct ip_addr *g)
+bool mcast_is_told(const struct ip_addr *g)
 {
     static const struct ip_addr all_nodes = { .b = { 0xff, 0x02, [15] = 1 } };
 
@@ -94,198 +120,174 @@ static bool is_told(const struct ip_addr *g)
     return !ip_addr_eq(g, &all_nodes) && (g->b[1] & 15) > 1;
 }
 
-static void begin_changes4(struct worker *w, void *arg) { send_changes(w, &((struct mcast_ifc *)arg)->v4.changes, true); }
-static void begin_changes6(struct worker *w, void *arg) { send_changes(w, &((struct mcast_ifc *)arg)->v6.changes, false); }
+/* ---------------------------------------------------------------- changes, under the lock */
 
-static int tell_change(struct mcast_ifc *m, bool v4)
+static bool is_needed(const struct mcast_source *s) { return s->n_include || s->n_exclude || s->changes_left; }
+
+void mcast_sources_trim(struct mcast_group *g)
 {
-    return worker_call(m->ifc->stack->worker[0], v4 ? begin_changes4 : begin_changes6, m);
+    struct mcast_sources *l = g->sources;
+
+    for (unsigned i = 0; l && i < l->n;)
+        if (is_needed(&l->source[i]))
+            i++;
+        else
+            l->source[i] = l->source[--l->n];
+    if (l && l->n == 0 && l->n_asked == 0) {
+        free(l);
+        g->sources = NULL;
+    }
 }
 
-int mcast_join(struct worker *w HS_UNUSED, struct interface *ifc, const struct ip_addr *group)
+/* Places for all sources of f that have none. A change that is still to be told gives way: routers have heard of it once, or ask. */
+static int make_places(struct mcast_group *g, const struct mcast_filter *f)
 {
-    struct mcast_ifc *m = ifc->mcast;
-    bool v4 = ip_addr_is_v4(group), is_first;
-    int rc = 0;
+    if (f->n == 0)
+        return 0;
+    if (!g->sources && !(g->sources = calloc(1, sizeof(*g->sources))))
+        return -ENOBUFS;
+    struct mcast_sources *l = g->sources;
+    for (unsigned i = 0; i < f->n; i++) {
+        if (source_find(g, &f->source[i]))
+            continue;
+        struct mcast_source *s = l->n < MCAST_SOURCES ? &l->source[l->n++] : NULL;
+        for (unsigned k = 0; !s && k < MCAST_SOURCES; k++)
+            if (!l->source[k].n_include && !l->source[k].n_exclude && l->source[k].changes_left)
+                s = &l->source[k];
+        if (!s)
+            return -ENOBUFS; /* those that were made are trimmed */
+        *s = (struct mcast_source){ .ip = f->source[i] };
+    }
+    return 0;
+}
 
-    if (!ip_addr_is_multicast(group))
-        return -EINVAL;
-    pthread_mutex_lock(&m->lock);
-    struct mcast_group *g = find(m, group);
-    if (!g && (g = find_free(m)) != NULL)
-        g->ip = *group;
-    is_first = g && !users_of(g);
+/* One more, or one less, socket with that filter. Its sources have places. */
+static void count_filter(struct mcast_group *g, const struct mcast_filter *f, int by)
+{
+    for (unsigned i = 0; i < f->n; i++) {
+        struct mcast_source *s = source_find(g, &f->source[i]);
+        uint16_t *n = f->is_include ? &s->n_include : &s->n_exclude;
+        *n = (uint16_t)(*n + by);
+    }
+    if (!f->is_include)
+        g->n_exclude += (uint32_t)by;
+}
+
+static void mark_listed(struct mcast_group *g)
+{
+    for (unsigned i = 0; g->sources && i < g->sources->n; i++)
+        g->sources->source[i].was_listed = mcast_is_listed(g, &g->sources->source[i]);
+}
+
+/* What routers are to be told (RFC 3376 s5.1): the change of mode, which names all sources, or sources that are new or gone.
+ * Is there anything? */
+static bool note_changes(struct mcast_group *g, bool was_exclude)
+{
+    bool is_mode = was_exclude != is_exclude(g), any = is_mode;
+
+    if (is_mode)
+        g->changes_left = MCAST_ROBUSTNESS;
+    for (unsigned i = 0; g->sources && i < g->sources->n; i++) {
+        struct mcast_source *s = &g->sources->source[i];
+        if (is_mode) {
+            s->changes_left = 0;
+        } else if (s->was_listed != mcast_is_listed(g, s)) {
+            s->changes_left = MCAST_ROBUSTNESS;
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void set_filtered(struct mcast_group *g)
+{
+    bool is_filtered = !is_exclude(g);
+
+    for (unsigned i = 0; g->sources && i < g->sources->n; i++)
+        is_filtered |= mcast_is_listed(g, &g->sources->source[i]);
+    __atomic_store_n(&g->is_filtered, is_filtered, __ATOMIC_RELAXED);
+}
+
+static bool is_something(const struct mcast_filter *f) { return !f->is_include || f->n; }
+
+/* 0 or -ENOBUFS. *is_news: routers must be told. */
+static int change(struct mcast_ifc *m, const struct ip_addr *group, const struct mcast_filter *from, const struct mcast_filter *to, bool *is_news)
+{
+    struct mcast_group *g = mcast_find(m, group);
+    uint32_t users = g ? mcast_users(g) : 0;
+
+    *is_news = false;
     if (!g) {
-        rc = -ENOBUFS;
-    } else {
-        if (is_first)
-            g->changes_left = is_told(group) ? MCAST_ROBUSTNESS : 0;
-        __atomic_store_n(&g->users, g->users + 1, __ATOMIC_RELEASE);
+        if (!(g = find_free(m)))
+            return -ENOBUFS;
+        free(g->sources);
+        *g = (struct mcast_group){ .ip = *group };
     }
+    bool was_exclude = is_exclude(g);
+    mark_listed(g);
+    if (make_places(g, to) != 0) {
+        mcast_sources_trim(g);
+        return -ENOBUFS;
+    }
+    count_filter(g, to, 1);
+    count_filter(g, from, -1);
+    if (mcast_is_told(group))
+        *is_news = note_changes(g, was_exclude);
+    mcast_sources_trim(g);
+    set_filtered(g);
+    __atomic_store_n(&g->users, users + is_something(to) - is_something(from), __ATOMIC_RELEASE);
+    return 0;
+}
+
+static int change_locked(struct mcast_ifc *m, const struct ip_addr *group, const struct mcast_filter *from, const struct mcast_filter *to,
+                         bool *is_news)
+{
+    pthread_mutex_lock(&m->lock);
+    int rc = change(m, group, from, to, is_news);
     pthread_mutex_unlock(&m->lock);
-    if (is_first && is_told(group) && tell_change(m, v4) != 0) {
-        mcast_leave(w, ifc, group);
-        rc = -ENOBUFS;
-    }
     return rc;
 }
 
-void mcast_leave(struct worker *w HS_UNUSED, struct interface *ifc, const struct ip_addr *group)
+int mcast_change(struct interface *ifc, const struct ip_addr *group, const struct mcast_filter *from, const struct mcast_filter *to)
 {
-    struct mcast_ifc *m = ifc->mcast;
-    bool is_last = false;
+    bool is_news;
 
-    pthread_mutex_lock(&m->lock);
-    struct mcast_group *g = find(m, group);
-    if (g && users_of(g)) {
-        is_last = g->users == 1;
-        if (is_last)
-            g->changes_left = is_told(group) ? MCAST_ROBUSTNESS : 0;
-        __atomic_store_n(&g->users, g->users - 1, __ATOMIC_RELEASE);
-    }
-    pthread_mutex_unlock(&m->lock);
-    /* A busy worker: the report goes with the next change, or routers find out by asking. */
-    if (is_last && is_told(group))
-        (void)tell_change(m, ip_addr_is_v4(group));
+    if (!ip_addr_is_multicast(group))
+        return -EINVAL;
+    from = from ? from : &nobody;
+    to = to ? to : &nobody;
+    int rc = change_locked(ifc->mcast, group, from, to, &is_news);
+    if (rc == 0 && is_news && mcast_tell_change(ifc->mcast, ip_addr_is_v4(group)) != 0 && is_something(to)) {
+        (void)change_locked(ifc->mcast, group, to, from, &is_news);
+        rc = -ENOBUFS;
+    } /* less is wanted, and the worker is busy: the report goes with the next change, or routers find out by asking */
+    return rc;
 }
 
-/* ---------------------------------------------------------------- reports, on worker 0 */
+/* ---------------------------------------------------------------- show */
 
-static void send_records(struct worker *w, struct interface *ifc, bool v4, const struct mcast_record *r, unsigned n)
+static json_t *group_text(const struct mcast_group *g)
 {
-    struct mcast_family *f = mcast_family_of(ifc->mcast, v4);
+    char text[IP_ADDR_TEXT_MAX], line[(MCAST_SOURCES + 1) * (IP_ADDR_TEXT_MAX + 1) + 16];
+    int len = snprintf(line, sizeof(line), "%s", ip_addr_format(&g->ip, text));
 
-    if (f->version && w->now_us >= f->old_until_us)
-        f->version = 0;
-    if (n == 0)
-        return;
-    if (v4)
-        igmp_send(w, ifc, r, n, f->version);
-    else
-        mld_send(w, ifc, r, n, f->version);
-}
-
-static unsigned add_solicited(const struct interface *ifc, struct mcast_record *r, uint8_t type)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < ifc->n_addrs; i++) {
-        const struct interface_addr *a = &ifc->addr[i];
-        uint8_t state = interface_addr_state_get(a);
-        if (ip_addr_is_v4(&a->ip) || (state != INTERFACE_ADDR_PREFERRED && state != INTERFACE_ADDR_TENTATIVE))
-            continue;
-        struct ip_addr g = { .b = { 0xff, 0x02, [11] = 0x01, [12] = 0xff } }; /* RFC 4291 s2.7.1 */
-        memcpy(g.b + 13, a->ip.b + 13, 3);
-        bool is_twice = false;
-        for (unsigned k = 0; k < n; k++)
-            is_twice |= ip_addr_eq(&r[k].group, &g);
-        if (!is_twice)
-            r[n++] = (struct mcast_record){ type, g };
-    }
-    return n;
-}
-
-static void send_changes(struct worker *w, struct timer_node *timer, bool v4)
-{
-    struct mcast_ifc *m = v4 ? hs_container_of(timer, struct mcast_ifc, v4.changes) : hs_container_of(timer, struct mcast_ifc, v6.changes);
-    struct mcast_family *f = mcast_family_of(m, v4);
-    struct mcast_record r[MCAST_MAX_RECORDS];
-    bool is_more = false;
-    unsigned n = 0;
-
-    pthread_mutex_lock(&m->lock);
-    for (unsigned i = 0; i < MCAST_GROUPS; i++) {
-        struct mcast_group *g = &m->group[i];
-        if (!g->changes_left || ip_addr_is_v4(&g->ip) != v4)
-            continue;
-        r[n++] = (struct mcast_record){ users_of(g) ? MCAST_TO_EXCLUDE : MCAST_TO_INCLUDE, g->ip };
-        is_more |= --g->changes_left > 0;
-    }
-    pthread_mutex_unlock(&m->lock);
-    if (!v4 && f->address_changes) {
-        n += add_solicited(m->ifc, r + n, MCAST_TO_EXCLUDE);
-        is_more |= --f->address_changes > 0;
-    }
-    send_records(w, m->ifc, v4, r, n);
-    if (is_more)
-        timer_start(&w->timers, &f->changes, w->now_us + 1 + worker_random(w) % MCAST_UNSOLICITED_US);
-}
-
-void mcast_address_added(struct interface *ifc)
-{
-    struct worker *w = ifc->stack->worker[0];
-
-    ifc->mcast->v6.address_changes = MCAST_ROBUSTNESS;
-    timer_start(&w->timers, &ifc->mcast->v6.changes, w->now_us + 1);
-}
-
-static void send_answer(struct worker *w, struct timer_node *timer, bool v4)
-{
-    struct mcast_ifc *m = v4 ? hs_container_of(timer, struct mcast_ifc, v4.answer) : hs_container_of(timer, struct mcast_ifc, v6.answer);
-    struct mcast_family *f = mcast_family_of(m, v4);
-    struct mcast_record r[MCAST_MAX_RECORDS];
-    unsigned n = 0;
-
-    pthread_mutex_lock(&m->lock);
-    for (unsigned i = 0; i < MCAST_GROUPS; i++) {
-        struct mcast_group *g = &m->group[i];
-        if (users_of(g) && ip_addr_is_v4(&g->ip) == v4 && (f->answer_all || g->is_asked) && is_told(&g->ip))
-            r[n++] = (struct mcast_record){ MCAST_IS_EXCLUDE, g->ip };
-        if (ip_addr_is_v4(&g->ip) == v4)
-            g->is_asked = false;
-    }
-    pthread_mutex_unlock(&m->lock);
-    if (!v4 && f->answer_all)
-        n += add_solicited(m->ifc, r + n, MCAST_IS_EXCLUDE);
-    f->answer_all = false;
-    send_records(w, m->ifc, v4, r, n);
-}
-
-void mcast_asked(struct worker *w, struct interface *ifc, const struct ip_addr *group, bool v4, uint64_t max_us)
-{
-    struct mcast_ifc *m = ifc->mcast;
-    struct mcast_family *f = mcast_family_of(m, v4);
-    uint64_t at = w->now_us + 1 + worker_random(w) % (max_us ? max_us : 1);
-
-    if (ip_addr_is_any(group)) {
-        f->answer_all = true;
-    } else {
-        pthread_mutex_lock(&m->lock);
-        struct mcast_group *g = find(m, group);
-        if (g)
-            g->is_asked = true;
-        pthread_mutex_unlock(&m->lock);
-        if (!g)
-            return;
-    }
-    if (!timer_is_running(&f->answer) || at < f->answer.expires_us)
-        timer_start(&w->timers, &f->answer, at);
-}
-
-void mcast_old_querier(struct worker *w, struct interface *ifc, bool v4, uint8_t version)
-{
-    struct mcast_family *f = mcast_family_of(ifc->mcast, v4);
-
-    if (!f->version || version <= f->version || w->now_us >= f->old_until_us)
-        f->version = version;
-    f->old_until_us = w->now_us + MCAST_OLD_QUERIER_US;
-}
-
-uint32_t mcast_float_code(uint32_t code, unsigned bits)
-{
-    uint32_t top = 1u << (bits + 3);
-
-    if (code < top)
-        return code;
-    uint32_t exponent = (code >> bits) & 7, mantissa = code & ((1u << bits) - 1);
-    return (mantissa | 1u << bits) << (exponent + 3);
+    if (g->is_filtered)
+        len += snprintf(line + len, sizeof(line) - (size_t)len, is_exclude(g) ? " exclude" : " include");
+    for (unsigned i = 0; g->sources && i < g->sources->n; i++)
+        if (mcast_is_listed(g, &g->sources->source[i]))
+            len += snprintf(line + len, sizeof(line) - (size_t)len, " %s", ip_addr_format(&g->sources->source[i].ip, text));
+    return json_string(line);
 }
 
 void mcast_show(const struct interface *ifc, json_t *array)
 {
-    char text[IP_ADDR_TEXT_MAX];
+    struct mcast_ifc *m = ifc->mcast;
 
-    for (unsigned i = 0; ifc->mcast && i < MCAST_GROUPS; i++)
-        if (users_of(&ifc->mcast->group[i]))
-            json_array_append_new(array, json_string(ip_addr_format(&ifc->mcast->group[i].ip, text)));
+    if (!m)
+        return;
+    pthread_mutex_lock(&m->lock);
+    for (unsigned i = 0; i < MCAST_GROUPS; i++)
+        if (mcast_users(&m->group[i]))
+            json_array_append_new(array, group_text(&m->group[i]));
+    pthread_mutex_unlock(&m->lock);
 }

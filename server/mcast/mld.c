@@ -4,7 +4,7 @@
 #include "server/icmp/icmp_internal.h"
 #include "server/mcast/mcast_internal.h"
 
-enum { MLD_HDR_LEN = 8, MLD_QUERY_LEN = 24, MLD_V2_QUERY_LEN = 28, MLD_RECORD_LEN = 20, HOP_BY_HOP_LEN = 8 };
+enum { MLD_QUERY_LEN = 24, MLD_V2_SOURCES = 26 /* their number */, MLD_V2_QUERY_LEN = 28, HOP_BY_HOP_LEN = 8 };
 
 static const struct ip_addr all_routers = { .b = { 0xff, 0x02, [15] = 2 } };
 static const struct ip_addr all_v2_routers = { .b = { 0xff, 0x02, [15] = 0x16 } };
@@ -37,65 +37,66 @@ static void send_message(struct worker *w, struct interface *ifc, const uint8_t 
     ip_output_on(w, ifc, dst, p, &tx);
 }
 
-void mld_send(struct worker *w, struct interface *ifc, const struct mcast_record *r, unsigned n, uint8_t version)
-{
-    uint8_t msg[MLD_HDR_LEN + MCAST_MAX_RECORDS * MLD_RECORD_LEN];
-    unsigned room = (ifc->mtu - IP6_HDR_LEN - HOP_BY_HOP_LEN - MLD_HDR_LEN) / MLD_RECORD_LEN;
+unsigned mld_room(const struct interface *ifc) { return ifc->mtu - IP6_HDR_LEN - HOP_BY_HOP_LEN; }
 
-    for (unsigned i = 0; version && i < n; i++) { /* s8.2.1: one message a group */
-        bool is_leave = r[i].type == MCAST_TO_INCLUDE;
-        memset(msg, 0, MLD_QUERY_LEN);
-        msg[0] = is_leave ? ICMP6_T_MLD_DONE : ICMP6_T_MLD_REPORT;
-        memcpy(msg + 8, r[i].group.b, 16);
-        send_message(w, ifc, msg, MLD_QUERY_LEN, is_leave ? &all_routers : &r[i].group);
-    }
-    while (!version && n > 0) {
-        unsigned some = hs_min_u32(n, room), len = MLD_HDR_LEN + some * MLD_RECORD_LEN;
-        memset(msg, 0, len);
-        msg[0] = ICMP6_T_MLD2_REPORT;
-        msg[6] = (uint8_t)(some >> 8);
-        msg[7] = (uint8_t)some;
-        for (unsigned i = 0; i < some; i++) {
-            uint8_t *record = msg + MLD_HDR_LEN + i * MLD_RECORD_LEN;
-            record[0] = r[i].type;
-            memcpy(record + 4, r[i].group.b, 16);
-        }
-        send_message(w, ifc, msg, len, &all_v2_routers);
-        r += some;
-        n -= some;
-    }
+void mld_send(struct worker *w, struct interface *ifc, uint8_t *msg, unsigned len)
+{
+    msg[0] = ICMP6_T_MLD2_REPORT;
+    send_message(w, ifc, msg, len, &all_v2_routers);
+}
+
+void mld_send_old(struct worker *w, struct interface *ifc, const struct ip_addr *group, bool is_leave)
+{
+    uint8_t msg[MLD_QUERY_LEN] = { is_leave ? ICMP6_T_MLD_DONE : ICMP6_T_MLD_REPORT };
+
+    memcpy(msg + MCAST_HDR_LEN, group->b, sizeof(group->b));
+    send_message(w, ifc, msg, sizeof(msg), is_leave ? &all_routers : group);
+}
+
+/* Of a query (s5.1). false: malformed. */
+static bool read_query(struct pkt *p, uint32_t len, struct mcast_query *q)
+{
+    const struct pkt_meta *m = pkt_meta(p);
+    be16 code, n = be16_of(0);
+
+    /* s5.1.14, s6.2: from a link-local address with hop limit 1; the length tells the version. */
+    if (len < MLD_QUERY_LEN || (len > MLD_QUERY_LEN && len < MLD_V2_QUERY_LEN) || m->ttl != 1 || !ip_addr_is_link_local(&m->src))
+        return false;
+    pkt_copy_out(p, 4, &code, sizeof(code));
+    pkt_copy_out(p, MCAST_HDR_LEN, q->group.b, sizeof(q->group.b));
+    q->max_us = (len == MLD_QUERY_LEN ? be16_get(code) : mcast_float_code(be16_get(code), 12)) * 1000ull;
+    if (len > MLD_QUERY_LEN)
+        pkt_copy_out(p, MLD_V2_SOURCES, &n, sizeof(n));
+    q->n = be16_get(n);
+    if (q->n && MLD_V2_QUERY_LEN + q->n * sizeof(q->group.b) > len)
+        return false;
+    for (unsigned i = 0; i < q->n && i < MCAST_SOURCES; i++)
+        pkt_copy_out(p, MLD_V2_QUERY_LEN + i * (uint32_t)sizeof(q->group.b), q->source[i].b, sizeof(q->group.b));
+    return ip_addr_is_any(&q->group) ? q->n == 0 : ip_addr_is_multicast(&q->group);
 }
 
 void mld_input(struct worker *w, struct pkt *p)
 {
-    const struct pkt_meta *m = pkt_meta(p);
+    struct interface *ifc = pkt_meta(p)->ifc;
     uint32_t len = pkt_len(p);
-    uint8_t q[MLD_QUERY_LEN];
-    struct ip_addr group;
+    struct mcast_query q;
+    uint8_t type = 0;
 
-    pkt_copy_out(p, 0, q, hs_min_u32(len, sizeof(q)));
-    if (q[0] != ICMP6_T_MLD_QUERY) { /* reports of others are no news for a host that is no router */
+    pkt_copy_out(p, 0, &type, hs_min_u32(len, 1));
+    if (type != ICMP6_T_MLD_QUERY) { /* reports of others are no news for a host that is no router */
         pkt_free(p);
         return;
     }
-    /* s5.1.14, s6.2: from a link-local address with hop limit 1; the length tells the version. */
-    if (len < MLD_QUERY_LEN || (len > MLD_QUERY_LEN && len < MLD_V2_QUERY_LEN) || m->ttl != 1 || !ip_addr_is_link_local(&m->src))
-        goto malformed;
-    memcpy(group.b, q + 8, 16);
-    if (!ip_addr_is_any(&group) && !ip_addr_is_multicast(&group))
-        goto malformed;
+    if (!read_query(p, len, &q)) {
+        icmp_drop(w, p, ICMP_DROP_GROUP_MESSAGE);
+        return;
+    }
     if (w->index != 0 && ip_pass_on(w, 0, p))
         return;
-    if (w->index == 0 && m->ifc) {
-        uint32_t code = (uint32_t)(q[4] << 8 | q[5]);
+    if (w->index == 0 && ifc) {
         if (len == MLD_QUERY_LEN)
-            mcast_old_querier(w, m->ifc, false, 1);
-        else
-            code = mcast_float_code(code, 12);
-        mcast_asked(w, m->ifc, &group, false, (uint64_t)code * 1000);
+            mcast_old_querier(w, ifc, false, 1);
+        mcast_asked(w, ifc, false, &q);
     }
     pkt_free(p);
-    return;
-malformed:
-    icmp_drop(w, p, ICMP_DROP_GROUP_MESSAGE);
 }

@@ -20,7 +20,7 @@ static bool is_settable(uint8_t attr)
 /* No number, and nothing that is kept for later: the connection has it or refuses it. */
 static bool is_transports_own(uint8_t attr)
 {
-    return attr >= SVM_ATTR_MCAST_JOIN && attr <= SVM_ATTR_MCAST_IF;
+    return attr >= SVM_ATTR_MCAST_JOIN && attr <= SVM_ATTR_MCAST_FILTER;
 }
 
 /* -errno for a value that no transport would take. */

@@ -52,7 +52,7 @@ void udp_free(struct worker *w, struct udp_conn *c)
     *c->pprev = c->next;
     if (c->next)
         c->next->pprev = c->pprev;
-    udp_mcast_free(w, c);
+    udp_mcast_free(c);
     free(c);
 }
 
@@ -219,7 +219,7 @@ static int udp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr
 
     if (len < sizeof(v))
         return -EINVAL;
-    if (attr >= SVM_ATTR_MCAST_TTL && attr <= SVM_ATTR_MCAST_IF)
+    if (attr >= SVM_ATTR_MCAST_TTL && attr <= SVM_ATTR_MCAST_FILTER)
         return udp_mcast_attr_set(w, c, attr, val, len);
     memcpy(&v, val, sizeof(v));
     switch (attr) {

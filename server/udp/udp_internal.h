@@ -27,8 +27,13 @@ enum { UDP_MAX_GROUPS = 20 };         /* of a socket, as Linux's igmp_max_member
 struct udp_mcast {                   /* of a socket that has to do with groups */
     struct interface *out;           /* NULL = by the route */
     struct ip_addr out_addr;
+    struct mcast_filter *next;       /* being told by the program; NULL = no source yet */
     unsigned n;
-    struct { struct ip_addr group; struct interface *ifc; } joined[UDP_MAX_GROUPS];
+    struct udp_joined {
+        struct ip_addr group;
+        struct interface *ifc;
+        struct mcast_filter *filter; /* NULL = everybody */
+    } joined[UDP_MAX_GROUPS];
 };
 
 struct udp_conn {
@@ -58,7 +63,7 @@ static inline bool udp_is_connected(const struct udp_conn *c) { return be16_get(
 
 /* udp_mcast.c */
 int udp_mcast_attr_set(struct worker *w, struct udp_conn *c, uint8_t attr, const void *val, uint32_t len);
-void udp_mcast_free(struct worker *w, struct udp_conn *c);
+void udp_mcast_free(struct udp_conn *c);
 /* Does c want a datagram for group (or broadcast address) lcl that came in by ifc? */
 bool udp_mcast_wants(const struct udp_conn *c, const struct interface *ifc, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 /* p, checked, at its UDP header: to every socket that wants it, of all workers. Returns how many here. Keeps p. */

@@ -32,7 +32,7 @@ for n in 1 2; do
     ip -n "$NS_K" addr add fd55::1/128 dev lo
     ip -n "$NS_K" addr add ${P1}2/64 dev vk0 nodad
     ip -n "$NS_K" addr add ${P2}2/64 dev vk0 nodad
-    bg "$TMP/wire.$n" in_k tcpdump -U -w "$TMP/wire.$n.pcap" -i vk0 icmp6
+    bg "$TMP/wire.$n" in_k tcpdump --immediate-mode -U -w "$TMP/wire.$n.pcap" -i vk0 icmp6
     dump=$bg_pid
     wait_for 10 grep -q listening "$TMP/wire.$n"
     {

@@ -46,7 +46,7 @@ NFT
     server_start a "$NS_S"
     in_k sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0
     ip -n "$NS_K" route add default dev vk0
-    bg "$TMP/wire.$n" in_k tcpdump -U -w "$TMP/wire.$n.pcap" -i vk0 'igmp or ip6'
+    bg "$TMP/wire.$n" in_k tcpdump --immediate-mode -U -w "$TMP/wire.$n.pcap" -i vk0 'igmp or ip6'
     dump=$bg_pid
     wait_for 10 grep -q listening "$TMP/wire.$n"
     for f in 4 6; do

@@ -281,14 +281,24 @@ static void router_bases(void)
     memset(d, 0, sizeof(d));
     for (unsigned v2 = 0; v2 < 2; v2++) {
         memcpy(m, hop_by_hop, 8);
-        len = 8 + net_icmp6(m + 8, "fe80::2", "ff02::1", 130, 0, 0x03e80000, d, v2 ? 20 : 16);
+        memcpy(d, v2 ? dst.b : (uint8_t[16]){ 0 }, 16);
+        d[0] = v2 ? 0xff : 0; /* a group, and two sources */
+        d[1] = v2 ? 0x15 : 0;
+        d[19] = v2 ? 2 : 0;
+        len = 8 + net_icmp6(m + 8, "fe80::2", "ff02::1", 130, 0, 0x03e80000, d, v2 ? 52 : 16);
         len = net_ip6(f, "fe80::2", "ff02::1", IPPROTO_HOPOPTS, m, len);
         f[21] = 1; /* hop limit */
         b = new_base(v2 ? "mldv2 query" : "mldv1 query", f, len, 62, IPPROTO_ICMPV6, 24);
         add_field(b, "response code", 66, 2);
-        len = net_ip4(f, "10.0.0.2", "224.0.0.1", IPPROTO_IGMP, (uint8_t[12]){ 0x11, 100 }, v2 ? 12 : 8);
+        if (v2)
+            add_field(b, "number of sources", 88, 2);
+        uint8_t igmp[20] = { 0x11, 100 };
+        memcpy(igmp + 4, v2 ? (uint8_t[8]){ 239, 1, 2, 3, 2, 125, 0, 2 } : igmp + 8, 8);
+        len = net_ip4(f, "10.0.0.2", "224.0.0.1", IPPROTO_IGMP, igmp, v2 ? 20 : 8);
         b = new_base(v2 ? "igmpv3 query" : "igmpv2 query", f, len, 34, IPPROTO_IGMP, 8);
         add_field(b, "response code", 35, 1);
+        if (v2)
+            add_field(b, "number of sources", 44, 2);
     }
 }
 
