@@ -51,7 +51,7 @@ struct svm_ring_ops {
 };
 
 /* Intervals of out-of-order bytes beyond tail, private to the producer (TCP receive). */
-#define SVM_FIFO_MAX_OOO 16
+#define SVM_FIFO_MAX_OOO 4096 /* a queue that overflows leaves a hole for every other segment of a window */
 struct svm_ooo {
     uint32_t start, end; /* stream positions, sorted, disjoint, not touching */
 };
@@ -79,7 +79,7 @@ struct svm_fifo_prod {
     uint32_t ring_floor;  /* the owner may set it: smallest ring to follow another one (TCP: the window it has advertised,
                              since while the previous ring is unread the new one is all the room there is) */
     uint64_t cur_offset, old_offset;
-    struct svm_ooo *ooo;  /* NULL until first used; n_ooo entries; freed by svm_fifo_prod_fini and when it empties */
+    struct svm_ooo *ooo;  /* NULL until first used; n_ooo entries, room for more; freed by svm_fifo_prod_fini and when it empties */
     uint16_t n_ooo;
     uint16_t ooo_newest;  /* index of the most recently changed interval (first SACK block, RFC 2018 s4) */
 };

@@ -2,30 +2,50 @@
 #include <stdlib.h>
 #include "svm/svm_fifo_internal.h"
 
+enum { OOO_FIRST = 16 };
+
 /* Intervals that touch or overlap [start, end) are [*first, *past). */
 static void find_touching(const struct svm_fifo_prod *f, uint32_t start, uint32_t end, uint16_t *first, uint16_t *past)
 {
-    uint16_t i = 0, j;
+    uint16_t i = 0, j = f->n_ooo;
 
-    while (i < f->n_ooo && seq_lt(f->ooo[i].end, start))
-        i++;
-    for (j = i; j < f->n_ooo && seq_leq(f->ooo[j].start, end); j++)
-        ;
+    while (i < j) {
+        uint16_t mid = (uint16_t)((i + j) / 2);
+
+        if (seq_lt(f->ooo[mid].end, start))
+            i = (uint16_t)(mid + 1);
+        else
+            j = mid;
+    }
+    while (j < f->n_ooo && seq_leq(f->ooo[j].start, end))
+        j++;
     *first = i;
     *past = j;
+}
+
+/* Room for one more. The list doubles whenever it is full, so that its length tells its size. */
+static int ooo_room(struct svm_fifo_prod *f)
+{
+    uint16_t n = f->n_ooo;
+    struct svm_ooo *o;
+
+    if (f->ooo && (n < OOO_FIRST || (n & (n - 1)) != 0))
+        return 0;
+    if (n == SVM_FIFO_MAX_OOO)
+        return -ENOBUFS;
+    o = realloc(f->ooo, (n < OOO_FIRST ? OOO_FIRST : 2u * n) * sizeof(*o));
+    if (!o)
+        return -ENOBUFS;
+    f->ooo = o;
+    return 0;
 }
 
 int svm_fifo_ooo_prepare(struct svm_fifo_prod *f, uint32_t start, uint32_t end)
 {
     uint16_t first, past;
 
-    if (!f->ooo) {
-        f->ooo = calloc(SVM_FIFO_MAX_OOO, sizeof(*f->ooo));
-        if (!f->ooo)
-            return -ENOBUFS;
-    }
     find_touching(f, start, end, &first, &past);
-    return first == past && f->n_ooo == SVM_FIFO_MAX_OOO ? -ENOBUFS : 0;
+    return first == past ? ooo_room(f) : 0;
 }
 
 void svm_fifo_ooo_add(struct svm_fifo_prod *f, uint32_t start, uint32_t end)

@@ -72,6 +72,7 @@ struct session {
     struct session_rest *tx_rest;      /* comes before what is in `tx`; NULL = none */
     struct session_old *old;           /* slots of former users that still hold it */
     bool has_fifos, on_evt_list, on_tx_list, is_queued, lost_bytes, rx_fin, tx_fin_told, rd_closed;
+    bool rx_streams;                   /* session_rx_is_stream() */
     bool is_branch;                    /* SVM_BIND_SEQPACKET: it began at `origin`, nobody accepted it */
     bool local;                        /* cut-through: FIFOs are between two programs, the server has no part in them */
     bool local_waiting;                /* cut-through: its PAIR segment is being made */

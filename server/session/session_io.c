@@ -64,13 +64,13 @@ void session_rx_commit(struct worker *w, struct session *s, uint32_t len)
 
 /* What may be advertised of `space` free bytes. A peer may fill all of it while the program reads nothing, and a FIFO can link only one
  * further ring until then: that ring must hold whatever was advertised (ring_floor). So that a short exchange does not cost a large
- * ring, the window is modest until the stream has shown that it fills 64 KiB. */
+ * ring, the window is modest until the stream has shown that it fills 64 KiB, or comes fast. */
 static uint32_t rx_promise(struct session *s, uint32_t space)
 {
     struct svm_fifo_prod *f = &s->rx;
     uint32_t promised = seq_gt(s->rx_edge, f->tail) ? s->rx_edge - f->tail : 0;
 
-    if (f->cur_log2 < RX_STREAM_LOG2 && space > 1u << RX_STREAM_LOG2)
+    if (f->cur_log2 < RX_STREAM_LOG2 && !s->rx_streams && space > 1u << RX_STREAM_LOG2)
         space = hs_max_u32(promised, 1u << RX_STREAM_LOG2);
     if (space > promised)
         s->rx_edge = f->tail + space;
@@ -88,6 +88,11 @@ uint32_t session_rx_space(struct worker *w, struct session *s)
         return 0;
     }
     return s->rd_closed ? s->rx.max_size : (uint32_t)n;
+}
+
+void session_rx_is_stream(struct session *s)
+{
+    s->rx_streams = true;
 }
 
 uint32_t session_rx_window(struct worker *w, struct session *s)
@@ -114,16 +119,14 @@ uint32_t session_rx_max(const struct session *s)
 int session_rx_ooo(struct session *s, struct session_ooo *out, int max)
 {
     const struct svm_fifo_prod *f = &s->rx;
-    int n = 0;
+    int n = 0, newest = f->ooo_newest;
 
-    if (f->n_ooo == 0 || max <= 0)
-        return 0;
-    /* Most recently changed first (RFC 2018 s4), then the others. */
-    out[n++] = (struct session_ooo){ f->ooo[f->ooo_newest].start - f->tail, f->ooo[f->ooo_newest].end - f->tail };
-    for (unsigned i = 0; i < f->n_ooo && n < max; i++) {
-        if (i != f->ooo_newest)
-            out[n++] = (struct session_ooo){ f->ooo[i].start - f->tail, f->ooo[i].end - f->tail };
-    }
+    /* Most recently changed first, then those that were so before it (RFC 2018 s4): segments come in order, so they are below it; when
+     * there are none, what is above. */
+    for (int i = newest; i >= 0 && f->n_ooo && n < max; i--)
+        out[n++] = (struct session_ooo){ f->ooo[i].start - f->tail, f->ooo[i].end - f->tail };
+    for (int i = newest + 1; i < f->n_ooo && n < max; i++)
+        out[n++] = (struct session_ooo){ f->ooo[i].start - f->tail, f->ooo[i].end - f->tail };
     return n;
 }
 

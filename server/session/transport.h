@@ -151,6 +151,7 @@ int session_rx_reserve(struct worker *w, struct session *s, uint32_t want, struc
 void session_rx_commit(struct worker *w, struct session *s, uint32_t len);
 /* Bytes that may be promised to the peer: will fit whether the program reads or not. Never takes back what it has once said. */
 uint32_t session_rx_window(struct worker *w, struct session *s);
+void session_rx_is_stream(struct session *s);                        /* it comes fast: the window need not be modest any more */
 uint32_t session_rx_unread(struct worker *w, struct session *s);     /* bytes in order that the program has not taken */
 uint32_t session_rx_max(const struct session *s);                    /* the FIFO's configured maximum */
 /* Out-of-order intervals as offsets from the next expected byte, most recent first; returns how many were written. */

@@ -144,7 +144,10 @@ struct tcp_conn {
     uint32_t ts_offset;         /* our TSval = clock + this */
     struct tcp_conn *ack_next;  /* worker's list of ACKs due at the end of the batch */
     uint32_t irs;
-    uint32_t rcv_fin_seq;
+    union {
+        uint32_t rcv_fin_seq;   /* with TCP_F_RCV_FIN */
+        uint32_t rcv_mark_seq;  /* before: RCV.NXT when rcv_mark_us was (tcp_rcv.c, measure_rate) */
+    };
     /* ---- send, hot */
     uint32_t snd_una HS_ALIGNED_LINE;
     uint32_t snd_nxt;           /* next new sequence number: nothing beyond was ever sent */
@@ -167,6 +170,7 @@ struct tcp_conn {
     uint32_t rtt_start_us;      /* low half of the clock */
     uint32_t min_rtt_us;        /* of the last minutes; 0 = none */
     uint32_t min_rtt_ms;        /* when it was measured */
+    uint32_t rcv_mark_us;       /* low half of the clock, see rcv_mark_seq */
     uint64_t rexmt_deadline_us; /* the timer may fire earlier and re-arm: restarting on each ACK costs one store */
     const struct tcp_cc_ops *cc;
     uint32_t snd_sml;           /* end of the last partial segment sent (Nagle as amended by Minshall) */

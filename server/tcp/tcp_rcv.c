@@ -89,6 +89,23 @@ void tcp_rx_space(struct worker *w, struct transport_conn *b)
 
 /* ---- text ---- */
 
+enum { TCP_MODEST_WINDOW = 64 << 10 };
+
+/* Dynamic right-sizing: the window is modest at first (session_rx_window()). Half of it in a round trip, read by the program or not, and
+ * it may be what holds the peer back: from then on it is all that the FIFO can grow to. */
+static void measure_rate(struct worker *w, struct tcp_conn *c)
+{
+    uint32_t now_us = (uint32_t)w->now_us, rtt_us = c->srtt_us ? c->srtt_us : c->rto_us;
+
+    if (now_us - c->rcv_mark_us <= rtt_us) {
+        if (c->rcv_nxt - c->rcv_mark_seq < TCP_MODEST_WINDOW / 2)
+            return;
+        session_rx_is_stream(c->base.session);
+    }
+    c->rcv_mark_seq = c->rcv_nxt;
+    c->rcv_mark_us = now_us;
+}
+
 /* Every second full segment at least (SHLD-19); super-frames count for what they hold. */
 static void ack_in_order(struct worker *w, struct tcp_conn *c, struct pkt *p, uint32_t len)
 {
@@ -229,6 +246,8 @@ void tcp_rcv_text(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
         } else {
             ack_in_order(w, c, seg->p, len);
         }
+        if (c->rcv_adv - c->rcv_nxt <= TCP_MODEST_WINDOW && !(c->flags & TCP_F_RCV_FIN))
+            measure_rate(w, c);
         if (hs_unlikely(c->flags & TCP_F_RCV_URG) && session_rx_urgent_came(w, c->base.session))
             c->flags &= ~TCP_F_RCV_URG;
     }

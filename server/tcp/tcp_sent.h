@@ -20,8 +20,8 @@
 
 enum {
     TCP_RUNS_INLINE = 8,     /* a request, or a window sent in a few turns */
-    TCP_RUNS_MAX = 1024,     /* bounds the work a peer can cause with scattered SACK blocks ... */
-    TCP_RUNS_SACK_MAX = 960, /* ... which may not use up the room that sending needs */
+    TCP_RUNS_MAX = 4096,     /* bounds the work a peer can cause with scattered SACK blocks ... */
+    TCP_RUNS_SACK_MAX = 3840, /* ... which may not use up the room that sending needs */
 };
 
 enum tcp_run_flags {

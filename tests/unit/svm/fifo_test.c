@@ -290,9 +290,11 @@ Test(fifo, too_many_holes)
 
     pair_open(&t, MAX, AREA, 0);
     for (uint32_t i = 0; i < SVM_FIFO_MAX_OOO; i++)
-        cr_assert_eq(svm_fifo_enqueue_at(&t.p, 10 + i * 10, b, 4), 0);
-    cr_assert_eq(svm_fifo_enqueue_at(&t.p, 1000, b, 4), -ENOBUFS);
-    cr_assert_eq(svm_fifo_enqueue_at(&t.p, 14, b, 4), 0, "one that touches still fits");
+        cr_assert_eq(svm_fifo_enqueue_at(&t.p, 10 + (i ^ 5) * 3, b, 2), 0);
+    cr_assert_eq(t.p.n_ooo, SVM_FIFO_MAX_OOO);
+    cr_assert_eq(svm_fifo_enqueue_at(&t.p, 11 + SVM_FIFO_MAX_OOO * 3, b, 4), -ENOBUFS);
+    cr_assert_eq(svm_fifo_enqueue_at(&t.p, 12, b, 1), 0, "one that touches still fits");
+    cr_assert_eq(t.p.n_ooo, SVM_FIFO_MAX_OOO - 1);
     cr_assert_eq(svm_fifo_enqueue_at(&t.p, MAX - 3, b, 4), -ENOBUFS, "beyond the window");
     cr_assert_eq(svm_fifo_cons_avail(&t.c), 0, "nothing readable yet");
     pair_close(&t);

@@ -146,6 +146,7 @@ uint32_t session_rx_space(struct worker *w, struct session *s)
 
 uint32_t session_rx_window(struct worker *w, struct session *s) { return session_rx_space(w, s); }
 uint32_t session_rx_max(const struct session *s) { return s->rx_max; }
+void session_rx_is_stream(struct session *s) { s->rx_streams = true; }
 
 uint32_t session_rx_unread(struct worker *w, struct session *s)
 {

@@ -748,3 +748,27 @@ Test(tcp_flow, connect_without_route_or_to_multicast, .init = init, .fini = fini
     cr_assert_eq(s->connect_error, -ENETUNREACH);
     cr_assert_eq(t->h.tw.n_conns, 0);
 }
+
+/* Dynamic right-sizing: the modest window of the beginning may hold back who sends half of it in a round trip, and nobody slower. */
+Test(tcp_flow, window_by_rate, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    enum { rtt_us = 100000 };
+
+    script_open(t, false, false);
+    script_conn(t)->srtt_us = rtt_us;
+    for (unsigned i = 0; i < 100; i++) { /* 10,000 bytes in a round trip */
+        send_data(t, t->data, 1000);
+        fake_read(&t->h, t->s, t->data, 1000);
+        fake_advance(&t->h, rtt_us / 10);
+    }
+    cr_assert_not(t->s->rx_streams);
+    fake_advance(&t->h, rtt_us + 1);
+    for (unsigned i = 0; i < 40; i++) { /* the same amounts, each read at once, so that nothing ever piles up */
+        cr_assert(i < 34 || t->s->rx_streams);
+        send_data(t, t->data, 1000);
+        fake_read(&t->h, t->s, t->data, 1000);
+    }
+    while (take(t))
+        ;
+}
