@@ -141,6 +141,42 @@ Test(tcp_cc, cubic_fast_convergence_and_floor)
     cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 0), 2000);
 }
 
+/* RFC 9438 s4.8: after a time-out the curve begins anew. s4.9.1: a reduction that was needless is taken back, with what it had noted. */
+Test(tcp_cc, cubic_timeout_and_undo)
+{
+    struct tcp_unit u;
+    uint64_t first[6], before[6];
+
+    tcp_unit_init(&u);
+    u.c.cc = &tcp_cc_cubic;
+    u.c.cc->init(&u.w, &u.c);
+    u.c.srtt_us = 100000;
+    u.c.cwnd = 1000000;
+    u.c.cwnd = u.c.ssthresh = u.c.cc->loss(&u.w, &u.c, u.c.cwnd);
+    memcpy(first, u.c.cc_priv, sizeof(first));
+    cubic_run(&u, 500);
+    cr_assert_gt(u.c.cwnd, 700000);
+    memcpy(before, u.c.cc_priv, sizeof(before));
+    cr_assert_neq(memcmp(first, before, sizeof(first)), 0, "a curve has begun");
+    (void)u.c.cc->loss(&u.w, &u.c, u.c.cwnd);
+    u.c.cc->rto(&u.w, &u.c);
+    u.c.cwnd = 1000;
+    u.c.ssthresh = 500000;
+    u.c.cc->acked(&u.w, &u.c, 1000, 0);
+    cr_assert_eq(u.c.cwnd, 2000, "slow start");
+    u.c.cc->undo(&u.w, &u.c);
+    u.c.cwnd = u.c.ssthresh = 700000;
+    u.w.now_us += 1000000;
+    for (unsigned t = 0; t < 9000; t += 100) { /* on the way to the same W_max as before, 1000 segments, not to less */
+        uint32_t left = u.c.cwnd;
+
+        u.w.now_us += 100000;
+        for (; left >= 2000; left -= 2000)
+            u.c.cc->acked(&u.w, &u.c, 2000, 0);
+    }
+    cr_assert(u.c.cwnd > 980000 && u.c.cwnd < 1010000, "%u", u.c.cwnd);
+}
+
 Test(tcp_cc, cubic_is_never_slower_than_reno_on_short_paths)
 {
     struct tcp_unit u;
