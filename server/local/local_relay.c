@@ -17,6 +17,7 @@ struct relay_conn {
     struct worker *w;
     bool fin_sent, fin_got, closed; /* closed: its program has; what it wrote still goes on */
     bool blocked;                   /* bytes of this end wait for room at the other one */
+    bool wants_direct;              /* so does the program, with bytes that it will put there itself */
 };
 
 static struct relay_conn *of(struct transport_conn *c) { return hs_container_of(c, struct relay_conn, base); }
@@ -114,6 +115,11 @@ static enum transport_tx_verdict relay_tx(struct worker *w, struct transport_con
     }
     if (p->blocked && p->base.session) /* room was made here: session_rx_want_space() asks by this call, too */
         session_tx_schedule(w, p->base.session);
+    if (c->wants_direct) {
+        c->wants_direct = false;
+        if (s->app)
+            s->app->ops->space(w, s->app, s);
+    }
     if (pump(w, c, budget))
         return TRANSPORT_TX_MORE;
     if (session_tx_avail(w, s) > 0 || !session_tx_is_fin(s))
@@ -134,6 +140,27 @@ static void relay_rx_space(struct worker *w, struct transport_conn *b)
 
     if (p && p->blocked && p->base.session)
         session_tx_schedule(w, p->base.session);
+}
+
+/* The server's own programs need no copy here: what they make, they make where it is read. */
+static struct session *relay_tx_direct(struct worker *w, struct transport_conn *b)
+{
+    struct relay_conn *c = of(b), *p = c->peer;
+    struct session *s = b->session, *to = p ? p->base.session : NULL;
+
+    if (!to || to->rd_closed || c->closed || p->closed || c->fin_sent || s->state == SESSION_CONNECTING || session_tx_avail(w, s) > 0)
+        return NULL;
+    return to;
+}
+
+static void relay_tx_direct_want(struct worker *w, struct transport_conn *b, uint32_t bytes)
+{
+    struct relay_conn *c = of(b);
+
+    if (!c->peer || !c->peer->base.session)
+        return;
+    c->blocked = c->wants_direct = true;
+    session_rx_want_space(w, c->peer->base.session, bytes);
 }
 
 static void relay_shutdown_wr(struct worker *w, struct transport_conn *b)
@@ -191,6 +218,8 @@ const struct transport_ops local_relay_ops = {
     .reset = relay_reset,
     .tx = relay_tx,
     .rx_space = relay_rx_space,
+    .tx_direct = relay_tx_direct,
+    .tx_direct_want = relay_tx_direct_want,
     .attr_set = relay_attr_set,
     .attr_get = relay_attr_get,
 };

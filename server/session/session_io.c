@@ -56,6 +56,17 @@ int session_rx_reserve(struct worker *w, struct session *s, uint32_t want, struc
     return n > 0 ? n : 0;
 }
 
+struct session *session_tx_direct(struct worker *w, struct session *s)
+{
+    return s->conn && s->ops->tx_direct ? s->ops->tx_direct(w, s->conn) : NULL;
+}
+
+void session_tx_direct_want(struct worker *w, struct session *s, uint32_t bytes)
+{
+    if (s->conn && s->ops->tx_direct_want)
+        s->ops->tx_direct_want(w, s->conn, bytes);
+}
+
 void session_rx_commit(struct worker *w, struct session *s, uint32_t len)
 {
     if (svm_fifo_commit(&s->rx, len) == 0 && len)

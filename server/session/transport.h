@@ -93,6 +93,10 @@ struct transport_ops {
     void (*reset)(struct worker *w, struct transport_conn *c);        /* abort now; conn is freed, session detached */
     enum transport_tx_verdict (*tx)(struct worker *w, struct transport_conn *c, unsigned budget_bytes);
     void (*rx_space)(struct worker *w, struct transport_conn *c);     /* the program made room (window update) */
+    /* Where what c sends comes to lie: a session whose receive FIFO its program's server end may fill itself, now that nothing of c is under way.
+     * NULL: it goes through c. Then: app_ops.space() when so many bytes have room there. */
+    struct session *(*tx_direct)(struct worker *w, struct transport_conn *c);
+    void (*tx_direct_want)(struct worker *w, struct transport_conn *c, uint32_t bytes);
     int (*attr_set)(struct worker *w, struct transport_conn *c, uint8_t attr, const void *val, uint32_t len); /* -ENOPROTOOPT */
     int (*attr_get)(struct worker *w, struct transport_conn *c, uint8_t attr, void *val, uint32_t *len);      /* len: in size, out used */
     /* Options by number, before and after there is a connection. *len: bytes in val, out: of the result; val has room for SVM_SCTP_OPT_MAX. */
@@ -174,6 +178,8 @@ void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void 
 /* After session_tx_avail(): there is an urgent byte that is not dropped yet; *end: offset of the one after it. */
 bool session_tx_urgent(const struct session *s, uint32_t *end);
 void session_tx_drop(struct worker *w, struct session *s, uint32_t len);  /* acknowledged */
+struct session *session_tx_direct(struct worker *w, struct session *s);              /* ops->tx_direct(); NULL: there is none */
+void session_tx_direct_want(struct worker *w, struct session *s, uint32_t bytes);
 void session_tx_schedule(struct worker *w, struct session *s);       /* ops->tx() will be called in this turn or the next */
 /* The rules of its namespace let it begin something with rmt (session_rules.h). */
 bool session_may_send(struct worker *w, const struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
