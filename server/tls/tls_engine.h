@@ -1,7 +1,8 @@
 /* tls_engine.h - what the TLS transport asks of a cryptographic library
  *
  * An engine keeps no thread and no socket: a connection reads and writes records through two functions, from and to the FIFOs of the
- * session below, and says what it waits for. Bytes in clear go straight into and out of the program's FIFOs.
+ * session below, and says what it waits for. Bytes in clear go straight into and out of the program's FIFOs. When the handshake is over
+ * an engine may take records from where they are, and put them where they go, in one pass: in_place(), readv(), writev().
  *
  * Owner:  an instance: struct tls_stack. Pairs and profiles are counted, by any thread. Connections: the worker that made them.
  * Thread: instance and pairs: made by the control thread, read by all. A connection: one thread at a time.
@@ -11,6 +12,7 @@
 #define HOSTSTACK_SERVER_TLS_ENGINE_H
 
 #include <stdatomic.h>
+#include <sys/uio.h>
 #include "common/ip_addr.h"
 #include "svm/svm_proto.h"
 
@@ -40,6 +42,15 @@ struct tls_profile {
     char hostname[SVM_TLS_NAME_MAX];       /* client: for SNI and to compare the certificate with; empty: compared with the address */
 };
 
+/* The stream below where it lies. */
+struct tls_io_in_place {
+    int (*peek)(void *arg, uint32_t len, struct iovec iov[4]);    /* the next bytes, as far as they have come; number of pieces, <= 0: none */
+    void (*drop)(void *arg, uint32_t len);
+    bool (*is_ended)(void *arg);                                  /* after what peek() gives nothing follows */
+    int (*reserve)(void *arg, uint32_t len, struct iovec iov[2]); /* room, less than len if there is no more; number of pieces, <= 0: none */
+    void (*commit)(void *arg, uint32_t len);
+};
+
 struct tls_io {
     void *arg;
     /* Bytes moved; 0 = none now. -1: the stream below has ended. */
@@ -47,6 +58,7 @@ struct tls_io {
     int (*write)(void *arg, const void *buf, size_t len);
     unsigned (*mtu)(void *arg);            /* bytes of the largest datagram that the path takes whole; NULL: a stream. Else read() and
                                               write() move one datagram, and the protocol is DTLS */
+    const struct tls_io_in_place *place;   /* NULL: there is none */
 };
 
 struct tls_info {
@@ -74,6 +86,12 @@ struct tls_engine {
     enum tls_status (*read)(struct tls_session *s, void *buf, size_t len, size_t *n);
     /* After TLS_WANT_WRITE the next call must offer the same bytes again. */
     enum tls_status (*write)(struct tls_session *s, const void *buf, size_t len, size_t *n);
+    /* True: from now on and for good, readv() and writev() are to be called, not read() and write(). Not to be asked while read() gets bytes that
+     * are not the stream's next, or write() waits for the same bytes again. */
+    bool (*in_place)(struct tls_session *s);
+    enum tls_status (*readv)(struct tls_session *s, const struct iovec *to, int n_to, size_t *n);
+    /* A record; after TLS_WANT_WRITE nothing is owed. */
+    enum tls_status (*writev)(struct tls_session *s, const struct iovec *from, int n_from, size_t *n);
     uint32_t (*pending)(const struct tls_session *s);   /* bytes of an opened record that nobody has taken yet */
     enum tls_status (*close_notify)(struct tls_session *s);
     /* DTLS, a server that keeps nothing: answers the datagram that io->read() gives next. True: it was a ClientHello with our cookie (RFC 6347

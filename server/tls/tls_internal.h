@@ -75,6 +75,9 @@ struct tls_conn {
     bool tx_shut, notify_sent;
     bool is_shaking;                   /* counted among the handshakes */
     bool was_active;                   /* since the timer was started that gives back memory */
+    bool waits_direct;                 /* for room in the FIFO of the other end on this host */
+    struct session *direct;            /* between reserve() and commit(): it is there, not in `out` */
+    bool is_in_place;                  /* the engine works on the FIFOs themselves */
     bool is_dtls;
     uint64_t deadline_us;              /* DTLS: of the handshake */
     uint64_t last_us;                  /* DTLS: when the last message came or went */
@@ -170,9 +173,12 @@ extern const struct app_ops tls_app_ops;
 struct tls_app *tls_app_get(struct worker *w, uint32_t ns, uint16_t fib);
 int tls_lower_read(void *arg, void *buf, size_t len);  /* struct tls_io */
 int tls_lower_write(void *arg, const void *buf, size_t len);
+extern const struct tls_io_in_place tls_lower_place;
+bool tls_lower_want_room(struct tls_conn *c, uint32_t bytes); /* true: there is room already; else the connection gets its turn when there is */
 bool tls_lower_flush(struct tls_conn *c);              /* what a thread has written goes below; true: all of it */
 void tls_lower_tell(struct tls_conn *c);               /* events due to the lower session after we took or put bytes */
 bool tls_lower_arm(struct tls_conn *c);                /* true: something came meanwhile */
+bool tls_lower_arm_beyond(struct tls_conn *c, uint32_t seen); /* the same, where so many bytes are left: more came, or the end */
 void tls_lower_idle(struct tls_conn *c);               /* gives memory back if nothing has happened since it was called last */
 
 /* tls_io.c */

@@ -25,27 +25,48 @@ static void peer_closed(struct tls_conn *c)
         session_rx_fin(c->w, c->base.session);
 }
 
+static uint32_t left_of_job(const struct tls_conn *c) { return c->job ? tls_job_left(&c->job->in) : 0; }
+
+/* The engine works on the FIFOs themselves. It may not while some of the stream is elsewhere. */
+static bool in_place(struct tls_conn *c)
+{
+    if (hs_unlikely(!c->is_in_place) && !c->retry_len && left_of_job(c) == 0 && c->w->stack->tls->engine->in_place(c->engine)) {
+        c->is_in_place = true;
+        tls_worker_of(c->w)->count.in_place++;
+    }
+    return c->is_in_place;
+}
+
+static enum tls_status read_into(struct tls_conn *c, const struct iovec *iov, int n_iov, size_t *n)
+{
+    const struct tls_engine *e = c->w->stack->tls->engine;
+
+    return in_place(c) ? e->readv(c->engine, iov, n_iov, n) : e->read(c->engine, iov[0].iov_base, iov[0].iov_len, n);
+}
+
 /* Records are opened where the program reads. As much room is asked for as can come of what is there. */
 static enum tls_status open_some(struct tls_conn *c, uint32_t want, uint32_t *got)
 {
-    const struct tls_engine *e = c->w->stack->tls->engine;
     struct session *s = c->base.session;
     struct iovec iov[2];
     size_t n = 0;
     enum tls_status st;
+    int pieces;
 
     *got = 0;
     if (s->rd_closed || c->state == TLS_S_CLOSING) { /* SHUT_RD, or nobody is there: taken and forgotten */
-        st = e->read(c->engine, tls_worker_of(c->w)->gather, TLS_RECORD_MAX, &n);
+        iov[0] = (struct iovec){ tls_worker_of(c->w)->gather, TLS_RECORD_MAX };
+        st = read_into(c, iov, 1, &n);
         *got = (uint32_t)n;
         return st;
     }
-    if (session_rx_reserve(c->w, s, want, iov) == 0) {
+    pieces = session_rx_reserve(c->w, s, want, iov);
+    if (pieces == 0) {
         c->rx_blocked = true;
         session_rx_want_space(c->w, s, hs_min_u32(TLS_RECORD_MAX, session_rx_max(s) / 4));
         return TLS_WANT_WRITE;
     }
-    st = e->read(c->engine, iov[0].iov_base, iov[0].iov_len, &n);
+    st = read_into(c, iov, pieces, &n);
     if (st == TLS_DONE)
         session_rx_commit(c->w, s, (uint32_t)n);
     *got = (uint32_t)n;
@@ -58,8 +79,6 @@ static uint32_t waiting(struct tls_conn *c)
 
     return n > 0 ? (uint32_t)n : 0;
 }
-
-static uint32_t left_of_job(const struct tls_conn *c) { return c->job ? tls_job_left(&c->job->in) : 0; }
 
 void tls_io_receive(struct tls_conn *c)
 {
@@ -89,7 +108,7 @@ void tls_io_receive(struct tls_conn *c)
             used += n + TLS_OVERHEAD;
             continue;
         case TLS_WANT_READ:
-            if (tls_lower_arm(c))
+            if (tls_lower_arm_beyond(c, waiting(c)))
                 continue;
             break;
         case TLS_WANT_WRITE: /* no room: tls_rx_space() goes on; or the engine wants to answer (key update) and cannot now */
@@ -97,7 +116,7 @@ void tls_io_receive(struct tls_conn *c)
                 tls_conn_fail(c, c->lower_error, NULL); /* also who does not read shall know */
                 return;
             }
-            if (!c->rx_blocked && svm_fifo_prod_want_space(&c->out, TLS_RECORD_MAX))
+            if (!c->rx_blocked && tls_lower_want_room(c, TLS_RECORD_MAX))
                 tls_conn_ready(c);
             break;
         case TLS_CLOSED:
@@ -123,7 +142,7 @@ void tls_rx_space(struct worker *w, struct transport_conn *b)
 
 /* ---- from the program ---- */
 
-/* Bytes of the next record: in place, or gathered where a ring ends soon. */
+/* For an engine that copies. Bytes of the next record: where they are, or gathered where a ring ends soon. */
 static const void *next_piece(struct tls_conn *c, uint32_t avail, uint32_t *len)
 {
     struct session *s = c->base.session;
@@ -157,9 +176,9 @@ static void tx_end(struct tls_conn *c)
     if (!c->notify_sent) {
         enum tls_status st = ts->engine->close_notify(c->engine);
         if (st == TLS_WANT_WRITE) {
-            (void)svm_fifo_prod_want_space(&c->out, TLS_OVERHEAD);
             tls_lower_tell(c);
-            session_tx_schedule(c->w, s);
+            if (tls_lower_want_room(c, TLS_OVERHEAD))
+                session_tx_schedule(c->w, s);
             return;
         }
         c->notify_sent = true;
@@ -200,6 +219,7 @@ enum transport_tx_verdict tls_tx(struct worker *w, struct transport_conn *b, uns
         uint32_t len;
         size_t n = 0;
         const void *from;
+        struct iovec iov[4];
         enum tls_status st;
 
         if (budget == 0) {
@@ -207,15 +227,22 @@ enum transport_tx_verdict tls_tx(struct worker *w, struct transport_conn *b, uns
             return TRANSPORT_TX_MORE;
         }
         if (svm_fifo_prod_space(&c->out) < hs_min_u32(avail, TLS_RECORD_MAX) + TLS_OVERHEAD &&
-            !svm_fifo_prod_want_space(&c->out, 2 * TLS_RECORD_MAX)) {
+            !tls_lower_want_room(c, 2 * TLS_RECORD_MAX)) {
             tls_lower_tell(c);
             return TRANSPORT_TX_DONE;
         }
-        from = next_piece(c, avail, &len);
-        if (!from)
-            return TRANSPORT_TX_DONE;
-        st = ts->engine->write(c->engine, from, len, &n);
-        c->retry_len = st == TLS_WANT_WRITE || st == TLS_WANT_READ ? len : 0;
+        if (in_place(c)) {
+            int pieces = session_tx_peek_iov(w, s, 0, hs_min_u32(avail, TLS_RECORD_MAX), iov);
+            if (pieces < 1)
+                return TRANSPORT_TX_DONE;
+            st = ts->engine->writev(c->engine, iov, pieces, &n);
+        } else {
+            from = next_piece(c, avail, &len);
+            if (!from)
+                return TRANSPORT_TX_DONE;
+            st = ts->engine->write(c->engine, from, len, &n);
+            c->retry_len = st == TLS_WANT_WRITE || st == TLS_WANT_READ ? len : 0;
+        }
         if (st == TLS_DONE) {
             session_tx_drop(w, s, (uint32_t)n);
             budget -= hs_min_u32(budget, (uint32_t)n + TLS_OVERHEAD);
@@ -226,7 +253,7 @@ enum transport_tx_verdict tls_tx(struct worker *w, struct transport_conn *b, uns
             tls_conn_fail(c, ts->engine->error_code(c->engine), ts->engine->error(c->engine));
             return TRANSPORT_TX_DONE;
         }
-        if (!svm_fifo_prod_want_space(&c->out, TLS_RECORD_MAX)) {
+        if (!tls_lower_want_room(c, TLS_RECORD_MAX)) {
             tls_lower_tell(c);
             return TRANSPORT_TX_DONE;
         }

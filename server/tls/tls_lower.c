@@ -6,7 +6,7 @@
 
 /* Numbers of our app_workers: beyond all clients, the same on every worker, with namespace and interface table in them. */
 static const uint32_t INTERNAL_CLIENT = 0x80000000;
-enum { NS_BITS = 15 };
+enum { NS_BITS = 15, DIRECT_MIN = 4 * TLS_RECORD_MAX };
 static uint32_t client_id_of(uint32_t ns, uint16_t fib) { return INTERNAL_CLIENT | (uint32_t)fib << NS_BITS | ns; }
 
 /* ---- memory ---- */
@@ -232,6 +232,70 @@ int tls_lower_write(void *arg, const void *buf, size_t len)
     return n > 0 ? (int)n : 0;
 }
 
+/* ---- the same in place ---- */
+
+static int place_peek(void *arg, uint32_t len, struct iovec iov[4])
+{
+    struct tls_conn *c = arg;
+
+    return c->has_fifos ? svm_fifo_peek_iov(&c->in, 0, len, iov) : 0;
+}
+
+static void place_drop(void *arg, uint32_t len)
+{
+    struct tls_conn *c = arg;
+
+    (void)svm_fifo_drop(&c->in, len);
+}
+
+static bool place_is_ended(void *arg)
+{
+    struct tls_conn *c = arg;
+
+    return !c->has_fifos || c->lower_error || !c->lower || svm_fifo_cons_is_fin(&c->in) || svm_fifo_cons_avail(&c->in) < 0;
+}
+
+/* The other end is on this host: there, if its FIFO takes any record. It is whole or not at all, so that a full FIFO makes no short records. */
+static int place_reserve(void *arg, uint32_t len, struct iovec iov[2])
+{
+    struct tls_conn *c = arg;
+    struct session *to = c->has_fifos && c->lower ? session_tx_direct(c->w, c->lower) : NULL;
+
+    c->direct = NULL;
+    c->waits_direct = false;
+    if (to && session_rx_max(to) >= DIRECT_MIN) {
+        int n = session_rx_space(c->w, to) >= len ? session_rx_reserve(c->w, to, len, iov) : 0;
+        if (n > 0 && iov[0].iov_len + (n > 1 ? iov[1].iov_len : 0) == len) {
+            c->direct = to;
+            return n;
+        }
+        c->waits_direct = true;
+        session_tx_direct_want(c->w, c->lower, len);
+        return 0;
+    }
+    return c->has_fifos && c->lower ? svm_fifo_reserve(&c->out, len, iov) : 0;
+}
+
+static void place_commit(void *arg, uint32_t len)
+{
+    struct tls_conn *c = arg;
+
+    if (c->direct) {
+        session_rx_commit(c->w, c->direct, len);
+        tls_worker_of(c->w)->count.direct++;
+    } else {
+        (void)svm_fifo_commit(&c->out, len);
+    }
+    c->direct = NULL;
+}
+
+const struct tls_io_in_place tls_lower_place = { place_peek, place_drop, place_is_ended, place_reserve, place_commit };
+
+bool tls_lower_want_room(struct tls_conn *c, uint32_t bytes)
+{
+    return c->has_fifos && !c->waits_direct && svm_fifo_prod_want_space(&c->out, bytes);
+}
+
 bool tls_lower_flush(struct tls_conn *c)
 {
     struct tls_job_bytes *b = &c->job->out;
@@ -260,7 +324,9 @@ void tls_lower_tell(struct tls_conn *c)
         session_tx_kick(c->w, c->lower);
 }
 
-bool tls_lower_arm(struct tls_conn *c)
+bool tls_lower_arm(struct tls_conn *c) { return tls_lower_arm_beyond(c, 0); }
+
+bool tls_lower_arm_beyond(struct tls_conn *c, uint32_t seen)
 {
     if (!c->has_fifos || !c->lower)
         return false;
@@ -269,7 +335,7 @@ bool tls_lower_arm(struct tls_conn *c)
     c->was_active = true;
     if (c->state == TLS_S_OPEN && !timer_is_running(&c->timer))
         timer_start(&c->w->timers, &c->timer, c->w->now_us + TLS_IDLE_US);
-    return svm_fifo_cons_arm(&c->in) && svm_fifo_cons_avail(&c->in) > 0;
+    return svm_fifo_cons_arm(&c->in) && (svm_fifo_cons_avail(&c->in) > seen || (seen && svm_fifo_cons_is_fin(&c->in)));
 }
 
 /* Not at once when the FIFOs are empty: TCP's window grows with their rings, and a stream would begin anew after each pause. */

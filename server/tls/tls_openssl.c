@@ -47,6 +47,8 @@ static SSL_CTX *ctx_new(const struct tls_openssl *o, const SSL_METHOD *method, b
         return NULL;
     }
     SSL_CTX_set_app_data(ctx, (void *)(uintptr_t)o);
+    if (!is_dtls)
+        SSL_CTX_set_keylog_callback(ctx, tls_openssl_on_secret);
     SSL_CTX_set_timeout(ctx, (long)(o->cfg->ticket_lifetime_us / 1000000));
     if (o->cfg->no_tickets)
         SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
@@ -136,6 +138,7 @@ static int openssl_open(const struct tls_config *cfg, char *err, size_t err_len,
     if (!CRYPTO_secure_malloc_initialized())
         (void)CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN);
     o->cfg = cfg;
+    o->records_a_key = TLS_RECORDS_A_KEY;
     o->bio = tls_openssl_bio_new();
     rc = tls_openssl_resume_open(o) == 0 && o->bio && RAND_bytes(o->secret, sizeof(o->secret)) == 1 &&
                  RAND_bytes(o->cookie_secret, sizeof(o->cookie_secret)) == 1
@@ -293,6 +296,9 @@ const struct tls_engine tls_openssl_engine = {
     .handshake = tls_openssl_handshake,
     .read = tls_openssl_read,
     .write = tls_openssl_write,
+    .in_place = tls_openssl_in_place,
+    .readv = tls_openssl_readv,
+    .writev = tls_openssl_writev,
     .pending = tls_openssl_pending,
     .close_notify = tls_openssl_close_notify,
     .greet = tls_openssl_greet,

@@ -9,7 +9,7 @@
 #include "server/tls/tls.h"
 #include "server/tls/tls_engine.h"
 
-enum { TLS_KEPT_SESSIONS = 1024 };
+enum { TLS_KEPT_SESSIONS = 1024, TLS_RECORDS_A_KEY = 1 << 24 };
 
 struct tls_kept {                     /* what a client may go on with */
     uint64_t key;                     /* of peer, name and program */
@@ -24,6 +24,7 @@ struct tls_openssl {                  /* the instance */
     STACK_OF(X509_NAME) *ca_names;    /* listeners that ask for certificates name them */
     BIO_METHOD *bio;
     uint8_t secret[16];               /* for keys of `kept` */
+    uint32_t records_a_key;           /* TLS 1.3: sent before the next key; TLS_RECORDS_A_KEY */
     uint8_t cookie_secret[16];        /* DTLS; all workers and listeners, cookies name both ends */
     pthread_mutex_t lock;             /* the next two: any worker */
     struct tls_tickets *tickets;
@@ -35,6 +36,15 @@ struct tls_pair {
     SSL_CTX *dtls;                    /* the same for DTLS; NULL as above */
     X509 *leaf;                       /* of ctx */
 };
+struct tls_own;
+struct tls_watch {
+    uint64_t n[2];                    /* records under the last keys: read, written */
+    bool has_finished[2];
+    bool has_ticket, has_read;        /* client: a ticket has come; text has */
+    bool is_spoiled;                  /* the keys are not the first ones any more */
+    uint8_t secret_len;
+    uint8_t secret[2][48];            /* TLS 1.3: of client and server */
+};
 struct tls_session {
     SSL *ssl;
     struct tls_io io;
@@ -42,6 +52,9 @@ struct tls_session {
     struct tls_openssl *o;
     uint64_t kept_key;                /* client: where its session is kept for the next connection */
     struct ip_endpoint lcl, rmt;      /* DTLS: whose ClientHello is looked at */
+    struct tls_watch *watch;          /* what OpenSSL does until we take its place; NULL: nobody does */
+    struct tls_own *own;              /* tls_openssl_record.c: we have */
+    bool is_unflushed;                /* OpenSSL has part of a record that found no room */
     bool ended;                       /* the stream below has */
     int error_code;
     char error[TLS_TEXT_MAX];
@@ -63,6 +76,17 @@ int64_t tls_openssl_timeout_us(const struct tls_session *s);
 enum tls_status tls_openssl_on_timeout(struct tls_session *s);
 uint32_t tls_openssl_data_mtu(const struct tls_session *s);
 long tls_openssl_dgram_ctrl(const struct tls_session *s, int cmd);
+
+/* tls_openssl_record.c */
+void tls_openssl_on_secret(const SSL *ssl, const char *line);
+bool tls_openssl_watch(struct tls_session *s);                      /* false: no memory */
+void tls_openssl_unwatch(struct tls_session *s);
+void tls_openssl_own_free(struct tls_session *s);
+bool tls_openssl_in_place(struct tls_session *s);
+enum tls_status tls_openssl_readv(struct tls_session *s, const struct iovec *to, int n_to, size_t *n);
+enum tls_status tls_openssl_writev(struct tls_session *s, const struct iovec *from, int n_from, size_t *n);
+uint32_t tls_openssl_own_pending(const struct tls_session *s);
+enum tls_status tls_openssl_own_close_notify(struct tls_session *s);
 
 /* tls_openssl_conn.c */
 enum tls_status tls_openssl_status(struct tls_session *s, int rc);

@@ -33,6 +33,7 @@ static int bio_write(BIO *b, const char *buf, int len)
     int n = s->io.write(s->io.arg, buf, (size_t)len);
 
     BIO_clear_retry_flags(b);
+    s->is_unflushed = n < len;
     if (n > 0)
         return n;
     if (n == 0)
@@ -291,6 +292,8 @@ int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, c
     err = is_server ? set_server(s) : set_client(s, peer);
     if (!is_server && err == 0 && profile->n_pairs)
         err = use_own(s, profile->pairs[0]);
+    if (err == 0 && !tls_openssl_watch(s))
+        err = -ENOMEM;
     *out = s; /* on an error too: the caller frees it with the connection */
     ERR_clear_error();
     return err;
@@ -298,6 +301,8 @@ int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, c
 
 void tls_openssl_conn_free(struct tls_session *s)
 {
+    tls_openssl_unwatch(s);
+    tls_openssl_own_free(s);
     SSL_free(s->ssl);
     OPENSSL_cleanse(s, sizeof(*s));
     free(s);
@@ -314,7 +319,11 @@ enum tls_status tls_openssl_handshake(struct tls_session *s)
 enum tls_status tls_openssl_read(struct tls_session *s, void *buf, size_t len, size_t *n)
 {
     ERR_clear_error();
-    return tls_openssl_status(s, SSL_read_ex(s->ssl, buf, len, n));
+    if (SSL_read_ex(s->ssl, buf, len, n) != 1)
+        return tls_openssl_status(s, 0);
+    if (s->watch)
+        s->watch->has_read = true;
+    return TLS_DONE;
 }
 
 enum tls_status tls_openssl_write(struct tls_session *s, const void *buf, size_t len, size_t *n)
@@ -323,12 +332,14 @@ enum tls_status tls_openssl_write(struct tls_session *s, const void *buf, size_t
     return tls_openssl_status(s, SSL_write_ex(s->ssl, buf, len, n));
 }
 
-uint32_t tls_openssl_pending(const struct tls_session *s) { return (uint32_t)SSL_pending(s->ssl); }
+uint32_t tls_openssl_pending(const struct tls_session *s) { return s->own ? tls_openssl_own_pending(s) : (uint32_t)SSL_pending(s->ssl); }
 
 enum tls_status tls_openssl_close_notify(struct tls_session *s)
 {
     int rc;
 
+    if (s->own)
+        return tls_openssl_own_close_notify(s);
     ERR_clear_error();
     rc = SSL_shutdown(s->ssl);
     return rc >= 0 ? TLS_DONE : tls_openssl_status(s, rc); /* 0: ours is sent, the peer's has not come yet */

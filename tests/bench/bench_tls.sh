@@ -25,12 +25,14 @@ s_tls_core() {
 group_tls() {
     side tls_k in_k $L4 "kernel, nginx's TLS"
     side tls_h in_k $S4 'hoststack, transparent TLS'
+    side tls_c stack $S4 "hoststack, both ends on one host"
     side speed speed - 'openssl speed, no network'
     row tls/link/bulk Gbit/s higher - s_tls_bulk tls_k tls_h
     row tls/link/keep/1k req/s higher - s_tls_wrk tls_k tls_h 1k 32
     row tls/link/handshakes/full conn/s higher - s_tls_handshakes tls_k tls_h -new
     row tls/link/handshakes/resumed conn/s higher - s_tls_handshakes tls_k tls_h -reuse -tls1_2
     full row core/tls/bulk Gbit/s higher - s_tls_core speed tls_h
+    full row core/tls/cut Gbit/s higher - s_tls_core speed tls_c
 }
 tls() {
     local dir with_tls

@@ -133,7 +133,7 @@ static unsigned io_mtu(void *arg)
 
 static void end_new(struct end *e, bool is_server)
 {
-    struct tls_io io = { e, io_read, io_write, io_mtu };
+    struct tls_io io = { e, io_read, io_write, io_mtu, NULL };
 
     if (tls_openssl_engine.conn_new(g.engine, is_server, is_server ? &g.server : &g.client, is_server ? &there : &here, &io, &e->s) != 0)
         wrong("no connection");

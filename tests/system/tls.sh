@@ -70,6 +70,27 @@ many_fetches() { # at once
 check "curl, 10 at once: 30 MB each" many_fetches
 end_pid "$server_of_port"
 
+# ---- suites whose records are made in place, and one that OpenSSL makes
+stat_of() { ctl a --json show tls | jq "[.. | objects | .$1? // 0] | add"; }
+tls_server -c "$PKI/server.pem" -k "$PKI/server.key"
+od -An -v -tx1 -N 200000 /dev/urandom | tr -d ' \n' >"$TMP/random" # no letter that s_client takes for a command
+there_and_back() { # in places, s_client's arguments
+    local before
+    before=$(stat_of in_place)
+    { cat "$TMP/random"; wait_for 20 same_size; } | s_client "${@:2}" >"$TMP/back"
+    cmp "$TMP/random" "$TMP/back" && [ "$(($(stat_of in_place) - before))" = "$1" ]
+}
+same_size() { [ "$(stat -c %s "$TMP/back")" = 400000 ]; }
+for c in TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256; do
+    check "$c: 400 KB there and back, in place" there_and_back 1 $S4 -tls1_3 -ciphersuites $c
+done
+for c in AES128-GCM-SHA256 AES256-GCM-SHA384 CHACHA20-POLY1305; do
+    check "TLS 1.2, $c: the same" there_and_back 1 $S6 -tls1_2 -cipher ECDHE-ECDSA-$c
+done
+check "TLS 1.2, AES-CBC: through OpenSSL" there_and_back 0 $S4 -tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256
+check "short records were asked for: through OpenSSL" there_and_back 0 $S4 -maxfraglen 512
+end_pid "$server_of_port"
+
 # ---- clients
 ask() { # ADDRESS ARGUMENTS of the probe's client: sends a line to a server of the kernel, prints the answer
     local to=$1
