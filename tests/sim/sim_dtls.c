@@ -10,12 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
-#include "server/session/session_run.h"
-#include "server/tls/tls_internal.h"
 #include "server/udp/udp.h"
-#include "tests/sim/sim_pair.h"
+#include "tests/sim/sim_secure.h"
 
-enum { FLOWS = 6, MESSAGES = 64, PORT = 4433, LIMIT_US = 600000000, APP_SERVER = 7, LARGEST = 4000, PEER_PORT = 999 };
+enum { FLOWS = 6, MESSAGES = 64, PORT = 4433, LIMIT_US = 600000000, LARGEST = 4000, PEER_PORT = 999 };
 
 struct side {
     struct sim_sock *s;
@@ -27,16 +25,10 @@ struct flow {
     struct side side[2];             /* who connects, who accepts */
 };
 struct run {
-    uint64_t seed, rng;
-    struct sim_pair pair;
-    struct sim_app *app[2];
-    struct sim_sock *listener, *noise;
+    struct sim_secure s;
+    struct sim_sock *noise;
     struct flow flow[FLOWS];
     unsigned n_flows;
-    const char *failure;
-    char *cert, *key;
-    size_t cert_len, key_len;
-    char ca[256];
     uint64_t handshakes, resumed, again, sent, got; /* over all seeds */
 };
 static const struct worker *virtual_clock; /* a test's own: gettimeofday() has no argument that could carry it */
@@ -50,36 +42,8 @@ int gettimeofday(struct timeval *restrict tv, void *restrict zone)
     return 0;
 }
 
-static uint64_t rnd(struct run *r)
-{
-    uint64_t z = (r->rng += 0x9e3779b97f4a7c15ull); /* splitmix64 */
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
-static uint32_t below(struct run *r, uint32_t n) { return (uint32_t)(rnd(r) % n); }
-static bool fail(struct run *r, const char *what)
-{
-    if (!r->failure)
-        r->failure = what;
-    return false;
-}
-
-static char *slurp(const char *dir, const char *name, size_t *len)
-{
-    char path[600], *text = calloc(1, 65536);
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    FILE *f = fopen(path, "r");
-
-    if (!f || !text) {
-        fprintf(stderr, "cannot read %s\n", path);
-        exit(2);
-    }
-    *len = fread(text, 1, 65535, f);
-    fclose(f);
-    return text;
-}
+static uint32_t below(struct run *r, uint32_t n) { return sim_secure_below(&r->s, n); }
+static bool fail(struct run *r, const char *what) { return sim_secure_fail(&r->s, what); }
 
 /* ---- messages: their number, side and flow in front, the rest follows from these ---- */
 
@@ -130,18 +94,11 @@ static bool take_some(struct run *r, unsigned f, unsigned i)
     return true;
 }
 
-static be16 port_of(const struct sim_sock *s)
-{
-    if (!s || !s->session)
-        return (be16){ 0 };
-    return s->session->conn ? s->session->conn->lcl.port : s->session->lcl.port;
-}
-
 static void take_accepted(struct run *r, struct sim_sock *s)
 {
     for (unsigned i = 0; i < r->n_flows; i++) {
         struct side *a = r->flow[i].side;
-        if (!a[0].s || a[1].s || port_of(a[0].s).raw != s->session->rmt.port.raw)
+        if (!a[0].s || a[1].s || sim_secure_port_of(a[0].s).raw != s->session->rmt.port.raw)
             continue;
         a[1].s = s;
         return;
@@ -157,7 +114,7 @@ static unsigned step(void *arg, uint64_t now_us)
     unsigned did = 0;
 
     (void)now_us;
-    while (r->listener && (s = sim_accept(r->listener)) != NULL) {
+    while (r->s.listener && (s = sim_accept(r->s.listener)) != NULL) {
         take_accepted(r, s);
         did++;
     }
@@ -188,30 +145,18 @@ static bool all_sent(void *arg)
     return true;
 }
 
-static bool nothing_left(void *arg)
-{
-    const struct run *r = arg;
-
-    for (unsigned i = 0; i < 2; i++) {
-        const struct tls_worker *tw = tls_worker_of(r->pair.stack[i]->worker[0]);
-        if (tw->n_conns != tw->n_doors)
-            return false;
-    }
-    return true;
-}
-
 /* ---- somebody who sends what is no DTLS, and what was once ---- */
 
 static void noise(struct run *r)
 {
-    struct ip_endpoint to = sim_pair_endpoint(1, rnd(r) & 1, PORT);
+    struct ip_endpoint to = sim_pair_endpoint(1, sim_secure_rnd(&r->s) & 1, PORT);
     uint8_t b[600];
 
     for (unsigned n = below(r, 40); n > 0; n--) {
         uint32_t len = 1 + below(r, sizeof(b));
         static const uint8_t hello[] = { 22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 1, 0, 0, 88, 0, 0, 0, 0, 0, 0, 0, 88, 0xfe, 0xfd };
         for (uint32_t i = 0; i < len; i++)
-            b[i] = (uint8_t)rnd(r);
+            b[i] = (uint8_t)sim_secure_rnd(&r->s);
         if (below(r, 2)) {
             memcpy(b, hello, hs_min_u32(len, sizeof(hello)));
             b[below(r, hs_min_u32(len, 60))] ^= (uint8_t)(1u << below(r, 8));
@@ -226,33 +171,20 @@ static bool make(struct run *r)
 {
     struct sim_params link = { .delay_us = below(r, 20000), .loss_ppm = below(r, 60000), .dup_ppm = below(r, 50000),
                                .reorder_ppm = below(r, 100000), .reorder_us = below(r, 40000), .jitter_us = below(r, 3000) };
-    struct tls_config cfg;
-    char err[256] = "";
-    uint32_t id;
+    struct ip_endpoint own = { .port = be16_of(PEER_PORT) };
 
-    if (sim_pair_create(&r->pair, r->seed, &link, false) != 0)
+    if (sim_pair_create(&r->s.pair, r->s.seed, &link, false) != 0)
         return fail(r, "no stacks");
-    virtual_clock = r->pair.stack[0]->worker[0];
+    virtual_clock = r->s.pair.stack[0]->worker[0];
     for (unsigned i = 0; i < 2; i++) {
-        struct sim_app_options opt = { .rx_max = 65536u << below(r, 4), .tx_max = 65536u << below(r, 4) };
-        tls_config_defaults(&cfg);
-        snprintf(cfg.ca_file, sizeof(cfg.ca_file), "%s", r->ca);
-        cfg.fifo_size = 65536u << below(r, 3);
-        cfg.handshake_timeout_us = 200000000;
+        struct tls_config cfg = sim_secure_config(&r->s, 200000000);
         cfg.dtls_idle_us = 60000000;
-        if (tls_stack_create(r->pair.stack[i], &cfg, err, sizeof(err)) != 0 ||
-            sim_app_create(r->pair.stack[i]->worker[0], &opt, &r->app[i]) != 0) {
-            fprintf(stderr, "%s\n", err);
-            return fail(r, "no TLS");
-        }
+        if (!sim_secure_make(&r->s, i, &cfg, 65536, 4))
+            return false;
     }
-    sim_app_worker(r->app[1])->app_id = APP_SERVER;
-    if (tls_store_put_pair(r->pair.stack[1], APP_SERVER, r->cert, r->cert_len, r->key, r->key_len, 0, &id, err, sizeof(err)) != 0)
-        return fail(r, "the certificate is refused");
-    struct ip_endpoint any = { .port = be16_of(PORT) }, own = { .port = be16_of(PEER_PORT) };
-    if (sim_bind(r->app[0], SVM_PROTO_UDP, &own, &r->noise) != 0)
+    if (sim_bind(r->s.app[0], SVM_PROTO_UDP, &own, &r->noise) != 0)
         return fail(r, "no socket");
-    return sim_listen(r->app[1], SVM_PROTO_DTLS, &any, 64, &r->listener) == 0 || fail(r, "no listener");
+    return sim_secure_listen(&r->s, SVM_PROTO_DTLS, PORT);
 }
 
 static void check_flow(struct run *r, struct flow *f)
@@ -273,16 +205,16 @@ static void conversations(struct run *r)
     r->n_flows = 1 + below(r, FLOWS);
     for (unsigned i = 0; i < r->n_flows; i++) {
         struct flow *f = &r->flow[i];
-        struct ip_endpoint to = sim_pair_endpoint(1, rnd(r) & 1, PORT);
+        struct ip_endpoint to = sim_pair_endpoint(1, sim_secure_rnd(&r->s) & 1, PORT);
         f->side[0].to_send = below(r, MESSAGES);
         f->side[1].to_send = below(r, MESSAGES);
-        if (sim_connect(r->app[0], SVM_PROTO_DTLS, NULL, &to, &f->side[0].s) != 0)
+        if (sim_connect(r->s.app[0], SVM_PROTO_DTLS, NULL, &to, &f->side[0].s) != 0)
             fail(r, "connect");
     }
     noise(r);
-    if (!r->failure && sim_net_run_while(r->pair.net, all_sent, r, r->pair.stack[0]->worker[0]->now_us + LIMIT_US) != 0)
+    if (!r->s.failure && sim_net_run_while(r->s.pair.net, all_sent, r, r->s.pair.stack[0]->worker[0]->now_us + LIMIT_US) != 0)
         fail(r, "the conversations do not end");
-    (void)sim_net_run_until(r->pair.net, r->pair.stack[0]->worker[0]->now_us + 2000000); /* what is under way arrives */
+    (void)sim_net_run_until(r->s.pair.net, r->s.pair.stack[0]->worker[0]->now_us + 2000000); /* what is under way arrives */
     for (unsigned i = 0; i < r->n_flows; i++)
         check_flow(r, &r->flow[i]);
     memset(r->flow, 0, sizeof(r->flow));
@@ -292,7 +224,7 @@ static void conversations(struct run *r)
 static void count(struct run *r)
 {
     for (unsigned i = 0; i < 2; i++) {
-        const struct tls_counters *c = &tls_worker_of(r->pair.stack[i]->worker[0])->count;
+        const struct tls_counters *c = &tls_worker_of(r->s.pair.stack[i]->worker[0])->count;
         r->again += c->dtls_retransmitted;
         if (i) {
             r->handshakes += c->handshakes;
@@ -303,28 +235,16 @@ static void count(struct run *r)
 
 static void run_seed(struct run *r)
 {
-    r->rng = r->seed;
-    r->failure = NULL;
-    r->listener = NULL;
-    memset(r->app, 0, sizeof(r->app));
+    sim_secure_begin(&r->s);
     if (make(r)) {
-        sim_net_set_hook(r->pair.net, step, r);
+        sim_net_set_hook(r->s.pair.net, step, r);
         conversations(r);
         conversations(r); /* these resume */
-        if (!r->failure && sim_net_run_while(r->pair.net, nothing_left, r, r->pair.stack[0]->worker[0]->now_us + LIMIT_US) != 0)
-            fail(r, "connections are left");
+        sim_secure_drain(&r->s, LIMIT_US);
         count(r);
     }
-    for (unsigned i = 0; i < 2; i++)
-        if (r->app[i])
-            sim_app_destroy(r->app[i]);
-    for (unsigned i = 0; i < 2; i++)
-        if (r->pair.stack[i]) {
-            session_abort_all(r->pair.stack[i]->worker[0]);
-            tls_stack_destroy(r->pair.stack[i]);
-        }
     virtual_clock = NULL;
-    sim_pair_destroy(&r->pair);
+    sim_secure_end(&r->s);
 }
 
 int main(int argc, char **argv)
@@ -332,25 +252,21 @@ int main(int argc, char **argv)
     struct run r = { 0 };
     unsigned long a = 1, b = 40;
 
-    if (argc < 2 || (argc == 4 && sscanf(argv[3], "%lu-%lu", &a, &b) != 2))
-        return 2;
-    r.cert = slurp(argv[1], "server.pem", &r.cert_len);
-    r.key = slurp(argv[1], "server.key", &r.key_len);
-    snprintf(r.ca, sizeof(r.ca), "%s/ca.pem", argv[1]);
+    sim_secure_arguments(&r.s, argc, argv, &a, &b);
     if (sim_eal_init("simdtls") != 0 || transport_register(&udp_transport_ops) != 0 || transport_register(&tls_transport_ops) != 0 ||
         transport_register(&dtls_transport_ops) != 0)
         return 2;
-    for (r.seed = a; r.seed <= b && !r.failure; r.seed++) {
+    for (r.s.seed = a; r.s.seed <= b && !r.s.failure; r.s.seed++) {
         run_seed(&r);
-        if (r.failure)
-            printf("seed %lu: ", (unsigned long)r.seed);
+        if (r.s.failure)
+            printf("seed %lu: ", (unsigned long)r.s.seed);
     }
     printf("%lu handshakes, %lu resumed, %lu flights again, %lu of %lu messages", (unsigned long)r.handshakes, (unsigned long)r.resumed,
            (unsigned long)r.again, (unsigned long)r.got, (unsigned long)r.sent);
-    if (!r.failure && (r.got < r.sent / 2 || (b - a >= 19 && (r.resumed < 10 || r.again < 10))))
-        r.failure = "hardly anything was resumed, sent again, or arrived";
-    printf("%s%s\n", r.failure ? ": " : "", r.failure ? r.failure : "");
-    free(r.cert);
-    free(r.key);
-    return r.failure != NULL;
+    if (!r.s.failure && (r.got < r.sent / 2 || (b - a >= 19 && (r.resumed < 10 || r.again < 10))))
+        r.s.failure = "hardly anything was resumed, sent again, or arrived";
+    printf("%s%s\n", r.s.failure ? ": " : "", r.s.failure ? r.s.failure : "");
+    free(r.s.cert);
+    free(r.s.key);
+    return r.s.failure != NULL;
 }

@@ -10,12 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include "server/session/session_run.h"
 #include "server/tcp/tcp.h"
-#include "server/tls/tls_internal.h"
-#include "tests/sim/sim_pair.h"
+#include "tests/sim/sim_secure.h"
 
-enum { FLOWS = 6, PORT = 443, LIMIT_US = 600000000, APP_SERVER = 7, PIECE = 9000 };
+enum { FLOWS = 6, PORT = 443, LIMIT_US = 600000000, PIECE = 9000 };
 
 struct flow {
     struct sim_sock *c, *s;          /* who connects, who accepts */
@@ -24,49 +22,14 @@ struct flow {
     int error;
 };
 struct run {
-    uint64_t seed, rng;
-    struct sim_pair pair;
-    struct sim_app *app[2];
-    struct sim_sock *listener;
+    struct sim_secure s;
     struct flow flow[FLOWS];
     unsigned n_flows;
-    const char *failure;
-    char *cert, *key;
-    size_t cert_len, key_len;
-    char ca[256];
-    uint64_t handshakes, resumed, refused; /* at the server, over all seeds */
+    uint64_t handshakes, resumed, in_place, refused; /* at the server, over all seeds */
 };
 
-static uint64_t rnd(struct run *r)
-{
-    uint64_t z = (r->rng += 0x9e3779b97f4a7c15ull); /* splitmix64 */
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
-static uint32_t below(struct run *r, uint32_t n) { return (uint32_t)(rnd(r) % n); }
-static bool fail(struct run *r, const char *what)
-{
-    if (!r->failure)
-        r->failure = what;
-    return false;
-}
-
-static char *slurp(const char *dir, const char *name, size_t *len)
-{
-    char path[600], *text = calloc(1, 65536);
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    FILE *f = fopen(path, "r");
-
-    if (!f || !text) {
-        fprintf(stderr, "cannot read %s\n", path);
-        exit(2);
-    }
-    *len = fread(text, 1, 65535, f);
-    fclose(f);
-    return text;
-}
+static uint32_t below(struct run *r, uint32_t n) { return sim_secure_below(&r->s, n); }
+static bool fail(struct run *r, const char *what) { return sim_secure_fail(&r->s, what); }
 
 /* ---- programs ---- */
 
@@ -80,7 +43,7 @@ static unsigned side_step(struct run *r, struct flow *f, unsigned i)
     if (!s || !s->connected || f->ended[i])
         return 0;
     while (f->sent[i] < f->to_send[i] &&
-           (n = sim_write_pattern(s, (uint32_t)r->seed + i, hs_min_u32(f->to_send[i] - f->sent[i], 1 + below(r, PIECE)))) > 0) {
+           (n = sim_write_pattern(s, (uint32_t)r->s.seed + i, hs_min_u32(f->to_send[i] - f->sent[i], 1 + below(r, PIECE)))) > 0) {
         f->sent[i] += (uint32_t)n;
         did++;
     }
@@ -89,7 +52,7 @@ static unsigned side_step(struct run *r, struct flow *f, unsigned i)
         sim_shutdown(s, SHUT_WR);
         did++;
     }
-    while ((n = sim_read_check(s, (uint32_t)r->seed + !i, PIECE)) > 0) {
+    while ((n = sim_read_check(s, (uint32_t)r->s.seed + !i, PIECE)) > 0) {
         f->got[i] += (uint32_t)n;
         did++;
     }
@@ -102,13 +65,6 @@ static unsigned side_step(struct run *r, struct flow *f, unsigned i)
     return did + 1;
 }
 
-static be16 port_of(const struct sim_sock *s)
-{
-    if (!s || !s->session)
-        return (be16){ 0 };
-    return s->session->conn ? s->session->conn->lcl.port : s->session->lcl.port; /* of a connection in its handshake, too */
-}
-
 static unsigned step(void *arg, uint64_t now_us)
 {
     struct run *r = arg;
@@ -116,11 +72,11 @@ static unsigned step(void *arg, uint64_t now_us)
     unsigned did = 0;
 
     (void)now_us;
-    while (r->listener && (s = sim_accept(r->listener)) != NULL) {
+    while (r->s.listener && (s = sim_accept(r->s.listener)) != NULL) {
         did++;
         for (unsigned i = 0; i < r->n_flows; i++) {
             struct flow *f = &r->flow[i];
-            if (f->c && !f->s && port_of(f->c).raw == s->session->rmt.port.raw) {
+            if (f->c && !f->s && sim_secure_port_of(f->c).raw == s->session->rmt.port.raw) {
                 f->s = s;
                 s = NULL;
                 break;
@@ -148,16 +104,6 @@ static bool all_over(void *arg)
             return false;
         }
     }
-    return true;
-}
-
-static bool nothing_left(void *arg)
-{
-    const struct run *r = arg;
-
-    for (unsigned i = 0; i < 2; i++)
-        if (tls_worker_of(r->pair.stack[i]->worker[0])->n_conns)
-            return false;
     return true;
 }
 
@@ -191,19 +137,19 @@ static bool connected(void *arg)
 
 static void damaged_client(struct run *r, SSL_CTX *ctx)
 {
-    struct ip_endpoint to = sim_pair_endpoint(1, rnd(r) & 1, PORT);
+    struct ip_endpoint to = sim_pair_endpoint(1, sim_secure_rnd(&r->s) & 1, PORT);
     struct sim_sock *s;
     SSL *ssl = SSL_new(ctx);
     BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
     uint8_t buf[4096];
 
-    if (!ssl || !in || !out || sim_connect(r->app[0], SVM_PROTO_TCP, NULL, &to, &s) != 0) {
+    if (!ssl || !in || !out || sim_connect(r->s.app[0], SVM_PROTO_TCP, NULL, &to, &s) != 0) {
         fail(r, "no damaged client");
         return;
     }
     SSL_set_bio(ssl, in, out);
     SSL_set_connect_state(ssl);
-    (void)sim_net_run_while(r->pair.net, connected, s, r->pair.stack[0]->worker[0]->now_us + 60000000);
+    (void)sim_net_run_while(r->s.pair.net, connected, s, r->s.pair.stack[0]->worker[0]->now_us + 60000000);
     for (unsigned turn = 0; turn < 20 && s->connected && !s->is_reset && !sim_at_eof(s); turn++) {
         int64_t n;
         if (SSL_do_handshake(ssl) == 1)
@@ -211,7 +157,7 @@ static void damaged_client(struct run *r, SSL_CTX *ctx)
         to_stack(r, s, out, true);
         if (below(r, 10) == 0) /* no TLS at all */
             sim_write(s, buf, below(r, sizeof(buf)));
-        (void)sim_net_run_until(r->pair.net, r->pair.stack[0]->worker[0]->now_us + 300000);
+        (void)sim_net_run_until(r->s.pair.net, r->s.pair.stack[0]->worker[0]->now_us + 300000);
         while ((n = sim_read(s, buf, sizeof(buf))) > 0)
             BIO_write(in, buf, (int)n);
     }
@@ -226,30 +172,16 @@ static bool make(struct run *r)
 {
     struct sim_params link = { .delay_us = below(r, 20000), .loss_ppm = below(r, 50000), .dup_ppm = below(r, 20000),
                                .reorder_ppm = below(r, 50000), .reorder_us = below(r, 20000), .jitter_us = below(r, 3000) };
-    struct tls_config cfg;
-    char err[256] = "";
-    uint32_t id;
 
-    if (sim_pair_create(&r->pair, r->seed, &link, false) != 0)
+    if (sim_pair_create(&r->s.pair, r->s.seed, &link, false) != 0)
         return fail(r, "no stacks");
     for (unsigned i = 0; i < 2; i++) {
-        struct sim_app_options opt = { .rx_max = 4096u << below(r, 6), .tx_max = 4096u << below(r, 6) };
-        tls_config_defaults(&cfg);
-        snprintf(cfg.ca_file, sizeof(cfg.ca_file), "%s", r->ca);
+        struct tls_config cfg = sim_secure_config(&r->s, 60000000);
         cfg.min_version = i && below(r, 2) ? TLS_V1_3 : TLS_V1_2;
-        cfg.fifo_size = 65536u << below(r, 3);
-        cfg.handshake_timeout_us = 60000000;
-        if (tls_stack_create(r->pair.stack[i], &cfg, err, sizeof(err)) != 0 ||
-            sim_app_create(r->pair.stack[i]->worker[0], &opt, &r->app[i]) != 0) {
-            fprintf(stderr, "%s\n", err);
-            return fail(r, "no TLS");
-        }
+        if (!sim_secure_make(&r->s, i, &cfg, 4096, 6))
+            return false;
     }
-    sim_app_worker(r->app[1])->app_id = APP_SERVER;
-    if (tls_store_put_pair(r->pair.stack[1], APP_SERVER, r->cert, r->cert_len, r->key, r->key_len, 0, &id, err, sizeof(err)) != 0)
-        return fail(r, "the certificate is refused");
-    struct ip_endpoint any = { .port = be16_of(PORT) };
-    return sim_listen(r->app[1], SVM_PROTO_TLS, &any, 64, &r->listener) == 0 || fail(r, "no listener");
+    return sim_secure_listen(&r->s, SVM_PROTO_TLS, PORT);
 }
 
 static void transfers(struct run *r)
@@ -257,13 +189,13 @@ static void transfers(struct run *r)
     r->n_flows = 1 + below(r, FLOWS);
     for (unsigned i = 0; i < r->n_flows; i++) {
         struct flow *f = &r->flow[i];
-        struct ip_endpoint to = sim_pair_endpoint(1, rnd(r) & 1, PORT);
+        struct ip_endpoint to = sim_pair_endpoint(1, sim_secure_rnd(&r->s) & 1, PORT);
         f->to_send[0] = below(r, 200000);
         f->to_send[1] = below(r, 4) ? below(r, 200000) : 0;
-        if (sim_connect(r->app[0], SVM_PROTO_TLS, NULL, &to, &f->c) != 0)
+        if (sim_connect(r->s.app[0], SVM_PROTO_TLS, NULL, &to, &f->c) != 0)
             fail(r, "connect");
     }
-    if (!r->failure && sim_net_run_while(r->pair.net, all_over, r, r->pair.stack[0]->worker[0]->now_us + LIMIT_US) != 0)
+    if (!r->s.failure && sim_net_run_while(r->s.pair.net, all_over, r, r->s.pair.stack[0]->worker[0]->now_us + LIMIT_US) != 0)
         fail(r, "the transfers do not end");
     for (unsigned i = 0; i < r->n_flows; i++) {
         struct flow *f = &r->flow[i];
@@ -280,34 +212,23 @@ static void transfers(struct run *r)
 
 static void run_seed(struct run *r, SSL_CTX *ctx)
 {
-    r->rng = r->seed;
-    r->failure = NULL;
-    r->listener = NULL;
-    memset(r->app, 0, sizeof(r->app));
+    sim_secure_begin(&r->s);
     if (make(r)) {
-        sim_net_set_hook(r->pair.net, step, r);
+        sim_net_set_hook(r->s.pair.net, step, r);
         transfers(r);
         for (unsigned n = below(r, 4); n > 0; n--)
             damaged_client(r, ctx);
         transfers(r); /* it serves on; and these resume */
-        if (!r->failure && sim_net_run_while(r->pair.net, nothing_left, r, r->pair.stack[0]->worker[0]->now_us + LIMIT_US) != 0)
-            fail(r, "connections are left");
+        sim_secure_drain(&r->s, LIMIT_US);
     }
-    if (r->app[1]) {
-        const struct tls_counters *c = &tls_worker_of(r->pair.stack[1]->worker[0])->count;
+    if (r->s.app[1]) {
+        const struct tls_counters *c = &tls_worker_of(r->s.pair.stack[1]->worker[0])->count;
         r->handshakes += c->handshakes;
         r->resumed += c->resumed;
+        r->in_place += c->in_place;
         r->refused += c->handshakes_failed + c->bad_records;
     }
-    for (unsigned i = 0; i < 2; i++)
-        if (r->app[i])
-            sim_app_destroy(r->app[i]);
-    for (unsigned i = 0; i < 2; i++)
-        if (r->pair.stack[i]) {
-            session_abort_all(r->pair.stack[i]->worker[0]);
-            tls_stack_destroy(r->pair.stack[i]);
-        }
-    sim_pair_destroy(&r->pair);
+    sim_secure_end(&r->s);
 }
 
 int main(int argc, char **argv)
@@ -316,25 +237,22 @@ int main(int argc, char **argv)
     unsigned long a = 1, b = 40;
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 
-    if (argc < 2 || !ctx || (argc == 4 && sscanf(argv[3], "%lu-%lu", &a, &b) != 2))
+    sim_secure_arguments(&r.s, argc, argv, &a, &b);
+    if (!ctx || sim_eal_init("simtls") != 0 || transport_register(&tls_transport_ops) != 0)
         return 2;
-    r.cert = slurp(argv[1], "server.pem", &r.cert_len);
-    r.key = slurp(argv[1], "server.key", &r.key_len);
-    snprintf(r.ca, sizeof(r.ca), "%s/ca.pem", argv[1]);
-    if (sim_eal_init("simtls") != 0 || transport_register(&tls_transport_ops) != 0)
-        return 2;
-    for (r.seed = a; r.seed <= b && !r.failure; r.seed++) {
+    for (r.s.seed = a; r.s.seed <= b && !r.s.failure; r.s.seed++) {
         run_seed(&r, ctx);
-        if (r.failure)
-            printf("seed %lu: %s\n", (unsigned long)r.seed, r.failure);
+        if (r.s.failure)
+            printf("seed %lu: %s\n", (unsigned long)r.s.seed, r.s.failure);
     }
-    printf("%lu handshakes, %lu resumed, %lu refused\n", (unsigned long)r.handshakes, (unsigned long)r.resumed, (unsigned long)r.refused);
-    if (!r.failure && b - a >= 19 && (r.resumed < 10 || r.refused < 10))
-        r.failure = "hardly anything was resumed, or refused";
-    if (r.failure)
-        printf("%s\n", r.failure);
+    printf("%lu handshakes, %lu resumed, %lu in place, %lu refused\n", (unsigned long)r.handshakes, (unsigned long)r.resumed,
+           (unsigned long)r.in_place, (unsigned long)r.refused);
+    if (!r.s.failure && b - a >= 19 && (r.resumed < 10 || r.refused < 10 || r.in_place < 100))
+        r.s.failure = "hardly anything was resumed, refused, or in place";
+    if (r.s.failure)
+        printf("%s\n", r.s.failure);
     SSL_CTX_free(ctx);
-    free(r.cert);
-    free(r.key);
-    return r.failure != NULL;
+    free(r.s.cert);
+    free(r.s.key);
+    return r.s.failure != NULL;
 }

@@ -1,0 +1,130 @@
+/* sim_secure.c - two stacks that speak TLS or DTLS, for simulations */
+#include "tests/sim/sim_secure.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "server/session/session_run.h"
+
+uint64_t sim_secure_rnd(struct sim_secure *r)
+{
+    uint64_t z = (r->rng += 0x9e3779b97f4a7c15ull); /* splitmix64 */
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+uint32_t sim_secure_below(struct sim_secure *r, uint32_t n) { return (uint32_t)(sim_secure_rnd(r) % n); }
+
+bool sim_secure_fail(struct sim_secure *r, const char *what)
+{
+    if (!r->failure)
+        r->failure = what;
+    return false;
+}
+
+be16 sim_secure_port_of(const struct sim_sock *s)
+{
+    if (!s || !s->session)
+        return (be16){ 0 };
+    return s->session->conn ? s->session->conn->lcl.port : s->session->lcl.port;
+}
+
+static char *slurp(const char *dir, const char *name, size_t *len)
+{
+    char path[600], *text = calloc(1, 65536);
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    FILE *f = fopen(path, "r");
+
+    if (!f || !text) {
+        fprintf(stderr, "cannot read %s\n", path);
+        exit(2);
+    }
+    *len = fread(text, 1, 65535, f);
+    fclose(f);
+    return text;
+}
+
+void sim_secure_arguments(struct sim_secure *r, int argc, char **argv, unsigned long *first, unsigned long *last)
+{
+    if (argc < 2 || (argc == 4 && sscanf(argv[3], "%lu-%lu", first, last) != 2))
+        exit(2);
+    r->cert = slurp(argv[1], "server.pem", &r->cert_len);
+    r->key = slurp(argv[1], "server.key", &r->key_len);
+    snprintf(r->ca, sizeof(r->ca), "%s/ca.pem", argv[1]);
+}
+
+void sim_secure_begin(struct sim_secure *r)
+{
+    r->rng = r->seed;
+    r->failure = NULL;
+    r->listener = NULL;
+    memset(r->app, 0, sizeof(r->app));
+}
+
+struct tls_config sim_secure_config(struct sim_secure *r, uint64_t handshake_timeout_us)
+{
+    struct tls_config cfg;
+
+    tls_config_defaults(&cfg);
+    snprintf(cfg.ca_file, sizeof(cfg.ca_file), "%s", r->ca);
+    cfg.fifo_size = 65536u << sim_secure_below(r, 3);
+    cfg.handshake_timeout_us = handshake_timeout_us;
+    return cfg;
+}
+
+bool sim_secure_make(struct sim_secure *r, unsigned end, const struct tls_config *cfg, uint32_t fifo_min, unsigned fifo_steps)
+{
+    struct sim_app_options opt = { .rx_max = fifo_min << sim_secure_below(r, fifo_steps), .tx_max = fifo_min << sim_secure_below(r, fifo_steps) };
+    char err[256] = "";
+
+    if (tls_stack_create(r->pair.stack[end], cfg, err, sizeof(err)) == 0 &&
+        sim_app_create(r->pair.stack[end]->worker[0], &opt, &r->app[end]) == 0)
+        return true;
+    fprintf(stderr, "%s\n", err);
+    return sim_secure_fail(r, "no TLS");
+}
+
+bool sim_secure_listen(struct sim_secure *r, uint8_t proto, uint16_t port)
+{
+    struct ip_endpoint any = { .port = be16_of(port) };
+    char err[256] = "";
+    uint32_t id;
+
+    sim_app_worker(r->app[1])->app_id = SIM_SECURE_SERVER;
+    if (tls_store_put_pair(r->pair.stack[1], SIM_SECURE_SERVER, r->cert, r->cert_len, r->key, r->key_len, 0, &id, err, sizeof(err)) != 0)
+        return sim_secure_fail(r, "the certificate is refused");
+    return sim_listen(r->app[1], proto, &any, 64, &r->listener) == 0 || sim_secure_fail(r, "no listener");
+}
+
+static bool nothing_left(void *arg)
+{
+    const struct sim_secure *r = arg;
+
+    for (unsigned i = 0; i < 2; i++) {
+        const struct tls_worker *tw = tls_worker_of(r->pair.stack[i]->worker[0]);
+        if (tw->n_conns != tw->n_doors)
+            return false;
+    }
+    return true;
+}
+
+void sim_secure_drain(struct sim_secure *r, uint64_t limit_us)
+{
+    if (!r->failure && sim_net_run_while(r->pair.net, nothing_left, r, r->pair.stack[0]->worker[0]->now_us + limit_us) != 0)
+        sim_secure_fail(r, "connections are left");
+}
+
+void sim_secure_end(struct sim_secure *r)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (r->app[i])
+            sim_app_destroy(r->app[i]);
+    for (unsigned i = 0; i < 2; i++)
+        if (r->pair.stack[i]) {
+            session_abort_all(r->pair.stack[i]->worker[0]);
+            tls_stack_destroy(r->pair.stack[i]);
+        }
+    sim_pair_destroy(&r->pair);
+}
