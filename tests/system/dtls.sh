@@ -4,22 +4,11 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/system/tls_certs.sh
 . "$(dirname "$0")/tls_certs.sh"
-need_root
-need openssl python3
-only_hoststack
-need_stack
-topo_veth
-make_certs || bail "certificates can be made"
+tls_begin python3
 make_crl server-revoked || bail "a revocation list can be made"
 { conf_packet a 2; conf_tls "crl $PKI/crl.pem handshake-timeout 3s max-handshakes 10"; } >"$TMP/a.conf"
 server_start a "$NS_S"
-PROBE=$top_builddir/tests/system/tls_probe
-[ -x "$PROBE" ] || bail "tls_probe is built"
-
-probe() { in_s env VCL_CONFIG="$TMP/a.vcl" "$PROBE" "$@"; }
-stat_of() { ctl a --json show tls | jq "[.. | objects | .$1? // 0] | add"; }
 stat_is() { [ "$(stat_of "$1")" = "$2" ]; }
-pair_of() { printf -- '-c %s -k %s' "$PKI/$1.pem" "$PKI/$1.key"; }
 port=8440
 # dtls_server ARGUMENTS: of the probe; at :: and the next port
 dtls_server() {

@@ -5,17 +5,10 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/system/tls_certs.sh
 . "$(dirname "$0")/tls_certs.sh"
-need_root
-need openssl python3
-only_hoststack
-need_stack
-topo_veth
-make_certs || bail "certificates can be made"
+tls_begin python3
 make_crl server-revoked || bail "a revocation list can be made"
 { conf_packet a; conf_tls "crl $PKI/crl.pem"; } >"$TMP/a.conf"
 server_start a "$NS_S"
-PROBE=$top_builddir/tests/system/tls_probe
-probe() { in_s env VCL_CONFIG="$TMP/a.vcl" "$PROBE" "$@"; }
 port=8540
 tls_server() {
     port=$((port + 1))
@@ -23,7 +16,6 @@ tls_server() {
     server_of_port=$bg_pid
     wait_for 10 listening "$TMP/srv.$port" || bail "the server at port $port listens" "$(cat "$TMP/srv.$port")"
 }
-pair_of() { printf -- '-c %s -k %s' "$PKI/$1.pem" "$PKI/$1.key"; }
 # talk ARGUMENTS of s_client: a line there and back; what s_client says is in $TMP/talk
 talk() {
     : >"$TMP/talk"
@@ -35,7 +27,6 @@ talk() {
     grep -q hello "$TMP/talk"
 }
 says() { grep -q "$1" "$TMP/talk"; }
-stat_of() { ctl a --json show tls | jq "[.. | objects | .$1? // 0] | add"; }
 
 # ---- names and protocols
 # shellcheck disable=SC2046

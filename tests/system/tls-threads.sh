@@ -4,17 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/system/tls_certs.sh
 . "$(dirname "$0")/tls_certs.sh"
-need_root
-need openssl jq python3
-only_hoststack
-need_stack
-topo_veth
-make_certs || bail "certificates can be made"
+tls_begin jq python3
 { conf_packet a; conf_tls "handshake-threads 2 handshake-timeout 4s"; } >"$TMP/a.conf"
 server_start a "$NS_S"
-PROBE=$top_builddir/tests/system/tls_probe
-probe() { in_s env VCL_CONFIG="$TMP/a.vcl" "$PROBE" "$@"; }
-stat_of() { ctl a --json show tls | jq "[.. | objects | .$1? // 0] | add"; }
 port=8641
 at() { case $1 in *:*) printf '[%s]:%s' "$1" $port ;; *) printf '%s:%s' "$1" $port ;; esac; }
 echoes() { # ADDRESS ARGUMENTS: the line goes with the client's Finished

@@ -66,7 +66,6 @@ wrk_case "kernel's wrk, a connection a request" in_k 500 $url/ 16 -H 'Connection
 wrk_case "kernel's wrk, 1 MB pages" in_k 100 $url/big 8
 wrk_case "preloaded wrk, kept connections" stack 10000 $url/ 32
 wrk_case "preloaded wrk, a connection a request" stack 300 $url/ 16 -H 'Connection: close'
-stat_of() { ctl a --json show tls | jq "[.. | objects | .$1? // 0] | add"; }
 before=$(stat_of direct)
 slowly() { TMO=30 stack curl -sS --cacert "$PKI/ca.pem" --limit-rate 4M -o "$TMP/page" $url/big && cmp "$TMP/page" "$TMP/n/html/big"; }
 check "preloaded curl, which reads slowly" slowly

@@ -4,18 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/system/tls_certs.sh
 . "$(dirname "$0")/tls_certs.sh"
-need_root
-need openssl curl
-only_hoststack
-need_stack
-topo_veth
-make_certs || bail "certificates can be made"
+tls_begin curl
 { conf_packet a; conf_tls "handshake-timeout 2s"; } >"$TMP/a.conf"
 server_start a "$NS_S"
-PROBE=$top_builddir/tests/system/tls_probe
-[ -x "$PROBE" ] || bail "tls_probe is built"
-
-probe() { in_s env VCL_CONFIG="$TMP/a.vcl" "$PROBE" "$@"; }
 port=8440
 # tls_server ARGUMENTS: of the probe; at :: and the next port
 tls_server() {
@@ -71,7 +62,6 @@ check "curl, 10 at once: 30 MB each" many_fetches
 end_pid "$server_of_port"
 
 # ---- suites whose records are made in place, and one that OpenSSL makes
-stat_of() { ctl a --json show tls | jq "[.. | objects | .$1? // 0] | add"; }
 tls_server -c "$PKI/server.pem" -k "$PKI/server.key"
 od -An -v -tx1 -N 200000 /dev/urandom | tr -d ' \n' >"$TMP/random" # no letter that s_client takes for a command
 there_and_back() { # in places, s_client's arguments

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# tls_certs.sh - certificates for the TLS tests, in $PKI: an authority of our own, good ones and bad ones
+# tls_certs.sh - certificates for the TLS tests, in $PKI: an authority of our own, good ones and bad ones; and how those tests begin
 PKI=$TMP/pki
 # authority NAME
 authority() {
@@ -34,3 +34,18 @@ make_crl() {
 }
 # conf_tls NAME [WORDS]: what is to be added to a server's configuration
 conf_tls() { printf 'tls { ca-cert-path %s %s }\n' "$PKI/ca.pem" "${1-}"; }
+# tls_begin PROGRAMS...: what is needed is there, namespaces and certificates are made
+tls_begin() {
+    need_root
+    need openssl "$@"
+    only_hoststack
+    need_stack
+    topo_veth
+    make_certs || bail "certificates can be made"
+    PROBE=$top_builddir/tests/system/tls_probe
+    [ -x "$PROBE" ] || bail "tls_probe is built"
+}
+# Programs of the native API at server a; its counters; a certificate and key as their arguments
+probe() { in_s env VCL_CONFIG="$TMP/a.vcl" "$PROBE" "$@"; }
+stat_of() { ctl a --json show tls | jq "[.. | objects | .$1? // 0] | add"; }
+pair_of() { printf -- '-c %s -k %s' "$PKI/$1.pem" "$PKI/$1.key"; }
