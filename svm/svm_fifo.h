@@ -62,44 +62,43 @@ struct svm_fifo_prod {
     const struct svm_region_table *regions;
     const struct svm_ring_ops *ring_ops;
     void *ring_ctx;
+    uint8_t *data;        /* current ring */
     uint32_t tail;        /* private truth of line->tail */
     uint32_t head_seen;   /* last checked copy of peer->head */
-    uint32_t gen;
-    uint32_t evt_seq;
-    uint32_t space_want;
-    uint8_t *data;        /* current ring */
     uint32_t mask;        /* of the current ring; 0 = none */
     uint32_t start;       /* of the current ring */
     uint32_t max_size;    /* bytes, power of two: largest ring, and largest amount unread */
-    uint16_t cur_region, old_region;
-    uint8_t cur_log2, old_log2; /* 0 = none */
-    uint8_t max_log2;
-    bool fin, failed;
-    bool no_mem;          /* the last attempt to grow found no memory */
-    uint32_t ring_floor;  /* the owner may set it: smallest ring to follow another one (TCP: the window it has advertised,
-                             since while the previous ring is unread the new one is all the room there is) */
-    uint64_t cur_offset, old_offset;
+    uint32_t gen;
+    uint32_t evt_seq;
+    uint32_t space_want;
     struct svm_ooo *ooo;  /* NULL until first used; n_ooo entries, room for more; freed by svm_fifo_prod_fini and when it empties */
+    uint32_t cur_off64, old_off64; /* as in struct svm_ring_desc */
+    uint8_t cur_region, old_region;
+    uint8_t cur_log2, old_log2; /* 0 = none */
+    uint8_t floor_log2;   /* svm_fifo_prod_set_floor() */
     uint16_t n_ooo;
-    uint16_t ooo_newest;  /* index of the most recently changed interval (first SACK block, RFC 2018 s4) */
+    uint16_t ooo_newest; /* index of the most recently changed interval (first SACK block, RFC 2018 s4) */
+    bool fin : 1, failed : 1;
+    bool no_mem : 1;      /* the last attempt to grow found no memory */
 };
+static_assert(sizeof(struct svm_fifo_prod) <= 112, "the producing half of an idle connection stays small");
 
 struct svm_fifo_cons {
     struct svm_fifo_cons_line *line;        /* own */
     const struct svm_fifo_prod_line *peer;
-    const struct svm_region_table *regions;
+    const struct svm_region_table *regions; /* NULL: failed */
     uint32_t head;        /* private truth of line->head */
     uint32_t tail_seen;   /* last checked copy of peer->tail */
     uint32_t gen_seen;
     uint32_t evt_taken;   /* evt_seq of the last event taken from the queue */
     uint32_t space_acked; /* private truth of line->space_ack */
     uint32_t max_size;    /* tail - head may not exceed it */
-    bool failed;
     /* last ring descriptor that was checked, so that the check is not repeated: valid while gen_seen and start match */
-    uint8_t *cur_data, *old_data;
-    uint32_t cur_mask, old_mask, cur_start;
-    bool cur_ok, old_ok;
+    uint8_t *cur_data;
+    uint32_t cur_start;
+    uint32_t cur_size;    /* 0 = must be looked at again */
 };
+static_assert(sizeof(struct svm_fifo_cons) <= 64, "the consuming half is one line");
 
 /* ---- producer ---- */
 /* max_size: power of two. A free slot belongs to the server, which zeroes all lines of the slot (svm_slot_clear() in
@@ -125,6 +124,12 @@ int svm_fifo_commit(struct svm_fifo_prod *f, uint32_t len);
  * Returns how many bytes became readable (>= 0), -ENOBUFS if it does not fit or there are too many intervals (the segment is
  * dropped, nothing changes). offset 0 = in order. */
 int64_t svm_fifo_enqueue_at(struct svm_fifo_prod *f, uint32_t offset, const void *data, uint32_t len);
+/* Smallest ring to follow another one (TCP: the window it has advertised, since while the previous ring is unread the new one is all
+ * the room there is). The owner says so at any time. */
+static inline void svm_fifo_prod_set_floor(struct svm_fifo_prod *f, uint32_t bytes)
+{
+    f->floor_log2 = bytes > 1 ? (uint8_t)(32 - __builtin_clz(bytes - 1)) : 0;
+}
 int svm_fifo_prod_grow(struct svm_fifo_prod *f, uint32_t at_least); /* 0, -ENOMEM, -EAGAIN (previous ring still in use) */
 void svm_fifo_prod_give_back(struct svm_fifo_prod *f);         /* frees what is unused: previous ring; all rings when empty */
 void svm_fifo_prod_set_fin(struct svm_fifo_prod *f);
@@ -134,6 +139,7 @@ bool svm_fifo_prod_event_due(struct svm_fifo_prod *f);         /* true: post SVM
 bool svm_fifo_prod_want_space(struct svm_fifo_prod *f, uint32_t bytes); /* true: there is space already (or an error), try again */
 
 /* ---- consumer ---- */
+static inline bool svm_fifo_cons_failed(const struct svm_fifo_cons *f) { return !f->regions; }
 void svm_fifo_cons_init(struct svm_fifo_cons *f, struct svm_fifo_cons_line *line, const struct svm_fifo_prod_line *peer,
                         const struct svm_region_table *regions, uint32_t max_size);
 int64_t svm_fifo_cons_avail(struct svm_fifo_cons *f);          /* readable bytes (reloads tail), or -EPROTO */

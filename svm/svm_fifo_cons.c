@@ -3,7 +3,8 @@
 
 static int fail(struct svm_fifo_cons *f)
 {
-    f->failed = true;
+    f->regions = NULL;
+    f->cur_size = 0;
     return -EPROTO;
 }
 
@@ -21,8 +22,8 @@ void svm_fifo_cons_init(struct svm_fifo_cons *f, struct svm_fifo_cons_line *line
     f->evt_taken = __atomic_load_n(&peer->evt_seq, __ATOMIC_RELAXED);
 }
 
-/* Checks one descriptor, already copied. True with *data, *mask set if the ring lies within a mapped region. */
-static bool ring_check(const struct svm_region_table *t, uint32_t offset64, uint32_t word, uint8_t **data, uint32_t *mask)
+/* Checks one descriptor, already copied. True with *data, *ring_size set if the ring lies within a mapped region. */
+static bool ring_check(const struct svm_region_table *t, uint32_t offset64, uint32_t word, uint8_t **data, uint32_t *ring_size)
 {
     uint32_t region = svm_ring_word_region(word), log2 = svm_ring_word_log2(word);
     uint64_t offset = (uint64_t)offset64 << 6, size;
@@ -36,29 +37,27 @@ static bool ring_check(const struct svm_region_table *t, uint32_t offset64, uint
     if (offset > size || size - offset < 1u << log2)
         return false;
     *data = t->r[region].base + offset;
-    *mask = (1u << log2) - 1;
+    *ring_size = 1u << log2;
     return true;
 }
 
-static bool load_ring(struct svm_fifo_cons *f, const struct svm_ring_desc *d, uint32_t *start, uint8_t **data, uint32_t *mask)
+static bool load_ring(const struct svm_fifo_cons *f, const struct svm_ring_desc *d, uint32_t *start, uint8_t **data, uint32_t *size)
 {
     uint32_t offset64 = __atomic_load_n(&d->offset64, __ATOMIC_RELAXED);
     uint32_t word = __atomic_load_n((const uint32_t *)(const void *)&d->region, __ATOMIC_RELAXED);
 
     *start = __atomic_load_n(&d->start, __ATOMIC_RELAXED);
-    return ring_check(f->regions, offset64, word, data, mask);
+    return ring_check(f->regions, offset64, word, data, size);
 }
 
-/* Copies both descriptors. A bad one is an error only when a byte is needed from it: the producer may be rewriting
- * the previous one at this moment, which it does only when no unread byte is there. It cannot rewrite the current one while we
- * see unread bytes, since for that our head would have to reach a start that lies behind them. */
-static void load_rings(struct svm_fifo_cons *f, uint32_t gen)
+/* Copies the current descriptor. A bad one is an error only when a byte is needed from it. The producer cannot rewrite it while we
+ * see unread bytes, since for that our head would have to reach a start that lies behind them. The previous one is looked at when a
+ * byte of its ring is wanted, and checked each time: the producer rewrites it only when no unread byte is there. */
+static void load_current(struct svm_fifo_cons *f, uint32_t gen)
 {
-    uint32_t unused;
-
     f->gen_seen = gen;
-    f->cur_ok = load_ring(f, &f->peer->ring[gen & 1], &f->cur_start, &f->cur_data, &f->cur_mask);
-    f->old_ok = load_ring(f, &f->peer->ring[(gen + 1) & 1], &unused, &f->old_data, &f->old_mask);
+    if (!load_ring(f, &f->peer->ring[gen & 1], &f->cur_start, &f->cur_data, &f->cur_size))
+        f->cur_size = 0;
 }
 
 /* Takes a checked copy of the producer's tail, and of its rings if they changed. */
@@ -66,7 +65,7 @@ static int reload(struct svm_fifo_cons *f)
 {
     uint32_t tail, gen;
 
-    if (hs_unlikely(f->failed))
+    if (hs_unlikely(svm_fifo_cons_failed(f)))
         return -EPROTO;
     /* Acquire: pairs with the release in publish_tail() (svm_fifo_prod.c). */
     tail = __atomic_load_n(&f->peer->tail, __ATOMIC_ACQUIRE);
@@ -76,8 +75,8 @@ static int reload(struct svm_fifo_cons *f)
     if (tail != f->head) {
         /* Acquire: pairs with the release of gen in publish_ring(). */
         gen = __atomic_load_n(&f->peer->gen, __ATOMIC_ACQUIRE);
-        if (hs_unlikely(gen != f->gen_seen || !f->cur_ok))
-            load_rings(f, gen);
+        if (hs_unlikely(gen != f->gen_seen || !f->cur_size))
+            load_current(f, gen);
     }
     return 0;
 }
@@ -88,7 +87,7 @@ static int ring_missing(struct svm_fifo_cons *f, uint32_t slot)
     const struct svm_ring_desc *d = &f->peer->ring[slot & 1];
     uint32_t region = svm_ring_word_region(__atomic_load_n((const uint32_t *)(const void *)&d->region, __ATOMIC_RELAXED));
 
-    f->cur_ok = false; /* look again next time */
+    f->cur_size = 0; /* look again next time */
     if (f->regions->grows && region < SVM_MAX_BANKS &&
         (region >= __atomic_load_n(&f->regions->n, __ATOMIC_ACQUIRE) || !f->regions->r[region].base))
         return -ENXIO;
@@ -118,7 +117,7 @@ int svm_fifo_peek_iov(struct svm_fifo_cons *f, uint32_t offset, uint32_t len, st
     uint32_t avail = f->tail_seen - f->head, pos = f->head + offset;
     int n = 0;
 
-    if (offset >= avail || len > avail - offset || hs_unlikely(f->failed || !f->cur_ok)) {
+    if (offset >= avail || len > avail - offset || hs_unlikely(!f->cur_size)) {
         int rc = reload(f);
 
         if (rc < 0)
@@ -131,22 +130,23 @@ int svm_fifo_peek_iov(struct svm_fifo_cons *f, uint32_t offset, uint32_t len, st
     if (len == 0)
         return 0;
     if (hs_unlikely(seq_lt(pos, f->cur_start))) {
-        uint32_t part = hs_min_u32(len, f->cur_start - pos);
+        uint32_t part = hs_min_u32(len, f->cur_start - pos), start, size;
+        uint8_t *data;
 
-        if (!f->old_ok)
+        if (!load_ring(f, &f->peer->ring[(f->gen_seen + 1) & 1], &start, &data, &size))
             return ring_missing(f, f->gen_seen + 1);
-        if (part > f->old_mask + 1)
+        if (part > size)
             return fail(f); /* a ring cannot hold more than its size */
-        n = add_pieces(iov, n, f->old_data, f->old_mask, pos, part);
+        n = add_pieces(iov, n, data, size - 1, pos, part);
         pos += part;
         len -= part;
     }
     if (len) {
-        if (hs_unlikely(!f->cur_ok))
+        if (hs_unlikely(!f->cur_size))
             return ring_missing(f, f->gen_seen);
-        if (hs_unlikely(len > f->cur_mask + 1))
+        if (hs_unlikely(len > f->cur_size))
             return fail(f);
-        n = add_pieces(iov, n, f->cur_data, f->cur_mask, pos, len);
+        n = add_pieces(iov, n, f->cur_data, f->cur_size - 1, pos, len);
     }
     return n;
 }
@@ -201,7 +201,7 @@ int64_t svm_fifo_dequeue_iov(struct svm_fifo_cons *f, const struct iovec *iov, i
 
 int svm_fifo_drop(struct svm_fifo_cons *f, uint32_t len)
 {
-    if (hs_unlikely(len > f->tail_seen - f->head || f->failed)) {
+    if (hs_unlikely(len > f->tail_seen - f->head || svm_fifo_cons_failed(f))) {
         int rc = reload(f);
 
         if (rc < 0)

@@ -24,10 +24,7 @@ void svm_fifo_prod_init(struct svm_fifo_prod *f, struct svm_fifo_prod_line *line
     f->regions = regions;
     f->ring_ops = ops;
     f->ring_ctx = ring_ctx;
-    f->max_log2 = svm_ring_log2_for(max_size);
-    if (f->max_log2 > SVM_RING_MAX_LOG2)
-        f->max_log2 = SVM_RING_MAX_LOG2;
-    f->max_size = 1u << f->max_log2;
+    f->max_size = 1u << (max_size > 1u << SVM_RING_MAX_LOG2 ? SVM_RING_MAX_LOG2 : svm_ring_log2_for(max_size));
     f->tail = f->head_seen = f->start = line->tail;
     f->gen = line->gen;
     f->evt_seq = line->evt_seq;
@@ -37,7 +34,7 @@ void svm_fifo_prod_init(struct svm_fifo_prod *f, struct svm_fifo_prod_line *line
 static void free_old(struct svm_fifo_prod *f)
 {
     if (f->old_log2) {
-        f->ring_ops->free(f->ring_ctx, f->old_log2, f->old_region, f->old_offset);
+        f->ring_ops->free(f->ring_ctx, f->old_log2, f->old_region, (uint64_t)f->old_off64 << 6);
         f->old_log2 = 0;
     }
 }
@@ -45,7 +42,7 @@ static void free_old(struct svm_fifo_prod *f)
 static void free_current(struct svm_fifo_prod *f)
 {
     if (f->cur_log2) {
-        f->ring_ops->free(f->ring_ctx, f->cur_log2, f->cur_region, f->cur_offset);
+        f->ring_ops->free(f->ring_ctx, f->cur_log2, f->cur_region, (uint64_t)f->cur_off64 << 6);
         f->cur_log2 = 0;
         f->mask = 0;
         f->data = NULL;
@@ -74,7 +71,7 @@ static void publish_ring(struct svm_fifo_prod *f, uint32_t start)
     f->start = start;
     f->gen++;
     __atomic_store_n(&d->start, start, __ATOMIC_RELAXED);
-    __atomic_store_n(&d->offset64, (uint32_t)(f->cur_offset >> 6), __ATOMIC_RELAXED);
+    __atomic_store_n(&d->offset64, f->cur_off64, __ATOMIC_RELAXED);
     __atomic_store_n((uint32_t *)(void *)&d->region, svm_ring_word(f->cur_region, f->cur_log2), __ATOMIC_RELAXED);
     /* Release: pairs with the acquire of gen in load_rings() (svm_fifo_cons.c). */
     __atomic_store_n(&f->line->gen, f->gen, __ATOMIC_RELEASE);
@@ -112,7 +109,7 @@ static inline uint32_t limit_room(const struct svm_fifo_prod *f)
 
 static inline bool can_grow(const struct svm_fifo_prod *f)
 {
-    return f->cur_log2 < f->max_log2 && !f->old_log2 && !f->no_mem;
+    return f->mask + 1 < f->max_size && !f->old_log2 && !f->no_mem;
 }
 
 /* Links a new ring of 2^want (smaller ones down to 2^least if memory is short) and goes on there from tail.
@@ -138,10 +135,10 @@ static int relink(struct svm_fifo_prod *f, uint8_t want, uint8_t least)
         svm_fifo_ooo_move(f, data, (1u << want) - 1);
     f->old_log2 = f->cur_log2;
     f->old_region = f->cur_region;
-    f->old_offset = f->cur_offset;
+    f->old_off64 = f->cur_off64;
     f->cur_log2 = want;
-    f->cur_region = region;
-    f->cur_offset = offset;
+    f->cur_region = (uint8_t)region;
+    f->cur_off64 = (uint32_t)(offset >> 6);
     f->data = data;
     f->mask = (1u << want) - 1;
     publish_ring(f, f->tail);
@@ -155,16 +152,16 @@ static int relink(struct svm_fifo_prod *f, uint8_t want, uint8_t least)
 static int grow_for(struct svm_fifo_prod *f, uint32_t need)
 {
     uint32_t beyond = f->n_ooo ? f->ooo[f->n_ooo - 1].end - f->tail : 0;
-    uint8_t want, least;
+    uint8_t want, least, max_log2 = (uint8_t)__builtin_ctz(f->max_size);
 
-    if (f->cur_log2 >= f->max_log2 || f->old_log2)
+    if (f->cur_log2 >= max_log2 || f->old_log2)
         return -EAGAIN;
     want = svm_ring_log2_for(hs_max_u32(need, beyond));
     least = SVM_RING_MIN_LOG2;
     if (f->cur_log2) {
         /* The one further ring until the consumer has emptied this one: it must hold all that was promised. */
-        if (f->ring_floor && want < svm_ring_log2_for(hs_min_u32(f->ring_floor, f->max_size)))
-            want = svm_ring_log2_for(hs_min_u32(f->ring_floor, f->max_size));
+        if (want < f->floor_log2)
+            want = f->floor_log2;
         least = f->cur_log2 + 1;
         want = want > f->cur_log2 + GROW_SHIFT ? want : f->cur_log2 + GROW_SHIFT;
     } else if (need > 1u << (STREAM_MIN_LOG2 - 1) && want < STREAM_MIN_LOG2) {
@@ -172,8 +169,8 @@ static int grow_for(struct svm_fifo_prod *f, uint32_t need)
     }
     if (beyond > 1u << least) /* bytes out of order must fit */
         least = svm_ring_log2_for(beyond);
-    if (want > f->max_log2)
-        want = f->max_log2;
+    if (want > max_log2)
+        want = max_log2;
     return relink(f, want, least < want ? least : want);
 }
 
@@ -385,7 +382,7 @@ void svm_fifo_prod_give_back(struct svm_fifo_prod *f)
     free_old(f);
     free_current(f);
     f->cur_region = 0;
-    f->cur_offset = 0;
+    f->cur_off64 = 0;
     f->no_mem = false;
     publish_ring(f, f->tail);
 }

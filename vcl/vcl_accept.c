@@ -49,9 +49,8 @@ void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t se
     s->lcl = (struct ip_endpoint){ m->u.conn.lcl_ip, m->u.conn.lcl_port };
     s->rmt = (struct ip_endpoint){ m->u.conn.rmt_ip, m->u.conn.rmt_port };
     s->has_lcl = s->has_rmt = true;
-    if (vcl_socket_map_fifos(s, m) != 0)
+    if (vcl_options_inherit(s, l) != 0 || vcl_socket_map_fifos(s, m) != 0)
         goto refuse;
-    vcl_options_inherit(&s->opt, &l->opt);
     if (l->tcp_keys)
         vcl_tcp_keys_inherit(s, l);
     if (s->sctp) {

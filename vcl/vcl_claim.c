@@ -33,7 +33,7 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
         return -EPROTO;
     }
     old_tx = s->tx;
-    old_rx = s->rest ? s->rx_next : s->rx;
+    old_rx = *vcl_rx_last(s);
     old_pair = s->pair;
     *old_slot = (struct svm_msg_slot){ old_pair->seg_id, s->slot };
     flag_set(&old_tx, SVM_FIFO_MOVED);
@@ -45,7 +45,8 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
         rc = svm_fifo_prod_unread(&old_tx) < 0 ? -EPROTO : 0;
         head = old_tx.head_seen;
         __atomic_store_n(&old_tx.line->space_bytes, head, __ATOMIC_RELAXED);
-        s->rx_next = s->rx;
+        if (s->rest)
+            s->rest->next = s->rx;
         if (rc == 0)
             rc = vcl_rest_keep(s, &old_rx);
         flag_set(&old_tx, SVM_FIFO_SETTLED);
@@ -65,7 +66,7 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
 /* True: not moved after all. Otherwise waits until the positions stand. */
 static bool settled_here(struct vcl_socket *s)
 {
-    const struct svm_fifo_prod_line *line = s->rest ? s->rx_next.peer : s->rx.peer;
+    const struct svm_fifo_prod_line *line = vcl_rx_last(s)->peer;
     int64_t until = 0;
 
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* after our own position was published; pairs with vcl_claim_peer_moved() and the server */
@@ -105,7 +106,7 @@ uint32_t vcl_claim_settle_rx(struct vcl_socket *s, uint32_t n, bool is_peek)
 
 bool vcl_claim_is_elsewhere(const struct vcl_socket *s)
 {
-    const struct svm_fifo_prod_line *line = s->rest ? s->rx_next.peer : s->rx.peer;
+    const struct svm_fifo_prod_line *line = s->rest ? s->rest->next.peer : s->rx.peer;
 
     return s->unclaimed || (s->has_fifos && __atomic_load_n(&line->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_MOVED);
 }

@@ -243,12 +243,12 @@ static uint8_t fastopen_how(const struct vcl_socket *s)
 {
     if (s->proto != SVM_PROTO_TCP)
         return 0;
-    return SVM_CONNECT_FASTOPEN | (s->opt.fastopen_no_cookie ? SVM_CONNECT_NO_COOKIE : 0);
+    return SVM_CONNECT_FASTOPEN | (s->rare_opt->fastopen_no_cookie ? SVM_CONNECT_NO_COOKIE : 0);
 }
 
 int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
 {
-    return connect_how(s, rmt, s->opt.fastopen_connect ? fastopen_how(s) : 0);
+    return connect_how(s, rmt, s->rare_opt->fastopen_connect ? fastopen_how(s) : 0);
 }
 
 int vcl_connect_early(struct vcl_socket *s, const struct ip_endpoint *rmt)

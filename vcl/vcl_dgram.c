@@ -250,9 +250,9 @@ ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov,
         return -EDESTADDRREQ;
     if (s->wr_shut)
         return -EPIPE;
-    if (info && info->has_peer && ip_addr_is_broadcast(&info->peer.ip) && !s->opt.broadcast)
+    if (info && info->has_peer && ip_addr_is_broadcast(&info->peer.ip) && !s->rare_opt->broadcast)
         return -EACCES;
-    uint32_t gso = info && info->has_gso ? info->gso_size : (uint32_t)s->opt.gso;
+    uint32_t gso = info && info->has_gso ? info->gso_size : (uint32_t)s->rare_opt->gso;
     rc = s->has_fifos || s->unclaimed ? 0 : vcl_bind_implicit(s);
     if (!rc)
         rc = vcl_dgram_check_size(s, info, len, gso);

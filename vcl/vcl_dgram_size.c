@@ -2,6 +2,7 @@
  *
  * The server knows the path; its last answer holds for a while, or until an error comes. What every IPv6 link takes is not asked for. */
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include "vcl/vcl_internal.h"
 
@@ -11,7 +12,8 @@ enum { UDP_HDR = 8, IP4_HDR = 20, IP6_HDR = 40, ALWAYS_FITS = 1280 - IP6_HDR - U
 void vcl_dgram_forget_size(struct vcl_socket *s)
 {
     pthread_mutex_lock(&s->lock);
-    s->send_mtu.until_ns = 0;
+    if (s->send_mtu)
+        s->send_mtu->until_ns = 0;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -19,20 +21,21 @@ void vcl_dgram_forget_size(struct vcl_socket *s)
 static int32_t mtu_to(struct vcl_socket *s, const struct ip_addr *dst)
 {
     struct svm_send_mtu q = { .dst = *dst,
-                              .by_interface = s->opt.mtu_discover == IP_PMTUDISC_PROBE || s->opt.mtu_discover == IP_PMTUDISC_INTERFACE };
+                              .by_interface = s->rare_opt->mtu_discover == IP_PMTUDISC_PROBE || s->rare_opt->mtu_discover == IP_PMTUDISC_INTERFACE };
     int64_t now = vcl_now_ns();
     int32_t mtu = 0;
 
     pthread_mutex_lock(&s->lock);
-    if (now < s->send_mtu.until_ns && ip_addr_eq(&s->send_mtu.dst, dst))
-        mtu = s->send_mtu.mtu;
+    if (s->send_mtu && now < s->send_mtu->until_ns && ip_addr_eq(&s->send_mtu->dst, dst))
+        mtu = s->send_mtu->mtu;
     pthread_mutex_unlock(&s->lock);
     if (mtu || vcl_attr_ask(s, SVM_ATTR_SEND_MTU, &q, sizeof(q), &mtu, sizeof(mtu)) != 0 || mtu <= 0)
         return mtu;
     pthread_mutex_lock(&s->lock);
-    s->send_mtu.dst = *dst;
-    s->send_mtu.mtu = mtu;
-    s->send_mtu.until_ns = now + ANSWER_NS;
+    if (!s->send_mtu)
+        s->send_mtu = malloc(sizeof(*s->send_mtu)); /* without, the next one asks again */
+    if (s->send_mtu)
+        *s->send_mtu = (struct vcl_send_mtu){ *dst, mtu, now + ANSWER_NS };
     pthread_mutex_unlock(&s->lock);
     return mtu;
 }
@@ -46,7 +49,7 @@ static void queue_local(struct vcl_socket *s, const struct vcl_msg_info *info, c
     struct vcl_error e = { .ee = { .ee_errno = EMSGSIZE, .ee_origin = SO_EE_ORIGIN_LOCAL, .ee_info = (uint32_t)mtu },
                            .peer = { *dst, port }, .has_peer = true, .offender = ip_addr_any(v4) };
 
-    if (!(v4 ? s->opt.recverr : s->opt.recverr6))
+    if (!(v4 ? s->rare_opt->recverr : s->rare_opt->recverr6))
         return;
     pthread_mutex_lock(&s->lock);
     (void)vcl_errqueue_put(s, &e, NULL); /* a full queue loses it */
@@ -58,7 +61,7 @@ static void queue_local(struct vcl_socket *s, const struct vcl_msg_info *info, c
 
 int vcl_dgram_check_size(struct vcl_socket *s, const struct vcl_msg_info *info, size_t len, uint32_t gso)
 {
-    int mode = s->opt.mtu_discover;
+    int mode = s->rare_opt->mtu_discover;
     bool is_bound_by_mtu = gso || mode == IP_PMTUDISC_DO || mode == IP_PMTUDISC_PROBE || mode == IP_PMTUDISC_INTERFACE;
     size_t piece = gso && gso < len ? gso : len;
 

@@ -160,7 +160,7 @@ static void on_attr(struct vcl_socket *s, const struct svm_msg *m)
 {
     if (atomic_load(&s->op) != VCL_OP_ATTR || s->attr_question != m->flags)
         return; /* answer to an option that was set without waiting, or one that came too late */
-    s->attr_len = (uint8_t)hs_min_u32(m->u.attr_val.len, sizeof(s->attr_bytes));
+    s->attr_len = (uint8_t)hs_min_u32(m->u.attr_val.len, VCL_ATTR_ANSWER_MAX);
     memcpy(s->attr_bytes, m->u.attr_val.bytes, s->attr_len);
     op_done(s, VCL_OP_ATTR, m->u.attr_val.error);
 }

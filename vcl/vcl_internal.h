@@ -38,6 +38,7 @@ enum vcl_limits {
     VCL_TX_FLOOR = 64 << 10,         /* room that a writer has in any case, however little the other side reads */
     VCL_LOCAL_FIFO_MAX = 1 << 20,               /* cut-through: more does not fit the caches; both sides check by it */
     VCL_LATE_MAX = 32,               /* messages for which the server is not woken, at a time */
+    VCL_ATTR_ANSWER_MAX = 40,
     VCL_RETRY_NS = 1000000,          /* look again at a full queue after this */
     VCL_REATTACH_NS = 200000000,     /* look for a restarted server after this */
 };
@@ -229,29 +230,50 @@ enum vcl_state {
 enum vcl_op { VCL_OP_NONE, VCL_OP_BIND, VCL_OP_LISTEN, VCL_OP_CONNECT, VCL_OP_ATTR, VCL_OP_CLOSE, VCL_OP_CLAIM };
 
 struct vcl_opts {                    /* as set by the program; what the server must know is sent when there is a session */
-    int32_t rcvbuf, sndbuf;
-    int32_t keepidle, keepintvl, keepcnt, mss, user_timeout_ms, tos, ttl, linger2, rcvlowat, priority, defer_accept, fastopen;
+    int32_t rcvbuf, sndbuf, rcvlowat;
+    int32_t keepidle, keepintvl, keepcnt;
+    int64_t rcv_timeout_ns, snd_timeout_ns;  /* 0 = none */
+    struct linger linger;
+    bool reuseaddr, reuseport, v6only, nodelay, keepalive, cork, quickack, oobinline;
+    uint64_t changed;                /* bit SVM_ATTR_*: to be sent */
+};
+
+/* Those that few connections have otherwise than by default. */
+struct vcl_rare_opts {
+    int32_t mss, user_timeout_ms, tos, ttl, linger2, priority, defer_accept, fastopen;
     bool fastopen_connect, fastopen_no_cookie;
     uint8_t n_fastopen_keys;
     uint8_t fastopen_key[2 * SVM_FASTOPEN_KEY];
     int32_t gso;                     /* UDP_SEGMENT */
     int32_t tclass, hops, mtu_discover, mcast_ttl, mcast_hops;
     int32_t busy_poll, incoming_cpu, notsent_lowat, thin; /* hints */
-    struct linger linger;
-    int64_t rcv_timeout_ns, snd_timeout_ns;  /* 0 = none */
     char congestion[16];
     uint64_t max_pacing;             /* bytes a second, UINT64_MAX = no limit */
-    bool reuseaddr, reuseport, v6only, nodelay, keepalive, broadcast, cork, quickack, pktinfo, pktinfo6, oobinline;
-    bool mcast_loop, mcast_loop6, mcast_all, mcast_all6, recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro;
     int32_t zerocopy;                /* SO_ZEROCOPY: sends with MSG_ZEROCOPY are told of when done */
-    bool stamp, stamp_ns, stamp_new; /* SO_TIMESTAMP and its kin, as the kernel keeps them */
     uint32_t stamping;               /* SO_TIMESTAMPING */
+    bool stamp, stamp_ns, stamp_new; /* SO_TIMESTAMP and its kin, as the kernel keeps them */
+    bool broadcast, pktinfo, pktinfo6, mcast_loop, mcast_loop6, mcast_all, mcast_all6;
+    bool recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro;
     bool debug, prefer_busy_poll, late_port; /* hints */
-    uint64_t changed;                /* bit SVM_ATTR_*: to be sent */
 };
 
 struct vcl_sctp;
 
+/* Cut-through: unread bytes of a former peer (vcl_rest.c). */
+struct vcl_rest {
+    struct svm_fifo_prod_line line;  /* of the half that shows the bytes to who only looks */
+    struct svm_fifo_cons_line cons;
+    struct svm_fifo_cons next;       /* the FIFO that comes when it has been read */
+    struct svm_region_table regions;
+    struct svm_rest *page;           /* SHARED once `size` is not 0: head and bytes may change at any time, len is copied */
+    uint32_t len;
+    uint32_t id;                     /* the server's number; 0 = private */
+    size_t size;                     /* mapped; 0 = from malloc() */
+};
+
+struct vcl_send_mtu { struct ip_addr dst; int32_t mtu; int64_t until_ns; };
+
+/* What few sockets need is allocated when they do: programs hold very many of these. */
 struct vcl_socket {
     atomic_uint refs;
     uint8_t proto;
@@ -260,32 +282,32 @@ struct vcl_socket {
     atomic_uchar state;              /* enum vcl_state; written under worker lock, FIFOs are ready before CONNECTED */
     struct vcl_worker *w;
     uint32_t epoch;                  /* of the worker when its session was made */
+    bool has_fifos, local, is_dgram;
+    bool is_records;                 /* a connection that carries messages: records as of datagrams, states as of a stream (DTLS) */
     pthread_mutex_t lock;
     struct svm_fifo_prod tx;
     struct svm_fifo_cons rx;
-    bool has_fifos, local, is_dgram;
-    bool is_records;                 /* a connection that carries messages: records as of datagrams, states as of a stream (DTLS) */
     bool shared;                     /* another process may hold it, and take it: no FIN at close */
     bool fork_leftover;              /* was on the parent's accept queue at fork: nobody here knows it */
     bool unclaimed;                  /* another process has its FIFOs, or nobody: see vcl_claim.c */
     bool rd_closed_told;             /* in the FIFO: closed here */
     atomic_bool claim_wanted;        /* somebody waits for it here */
-    struct vcl_rest *rest, *rest_due;/* cut-through: rx reads what the former peer wrote; then comes rx_next. due: fetched, not installed */
-    uint32_t rest_told;              /* number of the one to be told of; see rest_read */
     bool rest_read, rest_unshare;    /* the server is to be told that it has been read; `shared` was set for that alone */
-    struct svm_fifo_cons rx_next;
-    struct {                         /* urgent data of the peer (vcl_urgent.c); socket lock */
-        uint64_t seen;               /* the mark that was looked at last ... */
-        uint64_t past;               /* ... or that has been read over; the same as in the FIFO = nothing to heed */
-        bool taken;                  /* by MSG_OOB */
-    } urg;
     bool rd_shut, wr_shut;
     bool connect_untold;             /* connect() said EINPROGRESS, no call has told of success yet; op_lock */
     bool died_connected;             /* DEAD after it was CONNECTED: later reads see the end, not an error */
     atomic_bool waits_for_data;      /* CONNECTING: the SYN goes out with the first bytes that are written (RFC 7413) */
-    uint8_t side;                    /* in a PAIR slot */
     atomic_bool peer_gone;
     bool want_space;                 /* an event "space" was asked for */
+    atomic_bool reset_told;          /* the program has been given the error of a reset */
+    uint8_t side;                    /* in a PAIR slot */
+    struct {                         /* urgent data of the peer (vcl_urgent.c); socket lock */
+        bool taken;                  /* by MSG_OOB */
+        uint64_t seen;               /* the mark that was looked at last ... */
+        uint64_t past;               /* ... or that has been read over; the same as in the FIFO = nothing to heed */
+    } urg;
+    struct vcl_rest *rest, *rest_due;/* cut-through: rx reads what the former peer wrote; then comes rest->next. due: fetched, not installed */
+    uint32_t rest_told;              /* number of the one to be told of; see rest_read */
     struct vcl_pair *pair;
     uint32_t slot, slot_seg;
     uint32_t server_worker;          /* whose queue it came through */
@@ -296,37 +318,41 @@ struct vcl_socket {
     atomic_int error;                /* pending, negative errno */
     struct vcl_errqueue *_Atomic errq; /* vcl_errqueue.h; NULL: never an error */
     atomic_uint n_errors;            /* in it */
-    struct { struct ip_addr dst; int32_t mtu; int64_t until_ns; } send_mtu; /* the last answer; vcl_dgram_size.c */
     uint32_t errors_seen;            /* datagrams: up to this position of rx, error records are in the queue */
-    atomic_bool reset_told;          /* the program has been given the error of a reset */
+    struct vcl_send_mtu *send_mtu;   /* the last answer; vcl_dgram_size.c; NULL = never asked */
     void *user;
     struct ip_endpoint lcl, rmt;
-    bool has_lcl, has_rmt, relisten;
     int backlog;
+    bool has_lcl, has_rmt, relisten;
     /* one request to the server at a time */
-    pthread_mutex_t op_lock;
     atomic_uchar op;
+    pthread_mutex_t op_lock;
+    uint8_t *attr_bytes;             /* VCL_ATTR_ANSWER_MAX; NULL = never asked */
     int op_error;
     uint8_t attr_question, attr_len; /* number of the question whose answer is waited for; 0 is what nobody waits for */
-    uint8_t attr_bytes[40];
     /* listener */
-    struct vcl_socket *acc_head, *acc_tail, *acc_next; /* connections that nobody has accepted yet; acc_next: of such a one */
-    atomic_uint n_acc;
     uint8_t armed, arm_wanted;       /* value of SVM_MSG_ARM told last, and asked for last */
+    struct vcl_socket *acc_head, *acc_tail; /* connections that nobody has accepted yet */
+    union {
+        struct vcl_socket *acc_next; /* of such a one */
+        struct vcl_socket *stop_next;/* is_stopping */
+    };
+    atomic_uint n_acc;
     bool relisten_sent;              /* the server that came back has been asked */
-    uint32_t n_in_subs;
     bool is_stopping;                /* on the worker's list of listeners that nobody waits for any more */
-    struct vcl_socket *stop_next;
+    bool tls_own;                    /* `tls` is a configuration, counted for this socket */
+    uint32_t tls;                    /* number of its pair or configuration in vcl_tls.c, 0 = none */
+    uint32_t n_in_subs;
+    atomic_uint n_waiters;
     struct vcl_sub *subs;
     struct vcl_waiter *waiters;
-    atomic_uint n_waiters;
     struct vcl_opts opt;
-    uint32_t tls;                    /* number of its pair or configuration in vcl_tls.c, 0 = none */
-    bool tls_own;                    /* it is a configuration, counted for this socket */
+    const struct vcl_rare_opts *_Atomic rare_opt; /* never NULL; its own after vcl_options_rare(), else everybody's defaults */
     struct vcl_tcp_keys *tcp_keys;   /* vcl_tcp_keys.c; NULL = never had any */
     struct vcl_mcast *mcast;         /* vcl_mcast.c; op_lock is not needed: setsockopt's */
     struct vcl_sctp *sctp;           /* SVM_PROTO_SCTP (vcl_sctp_internal.h); else NULL */
 };
+static_assert(sizeof(struct vcl_socket) <= 656, "a program with very many connections has one for each");
 
 static inline uint8_t vcl_state(const struct vcl_socket *s) { return atomic_load_explicit(&s->state, memory_order_acquire); }
 /* Owner: vcl_socket.c. The one place where a state changes; worker lock held. */
@@ -375,7 +401,9 @@ struct in_addr vcl_mcast_out(const struct vcl_socket *s);
 void vcl_mcast_push(struct vcl_socket *s);      /* worker lock held */
 bool vcl_mcast_is_served(const struct ip_addr *group, const struct ip_addr *ifc); /* by an interface of the stack; group NULL: any */
 int vcl_tcp_info(struct vcl_socket *s, void *val, socklen_t *len);
-void vcl_options_init(struct vcl_opts *o);
+void vcl_options_init(struct vcl_socket *s);
+void vcl_options_free(struct vcl_socket *s);
+struct vcl_rare_opts *vcl_options_rare(struct vcl_socket *s); /* to set one of them; NULL: no memory */
 void vcl_options_limit_tx(struct vcl_socket *s);  /* socket lock held */
 enum vcl_arm { VCL_ARM_OFF = 0, VCL_ARM_ON = 1, VCL_ARM_WEAK = 2 };
 void vcl_accept_arm(struct vcl_socket *l, uint8_t arm);   /* worker lock held */
@@ -388,7 +416,7 @@ void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t se
 int vcl_listener_error(struct vcl_socket *l);
 void vcl_forget_attempt(struct vcl_socket *s);            /* worker lock held */
 void vcl_unlisten(struct vcl_socket *s);
-void vcl_options_inherit(struct vcl_opts *o, const struct vcl_opts *from);
+int vcl_options_inherit(struct vcl_socket *s, const struct vcl_socket *from); /* 0 or -ENOMEM */
 void vcl_accept_unqueue(struct vcl_socket *l, struct vcl_socket *s);
 void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker);
 struct vcl_dgram_tlvs {              /* what the server tells of a record beside its bytes */
@@ -560,7 +588,7 @@ void vcl_claim_on_taken(struct vcl_socket *s);
 int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct svm_msg_slot *old_slot);
 /* vcl_rest.c: what a former cut-through peer wrote. Socket lock held, but where the worker lock is said. */
 /* The half that tells how it ends. */
-static inline struct svm_fifo_cons *vcl_rx_last(struct vcl_socket *s) { return hs_likely(!s->rest) ? &s->rx : &s->rx_next; }
+static inline struct svm_fifo_cons *vcl_rx_last(struct vcl_socket *s) { return hs_likely(!s->rest) ? &s->rx : &s->rest->next; }
 int64_t vcl_stream_avail(struct vcl_socket *s);           /* readable bytes, behind the rest as well; socket lock held */
 int vcl_rest_keep(struct vcl_socket *s, struct svm_fifo_cons *from);   /* all unread bytes of `from` come before those of rx */
 void vcl_rest_turn(struct vcl_socket *s);                 /* rx shows what is left of it, or the FIFO behind it */

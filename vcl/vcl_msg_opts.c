@@ -15,13 +15,15 @@ enum {
 
 int32_t vcl_rx_stamp_told(const struct vcl_socket *s)
 {
-    return s->opt.stamp || s->opt.stamping & SOF_TIMESTAMPING_RX_SOFTWARE;
+    return s->rare_opt->stamp || s->rare_opt->stamping & SOF_TIMESTAMPING_RX_SOFTWARE;
 }
 
 static int set_stamp(struct vcl_socket *s, int name, bool on)
 {
-    struct vcl_opts *o = &s->opt;
+    struct vcl_rare_opts *o = vcl_options_rare(s);
 
+    if (!o)
+        return -ENOBUFS;
     if (on) {
         o->stamp = true;
         o->stamp_ns = name == SO_TIMESTAMPNS || name == SO_TIMESTAMPNS_NEW;
@@ -35,10 +37,14 @@ static int set_stamp(struct vcl_socket *s, int name, bool on)
 
 static int set_stamping(struct vcl_socket *s, int name, uint32_t flags)
 {
+    struct vcl_rare_opts *o = vcl_options_rare(s);
+
     if (flags & ~(uint32_t)STAMPING_TAKEN)
         return -EINVAL;
-    s->opt.stamping = flags;
-    s->opt.stamp_new = name == SO_TIMESTAMPING_NEW;
+    if (!o)
+        return -ENOBUFS;
+    o->stamping = flags;
+    o->stamp_new = name == SO_TIMESTAMPING_NEW;
     vcl_options_send_int(s, SVM_ATTR_RX_STAMP, vcl_rx_stamp_told(s));
     return 0;
 }
@@ -69,7 +75,7 @@ int vcl_msg_opt_set(struct vcl_socket *s, int level, int name, const void *val, 
 
 int vcl_msg_opt_get(struct vcl_socket *s, int level, int name, void *val, socklen_t *len)
 {
-    const struct vcl_opts *o = &s->opt;
+    const struct vcl_rare_opts *o = s->rare_opt;
     struct { int32_t v, phc; } out = { 0, 0 }; /* struct so_timestamping */
     socklen_t size = sizeof(out.v);
 
@@ -103,7 +109,7 @@ int vcl_msg_opt_get(struct vcl_socket *s, int level, int name, void *val, sockle
 
 uint32_t vcl_recv_wants(const struct vcl_socket *s)
 {
-    const struct vcl_opts *o = &s->opt;
+    const struct vcl_rare_opts *o = s->rare_opt;
 
     return (o->pktinfo ? VCL_WANTS_PKTINFO : 0) | (o->pktinfo6 ? VCL_WANTS_PKTINFO6 : 0) | (o->recvttl ? VCL_WANTS_TTL : 0) |
            (o->recvtos ? VCL_WANTS_TOS : 0) | (o->recvhops ? VCL_WANTS_HOPS : 0) | (o->recvtclass ? VCL_WANTS_TCLASS : 0) |

@@ -48,28 +48,31 @@ struct opt_row {
     uint8_t kind, flags;
     uint8_t attr;       /* enum svm_attr the server keeps, 0 = this side only */
     uint8_t proto;      /* SVM_PROTO_NONE = any */
-    uint16_t at;        /* in struct vcl_opts */
+    uint16_t at;        /* in struct vcl_opts, or with IN_RARE in struct vcl_rare_opts */
     int32_t lo, hi;     /* accepted values of OPT_INT */
     int32_t def;        /* with OPT_RANGE_DEFAULT */
 };
+enum { IN_RARE = 0x8000 };
 #define AT(field) (uint16_t)offsetof(struct vcl_opts, field)
+#define AT_RARE(field) (uint16_t)(IN_RARE | offsetof(struct vcl_rare_opts, field))
 enum { ANY = SVM_PROTO_NONE, TCP = SVM_PROTO_TCP, UDP = SVM_PROTO_UDP };
 #define BOOL(level, name, attr, proto, field) { level, name, OPT_BOOL, 0, attr, proto, AT(field), 0, 1, 0 }
+#define RARE(level, name, attr, proto, field) { level, name, OPT_BOOL, 0, attr, proto, AT_RARE(field), 0, 1, 0 }
 /* Kept and told, nothing acts on it: listed in hoststack-compliance(7). */
-#define HINT(level, name, proto, field, lo, hi) { level, name, OPT_INT, 0, 0, proto, AT(field), lo, hi, 0 }
+#define HINT(level, name, proto, field, lo, hi) { level, name, OPT_INT, 0, 0, proto, AT_RARE(field), lo, hi, 0 }
 #define NONE(level, name, proto, value) { level, name, OPT_NONE, 0, 0, proto, 0, value, value, 0 }
 
 static const struct opt_row rows[] = {
     BOOL(SOL_SOCKET, SO_REUSEADDR, 0, ANY, reuseaddr),
     BOOL(SOL_SOCKET, SO_REUSEPORT, 0, ANY, reuseport),
-    BOOL(SOL_SOCKET, SO_BROADCAST, SVM_ATTR_BROADCAST, ANY, broadcast),
+    RARE(SOL_SOCKET, SO_BROADCAST, SVM_ATTR_BROADCAST, ANY, broadcast),
     BOOL(SOL_SOCKET, SO_KEEPALIVE, SVM_ATTR_KEEPALIVE, ANY, keepalive),
     BOOL(SOL_SOCKET, SO_OOBINLINE, 0, ANY, oobinline),
     { SOL_SOCKET, SO_RCVLOWAT, OPT_INT, 0, 0, ANY, AT(rcvlowat), INT32_MIN, INT32_MAX, 0 },
     HINT(SOL_SOCKET, SO_PRIORITY, ANY, priority, INT32_MIN, INT32_MAX),
-    BOOL(SOL_SOCKET, SO_DEBUG, 0, ANY, debug), /* a hint */
+    RARE(SOL_SOCKET, SO_DEBUG, 0, ANY, debug), /* a hint */
     HINT(SOL_SOCKET, SO_BUSY_POLL, ANY, busy_poll, 0, INT32_MAX),
-    BOOL(SOL_SOCKET, SO_PREFER_BUSY_POLL, 0, ANY, prefer_busy_poll), /* a hint */
+    RARE(SOL_SOCKET, SO_PREFER_BUSY_POLL, 0, ANY, prefer_busy_poll), /* a hint */
     HINT(SOL_SOCKET, SO_INCOMING_CPU, ANY, incoming_cpu, INT32_MIN, INT32_MAX),
     NONE(SOL_SOCKET, SO_DONTROUTE, ANY, 0), NONE(SOL_SOCKET, SO_NO_CHECK, ANY, 0), NONE(SOL_SOCKET, SO_BSDCOMPAT, ANY, 0),
     NONE(SOL_SOCKET, SO_SNDLOWAT, ANY, 1), NONE(SOL_SOCKET, SO_BINDTOIFINDEX, ANY, 0),
@@ -78,82 +81,115 @@ static const struct opt_row rows[] = {
     NONE(SOL_SOCKET, SO_MARK, ANY, 0), NONE(SOL_SOCKET, SO_RXQ_OVFL, ANY, 0), NONE(SOL_SOCKET, SO_WIFI_STATUS, ANY, 0),
     NONE(SOL_SOCKET, SO_PEEK_OFF, ANY, -1), NONE(SOL_SOCKET, SO_NOFCS, ANY, 0), NONE(SOL_SOCKET, SO_LOCK_FILTER, ANY, 0),
     NONE(SOL_SOCKET, SO_SELECT_ERR_QUEUE, ANY, 0), NONE(SOL_SOCKET, SO_RESERVE_MEM, ANY, 0),
-    { SOL_SOCKET, SO_ZEROCOPY, OPT_INT, 0, 0, TCP, AT(zerocopy), 0, 1, 0 }, { SOL_SOCKET, SO_ZEROCOPY, OPT_INT, 0, 0, UDP, AT(zerocopy), 0, 1, 0 },
+    { SOL_SOCKET, SO_ZEROCOPY, OPT_INT, 0, 0, TCP, AT_RARE(zerocopy), 0, 1, 0 },
+    { SOL_SOCKET, SO_ZEROCOPY, OPT_INT, 0, 0, UDP, AT_RARE(zerocopy), 0, 1, 0 },
     BOOL(IPPROTO_TCP, TCP_NODELAY, SVM_ATTR_NODELAY, TCP, nodelay),
     BOOL(IPPROTO_TCP, TCP_CORK, SVM_ATTR_CORK, TCP, cork),
     BOOL(IPPROTO_TCP, TCP_QUICKACK, SVM_ATTR_QUICKACK, TCP, quickack),
     { IPPROTO_TCP, TCP_KEEPIDLE, OPT_INT, 0, SVM_ATTR_KEEPIDLE, TCP, AT(keepidle), 1, 32767, 0 },
     { IPPROTO_TCP, TCP_KEEPINTVL, OPT_INT, 0, SVM_ATTR_KEEPINTVL, TCP, AT(keepintvl), 1, 32767, 0 },
     { IPPROTO_TCP, TCP_KEEPCNT, OPT_INT, 0, SVM_ATTR_KEEPCNT, TCP, AT(keepcnt), 1, 127, 0 },
-    { IPPROTO_TCP, TCP_USER_TIMEOUT, OPT_INT, 0, SVM_ATTR_USER_TIMEOUT, TCP, AT(user_timeout_ms), 0, INT32_MAX, 0 },
+    { IPPROTO_TCP, TCP_USER_TIMEOUT, OPT_INT, 0, SVM_ATTR_USER_TIMEOUT, TCP, AT_RARE(user_timeout_ms), 0, INT32_MAX, 0 },
     HINT(IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP, notsent_lowat, INT32_MIN, INT32_MAX),
     HINT(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, TCP, thin, 0, 1),
     NONE(IPPROTO_TCP, TCP_SYNCNT, TCP, 6), NONE(IPPROTO_TCP, TCP_SAVE_SYN, TCP, 0), NONE(IPPROTO_TCP, TCP_INQ, TCP, 0),
     NONE(IPPROTO_TCP, TCP_TX_DELAY, TCP, 0), NONE(IPPROTO_TCP, TCP_REPAIR, TCP, 0),
-    { IPPROTO_IP, IP_TOS, OPT_INT, OPT_TOS_ECN, SVM_ATTR_DSCP, ANY, AT(tos), INT32_MIN, INT32_MAX, 0 },
-    { IPPROTO_IP, IP_TTL, OPT_INT, OPT_RANGE_DEFAULT | OPT_NEEDS_INT, SVM_ATTR_TTL, ANY, AT(ttl), 1, 255, 64 },
-    BOOL(IPPROTO_IP, IP_PKTINFO, 0, ANY, pktinfo),
-    BOOL(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 0, ANY, late_port), /* a hint: the port of an unbound socket is chosen at connect in any case */
+    { IPPROTO_IP, IP_TOS, OPT_INT, OPT_TOS_ECN, SVM_ATTR_DSCP, ANY, AT_RARE(tos), INT32_MIN, INT32_MAX, 0 },
+    { IPPROTO_IP, IP_TTL, OPT_INT, OPT_RANGE_DEFAULT | OPT_NEEDS_INT, SVM_ATTR_TTL, ANY, AT_RARE(ttl), 1, 255, 64 },
+    RARE(IPPROTO_IP, IP_PKTINFO, 0, ANY, pktinfo),
+    RARE(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 0, ANY, late_port), /* a hint: the port of an unbound socket is chosen at connect in any case */
     NONE(IPPROTO_IP, IP_RECVOPTS, ANY, 0), NONE(IPPROTO_IP, IP_RETOPTS, ANY, 0),
-    BOOL(IPPROTO_IP, IP_RECVERR, 0, UDP, recverr), NONE(IPPROTO_IP, IP_RECVERR, ANY, 0),
-    BOOL(IPPROTO_IP, IP_RECVTTL, 0, UDP, recvttl), BOOL(IPPROTO_IP, IP_RECVTOS, 0, UDP, recvtos),
+    RARE(IPPROTO_IP, IP_RECVERR, 0, UDP, recverr), NONE(IPPROTO_IP, IP_RECVERR, ANY, 0),
+    RARE(IPPROTO_IP, IP_RECVTTL, 0, UDP, recvttl), RARE(IPPROTO_IP, IP_RECVTOS, 0, UDP, recvtos),
     NONE(IPPROTO_IP, IP_RECVTTL, ANY, 0), NONE(IPPROTO_IP, IP_RECVTOS, ANY, 0), NONE(IPPROTO_IP, IP_FREEBIND, ANY, 0),
     NONE(IPPROTO_IP, IP_PASSSEC, ANY, 0), NONE(IPPROTO_IP, IP_TRANSPARENT, ANY, 0), NONE(IPPROTO_IP, IP_RECVORIGDSTADDR, ANY, 0),
     NONE(IPPROTO_IP, IP_MINTTL, ANY, 0), NONE(IPPROTO_IP, IP_CHECKSUM, ANY, 0), NONE(IPPROTO_IP, 26 /* IP_RECVERR_RFC4884 */, ANY, 0),
-    { IPPROTO_IP, IP_MULTICAST_TTL, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_MCAST_TTL, UDP, AT(mcast_ttl), 0, 255, 1 },
-    BOOL(IPPROTO_IP, IP_MULTICAST_LOOP, SVM_ATTR_MCAST_LOOP, UDP, mcast_loop), BOOL(IPPROTO_IP, IP_MULTICAST_ALL, SVM_ATTR_MCAST_ALL, UDP, mcast_all),
+    { IPPROTO_IP, IP_MULTICAST_TTL, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_MCAST_TTL, UDP, AT_RARE(mcast_ttl), 0, 255, 1 },
+    RARE(IPPROTO_IP, IP_MULTICAST_LOOP, SVM_ATTR_MCAST_LOOP, UDP, mcast_loop), RARE(IPPROTO_IP, IP_MULTICAST_ALL, SVM_ATTR_MCAST_ALL, UDP, mcast_all),
     NONE(IPPROTO_IP, IP_MULTICAST_LOOP, ANY, 1), NONE(IPPROTO_IP, IP_MULTICAST_ALL, ANY, 1),
     NONE(IPPROTO_IP, 25 /* IP_RECVFRAGSIZE */, ANY, 0),
     NONE(IPPROTO_IP, IP_HDRINCL, ANY, 0),
     NONE(IPPROTO_IP, IP_UNICAST_IF, ANY, 0), NONE(IPPROTO_IP, 51 /* IP_LOCAL_PORT_RANGE */, ANY, 0),
     BOOL(IPPROTO_IPV6, IPV6_V6ONLY, 0, ANY, v6only),
-    BOOL(IPPROTO_IPV6, IPV6_RECVPKTINFO, 0, ANY, pktinfo6),
-    { IPPROTO_IPV6, IPV6_TCLASS, OPT_INT, OPT_TOS_ECN | OPT_RANGE_DEFAULT, SVM_ATTR_DSCP, ANY, AT(tclass), 0, 255, 0 },
-    { IPPROTO_IPV6, IPV6_UNICAST_HOPS, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_TTL, ANY, AT(hops), 1, 255, 64 },
+    RARE(IPPROTO_IPV6, IPV6_RECVPKTINFO, 0, ANY, pktinfo6),
+    { IPPROTO_IPV6, IPV6_TCLASS, OPT_INT, OPT_TOS_ECN | OPT_RANGE_DEFAULT, SVM_ATTR_DSCP, ANY, AT_RARE(tclass), 0, 255, 0 },
+    { IPPROTO_IPV6, IPV6_UNICAST_HOPS, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_TTL, ANY, AT_RARE(hops), 1, 255, 64 },
     NONE(IPPROTO_IPV6, IPV6_2292PKTINFO, ANY, 0), NONE(IPPROTO_IPV6, IPV6_2292HOPOPTS, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_2292DSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_2292RTHDR, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_2292HOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, 11 /* IPV6_FLOWINFO */, ANY, 0),
-    BOOL(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 0, UDP, recvhops), BOOL(IPPROTO_IPV6, IPV6_RECVTCLASS, 0, UDP, recvtclass),
-    BOOL(IPPROTO_IPV6, IPV6_RECVERR, 0, UDP, recverr6), NONE(IPPROTO_IPV6, IPV6_RECVERR, ANY, 0),
+    RARE(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 0, UDP, recvhops), RARE(IPPROTO_IPV6, IPV6_RECVTCLASS, 0, UDP, recvtclass),
+    RARE(IPPROTO_IPV6, IPV6_RECVERR, 0, UDP, recverr6), NONE(IPPROTO_IPV6, IPV6_RECVERR, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVHOPOPTS, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVRTHDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVDSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVPATHMTU, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_DONTFRAG, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVTCLASS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, ANY, 1),
     NONE(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, ANY, 1280), NONE(IPPROTO_IPV6, IPV6_MINHOPCOUNT, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_TRANSPARENT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_UNICAST_IF, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVFRAGSIZE, ANY, 0), NONE(IPPROTO_IPV6, IPV6_FREEBIND, ANY, 0),
-    { IPPROTO_IPV6, IPV6_MULTICAST_HOPS, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_MCAST_TTL, UDP, AT(mcast_hops), 0, 255, 1 },
-    BOOL(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, SVM_ATTR_MCAST_LOOP, UDP, mcast_loop6),
-    BOOL(IPPROTO_IPV6, IPV6_MULTICAST_ALL, SVM_ATTR_MCAST_ALL, UDP, mcast_all6), NONE(IPPROTO_IPV6, IPV6_MULTICAST_ALL, ANY, 1),
+    { IPPROTO_IPV6, IPV6_MULTICAST_HOPS, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_MCAST_TTL, UDP, AT_RARE(mcast_hops), 0, 255, 1 },
+    RARE(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, SVM_ATTR_MCAST_LOOP, UDP, mcast_loop6),
+    RARE(IPPROTO_IPV6, IPV6_MULTICAST_ALL, SVM_ATTR_MCAST_ALL, UDP, mcast_all6), NONE(IPPROTO_IPV6, IPV6_MULTICAST_ALL, ANY, 1),
     NONE(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, ANY, 1),
     NONE(IPPROTO_IPV6, IPV6_MULTICAST_IF, UDP, 0), NONE(IPPROTO_IPV6, 31 /* IPV6_RECVERR_RFC4884 */, ANY, 0),
     NONE(IPPROTO_IPV6, 33 /* IPV6_FLOWINFO_SEND */, ANY, 0), NONE(IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE, ANY, 0),
     NONE(IPPROTO_UDP, UDP_CORK, UDP, 0), NONE(IPPROTO_UDP, UDP_ENCAP, UDP, 0), NONE(IPPROTO_UDP, UDP_NO_CHECK6_TX, UDP, 0),
     NONE(IPPROTO_UDP, UDP_NO_CHECK6_RX, UDP, 0),
-    { IPPROTO_UDP, UDP_SEGMENT, OPT_INT, 0, 0, UDP, AT(gso), 0, UINT16_MAX, 0 },
-    BOOL(IPPROTO_UDP, UDP_GRO, SVM_ATTR_GRO, UDP, gro),
+    { IPPROTO_UDP, UDP_SEGMENT, OPT_INT, 0, 0, UDP, AT_RARE(gso), 0, UINT16_MAX, 0 },
+    RARE(IPPROTO_UDP, UDP_GRO, SVM_ATTR_GRO, UDP, gro),
 };
 
-void vcl_options_init(struct vcl_opts *o)
+static const struct vcl_rare_opts rare_defaults = {
+    .ttl = 64, .hops = 64, .linger2 = 60, .mcast_ttl = 1, .mcast_hops = 1, .incoming_cpu = -1, .mtu_discover = IP_PMTUDISC_WANT,
+    .mcast_loop = true, .mcast_loop6 = true, .mcast_all = true, .mcast_all6 = true, .congestion = "cubic", .max_pacing = UINT64_MAX,
+};
+
+void vcl_options_init(struct vcl_socket *s)
 {
-    o->rcvlowat = 1;
-    o->keepidle = 7200;
-    o->keepintvl = 75;
-    o->keepcnt = 9;
-    o->ttl = o->hops = 64;
-    o->linger2 = 60;
-    o->quickack = true;
-    o->mcast_ttl = o->mcast_hops = 1;
-    o->mcast_loop = o->mcast_loop6 = o->mcast_all = o->mcast_all6 = true;
-    o->incoming_cpu = -1;
-    o->mtu_discover = IP_PMTUDISC_WANT;
-    strcpy(o->congestion, "cubic");
-    o->max_pacing = UINT64_MAX;
+    s->opt.rcvlowat = 1;
+    s->opt.keepidle = 7200;
+    s->opt.keepintvl = 75;
+    s->opt.keepcnt = 9;
+    s->opt.quickack = true;
+    atomic_init(&s->rare_opt, &rare_defaults);
 }
 
-void vcl_options_inherit(struct vcl_opts *o, const struct vcl_opts *from)
+void vcl_options_free(struct vcl_socket *s)
 {
-    *o = *from;
-    o->changed = 0; /* the server has them from the listener */
+    const struct vcl_rare_opts *o = s->rare_opt;
+
+    if (o != &rare_defaults)
+        free((void *)(uintptr_t)o);
+}
+
+/* Threads that set and get at once: who has seen the defaults has read something true, and what is its own stays until it is freed. */
+struct vcl_rare_opts *vcl_options_rare(struct vcl_socket *s)
+{
+    const struct vcl_rare_opts *now = s->rare_opt;
+    struct vcl_rare_opts *own;
+
+    if (now != &rare_defaults)
+        return (struct vcl_rare_opts *)(uintptr_t)now;
+    own = malloc(sizeof(*own));
+    if (!own)
+        return NULL;
+    *own = rare_defaults;
+    if (atomic_compare_exchange_strong(&s->rare_opt, &now, own))
+        return own;
+    free(own);
+    return (struct vcl_rare_opts *)(uintptr_t)now;
+}
+
+int vcl_options_inherit(struct vcl_socket *s, const struct vcl_socket *from)
+{
+    const struct vcl_rare_opts *o = from->rare_opt;
+    struct vcl_rare_opts *own = o != &rare_defaults ? vcl_options_rare(s) : NULL;
+
+    if (!own && o != &rare_defaults)
+        return -ENOMEM;
+    if (own)
+        *own = *o;
+    s->opt = from->opt;
+    s->opt.changed = 0; /* the server has them from the listener */
+    return 0;
 }
 
 /* A socket of one transport knows nothing of the other's level, one of IPv4 nothing of IPv6's. */
@@ -176,7 +212,7 @@ static const struct opt_row *row_of(const struct vcl_socket *s, int level, int n
 
 static int32_t row_get(const struct vcl_socket *s, const struct opt_row *r)
 {
-    const uint8_t *at = (const uint8_t *)&s->opt + r->at;
+    const uint8_t *at = r->at & IN_RARE ? (const uint8_t *)s->rare_opt + (r->at & ~IN_RARE) : (const uint8_t *)&s->opt + r->at;
     int32_t v;
 
     if (r->kind == OPT_NONE)
@@ -185,6 +221,14 @@ static int32_t row_get(const struct vcl_socket *s, const struct opt_row *r)
         return *(const bool *)at;
     memcpy(&v, at, sizeof(v));
     return v;
+}
+
+/* NULL: no memory. */
+static void *row_place(struct vcl_socket *s, const struct opt_row *r)
+{
+    uint8_t *o = r->at & IN_RARE ? (uint8_t *)vcl_options_rare(s) : (uint8_t *)&s->opt;
+
+    return o ? o + (r->at & ~IN_RARE) : NULL;
 }
 
 /* An IPv6 socket has both levels' values of TTL and class; packets of ours carry its own level's. */
@@ -220,22 +264,22 @@ void vcl_options_send_int(struct vcl_socket *s, uint8_t attr, int32_t v)
 /* INTERFACE and OMIT are to the stack what DONT is: no datagram is marked, large ones go in fragments. */
 static int32_t mtu_discover_told(const struct vcl_socket *s)
 {
-    return s->opt.mtu_discover > IP_PMTUDISC_PROBE ? IP_PMTUDISC_DONT : s->opt.mtu_discover;
+    return s->rare_opt->mtu_discover > IP_PMTUDISC_PROBE ? IP_PMTUDISC_DONT : s->rare_opt->mtu_discover;
 }
 
 /* The server counts in units of 16 bytes a second, with 0 for no limit. */
 static int32_t pacing_told(const struct vcl_socket *s)
 {
-    uint64_t units = s->opt.max_pacing / 16;
+    uint64_t units = s->rare_opt->max_pacing / 16;
 
-    if (s->opt.max_pacing == 0 || units > UINT32_MAX)
+    if (s->rare_opt->max_pacing == 0 || units > UINT32_MAX)
         return 0;
     return (int32_t)(uint32_t)(units ? units : 1);
 }
 
 static int32_t recverr_told(const struct vcl_socket *s)
 {
-    return (s->opt.recverr ? SVM_RECVERR_V4 : 0) | (s->opt.recverr6 ? SVM_RECVERR_V6 : 0);
+    return (s->rare_opt->recverr ? SVM_RECVERR_V4 : 0) | (s->rare_opt->recverr6 ? SVM_RECVERR_V6 : 0);
 }
 
 /* What was set before there was a session. Worker lock held. */
@@ -256,21 +300,21 @@ void vcl_options_push(struct vcl_socket *s)
             changed &= ~(UINT64_C(1) << rows[i].attr);
         }
     if (changed & UINT64_C(1) << SVM_ATTR_CONGESTION)
-        post_bytes(s, SVM_ATTR_CONGESTION, s->opt.congestion, sizeof(s->opt.congestion));
+        post_bytes(s, SVM_ATTR_CONGESTION, s->rare_opt->congestion, sizeof(s->rare_opt->congestion));
     if (changed & UINT64_C(1) << SVM_ATTR_MAX_PACING)
         post_int(s, SVM_ATTR_MAX_PACING, pacing_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_MSS)
-        post_int(s, SVM_ATTR_MSS, s->opt.mss);
+        post_int(s, SVM_ATTR_MSS, s->rare_opt->mss);
     if (changed & UINT64_C(1) << SVM_ATTR_LINGER2)
-        post_int(s, SVM_ATTR_LINGER2, s->opt.linger2);
+        post_int(s, SVM_ATTR_LINGER2, s->rare_opt->linger2);
     if (changed & UINT64_C(1) << SVM_ATTR_DEFER_ACCEPT)
-        post_int(s, SVM_ATTR_DEFER_ACCEPT, s->opt.defer_accept);
+        post_int(s, SVM_ATTR_DEFER_ACCEPT, s->rare_opt->defer_accept);
     if (changed & UINT64_C(1) << SVM_ATTR_FASTOPEN)
-        post_int(s, SVM_ATTR_FASTOPEN, s->opt.fastopen);
+        post_int(s, SVM_ATTR_FASTOPEN, s->rare_opt->fastopen);
     if (changed & UINT64_C(1) << SVM_ATTR_FASTOPEN_NO_COOKIE)
-        post_int(s, SVM_ATTR_FASTOPEN_NO_COOKIE, s->opt.fastopen_no_cookie);
+        post_int(s, SVM_ATTR_FASTOPEN_NO_COOKIE, s->rare_opt->fastopen_no_cookie);
     if (changed & UINT64_C(1) << SVM_ATTR_FASTOPEN_KEY)
-        post_bytes(s, SVM_ATTR_FASTOPEN_KEY, s->opt.fastopen_key, s->opt.n_fastopen_keys * (uint32_t)SVM_FASTOPEN_KEY);
+        post_bytes(s, SVM_ATTR_FASTOPEN_KEY, s->rare_opt->fastopen_key, s->rare_opt->n_fastopen_keys * (uint32_t)SVM_FASTOPEN_KEY);
     if (changed & UINT64_C(1) << SVM_ATTR_MTU_DISCOVER)
         post_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_RECVERR)
@@ -279,6 +323,14 @@ void vcl_options_push(struct vcl_socket *s)
         post_int(s, SVM_ATTR_RX_STAMP, vcl_rx_stamp_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_RX_FIFO)
         post_int(s, SVM_ATTR_RX_FIFO, s->opt.rcvbuf / 2);
+}
+
+/* op_lock held. */
+static int answer_room(struct vcl_socket *s)
+{
+    if (!s->attr_bytes)
+        s->attr_bytes = malloc(VCL_ATTR_ANSWER_MAX);
+    return s->attr_bytes ? 0 : -ENOMEM;
 }
 
 /* Question to the server, and its answer in s->attr_bytes. */
@@ -297,7 +349,9 @@ int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const voi
         memcpy(m.u.attr_val.bytes, val, len);
     s->attr_question = s->attr_question == UINT8_MAX ? 1 : s->attr_question + 1;
     m.flags = s->attr_question;
-    rc = vcl_socket_request(s, VCL_OP_ATTR, &m);
+    rc = answer_room(s);
+    if (rc == 0)
+        rc = vcl_socket_request(s, VCL_OP_ATTR, &m);
     pthread_mutex_unlock(&s->op_lock);
     return rc;
 }
@@ -316,7 +370,9 @@ int vcl_attr_ask(struct vcl_socket *s, uint8_t attr, const void *question, uint3
     m.u.attr_val.len = question_len;
     memcpy(m.u.attr_val.bytes, question, question_len);
     m.flags = s->attr_question = s->attr_question == UINT8_MAX ? 1 : s->attr_question + 1;
-    rc = vcl_socket_request(s, VCL_OP_ATTR, &m);
+    rc = answer_room(s);
+    if (rc == 0)
+        rc = vcl_socket_request(s, VCL_OP_ATTR, &m);
     if (rc == 0 && s->attr_len < answer_len)
         rc = -EPROTO;
     if (rc == 0)
@@ -373,15 +429,14 @@ void vcl_options_limit_tx(struct vcl_socket *s)
     while (size < want)
         size *= 2;
     size = hs_max_u32(size, s->tx.mask + 1);
-    if (size < s->tx.max_size && svm_fifo_prod_unread(&s->tx) <= (int64_t)size) {
+    if (size < s->tx.max_size && svm_fifo_prod_unread(&s->tx) <= (int64_t)size)
         s->tx.max_size = size;
-        s->tx.max_log2 = (uint8_t)__builtin_ctz(size);
-    }
 }
 
 /* socket(7): an unsigned int or long; the largest of either means no limit. Nothing paces datagrams here. */
 static int set_max_pacing(struct vcl_socket *s, const void *val, socklen_t len)
 {
+    struct vcl_rare_opts *o;
     uint32_t v32;
     uint64_t v = 0;
 
@@ -393,7 +448,9 @@ static int set_max_pacing(struct vcl_socket *s, const void *val, socklen_t len)
         memcpy(&v32, val, sizeof(v32));
         v = v32 == UINT32_MAX ? UINT64_MAX : v32;
     }
-    s->opt.max_pacing = v;
+    if (!(o = vcl_options_rare(s)))
+        return -ENOBUFS;
+    o->max_pacing = v;
     vcl_options_send_int(s, SVM_ATTR_MAX_PACING, pacing_told(s));
     return 0;
 }
@@ -449,6 +506,7 @@ static bool congestion_is_known(const char *name)
 
 static int set_congestion(struct vcl_socket *s, const void *val, socklen_t len)
 {
+    struct vcl_rare_opts *o;
     char cc[16] = { 0 };
     int rc;
 
@@ -462,8 +520,10 @@ static int set_congestion(struct vcl_socket *s, const void *val, socklen_t len)
     } else if (!congestion_is_known(cc)) {
         return -ENOENT;
     }
+    if (!(o = vcl_options_rare(s)))
+        return -ENOBUFS;
     pthread_mutex_lock(&s->w->lock);
-    strcpy(s->opt.congestion, cc);
+    strcpy(o->congestion, cc);
     if (vcl_handle_is_none(s->handle))
         s->opt.changed |= UINT64_C(1) << SVM_ATTR_CONGESTION; /* sent with the session */
     pthread_mutex_unlock(&s->w->lock);
@@ -473,15 +533,19 @@ static int set_congestion(struct vcl_socket *s, const void *val, socklen_t len)
 /* tcp(7): the first key is in use, the second one was. */
 static int set_fastopen_key(struct vcl_socket *s, const void *val, socklen_t len)
 {
+    struct vcl_rare_opts *o = vcl_options_rare(s);
+
     if (len != SVM_FASTOPEN_KEY && len != 2 * SVM_FASTOPEN_KEY)
         return -EINVAL;
+    if (!o)
+        return -ENOBUFS;
     pthread_mutex_lock(&s->w->lock);
-    memcpy(s->opt.fastopen_key, val, len);
-    s->opt.n_fastopen_keys = (uint8_t)(len / SVM_FASTOPEN_KEY);
+    memcpy(o->fastopen_key, val, len);
+    o->n_fastopen_keys = (uint8_t)(len / SVM_FASTOPEN_KEY);
     if (vcl_handle_is_none(s->handle))
         s->opt.changed |= UINT64_C(1) << SVM_ATTR_FASTOPEN_KEY;
     else if (!s->local)
-        post_bytes(s, SVM_ATTR_FASTOPEN_KEY, s->opt.fastopen_key, len);
+        post_bytes(s, SVM_ATTR_FASTOPEN_KEY, s->rare_opt->fastopen_key, len);
     pthread_mutex_unlock(&s->w->lock);
     return 0;
 }
@@ -493,26 +557,32 @@ static bool has_begun(const struct vcl_socket *s)
 
 static int set_fastopen(struct vcl_socket *s, int name, int v)
 {
+    struct vcl_rare_opts *o = vcl_options_rare(s);
+
+    if (!o)
+        return -ENOBUFS;
     if (v < 0 || (has_begun(s) && (name == TCP_FASTOPEN_CONNECT || vcl_state(s) != VCL_LISTENING)))
         return -EINVAL;
     if (name == TCP_FASTOPEN) {
-        s->opt.fastopen = (int32_t)hs_min_u32((uint32_t)v, FASTOPEN_MAX);
-        vcl_options_send_int(s, SVM_ATTR_FASTOPEN, s->opt.fastopen);
+        o->fastopen = (int32_t)hs_min_u32((uint32_t)v, FASTOPEN_MAX);
+        vcl_options_send_int(s, SVM_ATTR_FASTOPEN, s->rare_opt->fastopen);
         return 0;
     }
     if (v > 1)
         return -EINVAL;
     if (name == TCP_FASTOPEN_CONNECT) {
-        s->opt.fastopen_connect = v;
+        o->fastopen_connect = v;
         return 0;
     }
-    s->opt.fastopen_no_cookie = v;
+    o->fastopen_no_cookie = v;
     vcl_options_send_int(s, SVM_ATTR_FASTOPEN_NO_COOKIE, v);
     return 0;
 }
 
 static int set_tcp_level(struct vcl_socket *s, int name, const void *val, socklen_t len, int v)
 {
+    struct vcl_rare_opts *o;
+
     if (name == TCP_CONGESTION)
         return set_congestion(s, val, len);
     if (name == TCP_MD5SIG || name == TCP_MD5SIG_EXT)
@@ -525,20 +595,22 @@ static int set_tcp_level(struct vcl_socket *s, int name, const void *val, sockle
         return len < 1 ? -EINVAL : -ENOENT; /* no protocol to put on top */
     if (len < sizeof(int))
         return -EINVAL;
+    if (!(o = vcl_options_rare(s)))
+        return -ENOBUFS;
     switch (name) {
     case TCP_MAXSEG:
         if (v && (v < 88 || v > 32767))
             return -EINVAL;
-        s->opt.mss = v;
+        o->mss = v;
         vcl_options_send_int(s, SVM_ATTR_MSS, v);
         return 0;
     case TCP_LINGER2: /* below 0: none at all; 0: the system's; the longest is 2 min */
-        s->opt.linger2 = v < 0 ? -1 : v == 0 ? 60 : v > 120 ? 120 : v;
-        vcl_options_send_int(s, SVM_ATTR_LINGER2, s->opt.linger2);
+        o->linger2 = v < 0 ? -1 : v == 0 ? 60 : v > 120 ? 120 : v;
+        vcl_options_send_int(s, SVM_ATTR_LINGER2, s->rare_opt->linger2);
         return 0;
     case TCP_DEFER_ACCEPT: /* cut-through connections are not held back: what is accepted may have no bytes yet */
-        s->opt.defer_accept = defer_rounded(v);
-        vcl_options_send_int(s, SVM_ATTR_DEFER_ACCEPT, s->opt.defer_accept);
+        o->defer_accept = defer_rounded(v);
+        vcl_options_send_int(s, SVM_ATTR_DEFER_ACCEPT, s->rare_opt->defer_accept);
         return 0;
     case TCP_FASTOPEN:
     case TCP_FASTOPEN_CONNECT:
@@ -552,11 +624,15 @@ static int set_tcp_level(struct vcl_socket *s, int name, const void *val, sockle
 /* IPPROTO_IP and IPPROTO_IPV6 alike: path MTU discovery is always done for streams. */
 static int set_mtu_discover(struct vcl_socket *s, int v)
 {
+    struct vcl_rare_opts *o;
+
     if (v < IP_PMTUDISC_DONT || v > IP_PMTUDISC_OMIT)
         return -EINVAL;
     if (!s->is_dgram && !s->is_records && v != IP_PMTUDISC_WANT && v != IP_PMTUDISC_DO)
         return -ENOPROTOOPT;
-    s->opt.mtu_discover = v;
+    if (!(o = vcl_options_rare(s)))
+        return -ENOBUFS;
+    o->mtu_discover = v;
     if (s->is_dgram || s->is_records)
         vcl_options_send_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
     return 0;
@@ -575,6 +651,8 @@ static int set_other(struct vcl_socket *s, int level, int name, const void *val,
 
 static int set_int_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
 {
+    void *at;
+
     if (r->flags & OPT_RANGE_DEFAULT && v == -1)
         v = r->def;
     if (r->level == IPPROTO_IP && r->name == IP_TOS)
@@ -590,7 +668,11 @@ static int set_int_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
         if (!s->is_dgram && (uint32_t)v > max)
             v = (int32_t)max;
     }
-    memcpy((uint8_t *)&s->opt + r->at, &v, sizeof(v));
+    at = row_get(s, r) == v ? NULL : row_place(s, r);
+    if (at)
+        memcpy(at, &v, sizeof(v));
+    else if (row_get(s, r) != v)
+        return -ENOBUFS;
     if (r->attr && row_acts(s, r))
         vcl_options_send_int(s, r->attr, v);
     return 0;
@@ -598,16 +680,22 @@ static int set_int_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
 
 static int set_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
 {
+    bool *at;
+
     if (r->kind == OPT_NONE)
         return v == r->lo ? 0 : -ENOPROTOOPT;
     if (r->kind == OPT_INT)
         return set_int_row(s, r, v);
     if (r->level == IPPROTO_IPV6 && r->name == IPV6_V6ONLY && (s->has_lcl || vcl_state(s) != VCL_NEW))
         return -EINVAL;
-    *((bool *)&s->opt + r->at) = v != 0;
+    at = row_get(s, r) == (v != 0) ? NULL : row_place(s, r);
+    if (at)
+        *at = v != 0;
+    else if (row_get(s, r) != (v != 0))
+        return -ENOBUFS;
     if (r->attr && row_acts(s, r))
         vcl_options_send_int(s, r->attr, v != 0);
-    if (r->at == AT(recverr) || r->at == AT(recverr6)) { /* both levels act on an IPv6 socket, by the family of the packet */
+    if (r->at == AT_RARE(recverr) || r->at == AT_RARE(recverr6)) { /* both levels act on an IPv6 socket, by the family of the packet */
         vcl_options_send_int(s, SVM_ATTR_RECVERR, recverr_told(s));
         if (!v)
             vcl_errqueue_purge(s);
@@ -684,12 +772,13 @@ static int put_timeval(void *val, socklen_t *len, int64_t ns)
 
 static int get_max_pacing(const struct vcl_socket *s, void *val, socklen_t *len)
 {
-    uint32_t v32 = s->opt.max_pacing > UINT32_MAX ? UINT32_MAX : (uint32_t)s->opt.max_pacing;
+    uint64_t v = s->rare_opt->max_pacing;
+    uint32_t v32 = v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
 
     if (s->is_dgram || s->is_records)
         return -ENOPROTOOPT;
-    if (*len >= sizeof(s->opt.max_pacing))
-        return put(val, len, &s->opt.max_pacing, sizeof(s->opt.max_pacing));
+    if (*len >= sizeof(v))
+        return put(val, len, &v, sizeof(v));
     return put(val, len, &v32, sizeof(v32));
 }
 
@@ -728,7 +817,7 @@ static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t
 
 static int get_maxseg(struct vcl_socket *s, void *val, socklen_t *len)
 {
-    int32_t v = s->opt.mss ? s->opt.mss : 536;
+    int32_t v = s->rare_opt->mss ? s->rare_opt->mss : 536;
 
     if (vcl_state(s) == VCL_CONNECTED && s->local)
         v = LOCAL_MSS;
@@ -740,10 +829,10 @@ static int get_maxseg(struct vcl_socket *s, void *val, socklen_t *len)
 /* The server may have another default than "cubic", and knows what a listener has passed on. */
 static int get_congestion(struct vcl_socket *s, void *val, socklen_t *len)
 {
-    char cc[sizeof(s->opt.congestion)] = { 0 };
+    char cc[sizeof(s->rare_opt->congestion)] = { 0 };
 
     if (vcl_state(s) != VCL_CONNECTED || s->local || vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_CONGESTION, NULL, 0) != 0)
-        return put(val, len, s->opt.congestion, sizeof(s->opt.congestion));
+        return put(val, len, s->rare_opt->congestion, sizeof(s->rare_opt->congestion));
     memcpy(cc, s->attr_bytes, hs_min_u32(s->attr_len, sizeof(cc) - 1));
     return put(val, len, cc, sizeof(cc));
 }
@@ -758,17 +847,17 @@ static int get_tcp_level(struct vcl_socket *s, int name, void *val, socklen_t *l
     case TCP_CONGESTION:
         return get_congestion(s, val, len);
     case TCP_DEFER_ACCEPT:
-        return put_int(val, len, s->opt.defer_accept);
+        return put_int(val, len, s->rare_opt->defer_accept);
     case TCP_FASTOPEN:
-        return put_int(val, len, s->opt.fastopen);
+        return put_int(val, len, s->rare_opt->fastopen);
     case TCP_FASTOPEN_CONNECT:
-        return put_int(val, len, s->opt.fastopen_connect);
+        return put_int(val, len, s->rare_opt->fastopen_connect);
     case TCP_FASTOPEN_NO_COOKIE:
-        return put_int(val, len, s->opt.fastopen_no_cookie);
+        return put_int(val, len, s->rare_opt->fastopen_no_cookie);
     case TCP_FASTOPEN_KEY:
-        return put(val, len, s->opt.fastopen_key, s->opt.n_fastopen_keys * (uint32_t)SVM_FASTOPEN_KEY);
+        return put(val, len, s->rare_opt->fastopen_key, s->rare_opt->n_fastopen_keys * (uint32_t)SVM_FASTOPEN_KEY);
     case TCP_LINGER2:
-        return put_int(val, len, s->opt.linger2);
+        return put_int(val, len, s->rare_opt->linger2);
     case TCP_ULP:
         *len = 0;
         return 0;
@@ -837,7 +926,7 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
         return get_tcp_level(s, name, val, len);
     case IPPROTO_IP:
         if (name == IP_MTU_DISCOVER)
-            return put_ip_int(val, len, s->opt.mtu_discover);
+            return put_ip_int(val, len, s->rare_opt->mtu_discover);
         if (name == IP_MULTICAST_IF && s->is_dgram) {
             struct in_addr out = vcl_mcast_out(s);
             return put(val, len, &out, sizeof(out));
@@ -849,7 +938,7 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
         return name == IP_MTU ? get_mtu(s, false, val, len) : -ENOPROTOOPT;
     case IPPROTO_IPV6:
         if (name == IPV6_MTU_DISCOVER)
-            return put_int(val, len, s->opt.mtu_discover);
+            return put_int(val, len, s->rare_opt->mtu_discover);
         return name == IPV6_MTU ? get_mtu(s, true, val, len) : -ENOPROTOOPT;
     default:
         return -ENOPROTOOPT;

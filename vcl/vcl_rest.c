@@ -12,16 +12,6 @@
 
 enum { REST_MAX_FIFOS = 16 };
 
-struct vcl_rest {
-    struct svm_fifo_prod_line line;  /* of the half that shows the bytes to who only looks */
-    struct svm_fifo_cons_line cons;
-    struct svm_region_table regions;
-    struct svm_rest *page;           /* SHARED once `size` is not 0: head and bytes may change at any time, len is copied */
-    uint32_t len;
-    uint32_t id;                     /* the server's number; 0 = private */
-    size_t size;                     /* mapped; 0 = from malloc() */
-};
-
 static void rest_free(struct vcl_rest *r)
 {
     if (r && r->size)
@@ -108,7 +98,7 @@ void vcl_rest_turn(struct vcl_socket *s)
         left = rest_left(r, &head);
     }
     if (left == 0) {
-        s->rx = s->rx_next;
+        s->rx = r->next;
         memset(&s->urg, 0, sizeof(s->urg));
         rest_end(s);
     } else if (s->rx.head != head) {
@@ -165,7 +155,8 @@ int vcl_rest_keep(struct vcl_socket *s, struct svm_fifo_cons *from)
     uint32_t head = 0, had = before ? rest_left(before, &head) : 0, size = 1u << SVM_RING_MIN_LOG2;
     struct svm_rest *page;
 
-    s->rx_next = s->rx;
+    if (before)
+        before->next = s->rx;
     if (n < 0 || had + n > (int64_t)REST_MAX_FIFOS * from->max_size) /* the other end only writes, and changes hands */
         return -EPROTO;
     while (size < had + n)
@@ -195,6 +186,7 @@ int vcl_rest_keep(struct vcl_socket *s, struct svm_fifo_cons *from)
             rest_end(s);
         return none ? 0 : -ENOMEM;
     }
+    r->next = s->rx;
     rest_free(before); /* the server is told by the number of the new one, or forgets both */
     s->rest_read = false;
     rest_show(s, r);
@@ -253,6 +245,7 @@ int vcl_rest_share(struct vcl_socket *s)
     r = rest_new(page, left, size);
     rc = r ? vcl_worker_rest_put(s->w, s->handle, fd, &r->id) : -ENOMEM;
     if (rc == 0) {
+        r->next = s->rest->next;
         rest_free(s->rest);
         rest_show(s, r);
         goto out;
@@ -310,7 +303,7 @@ void vcl_rest_install(struct vcl_socket *s)
     struct vcl_rest *r = s->rest_due;
 
     s->rest_due = NULL;
-    s->rx_next = s->rx;
+    r->next = s->rx;
     s->rest_read = false;
     rest_show(s, r);
     vcl_rest_turn(s);

@@ -354,7 +354,10 @@ static int new_assoc(struct vcl_socket *s, const struct ip_endpoint *rmt, struct
     a = vcl_socket_alloc(s->w, SVM_PROTO_SCTP, s->is_v6);
     if (!a)
         return -ENOMEM;
-    vcl_options_inherit(&a->opt, &s->opt);
+    if (vcl_options_inherit(a, s) != 0) {
+        vcl_socket_free(a);
+        return -ENOMEM;
+    }
     vcl_sctp_inherit(a, s);
     a->lcl = s->lcl;
     a->has_lcl = s->has_lcl;

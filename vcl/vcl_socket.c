@@ -24,7 +24,7 @@ struct vcl_socket *vcl_socket_alloc(struct vcl_worker *w, uint8_t proto, bool is
     s->ctx = VCL_NO_CTX;
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->op_lock, NULL);
-    vcl_options_init(&s->opt);
+    vcl_options_init(s);
     if (proto == SVM_PROTO_SCTP && vcl_sctp_new(s) != 0) {
         vcl_socket_free(s);
         return NULL;
@@ -55,6 +55,9 @@ void vcl_socket_free(struct vcl_socket *s)
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->op_lock);
     vcl_errqueue_free(s);
+    vcl_options_free(s);
+    free(s->attr_bytes);
+    free(s->send_mtu);
     vcl_mcast_free(s);
     free(s);
 }
@@ -154,7 +157,7 @@ static int map_pair_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot,
     s->side = (uint8_t)side;
     s->local = true;
     svm_fifo_prod_init(&s->tx, &sp->side[side].tx, &sp->side[1 - side].rx, &p->regions, &vcl_pair_ring_ops, p, max);
-    s->tx.ring_floor = VCL_TX_FLOOR;
+    svm_fifo_prod_set_floor(&s->tx, VCL_TX_FLOOR);
     svm_fifo_cons_init(&s->rx, &sp->side[side].rx, &sp->side[1 - side].tx, &p->regions, VCL_LOCAL_FIFO_MAX);
     memset(&s->urg, 0, sizeof(s->urg));
     if (p->peer_client_id == s->w->client_id && side == 1)
@@ -181,7 +184,7 @@ static int map_bank_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
     s->slot_seg = slot->seg_id;
     s->local = false;
     svm_fifo_prod_init(&s->tx, &cli->tx, &srv->tx, &w->life->cli_regions, &vcl_bank_ring_ops, w->life, w->tx_fifo_size);
-    s->tx.ring_floor = VCL_TX_FLOOR;
+    svm_fifo_prod_set_floor(&s->tx, VCL_TX_FLOOR);
     svm_fifo_cons_init(&s->rx, &cli->rx, &srv->rx, &w->life->srv_regions, w->rx_fifo_size);
     s->errors_seen = s->rx.head;
     memset(&s->urg, 0, sizeof(s->urg));
@@ -236,7 +239,7 @@ int vcl_socket_write_again(struct vcl_socket *s, const struct svm_fifo_prod *old
     if (old->fin)
         svm_fifo_prod_set_fin(&s->tx);
     if (s->rd_closed_told)
-        svm_fifo_cons_set_closed(s->rest ? &s->rx_next : &s->rx);
+        svm_fifo_cons_set_closed(vcl_rx_last(s));
     return rc;
 }
 
@@ -556,7 +559,7 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
             svm_fifo_prod_set_rst(&s->tx, -ECONNRESET);
         else if (!s->wr_shut && !(s->local && vcl_state(s) == VCL_DEAD))
             svm_fifo_prod_set_fin(&s->tx);
-        svm_fifo_cons_set_closed(s->rest ? &s->rx_next : &s->rx);
+        svm_fifo_cons_set_closed(vcl_rx_last(s));
         *tell_peer = s->local && !svm_fifo_prod_peer_closed(&s->tx); /* it does not hear it from the server */
     }
     pthread_mutex_unlock(&s->lock);

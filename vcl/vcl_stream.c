@@ -117,10 +117,10 @@ static int64_t take_rest(struct vcl_socket *s, const struct iovec *iov, int n_io
     if (n < 0 || skip + (size_t)n == iov_len(iov, n_iov) || (s->rest && !(flags & MSG_PEEK)))
         return n;
     if (s->rest) /* only looked at: it stays in front */
-        s->rx = s->rx_next;
+        s->rx = s->rest->next;
     more = vcl_urgent_ahead(s) ? 0 : take_fifo(s, iov, n_iov, skip + (size_t)n, flags);
     if (s->rest) {
-        s->rx_next = s->rx;
+        s->rest->next = s->rx;
         s->rx = rest;
     }
     return more < 0 ? n : n + more;
@@ -459,7 +459,7 @@ ssize_t vcl_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
 {
     ssize_t n = send_any(s, iov, n_iov, flags, info);
 
-    if (hs_unlikely(flags & MSG_ZEROCOPY) && n >= !s->is_dgram && s->opt.zerocopy) /* Linux counts an empty datagram, too */
+    if (hs_unlikely(flags & MSG_ZEROCOPY) && n >= !s->is_dgram && s->rare_opt->zerocopy) /* Linux counts an empty datagram, too */
         vcl_errqueue_sent(s);
     return n;
 }
@@ -643,7 +643,7 @@ int64_t vcl_stream_avail(struct vcl_socket *s)
         return n;
     vcl_rest_turn(s);
     n = svm_fifo_cons_avail(&s->rx);
-    behind = s->rest && n >= 0 ? svm_fifo_cons_avail(&s->rx_next) : 0;
+    behind = s->rest && n >= 0 ? svm_fifo_cons_avail(&s->rest->next) : 0;
     return behind < 0 ? behind : n + behind;
 }
 

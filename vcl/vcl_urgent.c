@@ -200,7 +200,7 @@ void vcl_urgent_on_event(struct vcl_socket *s)
 {
     pthread_mutex_lock(&s->lock);
     if (s->has_fifos)
-        svm_urgent_taken(s->rest ? &s->rx_next : &s->rx);
+        svm_urgent_taken(vcl_rx_last(s));
     pthread_mutex_unlock(&s->lock);
     vcl_set_notify(s, EPOLLIN | EPOLLPRI);
 }

@@ -216,7 +216,7 @@ void app_dispatch(struct app_port_client *pc, const struct svm_msg *m)
         do_claim(pc, m, s);
         return;
     case SVM_MSG_REST_READ:
-        if (s && m->u.value == s->rest_id)
+        if (s && s->rare && m->u.value == s->rare->rest_id)
             session_rest_drop(s);
         return;
     case SVM_MSG_UNLINK:

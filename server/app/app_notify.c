@@ -172,7 +172,7 @@ static void notify_data(struct worker *w, struct app_worker *a, struct session *
     if (is_unnamed(s))
         return;
     m = notice(s, SVM_MSG_DATA);
-    m.u.value = s->rx.evt_seq;
+    m.u.value = s->has_fifos ? s->fifos->rx.evt_seq : 0; /* cut-through: the FIFO is none of ours */
     app_notify_post(port_client_of(a), &m);
 }
 
@@ -192,7 +192,7 @@ static void notify_urgent(struct worker *w, struct app_worker *a, struct session
     struct svm_msg m;
 
     (void)w;
-    if (is_unnamed(s) || !svm_urgent_due(&s->rx)) /* not named yet: its first look at the FIFO shows it */
+    if (is_unnamed(s) || !s->has_fifos || !svm_urgent_due(&s->fifos->rx)) /* not named yet: its first look at the FIFO shows it */
         return;
     m = notice(s, SVM_MSG_URGENT);
     app_notify_post(port_client_of(a), &m);
@@ -314,7 +314,7 @@ static void notify_violation(struct worker *w, struct app_worker *a, const char 
 /* The program has named an accepted session: tell what happened meanwhile. */
 void app_notify_accepted(struct app_port_client *pc, struct session *s)
 {
-    if (s->rx.evt_seq != 0 && s->has_fifos)
+    if (s->has_fifos && s->fifos->rx.evt_seq != 0)
         notify_data(pc->w, &pc->aw, s);
     if (s->error)
         notify_reset(pc->w, &pc->aw, s, s->error);

@@ -48,6 +48,7 @@ static void refuse(struct worker *w, struct session *s, int error)
 
 void local_connect(struct worker *w, struct listener *l, struct session *s)
 {
+    assert(!s->has_fifos);
     s->local = true;
     s->flags |= SVM_CONN_LOCAL;
     if (l->wait || listener_backlog_room(l) == 0) {

@@ -13,24 +13,32 @@
 #include "svm/svm_segment.h"
 #include "svm/svm_urgent.h"
 
-bool local_old_keep(struct session *s, const struct session *p, struct app_worker *former)
+static struct session *peer_of(const struct session *s) { return s->local ? s->peer : NULL; }
+static struct local_old *old_slots(const struct session *s) { return s && s->rare ? s->rare->old_slots : NULL; }
+
+static bool old_keep(struct session *s, struct app_pair *pair, const struct svm_msg_slot *slot, struct app_worker *former)
 {
     enum { MOVES_MAX = 32 };
     unsigned n = 0;
-    for (const struct local_old *o = s->old_slots; o; o = o->next)
+    for (const struct local_old *o = old_slots(s); o; o = o->next)
         n++;
-    struct local_old *o = n < MOVES_MAX ? malloc(sizeof(*o)) : NULL; /* more only where programs do not answer */
+    struct local_old *o = n < MOVES_MAX && session_rare_get(s) ? malloc(sizeof(*o)) : NULL; /* more only where programs do not answer */
     if (!o)
         return false;
-    *o = (struct local_old){ .next = s->old_slots, .pair = p->pair, .slot = p->slot, .is_read = true, .former = former };
-    s->old_slots = o;
+    *o = (struct local_old){ .next = s->rare->old_slots, .pair = pair, .slot = *slot, .is_read = true, .former = former };
+    s->rare->old_slots = o;
     return true;
+}
+
+bool local_old_keep(struct session *s, const struct session *p, struct app_worker *former)
+{
+    return old_keep(s, p->pair, &p->slot, former);
 }
 
 /* Frees what nobody uses, tells the former user when only it is left. p: the other end, NULL = gone and with it all former users. */
 static void old_check(struct worker *w, struct session *s, struct session *p)
 {
-    for (struct local_old **at = &s->old_slots, *o; (o = *at);) {
+    for (struct local_old **at = s->rare ? &s->rare->old_slots : NULL, *o; at && (o = *at);) {
         struct session_hold *h = p && o->former ? session_hold_of(p, o->former) : NULL;
 
         if (!h)
@@ -55,22 +63,26 @@ static void old_check(struct worker *w, struct session *s, struct session *p)
 
 void local_old_put(struct worker *w, struct session *s)
 {
-    struct session *p = s->peer;
+    struct session *p = peer_of(s);
 
-    for (struct local_old *o = s->old_slots; o; o = o->next)
+    for (struct local_old *o = old_slots(s); o; o = o->next)
         o->is_read = false;
     old_check(w, s, p);
-    while (s->old_slots && p) { /* a former user of p: its affair alone now */
-        struct local_old *o = s->old_slots;
-        s->old_slots = o->next;
-        o->next = p->old_slots;
-        p->old_slots = o;
+    while (old_slots(s) && p) { /* a former user of p: its affair alone now */
+        struct local_old *o = s->rare->old_slots;
+        s->rare->old_slots = o->next;
+        if (!session_rare_get(p)) { /* no memory: the slot is lost with its segment, rather than given to another */
+            free(o);
+            continue;
+        }
+        o->next = p->rare->old_slots;
+        p->rare->old_slots = o;
     }
 }
 
 static bool is_read(const struct session *s)
 {
-    for (const struct local_old *o = s->old_slots; o; o = o->next) {
+    for (const struct local_old *o = old_slots(s); o; o = o->next) {
         if (o->is_read)
             return true;
     }
@@ -107,10 +119,10 @@ static void claims_retry(struct worker *w, struct session *p)
 void local_unlinked(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot)
 {
     struct svm_handle handle = s->handle;
-    struct session *ends[2] = { s, s->peer };
+    struct session *ends[2] = { s, peer_of(s) };
 
     for (int i = 0; i < 2; i++) { /* the answer of who was told of the move, or of a former user to TAKEN */
-        for (struct local_old *o = ends[i] ? ends[i]->old_slots : NULL; o; o = o->next) {
+        for (struct local_old *o = old_slots(ends[i]); o; o = o->next) {
             if (o->slot.seg_id != slot->seg_id || o->slot.slot != slot->slot)
                 continue;
             if (o->former == a && o->former_told)
@@ -119,12 +131,12 @@ void local_unlinked(struct worker *w, struct session *s, const struct app_worker
                 o->is_read = false;
         }
     }
-    old_check(w, s, s->peer);
-    if (s->peer)
+    old_check(w, s, peer_of(s));
+    if (peer_of(s))
         old_check(w, s->peer, s);
     if (session_from_handle(w, handle) != s)
         return;
-    if (s->peer)
+    if (peer_of(s))
         claims_retry(w, s->peer);
     claims_retry(w, s);
 }
@@ -136,16 +148,16 @@ bool local_keep(struct session *s, const struct app_worker *a)
 
 void local_forget(struct worker *w, struct session *s, const struct app_worker *a)
 {
-    if (s->local_user == a)
+    if (s->local && s->local_user == a)
         s->local_user = NULL;
     for (int i = 0; i < 2; i++) {
-        struct session *end = i ? s->peer : s;
-        for (struct local_old *o = end ? end->old_slots : NULL; o; o = o->next) {
+        struct session *end = i ? peer_of(s) : s;
+        for (struct local_old *o = old_slots(end); o; o = o->next) {
             if (o->former == a)
                 o->former = NULL;
         }
     }
-    if (s->peer)
+    if (peer_of(s))
         old_check(w, s->peer, s);
 }
 
@@ -166,7 +178,7 @@ static void refuse(struct worker *w, struct session *p, struct app_worker *a, in
 static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
 {
     struct claiming c = *(struct claiming *)arg;
-    struct session *p = session_from_handle(w, c.claimed), *s = p ? p->peer : NULL;
+    struct session *p = session_from_handle(w, c.claimed), *s = p ? peer_of(p) : NULL;
     bool is_held = false;
 
     free(arg);
@@ -197,10 +209,12 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
 
 /* ---- with nobody there any more ---- */
 
-/* What the other side's program has written and p's has not read goes to FIFOs in a's memory, which end there. */
+/* What the other side's program has written and p's has not read goes to FIFOs in a's memory, which end there. 0: p->slot is the new
+ * slot, and of peer, pair and local_user nothing is left. */
 static int take_rest(struct worker *w, struct session *p, struct app_worker *a)
 {
-    struct svm_slot_pair *slot = app_pair_slot(p->pair, p->slot.slot);
+    struct app_pair *pair = p->pair;
+    struct svm_slot_pair *slot = app_pair_slot(pair, p->slot.slot);
     unsigned side = p->local_side;
     struct svm_region_table regions = { .n = 2 };
     struct svm_fifo_cons reader;
@@ -211,18 +225,18 @@ static int take_rest(struct worker *w, struct session *p, struct app_worker *a)
 
     if (err != 0)
         return err;
-    regions.r[0] = regions.r[1] = app_pair_region(p->pair);
+    regions.r[0] = regions.r[1] = app_pair_region(pair);
     memset(&line, 0, sizeof(line));
     line.head = __atomic_load_n(&slot->side[side].rx.head, __ATOMIC_ACQUIRE);
-    svm_fifo_cons_init(&reader, &line, &slot->side[1 - side].tx, &regions, p->rx.max_size);
+    svm_fifo_cons_init(&reader, &line, &slot->side[1 - side].tx, &regions, p->fifos->rx.max_size);
     n = svm_fifo_cons_avail(&reader);
     pieces = n > 0 ? svm_fifo_peek_iov(&reader, 0, (uint32_t)n, iov) : 0;
-    if (pieces > 0 && svm_fifo_enqueue_iov(&p->rx, iov, pieces) != n)
-        svm_fifo_prod_set_rst(&p->rx, -ECONNRESET);
-    svm_urgent_move(p->rx.line, &slot->side[1 - side].tx, line.head);
+    if (pieces > 0 && svm_fifo_enqueue_iov(&p->fifos->rx, iov, pieces) != n)
+        svm_fifo_prod_set_rst(&p->fifos->rx, -ECONNRESET);
+    svm_urgent_move(p->fifos->rx.line, &slot->side[1 - side].tx, line.head);
     if (n < 0 || pieces < 0 || svm_fifo_cons_rst(&reader))
-        svm_fifo_prod_set_rst(&p->rx, -ECONNRESET);
-    svm_fifo_prod_set_fin(&p->rx);
+        svm_fifo_prod_set_rst(&p->fifos->rx, -ECONNRESET);
+    svm_fifo_prod_set_fin(&p->fifos->rx);
     p->rx_fin = true;
     /* Nobody writes these lines any more; a former user that still holds the connection finds it here. */
     __atomic_store_n(&slot->side[1 - side].tx.space_bytes, line.head, __ATOMIC_RELAXED);
@@ -231,36 +245,34 @@ static int take_rest(struct worker *w, struct session *p, struct app_worker *a)
 }
 
 /* The slot that p has had: free, or its former user's until that one has heard. */
-static void leave_slot(struct worker *w, struct session *p, struct app_worker *former)
+static void leave_slot(struct worker *w, struct session *p, struct app_pair *pair, const struct svm_msg_slot *slot,
+                       struct app_worker *former)
 {
     struct session_hold *h = former ? session_hold_of(p, former) : NULL;
 
-    if (!h || h->closed || !local_old_keep(p, p, former)) {
-        app_pair_put(w, p->pair, (int)p->slot.slot);
+    if (!h || h->closed || !old_keep(p, pair, slot, former)) {
+        app_pair_put(w, pair, (int)slot->slot);
         return;
     }
-    p->old_slots->is_read = false;
-    p->old_slots->former_told = true; /* session_set_user() does */
+    p->rare->old_slots->is_read = false;
+    p->rare->old_slots->former_told = true; /* session_set_user() does */
 }
 
 static void claim_alone(struct worker *w, struct session *p, struct app_worker *a)
 {
     struct session *s = p->peer;
-    struct svm_msg_slot old = p->slot, fresh;
+    struct app_pair *pair = p->pair;
+    struct app_worker *former = p->local_user;
+    struct svm_msg_slot old = p->slot;
     int err = take_rest(w, p, a);
 
     if (err != 0) {
         refuse(w, p, a, err);
         return;
     }
-    fresh = p->slot;
-    p->slot = old;
-    leave_slot(w, p, p->local_user);
-    p->slot = fresh;
     p->local = false;
     p->flags &= (uint8_t)~SVM_CONN_LOCAL;
-    p->pair = NULL;
-    p->peer = NULL;
+    leave_slot(w, p, pair, &old, former);
     if (s) {
         local_old_put(w, s);
         s->peer = NULL;

@@ -45,7 +45,7 @@ static void sctp_unlisten(struct worker *w HS_UNUSED, struct listener *l)
 {
     struct session *s = listener_session(l);
 
-    if (s && s->transport_data) /* there is no half-open state to drop: cookies carry it */
+    if (s && session_transport_data(s)) /* there is no half-open state to drop: cookies carry it */
         sctp_ep_of_session(s)->is_listening = false;
 }
 
@@ -121,7 +121,7 @@ static int sctp_connect(struct worker *w, struct session *s, const struct ip_end
         return -EPROTONOSUPPORT;
     if (s->origin.gen && !ep->assocs) { /* of a one-to-many socket: begins as that one is set */
         struct session *from = session_from_handle(w, s->origin);
-        if (from && from->transport_data)
+        if (from && session_transport_data(from))
             sctp_cfg_copy(&ep->cfg, &sctp_ep_of_session(from)->cfg);
     }
     struct ip_endpoint bound = { bound_to(w, s), lcl->port };
@@ -280,9 +280,10 @@ static int sctp_attr_get(struct worker *w, struct transport_conn *b, uint8_t att
 
 static void sctp_session_gone(struct worker *w, struct session *s)
 {
-    if (s->transport_data)
-        sctp_ep_free(w, s->transport_data);
-    s->transport_data = NULL;
+    if (!session_transport_data(s))
+        return;
+    sctp_ep_free(w, s->rare->transport_data);
+    s->rare->transport_data = NULL;
 }
 
 const struct transport_ops sctp_transport_ops = {

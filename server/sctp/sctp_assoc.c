@@ -21,12 +21,12 @@ void sctp_cfg_init(struct sctp_cfg *cfg)
 
 struct sctp_ep *sctp_ep_get(struct worker *w, struct session *s)
 {
-    struct sctp_ep *ep = s->transport_data;
+    struct sctp_ep *ep = session_transport_data(s);
 
     (void)w;
     if (ep)
         return ep;
-    ep = calloc(1, sizeof(*ep));
+    ep = session_rare_get(s) ? calloc(1, sizeof(*ep)) : NULL;
     if (!ep)
         return NULL;
     ep->kind = SCTP_KIND_EP;
@@ -34,7 +34,7 @@ struct sctp_ep *sctp_ep_get(struct worker *w, struct session *s)
     ep->ready_tail = &ep->ready;
     sctp_cfg_init(&ep->cfg);
     ep->cfg.v6only = s->flags & SVM_BIND_V6ONLY;
-    s->transport_data = ep;
+    s->rare->transport_data = ep;
     return ep;
 }
 

@@ -33,7 +33,8 @@ static int put(struct worker *w, struct session *s, struct svm_sctp_record *r, s
     iov[0] = (struct iovec){ r, sizeof(*r) };
     if (len % PAD)
         iov[n++] = (struct iovec){ (void *)zeros, PAD - len % PAD };
-    s->rx.ring_floor = hs_min_u32(RING_FLOOR, session_rx_max(s)); /* what the window promised must fit behind what is unread */
+    if (hs_likely(s->has_fifos)) /* what the window promised must fit behind what is unread */
+        svm_fifo_prod_set_floor(&s->fifos->rx, hs_min_u32(RING_FLOOR, session_rx_max(s)));
     return session_rx_enqueue_record(w, s, iov, n);
 }
 

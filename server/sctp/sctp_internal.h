@@ -10,7 +10,7 @@
  *           SHUTDOWN-SENT     SHUTDOWN-ACK-SENT
  *                  \---> CLOSED <---/
  *
- * Owner:  sctp_ep: its session (session->transport_data), freed by session_gone(). sctp_assoc: sctp_assoc_new() makes it, sctp_assoc_free()
+ * Owner:  sctp_ep: its session (session_transport_data()), freed by session_gone(). sctp_assoc: sctp_assoc_new() makes it, sctp_assoc_free()
  *         frees it, alone. sctp_path: its association. A session's conn is its association, or, when that has
  *         ended, its endpoint until the last message is in the FIFO. A one-to-many socket is several sessions (vcl/ composes it).
  * Thread: worker 0.
@@ -338,7 +338,7 @@ static inline struct sctp_assoc *sctp_assoc_of(struct transport_conn *b)
     struct sctp_assoc *a = hs_container_of(b, struct sctp_assoc, base);
     return a->kind == SCTP_KIND_ASSOC ? a : NULL;
 }
-static inline struct sctp_ep *sctp_ep_of_session(const struct session *s) { return s->transport_data; }
+static inline struct sctp_ep *sctp_ep_of_session(const struct session *s) { return session_transport_data(s); }
 static inline bool sctp_has(const struct sctp_assoc *a, uint32_t feature) { return a->features & feature; }
 static inline uint32_t sctp_data_hdr(const struct sctp_assoc *a) { return sctp_has(a, SCTP_F_IDATA) ? SCTP_IDATA_HDR : SCTP_DATA_HDR; }
 

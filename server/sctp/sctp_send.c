@@ -211,7 +211,7 @@ static bool pull_one(struct worker *w, struct sctp_ep *ep, uint32_t *used)
             a->tx_blocked = true;
             return false;
         }
-        if (session_from_handle(w, h) != s || s->transport_data != ep || !s->has_fifos)
+        if (session_from_handle(w, h) != s || session_transport_data(s) != ep || !s->has_fifos)
             return false;
         if (err != 0) {
             ep->discard = more;
@@ -235,7 +235,7 @@ bool sctp_pull(struct worker *w, struct sctp_ep *ep, unsigned budget_bytes)
     while (used < budget_bytes) {
         if (!s->has_fifos || !pull_one(w, ep, &used))
             return false;
-        if (session_from_handle(w, h) != s || s->transport_data != ep)
+        if (session_from_handle(w, h) != s || session_transport_data(s) != ep)
             return false;
     }
     return true;
@@ -259,7 +259,7 @@ enum transport_tx_verdict sctp_tx(struct worker *w, struct transport_conn *b, un
         sctp_deliver_flush(w, ep);
     bool more = sctp_pull(w, ep, budget_bytes);
     sctp_touched_run(w);
-    if (session_from_handle(w, h) != s || s->transport_data != ep)
+    if (session_from_handle(w, h) != s || session_transport_data(s) != ep)
         return TRANSPORT_TX_DONE;
     if ((session_tx_is_fin(s) || ep->is_closing) && is_written_out(w, ep)) { /* everything has been taken: the end may be said */
         for (struct sctp_assoc *a = ep->assocs, *next; a; a = next) {

@@ -41,59 +41,83 @@ struct session_rest {
 /* One of several holders has closed it when bytes were unread: as the last one it would have aborted. */
 enum { SESSION_LINGER_UNREAD = -2 };
 
-struct session {
+/* What few sessions have; allocated at first need, freed with the session. */
+struct session_rare {
+    struct session_rest *tx_rest;      /* comes before what is in `tx`; NULL = none */
+    struct session_old *old;           /* slots of former users that still hold it */
+    struct local_old *old_slots;       /* cut-through: those it had before it moved; the other program may still write there */
+    struct session_attrs *attrs;       /* attributes set while there was no connection; NULL = none */
+    struct session_option *option;     /* parts of an option (session_option.c); NULL = none under way */
+    void *transport_data;              /* the transport's own, see session_gone() */
+    struct app_worker *rest_by;        /* the holder that answers for rest_fd; NULL with rest_fd 0 */
+    int rest_fd;                       /* SVM_ATT_REST; + 1, 0 = none */
+    uint32_t rest_id;                  /* its number */
+};
+
+/* The server's halves; a cut-through session has none. */
+struct session_fifos {
     struct svm_fifo_prod rx;
     struct svm_fifo_cons tx;
+};
+
+struct session {
+    struct session_fifos *fifos;       /* valid with has_fifos; NULL = never had any */
     struct transport_conn *conn;       /* NULL = none (yet, or any more) */
     const struct transport_ops *ops;
     struct app_worker *app;            /* whom events go to; NULL = nobody (any more, or accepted and no armed worker yet) */
-    struct app_worker *mem;            /* whose memory the FIFOs are in; NULL with has_fifos: server-private (session_limbo.c) */
-    struct listener *listener;         /* own: LISTENING, and bound datagram sessions */
-    struct svm_handle from;            /* listener in whose count of waiting ones it is */
-    struct svm_handle origin;          /* listener that it was accepted from: it may be given back there; SVM_BIND_SEQPACKET: began at */
-    struct session_hold hold0;         /* first holder; further ones (fork) are allocated */
-    struct session_hold *holds;
+    struct app_worker *mem;            /* whose memory the FIFOs are in; NULL with has_fifos: server-private (session_memory.c) */
     struct session *evt_next, *tx_next; /* on the worker's lists of due events and of sessions to send */
-    struct session *queue_next;        /* waiting in a listener for somebody who accepts */
-    struct session_endpoint *endpoint; /* reserved local endpoint; NULL = none of its own */
-    struct svm_handle handle;
-    struct svm_msg_slot slot;
-    struct ip_endpoint lcl, rmt;
-    uint32_t ctx;
-    uint32_t rx_edge;                  /* stream position up to which the peer may send, as was promised */
-    uint32_t wait_until_s;             /* local_in_line: when it gives up, on the worker's clock */
-    uint32_t layer_cfg;                /* what its program chose for the transport: TLS a configuration, TCP keys; 0 = nothing */
-    uint16_t fib;
+    struct session_rare *rare;         /* NULL = has nothing of that */
+    union {
+        uint32_t rx_edge;              /* stream position up to which the peer may send, as was promised */
+        uint32_t wait_until_s;         /* local_in_line: when it gives up, on the worker's clock */
+    };
+    bool has_fifos, on_evt_list, on_tx_list;
     uint8_t state;                     /* enum session_state */
     uint8_t proto;
     uint8_t flags;                     /* SVM_BIND_*, SVM_CONN_* */
     uint8_t connect_how;               /* enum svm_connect_how */
-    bool connect_waits;                /* CONNECTING: nothing is sent before the program has written */
-    struct session_rest *tx_rest;      /* comes before what is in `tx`; NULL = none */
-    struct session_old *old;           /* slots of former users that still hold it */
-    bool has_fifos, on_evt_list, on_tx_list, is_queued, lost_bytes, rx_fin, tx_fin_told, rd_closed;
-    bool rx_streams;                   /* session_rx_is_stream() */
-    bool is_branch;                    /* SVM_BIND_SEQPACKET: it began at `origin`, nobody accepted it */
-    bool local;                        /* cut-through: FIFOs are between two programs, the server has no part in them */
-    bool local_waiting;                /* cut-through: its PAIR segment is being made */
-    bool local_in_line;                /* cut-through: waits for room in the backlog (local_wait.c) */
-    bool local_counts;                 /* cut-through: its peer has gone, the backlog counts it until a program has named it */
-    bool local_moving;                 /* cut-through: its peer gave it back, it is offered to others */
-    struct local_old *old_slots;       /* cut-through: those it had before it moved; the other program may still write there */
+    uint16_t fib;
+    uint32_t ctx;
+    struct svm_handle handle;
+    struct svm_msg_slot slot;
+    bool is_queued : 1, lost_bytes : 1, rx_fin : 1, tx_fin_told : 1, rd_closed : 1;
+    bool rx_streams : 1;               /* session_rx_is_stream() */
+    bool is_branch : 1;                /* SVM_BIND_SEQPACKET: it began at `origin`, nobody accepted it */
+    bool was_shared : 1;               /* several programs have held it */
+    bool local : 1;                    /* cut-through: the server has no part in its FIFOs */
+    bool local_waiting : 1;            /* cut-through: its PAIR segment is being made */
+    bool local_in_line : 1;            /* cut-through: waits for room in the backlog (local_wait.c) */
+    bool local_counts : 1;             /* cut-through: its peer has gone, the backlog counts it until a program has named it */
+    bool local_moving : 1;             /* cut-through: its peer gave it back, it is offered to others */
+    bool connect_waits : 1;            /* CONNECTING: nothing is sent before the program has written */
+    bool local_joining : 1;            /* cut-through: a PAIR segment is being made for somebody who claims it */
+    uint8_t local_side : 1;            /* cut-through: of its slot */
+    int16_t error;
     int linger_s;                      /* SVM_MSG_CLOSE: > 0, the program waits for CLOSED; or SESSION_LINGER_UNREAD */
-    int error;
-    bool was_shared;                   /* several programs have held it */
-    uint8_t local_side;                /* cut-through: 0 or 1, of its slot */
-    bool local_joining;                /* cut-through: a PAIR segment is being made for somebody who claims it */
-    struct app_worker *local_user;     /* cut-through: who has used it in its present slot; NULL = has gone */
+    uint32_t layer_cfg;                /* what its program chose for the transport: TLS a configuration, TCP keys; 0 = nothing */
     struct session *peer;              /* cut-through: the other end, same worker; NULL = gone */
     struct app_pair *pair;             /* cut-through */
-    int rest_fd;                       /* SVM_ATT_REST; + 1, 0 = none */
-    uint32_t rest_id;                  /* its number */
-    struct app_worker *rest_by;        /* the holder that answers for it; NULL with rest_fd 0 */
-    struct session_attrs *attrs;       /* attributes set while there was no connection; NULL = none */
-    struct session_option *option;     /* parts of an option (session_option.c); NULL = none under way */
-    void *transport_data;              /* the transport's own, see session_gone() */
+    struct app_worker *local_user;     /* cut-through: who has used it in its present slot; NULL = has gone */
+    struct session_hold *holds;
+    struct session_hold hold0;         /* first holder; further ones (fork) are allocated */
+    struct session *queue_next;        /* waiting in a listener for somebody who accepts */
+    struct listener *listener;         /* own: LISTENING, and bound datagram sessions */
+    struct svm_handle from;            /* listener in whose count of waiting ones it is */
+    struct svm_handle origin;          /* listener that it was accepted from: it may be given back there; SVM_BIND_SEQPACKET: began at */
+    struct session_endpoint *endpoint; /* reserved local endpoint; NULL = none of its own */
+    struct ip_endpoint lcl, rmt;
 };
+static_assert(sizeof(struct session) <= 280, "an idle connection stays small: a cut-through one has two of them");
+
+/* NULL: no memory. */
+struct session_rare *session_rare_get(struct session *s);
+
+static inline struct session_rest *session_tx_rest(const struct session *s)
+{
+    return hs_unlikely(s->rare != NULL) ? s->rare->tx_rest : NULL;
+}
+static inline struct session_attrs *session_attrs(const struct session *s) { return s->rare ? s->rare->attrs : NULL; }
+static inline void *session_transport_data(const struct session *s) { return s->rare ? s->rare->transport_data : NULL; }
 
 #endif

@@ -47,14 +47,17 @@ static int check_value(uint8_t attr, int32_t v)
     }
 }
 
-static int attrs_keep(struct session_attrs **attrs, uint8_t attr, const void *val, uint32_t len)
+static int attrs_keep(struct session *s, uint8_t attr, const void *val, uint32_t len)
 {
-    struct session_attrs *a = *attrs ? *attrs : calloc(1, sizeof(*a));
+    struct session_rare *r = session_rare_get(s);
+    struct session_attrs *a;
     int32_t v;
 
-    if (!a)
+    if (r && !r->attrs)
+        r->attrs = calloc(1, sizeof(*r->attrs));
+    if (!r || !r->attrs)
         return -ENOMEM;
-    *attrs = a;
+    a = r->attrs;
     if (attr == SVM_ATTR_CONGESTION) {
         if (len == 0 || len > sizeof(a->congestion))
             return -EINVAL;
@@ -81,12 +84,10 @@ static int fifo_limit(struct session *s, uint8_t attr, int32_t v)
         return -EINVAL;
     while (size < (uint32_t)v && size < (1u << SVM_RING_MAX_LOG2))
         size <<= 1;
-    if (attr == SVM_ATTR_RX_FIFO && s->has_fifos && size <= s->rx.max_size) {
-        int64_t unread = svm_fifo_prod_unread(&s->rx);
-        if (unread >= 0 && unread + 4096 < (int64_t)size && s->rx.n_ooo == 0 && s->rx.cur_log2 <= (uint8_t)__builtin_ctz(size)) {
-            s->rx.max_size = size;
-            s->rx.max_log2 = (uint8_t)__builtin_ctz(size);
-        }
+    if (attr == SVM_ATTR_RX_FIFO && s->has_fifos && size <= s->fifos->rx.max_size) {
+        int64_t unread = svm_fifo_prod_unread(&s->fifos->rx);
+        if (unread >= 0 && unread + 4096 < (int64_t)size && s->fifos->rx.n_ooo == 0 && s->fifos->rx.cur_log2 <= (uint8_t)__builtin_ctz(size))
+            s->fifos->rx.max_size = size;
     }
     return 0;
 }
@@ -139,9 +140,9 @@ int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const vo
         if (err != 0)
             return err;
     }
-    err = attrs_keep(&s->attrs, attr, val, len);
+    err = attrs_keep(s, attr, val, len);
     if (err == 0 && s->listener) {
-        s->listener->attrs = *s->attrs;
+        s->listener->attrs = *s->rare->attrs;
         if (s->state == SESSION_LISTENING)
             err = listener_replicate(w, s);
     }
@@ -150,6 +151,7 @@ int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const vo
 
 int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *val, uint32_t *len)
 {
+    const struct session_attrs *a = session_attrs(s);
     int32_t v;
 
     if (attr == SVM_ATTR_SCTP)
@@ -157,40 +159,42 @@ int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *va
     if (attr == SVM_ATTR_RX_FIFO || attr == SVM_ATTR_TX_FIFO) {
         if (*len < sizeof(v))
             return -EINVAL;
-        v = (int32_t)(attr == SVM_ATTR_RX_FIFO ? s->rx.max_size : s->tx.max_size);
+        v = !s->has_fifos ? 0 : (int32_t)(attr == SVM_ATTR_RX_FIFO ? s->fifos->rx.max_size : s->fifos->tx.max_size);
         memcpy(val, &v, sizeof(v));
         *len = sizeof(v);
         return 0;
     }
     if (s->conn && s->ops->attr_get)
         return s->ops->attr_get(w, s->conn, attr, val, len);
-    if (!is_settable(attr) || !s->attrs || !(s->attrs->is_set & (UINT64_C(1) << attr)))
+    if (!is_settable(attr) || !a || !(a->is_set & (UINT64_C(1) << attr)))
         return -ENOPROTOOPT;
     if (attr == SVM_ATTR_FASTOPEN_KEY)
         return -ENOPROTOOPT; /* the program knows it */
     if (attr == SVM_ATTR_CONGESTION) {
-        *len = (uint32_t)strnlen(s->attrs->congestion, sizeof(s->attrs->congestion)) + 1;
-        memcpy(val, s->attrs->congestion, *len);
+        *len = (uint32_t)strnlen(a->congestion, sizeof(a->congestion)) + 1;
+        memcpy(val, a->congestion, *len);
         return 0;
     }
-    memcpy(val, &s->attrs->value[attr], sizeof(v));
+    memcpy(val, &a->value[attr], sizeof(v));
     *len = sizeof(v);
     return 0;
 }
 
 void session_attrs_apply(struct worker *w, struct session *s)
 {
-    if (!s->attrs || !s->conn || !s->ops->attr_set)
+    const struct session_attrs *a = session_attrs(s);
+
+    if (!a || !s->conn || !s->ops->attr_set)
         return;
     for (uint8_t attr = 1; attr < SESSION_MAX_ATTRS; attr++) {
-        if (!(s->attrs->is_set & (UINT64_C(1) << attr)))
+        if (!(a->is_set & (UINT64_C(1) << attr)))
             continue;
         if (attr == SVM_ATTR_FASTOPEN_KEY)
             continue; /* of listeners */
         /* Values were checked when they were set; an option that this transport lacks was refused then, too. */
         if (attr == SVM_ATTR_CONGESTION)
-            (void)s->ops->attr_set(w, s->conn, attr, s->attrs->congestion, (uint32_t)strlen(s->attrs->congestion) + 1);
+            (void)s->ops->attr_set(w, s->conn, attr, a->congestion, (uint32_t)strlen(a->congestion) + 1);
         else
-            (void)s->ops->attr_set(w, s->conn, attr, &s->attrs->value[attr], sizeof(int32_t));
+            (void)s->ops->attr_set(w, s->conn, attr, &a->value[attr], sizeof(int32_t));
     }
 }

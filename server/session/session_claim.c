@@ -15,47 +15,57 @@ static uint8_t claim_flags(const struct session *s)
 {
     return (uint8_t)((s->has_fifos || s->local ? SVM_CLAIM_FIFOS : 0) | (s->state == SESSION_LISTENING ? SVM_CLAIM_LISTENS : 0) |
                      (s->state == SESSION_CONNECTING ? SVM_CLAIM_CONNECTS : 0) | (s->tx_fin_told ? SVM_CLAIM_WR_SHUT : 0) |
-                     (s->rest_fd ? SVM_CLAIM_REST : 0) | (session_open_holds(s) == 1 ? SVM_CLAIM_ONLY : 0));
+                     (s->rare && s->rare->rest_fd ? SVM_CLAIM_REST : 0) | (session_open_holds(s) == 1 ? SVM_CLAIM_ONLY : 0));
 }
 
 /* ---- what a former cut-through peer wrote: kept here for the next holder, looked at by programs only ---- */
 int session_rest_put(struct session *s, struct app_worker *a, int fd, uint32_t *id)
 {
     enum { RESTS_MAX = 256 };
+    struct session_rare *r = session_rare_get(s);
 
-    if (s->rest_by != a && a->n_rests >= RESTS_MAX)
+    if (!r)
+        return -ENOMEM;
+    if (r->rest_by != a && a->n_rests >= RESTS_MAX)
         return -EMFILE;
     session_rest_drop(s);
-    s->rest_fd = fd + 1;
-    s->rest_by = a;
+    r->rest_fd = fd + 1;
+    r->rest_by = a;
     a->n_rests++;
-    *id = ++s->rest_id;
+    *id = ++r->rest_id;
     return 0;
 }
 
 int session_rest_get(const struct session *s, uint32_t *id)
 {
-    int fd = s->rest_fd ? fcntl(s->rest_fd - 1, F_DUPFD_CLOEXEC, 0) : -1;
+    const struct session_rare *r = s->rare;
+    int fd;
 
-    *id = s->rest_id;
-    return fd >= 0 ? fd : s->rest_fd ? -errno : -ENOENT;
+    *id = r ? r->rest_id : 0;
+    if (!r || !r->rest_fd)
+        return -ENOENT;
+    fd = fcntl(r->rest_fd - 1, F_DUPFD_CLOEXEC, 0);
+    return fd >= 0 ? fd : -errno;
 }
 
-/* Another holder answers for it; NULL = nobody has to. */
+/* There is one. Another holder answers for it; NULL = nobody has to. */
 void session_rest_passes(struct session *s, struct app_worker *to)
 {
-    if (s->rest_by)
-        s->rest_by->n_rests--;
-    s->rest_by = to;
+    struct session_rare *r = s->rare;
+
+    if (r->rest_by)
+        r->rest_by->n_rests--;
+    r->rest_by = to;
     if (to)
         to->n_rests++;
 }
 
 void session_rest_drop(struct session *s)
 {
-    if (s->rest_fd)
-        close(s->rest_fd - 1);
-    s->rest_fd = 0;
+    if (!s->rare || !s->rare->rest_fd)
+        return;
+    close(s->rare->rest_fd - 1);
+    s->rare->rest_fd = 0;
     session_rest_passes(s, NULL);
 }
 

@@ -76,7 +76,7 @@ void session_reset(struct worker *w, struct session *s, int error)
     s->error = error;
     s->state = SESSION_DEAD;
     if (s->has_fifos)
-        svm_fifo_prod_set_rst(&s->rx, error);
+        svm_fifo_prod_set_rst(&s->fifos->rx, error);
     if (s->app && !s->from.gen) /* unnamed: told when it is named (session_accepted) */
         s->app->ops->reset(w, s->app, s, error);
 }
@@ -177,8 +177,8 @@ void session_close(struct worker *w, struct app_worker *a, struct session *s, in
 /* Nothing was read or written by the program that had it. */
 static bool is_untouched(const struct session *s)
 {
-    return s->local || (s->has_fifos && s->rx.head_seen == 0 && __atomic_load_n(&s->rx.peer->head, __ATOMIC_RELAXED) == 0 &&
-                        s->tx.head == 0 && __atomic_load_n(&s->tx.peer->tail, __ATOMIC_RELAXED) == 0);
+    return s->local || (s->has_fifos && s->fifos->rx.head_seen == 0 && __atomic_load_n(&s->fifos->rx.peer->head, __ATOMIC_RELAXED) == 0 &&
+                        s->fifos->tx.head == 0 && __atomic_load_n(&s->fifos->tx.peer->tail, __ATOMIC_RELAXED) == 0);
 }
 
 void session_return(struct worker *w, struct app_worker *a, struct session *s)

@@ -123,10 +123,10 @@ static int take_attrs(struct session *s, const struct listener *above)
 {
     if (!above->attrs.is_set)
         return 0;
-    s->attrs = malloc(sizeof(*s->attrs));
-    if (!s->attrs)
+    struct session_rare *r = session_rare_get(s);
+    if (!r || !(r->attrs = malloc(sizeof(*r->attrs))))
         return -ENOMEM;
-    *s->attrs = above->attrs;
+    *r->attrs = above->attrs;
     return 0;
 }
 

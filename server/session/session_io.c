@@ -6,6 +6,8 @@
 #include <string.h>
 #include "svm/svm_urgent.h"
 
+/* A session has no FIFOs before it is connected, as cut-through, and when memory was short: there is no room then, and nothing to send. */
+
 enum { RX_STREAM_LOG2 = 16 };
 
 /* ---- receive ---- */
@@ -28,7 +30,9 @@ int64_t session_rx_enqueue(struct worker *w, struct session *s, uint32_t offset,
 
     if (hs_unlikely(s->rd_closed))
         return offset ? -ENOBUFS : (int64_t)len; /* SHUT_RD: Linux takes and forgets */
-    n = svm_fifo_enqueue_at(&s->rx, offset, data, len);
+    if (hs_unlikely(!s->has_fifos))
+        return -ENOBUFS;
+    n = svm_fifo_enqueue_at(&s->fifos->rx, offset, data, len);
     if (hs_likely(n > 0))
         evt_list_add(w, s);
     else if (hs_unlikely(n == -EPROTO))
@@ -38,7 +42,7 @@ int64_t session_rx_enqueue(struct worker *w, struct session *s, uint32_t offset,
 
 int session_rx_enqueue_record(struct worker *w, struct session *s, const struct iovec *iov, int n_iov)
 {
-    int err = svm_fifo_enqueue_record(&s->rx, iov, n_iov);
+    int err = hs_likely(s->has_fifos) ? svm_fifo_enqueue_record(&s->fifos->rx, iov, n_iov) : -ENOBUFS;
 
     if (err == 0)
         evt_list_add(w, s);
@@ -49,7 +53,7 @@ int session_rx_enqueue_record(struct worker *w, struct session *s, const struct 
 
 int session_rx_reserve(struct worker *w, struct session *s, uint32_t want, struct iovec iov[2])
 {
-    int n = svm_fifo_reserve(&s->rx, want, iov);
+    int n = hs_likely(s->has_fifos) ? svm_fifo_reserve(&s->fifos->rx, want, iov) : 0;
 
     if (hs_unlikely(n == -EPROTO))
         session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
@@ -69,36 +73,36 @@ void session_tx_direct_want(struct worker *w, struct session *s, uint32_t bytes)
 
 void session_rx_commit(struct worker *w, struct session *s, uint32_t len)
 {
-    if (svm_fifo_commit(&s->rx, len) == 0 && len)
+    if (hs_likely(s->has_fifos) && svm_fifo_commit(&s->fifos->rx, len) == 0 && len)
         evt_list_add(w, s);
 }
 
 /* What may be advertised of `space` free bytes. A peer may fill all of it while the program reads nothing, and a FIFO can link only one
- * further ring until then: that ring must hold whatever was advertised (ring_floor). So that a short exchange does not cost a large
- * ring, the window is modest until the stream has shown that it fills 64 KiB, or comes fast. */
+ * further ring until then: that ring must hold whatever was advertised (svm_fifo_prod_set_floor()). So that a short exchange does not
+ * cost a large ring, the window is modest until the stream has shown that it fills 64 KiB, or comes fast. */
 static uint32_t rx_promise(struct session *s, uint32_t space)
 {
-    struct svm_fifo_prod *f = &s->rx;
+    struct svm_fifo_prod *f = &s->fifos->rx;
     uint32_t promised = seq_gt(s->rx_edge, f->tail) ? s->rx_edge - f->tail : 0;
 
     if (f->cur_log2 < RX_STREAM_LOG2 && !s->rx_streams && space > 1u << RX_STREAM_LOG2)
         space = hs_max_u32(promised, 1u << RX_STREAM_LOG2);
     if (space > promised)
         s->rx_edge = f->tail + space;
-    f->ring_floor = hs_max_u32(space, promised);
+    svm_fifo_prod_set_floor(f, hs_max_u32(space, promised));
     return space;
 }
 
 uint32_t session_rx_space(struct worker *w, struct session *s)
 {
-    int64_t n = svm_fifo_prod_space(&s->rx);
+    int64_t n = hs_likely(s->has_fifos) ? svm_fifo_prod_space(&s->fifos->rx) : -ENOMEM;
 
     if (hs_unlikely(n < 0)) {
         if (n == -EPROTO)
             session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
         return 0;
     }
-    return s->rd_closed ? s->rx.max_size : (uint32_t)n;
+    return s->rd_closed ? s->fifos->rx.max_size : (uint32_t)n;
 }
 
 void session_rx_is_stream(struct session *s)
@@ -110,12 +114,12 @@ uint32_t session_rx_window(struct worker *w, struct session *s)
 {
     uint32_t space = session_rx_space(w, s);
 
-    return s->rd_closed || s->rx.failed ? space : rx_promise(s, space);
+    return s->rd_closed || !s->has_fifos || s->fifos->rx.failed ? space : rx_promise(s, space);
 }
 
 uint32_t session_rx_unread(struct worker *w, struct session *s)
 {
-    int64_t n = svm_fifo_prod_unread(&s->rx);
+    int64_t n = hs_likely(s->has_fifos) ? svm_fifo_prod_unread(&s->fifos->rx) : 0;
 
     if (n < 0)
         session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
@@ -124,26 +128,26 @@ uint32_t session_rx_unread(struct worker *w, struct session *s)
 
 uint32_t session_rx_max(const struct session *s)
 {
-    return s->rx.max_size;
+    return s->has_fifos ? s->fifos->rx.max_size : 0;
 }
 
 int session_rx_ooo(struct session *s, struct session_ooo *out, int max)
 {
-    const struct svm_fifo_prod *f = &s->rx;
-    int n = 0, newest = f->ooo_newest;
+    const struct svm_fifo_prod *f = s->has_fifos ? &s->fifos->rx : NULL;
+    int n = 0, newest = f ? f->ooo_newest : 0, all = f ? f->n_ooo : 0;
 
     /* Most recently changed first, then those that were so before it (RFC 2018 s4): segments come in order, so they are below it; when
      * there are none, what is above. */
-    for (int i = newest; i >= 0 && f->n_ooo && n < max; i--)
+    for (int i = newest; i >= 0 && all && n < max; i--)
         out[n++] = (struct session_ooo){ f->ooo[i].start - f->tail, f->ooo[i].end - f->tail };
-    for (int i = newest + 1; i < f->n_ooo && n < max; i++)
+    for (int i = newest + 1; i < all && n < max; i++)
         out[n++] = (struct session_ooo){ f->ooo[i].start - f->tail, f->ooo[i].end - f->tail };
     return n;
 }
 
 void session_rx_want_space(struct worker *w, struct session *s, uint32_t bytes)
 {
-    if (svm_fifo_prod_want_space(&s->rx, bytes) && s->conn && !s->rx.failed && s->ops->rx_space)
+    if (s->has_fifos && svm_fifo_prod_want_space(&s->fifos->rx, bytes) && s->conn && !s->fifos->rx.failed && s->ops->rx_space)
         session_tx_schedule(w, s); /* there is room already: the window update goes out in the transmit stage */
 }
 
@@ -155,16 +159,16 @@ static void urgent_tell(struct worker *w, struct session *s)
 
 void session_rx_urgent(struct worker *w, struct session *s, uint32_t offset, bool is_pending)
 {
-    if (s->rd_closed || !s->has_fifos || (is_pending && !seq_gt(s->rx.tail + offset, svm_urgent_pos(svm_urgent_own(&s->rx)))))
+    if (s->rd_closed || !s->has_fifos || (is_pending && !seq_gt(s->fifos->rx.tail + offset, svm_urgent_pos(svm_urgent_own(&s->fifos->rx)))))
         return;
-    svm_urgent_set(&s->rx, offset);
+    svm_urgent_set(&s->fifos->rx, offset);
     urgent_tell(w, s);
 }
 
 bool session_rx_urgent_came(struct worker *w, struct session *s)
 {
     if (s->has_fifos && !s->rd_closed) {
-        if (!seq_lt(svm_urgent_pos(svm_urgent_own(&s->rx)), s->rx.tail))
+        if (!seq_lt(svm_urgent_pos(svm_urgent_own(&s->fifos->rx)), s->fifos->rx.tail))
             return false;
         urgent_tell(w, s);
     }
@@ -174,7 +178,9 @@ bool session_rx_urgent_came(struct worker *w, struct session *s)
 void session_rx_fin(struct worker *w, struct session *s)
 {
     s->rx_fin = true;
-    svm_fifo_prod_set_fin(&s->rx);
+    if (hs_unlikely(!s->has_fifos))
+        return;
+    svm_fifo_prod_set_fin(&s->fifos->rx);
     evt_list_add(w, s);
 }
 
@@ -190,7 +196,7 @@ unsigned session_events_flush(struct worker *w)
             sw->evt_tail = &sw->evt_head;
         s->on_evt_list = false;
         n++;
-        if (s->app && s->has_fifos && svm_fifo_prod_event_due(&s->rx))
+        if (s->app && s->has_fifos && svm_fifo_prod_event_due(&s->fifos->rx))
             s->app->ops->data(w, s->app, s);
     }
     return n;
@@ -202,7 +208,7 @@ void session_rx_space_kick(struct worker *w, struct session *s)
         s->ops->rx_space(w, s->conn);
     /* A program that has read all of a burst gives the burst's memory back. */
     if (s->has_fifos)
-        svm_fifo_prod_give_back(&s->rx);
+        svm_fifo_prod_give_back(&s->fifos->rx);
 }
 
 /* ---- transmit ---- */
@@ -221,14 +227,18 @@ void session_tx_schedule(struct worker *w, struct session *s)
 
 void session_tx_kick(struct worker *w, struct session *s)
 {
+    if (hs_unlikely(!s->has_fifos))
+        return;
     /* The value in the message is the program's word; what counts for arming is what the FIFO says now. */
-    svm_fifo_cons_event_taken(&s->tx, __atomic_load_n(&s->tx.peer->evt_seq, __ATOMIC_RELAXED));
+    svm_fifo_cons_event_taken(&s->fifos->tx, __atomic_load_n(&s->fifos->tx.peer->evt_seq, __ATOMIC_RELAXED));
     session_tx_schedule(w, s);
 }
 
 static uint32_t rest_len(const struct session *s)
 {
-    return hs_unlikely(s->tx_rest) ? s->tx_rest->len - s->tx_rest->off : 0;
+    const struct session_rest *r = session_tx_rest(s);
+
+    return hs_unlikely(r) ? r->len - r->off : 0;
 }
 
 uint32_t session_tx_avail(struct worker *w, struct session *s)
@@ -237,7 +247,7 @@ uint32_t session_tx_avail(struct worker *w, struct session *s)
 
     if (hs_unlikely(!s->has_fifos))
         return 0;
-    n = svm_fifo_cons_avail(&s->tx);
+    n = svm_fifo_cons_avail(&s->fifos->tx);
     if (hs_unlikely(n < 0)) {
         session_app_fail(w, s, "the tail of a transmit FIFO is out of bounds");
         return rest_len(s);
@@ -251,10 +261,11 @@ int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, ui
     int n;
 
     if (hs_unlikely(offset < rest)) {
-        iov[0] = (struct iovec){ s->tx_rest->bytes + s->tx_rest->off + offset, hs_min_u32(len, rest - offset) };
+        struct session_rest *r = s->rare->tx_rest;
+        iov[0] = (struct iovec){ r->bytes + r->off + offset, hs_min_u32(len, rest - offset) };
         return 1;
     }
-    n = svm_fifo_peek_iov(&s->tx, offset - rest, len, iov);
+    n = hs_likely(s->has_fifos) ? svm_fifo_peek_iov(&s->fifos->tx, offset - rest, len, iov) : 0;
     if (hs_unlikely(n < 0)) {
         session_app_fail(w, s, "a ring of a transmit FIFO is outside of its memory");
         return 0;
@@ -271,8 +282,9 @@ void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void 
     int n;
 
     if (hs_unlikely(offset < rest)) {
+        const struct session_rest *r = s->rare->tx_rest;
         uint32_t part = hs_min_u32(len, rest - offset);
-        memcpy(to, s->tx_rest->bytes + s->tx_rest->off + offset, part);
+        memcpy(to, r->bytes + r->off + offset, part);
         if (part == len)
             return;
         dst = to += part;
@@ -292,20 +304,21 @@ void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
 {
     if (hs_unlikely(!s->has_fifos))
         return;
-    if (hs_unlikely(s->tx_rest)) {
-        uint32_t part = hs_min_u32(len, rest_len(s));
-        s->tx_rest->off += part;
+    if (hs_unlikely(session_tx_rest(s))) {
+        struct session_rest *r = s->rare->tx_rest;
+        uint32_t part = hs_min_u32(len, r->len - r->off);
+        r->off += part;
         len -= part;
-        if (s->tx_rest->off == s->tx_rest->len) {
-            free(s->tx_rest);
-            s->tx_rest = NULL;
+        if (r->off == r->len) {
+            free(r);
+            s->rare->tx_rest = NULL;
         }
     }
-    if (hs_unlikely(svm_fifo_drop(&s->tx, len) != 0)) {
+    if (hs_unlikely(svm_fifo_drop(&s->fifos->tx, len) != 0)) {
         session_app_fail(w, s, "the tail of a transmit FIFO has moved back");
         return;
     }
-    if (svm_fifo_cons_space_due(&s->tx) && s->app)
+    if (svm_fifo_cons_space_due(&s->fifos->tx) && s->app)
         s->app->ops->space(w, s->app, s);
 }
 
@@ -316,11 +329,11 @@ uint32_t session_layer_cfg(const struct session *s)
 
 bool session_tx_urgent(const struct session *s, uint32_t *end)
 {
-    uint64_t word = s->has_fifos ? svm_urgent_get(&s->tx) : 0;
+    uint64_t word = s->has_fifos ? svm_urgent_get(&s->fifos->tx) : 0;
 
-    if (hs_likely(word == 0) || svm_urgent_pos(word) - s->tx.head >= s->tx.tail_seen - s->tx.head)
+    if (hs_likely(word == 0) || svm_urgent_pos(word) - s->fifos->tx.head >= s->fifos->tx.tail_seen - s->fifos->tx.head)
         return false;
-    *end = rest_len(s) + svm_urgent_pos(word) - s->tx.head + 1;
+    *end = rest_len(s) + svm_urgent_pos(word) - s->fifos->tx.head + 1;
     return true;
 }
 
@@ -342,10 +355,10 @@ bool session_tx_is_fin(const struct session *s)
 /* All that there is has been looked at: ask for an event. True: more has come meanwhile. */
 static bool tx_arm(struct session *s)
 {
-    uint32_t seen = s->tx.tail_seen;
+    uint32_t seen = s->fifos->tx.tail_seen;
 
-    (void)svm_fifo_cons_arm(&s->tx);
-    return s->tx.tail_seen != seen;
+    (void)svm_fifo_cons_arm(&s->fifos->tx);
+    return s->fifos->tx.tail_seen != seen;
 }
 
 unsigned session_tx_run(struct worker *w)

@@ -43,8 +43,8 @@ int listener_create(struct worker *w, struct session *s, uint32_t backlog)
         .is_internal = s->app->ops->is_internal,
     };
 
-    if (s->attrs)
-        like.attrs = *s->attrs;
+    if (session_attrs(s))
+        like.attrs = *session_attrs(s);
     s->listener = listener_insert(w, &like);
     return s->listener ? 0 : -ENOMEM;
 }

@@ -79,12 +79,17 @@ static int limbo_fifos(struct worker *w, uint32_t rx_max, struct app_fifos *out)
 static int fifos_make(struct worker *w, struct session *s, struct app_worker *a, uint32_t limbo_max)
 {
     struct app_fifos f;
-    int err = a ? a->ops->fifos_alloc(w, a, &f) : limbo_fifos(w, limbo_max, &f);
+    int err;
 
+    if (!s->fifos)
+        s->fifos = calloc(1, sizeof(*s->fifos));
+    if (!s->fifos)
+        return -ENOMEM;
+    err = a ? a->ops->fifos_alloc(w, a, &f) : limbo_fifos(w, limbo_max, &f);
     if (err != 0)
         return err;
-    svm_fifo_prod_init(&s->rx, f.rx_prod, f.rx_cons, f.rx_regions, f.ring_ops, f.ring_ctx, f.rx_max);
-    svm_fifo_cons_init(&s->tx, f.tx_cons, f.tx_prod, f.tx_regions, f.tx_max);
+    svm_fifo_prod_init(&s->fifos->rx, f.rx_prod, f.rx_cons, f.rx_regions, f.ring_ops, f.ring_ctx, f.rx_max);
+    svm_fifo_cons_init(&s->fifos->tx, f.tx_cons, f.tx_prod, f.tx_regions, f.tx_max);
     s->slot = f.slot;
     s->mem = a;
     if (a)
@@ -107,7 +112,7 @@ struct session_old {
 
 void session_old_free(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot)
 {
-    for (struct session_old **p = &s->old, *o; (o = *p);) {
+    for (struct session_old **p = s->rare ? &s->rare->old : NULL, *o; p && (o = *p);) {
         if ((a && o->mem != a) || (slot && (o->slot.seg_id != slot->seg_id || o->slot.slot != slot->slot))) {
             p = &o->next;
             continue;
@@ -137,7 +142,7 @@ void session_fifos_drop(struct worker *w, struct session *s)
     if (!s->has_fifos)
         return;
     s->has_fifos = false;
-    memory_drop(w, s->mem, &s->rx, &s->slot);
+    memory_drop(w, s->mem, &s->fifos->rx, &s->slot);
     s->mem = NULL;
 }
 
@@ -170,16 +175,16 @@ static int move_rx(struct session *s, struct svm_fifo_prod *old)
     memset(&reader_line, 0, sizeof(reader_line));
     reader_line.head = old->head_seen;
     svm_fifo_cons_init(&reader, &reader_line, old->line, old->regions, old->max_size);
-    err = unread ? copy_unread(&s->rx, &reader, 0, (uint32_t)unread) : 0;
+    err = unread ? copy_unread(&s->fifos->rx, &reader, 0, (uint32_t)unread) : 0;
     if (err == 0 && old->n_ooo) {
         /* What lies beyond the hole: the peer has been told that we have it (RFC 2018 s8), so it must come along. */
         old->line->tail = old->ooo[old->n_ooo - 1].end; /* nobody reads this FIFO any more but our reader */
         for (unsigned i = 0; i < old->n_ooo && err == 0; i++)
-            err = copy_unread(&s->rx, &reader, old->ooo[i].start - old->head_seen, old->ooo[i].end - old->ooo[i].start);
+            err = copy_unread(&s->fifos->rx, &reader, old->ooo[i].start - old->head_seen, old->ooo[i].end - old->ooo[i].start);
     }
-    svm_urgent_move(s->rx.line, old->line, old->head_seen);
+    svm_urgent_move(s->fifos->rx.line, old->line, old->head_seen);
     s->rx_edge -= old->head_seen; /* positions begin anew */
-    s->rx.ring_floor = old->ring_floor;
+    s->fifos->rx.floor_log2 = old->floor_log2;
     return err;
 }
 
@@ -188,27 +193,27 @@ static int make_room(struct session *s, const struct svm_fifo_prod *old)
 {
     uint32_t n = (old->n_ooo ? old->ooo[old->n_ooo - 1].end : old->tail) - old->head_seen;
 
-    return n ? svm_fifo_prod_grow(&s->rx, n) : 0;
+    return n ? svm_fifo_prod_grow(&s->fifos->rx, n) : 0;
 }
 
 /* What has been written and not acknowledged: the former user's rings may be used for something else now, so it is copied. */
 static int move_tx(struct session *s, struct svm_fifo_cons *old)
 {
     int64_t n = svm_fifo_cons_avail(old);
-    uint32_t had = s->tx_rest ? s->tx_rest->len - s->tx_rest->off : 0, at = had;
-    struct session_rest *rest;
+    struct session_rest *before = session_tx_rest(s), *rest;
+    uint32_t had = before ? before->len - before->off : 0, at = had;
     struct iovec iov[4];
     int pieces;
 
     if (n <= 0)
         return (int)n;
-    rest = malloc(sizeof(*rest) + had + (size_t)n);
+    rest = session_rare_get(s) ? malloc(sizeof(*rest) + had + (size_t)n) : NULL;
     if (!rest)
         return -ENOMEM;
     rest->off = 0;
     rest->len = had + (uint32_t)n;
     if (had)
-        memcpy(rest->bytes, s->tx_rest->bytes + s->tx_rest->off, had);
+        memcpy(rest->bytes, before->bytes + before->off, had);
     pieces = svm_fifo_peek_iov(old, 0, (uint32_t)n, iov);
     for (int i = 0; i < pieces; i++) {
         memcpy(rest->bytes + at, iov[i].iov_base, iov[i].iov_len);
@@ -218,17 +223,18 @@ static int move_tx(struct session *s, struct svm_fifo_cons *old)
         free(rest);
         return -EPROTO;
     }
-    free(s->tx_rest);
-    s->tx_rest = rest;
+    free(before);
+    s->rare->tx_rest = rest;
     return 0;
 }
 
 bool session_rest_is_full(struct session *s)
 {
     enum { REST_MAX_FIFOS = 4 };
-    int64_t n = s->has_fifos ? svm_fifo_cons_avail(&s->tx) : 0;
+    const struct session_rest *rest = session_tx_rest(s);
+    int64_t n = s->has_fifos ? svm_fifo_cons_avail(&s->fifos->tx) : 0;
 
-    return s->tx_rest && n > 0 && s->tx_rest->len - s->tx_rest->off + n > (int64_t)REST_MAX_FIFOS * s->tx.max_size;
+    return rest && n > 0 && rest->len - rest->off + n > (int64_t)REST_MAX_FIFOS * s->fifos->tx.max_size;
 }
 
 static void set_flag(struct svm_fifo_prod_line *line, uint32_t flag)
@@ -238,24 +244,24 @@ static void set_flag(struct svm_fifo_prod_line *line, uint32_t flag)
 
 int session_fifos_move(struct worker *w, struct session *s, struct app_worker *to, bool keep_old)
 {
-    struct svm_fifo_prod old = s->rx;
-    struct svm_fifo_cons old_tx = s->tx;
+    struct svm_fifo_prod old = s->fifos->rx;
+    struct svm_fifo_cons old_tx = s->fifos->tx;
     struct app_worker *old_mem = s->mem;
     struct svm_msg_slot old_slot = s->slot;
-    struct session_old *o = keep_old ? malloc(sizeof(*o)) : NULL;
+    struct session_old *o = keep_old && session_rare_get(s) ? malloc(sizeof(*o)) : NULL;
     int err = keep_old && !o ? -ENOMEM : 0;
 
     s->has_fifos = false;
     if (err == 0)
         err = fifos_make(w, s, to, old.max_size);
     if (err == 0 && (err = make_room(s, &old)) != 0)
-        memory_drop(w, to, &s->rx, &s->slot);
+        memory_drop(w, to, &s->fifos->rx, &s->slot);
     if (err != 0) {
         free(o);
         s->mem = old_mem;
         s->slot = old_slot;
-        s->rx = old;
-        s->tx = old_tx;
+        s->fifos->rx = old;
+        s->fifos->tx = old_tx;
         s->has_fifos = true;
         return err;
     }
@@ -272,19 +278,19 @@ int session_fifos_move(struct worker *w, struct session *s, struct app_worker *t
         set_flag(old.line, SVM_FIFO_SETTLED);
     }
     if (s->rx_fin)
-        svm_fifo_prod_set_fin(&s->rx);
+        svm_fifo_prod_set_fin(&s->fifos->rx);
     if (s->error && s->state == SESSION_DEAD)
-        svm_fifo_prod_set_rst(&s->rx, s->error);
+        svm_fifo_prod_set_rst(&s->fifos->rx, s->error);
     if (keep_old) {
-        *o = (struct session_old){ s->old, old_mem, old_slot };
-        s->old = o;
+        *o = (struct session_old){ s->rare->old, old_mem, old_slot };
+        s->rare->old = o;
         svm_fifo_prod_fini(&old);
     } else {
         memory_drop(w, old_mem, &old, &old_slot);
     }
     if (err != 0) { /* bytes that the peer believes delivered could not be kept */
         s->error = -ENOBUFS;
-        svm_fifo_prod_set_rst(&s->rx, -ENOBUFS);
+        svm_fifo_prod_set_rst(&s->fifos->rx, -ENOBUFS);
         if (s->conn)
             s->lost_bytes = true;
     }

@@ -15,9 +15,11 @@ struct session_option {
 
 static struct session_option *option_get(struct session *s)
 {
-    if (!s->option)
-        s->option = calloc(1, sizeof(*s->option));
-    return s->option;
+    struct session_rare *r = session_rare_get(s);
+
+    if (r && !r->option)
+        r->option = calloc(1, sizeof(*r->option));
+    return r ? r->option : NULL;
 }
 
 int session_option_set_part(struct worker *w, struct session *s, const void *val, uint32_t len)
@@ -49,8 +51,8 @@ int session_option_set_part(struct worker *w, struct session *s, const void *val
     uint32_t total = o->total;
     int err = s->ops->option(w, s, true, p.opt, o->value, &total);
     explicit_bzero(o->value, o->total); /* it may have been a key */
-    free(s->option);
-    s->option = NULL;
+    free(o);
+    s->rare->option = NULL;
     return err;
 }
 

@@ -91,6 +91,24 @@ undo:
     return -ENOMEM;
 }
 
+static void rare_free(struct session *s)
+{
+    if (!s->rare)
+        return;
+    free(s->rare->tx_rest);
+    free(s->rare->attrs);
+    free(s->rare->option);
+    free(s->rare);
+    s->rare = NULL;
+}
+
+struct session_rare *session_rare_get(struct session *s)
+{
+    if (!s->rare)
+        s->rare = calloc(1, sizeof(*s->rare));
+    return s->rare;
+}
+
 void session_worker_destroy(struct worker *w)
 {
     struct session_worker *sw = w->session;
@@ -117,11 +135,11 @@ void session_worker_destroy(struct worker *w)
                 continue;
             if (s->ops && s->ops->session_gone)
                 s->ops->session_gone(w, s);
-            svm_fifo_prod_fini(&s->rx);
+            if (s->has_fifos)
+                svm_fifo_prod_fini(&s->fifos->rx);
             session_old_free(w, s, NULL, NULL);
-            free(s->tx_rest);
-            free(s->attrs);
-            free(s->option);
+            rare_free(s);
+            free(s->fifos);
         }
         free(sw->chunk[c]);
     }
@@ -191,14 +209,10 @@ void session_free(struct worker *w, struct session *s)
     assert(!s->holds && !s->conn && !s->has_fifos && !s->on_evt_list && !s->on_tx_list && !s->is_queued);
     if (s->ops && s->ops->session_gone)
         s->ops->session_gone(w, s);
-    free(s->attrs);
-    free(s->option);
-    s->attrs = NULL;
-    free(s->tx_rest);
-    s->tx_rest = NULL;
-    s->option = NULL;
     session_rest_drop(s);
-    s->transport_data = NULL;
+    rare_free(s);
+    free(s->fifos);
+    s->fifos = NULL;
     s->state = SESSION_FREE;
     s->queue_next = sw->free;
     sw->free = s;
@@ -253,7 +267,7 @@ bool session_hold_remove(struct session *s, struct app_worker *a)
         if (h->app_next)
             h->app_next->app_prev = h->app_prev;
         a->n_sessions--;
-        if (s->rest_by == a)
+        if (s->rare && s->rare->rest_by == a)
             session_rest_passes(s, s->holds ? s->holds->a : NULL);
         if (h == &s->hold0)
             memset(h, 0, sizeof(*h));

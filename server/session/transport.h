@@ -101,7 +101,7 @@ struct transport_ops {
     int (*attr_get)(struct worker *w, struct transport_conn *c, uint8_t attr, void *val, uint32_t *len);      /* len: in size, out used */
     /* Options by number, before and after there is a connection. *len: bytes in val, out: of the result; val has room for SVM_SCTP_OPT_MAX. */
     int (*option)(struct worker *w, struct session *s, bool set, uint16_t opt, void *val, uint32_t *len); /* may be NULL */
-    void (*session_gone)(struct worker *w, struct session *s);        /* may be NULL: s->transport_data is the transport's to free */
+    void (*session_gone)(struct worker *w, struct session *s);        /* may be NULL: session_transport_data(s) is the transport's to free */
     void (*show)(struct worker *w, const struct transport_conn *c, struct json_t *obj);  /* adds fields to a session's row */
     void (*show_stats)(struct worker *w, struct json_t *obj);                            /* counters by name */
 };

@@ -178,7 +178,8 @@ static bool deliver(struct tls_conn *c, const uint8_t *data, uint32_t len)
         { &h, sizeof(h) }, { (void *)(uintptr_t)data, len }, { (void *)(uintptr_t)zeros, padded(len) - len },
     };
 
-    s->rx.ring_floor = RX_RING_FLOOR;
+    if (hs_likely(s->has_fifos))
+        svm_fifo_prod_set_floor(&s->fifos->rx, RX_RING_FLOOR);
     return session_rx_enqueue_record(c->w, s, iov, 3) == 0;
 }
 

@@ -348,6 +348,7 @@ void tls_lower_idle(struct tls_conn *c)
         timer_start(&c->w->timers, &c->timer, c->w->now_us + TLS_IDLE_US);
         return;
     }
-    svm_fifo_prod_give_back(&c->lower->rx);
+    if (c->lower->has_fifos)
+        svm_fifo_prod_give_back(&c->lower->fifos->rx);
     svm_fifo_prod_give_back(&c->out);
 }

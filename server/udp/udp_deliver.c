@@ -58,7 +58,8 @@ static int record_put(struct worker *w, struct session *s, const struct svm_dgra
     n++;
     if (len % 8)
         iov[n++] = (struct iovec){ (void *)(uintptr_t)zeros, 8 - len % 8 };
-    s->rx.ring_floor = RX_RING_FLOOR;
+    if (hs_likely(s->has_fifos))
+        svm_fifo_prod_set_floor(&s->fifos->rx, RX_RING_FLOOR);
     return session_rx_enqueue_record(w, s, iov, n);
 }
 

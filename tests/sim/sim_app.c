@@ -245,7 +245,7 @@ static void on_data(struct worker *w, struct app_worker *aw, struct session *ses
         return;
     s->n_data_events++;
     if (s->mem)
-        svm_fifo_cons_event_taken(&s->rx, session->rx.evt_seq);
+        svm_fifo_cons_event_taken(&s->rx, session->fifos->rx.evt_seq);
 }
 
 static void on_space(struct worker *w, struct app_worker *aw, struct session *session)
@@ -512,7 +512,7 @@ struct sim_sock *sim_accept(struct sim_sock *listener)
         s->reset_error = s->session->error;
     }
     if (s->mem)
-        svm_fifo_cons_event_taken(&s->rx, s->session->rx.evt_seq);
+        svm_fifo_cons_event_taken(&s->rx, s->session->fifos->rx.evt_seq);
     return s;
 }
 

@@ -495,7 +495,7 @@ static void print_conn(struct worker *w, struct tcp_conn *c, void *arg)
            " ooo %u list %d\n", tcp_state_name(c->state), be16_get(c->base.lcl.port), c->flags, c->snd_una - c->iss, c->snd_nxt - c->iss,
            c->snd_wnd, c->cwnd, c->ca_state, c->sent ? c->sent->sacked : 0, c->sent ? c->sent->lost : 0, c->rexmt_mode,
            (long long)(c->rexmt_deadline_us - w->now_us), s ? session_tx_avail(w, s) : 0, c->rcv_adv - c->rcv_nxt,
-           s ? session_rx_space(w, s) : 0, s ? session_rx_max(s) : 0, s ? s->rx.n_ooo : 0, s ? s->on_tx_list : 0);
+           s ? session_rx_space(w, s) : 0, s ? session_rx_max(s) : 0, s ? s->fifos->rx.n_ooo : 0, s ? s->on_tx_list : 0);
     (void)arg;
 }
 

@@ -344,12 +344,12 @@ Test(session, kept_bytes_of_former_peers_are_bounded)
     }
     cr_assert(put_rest(u[3]), "in the place of its own");
     cr_assert_not(put_rest(u[MAX]));
-    int fd = u[7]->session->rest_fd - 1;
+    int fd = u[7]->session->rare->rest_fd - 1;
     session_rest_drop(u[7]->session);
     cr_assert_eq(fcntl(fd, F_GETFD), -1, "closed");
     cr_assert(put_rest(u[MAX]));
     cr_assert_not(put_rest(u[7]));
-    fd = u[9]->session->rest_fd - 1;
+    fd = u[9]->session->rare->rest_fd - 1;
     sim_sock_free(u[9]);
     core_run(&fx, 1000);
     cr_assert_eq(fcntl(fd, F_GETFD), -1, "goes with its session");

@@ -182,7 +182,7 @@ Test(fifo, ring_floor_keeps_a_promise)
     struct pair t;
 
     pair_open(&t, MAX, AREA, 0);
-    t.p.ring_floor = 32768;
+    svm_fifo_prod_set_floor(&t.p, 32768);
     svm_fifo_enqueue(&t.p, b, 10);
     cr_assert_eq(t.p.cur_log2, SVM_RING_MIN_LOG2, "the first ring is as small as ever");
     cr_assert_eq(svm_fifo_enqueue(&t.p, b, 1000), 1000);
@@ -392,7 +392,7 @@ Test(fifo, each_bound_is_checked)
         { 0xffffffff, 0, 9, 0, 100, -EPROTO },
         { 0, 0, 20, 0, 100, 100 },              /* all of the area */
         { 0, 0, 21, 0, 100, -EPROTO },
-        { 0, 0, 8, 0, 100, -EPROTO },
+        { 0, 0, SVM_RING_MIN_LOG2 - 1, 0, 100, -EPROTO },
         { 0, 0, 0, 0, 100, -EPROTO },           /* no ring, but bytes */
         { 0, 0, 64 + 9, 0, 100, -EPROTO },
         { 0, 1, 9, 0, 100, -EPROTO },

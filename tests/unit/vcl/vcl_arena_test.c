@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include "vcl/vcl_internal.h"
 
-enum { AREA = 1 << 20, BASE = 8192, BLOCKS = AREA >> SVM_RING_MIN_LOG2 };
+enum { AREA = 1 << 20, BASE = 8192, MIN = SVM_RING_MIN_LOG2, BLOCKS = AREA >> MIN };
 
 Test(vcl_arena, everything_can_be_taken_and_comes_back)
 {
@@ -32,7 +32,7 @@ Test(vcl_arena, an_odd_size_is_used_to_the_last_block)
     uint64_t at;
     int n = 0;
 
-    cr_assert_eq(vcl_arena_init(&a, 0, 13 * 512 + 100), 0);
+    cr_assert_eq(vcl_arena_init(&a, 0, (13 << SVM_RING_MIN_LOG2) + 100), 0);
     while (vcl_arena_alloc(&a, SVM_RING_MIN_LOG2, &at) == 0)
         n++;
     cr_assert_eq(n, 13);
@@ -52,18 +52,18 @@ Test(vcl_arena, random_use_never_overlaps)
         unsigned k = (unsigned)rand_r(&seed) % 256;
 
         if (held[k].log2) {
-            for (uint64_t b = (held[k].at - BASE) >> 9; b < ((held[k].at - BASE) >> 9) + (1u << (held[k].log2 - 9)); b++)
+            for (uint64_t b = (held[k].at - BASE) >> MIN; b < ((held[k].at - BASE) >> MIN) + (1u << (held[k].log2 - MIN)); b++)
                 owner[b] = 0;
             vcl_arena_free(&a, held[k].log2, held[k].at);
             held[k].log2 = 0;
             continue;
         }
-        held[k].log2 = (uint8_t)(9 + (unsigned)rand_r(&seed) % 8);
+        held[k].log2 = (uint8_t)(MIN + (unsigned)rand_r(&seed) % 8);
         if (vcl_arena_alloc(&a, held[k].log2, &held[k].at) != 0) {
             held[k].log2 = 0;
             continue;
         }
-        for (uint64_t b = (held[k].at - BASE) >> 9; b < ((held[k].at - BASE) >> 9) + (1u << (held[k].log2 - 9)); b++) {
+        for (uint64_t b = (held[k].at - BASE) >> MIN; b < ((held[k].at - BASE) >> MIN) + (1u << (held[k].log2 - MIN)); b++) {
             cr_assert_eq(owner[b], 0, "given twice in round %d", round);
             owner[b] = 1;
         }
@@ -80,7 +80,7 @@ Test(vcl_arena, a_wrong_free_changes_nothing)
     cr_assert_eq(vcl_arena_alloc(&a, 12, &at), 0);
     vcl_arena_free(&a, 10, at);
     vcl_arena_free(&a, 12, at + 512);
-    cr_assert_eq(a.n_used, 8);
+    cr_assert_eq(a.n_used, 1 << (12 - MIN));
     vcl_arena_free(&a, 12, at);
     vcl_arena_free(&a, 12, at);
     cr_assert_eq(a.n_used, 0);

@@ -232,7 +232,7 @@ Test(udp, closing_sends_what_was_written)
 {
     struct sim_sock *s = bound(1, sim_pair_endpoint(1, true, 6600)), *c = connected(0, sim_pair_endpoint(1, true, 6600));
 
-    c->tx.ring_floor = 256 << 10; /* a program that writes much at once asks for room */
+    svm_fifo_prod_set_floor(&c->tx, 256 << 10); /* a program that writes much at once asks for room */
     for (unsigned i = 0; i < 50; i++)
         cr_assert_eq(sim_sendto(c, NULL, data, i), 0);
     sim_close(c, -1);
