@@ -1,5 +1,6 @@
 """fastopen.py - an echo server with TCP_FASTOPEN, and clients that use it: which of their SYNs' data was taken
 usage: fastopen.py serve ADDRESS PORT:QUEUE[:KEY[:no-cookie]]... | ask ADDRESS PORT:TIMES:sendto|nonblock|connect|no-cookie|refused..."""
+import os
 import errno
 import select
 import socket
@@ -42,7 +43,8 @@ def serve(s, port):
                 break
             got += more
         c.sendall(got)
-        print(f"{port} {'syn-data' if took_syn_data(c) else 'usual'} {len(got)}", flush=True)
+        # In one piece: print() writes the end of the line by itself, and another thread's line may come before it.
+        os.write(1, f"{port} {'syn-data' if took_syn_data(c) else 'usual'} {len(got)}\n".encode())
         c.close()
 
 
