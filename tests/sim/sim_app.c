@@ -25,6 +25,7 @@ struct sim_app {
     struct sim_area rx, tx;
     uint32_t rx_max, tx_max;
     bool no_auto_accept, died;
+    uint8_t connect_how;
     struct sim_sock *socks;
     unsigned n_socks;
     struct sim_fifo_mem **mem;     /* by slot */
@@ -458,6 +459,11 @@ int sim_listen(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, 
     return 0;
 }
 
+void sim_app_connect_how(struct sim_app *a, uint8_t how)
+{
+    a->connect_how = how;
+}
+
 int sim_connect(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                 struct sim_sock **out)
 {
@@ -469,6 +475,7 @@ int sim_connect(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl,
     if (!s)
         return -ENOMEM;
     args.ctx = s->ctx;
+    args.how = a->connect_how;
     args.lcl.ip = ip_addr_any(ip_addr_is_v4(&rmt->ip));
     if (lcl)
         args.lcl = *lcl;

@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "server/session/session.h"
 #include "server/tcp/tcp_sent.h"
 #include "tests/sim/sim_pair.h"
 #include "tests/sim/sim_router.h"
@@ -47,6 +48,7 @@ struct flow {
     struct flow_side side[2];        /* 0 connects, 1 accepts */
     uint64_t start_us;
     bool v4, may_reset;              /* a reset is a right outcome */
+    uint8_t how;                     /* enum svm_connect_how */
 };
 
 struct run {
@@ -183,6 +185,8 @@ static void choose_flow(struct run *r, struct flow *f)
         if (s->pause_us && s->to_recv / s->read_max > 200)
             s->read_max = s->to_recv / 200 + 1;
     }
+    if (f->side[0].to_send && chance(r, 30)) /* else no SYN would ever leave */
+        f->how = SVM_CONNECT_FASTOPEN | (chance(r, 50) ? SVM_CONNECT_NO_COOKIE : 0);
 }
 
 /* ---- programs ---- */
@@ -320,7 +324,8 @@ static unsigned side_step(struct run *r, unsigned n, struct flow_side *s, uint64
         return 0;
     if (s->sock->connect_done && s->sock->connect_error) {
         s->error = s->sock->connect_error;
-        if (!r->crashed)
+        /* Fast Open: who has accepted what was in the SYN may have reset it already. */
+        if (!r->crashed && !(r->flow[n].how && r->flow[n].may_reset))
             fail(r, n, "connect failed");
         s->done = true;
         return 1;
@@ -342,6 +347,15 @@ static unsigned side_step(struct run *r, unsigned n, struct flow_side *s, uint64
     return work;
 }
 
+static void fast_open(struct run *r, struct sim_sock *listener, bool no_cookie)
+{
+    int32_t pending = 2, yes = no_cookie;
+    struct worker *w = r->pair.stack[1]->worker[0];
+
+    session_attr_set(w, listener->session, SVM_ATTR_FASTOPEN, &pending, sizeof(pending));
+    session_attr_set(w, listener->session, SVM_ATTR_FASTOPEN_NO_COOKIE, &yes, sizeof(yes));
+}
+
 static unsigned flow_start(struct run *r, unsigned n, uint64_t now_us)
 {
     struct flow *f = &r->flow[n];
@@ -349,9 +363,18 @@ static unsigned flow_start(struct run *r, unsigned n, uint64_t now_us)
 
     if (f->side[0].sock || f->side[0].done || now_us < f->start_us)
         return 0;
+    sim_app_connect_how(r->app[0], f->how);
     if (sim_connect(r->app[0], SVM_PROTO_TCP, NULL, &to, &f->side[0].sock) != 0) {
         fail(r, n, "connect refused at once");
         f->side[0].done = f->side[1].done = true;
+    } else if (f->how && f->side[0].sock->session->connect_waits) {
+        struct flow_side *s = &f->side[0];
+        int64_t rc = sim_write_pattern(s->sock, s->tx_seed, hs_min_u32(s->write_max, s->to_send));
+
+        if (rc <= 0)
+            fail(r, n, "nothing can be written for the SYN");
+        else
+            s->sent += (uint32_t)rc;
     }
     return 1;
 }
@@ -586,6 +609,8 @@ static bool setup(struct run *r)
         lcl = sim_pair_endpoint(1, r->flow[n].v4, (uint16_t)(PORT_BASE + n));
         if (sim_listen(r->app[1], SVM_PROTO_TCP, &lcl, 16, &r->listener[n]) != 0)
             return fail(r, n, "listen");
+        if (r->flow[n].how)
+            fast_open(r, r->listener[n], r->flow[n].how & SVM_CONNECT_NO_COOKIE && chance(r, 80));
     }
     if (chance(r, 12)) {
         r->crash = 1 + below(r, 3);
