@@ -29,6 +29,7 @@ enum config_poll_mode { CONFIG_POLL_ADAPTIVE, CONFIG_POLL_BUSY, CONFIG_POLL_INTE
 
 struct config_unix {
     char runtime_dir[RUNTIME_DIR_MAX];    /* empty: chosen by runtime_dir_default() */
+    char state_dir[256];                  /* empty: chosen by the daemon */
     char socket_group[CONFIG_NAME_MAX];   /* empty: the server's own group */
     char user[CONFIG_NAME_MAX];           /* empty: stays the user it was started as */
     char log[256];                        /* file; empty: standard error, the journal when in the background */

@@ -121,6 +121,14 @@ static int find_port(const struct stack *s, const char *name)
     return -ENODEV;
 }
 
+/* As configured, else systemd's StateDirectory=, else the runtime directory, which a boot empties. */
+static const char *state_dir(const struct daemon *d)
+{
+    const char *given = d->config->unx.state_dir[0] ? d->config->unx.state_dir : getenv("STATE_DIRECTORY");
+
+    return given && given[0] ? given : d->lock.dir;
+}
+
 static int add_interfaces(struct daemon *d)
 {
     for (unsigned i = 0; i < d->config->n_interfaces; i++) {
@@ -140,7 +148,7 @@ static int add_interfaces(struct daemon *d)
             hs_log(&d->log, HS_LOG_ERROR, "%s:%u: interface %s: autoconf: %s", d->config->file, ci->line, ci->name, strerror(-rc));
             return rc;
         }
-        if (ci->dhcp && (rc = dhcp_enable(ifc, flags)) != 0) {
+        if (ci->dhcp && (rc = dhcp_enable(ifc, flags, state_dir(d))) != 0) {
             hs_log(&d->log, HS_LOG_ERROR, "%s:%u: interface %s: dhcp: %s", d->config->file, ci->line, ci->name, strerror(-rc));
             return rc;
         }

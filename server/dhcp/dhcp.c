@@ -4,13 +4,16 @@
 #include <errno.h>
 #include <jansson.h>
 #include <netinet/in.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/dhcp/dhcp_client.h"
+#include "server/dhcp/dhcp_lease.h"
 #include "server/ip/ip_internal.h"
 #include "server/ip/ip_mailbox.h"
 #include "server/neigh/neigh.h"
@@ -25,11 +28,15 @@ struct dhcp_ifc {
     uint16_t own_mtu;            /* without a server's word */
     unsigned n_routes;           /* that are in */
     struct ip_prefix route[DHCP_MAX_ROUTES];
+    bool is_news;                /* for the file: the lease below, or that there is none (address any) */
+    struct dhcp_lease lease;
 };
 
 struct dhcp {
     struct ip_mailbox box;
     struct stack *stack;
+    char *dir;                   /* of files of leases; NULL = none is kept */
+    bool cannot_write;           /* that has been said */
     bool changed;                /* by this dhcp_poll() */
     bool has_sent;               /* worker 0: nothing waits for a neighbour; atomic */
     struct dhcp_ifc ifc[INTERFACES_MAX]; /* by the interface's index */
@@ -182,7 +189,40 @@ static void op_unbind(void *arg, const struct dhcp_msg *l, const char *why)
     d->ifc->stack->dhcp->changed = true;
 }
 
-static const struct dhcp_client_ops client_ops = { op_send, op_bind, op_apply, op_unbind, op_random };
+/* While workers are held: the file is written later. */
+static void op_remember(void *arg, const struct ip_addr *address, uint64_t expire_us)
+{
+    struct dhcp_ifc *d = arg;
+    uint64_t now_us = clock_now_us();
+
+    d->is_news = true;
+    d->lease.address = address ? *address : ip_addr_any(true);
+    memcpy(d->lease.mac, d->client.mac, sizeof(d->lease.mac));
+    d->lease.end_s = expire_us == UINT64_MAX ? INT64_MAX : time(NULL) + (int64_t)((expire_us > now_us ? expire_us - now_us : 0) / 1000000);
+}
+
+static void write_leases(struct dhcp *all)
+{
+    for (unsigned i = 0; i < all->stack->interfaces->n; i++) {
+        struct dhcp_ifc *d = &all->ifc[i];
+        if (!d->is_news)
+            continue;
+        d->is_news = false;
+        if (!all->dir)
+            continue;
+        if (ip_addr_is_any(&d->lease.address)) {
+            dhcp_lease_remove(all->dir, d->ifc->name);
+            continue;
+        }
+        int rc = dhcp_lease_write(all->dir, d->ifc->name, &d->lease);
+        if (rc != 0 && !all->cannot_write) {
+            all->cannot_write = true;
+            note(d, HS_LOG_WARNING, "not kept for the next start:", &d->lease.address, strerror(-rc));
+        }
+    }
+}
+
+static const struct dhcp_client_ops client_ops = { op_send, op_bind, op_apply, op_unbind, op_remember, op_random };
 
 /* ---------------------------------------------------------------- in: any worker */
 
@@ -223,18 +263,22 @@ bool dhcp_input(struct worker *w, struct pkt *p)
 
 /* ---------------------------------------------------------------- control thread */
 
-int dhcp_enable(struct interface *ifc, unsigned addr_flags)
+int dhcp_enable(struct interface *ifc, unsigned addr_flags, const char *dir)
 {
     struct stack *s = ifc->stack;
+    struct ip_addr former;
 
     if (!s->dhcp) {
         struct dhcp *all = calloc(1, sizeof(*all));
-        if (!all)
+        if (!all || (dir && !(all->dir = strdup(dir)))) {
+            free(all);
             return -ENOMEM;
+        }
         int rc = ip_mailbox_init(&all->box);
         if (rc == 0 && (rc = ip_mailbox_wake(&all->box, 0, 0)) != 0)
             ip_mailbox_fini(&all->box);
         if (rc != 0) {
+            free(all->dir);
             free(all);
             return rc;
         }
@@ -245,7 +289,8 @@ int dhcp_enable(struct interface *ifc, unsigned addr_flags)
     *d = (struct dhcp_ifc){ .ifc = ifc, .addr_flags = addr_flags, .own_mtu = ifc->mtu };
     d->client = (struct dhcp_client){ .ops = &client_ops, .arg = d };
     memcpy(d->client.mac, ifc->mac, 6);
-    dhcp_client_start(&d->client, 0);
+    bool has_former = dir && dhcp_lease_read(dir, ifc->name, d->client.mac, time(NULL), &former);
+    dhcp_client_start(&d->client, has_former ? &former : NULL, 0);
     ifc->has_dhcp = true;
     return 0;
 }
@@ -320,6 +365,7 @@ bool dhcp_poll(struct stack *s, uint64_t now_us)
         dhcp_client_tick(&d->client, now_us);
     }
     stack_resume(s);
+    write_leases(all);
     rest(all, now_us);
     return all->changed;
 }
@@ -344,6 +390,8 @@ void dhcp_release_all(struct stack *s, uint64_t now_us)
         any |= dhcp_client_has_address(&d->client);
         dhcp_client_release(&d->client, now_us);
     }
+    if (all)
+        write_leases(all);
     /* The server's hardware address may have to be asked for first. */
     for (unsigned waited = 0; any && waited < RELEASE_LIMIT_US; waited += RELEASE_STEP_US) {
         if (worker_call(s->worker[0], look_if_sent, all) != 0)
@@ -359,6 +407,7 @@ void dhcp_destroy(struct stack *s)
     if (!s->dhcp)
         return;
     ip_mailbox_fini(&s->dhcp->box);
+    free(s->dhcp->dir);
     free(s->dhcp);
     s->dhcp = NULL;
 }

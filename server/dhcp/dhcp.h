@@ -14,8 +14,9 @@
 struct interface;
 struct json_t;
 
-/* Before workers run. addr_flags: INTERFACE_ADDR_NO_DAD or 0, of the address. -ENOMEM, -errno of descriptors. */
-int dhcp_enable(struct interface *ifc, unsigned addr_flags);
+/* Before workers run. addr_flags: INTERFACE_ADDR_NO_DAD or 0, of the address. dir: where the address is kept for the next run, which asks
+ * for it again (the same for all interfaces); NULL = nowhere. -ENOMEM, -errno of descriptors. */
+int dhcp_enable(struct interface *ifc, unsigned addr_flags, const char *dir);
 int dhcp_fd(const struct stack *s);           /* readable when dhcp_poll() has something to do; -1 = nothing is enabled */
 bool dhcp_poll(struct stack *s, uint64_t now_us); /* true: addresses or routes have changed */
 /* The end: leases are given back, while workers still run. Waits for the messages to leave, some tenths of a second at most. */

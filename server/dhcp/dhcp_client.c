@@ -78,8 +78,11 @@ static void begin_in(struct dhcp_client *c, unsigned seconds, uint64_t now_us)
     set_state(c, DHCP_INIT, after(now_us, seconds));
 }
 
+static void forget(struct dhcp_client *c) { c->ops->remember(c->arg, NULL, 0); }
+
 static void lose(struct dhcp_client *c, unsigned seconds, const char *why, uint64_t now_us)
 {
+    forget(c);
     c->ops->unbind(c->arg, &c->lease, why);
     begin_in(c, seconds, now_us);
 }
@@ -123,6 +126,13 @@ static void check_address(struct dhcp_client *c, uint64_t now_us)
     set_state(c, DHCP_CHECKING, UINT64_MAX);
 }
 
+static void become_bound(struct dhcp_client *c)
+{
+    set_state(c, DHCP_BOUND, c->renew_us);
+    c->ops->apply(c->arg, &c->lease);
+    c->ops->remember(c->arg, &c->lease.yours, c->expire_us);
+}
+
 void dhcp_client_checked(struct dhcp_client *c, bool is_free, uint64_t now_us)
 {
     if (c->state != DHCP_CHECKING)
@@ -133,8 +143,7 @@ void dhcp_client_checked(struct dhcp_client *c, bool is_free, uint64_t now_us)
         lose(c, DHCP_DECLINE_WAIT_S, "another host has it", now_us);
         return;
     }
-    set_state(c, DHCP_BOUND, c->renew_us);
-    c->ops->apply(c->arg, &c->lease);
+    become_bound(c);
 }
 
 /* ---------------------------------------------------------------- what happens in a state */
@@ -176,6 +185,38 @@ static void ack_of_request(struct dhcp_client *c, const struct dhcp_msg *m, uint
 static void nak_of_request(struct dhcp_client *c, const struct dhcp_msg *m, uint64_t now_us)
 {
     (void)m;
+    begin_in(c, DHCP_NAK_WAIT_S, now_us);
+}
+
+/* s3.2, s4.3.2: by broadcast, the address as an option, no server named: whoever knows the network answers. */
+static void reboot(struct dhcp_client *c, uint64_t now_us)
+{
+    if (c->tries >= DHCP_REBOOT_TRIES) {
+        begin(c, now_us);
+        return;
+    }
+    if (c->tries == 0) {
+        c->xid = c->ops->random(c->arg);
+        c->started_us = now_us;
+    }
+    request(c, now_us);
+    c->due_us = next_try(c, now_us);
+}
+
+static void ack_of_reboot(struct dhcp_client *c, const struct dhcp_msg *m, uint64_t now_us)
+{
+    if (m->lease_s == 0 || ip_addr_is_any(&m->server)) {
+        c->count.ignored++;
+        return;
+    }
+    take_lease(c, m);
+    check_address(c, now_us);
+}
+
+static void nak_of_reboot(struct dhcp_client *c, const struct dhcp_msg *m, uint64_t now_us)
+{
+    (void)m;
+    forget(c);
     begin_in(c, DHCP_NAK_WAIT_S, now_us);
 }
 
@@ -227,8 +268,7 @@ static void ack_of_renewal(struct dhcp_client *c, const struct dhcp_msg *m, uint
         return;
     }
     take_lease(c, m);
-    set_state(c, DHCP_BOUND, c->renew_us);
-    c->ops->apply(c->arg, &c->lease);
+    become_bound(c);
 }
 
 static void nak_of_renewal(struct dhcp_client *c, const struct dhcp_msg *m, uint64_t now_us)
@@ -260,6 +300,7 @@ static const struct state {
     [DHCP_INIT] = { "init", begin, ignore, ignore, ignore },
     [DHCP_SELECTING] = { "selecting", discover, offer_selected, ignore, ignore },
     [DHCP_REQUESTING] = { "requesting", request_again, ignore, ack_of_request, nak_of_request },
+    [DHCP_REBOOTING] = { "rebooting", reboot, ignore, ack_of_reboot, nak_of_reboot },
     [DHCP_CHECKING] = { "checking", nothing, ignore, ignore, ignore },
     [DHCP_BOUND] = { "bound", renew, ignore, ignore, ignore },
     [DHCP_RENEWING] = { "renewing", renew, ignore, ack_of_renewal, nak_of_renewal },
@@ -268,9 +309,11 @@ static const struct state {
 
 const char *dhcp_state_name(uint8_t state) { return states[state].name; }
 
-void dhcp_client_start(struct dhcp_client *c, uint64_t now_us)
+void dhcp_client_start(struct dhcp_client *c, const struct ip_addr *former, uint64_t now_us)
 {
-    set_state(c, DHCP_INIT, now_us);
+    if (former)
+        c->lease.yours = *former;
+    set_state(c, former ? DHCP_REBOOTING : DHCP_INIT, now_us);
 }
 
 void dhcp_client_input(struct dhcp_client *c, const struct dhcp_msg *m, uint64_t now_us)
@@ -306,6 +349,7 @@ void dhcp_client_release(struct dhcp_client *c, uint64_t now_us)
         c->xid = c->ops->random(c->arg);
         c->count.releases++;
         tell(c, DHCP_RELEASE, true, now_us);
+        forget(c);
     }
     set_state(c, DHCP_INIT, UINT64_MAX);
 }

@@ -9,6 +9,8 @@
  *    |                                  NAK, the lease is over             v         |
  *    +<---------------------------------------------------------------- REBINDING ---+
  *
+ * With a lease of the run before: REBOOTING --ACK--> CHECKING; NAK or no answer --> INIT (s3.2).
+ *
  * Owner:  the caller; nothing is allocated.
  * Thread: one; time comes in.
  * Errors: messages that do not fit the state are counted as ignored. */
@@ -17,11 +19,14 @@
 
 #include "server/dhcp/dhcp_msg.h"
 
-enum dhcp_state { DHCP_INIT, DHCP_SELECTING, DHCP_REQUESTING, DHCP_CHECKING, DHCP_BOUND, DHCP_RENEWING, DHCP_REBINDING, DHCP_STATES };
+enum dhcp_state {
+    DHCP_INIT, DHCP_SELECTING, DHCP_REQUESTING, DHCP_REBOOTING, DHCP_CHECKING, DHCP_BOUND, DHCP_RENEWING, DHCP_REBINDING, DHCP_STATES
+};
 enum dhcp_client_limits {
     DHCP_FIRST_RETRY_S = 4,      /* RFC 2131 s4.1: doubled each time, plus or minus a second */
     DHCP_LAST_RETRY_S = 64,
     DHCP_REQUEST_TRIES = 4,      /* s3.1.5 */
+    DHCP_REBOOT_TRIES = 2,       /* s3.2.4: then a lease is asked for as if there had been none */
     DHCP_DECLINE_WAIT_S = 10,    /* s3.1.5 */
     DHCP_NAK_WAIT_S = 1,         /* so that server and client do not chase each other */
     DHCP_RENEW_RETRY_S = 60,     /* s4.4.5: at least, between two renewals */
@@ -33,6 +38,8 @@ struct dhcp_client_ops {         /* what a client does to the world */
     int (*bind)(void *arg, const struct dhcp_msg *lease);   /* the address, to be checked: dhcp_client_checked(); 0 or -errno */
     void (*apply)(void *arg, const struct dhcp_msg *lease); /* routes and MTU; again after each renewal */
     void (*unbind)(void *arg, const struct dhcp_msg *lease, const char *why);
+    /* For the next run: the address and how long it is ours (UINT64_MAX: for ever); NULL: it is not ours any more. */
+    void (*remember)(void *arg, const struct ip_addr *address, uint64_t expire_us);
     uint32_t (*random)(void *arg);
 };
 
@@ -54,7 +61,8 @@ struct dhcp_client {
     struct dhcp_counters count;
 };
 
-void dhcp_client_start(struct dhcp_client *c, uint64_t now_us); /* ops, arg and mac are set, the rest is zero */
+/* ops, arg and mac are set, the rest is zero. former: the address of the last run, whose lease is not over; NULL = none. */
+void dhcp_client_start(struct dhcp_client *c, const struct ip_addr *former, uint64_t now_us);
 void dhcp_client_input(struct dhcp_client *c, const struct dhcp_msg *m, uint64_t now_us);
 void dhcp_client_tick(struct dhcp_client *c, uint64_t now_us);  /* when due, or at any other time */
 void dhcp_client_checked(struct dhcp_client *c, bool is_free, uint64_t now_us); /* in CHECKING */

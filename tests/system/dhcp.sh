@@ -81,6 +81,18 @@ check "nobody answers: asked for by broadcast, with the address" wait_for 20 hea
 say "give=10.77.0.61/24 router=10.77.0.9 nounicast"
 check "that is answered" wait_for 15 state_is bound
 check_eq "the address was never away" "$(address)" "10.77.0.61/24 preferred"
+# The server is killed: the next one asks for the address that it had (RFC 2131 s3.2), and is given it without a question.
+times="lease=600 t1=1 t2=2" # it must not be over before the next one runs
+say "give=10.77.0.61/24 router=10.77.0.9 nounicast"
+lasts() { [ "$(show expire_s)" -gt 300 ]; }
+check "a longer lease" wait_for 20 lasts
+discovers=$(count discover)
+server_stop b KILL
+requests=$(count "request broadcast from 0.0.0.0")
+server_start b "$NS_S"
+check "after a crash: asked for again" wait_for 20 heard "request broadcast from 0.0.0.0" "$requests"
+check "it has the same address" wait_for 20 address_is "10.77.0.61/24 preferred"
+check_eq "nothing else was asked for" "$(count discover)" "$discovers"
 say nak
 check "refused: the address goes" wait_for 20 address_is ""
 check "with its route" via_is 0.0.0.0/0 ""
@@ -93,6 +105,7 @@ say quiet
 check "the lease runs out: the address goes" wait_for 30 address_is ""
 check "and is asked for again" wait_for 20 heard discover "$discovers"
 server_stop b
+check_eq "no file of a lease is left" "$(ls "$TMP/b.run" | grep -c dhcp-)" 0
 
 # ---- dnsmasq again
 world 1 a

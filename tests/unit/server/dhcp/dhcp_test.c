@@ -1,9 +1,12 @@
 /* dhcp_test.c - DHCP messages cut, bent and at random; the states of a client under a clock of the test */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "server/dhcp/dhcp_client.h"
+#include "server/dhcp/dhcp_lease.h"
 
 #define S 1000000ull
 static const uint8_t own_mac[6] = { 2, 0, 0, 0, 0, 1 };
@@ -254,7 +257,9 @@ Test(dhcp_msg, random_bytes)
 struct world {
     struct dhcp_client c;
     uint64_t now;
-    unsigned n_sent, n_bind, n_unbind, n_apply;
+    unsigned n_sent, n_bind, n_unbind, n_apply, n_remember;
+    struct ip_addr remembered;   /* any: nothing */
+    uint64_t remembered_until;
     int bind_error;
     uint8_t type;                /* of what was sent last, as the next ones */
     uint32_t xid;
@@ -308,17 +313,27 @@ static int on_bind(void *arg, const struct dhcp_msg *l)
 }
 static void on_apply(void *arg, const struct dhcp_msg *l) { (void)l; ((struct world *)arg)->n_apply++; }
 static void on_unbind(void *arg, const struct dhcp_msg *l, const char *why) { (void)l; (void)why; ((struct world *)arg)->n_unbind++; }
-static uint32_t on_random(void *arg) { (void)arg; return (uint32_t)rand() * 7919u + 1; }
-static const struct dhcp_client_ops ops = { on_send, on_bind, on_apply, on_unbind, on_random };
+static void on_remember(void *arg, const struct ip_addr *address, uint64_t expire_us)
+{
+    struct world *w = arg;
 
-static void start(struct world *w)
+    w->remembered = address ? *address : ip_addr_any(true);
+    w->remembered_until = expire_us;
+    w->n_remember++;
+}
+static uint32_t on_random(void *arg) { (void)arg; return (uint32_t)rand() * 7919u + 1; }
+static const struct dhcp_client_ops ops = { on_send, on_bind, on_apply, on_unbind, on_remember, on_random };
+
+static void start_with(struct world *w, const struct ip_addr *former)
 {
     *w = (struct world){ .now = 5 * S };
     w->c = (struct dhcp_client){ .ops = &ops, .arg = w };
     memcpy(w->c.mac, own_mac, 6);
-    dhcp_client_start(&w->c, w->now);
+    dhcp_client_start(&w->c, former, w->now);
     dhcp_client_tick(&w->c, w->now);
 }
+
+static void start(struct world *w) { start_with(w, NULL); }
 
 static void until(struct world *w, uint64_t to)
 {
@@ -566,4 +581,103 @@ Test(dhcp_client, gives_back)
     start(&w);
     dhcp_client_release(&w.c, w.now); /* there is nothing to give back */
     cr_expect_eq(w.type, DHCP_DISCOVER);
+}
+
+Test(dhcp_client, remembers_and_forgets)
+{
+    struct world w;
+
+    to_bound(&w, 100);
+    cr_expect_eq(raw(&w.remembered), ME);
+    cr_expect_eq(w.remembered_until, w.now + 100 * S);
+    until(&w, w.now + 50 * S);
+    cr_assert_eq(w.c.state, DHCP_RENEWING);
+    say(&w, DHCP_ACK, ME, SERVER, 1000);
+    cr_expect_eq(w.n_remember, 2);
+    cr_expect_eq(w.remembered_until, w.now + 1000 * S);
+    dhcp_client_release(&w.c, w.now);
+    cr_expect_eq(raw(&w.remembered), 0);
+    to_bound(&w, 100);
+    until(&w, w.now + 100 * S); /* over */
+    cr_expect_eq(raw(&w.remembered), 0);
+    to_bound(&w, UINT32_MAX);
+    cr_expect_eq(w.remembered_until, UINT64_MAX);
+}
+
+/* s3.2, s4.3.2: table 4's INIT-REBOOT. */
+Test(dhcp_client, asks_for_what_it_had)
+{
+    const struct ip_addr me = ip_addr_v4(be32_of(ME));
+    struct world w;
+
+    start_with(&w, &me);
+    cr_assert_eq(w.c.state, DHCP_REBOOTING);
+    cr_assert_eq(w.type, DHCP_REQUEST);
+    cr_expect_eq(raw(&w.dst), 0xffffffff);
+    cr_expect_eq(raw(&w.src), 0);
+    cr_expect_eq(raw(&w.ciaddr), 0);
+    cr_expect_eq(raw(&w.asked), ME);
+    cr_expect_eq(raw(&w.server), 0, "no server is named");
+    cr_expect(w.wants_broadcast);
+    say(&w, DHCP_ACK, ME, SERVER, 0); /* no lease time */
+    say(&w, DHCP_OFFER, ME, SERVER, 100);
+    cr_expect_eq(w.c.state, DHCP_REBOOTING);
+    say(&w, DHCP_ACK, ME, SERVER, 100);
+    cr_assert_eq(w.c.state, DHCP_CHECKING, "somebody else may have it by now");
+    dhcp_client_checked(&w.c, true, w.now);
+    cr_expect_eq(w.c.state, DHCP_BOUND);
+    cr_expect_eq(raw(&w.c.lease.server), SERVER);
+    cr_expect_eq(w.c.count.discovers, 0);
+
+    start_with(&w, &me);
+    say(&w, DHCP_NAK, 0, SERVER, 0); /* another network */
+    cr_expect_eq(w.n_remember, 1);
+    cr_expect_eq(raw(&w.remembered), 0);
+    until(&w, w.now + DHCP_NAK_WAIT_S * S);
+    cr_expect_eq(w.type, DHCP_DISCOVER);
+    cr_expect_eq(w.n_unbind, 0);
+
+    start_with(&w, &me);
+    until(&w, w.now + 30 * S); /* nobody answers */
+    cr_expect_eq(w.c.count.requests, DHCP_REBOOT_TRIES);
+    cr_expect_geq(w.c.count.discovers, 1);
+    cr_expect_eq(w.c.state, DHCP_SELECTING);
+}
+
+Test(dhcp_lease, a_file)
+{
+    char dir[] = "/tmp/hs-lease-XXXXXX", path[64];
+    struct dhcp_lease l = { .address = ip_addr_v4(be32_of(ME)), .end_s = 5000 };
+    static const uint8_t other_mac[6] = { 9 };
+    struct ip_addr got;
+
+    cr_assert_not_null(mkdtemp(dir));
+    memcpy(l.mac, own_mac, 6);
+    cr_assert_not(dhcp_lease_read(dir, "wire0.100", own_mac, 0, &got));
+    cr_assert_eq(dhcp_lease_write(dir, "wire0.100", &l), 0);
+    cr_assert(dhcp_lease_read(dir, "wire0.100", own_mac, 4999, &got));
+    cr_expect_eq(raw(&got), ME);
+    cr_expect_not(dhcp_lease_read(dir, "wire0.100", own_mac, 5000, &got), "over");
+    cr_expect_not(dhcp_lease_read(dir, "wire0.100", other_mac, 0, &got), "of another card");
+    cr_expect_not(dhcp_lease_read(dir, "wire0", own_mac, 0, &got));
+    l.end_s = INT64_MAX;
+    cr_assert_eq(dhcp_lease_write(dir, "wire0.100", &l), 0, "takes the place of the former");
+    cr_expect(dhcp_lease_read(dir, "wire0.100", own_mac, 1ll << 60, &got));
+    static const char *const bad[] = { "", "10.0.0.5", "10.0.0.5 02:00:00:00:00:01", "fd00::1 02:00:00:00:00:01 99", "224.0.0.1 02:00:00:00:00:01 99",
+                                       "0.0.0.0 02:00:00:00:00:01 99", "255.255.255.255 02:00:00:00:00:01 99", "x 02:00:00:00:00:01 99",
+                                       "10.0.0.5 2:0:0:0:0 99", "10.0.0.5 02:00:00:00:00:01 x", "127.0.0.1 02:00:00:00:00:01 99" };
+    snprintf(path, sizeof(path), "%s/dhcp-e", dir);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(bad); i++) {
+        FILE *f = fopen(path, "w");
+        cr_assert_not_null(f);
+        fputs(bad[i], f);
+        fclose(f);
+        cr_expect_not(dhcp_lease_read(dir, "e", own_mac, 0, &got), "%s", bad[i]);
+    }
+    dhcp_lease_remove(dir, "e");
+    dhcp_lease_remove(dir, "wire0.100");
+    dhcp_lease_remove(dir, "wire0.100");
+    cr_expect_not(dhcp_lease_read(dir, "wire0.100", own_mac, 0, &got));
+    cr_expect_eq(rmdir(dir), 0, "nothing is left");
+    cr_expect_lt(dhcp_lease_write(dir, "e", &l), 0);
 }

@@ -333,7 +333,7 @@ static void open_all(void)
     net_run_us(&n, 5000000);
     net_learn_peer(&n);
     cr_assert_eq(autoconf_enable(n.ifc, INTERFACE_ADDR_NO_DAD), 0);
-    cr_assert_eq(dhcp_enable(n.ifc, INTERFACE_ADDR_NO_DAD), 0);
+    cr_assert_eq(dhcp_enable(n.ifc, INTERFACE_ADDR_NO_DAD, NULL), 0);
     n_base = 0;
     transport_bases(true);
     transport_bases(false);
@@ -401,6 +401,36 @@ Test(malformed, cut_at_every_byte)
     for (unsigned i = 0; i < n_base; i++)
         for (uint32_t len = 0; len < base[i].len; len++)
             cr_assert_eq(inject(base[i].f, len), 1, "%s cut to %u", base[i].name, len);
+    check_alive(in_use);
+}
+
+static uint32_t tag(uint8_t *to, const uint8_t *f, uint32_t len, uint16_t tci)
+{
+    memcpy(to, f, 12);
+    put16(to + 12, 0x8100);
+    put16(to + 14, tci);
+    memcpy(to + 16, f + 12, len - 12);
+    return len + 4;
+}
+
+/* A priority alone is as no tag; what is cut in the tag, or of a VLAN or in a second tag that we do not have, is counted once. */
+Test(malformed, tagged)
+{
+    static const uint16_t others[] = { 1, 0x0fff, 0x2ffe, 0xe001 };
+    unsigned in_use = in_use_now();
+
+    for (unsigned i = 0; i < n_base; i++) {
+        uint8_t f[FRAME_MAX + 8], twice[FRAME_MAX + 8];
+        bool nobody = strstr(base[i].name, "data") != NULL;
+        uint32_t len = tag(f, base[i].f, base[i].len, 0xe000);
+        cr_assert_eq(inject(f, len), nobody, "%s with a priority", base[i].name);
+        for (uint32_t cut = 0; cut < len; cut++)
+            cr_assert_eq(inject(f, cut), 1, "%s with a priority, cut to %u", base[i].name, cut);
+        for (unsigned k = 0; k < HS_ARRAY_LEN(others); k++)
+            cr_assert_eq(inject(f, tag(f, base[i].f, base[i].len, others[k])), 1, "%s in VLAN %x", base[i].name, others[k]);
+        len = tag(f, base[i].f, base[i].len, 0);
+        cr_assert_eq(inject(twice, tag(twice, f, len, 0)), 1, "%s with two tags", base[i].name);
+    }
     check_alive(in_use);
 }
 
