@@ -237,6 +237,14 @@ int vcl_record_put(struct vcl_socket *s, const struct iovec *iov, int n_iov, siz
 
 ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)
 {
+    bool holds = (flags & MSG_MORE) || s->opt.cork || __atomic_load_n(&s->cork, __ATOMIC_RELAXED);
+
+    return hs_unlikely(holds) && s->proto == SVM_PROTO_UDP ? vcl_cork_send(s, iov, n_iov, flags, info)
+                                                           : vcl_dgram_send_now(s, iov, n_iov, flags, info);
+}
+
+ssize_t vcl_dgram_send_now(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)
+{
     struct vcl_deadline d = { 0 };
     bool has_deadline = false;
     size_t len = 0;

@@ -349,6 +349,7 @@ struct vcl_socket {
     struct vcl_opts opt;
     const struct vcl_rare_opts *_Atomic rare_opt; /* never NULL; its own after vcl_options_rare(), else everybody's defaults */
     struct vcl_tcp_keys *tcp_keys;   /* vcl_tcp_keys.c; NULL = never had any */
+    struct vcl_cork *cork;           /* vcl_cork.c, under lock; NULL = no datagram is held back */
     struct vcl_mcast *mcast;         /* vcl_mcast.c; op_lock is not needed: setsockopt's */
     struct vcl_sctp *sctp;           /* SVM_PROTO_SCTP (vcl_sctp_internal.h); else NULL */
 };
@@ -436,6 +437,11 @@ int vcl_dgram_check_size(struct vcl_socket *s, const struct vcl_msg_info *info, 
 void vcl_dgram_forget_size(struct vcl_socket *s);         /* an error has come */
 ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
 ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
+ssize_t vcl_dgram_send_now(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
+/* vcl_cork.c */
+ssize_t vcl_cork_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
+int vcl_cork_push(struct vcl_socket *s, int flags); /* sends what is held back; 0 or -errno */
+void vcl_cork_drop(struct vcl_socket *s);
 /* vcl_dgram.c, socket lock held: one record, or -EAGAIN */
 int64_t vcl_record_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
 int vcl_record_put(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len, const struct vcl_msg_info *info);

@@ -131,7 +131,7 @@ static const struct opt_row rows[] = {
     NONE(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, ANY, 1),
     NONE(IPPROTO_IPV6, IPV6_MULTICAST_IF, UDP, 0), NONE(IPPROTO_IPV6, 31 /* IPV6_RECVERR_RFC4884 */, ANY, 0),
     NONE(IPPROTO_IPV6, 33 /* IPV6_FLOWINFO_SEND */, ANY, 0), NONE(IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE, ANY, 0),
-    NONE(IPPROTO_UDP, UDP_CORK, UDP, 0), NONE(IPPROTO_UDP, UDP_ENCAP, UDP, 0), NONE(IPPROTO_UDP, UDP_NO_CHECK6_TX, UDP, 0),
+    BOOL(IPPROTO_UDP, UDP_CORK, 0, UDP, cork), NONE(IPPROTO_UDP, UDP_ENCAP, UDP, 0), NONE(IPPROTO_UDP, UDP_NO_CHECK6_TX, UDP, 0),
     NONE(IPPROTO_UDP, UDP_NO_CHECK6_RX, UDP, 0),
     { IPPROTO_UDP, UDP_SEGMENT, OPT_INT, 0, 0, UDP, AT_RARE(gso), 0, UINT16_MAX, 0 },
     RARE(IPPROTO_UDP, UDP_GRO, SVM_ATTR_GRO, UDP, gro),
@@ -700,6 +700,8 @@ static int set_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
         if (!v)
             vcl_errqueue_purge(s);
     }
+    if (r->level == IPPROTO_UDP && r->name == UDP_CORK && !v)
+        (void)vcl_cork_push(s, 0);
     return 0;
 }
 

@@ -59,6 +59,7 @@ void vcl_socket_free(struct vcl_socket *s)
     free(s->attr_bytes);
     free(s->send_mtu);
     vcl_mcast_free(s);
+    vcl_cork_drop(s);
     free(s);
 }
 

@@ -640,10 +640,60 @@ static void waiting(void)
     close(fd);
 }
 
+static void send_flagged(int fd, struct host *h, int port, size_t len, int flags)
+{
+    static char b[65536];
+
+    for (size_t i = 0; i < len; i++)
+        b[i] = (char)(i % 100 + 1);
+    ssize_t n = h ? sendto(fd, b, len, flags, at(h, port), h->len) : send(fd, b, len, flags);
+    printf("  send %zu%s%s: %s\n", len, flags & MSG_MORE ? " more" : "", flags & MSG_CONFIRM ? " confirm" : "",
+           n < 0 ? name_of(errno) : n == (ssize_t)len ? "all" : "short");
+}
+
+static void receive_next(int fd)
+{
+    poll_for(fd, POLLIN);
+    receive(fd, MSG_DONTWAIT, 65000, 0);
+}
+
+/* Several sends that are one datagram; who comes after it shows that it was one. */
+static void corked(void)
+{
+    int fd = sock(6013);
+
+    send_flagged(fd, &t.peer, ECHO, 50, MSG_MORE | MSG_CONFIRM);
+    send_flagged(fd, &t.peer, CLOSED, 60, MSG_MORE); /* the first says where to */
+    receive(fd, MSG_DONTWAIT, 100, 0);
+    send_flagged(fd, &t.peer, CLOSED, 7, 0);
+    receive_next(fd);
+    SET(fd, IPPROTO_UDP, UDP_CORK, 1);
+    send_flagged(fd, NULL, 0, 10, 0); /* to nobody */
+    for (int i = 1; i <= 3; i++)
+        send_flagged(fd, &t.peer, ECHO, 100, 0);
+    receive(fd, MSG_DONTWAIT, 100, 0);
+    SET(fd, IPPROTO_UDP, UDP_CORK, 0);
+    receive_next(fd);
+    SET(fd, IPPROTO_UDP, UDP_CORK, 0); /* nothing is held back */
+    connect(fd, at(&t.peer, ECHO), t.peer.len);
+    send_flagged(fd, NULL, 0, 40000, MSG_MORE);
+    send_flagged(fd, NULL, 0, 40000, MSG_MORE); /* too much: all of it is gone */
+    send_flagged(fd, NULL, 0, 30, 0);
+    receive_next(fd);
+    send_flagged(fd, NULL, 0, 0, MSG_MORE);
+    send_flagged(fd, NULL, 0, 0, 0);
+    receive_next(fd);
+    send_flagged(fd, NULL, 0, 33, MSG_CONFIRM);
+    receive_next(fd);
+    send_flagged(fd, NULL, 0, 5, MSG_MORE); /* and never the rest */
+    close(fd);
+}
+
 static const struct { const char *name; void (*run)(void); } cases[] = {
     { "connected_without", connected_without }, { "connected_with", connected_with }, { "unconnected", unconnected }, { "mixed", mixed },
     { "router", router }, { "too_big", too_big }, { "own", own },
-    { "stamps", stamps }, { "segments", segments }, { "sizes", sizes }, { "waiting", waiting }, { "bounded", bounded },
+    { "stamps", stamps }, { "segments", segments }, { "sizes", sizes }, { "waiting", waiting }, { "corked", corked },
+    { "bounded", bounded },
 };
 
 int main(int argc, char **argv)
