@@ -1,5 +1,5 @@
 #!/bin/bash
-# ports-link.sh - links that go and come, jumbo frames, two DPDK devices bonded into one: v4 and v6 against the kernel
+# ports-link.sh - links that go and come, jumbo frames, two DPDK devices bonded into one, one of which fails: v4 and v6
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 only_hoststack
@@ -81,6 +81,37 @@ for a in $S4 $S6; do
     check "net_bonding: TCP, $a" in_k timeout 30 "$ECHO" -N -n 5 -b 300000 client $a 7003
 done
 server_stop a
+# Two hosts with the same addresses, one behind each member: when the first one's link ends, the other one is reached.
+for h in b c; do
+    {
+        conf_head $h
+        printf 'port p0 { device net_vhost0,iface=%s  mac 02:00:00:00:77:02 }\n' "$TMP/$h.sock"
+        conf_addrs p0 $K4 $K6
+    } >"$TMP/$h.conf"
+    server_start $h "$NS_S"
+    stack_h() { spre $h "$@"; }
+    for a in $K4 $K6; do serve $h.$a stack_h $a 7004; done
+done
+{
+    conf_head a
+    i=0
+    for h in b c; do
+        printf 'port m%s { device net_virtio_user%s,path=%s,packed_vq=1,mrg_rxbuf=1,mac=02:00:00:00:77:01  bond-member }\n' $i $i "$TMP/$h.sock"
+        i=$((i + 1))
+    done
+    printf 'port bond0 { device net_bonding0 mode=1 slave=net_virtio_user0 slave=net_virtio_user1 }\n'
+    conf_addrs bond0 $S4 $S6
+} >"$TMP/a.conf"
+server_start a "$NS_S"
+reach() { TMO=5 stack "$ECHO" -b 1000 client "$1" 7004; }
+received() { ctl c --json show interface | jq '.[0].rx_packets'; }
+for a in $K4 $K6; do check "bond: $a is reached" wait_for 20 reach $a; done
+check_eq "bond: by the first member" "$(received)" 0
+server_stop b KILL
+for a in $K4 $K6; do check "bond: the first link has ended, $a is reached" wait_for 20 reach $a; done
+if [ "$(received)" -gt 0 ]; then ok "bond: by the other one"; else not_ok "bond: by the other one" "$(ctl a show interface)"; fi
+server_stop a
+server_stop c
 { conf_head b; printf 'port m0 { device net_ring0  bond-member }\ninterface m0 { }\n'; } >"$TMP/b.conf"
 "$HOSTSTACKD" -c "$TMP/b.conf" --check-config >"$TMP/bad" 2>&1
 check_eq "a member has no interface" "$? $(grep -c 'member of a bond' "$TMP/bad")" "2 1"

@@ -74,6 +74,10 @@ if command -v ethtool >/dev/null; then
 else
     skip "net_af_packet" "no ethtool here"
 fi
+# It leaves the kernel's interface in place, and puts a program of its own before it.
+if ! python3 -c 'import socket; socket.socket(44, socket.SOCK_RAW)' 2>/dev/null; then skip "net_af_xdp" "this kernel has no AF_XDP"
+elif command -v ethtool >/dev/null; then one "net_af_xdp" "net_af_xdp0,iface=vs0"
+else skip "net_af_xdp" "no ethtool here"; fi
 tap_addr() {
     wait_for 5 ip -n "$NS_S" link show dtap0
     ip -n "$NS_S" link set dtap0 up
