@@ -73,6 +73,16 @@ connections() {
     row "conn/$1/32" conn/s higher - s_conn "$2" "$3" 32
 }
 
+# Datagrams a second that arrive: into the stack, and out of it. Short samples: there are many ports.
+packets() { # PORT FIRST SECOND [in|out]
+    local size way=${4:+/$4} in_quick=full
+    [ "${4:-in}" != in ] || in_quick=
+    for size in 64 1400; do
+        pairs=$((pairs > 3 ? 3 : pairs)) $in_quick row "packets/$1$way/$size" packets/s higher - s_packets "$2" "$3" $size
+        in_quick=full
+    done
+}
+
 # ---- one host: cut-through, and TCP inside one server; the reference ring ----
 
 local_sides() {
@@ -132,6 +142,8 @@ group_link() {
     round_trips link-out out_k out_h
     connections link link_k link_h
     full connections link-out out_k out_h
+    packets packet link_k link_h in
+    packets packet out_k out_h out
 }
 group_ipv6() {
     side cut6_k in_s ::1 'kernel, loopback'
@@ -240,6 +252,10 @@ group_tap() {
     full streams_many tap tap_k tap_h
     round_trips tap tap_k tap_h
     full connections tap tap_k tap_h
+    packets tap tap_k tap_h in
+    side tap_out_k in_s $M4 'kernel to kernel, veth'
+    side tap_out_h stack $K4 'hoststack to kernel, TAP'
+    packets tap tap_out_k tap_out_h out
 }
 tap() {
     group_begin 3 1500
@@ -249,6 +265,8 @@ tap() {
     tap_up
     serve_load stack $S4 7001
     serve_load in_s $L4 7001
+    serve_load in_s $K4 7001
+    serve_load in_k $M4 7001
 }
 group_vhost() {
     side vhost_k in_k $L4 'kernel to kernel, veth'
@@ -257,6 +275,7 @@ group_vhost() {
     full streams_many vhost vhost_k vhost_h
     round_trips vhost vhost_k vhost_h
     full connections vhost vhost_k vhost_h
+    packets vhost vhost_k vhost_h
     side vhost_native native_b $S4 'hoststack to hoststack, vhost, native API'
     row stream/vhost-native/tx/1/131072 Gbit/s higher - s_stream vhost_k vhost_native tx 131072 1
 }
@@ -271,6 +290,57 @@ vhost() {
     serve_load stack $S4 7001
     serve_load in_s $L4 7001
     serve_native
+    reach() { TMO=3 stack_b "$LOAD" conn $S4 7001 1 0.01; }
+    wait_for 10 reach || { echo "bench: the two servers do not reach each other" >&2; exit 1; }
+}
+
+# ---- DPDK's own ports, packets only ----
+
+group_dpdk_af_packet() {
+    side afp_k in_k $L4 'kernel to kernel, veth'
+    side afp_h in_k $S4 'kernel to hoststack, net_af_packet'
+    side afp_out_k in_s $M4 'kernel to kernel, veth'
+    side afp_out_h stack $K4 'hoststack to kernel, net_af_packet'
+    packets net_af_packet afp_k afp_h in
+    packets net_af_packet afp_out_k afp_out_h out
+}
+group_dpdk_tap() {
+    side dtap_k in_k $L4 'kernel to kernel, veth'
+    side dtap_h in_s $S4 'kernel to hoststack, net_tap'
+    side dtap_out_k in_s $M4 'kernel to kernel, veth'
+    side dtap_out_h stack $K4 'hoststack to kernel, net_tap'
+    packets net_tap dtap_k dtap_h in
+    packets net_tap dtap_out_k dtap_out_h out
+}
+group_memif() {
+    side memif_k in_k $L4 'kernel to kernel, veth'
+    side memif_h stack_b $S4 'hoststack to hoststack, memif'
+    packets memif memif_k memif_h
+}
+dpdk_port() { # GROUP DEVICE
+    group_begin "$1" 1500
+    { conf_head a; printf 'port p0 { device %s }\n' "$2"; conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"
+    FIFO=4m server_start a "$NS_S"
+    serve_load stack $S4 7001
+    serve_load in_s $L4 7001
+    serve_load in_k $M4 7001
+}
+dpdk_af_packet() {
+    dpdk_port 6 'net_af_packet0 iface=vs0 blocksz=262144 framesz=2048 framecnt=4096'
+    in_k ethtool -K vk0 tx off tso off gso off >/dev/null 2>&1 # it takes no super-frames
+    serve_load in_k $K4 7001
+}
+dpdk_tap() {
+    dpdk_port 7 'net_tap0 iface=dtap0'
+    ip -n "$NS_S" link set dtap0 up
+    ip -n "$NS_S" addr add $K4/24 dev dtap0
+    serve_load in_s $K4 7001
+}
+memif() {
+    dpdk_port 8 "net_memif0,role=server,id=0,socket=$TMP/memif.sock,socket-abstract=no,mac=02:00:00:00:77:01"
+    { conf_head b; printf 'port p0 { device net_memif0,role=client,id=0,socket=%s,socket-abstract=no,mac=02:00:00:00:77:02 }\n' "$TMP/memif.sock"
+      conf_addrs p0 $K4 $K6; } >"$TMP/b.conf"
+    FIFO=4m server_start b "$NS_S"
     reach() { TMO=3 stack_b "$LOAD" conn $S4 7001 1 0.01; }
     wait_for 10 reach || { echo "bench: the two servers do not reach each other" >&2; exit 1; }
 }
@@ -324,4 +394,7 @@ all_groups() {
     group vhost 'a b' group_vhost
     group tls a group_tls
     [ ! -x "$top_builddir/tests/bench/usrsctp_load" ] || group sctp 'a b' group_sctp
+    group dpdk_af_packet a group_dpdk_af_packet
+    group dpdk_tap a group_dpdk_tap
+    group memif 'a b' group_memif
 }

@@ -24,6 +24,7 @@ s_sctp() { # RUN ADDRESS SIZE: messages a second, and Gbit/s
     esac
 }
 s_conn() { TMO=$tmo "$1" "$LOAD" conn "$2" "${PORT:-7001}" "$3" "$secs"; }
+s_packets() { TMO=$tmo "$1" "$LOAD" packets "$2" "${PORT:-7001}" "$3" 0.2; } # RUN ADDRESS SIZE
 s_calls() { TMO=$tmo "$1" "$LOAD" calls "$secs"; }
 s_iperf() { # RUN ADDRESS OPTION...
     TMO=15 "$1" iperf3 -J -c "$2" -p 5201 -t 1 "${@:3}" |

@@ -5,6 +5,7 @@
  *   netload conn   ADDRESS PORT AT-ONCE SECONDS                connect, a byte back, close; prints connections a second
  *   netload hold   ADDRESS PORT NUMBER                         opens one, prints "begun", waits for a line, opens the others, prints
  *                                                              "ready"; at the end of its input each answers: prints "answered"
+ *   netload packets ADDRESS PORT SIZE SECONDS                  datagrams of one size; prints how many arrive a second
  *   netload calls  SECONDS                                     prints ns a call on kernel descriptors: write, recv, poll
  * One connection: blocking calls (busy: recv() that does not block, again and again). More: epoll on both sides. */
 #include "tests/bench/netload.h"
@@ -262,6 +263,15 @@ static void hold(const struct addrinfo *ai, unsigned number)
     free(fds);
 }
 
+static void packets(const struct addrinfo *ai, size_t size, double seconds)
+{
+    struct netload_hello hello = { .mode = NETLOAD_COUNT, .alone = true, .size = (uint32_t)size };
+    int fd = connect_and_ask(ai, &hello);
+
+    netload_packets(fd, ai, size, seconds);
+    close(fd);
+}
+
 /* ---- the cost of a call ---- */
 
 enum call { CALL_WRITE, CALL_RECV, CALL_POLL, N_CALLS };
@@ -312,10 +322,12 @@ int main(int argc, char **argv)
         conn(ai, (unsigned)atoi(argv[4]), atof(argv[5]));
     else if (argc == 5 && strcmp(what, "hold") == 0)
         hold(ai, (unsigned)atoi(argv[4]));
+    else if (argc == 6 && strcmp(what, "packets") == 0)
+        packets(ai, strtoul(argv[4], NULL, 10), atof(argv[5]));
     else if (argc == 3 && strcmp(what, "calls") == 0)
         calls(atof(argv[2]));
     else {
-        fputs("usage: netload server|stream|rtt|conn|hold|calls …, see the top of netload.c\n", stderr);
+        fputs("usage: netload server|stream|rtt|conn|hold|packets|calls …, see the top of netload.c\n", stderr);
         return 2;
     }
     if (ai)

@@ -14,6 +14,7 @@ enum netload_mode {
     NETLOAD_SOURCE = 'g', /* the server writes `size` bytes a call until the client has gone */
     NETLOAD_ECHO = 'e',   /* the server sends back what comes, in messages of `size` bytes */
     NETLOAD_REPLY = 'r',  /* the server sends one byte; the client closes */
+    NETLOAD_COUNT = 'u',  /* alone: the server counts datagrams, see netload_packets.c */
 };
 enum { NETLOAD_BUF = 1 << 20 };
 
@@ -32,6 +33,8 @@ struct addrinfo *netload_resolve(const char *host, const char *port);
 void netload_nodelay(int fd);
 void netload_nonblocking(int fd);
 bool netload_read_all(int fd, void *to, size_t len, bool busy); /* false: the peer has gone */
+void netload_count(int fd);
+void netload_packets(int fd, const struct addrinfo *ai, size_t size, double seconds);
 void netload_server(const struct addrinfo *ai) __attribute__((noreturn));
 
 #endif

@@ -26,6 +26,9 @@ static void serve_alone(int fd, const struct netload_hello *h)
         while (send(fd, buf, h->size, MSG_NOSIGNAL) > 0)
             ;
         break;
+    case NETLOAD_COUNT:
+        netload_count(fd);
+        break;
     case NETLOAD_ECHO:
         while (netload_read_all(fd, buf, h->size, h->busy) && send(fd, buf, h->size, MSG_NOSIGNAL) == (ssize_t)h->size)
             ;
