@@ -138,7 +138,8 @@ static bool is_due(struct stack *s, uint64_t now_us)
     struct autoconf *a = s->autoconf;
 
     for (unsigned i = 0; i < s->interfaces->n; i++)
-        if (a->ifc[i].ifc && (ra_is_due(&a->ifc[i], now_us) || redirect_is_due(&a->ifc[i], now_us)))
+        if (a->ifc[i].ifc && (ra_is_due(&a->ifc[i], now_us) || redirect_is_due(&a->ifc[i], now_us) ||
+                              route_info_is_due(&a->ifc[i], now_us)))
             return true;
     return false;
 }
@@ -148,7 +149,7 @@ static bool take_in(struct autoconf *a, const struct ip_mailbox_msg *m, uint64_t
     struct autoconf_ifc *ai = &a->ifc[m->ifc->index];
 
     if (m->len == 0)
-        return ra_failed(ai, &m->src, now_us) | redirect_failed(ai, &m->src);
+        return ra_failed(ai, &m->src, now_us) | redirect_failed(ai, &m->src) | route_info_failed(ai, &m->src);
     return m->b[0] == ICMP6_T_REDIRECT ? redirect_apply(ai, m, now_us) : ra_apply(a, ai, m, now_us);
 }
 
@@ -175,7 +176,7 @@ bool autoconf_poll(struct stack *s, uint64_t now_us)
         return false;
     for (unsigned i = 0; i < s->interfaces->n; i++)
         if (a->ifc[i].ifc)
-            changed |= ra_tick(a, &a->ifc[i], now_us) | redirect_tick(&a->ifc[i], now_us);
+            changed |= ra_tick(a, &a->ifc[i], now_us) | redirect_tick(&a->ifc[i], now_us) | route_info_tick(&a->ifc[i], now_us);
     stack_resume(s);
     return changed;
 }
@@ -188,9 +189,10 @@ static void add_seconds(json_t *row, const char *name, uint64_t until_us, uint64
         json_object_set_new(row, name, json_integer(until_us > now_us ? (json_int_t)((until_us - now_us) / 1000000) : 0));
 }
 
+static const char *const preference_names[] = { "low", "medium", "high" };
+
 static json_t *routers_of(const struct autoconf_ifc *ai, uint64_t now_us)
 {
-    static const char *const names[] = { "low", "medium", "high" };
     json_t *list = json_array();
     char text[IP_ADDR_TEXT_MAX];
 
@@ -198,8 +200,26 @@ static json_t *routers_of(const struct autoconf_ifc *ai, uint64_t now_us)
         const struct autoconf_router *r = &ai->router[i];
         if (!r->until_us)
             continue;
-        json_t *row = json_pack("{s:s, s:s, s:b, s:b}", "address", ip_addr_format(&r->ip, text), "preference", names[r->preference + 1],
+        json_t *row = json_pack("{s:s, s:s, s:b, s:b}", "address", ip_addr_format(&r->ip, text), "preference", preference_names[r->preference + 1],
                                 "reachable", !r->is_silent, "used", ip_addr_eq(&r->ip, &ai->gateway));
+        add_seconds(row, "expire_s", r->until_us, now_us);
+        json_array_append_new(list, row);
+    }
+    return list;
+}
+
+static json_t *routes_of(const struct autoconf_ifc *ai, uint64_t now_us)
+{
+    json_t *list = json_array();
+    char text[IP_ADDR_TEXT_MAX], via[IP_ADDR_TEXT_MAX];
+
+    for (unsigned i = 0; i < AUTOCONF_ROUTES; i++) {
+        const struct autoconf_route *r = &ai->route[i];
+        if (!r->until_us)
+            continue;
+        json_t *row = json_pack("{s:o, s:s, s:s, s:b, s:b}", "prefix", json_sprintf("%s/%u", ip_addr_format(&r->prefix.ip, text), r->prefix.len),
+                                "router", ip_addr_format(&r->router, via), "preference", preference_names[r->preference + 1], "reachable",
+                                !r->is_silent, "used", r->is_in);
         add_seconds(row, "expire_s", r->until_us, now_us);
         json_array_append_new(list, row);
     }
@@ -250,8 +270,8 @@ void autoconf_show(struct stack *s, json_t *array)
     for (unsigned i = 0; s->autoconf && i < s->interfaces->n; i++) {
         const struct autoconf_ifc *ai = &s->autoconf->ifc[i];
         if (ai->ifc)
-            json_array_append_new(array, json_pack("{s:s, s:i, s:o, s:o, s:o}", "interface", ai->ifc->name, "mtu", ai->ifc->mtu, "routers",
+            json_array_append_new(array, json_pack("{s:s, s:i, s:o, s:o, s:o, s:o}", "interface", ai->ifc->name, "mtu", ai->ifc->mtu, "routers",
                                                    routers_of(ai, now_us), "prefixes", prefixes_of(ai, now_us), "redirects",
-                                                   redirects_of(ai, now_us)));
+                                                   redirects_of(ai, now_us), "routes", routes_of(ai, now_us)));
     }
 }

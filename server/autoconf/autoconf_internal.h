@@ -15,6 +15,7 @@ enum autoconf_limits {
     AUTOCONF_ROUTERS = 4,
     AUTOCONF_PREFIXES = 8,
     AUTOCONF_REDIRECTS = 16,
+    AUTOCONF_ROUTES = 16,
     AUTOCONF_RS_MAX = 3,         /* RFC 4861 s10: MAX_RTR_SOLICITATIONS, RTR_SOLICITATION_INTERVAL */
     AUTOCONF_RS_US = 4000000,
     AUTOCONF_ID_RETRIES = 3,     /* RFC 7217 s6 */
@@ -39,6 +40,13 @@ struct autoconf_prefix {
     uint8_t dad_counter;
     uint64_t valid_until_us, preferred_until_us; /* UINT64_MAX = for ever */
 };
+struct autoconf_route {          /* RFC 4191: one router's word about one prefix */
+    struct ip_prefix prefix;
+    struct ip_addr router;
+    int8_t preference;           /* as of a router */
+    bool is_silent, is_in;       /* is_in: it is the route that is used */
+    uint64_t until_us;           /* 0 = free, UINT64_MAX = for ever */
+};
 struct autoconf_ifc {
     struct interface *ifc;       /* NULL = not enabled */
     unsigned addr_flags;         /* enum interface_addr_flags, of addresses made here */
@@ -48,6 +56,7 @@ struct autoconf_ifc {
     struct ip_addr gateway;      /* of the default route that is in; any = none */
     struct autoconf_prefix prefix[AUTOCONF_PREFIXES];
     struct autoconf_redirect redirect[AUTOCONF_REDIRECTS];
+    struct autoconf_route route[AUTOCONF_ROUTES];
 };
 static_assert((int)AUTOCONF_MSG_MAX <= (int)IP_MAILBOX_MSG_MAX, "an advertisement fits the mailbox");
 
@@ -69,6 +78,13 @@ bool redirect_apply(struct autoconf_ifc *ai, const struct ip_mailbox_msg *m, uin
 bool redirect_is_due(const struct autoconf_ifc *ai, uint64_t now_us);
 bool redirect_tick(struct autoconf_ifc *ai, uint64_t now_us);
 bool redirect_failed(struct autoconf_ifc *ai, const struct ip_addr *ip);
+/* route_info.c; workers are held, but for route_info_is_due(). o: the option, whole. read: false: not to be believed. */
+bool route_info_read(const uint8_t *o, struct ip_prefix *prefix, int8_t *preference);
+bool route_info_heard(struct autoconf_ifc *ai, const struct ip_addr *router, const struct ip_prefix *prefix, int8_t preference, uint64_t until_us,
+                      uint64_t now_us);
+bool route_info_is_due(const struct autoconf_ifc *ai, uint64_t now_us);
+bool route_info_tick(struct autoconf_ifc *ai, uint64_t now_us);
+bool route_info_failed(struct autoconf_ifc *ai, const struct ip_addr *router);
 void ra_solicit(struct autoconf_ifc *ai, uint64_t now_us); /* workers run */
 
 #endif

@@ -6,7 +6,7 @@
 #include "server/autoconf/autoconf_internal.h"
 #include "server/icmp/icmp_internal.h"
 
-enum ra_option { OPT_SOURCE_LL = 1, OPT_PREFIX = 3, OPT_MTU = 5 };
+enum ra_option { OPT_SOURCE_LL = 1, OPT_PREFIX = 3, OPT_MTU = 5, OPT_ROUTE = 24 };
 enum { PREFIX_ON_LINK = 0x80, PREFIX_AUTONOMOUS = 0x40, PREFIX_OPTION_LEN = 32 };
 #define TWO_HOURS_US (7200ull * 1000000)
 
@@ -93,6 +93,9 @@ bool ra_knows(const struct autoconf_ifc *ai, const struct ip_addr *ip)
             return true;
     for (unsigned i = 0; i < AUTOCONF_REDIRECTS; i++)
         if (ai->redirect[i].until_us && (ip_addr_eq(&ai->redirect[i].via, ip) || ip_addr_eq(&ai->redirect[i].dst, ip)))
+            return true;
+    for (unsigned i = 0; i < AUTOCONF_ROUTES; i++)
+        if (ai->route[i].until_us && ip_addr_eq(&ai->route[i].router, ip))
             return true;
     return false;
 }
@@ -201,6 +204,20 @@ static bool heard_prefix(struct autoconf *a, struct autoconf_ifc *ai, const uint
     return changed;
 }
 
+/* RFC 4191 s3.1: a route to everything is about the router itself, in place of what the header says. */
+static bool heard_route(struct autoconf_ifc *ai, const struct ip_addr *router, const uint8_t *o, uint64_t now_us)
+{
+    struct ip_prefix prefix;
+    int8_t preference;
+
+    if (!route_info_read(o, &prefix, &preference))
+        return false;
+    if (prefix.len)
+        return route_info_heard(ai, router, &prefix, preference, until(now_us, get32(o + 4)), now_us);
+    heard_router(ai, router, get32(o + 4), preference, now_us);
+    return false; /* the caller chooses among them */
+}
+
 bool ra_apply(struct autoconf *a, struct autoconf_ifc *ai, const struct ip_mailbox_msg *m, uint64_t now_us)
 {
     bool changed = false;
@@ -211,6 +228,8 @@ bool ra_apply(struct autoconf *a, struct autoconf_ifc *ai, const struct ip_mailb
         const uint8_t *o = m->b + at;
         if (o[0] == OPT_PREFIX && o[1] * 8u == PREFIX_OPTION_LEN)
             changed |= heard_prefix(a, ai, o, now_us);
+        if (o[0] == OPT_ROUTE)
+            changed |= heard_route(ai, &m->src, o, now_us);
         if (o[0] == OPT_MTU && o[1] == 1 && get32(o + 4) >= IP6_MIN_MTU && get32(o + 4) < ai->ifc->mtu) {
             ai->ifc->mtu = (uint16_t)get32(o + 4); /* s6.3.4: never above the link's own */
             route_changed(ai->ifc->stack->routes);

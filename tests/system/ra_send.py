@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # ra_send.py - sends one router advertisement: ra_send.py IF LIFETIME [prefix=P/L,VALID,PREFERRED,FLAGS] [mtu=N] [hops=N] [raw=HEX] [type=N]
-#   [src=ADDRESS] [pref=high|low] [redirect=TARGET,DESTINATION to=ADDRESS (the message is a redirect then)]
+#   [src=ADDRESS] [pref=high|low] [route=PREFIX/L,LIFETIME,BITS] [redirect=TARGET,DESTINATION to=ADDRESS (the message is a redirect then)]
 import socket
 import struct
 import sys
@@ -15,6 +15,11 @@ for word in sys.argv[3:]:
         address, length = prefix.split("/")
         bits = (0x80 if "L" in flags else 0) | (0x40 if "A" in flags else 0)
         body += struct.pack("!BBBBIII16s", 3, 4, int(length), bits, int(valid), int(preferred), 0, socket.inet_pton(socket.AF_INET6, address))
+    elif key == "route":  # PREFIX/LENGTH,LIFETIME,PREFERENCE (0 to 3 as on the wire)[,UNITS]
+        prefix, life, bits, *units = value.split(",")
+        address, length = prefix.split("/")
+        n = int(units[0]) if units else 1 + (int(length) + 63) // 64
+        body += struct.pack("!BBBBI", 24, n, int(length), int(bits) << 3, int(life)) + socket.inet_pton(socket.AF_INET6, address)[:(n - 1) * 8].ljust((n - 1) * 8, b"\0")
     elif key == "mtu":
         body += struct.pack("!BBHI", 5, 1, 0, int(value))
     elif key == "hops":

@@ -264,11 +264,14 @@ static void router_bases(void)
     memcpy(d + 8, (uint8_t[]){ 3, 4, 64, 0xc0, 0, 0, 1, 0, 0, 0, 1, 0 }, 12);
     memcpy(d + 24, prefix.b, 16);
     memcpy(d + 40, (uint8_t[]){ 5, 1, 0, 0, 0, 0, 5, 0xdc }, 8);
-    uint32_t len = net_icmp6(m, "fe80::2", "ff02::1", 134, 0, 0x40000708, d, 48);
+    memcpy(d + 48, (uint8_t[]){ 24, 2, 48, 8, 0, 0, 1, 0, 0xfd, 9 }, 10); /* a more specific route */
+    uint32_t len = net_icmp6(m, "fe80::2", "ff02::1", 134, 0, 0x40000708, d, 64);
     struct base *b = new_base("router advertisement", f, net_ip6(f, "fe80::2", "ff02::1", IPPROTO_ICMPV6, m, len), 54, IPPROTO_ICMPV6, 16);
     add_field(b, "prefix option length", 54 + 17, 1);
     add_field(b, "prefix length", 54 + 18, 1);
     add_field(b, "MTU option length", 54 + 49, 1);
+    add_field(b, "route option length", 54 + 57, 1);
+    add_field(b, "route's prefix length", 54 + 58, 1);
 
     memset(d, 0, sizeof(d));
     memcpy(d, target.b, 16);
