@@ -1,8 +1,11 @@
 /* udp_test.c - UDP over the simulated network: boundaries, peers, errors, malformed datagrams and malformed records */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "server/ip/interface.h"
+#include "server/mcast/mcast.h"
 #include "server/udp/udp_internal.h"
 #include "tests/sim/sim_pair.h"
 
@@ -377,6 +380,61 @@ Test(udp, malformed_records)
     }
     cr_assert_eq(counter(0, UDP_C_sent), 0);
     sim_app_worker(app[0])->ops = old;
+}
+
+static int filter_step(struct session *s, const char *group, const char *source, uint32_t ifc, uint8_t step)
+{
+    struct svm_mcast_filter v = { .ifc = be32_of(ifc), .step = step };
+
+    cr_assert_eq(ip_addr_parse(group, &v.group), 0);
+    cr_assert_eq(ip_addr_parse(source, &v.source), 0);
+    return session_attr_set(pair.stack[0]->worker[0], s, SVM_ATTR_MCAST_FILTER, &v, sizeof(v));
+}
+
+/* What a program may write about groups and sources: errors, never more; when it has gone nothing of it is left. */
+Test(udp, filters_that_a_program_makes_up)
+{
+    static const char *const addrs[] = { "239.1.1.1", "ff15::1", "10.9.9.9", "fd00::9", "0.0.0.0", "::", "255.255.255.255", "ff02::1", "224.0.0.1" };
+    struct ip_endpoint any = { ip_addr_any(true), be16_of(6810) };
+    struct sim_sock *u = bound(0, any);
+    struct worker *w = pair.stack[0]->worker[0];
+    struct session *s = udp_worker_of(w)->conns->base.session;
+    char source[32];
+
+    enum { SOURCE = SVM_MCAST_FILTER_SOURCE, INCLUDE = SVM_MCAST_FILTER_INCLUDE, EXCLUDE = SVM_MCAST_FILTER_EXCLUDE };
+    cr_assert_eq(filter_step(s, "239.1.1.1", "fd00::9", 0, SOURCE), -EINVAL);
+    cr_assert_eq(filter_step(s, "239.1.1.1", "::", 0, 3), -EINVAL);
+    cr_assert_eq(filter_step(s, "10.0.0.9", "::", 0, EXCLUDE), -EINVAL);
+    cr_assert_eq(filter_step(s, "239.1.1.1", "::", 0x01020304, EXCLUDE), -ENODEV);
+    cr_assert_eq(filter_step(s, "239.1.1.1", "::", 0, INCLUDE), -EADDRNOTAVAIL, "nobody, and nothing to leave");
+    for (unsigned len = 0; len < sizeof(struct svm_mcast_filter); len++)
+        cr_assert_lt(session_attr_set(w, s, SVM_ATTR_MCAST_FILTER, data, len), 0);
+    for (unsigned i = 0; i <= SVM_MCAST_SOURCES; i++) {
+        snprintf(source, sizeof(source), "10.1.1.%u", i + 1);
+        cr_assert_eq(filter_step(s, "239.1.1.1", source, 0, SOURCE), i < SVM_MCAST_SOURCES ? 0 : -ENOBUFS);
+    }
+    cr_assert_eq(filter_step(s, "239.1.1.1", "::", 0, INCLUDE), -EADDRNOTAVAIL, "what was too much is forgotten");
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(filter_step(s, "239.1.1.1", "10.1.1.1", 0, SOURCE), 0, "again and again is once");
+    cr_assert_eq(filter_step(s, "239.1.1.1", "::", 0, INCLUDE), 0);
+    cr_assert_eq(filter_step(s, "239.1.1.1", "::", 0, EXCLUDE), 0);
+    cr_assert_eq(filter_step(s, "239.1.1.1", "::", 0, INCLUDE), 0, "left");
+    srand(1);
+    for (unsigned i = 0; i < 20000; i++) {
+        const char *group = addrs[(unsigned)rand() % HS_ARRAY_LEN(addrs)], *from = addrs[(unsigned)rand() % HS_ARRAY_LEN(addrs)];
+        (void)filter_step(s, group, from, rand() % 4 ? 0 : (uint32_t)rand(), (uint8_t)(rand() % 4));
+        if (i % 8 == 0)
+            run_us(100);
+    }
+    cr_assert(udp_worker_of(w)->conns->mcast->n > 0);
+    sim_sock_free(u);
+    run_us(10000000);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(addrs); i++) {
+        struct ip_addr group;
+        cr_assert_eq(ip_addr_parse(addrs[i], &group), 0);
+        for (unsigned k = 0; k < pair.stack[0]->interfaces->n; k++)
+            cr_assert_not(mcast_accepts(pair.stack[0]->interfaces->ifc[k], &group, NULL), "%s", addrs[i]);
+    }
 }
 
 Test(udp, segmentation_by_record)
