@@ -144,10 +144,10 @@ static bool has_room(struct worker *w, struct sctp_assoc *a, const struct sctp_p
 
     if (ahead > map_bits(a) && map_grow(a, ahead) != 0)
         return false;
-    if (sctp_rwnd(w, a) > 0)
-        return a->held <= 2 * max;
-    if (d->len <= a->promised && (!a->ep || a->ep->ready_bytes <= max / 2)) /* messages have become smaller since it was promised */
-        return a->held <= 2 * max;
+    if (a->held <= 2 * max && sctp_rwnd(w, a) > 0)
+        return true;
+    if (a->held <= 2 * max && d->len <= a->promised && (!a->ep || a->ep->ready_bytes <= max / 2)) /* smaller ones than when it was promised */
+        return true;
     /* s6.2: what closes a hole or belongs to what is being put together is taken even so, up to a limit: without it nothing could
      * become readable. */
     return ((ahead == 1 && a->held) || seq_lt(d->tsn, a->high_tsn)) && a->held <= 2 * max + 65536 && (!a->ep || a->ep->ready_bytes <= max);
