@@ -38,6 +38,26 @@ static int check_list(const struct vcl_socket *s, const void *val, socklen_t len
     return n == 0 ? -EINVAL : n > SVM_SCTP_ADDRS_MAX ? -ENOMEM : (int)n;
 }
 
+struct change { int name; const void *val; socklen_t len; };
+
+/* An association that has not agreed on changes keeps the addresses it has. */
+static int change_one(struct vcl_socket *a, void *arg)
+{
+    const struct change *c = arg;
+    int rc = a->local ? 0 : vcl_sctp_server_set(a, c->name, c->val, c->len);
+
+    return rc == -EOPNOTSUPP || rc == -ENOTCONN ? 0 : rc;
+}
+
+/* RFC 6458 s9.1: of a one-to-many socket, and so of its associations. */
+static int change_all(struct vcl_socket *s, int name, const void *val, socklen_t len)
+{
+    struct change c = { name, val, len };
+    int rc = vcl_sctp_server_set(s, name, val, len);
+
+    return rc || !vcl_sctp_is_many(s) ? rc : vcl_sctp_many_each(s, change_one, &c);
+}
+
 /* The first address of a socket that is not bound binds it; the others are the endpoint's, too. */
 int vcl_sctp_bindx_add(struct vcl_socket *s, const void *val, socklen_t len)
 {
@@ -47,7 +67,7 @@ int vcl_sctp_bindx_add(struct vcl_socket *s, const void *val, socklen_t len)
     if (n < 0)
         return n;
     if (vcl_state(s) != VCL_NEW || s->has_lcl)
-        return vcl_sctp_server_set(s, SCTP_SOCKOPT_BINDX_ADD, val, len);
+        return change_all(s, SCTP_SOCKOPT_BINDX_ADD, val, len);
     rc = vcl_bind(s, &first);
     if (rc || n == 1)
         return rc;
@@ -64,7 +84,7 @@ int vcl_sctp_bindx_rem(struct vcl_socket *s, const void *val, socklen_t len)
         return n;
     if (vcl_state(s) == VCL_NEW && !s->has_lcl)
         return -EINVAL;
-    return vcl_sctp_server_set(s, SCTP_SOCKOPT_BINDX_REM, val, len);
+    return change_all(s, SCTP_SOCKOPT_BINDX_REM, val, len);
 }
 
 static uint32_t connected_id(const struct vcl_socket *s)

@@ -135,17 +135,17 @@ bool sctp_cfg_has_lcl(struct worker *w, const struct sctp_cfg *cfg, const struct
     for (unsigned i = 0; i < cfg->n_lcl; i++)
         if (ip_addr_eq(&cfg->lcl[i], ip))
             return true;
-    if (!ip_addr_is_any(bound))
-        return ip_addr_eq(bound, ip);
     if (cfg->n_lcl)
         return false;
+    if (!ip_addr_is_any(bound))
+        return ip_addr_eq(bound, ip);
     return ip_addr_is_v4(bound) == ip_addr_is_v4(ip) || (!ip_addr_is_v4(bound) && !cfg->v6only);
 }
 
 
 bool sctp_lcl_ok(struct worker *w, const struct sctp_assoc *a, const struct ip_addr *ip)
 {
-    return ip_addr_eq(ip, &a->lcl_ip) || sctp_cfg_has_lcl(w, &a->cfg, &a->base.lcl.ip, a->base.fib, ip);
+    return ip_addr_eq(ip, &a->lcl_ip) || sctp_asconf_has(a, ip) || sctp_cfg_has_lcl(w, &a->cfg, &a->base.lcl.ip, a->base.fib, ip);
 }
 
 /* The local addresses to tell a peer of: no loopback ones to the outside (s5.1.2). Returns how many. */
@@ -338,6 +338,7 @@ void sctp_assoc_free(struct worker *w, struct sctp_assoc *a)
         a->all_next->all_pprev = a->all_pprev;
     sw->n_assocs--;
     sctp_reconf_drop(w, a);
+    sctp_asconf_end(w, a);
     sctp_keys_put(&a->cfg.auth);
     free(a->auth);
     free(a->cookie);

@@ -16,11 +16,12 @@ static uint8_t *vec_put(struct sctp_auth_vec *v, unsigned type, unsigned len)
     return b + SCTP_PARAM_HDR;
 }
 
-/* What we say of ourselves in this association. */
+/* What we say of ourselves in this association. RFC 5061 s4.1: changes of addresses are always authenticated. */
 void sctp_auth_vec_make(struct worker *w, const struct sctp_cfg *cfg, struct sctp_auth_vec *v)
 {
     const struct sctp_auth_cfg *g = &cfg->auth;
-    uint8_t *b;
+    uint8_t *b, types[SCTP_AUTH_CHUNKS_MAX + 2];
+    unsigned n = g->n_chunks;
 
     memset(v, 0, sizeof(*v));
     b = vec_put(v, SCTP_P_RANDOM, SCTP_AUTH_RANDOM);
@@ -28,8 +29,13 @@ void sctp_auth_vec_make(struct worker *w, const struct sctp_cfg *cfg, struct sct
         uint64_t r = worker_random(w);
         memcpy(b + i, &r, 8);
     }
-    if (g->n_chunks) /* s6.1: may be left out when it is empty */
-        memcpy(vec_put(v, SCTP_P_CHUNKS, g->n_chunks), g->chunks, g->n_chunks);
+    memcpy(types, g->chunks, n);
+    if ((cfg->features & SCTP_F_ASCONF) && !memchr(g->chunks, SCTP_CT_ASCONF, g->n_chunks))
+        types[n++] = SCTP_CT_ASCONF;
+    if ((cfg->features & SCTP_F_ASCONF) && !memchr(g->chunks, SCTP_CT_ASCONF_ACK, g->n_chunks))
+        types[n++] = SCTP_CT_ASCONF_ACK;
+    if (n) /* s6.1: may be left out when it is empty */
+        memcpy(vec_put(v, SCTP_P_CHUNKS, n), types, n);
     b = vec_put(v, SCTP_P_HMACS, 2u * g->n_hmacs);
     for (unsigned i = 0; i < g->n_hmacs; i++)
         sctp_put16(b + 2 * i, g->hmacs[i]);

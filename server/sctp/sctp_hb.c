@@ -118,6 +118,8 @@ void sctp_heartbeat_ack_input(struct worker *w, struct sctp_assoc *a, struct sct
         sctp_path_rtt(w, p, w->now_us - sent);
         if (was_unconfirmed)
             sctp_path_set_state(w, p, SCTP_PATH_ACTIVE, SCTP_HEARTBEAT_SUCCESS);
+        if (was_unconfirmed)
+            sctp_asconf_confirmed(w, p);
         sctp_path_ok(w, p);
         timer_start(&w->timers, &p->hb, next_us(w, p));
         sctp_touch(w, a);

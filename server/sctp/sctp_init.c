@@ -55,6 +55,8 @@ static void extensions(struct sctp_peer_init *pi, const uint8_t *b, uint32_t len
         pi->features |= SCTP_F_RECONF;
     if (has[SCTP_CT_IDATA])
         pi->features |= SCTP_F_IDATA;
+    if (has[SCTP_CT_ASCONF] && has[SCTP_CT_ASCONF_ACK])
+        pi->features |= SCTP_F_ASCONF;
     pi->has_iforward = has[SCTP_CT_IFORWARD_TSN];
 }
 
@@ -152,7 +154,7 @@ static int parse(const struct sctp_chunk *c, struct init_parse *ip)
 
 /* ---- what we say ---- */
 
-static uint8_t *put_address(uint8_t *b, const struct ip_addr *a)
+uint8_t *sctp_address_put(uint8_t *b, const struct ip_addr *a)
 {
     if (ip_addr_is_v4(a)) {
         sctp_put16(b, SCTP_P_IPV4);
@@ -177,7 +179,7 @@ uint32_t sctp_params_put(struct worker *w, const struct sctp_cfg *cfg, const str
 
     if (n > 1 || (n == 1 && cfg->n_lcl)) /* s5.1.2 C: one address needs no list, the header has it */
         for (int i = 0; i < n; i++)
-            at = put_address(at, &own[i]);
+            at = sctp_address_put(at, &own[i]);
     if (features & SCTP_F_PR) { /* RFC 3758 s3.1 */
         sctp_put16(at, SCTP_P_FORWARD_TSN);
         sctp_put16(at + 2, 4);
@@ -192,8 +194,13 @@ uint32_t sctp_params_put(struct worker *w, const struct sctp_cfg *cfg, const str
         at += sctp_auth_vec_put(auth, at);
     ext = at;
     at += 4;
-    if (features & SCTP_F_AUTH)
+    if (features & SCTP_F_AUTH) {
         *at++ = SCTP_CT_AUTH;
+        if (features & SCTP_F_ASCONF) { /* RFC 5061 s4.2.7: only with AUTH */
+            *at++ = SCTP_CT_ASCONF;
+            *at++ = SCTP_CT_ASCONF_ACK;
+        }
+    }
     if (features & SCTP_F_RECONF) /* RFC 6525 s3 */
         *at++ = SCTP_CT_RECONF;
     if (features & SCTP_F_PR)
@@ -390,7 +397,7 @@ void sctp_init_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
         }
     } else if (adds_addresses(a, &ip, &strange)) {
         uint8_t b[20];
-        uint32_t n = (uint32_t)(put_address(b, &strange) - b);
+        uint32_t n = (uint32_t)(sctp_address_put(b, &strange) - b);
         sctp_reply_abort(w, in, ip.pi.tag, false, SCTP_C_RESTART_ADDRESSES, b, n);
         return;
     }
@@ -406,7 +413,18 @@ static uint32_t features_agreed(const struct sctp_cfg *cfg, const struct sctp_pe
 
     if ((f & SCTP_F_IDATA) && !pi->has_iforward) /* RFC 8260 s2.3.1: without it nothing can be skipped */
         f &= ~(uint32_t)SCTP_F_PR;
+    if (!(f & SCTP_F_AUTH) || !sctp_auth_lists(&pi->auth, SCTP_CT_ASCONF) || !sctp_auth_lists(&pi->auth, SCTP_CT_ASCONF_ACK)) /* RFC 5061 s4.1 */
+        f &= ~(uint32_t)SCTP_F_ASCONF;
     return f;
+}
+
+/* s5.1.2: only what this socket can speak to */
+bool sctp_may_reach(struct worker *w, const struct sctp_assoc *a, const struct ip_addr *ip)
+{
+    struct ip_addr any = ip_addr_any(ip_addr_is_v4(ip));
+
+    return ip_addr_is_v4(ip) == ip_addr_is_v4(&a->base.lcl.ip) || a->cfg.n_lcl ||
+           (!ip_addr_is_v4(&a->base.lcl.ip) && sctp_cfg_has_lcl(w, &a->cfg, &a->base.lcl.ip, a->base.fib, &any));
 }
 
 /* What the peer has said of itself is taken over; `from` is where it spoke from. 0, -ENOMEM. */
@@ -428,16 +446,12 @@ int sctp_assoc_take_peer(struct worker *w, struct sctp_assoc *a, const struct sc
         a->auth->room = 0;
     sctp_reconf_drop(w, a);
     a->reconf = (struct sctp_reconf){ .next_seq = a->my_init_tsn, .peer_seq = pi->tsn }; /* RFC 6525 s5.1.1 */
-    for (unsigned i = 0; i < pi->n_addrs; i++) {
-        struct ip_addr any = ip_addr_any(ip_addr_is_v4(&pi->addr[i]));
-        /* s5.1.2: only what this socket can speak to */
-        if (ip_addr_is_v4(&pi->addr[i]) == ip_addr_is_v4(&a->base.lcl.ip) ||
-            (!ip_addr_is_v4(&a->base.lcl.ip) && sctp_cfg_has_lcl(w, &a->cfg, &a->base.lcl.ip, a->base.fib, &any)) || a->cfg.n_lcl)
+    for (unsigned i = 0; i < pi->n_addrs; i++)
+        if (sctp_may_reach(w, a, &pi->addr[i]))
             sctp_path_add(w, a, &pi->addr[i], false);
-    }
     for (unsigned i = 0; i < a->n_paths; i++)
         sctp_path_cc_init(a->path[i]);
-    return 0;
+    return sctp_asconf_begin(w, a);
 }
 
 void sctp_init_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c)

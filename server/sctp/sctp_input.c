@@ -43,6 +43,8 @@ static const struct rule rules[256] = {
     [SCTP_CT_ECNE] = { sctp_ecne_input, 8, UP, 0, "RFC 4960 App. A", SCTP_F_ECN },
     [SCTP_CT_CWR] = { sctp_cwr_input, 8, UP, 0, "RFC 4960 App. A", SCTP_F_ECN },
     [SCTP_CT_RECONF] = { sctp_reconf_input, SCTP_CHUNK_HDR + SCTP_PARAM_HDR, ES | SP | SS | SR, 0, "RFC 6525 s5.2", SCTP_F_RECONF },
+    [SCTP_CT_ASCONF] = { sctp_asconf_input, 16, ES | SP | SS | SR, 0, "RFC 5061 s5.2", SCTP_F_ASCONF },
+    [SCTP_CT_ASCONF_ACK] = { sctp_asconf_ack_input, 8, ES | SP | SS | SR, 0, "RFC 5061 s5.1", SCTP_F_ASCONF },
     [SCTP_CT_AUTH] = { sctp_auth_input, SCTP_AUTH_HDR, ANY, 0, "RFC 4895 s6.3" },
     [SCTP_CT_PAD] = { NULL, SCTP_CHUNK_HDR, ANY, 0, "RFC 4820 s3" },
 };
@@ -104,7 +106,7 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
             sctp_count(w, SCTP_N_drop_tag);
             return;
         }
-        if (in->n_chunks == 0 && in->tag == a->my_tag)
+        if (in->n_chunks == 0 && in->tag == a->my_tag && ip_addr_eq(&in->path->ip, &in->rmt.ip))
             sctp_path_take_udp(w, in->path, in->udp_port);
         if (!r->section || (r->feature && !sctp_has(a, r->feature)) || (c.type == SCTP_CT_AUTH && !a->auth)) {
             unknown_chunk(w, a, in, &c);

@@ -20,6 +20,7 @@
 
 #include "server/ip/ip.h"
 #include "server/sctp/sctp.h"
+#include "server/sctp/sctp_asconf.h"
 #include "server/sctp/sctp_auth.h"
 #include "server/sctp/sctp_hdr.h"
 #include "server/sctp/sctp_index.h"
@@ -60,7 +61,7 @@ enum sctp_state {
 
 enum sctp_feature {                  /* offered in INIT, agreed when both do */
     SCTP_F_PR = 1u << 0, SCTP_F_RECONF = 1u << 1, SCTP_F_IDATA = 1u << 2,
-    SCTP_F_AUTH = 1u << 3, SCTP_F_ECN = 1u << 5,
+    SCTP_F_AUTH = 1u << 3, SCTP_F_ASCONF = 1u << 4, SCTP_F_ECN = 1u << 5,
 };
 
 /* RFC 8260 s3 beyond those that linux/sctp.h of this system may have; the numbers are Linux's. */
@@ -79,7 +80,7 @@ struct sctp_cfg {
     uint16_t udp_port;               /* RFC 6951: remote port, 0 = none */
     uint16_t events;                 /* bit per SCTP_SN_TYPE_BASE + n */
     uint32_t features;               /* enum sctp_feature that may be offered */
-    bool nodelay, no_fragments, hb_enabled, v4_mapped, pmtud_off, v6only;
+    bool nodelay, no_fragments, hb_enabled, v4_mapped, pmtud_off, v6only, auto_asconf;
     uint8_t dscp, ttl, scheduler, expose_pf;
     uint8_t reset_allowed;           /* SCTP_ENABLE_STREAM_RESET */
     struct sctp_auth_cfg auth;       /* copied by sctp_cfg_copy(), it counts who refers to the keys */
@@ -229,6 +230,7 @@ struct sctp_assoc {
     struct timer_node t1, t2, t5, t_sack, t_close, t_reconf;
     uint32_t n_init, errors;
     struct sctp_auth *auth;          /* NULL: the socket does not offer AUTH */
+    struct sctp_asconf *asconf;      /* NULL: not agreed on */
     uint8_t *cookie;                 /* to echo */
     uint16_t cookie_len;
     uint64_t cookie_sent_us;
@@ -428,6 +430,8 @@ bool sctp_init_ack_elsewhere(struct worker *w, struct sctp_in *in, const struct 
 void sctp_init_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
 uint32_t sctp_params_put(struct worker *w, const struct sctp_cfg *cfg, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                          uint16_t fib, uint32_t features, const struct sctp_auth_vec *auth, uint8_t *b);
+bool sctp_may_reach(struct worker *w, const struct sctp_assoc *a, const struct ip_addr *ip); /* addresses of this family */
+uint8_t *sctp_address_put(uint8_t *b, const struct ip_addr *ip);  /* as a parameter; what is behind it */
 int sctp_assoc_take_peer(struct worker *w, struct sctp_assoc *a, const struct sctp_peer_init *pi, const struct ip_addr *from);
 struct sctp_cookie {                 /* what is remembered of an INIT, at the peer; host order, MAC behind it */
     uint8_t mac[32];

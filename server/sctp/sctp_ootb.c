@@ -67,6 +67,8 @@ void sctp_ootb(struct worker *w, struct sctp_in *in)
     }
     if (c.type == SCTP_CT_AUTH && !sctp_auth_stranger(w, in, &c))
         return;
+    if (sctp_asconf_elsewhere(w, in, &c))
+        return;
     if (has_chunk(in, SCTP_CT_ABORT)) /* (2) */
         return;
     if (c.type == SCTP_CT_INIT) {     /* (3) */

@@ -192,6 +192,7 @@ static uint32_t feature_of(uint16_t opt)
     case SCTP_RECONFIG_SUPPORTED: return SCTP_F_RECONF;
     case SCTP_ECN_SUPPORTED: return SCTP_F_ECN;
     case SCTP_AUTH_SUPPORTED: return SCTP_F_AUTH;
+    case SCTP_ASCONF_SUPPORTED: return SCTP_F_ASCONF;
     default: return 0;
     }
 }
@@ -203,6 +204,7 @@ static int set_number(struct sctp_opt_call *c, uint32_t v, uint16_t opt)
 
     if ((opt == SCTP_MAXSEG && v && (v < 16 || v > 65535)) || (opt == SCTP_STREAM_SCHEDULER && v > SCTP_SCHED_WEIGHTED) ||
         (opt == SCTP_ENABLE_STREAM_RESET && (v & ~(uint32_t)SCTP_ENABLE_STRRESET_MASK)) ||
+        (opt == SCTP_AUTO_ASCONF && v && (!ip_addr_is_any(&c->ep->s->lcl.ip) || c->ep->cfg.n_lcl) && !c->a) ||
         (opt == SCTP_EXPOSE_POTENTIALLY_FAILED_STATE && v > SCTP_EXPOSE_PF) ||
         (opt == SCTP_PARTIAL_DELIVERY_POINT && v > session_rx_max(c->ep->s) && c->ep->s->has_fifos))
         return -EINVAL;
@@ -225,6 +227,7 @@ static int set_number(struct sctp_opt_call *c, uint32_t v, uint16_t opt)
         case SCTP_PARTIAL_DELIVERY_POINT: g->pd_point = v; break;
         case SCTP_ADAPTATION_LAYER: g->adaptation = v; break;
         case SCTP_STREAM_SCHEDULER: g->scheduler = (uint8_t)v; break;
+        case SCTP_AUTO_ASCONF: g->auto_asconf = v != 0; break;
         case SCTP_ENABLE_STREAM_RESET: g->reset_allowed = (uint8_t)v; break;
         case SCTP_EXPOSE_POTENTIALLY_FAILED_STATE: g->expose_pf = (uint8_t)v; break;
         default: return -ENOPROTOOPT;
@@ -232,6 +235,8 @@ static int set_number(struct sctp_opt_call *c, uint32_t v, uint16_t opt)
     }
     if (opt == SCTP_STREAM_SCHEDULER && c->a)
         sctp_queue_rank(c->a);
+    if (opt == SCTP_AUTO_ASCONF && c->a)
+        sctp_asconf_watch(c->w, c->a);
     if (opt == SCTP_AUTOCLOSE && c->a && c->a->state >= SCTP_S_ESTABLISHED)
         sctp_used(c->w, c->a);
     return 0;
@@ -254,6 +259,7 @@ static uint32_t get_number(const struct sctp_opt_call *c, uint16_t opt)
     case SCTP_PARTIAL_DELIVERY_POINT: return g->pd_point;
     case SCTP_ADAPTATION_LAYER: return g->adaptation;
     case SCTP_STREAM_SCHEDULER: return g->scheduler;
+    case SCTP_AUTO_ASCONF: return g->auto_asconf;
     case SCTP_ENABLE_STREAM_RESET: return g->reset_allowed;
     default: return g->expose_pf;
     }
@@ -285,76 +291,11 @@ static int set_event(struct sctp_opt_call *c)
     return 0;
 }
 
-/* ---- addresses ---- */
-
-static int addrs_at(const struct sctp_opt_call *c, struct ip_addr *out, be16 *port)
-{
-    int n = 0;
-    uint32_t off = 0, used;
-
-    while (off < *c->len) {
-        struct ip_endpoint e;
-        if (n == SCTP_ADDRS || sctp_opt_endpoint(c->val + off, *c->len - off, &e, &used) != 0)
-            return -EINVAL;
-        out[n++] = e.ip;
-        *port = e.port;
-        off += used;
-    }
-    return n;
-}
-
-/* Before the association: afterwards it needs ASCONF (RFC 5061), which is not served. */
-static int set_bindx_add(struct sctp_opt_call *c)
-{
-    struct ip_addr a[SCTP_ADDRS];
-    struct sctp_cfg *g = &c->ep->cfg;
-    be16 port;
-    int n = addrs_at(c, a, &port);
-
-    if (n < 0 || c->a)
-        return n < 0 ? n : -EOPNOTSUPP;
-    if (g->n_lcl == 0 && !ip_addr_is_any(&c->ep->s->lcl.ip))
-        g->lcl[g->n_lcl++] = c->ep->s->lcl.ip;
-    for (int i = 0; i < n; i++) {
-        if (ip_addr_is_any(&a[i]) || !ip_is_local_addr(c->w, c->ep->s->fib, &a[i]))
-            return -EADDRNOTAVAIL;
-        bool is_there = false;
-        for (unsigned k = 0; k < g->n_lcl; k++)
-            is_there |= ip_addr_eq(&g->lcl[k], &a[i]);
-        if (is_there)
-            continue;
-        if (g->n_lcl == SCTP_ADDRS)
-            return -ENOMEM;
-        g->lcl[g->n_lcl++] = a[i];
-    }
-    return 0;
-}
-static int set_bindx_rem(struct sctp_opt_call *c)
-{
-    struct ip_addr a[SCTP_ADDRS];
-    struct sctp_cfg *g = &c->ep->cfg;
-    be16 port;
-    int n = addrs_at(c, a, &port);
-
-    if (n < 0 || c->a)
-        return n < 0 ? n : -EOPNOTSUPP;
-    for (int i = 0; i < n; i++) {
-        unsigned k = 0;
-        while (k < g->n_lcl && !ip_addr_eq(&g->lcl[k], &a[i]))
-            k++;
-        if (k == g->n_lcl)
-            return -EINVAL;
-        if (g->n_lcl == 1) /* RFC 6458 s9.1: never the last one */
-            return -EBUSY;
-        g->lcl[k] = g->lcl[--g->n_lcl];
-    }
-    return 0;
-}
 static int set_connectx(struct sctp_opt_call *c)
 {
     struct ip_addr a[SCTP_ADDRS];
     be16 port;
-    int n = addrs_at(c, a, &port);
+    int n = sctp_opt_addrs(c, a, &port);
 
     if (n <= 0)
         return n < 0 ? n : -EINVAL;
@@ -461,8 +402,9 @@ static const struct sctp_opt_row table[] = {
     { SCTP_DEFAULT_PRINFO, sizeof(struct sctp_default_prinfo), set_prinfo, get_prinfo },
     { SCTP_EVENTS, 1, set_events, NULL },
     { SCTP_EVENT, sizeof(struct sctp_event), set_event, NULL },
-    { SCTP_SOCKOPT_BINDX_ADD, sizeof(struct sockaddr_in), set_bindx_add, NULL },
-    { SCTP_SOCKOPT_BINDX_REM, sizeof(struct sockaddr_in), set_bindx_rem, NULL },
+    { SCTP_SOCKOPT_BINDX_ADD, sizeof(struct sockaddr_in), sctp_opt_bindx_add, NULL },
+    { SCTP_SOCKOPT_BINDX_REM, sizeof(struct sockaddr_in), sctp_opt_bindx_rem, NULL },
+    { SCTP_SET_PEER_PRIMARY_ADDR, sizeof(struct sctp_setpeerprim), sctp_opt_set_peer_primary, NULL },
     { SCTP_SOCKOPT_CONNECTX, sizeof(struct sockaddr_in), set_connectx, NULL },
     { SCTP_GET_PEER_ADDRS, sizeof(struct sctp_getaddrs), NULL, get_peers },
     { SCTP_GET_LOCAL_ADDRS, sizeof(struct sctp_getaddrs), NULL, get_locals },
@@ -474,7 +416,7 @@ static const uint16_t numbers[] = {
     SCTP_NODELAY, SCTP_AUTOCLOSE, SCTP_DISABLE_FRAGMENTS, SCTP_I_WANT_MAPPED_V4_ADDR, SCTP_MAXSEG, SCTP_CONTEXT, SCTP_MAX_BURST,
     SCTP_PARTIAL_DELIVERY_POINT, SCTP_ADAPTATION_LAYER, SCTP_PR_SUPPORTED, SCTP_EXPOSE_POTENTIALLY_FAILED_STATE,
     SCTP_STREAM_SCHEDULER, SCTP_INTERLEAVING_SUPPORTED, SCTP_RECONFIG_SUPPORTED, SCTP_ECN_SUPPORTED, SCTP_ENABLE_STREAM_RESET,
-    SCTP_AUTH_SUPPORTED,
+    SCTP_AUTH_SUPPORTED, SCTP_ASCONF_SUPPORTED, SCTP_AUTO_ASCONF,
 };
 
 static int number(struct sctp_opt_call *c, bool set, uint16_t opt)

@@ -31,6 +31,10 @@ const struct sctp_opt_row *sctp_opt_ext(uint16_t opt);              /* sctp_opti
 
 const struct sctp_opt_row *sctp_opt_auth(uint16_t opt);             /* sctp_option_auth.c */
 
+/* sctp_option_addr.c */
+int sctp_opt_addrs(const struct sctp_opt_call *c, struct ip_addr *out, be16 *port); /* packed sockaddrs: how many, -EINVAL */
+sctp_opt_fn sctp_opt_bindx_add, sctp_opt_bindx_rem, sctp_opt_set_peer_primary;
+
 /* sctp_option_path.c */
 sctp_opt_fn sctp_opt_get_paddrinfo, sctp_opt_set_paddrparams, sctp_opt_get_paddrparams, sctp_opt_set_primary, sctp_opt_get_primary,
     sctp_opt_set_thresholds, sctp_opt_get_thresholds, sctp_opt_set_thresholds2, sctp_opt_get_thresholds2, sctp_opt_set_udp_port,

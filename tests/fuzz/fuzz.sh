@@ -19,7 +19,7 @@ if [ "${1-}" != long ]; then
     exit 0
 fi
 if [ "${FUZZ_TARGET-}" = fuzz_sctp ]; then # every family for FUZZ_SECONDS; best in a build with --enable-sanitizers
-    for family in setup data control reconf auth; do
+    for family in setup data control reconf asconf auth; do
         echo "$family: $("${top_builddir:?}/tests/fuzz/fuzz_sctp" $family 1000000000 "${FUZZ_SEED:-$(date +%s)}" "${FUZZ_SECONDS:-600}")" || exit 1
     done
     exit 0

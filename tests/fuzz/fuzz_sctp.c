@@ -4,7 +4,7 @@
  * (mostly): chunks of one family, their fields at random or near what the association expects, lengths sometimes wrong, bundled. Nothing
  * may fault, spin or be left when the programs have gone; what is held for reassembly stays below the window.
  *
- *   fuzz_sctp FAMILY RUNS SEED [SECONDS]    FAMILY: setup data control reconf auth all; ends after RUNS or SECONDS, whichever is first */
+ *   fuzz_sctp FAMILY RUNS SEED [SECONDS]    FAMILY: setup data control reconf asconf auth all; ends after RUNS or SECONDS, whichever is first */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +27,8 @@ static const struct family { const char *name; uint8_t types[12], n; uint16_t pa
                    SCTP_CT_COOKIE_ACK, SCTP_CT_PAD, 77, 190, 200 }, 11, { 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 13, 0xa0, 0xa4, 0x105 }, 14 },
     { "reconf", { SCTP_CT_RECONF, SCTP_CT_DATA, SCTP_CT_SACK }, 3,
       { SCTP_P_OUT_RESET, SCTP_P_IN_RESET, SCTP_P_TSN_RESET, SCTP_P_RECONF_RESPONSE, SCTP_P_ADD_OUT, SCTP_P_ADD_IN, 99 }, 7 },
+    { "asconf", { SCTP_CT_ASCONF, SCTP_CT_ASCONF_ACK, SCTP_CT_ASCONF, SCTP_CT_HEARTBEAT_ACK, SCTP_CT_SACK }, 5,
+      { SCTP_P_ADD_IP, SCTP_P_DEL_IP, SCTP_P_SET_PRIMARY, SCTP_P_SUCCESS, SCTP_P_ERROR_CAUSE, SCTP_P_IPV6, 0x7000, 0xc099 }, 8 },
     { "auth", { SCTP_CT_AUTH, SCTP_CT_DATA, SCTP_CT_COOKIE_ECHO, SCTP_CT_HEARTBEAT, SCTP_CT_AUTH }, 5, { 0 }, 0 },
 };
 
@@ -89,12 +91,13 @@ static uint32_t number(void)
 
     if (!a || chance(10))
         return rnd();
-    switch (below(6)) {
+    switch (below(7)) {
     case 0: return a->cum_tsn + near;
     case 1: return a->cum_acked + near;
     case 2: return a->next_tsn + near;
     case 3: return a->reconf.peer_seq + below(3) - 1;
     case 4: return a->reconf.next_seq + below(3) - 2;
+    case 5: return a->asconf ? chance(50) ? a->asconf->peer_seq : a->asconf->next_seq - 1 : 0;
     default: return below(12);
     }
 }
@@ -110,6 +113,26 @@ static uint32_t param(const struct family *f, uint8_t *b, uint32_t room)
     sctp_put16(b, chance(90) ? f->params[below(f->n_params)] : rnd() & 0xffff);
     sctp_put16(b + 2, chance(95) ? len : rnd() & 0xff);
     return sctp_pad(len);
+}
+
+/* An address of the peer's, or one near it: as it stands in a change of addresses. */
+static uint32_t address(uint8_t *b)
+{
+    sctp_put16(b, chance(95) ? SCTP_P_IPV6 : SCTP_P_IPV4);
+    sctp_put16(b + 2, 20);
+    memcpy(b + 4, g.frame + ETH + 8, 16);
+    if (chance(50))
+        b[19] = (uint8_t)below(24);
+    if (chance(10))
+        memset(b + 4, 0, 16);
+    return 20;
+}
+static uint32_t change(const struct family *f, uint8_t *b)
+{
+    sctp_put16(b, f->params[below(3)]);
+    sctp_put16(b + 2, 28);
+    sctp_put32(b + 4, below(4));
+    return 8 + address(b + 8);
 }
 
 static uint32_t chunk(const struct family *f, uint8_t *b, uint32_t room)
@@ -131,8 +154,10 @@ static uint32_t chunk(const struct family *f, uint8_t *b, uint32_t room)
     if (b[0] == SCTP_CT_DATA || b[0] == SCTP_CT_IDATA)
         sctp_put16(b + 8, below(12));
     len = SCTP_CHUNK_HDR + fixed;
+    if (b[0] == SCTP_CT_ASCONF && chance(95))
+        len += address(b + len);
     for (unsigned n = f->n_params ? below(6) : 0; n && sctp_pad(len) == len; n--)
-        len += param(f, b + len, hs_min_u32(room - len, 500));
+        len += b[0] == SCTP_CT_ASCONF && chance(80) && room - len > 28 ? change(f, b + len) : param(f, b + len, hs_min_u32(room - len, 500));
     sctp_put16(b + 2, chance(95) ? len : len + below(9) - 4);
     memset(b + len, 0, sctp_pad(len) - len);
     return sctp_pad(len);
@@ -163,7 +188,7 @@ static void inject(const struct family *f, unsigned to)
     const struct sctp_assoc *a = victim();
 
     memcpy(frame, g.frame, ETH + IP6 + SCTP_COMMON_LEN);
-    if (chance(f->types[0] == SCTP_CT_AUTH ? 70 : 20)) {
+    if (chance(f->types[0] == SCTP_CT_AUTH || f->types[0] == SCTP_CT_ASCONF ? 80 : 20)) {
         auth = b + len;
         memset(auth, 0, 40);
         auth[0] = SCTP_CT_AUTH;
@@ -189,7 +214,8 @@ static void inject(const struct family *f, unsigned to)
 
 static void options(struct sim_sock *s)
 {
-    static const uint16_t on[] = { SCTP_AUTH_SUPPORTED, SCTP_RECONFIG_SUPPORTED, SCTP_INTERLEAVING_SUPPORTED, SCTP_PR_SUPPORTED };
+    static const uint16_t on[] = { SCTP_AUTH_SUPPORTED, SCTP_RECONFIG_SUPPORTED, SCTP_INTERLEAVING_SUPPORTED, SCTP_PR_SUPPORTED,
+                                   SCTP_ASCONF_SUPPORTED };
     struct sctp_assoc_value v = { .assoc_value = 1 };
     uint32_t len = sizeof(v);
 

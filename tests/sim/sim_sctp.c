@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "server/ip/interface.h"
 #include "server/sctp/sctp_internal.h"
 #include "tests/sim/sim_msg.h"
 #include "tests/sim/sim_pair.h"
@@ -338,6 +339,8 @@ static void choose_auth(struct run *r, struct sim_sock *s)
     if (r->seed % 8 != 5)
         return;
     int rc = sim_msg_option(s, true, SCTP_AUTH_SUPPORTED, &on, &len);
+    rc |= sim_msg_option(s, true, SCTP_ASCONF_SUPPORTED, &on, &len);
+    rc |= sim_msg_option(s, true, SCTP_AUTO_ASCONF, &on, &len);
     len = sizeof(key);
     rc |= sim_msg_option(s, true, SCTP_AUTH_KEY, &key, &len);
     for (unsigned i = 0; i < HS_ARRAY_LEN(types); i++) {
@@ -348,6 +351,21 @@ static void choose_auth(struct run *r, struct sim_sock *s)
     }
     if (rc)
         fail(r, 0, "authentication is refused");
+}
+
+/* ... and addresses of both sides come and go, but one (RFC 5061): sockets are told to follow. */
+static void change_addresses(struct run *r, unsigned i)
+{
+    static const char *const text[] = { "10.9.0.%u/24", "fd09::%u/64" };
+    struct interface *ifc = r->pair.stack[i]->interfaces->ifc[0];
+    struct ip_prefix p;
+    char buf[32];
+
+    if (r->seed % 8 != 5 || !chance(r, 2))
+        return;
+    snprintf(buf, sizeof(buf), text[below(r, 2)], 20 + 20 * i + below(r, 4));
+    if (ip_prefix_parse(buf, &p) == 0 && interface_add_address(ifc, &p, INTERFACE_ADDR_NO_DAD) != 0)
+        (void)interface_del_address(ifc, &p);
 }
 
 static void begin(struct run *r, unsigned f, const struct ip_endpoint *to)
@@ -364,6 +382,8 @@ static void begin(struct run *r, unsigned f, const struct ip_endpoint *to)
     if (sim_reconnect(*s, to) != 0)
         fail(r, f, "connect");
 }
+
+static bool all_done(void *arg);
 
 static unsigned hook(void *arg, uint64_t now_us)
 {
@@ -382,8 +402,11 @@ static unsigned hook(void *arg, uint64_t now_us)
             fl->side[1].sock = sim_accept(r->listener[0]);
             n += fl->side[1].sock != NULL;
         }
-        for (unsigned i = 0; i < 2; i++)
+        for (unsigned i = 0; i < 2; i++) {
+            if (fl->side[1].sock && !all_done(r))
+                change_addresses(r, i);
             n += side_run(r, f, i, now_us);
+        }
     }
     return n;
 }
@@ -523,6 +546,26 @@ static void teardown(struct run *r)
     sim_pair_destroy(&r->pair);
 }
 
+static void show_more(struct run *r, unsigned i)
+{
+    static const char *const names[] = {
+#define COUNT(name, text) #name,
+#include "server/sctp/sctp_drops.def"
+#undef COUNT
+    };
+    const struct sctp_worker *sw = sctp_worker_of(r->pair.stack[i]->worker[0]);
+    char text[IP_ADDR_TEXT_MAX], src[IP_ADDR_TEXT_MAX];
+
+    for (unsigned k = 0; k < SCTP_N_MAX; k++)
+        if (sw->count[k])
+            printf("  side %u: %s %llu\n", i, names[k], (unsigned long long)sw->count[k]);
+    for (const struct sctp_assoc *a = sw->all; a; a = a->all_next)
+        for (unsigned k = 0; k < a->n_paths; k++)
+            printf("  side %u: path %s from %s state %u errors %u flight %u cwnd %u rto %u%s\n", i, ip_addr_format(&a->path[k]->ip, text),
+                   ip_addr_format(&a->path[k]->src, src), a->path[k]->state, a->path[k]->errors, a->path[k]->flight, a->path[k]->cwnd,
+                   a->path[k]->rto_us, a->path[k] == a->primary ? ", primary" : "");
+}
+
 static bool run_seed(uint64_t seed, bool verbose, uint64_t *n_messages)
 {
     struct run *r = calloc(1, sizeof(*r));
@@ -571,6 +614,8 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *n_messages)
                    i, a->state, a->unsent, a->unsent_chunks, a->flight, a->n_marked, a->n_sent_chunks, a->peer_rwnd, a->tx_blocked,
                    a->pull != NULL, a->cum_tsn, a->n_above, a->held, a->ep ? a->ep->ready_bytes : 0, a->partial != NULL,
                    a->last_rwnd, a->primary->cwnd, a->primary->flight, a->primary->state, timer_is_running(&a->primary->t3));
+    for (unsigned i = 0; !ok && verbose && i < 2; i++)
+        show_more(r, i);
     for (unsigned i = 0; !ok && verbose && i < 2; i++)
         for (unsigned u = 0; u < 2; u++)
             for (unsigned st = 0; st < STREAMS; st++) {

@@ -207,6 +207,12 @@ static int new_socket(int type)
         give_up("socket(IPPROTO_SCTP)");
     if (getenv("AUTH_KEY"))
         authenticate(fd, getenv("AUTH_KEY"));
+    if (getenv("MOVE_TO")) {
+        struct sctp_assoc_value on = { .assoc_value = 1 };
+        if (setsockopt(fd, IPPROTO_SCTP, SCTP_AUTH_SUPPORTED, &on, sizeof(on)) != 0 ||
+            setsockopt(fd, IPPROTO_SCTP, SCTP_ASCONF_SUPPORTED, &on, sizeof(on)) != 0)
+            give_up("SCTP_ASCONF_SUPPORTED");
+    }
     return fd;
 }
 
@@ -738,6 +744,31 @@ static void one_to_many(void)
     test_many_peers();
 }
 
+/* MOVE_TO=address (RFC 5061): the association of fd has it, too; then the peer is to send there; then it is the only one. */
+static void move(int fd, const char *to)
+{
+    struct sockaddr_storage old = addr, new = addr;
+    struct sctp_setpeerprim prim = { 0 };
+    int rc;
+
+    if (inet_pton(addr.ss_family, to, addr.ss_family == AF_INET ? (void *)&((struct sockaddr_in *)&new)->sin_addr
+                                                                : (void *)&((struct sockaddr_in6 *)&new)->sin6_addr) != 1)
+        give_up(to);
+    memcpy(&prim.sspp_addr, &new, sizeof(new));
+    rc = setsockopt(fd, IPPROTO_SCTP, SCTP_SOCKOPT_BINDX_ADD, &new, addr_len);
+    if (rc == 0)
+        rc = setsockopt(fd, IPPROTO_SCTP, SCTP_SET_PEER_PRIMARY_ADDR, &prim, sizeof(prim));
+    for (unsigned i = 0; rc == 0 && i < 1000; i++) { /* until the peer has taken the new one, the old one is the last */
+        rc = setsockopt(fd, IPPROTO_SCTP, SCTP_SOCKOPT_BINDX_REM, &old, addr_len);
+        if (rc == 0 || errno != EBUSY)
+            break;
+        rc = 0;
+        usleep(10000);
+    }
+    if (rc != 0)
+        give_up("bindx of an association");
+}
+
 /* ---- two programs ---- */
 static void serve(void)
 {
@@ -750,13 +781,15 @@ static void serve(void)
     if (fd < 0)
         give_up("accept");
     set_int(fd, SCTP_RECVRCVINFO, 1);
-    while ((g = take(fd, big, MESSAGE_MAX, 0)).n > 0) {
+    for (unsigned n = 0; (g = take(fd, big, MESSAGE_MAX, 0)).n > 0; n++) {
         size_t len = (size_t)g.n;
 
         while (!(g.flags & MSG_EOR) && (g = take(fd, big + len, MESSAGE_MAX - len, 0)).n > 0)
             len += (size_t)g.n;
         if (give_on(fd, big, len, g.rcv.rcv_sid, g.rcv.rcv_ppid, g.rcv.rcv_flags & SCTP_UNORDERED) != (ssize_t)len)
             give_up("sending back");
+        if (n == 10 && getenv("MOVE_TO") && !getenv("MOVE_FROM")) /* else it is the peer that moves */
+            move(fd, getenv("MOVE_TO"));
     }
     check(g.n == 0, "the association ends in order");
 }

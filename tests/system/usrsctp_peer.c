@@ -5,11 +5,13 @@
  * UDP_PORT=N: packets go in UDP, from and to that port (RFC 6951). FROM_PORT=N: call's own port. DIE=1: call ends
  * without a packet. ANY=1: serve listens at all addresses.
  * UNTIL=FILE: call goes on until there is such a file, and sends COUNT messages more.
+ * MOVE_FROM=address MOVE_TO=address: call is bound to one, adds the other when ten messages have come, and lets the first go (RFC 5061).
  * AUTH_KEY=text: both sides sign with it, and demand that the other does.
  * QUICK=1: it gives a path up after half a second. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -151,6 +153,15 @@ static int serve(const struct sockaddr_storage *ss, socklen_t ss_len, uint8_t *b
     return len < 0;
 }
 
+static void move(struct socket *s, const char *name, bool add)
+{
+    struct sockaddr_storage ss;
+
+    address(name, 0, &ss);
+    if (usrsctp_bindx(s, (struct sockaddr *)&ss, 1, add ? SCTP_BINDX_ADD_ADDR : SCTP_BINDX_REM_ADDR) != 0)
+        die(add ? "usrsctp_bindx, add" : "usrsctp_bindx, remove");
+}
+
 static uint8_t byte_of(unsigned long i, size_t at) { return (uint8_t)(i * 31 + at * 7 + (at >> 8)); }
 
 static int call(const struct sockaddr_storage *ss, socklen_t ss_len, unsigned long count, size_t size, uint8_t *buf)
@@ -165,6 +176,13 @@ static int call(const struct sockaddr_storage *ss, socklen_t ss_len, unsigned lo
         struct sockaddr_storage own = { .ss_family = ss->ss_family };
 
         ((struct sockaddr_in *)&own)->sin_port = htons((uint16_t)atoi(getenv("FROM_PORT"))); /* at the same place in both */
+        if (usrsctp_bind(s, (struct sockaddr *)&own, ss_len) != 0)
+            die("usrsctp_bind");
+    }
+    if (getenv("MOVE_FROM")) {
+        struct sockaddr_storage own;
+
+        address(getenv("MOVE_FROM"), 0, &own);
         if (usrsctp_bind(s, (struct sockaddr *)&own, ss_len) != 0)
             die("usrsctp_bind");
     }
@@ -195,6 +213,10 @@ static int call(const struct sockaddr_storage *ss, socklen_t ss_len, unsigned lo
             if (buf[k] != byte_of(i, k))
                 die("a byte is wrong");
         got++;
+        if (getenv("MOVE_FROM") && got == 10)
+            move(s, getenv("MOVE_TO"), true);
+        if (getenv("MOVE_FROM") && got == 300)
+            move(s, getenv("MOVE_FROM"), false);
     }
     if (getenv("DIE")) {
         puts("dies");
