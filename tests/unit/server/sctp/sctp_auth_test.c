@@ -215,7 +215,8 @@ static uint32_t param_put(uint8_t *b, unsigned type, const void *val, uint32_t l
     memset(b, 0, SCTP_PARAM_HDR + sctp_pad(len));
     sctp_put16(b, type);
     sctp_put16(b + 2, SCTP_PARAM_HDR + len);
-    memcpy(b + 4, val, len);
+    if (len)
+        memcpy(b + 4, val, len);
     return SCTP_PARAM_HDR + sctp_pad(len);
 }
 
