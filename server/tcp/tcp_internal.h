@@ -240,6 +240,7 @@ struct tcp_worker {
     uint32_t n_sents;
     struct tcp_trace *trace;       /* NULL = off */
     uint64_t cookie_until_us;      /* SYN cookies may be on their way until then */
+    uint64_t cookie_waits_until_us;/* one found no room: what its peer sent behind it may come until then */
     uint32_t challenge_left;       /* RFC 5961 s7: in the current second */
     uint32_t challenge_second;
     struct tcp_auth **auths;       /* of signed connections; [0] is none */

@@ -157,18 +157,29 @@ static void accept_syn(struct worker *w, struct listener *l, struct tcp_seg *seg
     tcp_start_handshake(w, c);
 }
 
-/* A connection whose SYN is a cookie: it lives on only if this ACK makes it a session's. */
+enum { COOKIE_WAITS_US = 3000000 }; /* longer than what a peer has sent at once is on its way */
+
+/* A connection whose SYN is a cookie: it lives on only if this ACK makes it a session's. Where there is no room the peer's first bytes,
+ * sent again, hold the cookie again. What it has sent behind them holds none: a reset for that would end a connection that can still come
+ * to be. */
 static bool cookie_input(struct worker *w, struct listener *l, struct tcp_seg *seg)
 {
+    struct tcp_worker *tw = tcp_worker_of(w);
     struct tcp_conn *c = tcp_cookie_accept(w, l, seg);
     struct transport_conn *b;
 
+    if (!c && w->now_us < tw->cookie_waits_until_us) {
+        tcp_count(w, TCP_C_cookie_waits);
+        return true;
+    }
     if (!c)
         return false;
     tcp_input_synchronized(w, c, seg);
     b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib); /* c may be gone */
-    if (b && tcp_of_base(b)->state == TCP_S_SYN_RCVD)
-        tcp_conn_free(w, tcp_of_base(b)); /* the accept queue is full: what the peer sends next holds the cookie again */
+    if (b && tcp_of_base(b)->state == TCP_S_SYN_RCVD) {
+        tcp_conn_free(w, tcp_of_base(b)); /* the accept queue is full, or waits for data */
+        tw->cookie_waits_until_us = w->now_us + COOKIE_WAITS_US;
+    }
     return true;
 }
 

@@ -155,6 +155,38 @@ Test(tcp_cookie, accept_queue_full_then_room, .init = init, .fini = fini)
     cr_assert_eq(fake_accepted(&t->h)->rx_len, 5);
 }
 
+/* A client that believes itself connected has sent more than its first segment: what follows that has no cookie. */
+Test(tcp_cookie, accept_queue_full_and_data_behind_it, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_syn(t, linux_syn, 4);
+    t->h.listener.accept_error = -ENOBUFS;
+    send_ack(t);
+    send_seg(t, TCP_ACK, t->snd, t->rcv, "first", 5);
+    send_seg(t, TCP_ACK, t->snd + 5, t->rcv, "second", 6);
+    EXPECT_NOTHING(t);
+    cr_assert_eq(t->h.tw.counters[TCP_C_cookie_waits], 1);
+    t->h.listener.accept_error = 0;
+    send_seg(t, TCP_ACK, t->snd + 5, t->rcv, "second", 6); /* there is room, but this is not what brings the cookie */
+    EXPECT_NOTHING(t);
+    send_seg(t, TCP_ACK, t->snd, t->rcv, "first", 5);
+    cr_assert_eq(fake_accepted(&t->h)->rx_len, 5);
+    cr_assert_eq(script_conn(t)->state, TCP_S_ESTABLISHED);
+}
+
+Test(tcp_cookie, accept_queue_full_not_for_ever, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_syn(t, linux_syn, 4);
+    t->h.listener.accept_error = -ENOBUFS;
+    send_ack(t);
+    fake_advance(&t->h, 3000000);
+    send_seg(t, TCP_ACK, t->snd + 5, t->rcv, "second", 6);
+    EXPECT(t, TCP_RST, t->rcv, 0, 0);
+}
+
 Test(tcp_cookie, not_without_load_and_not_when_switched_off, .init = init, .fini = fini)
 {
     struct script *t = &T;
