@@ -257,7 +257,7 @@ enum svm_msg_type {
     /* s->c answers; error = 0 or -errno */
     SVM_MSG_BOUND = 32, /* handle, lcl as granted; UDP: slot too */
     SVM_MSG_LISTENING,  /* u.conn.error; BOUND, LISTENING and CONNECTED all use u.conn */
-    SVM_MSG_CONNECTED,  /* handle, lcl, rmt, slot; with error: no session any more */
+    SVM_MSG_CONNECTED,  /* handle, lcl, rmt, slot; with error: a session that is named waits for CLOSE */
     SVM_MSG_ATTR,
     SVM_MSG_CLOSED,     /* nothing more will come for this handle, its slot is free; ctx may be used again */
     SVM_MSG_CLAIMED,    /* as CONNECTED, attr = enum svm_claim_flags. With error: nothing has changed */

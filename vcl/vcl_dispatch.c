@@ -71,12 +71,31 @@ static void on_listening(struct vcl_socket *s, const struct svm_msg *m)
     op_done(s, VCL_OP_LISTEN, error);
 }
 
+/* The server keeps what it has of an attempt that has failed until it is told; without it the next one begins anew, at the same local
+ * endpoint if the program has bound one. Refused without a session of its own, an SCTP association is named by its endpoint, which stays. */
+static void end_attempt(struct vcl_socket *s, const struct svm_msg *m)
+{
+    const struct vcl_socket *parent = s->sctp ? s->sctp->parent : NULL;
+    struct svm_msg r;
+
+    if (!vcl_handle_is_none(m->handle) && !(parent && memcmp(&parent->handle, &m->handle, sizeof(m->handle)) == 0)) {
+        if (s->has_fifos) /* Fast Open: after CLOSE the slot is the server's */
+            vcl_socket_fifos_drop(s);
+        vcl_socket_set_handle(s, m->handle);
+        r = vcl_socket_msg(s, SVM_MSG_CLOSE);
+        r.u.value = -1;
+        vcl_socket_post(s, &r);
+    }
+    vcl_socket_set_handle(s, vcl_handle_none());
+}
+
 /* Closed by the program while the attempt was under way. */
 static void on_connected_zombie(struct vcl_socket *s, const struct svm_msg *m)
 {
     struct svm_msg r;
 
     if (m->u.conn.error) {
+        end_attempt(s, m);
         vcl_socket_unnumber(s);
         vcl_socket_free(s);
         return;
@@ -142,7 +161,7 @@ static void on_connected(struct vcl_socket *s, const struct svm_msg *m)
     if (s->proto == SVM_PROTO_TCP && (s->local || error))
         vcl_worker_met(s->w, &s->rmt, !error);
     if (error) {
-        vcl_socket_set_handle(s, vcl_handle_none());
+        end_attempt(s, m);
         if (s->sctp)
             vcl_sctp_failed(s);
         vcl_socket_fail(s, error);

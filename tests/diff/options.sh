@@ -1,6 +1,7 @@
 #!/bin/bash
 # options.sh - every socket option over the kernel and over hoststack: default, set, get back, wrong lengths (diff_options.c); and what
-# SO_ZEROCOPY does (diff_zerocopy.c), and one-shot, edge-triggered and exclusive epoll (diff_epoll.c)
+# SO_ZEROCOPY does (diff_zerocopy.c), one-shot, edge-triggered and exclusive epoll (diff_epoll.c), and what
+# a refused connect() leaves behind (diff_refused.c)
 # shellcheck source=tests/diff/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_root
@@ -35,6 +36,19 @@ for OPTIONS in diff_options diff_zerocopy diff_epoll; do
     compare "TCP IPv6" tcp $S6 $K6
     compare "UDP IPv4" udp $S4 $K4
     compare "UDP IPv6" udp $S6 $K6
+done
+OPTIONS=diff_refused
+compare "cut-through IPv4" tcp 127.0.0.1 127.0.0.1
+compare "TCP IPv4" tcp $S4 $K4
+compare "TCP IPv6" tcp $S6 $K6
+compare "TCP IPv6, of the stack's own" tcp $S6 $S6
+is_done() { grep -q done "$1"; }
+no_session() { ! "$CTL" -s "$TMP/a.run/cli.sock" show session | grep -q tcp; }
+for to in $K4 $S4; do
+    bg "$TMP/hold" spre a "$top_builddir/tests/diff/diff_refused" ours tcp $S4 $to hold
+    wait_for 30 is_done "$TMP/hold" && wait_for 30 no_session && ok "refused by $to: the server keeps nothing of it" ||
+        not_ok "refused by $to: the server keeps nothing of it" "$(cat "$TMP/hold"; "$CTL" -s "$TMP/a.run/cli.sock" show session | head -n 5)"
+    end_pid "$bg_pid"
 done
 server_alive a && ok "the server lives" || not_ok "the server lives"
 finish
