@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,7 +33,7 @@ struct hostile {
     struct { struct svm_handle h; uint32_t slot; uint32_t seg_id; uint16_t bank_worker; } held[MAX_HANDLES];
     unsigned n_held;
     struct svm_ring_desc last_ring;
-    long rounds, lives, drops, refusals, sessions, claims;
+    long rounds, lives, drops, refusals, sessions, claims, rests, odd_rests;
 };
 
 static uint64_t rnd(struct hostile *h)   /* xorshift128+ */
@@ -318,9 +319,41 @@ static void identify_some(struct hostile *h)
         raw_send(h->has_kid && one_in(h, 2) ? h->kid.sock : h->rc.sock, &m, sizeof m, h->pledged, one_in(h, 8) ? 2 : 1);
 }
 
+/* "Bytes of a former peer": memory that is as it must be, can still shrink, is too large or is none; what it says of itself is changed
+ * after the server has looked. */
+static void rest_some(struct hostile *h)
+{
+    struct svm_att_export m = { .type = one_in(h, 3) ? SVM_ATT_REST_GET : SVM_ATT_REST, .handle = some_handle(h) };
+    bool puts = (m.type == SVM_ATT_REST) != one_in(h, 8);
+    int fds[2] = { one_in(h, 8) ? eventfd(0, EFD_CLOEXEC) : memfd_create("rest", MFD_CLOEXEC | MFD_ALLOW_SEALING), -1 };
+    struct svm_rest head = { .head = nasty(h, 0), .len = nasty(h, 4096) };
+    off_t size = one_in(h, 8) ? (off_t)SVM_REST_MAX + (off_t)below(h, 2) : (off_t)below(h, 65536);
+
+    if (fds[0] < 0 || (fds[1] = dup(fds[0])) < 0)
+        goto out;
+    /* None of these has to succeed: what comes of it is what the server gets. */
+    if (ftruncate(fds[0], size) != 0 || pwrite(fds[0], &head, sizeof head, 0) < 0 ||
+        fcntl(fds[0], F_ADD_SEALS, one_in(h, 4) ? (int)below(h, 8) : F_SEAL_SHRINK | F_SEAL_GROW) != 0)
+        h->odd_rests++;
+    fill(h, m.lib_state, sizeof m.lib_state);
+    raw_send(h->has_kid && one_in(h, 3) ? h->kid.sock : h->rc.sock, &m, sizeof m, fds, puts ? 1 + one_in(h, 16) : 0);
+    head = (struct svm_rest){ .head = nasty(h, 0), .len = nasty(h, 0) };
+    if (pwrite(fds[1], &head, sizeof head, 0) < 0)
+        h->odd_rests++;
+    if (one_in(h, 2))
+        post(h, (unsigned)below(h, h->rc.n_workers),
+             &(struct svm_msg){ .type = SVM_MSG_REST_READ, .handle = some_handle(h), .u.value = (int64_t)(one_in(h, 2) ? below(h, 8) : rnd(h)) });
+out:
+    if (fds[0] >= 0)
+        close(fds[0]);
+    if (fds[1] >= 0)
+        close(fds[1]);
+    h->rests++;
+}
+
 static void share(struct hostile *h)
 {
-    switch (below(h, 8)) {
+    switch (below(h, 9)) {
     case 0:
         if (h->has_kid && one_in(h, 2))
             kid_end(h);
@@ -329,6 +362,7 @@ static void share(struct hostile *h)
         break;
     case 1: export_some(h); break;
     case 2: identify_some(h); break;
+    case 3: rest_some(h); break;
     default: post_claim(h);
     }
     if (h->has_kid && raw_poll(&h->kid) < 0)
@@ -532,8 +566,8 @@ static int run(struct hostile *h, long rounds)
             breathe();
         }
     }
-    printf("rounds %ld, lives %ld, dropped %ld, refused %ld, sessions %ld, claims %ld\n", h->rounds, h->lives, h->drops, h->refusals, h->sessions,
-           h->claims);
+    printf("rounds %ld, lives %ld, dropped %ld, refused %ld, sessions %ld, claims %ld, rests %ld (%ld odd)\n", h->rounds, h->lives, h->drops,
+           h->refusals, h->sessions, h->claims, h->rests, h->odd_rests);
     return 0;
 }
 
