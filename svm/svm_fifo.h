@@ -77,7 +77,7 @@ struct svm_fifo_prod {
     uint8_t cur_log2, old_log2; /* 0 = none */
     uint8_t floor_log2;   /* svm_fifo_prod_set_floor() */
     uint16_t n_ooo;
-    uint16_t ooo_newest; /* index of the most recently changed interval (first SACK block, RFC 2018 s4) */
+    uint16_t ooo_newest;  /* index of the most recently changed interval (first SACK block, RFC 2018 s4) */
     bool fin : 1, failed : 1;
     bool no_mem : 1;      /* the last attempt to grow found no memory */
 };

@@ -63,7 +63,7 @@ void svm_fifo_ooo_add(struct svm_fifo_prod *f, uint32_t start, uint32_t end)
             o[first].start = start;
         o[first].end = seq_gt(end, o[past - 1].end) ? end : o[past - 1].end;
         memmove(o + first + 1, o + past, (size_t)(f->n_ooo - past) * sizeof(*o));
-        f->n_ooo = (uint16_t)(f->n_ooo - (past - first - 1));
+        f->n_ooo -= (uint16_t)(past - first - 1);
     }
     f->ooo_newest = first;
 }
@@ -78,9 +78,9 @@ uint32_t svm_fifo_ooo_absorb(struct svm_fifo_prod *f, uint32_t tail)
         gone++;
     }
     if (gone) {
-        f->n_ooo = (uint16_t)(f->n_ooo - gone);
+        f->n_ooo -= gone;
         memmove(f->ooo, f->ooo + gone, f->n_ooo * sizeof(*f->ooo));
-        f->ooo_newest = f->ooo_newest > gone ? (uint16_t)(f->ooo_newest - gone) : 0;
+        f->ooo_newest = f->ooo_newest > gone ? f->ooo_newest - gone : 0;
     }
     if (!f->n_ooo) { /* holes are rare: an idle connection keeps no list */
         free(f->ooo);

@@ -353,7 +353,7 @@ struct vcl_socket {
     struct vcl_mcast *mcast;         /* vcl_mcast.c; op_lock is not needed: setsockopt's */
     struct vcl_sctp *sctp;           /* SVM_PROTO_SCTP (vcl_sctp_internal.h); else NULL */
 };
-static_assert(sizeof(struct vcl_socket) <= 656, "a program with very many connections has one for each");
+static_assert(sizeof(struct vcl_socket) <= 664, "a program with very many connections has one for each");
 
 static inline uint8_t vcl_state(const struct vcl_socket *s) { return atomic_load_explicit(&s->state, memory_order_acquire); }
 /* Owner: vcl_socket.c. The one place where a state changes; worker lock held. */

@@ -133,14 +133,17 @@ uint32_t session_rx_max(const struct session *s)
 
 int session_rx_ooo(struct session *s, struct session_ooo *out, int max)
 {
-    const struct svm_fifo_prod *f = s->has_fifos ? &s->fifos->rx : NULL;
-    int n = 0, newest = f ? f->ooo_newest : 0, all = f ? f->n_ooo : 0;
+    const struct svm_fifo_prod *f = &s->fifos->rx;
+    int n = 0, newest;
 
+    if (!s->has_fifos)
+        return 0;
+    newest = f->ooo_newest;
     /* Most recently changed first, then those that were so before it (RFC 2018 s4): segments come in order, so they are below it; when
      * there are none, what is above. */
-    for (int i = newest; i >= 0 && all && n < max; i--)
+    for (int i = newest; i >= 0 && f->n_ooo && n < max; i--)
         out[n++] = (struct session_ooo){ f->ooo[i].start - f->tail, f->ooo[i].end - f->tail };
-    for (int i = newest + 1; i < all && n < max; i++)
+    for (int i = newest + 1; i < f->n_ooo && n < max; i++)
         out[n++] = (struct session_ooo){ f->ooo[i].start - f->tail, f->ooo[i].end - f->tail };
     return n;
 }
