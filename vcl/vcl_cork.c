@@ -41,7 +41,7 @@ static int check_first(const struct vcl_socket *s, const struct vcl_msg_info *in
         return -EDESTADDRREQ;
     if (s->wr_shut)
         return -EPIPE;
-    return info && info->has_peer && ip_addr_is_broadcast(&info->peer.ip) && !s->opt.broadcast ? -EACCES : 0;
+    return info && info->has_peer && ip_addr_is_broadcast(&info->peer.ip) && !s->rare_opt->broadcast ? -EACCES : 0;
 }
 
 static int append_locked(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len, int flags, const struct vcl_msg_info *info)
