@@ -20,17 +20,29 @@ conf_packet a >"$TMP/a.conf"
 server_start a "$NS_S"
 server_start b "$NS_K"
 
-# one_to_one FAMILY ADDRESS PORT: the probe's echo of 90 messages of up to 200,000 bytes
-one_to_one() {
-    local log=$TMP/serve.$3 pid out
-    TMO=60 bg "$log" pre a "$PROBE" serve "$2" "$3"
-    pid=$bg_pid
-    wait_for 10 grep -q ready "$log" || not_ok "a listens at $2" "$(cat "$log")"
-    if out=$(TMO=60 pre b "$PROBE" call "$2" "$3" 2>&1); then ok "messages over the wire and back, $1"; else
-        not_ok "messages over the wire and back, $1" "$(tail -n 8 <<<"$out")"
-    fi
-    wait_for 10 pid_gone "$pid"
-    check "and the association ends in order, $1" grep -q '^ok 1 - the association ends in order' "$log"
+# serving PORT COMMAND…: an echo server at a; calling ADDRESS PORT: the probe's 90 messages of up to 200,000 bytes, and back. Both in the
+# background: most of their time is waiting for acknowledgements.
+declare -A server caller
+serving() {
+    local port=$1
+    shift
+    TMO=60 bg "$TMP/serve.$port" pre a "$@" "$port"
+    server[$port]=$bg_pid
+    wait_for 10 grep -q ready "$TMP/serve.$port" || not_ok "a listens at port $port" "$(cat "$TMP/serve.$port")"
+}
+calling() {
+    TMO=60 bg "$TMP/call.$2" pre b "$PROBE" call "$1" "$2"
+    caller[$2]=$bg_pid
+}
+# called PORT WHAT: the call has ended well
+called() {
+    wait_for 60 pid_gone "${caller[$1]}"
+    if grep -q '^1\.\.' "$TMP/call.$1" && ! grep -q '^not ok' "$TMP/call.$1"; then ok "$2"; else not_ok "$2" "$(tail -n 8 "$TMP/call.$1")"; fi
+}
+# served PORT WHAT LINE: and the server has said so
+served() {
+    wait_for 10 pid_gone "${server[$1]}"
+    check "$2" grep -q "$3" "$TMP/serve.$1"
 }
 received() { grep -aq "$2" "$TMP/$1.log"; }
 # options FAMILY ADDRESS PORT: of an association over the wire
@@ -43,20 +55,6 @@ options() {
         not_ok "socket options, $1" "$(grep -v '^ok' <<<"$out" | head -n 20)"
     fi
     wait_for 10 pid_gone "$pid"
-}
-# passing MODE ADDRESS PORT CALLS: an echo server whose association goes on in another process
-passing() {
-    local log=$TMP/pass.$3 pid out
-    TMO=60 bg "$log" pre a "$PASS" "$1" "$2" "$3"
-    pid=$bg_pid
-    wait_for 10 grep -q ready "$log" || not_ok "a listens at $2" "$(cat "$log")"
-    for ((i = 1; i <= $4; i++)); do
-        if out=$(TMO=60 pre b "$PROBE" call "$2" "$3" 2>&1); then ok "$1: messages to a socket that changes its process, $i"; else
-            not_ok "$1: messages to a socket that changes its process, $i" "$(tail -n 8 <<<"$out")"
-        fi
-    done
-    wait_for 10 pid_gone "$pid"
-    check "$1: and it ended in order" grep -q '^association ended in order after 88' "$log"
 }
 # one_to_many FAMILY ADDRESS OWN-ADDRESS PORT: lksctp-tools' one-to-many sockets
 one_to_many() {
@@ -78,13 +76,30 @@ iperf() { # FAMILY ADDRESS PORT
     check_eq "iperf3 --sctp, $1" "$(jq -r '.end.sum_sent.bytes >= 16777216 and .end.sum_received.bytes > 0' <<<"$out" 2>&1)" true
 }
 
-one_to_one IPv4 $S4 7301
-one_to_one IPv6 $S6 7302
+serving 7301 "$PROBE" serve $S4
+serving 7302 "$PROBE" serve $S6
+serving 7305 "$PASS" exec $S4
+serving 7306 "$PASS" pass $S6
+serving 7307 "$PASS" peel $S4
+calling $S4 7301
+calling $S6 7302
+calling $S4 7305
+calling $S6 7306
+calling $S4 7307
 options IPv4 $S4 7303
 options IPv6 $S6 7304
-passing exec $S4 7305 2
-passing pass $S6 7306 1
-passing peel $S4 7307 1
+called 7301 "messages over the wire and back, IPv4"
+served 7301 "and the association ends in order, IPv4" '^ok 1 - the association ends in order'
+called 7302 "messages over the wire and back, IPv6"
+served 7302 "and the association ends in order, IPv6" '^ok 1 - the association ends in order'
+called 7306 "pass: messages to a socket that changes its process"
+served 7306 "pass: and it ended in order" '^association ended in order after 88'
+called 7307 "peel: messages to a socket that changes its process"
+served 7307 "peel: and it ended in order" '^association ended in order after 88'
+called 7305 "exec: messages to a socket that changes its process, 1"
+calling $S4 7305
+called 7305 "exec: messages to a socket that changes its process, 2"
+served 7305 "exec: and it ended in order" '^association ended in order after 88'
 if command -v sctp_test >/dev/null; then
     one_to_many IPv4 $S4 $K4 7311
     one_to_many IPv6 $S6 $K6 7312
