@@ -293,24 +293,25 @@ Test(tcp_sack, blocks_by_recency)
     struct svm_fifo_prod_line *prod = aligned_alloc(HS_CACHE_LINE, sizeof(*prod));
     struct svm_fifo_cons_line *cons = aligned_alloc(HS_CACHE_LINE, sizeof(*cons));
     struct session_ooo o[3];
-    struct session s = { 0 };
+    struct session_fifos fifos = { 0 };
+    struct session s = { .fifos = &fifos, .has_fifos = true };
     uint64_t used = 0;
 
     memset(prod, 0, sizeof(*prod));
     memset(cons, 0, sizeof(*cons));
-    svm_fifo_prod_init(&s.rx, prod, cons, &regions, &ops, &used, SIZE);
+    svm_fifo_prod_init(&fifos.rx, prod, cons, &regions, &ops, &used, SIZE);
     cr_assert_eq(session_rx_ooo(&s, o, 3), 0);
     for (uint32_t i = 0; i < 2000; i++) {
-        cr_assert_eq(svm_fifo_enqueue_at(&s.rx, 20 * i + 10, "0123456789", 10), 0);
+        cr_assert_eq(svm_fifo_enqueue_at(&fifos.rx, 20 * i + 10, "0123456789", 10), 0);
         cr_assert_eq(session_rx_ooo(&s, o, 3), i < 2 ? (int)i + 1 : 3);
         for (uint32_t k = 0; k <= i && k < 3; k++)
             cr_assert(o[k].start == 20 * (i - k) + 10 && o[k].end == o[k].start + 10);
     }
-    cr_assert_eq(svm_fifo_enqueue_at(&s.rx, 20, "0123456789", 10), 0); /* joins the first two: what lies above follows */
+    cr_assert_eq(svm_fifo_enqueue_at(&fifos.rx, 20, "0123456789", 10), 0); /* joins the first two: what lies above follows */
     cr_assert_eq(session_rx_ooo(&s, o, 3), 3);
     cr_assert(o[0].start == 10 && o[0].end == 40 && o[1].start == 50 && o[2].start == 70);
     cr_assert_eq(session_rx_ooo(&s, o, 0), 0);
-    svm_fifo_prod_fini(&s.rx);
+    svm_fifo_prod_fini(&fifos.rx);
     free(regions.r[0].base);
     free(prod);
     free(cons);
