@@ -122,8 +122,8 @@ Test(config, mistakes_name_line_and_what_is_accepted)
 {
     fails("\nunix { }\ncolour { }", "t.conf:3: unknown word colour; accepted are unix, cpu, dpdk, port, interface, route, "
           "session, tcp, sctp, tls, namespace, rule");
-    fails("unix {\n nodaemon }", "t.conf:2: unknown word nodaemon in unix { }; accepted are runtime-dir, socket-group, "
-          "user, log, log-level");
+    fails("unix {\n nodaemon }", "t.conf:2: unknown word nodaemon in unix { }; accepted are runtime-dir, state-dir, "
+          "socket-group, user, log, log-level");
     fails("cpu {\n workers 17 }", "t.conf:2: workers of cpu is 17; from 1 to 16 is accepted");
     fails("cpu { workers }", "t.conf:1: workers of cpu is missing before }");
     fails("\ncpu {\n workers 1\n\n", "t.conf:2: the } of cpu { is missing");
