@@ -222,6 +222,9 @@ enum svm_proto {  /* numbers of VPPCOM_PROTO_* */
     SVM_PROTO_MAX
 };
 
+/* Value of SVM_MSG_CLOSE: a shared connection had unread bytes here. For the last holder that is an abort (RFC 2525 s2.17). */
+enum { SVM_CLOSE_UNREAD = -2 };
+
 /* `ctx` is the client's own number for the session (its index), echoed by the server in everything about that session;
  * the client checks it as it would any input only for range, the server never interprets it.
  * c->s requests that get an answer are marked with it. A request with an unknown or stale handle is answered with -EBADF,
@@ -242,7 +245,7 @@ enum svm_msg_type {
                            the first answer is CONNECTING, unless it is CONNECTED */
     SVM_MSG_SHUTDOWN,   /* u.value = SHUT_RD, SHUT_WR, SHUT_RDWR. The FIN flag of the tx FIFO is set by the client first */
     SVM_MSG_CLOSE,      /* this holder lets go; the last one's close closes in order: data, then FIN. u.value = SO_LINGER:
-                           -1 none, 0 reset at once, n seconds. Answer CLOSED when the slot may be used again */
+                           -1 none, 0 reset at once, n seconds; or SVM_CLOSE_UNREAD. Answer CLOSED when the slot may be used again */
     SVM_MSG_RETURN,     /* a session that the program has not seen (nothing read or written) goes back to its listener, for another
                            worker. No answer but CLOSED */
     SVM_MSG_ATTR_SET,   /* attr = enum svm_attr, u.attr; answer ATTR */

@@ -549,8 +549,8 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
     *tell_peer = false;
 
     pthread_mutex_lock(&s->lock);
-    if (s->has_fifos && s->shared && !vcl_claim_is_elsewhere(s) && !s->is_dgram && !s->sctp && svm_fifo_cons_avail(&s->rx) > 0)
-        linger = 0; /* if it was the last, which the server knows */
+    if (s->has_fifos && s->shared && !vcl_claim_is_elsewhere(s) && !s->is_dgram && !s->sctp && linger != 0 && svm_fifo_cons_avail(&s->rx) > 0)
+        linger = SVM_CLOSE_UNREAD;
     if (s->has_fifos && !s->shared) {
         s->rd_closed_told = true;
         if (!s->is_dgram && !s->is_records && (s->sctp ? vcl_sctp_has_data(s) : svm_fifo_cons_avail(&s->rx) > 0))

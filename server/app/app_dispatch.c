@@ -168,7 +168,7 @@ static void do_close(struct app_port_client *pc, const struct svm_msg *m, struct
     int64_t linger = m->u.value;
 
     if (s)
-        session_close(pc->w, &pc->aw, s, linger < 0 ? -1 : linger > 65535 ? 65535 : (int)linger);
+        session_close(pc->w, &pc->aw, s, linger < 0 && linger != SVM_CLOSE_UNREAD ? -1 : linger > 65535 ? 65535 : (int)linger);
     else /* the session went meanwhile (this client was dropped as its holder): the slot is not in use any more */
         answer(pc, m, SVM_MSG_CLOSED, -EBADF);
 }

@@ -221,7 +221,7 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
     listener_offer(w, l, s);
 }
 
-bool local_unread(const struct session *s)
+static bool has_unread(const struct session *s)
 {
     const struct svm_slot_pair *slot = s->pair ? app_pair_slot(s->pair, s->slot.slot) : NULL;
 
@@ -237,14 +237,14 @@ static bool mark_ended(struct session *s)
     struct svm_slot_pair *slot = app_pair_slot(s->pair, s->slot.slot);
     struct svm_slot_cli *own = &slot->side[s->local_side];
     uint32_t flags = __atomic_load_n(&own->tx.flags, __ATOMIC_RELAXED);
-    bool unread = local_unread(s);
+    bool unread = has_unread(s);
 
     if (!s->was_shared && __atomic_load_n(&own->rx.flags, __ATOMIC_ACQUIRE) & SVM_FIFO_RD_CLOSED) /* its program has marked them */
         return false;
     __atomic_store_n(&own->rx.flags, SVM_FIFO_RD_CLOSED, __ATOMIC_RELEASE);
     if (flags & (SVM_FIFO_RST | SVM_FIFO_MOVED))
         return true;
-    if (s->linger_s == 0 || (unread && s->linger_s == SESSION_LINGER_UNREAD))
+    if (s->linger_s == 0 || (unread && s->linger_s == SVM_CLOSE_UNREAD))
         flags |= SVM_FIFO_RST;
     else
         flags |= unread ? SVM_FIFO_FIN | SVM_FIFO_RST : SVM_FIFO_FIN;

@@ -43,7 +43,6 @@ void local_claim(struct worker *w, struct session *s, struct app_worker *a); /* 
 void local_unlinked(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot);
 void local_old_put(struct worker *w, struct session *s);           /* its program has gone: slots that it had before */
 bool local_keep(struct session *s, const struct app_worker *a);    /* the other end may read in a's memory: not yet CLOSED */
-bool local_unread(const struct session *s);                          /* bytes of the other end that nobody has taken */
 void local_forget(struct worker *w, struct session *s, const struct app_worker *a); /* a holds it no more */
 
 #endif

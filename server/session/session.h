@@ -38,9 +38,6 @@ struct session_rest {
     uint8_t bytes[];
 };
 
-/* One of several holders has closed it when bytes were unread: as the last one it would have aborted. */
-enum { SESSION_LINGER_UNREAD = -2 };
-
 /* What few sessions have; allocated at first need, freed with the session. */
 struct session_rare {
     struct session_rest *tx_rest;      /* comes before what is in `tx`; NULL = none */
@@ -94,7 +91,7 @@ struct session {
     bool local_joining : 1;            /* cut-through: a PAIR segment is being made for somebody who claims it */
     uint8_t local_side : 1;            /* cut-through: of its slot */
     int16_t error;
-    int linger_s;                      /* SVM_MSG_CLOSE: > 0, the program waits for CLOSED; or SESSION_LINGER_UNREAD */
+    int linger_s;                      /* SVM_MSG_CLOSE: > 0, the program waits for CLOSED; or SVM_CLOSE_UNREAD */
     uint32_t layer_cfg;                /* what its program chose for the transport: TLS a configuration, TCP keys; 0 = nothing */
     struct session *peer;              /* cut-through: the other end, same worker; NULL = gone */
     struct app_pair *pair;             /* cut-through */

@@ -155,21 +155,18 @@ static void hold_drop(struct worker *w, struct app_worker *a, struct session *s,
     session_hold_remove(s, a);
 }
 
-static bool has_unread(struct worker *w, struct session *s)
-{
-    return s->local ? local_unread(s) : s->has_fifos && session_rx_unread(w, s) > 0;
-}
-
 void session_close(struct worker *w, struct app_worker *a, struct session *s, int linger_s)
 {
     if (!session_is_held_by(s, a) || s->state == SESSION_CLOSING)
         return;
     if (session_open_holds(s) > 1) { /* how it ends is the last one's affair, unless that one is dying and will not say */
-        if (linger_s == 0)
-            s->linger_s = has_unread(w, s) ? SESSION_LINGER_UNREAD : 0;
+        if (linger_s == 0 || linger_s == SVM_CLOSE_UNREAD)
+            s->linger_s = linger_s;
         hold_drop(w, a, s, false);
         return;
     }
+    if (linger_s == SVM_CLOSE_UNREAD)
+        linger_s = 0;
     s->linger_s = linger_s;
     last_close(w, s, linger_s, false);
 }
