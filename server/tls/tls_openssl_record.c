@@ -20,13 +20,16 @@
 enum { FINISHED = 20, KEY_UPDATE = 24, NEW_TICKET = 4, HELLO_REQUEST = 0, CLIENT_HELLO = 1 };                      /* messages */
 enum { CLOSE_NOTIFY = 0, UNEXPECTED = 10, BAD_MAC = 20, OVERFLOW = 22, BAD_PARAMETER = 47, DECODE_ERROR = 50, USER_CANCELED = 90,
        NO_RENEGOTIATION = 100 };                                                                                    /* alerts */
-enum { WARNING = 1, FATAL = 2, WARNINGS_MAX = 5, FAST_MIN = 64, OPENED_MAX = TLS_REC_PLAIN_MAX + 2048 };
+enum { WARNING = 1, FATAL = 2, WARNINGS_MAX = 5, FAST_MIN = 64, OPENED_MAX = TLS_REC_PLAIN_MAX + 2048,
+       MESSAGE_MAX = (64 << 10) + 512 /* a ticket, with what is around it */ };
 
 struct tls_own {
     struct tls_record_suite suite;
     struct tls_record_keys rx, tx;
     uint8_t *kept;               /* a record that did not fit where it was to go, or none of text; NULL: none */
     uint32_t kept_at, kept_len;
+    uint8_t *part;               /* of a message that goes on in the next record; NULL: none */
+    uint32_t part_len;
     uint32_t n_warnings;
     bool owes_update;            /* the peer waits for our KeyUpdate (RFC 8446 s4.6.3) */
     bool closed;                 /* close_notify has come */
@@ -183,6 +186,7 @@ void tls_openssl_own_free(struct tls_session *s)
     if (o->kept)
         OPENSSL_cleanse(o->kept, OPENED_MAX);
     free(o->kept);
+    free(o->part);
     free(o);
     s->own = NULL;
 }
@@ -313,19 +317,19 @@ static enum tls_status take_update(struct tls_session *s, const uint8_t *body, u
     return TLS_DONE;
 }
 
-/* Whole messages only: none of these is longer than a record. */
-static enum tls_status take_messages(struct tls_session *s, const uint8_t *b, uint32_t len)
+/* Whole messages. *left: what is behind them. */
+static enum tls_status take_whole(struct tls_session *s, const uint8_t *b, uint32_t len, uint32_t *left)
 {
     const struct tls_own *o = s->own;
     bool is_server = SSL_is_server(s->ssl);
 
-    if (len < 4)
-        return refuse(s, UNEXPECTED, "unexpected message");
-    while (len > 0) {
-        uint32_t n = len < 4 ? len : (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+    while ((*left = len) >= 4) {
+        uint32_t n = (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
         enum tls_status st = TLS_DONE;
-        if (len < 4 || n > len - 4)
-            return refuse(s, DECODE_ERROR, "length mismatch");
+        if (n > MESSAGE_MAX)
+            return refuse(s, DECODE_ERROR, "excessive message size");
+        if (n > len - 4)
+            return TLS_DONE;
         if (o->suite.is_1_3 && b[0] == KEY_UPDATE)
             st = take_update(s, b + 4, n, n == len - 4);
         else if (!o->suite.is_1_3 && b[0] == (is_server ? CLIENT_HELLO : HELLO_REQUEST)) /* RFC 5246 s7.2.2: refused, the connection goes on */
@@ -338,6 +342,32 @@ static enum tls_status take_messages(struct tls_session *s, const uint8_t *b, ui
         len -= 4 + n;
     }
     return TLS_DONE;
+}
+
+/* RFC 8446 s5.1: a message may go over several records, with no other ones between. */
+static enum tls_status take_messages(struct tls_session *s, const uint8_t *b, uint32_t len)
+{
+    struct tls_own *o = s->own;
+    uint8_t *all = len ? realloc(o->part, o->part_len + len) : NULL;
+    enum tls_status st;
+    uint32_t left;
+
+    if (!all)
+        return len ? ended_by(s, -ENOMEM, "no memory for a message") : refuse(s, UNEXPECTED, "unexpected message");
+    memcpy(all + o->part_len, b, len);
+    o->part = all;
+    o->part_len += len;
+    st = take_whole(s, all, o->part_len, &left);
+    if (st == TLS_DONE && left > 0) {
+        if (left < o->part_len) /* not at each piece of a long one */
+            memmove(all, all + o->part_len - left, left);
+        o->part_len = left;
+    } else {
+        free(all);
+        o->part = NULL;
+        o->part_len = 0;
+    }
+    return st;
 }
 
 /* ---- records ---- */
@@ -381,6 +411,8 @@ static enum tls_status open_apart(struct tls_session *s, uint8_t type, const str
     o->kept_len = text;
     if (text > TLS_REC_PLAIN_MAX)
         return refuse(s, OVERFLOW, "data length too long");
+    if (o->part && type != TLS_CT_HANDSHAKE)
+        return refuse(s, UNEXPECTED, "unexpected record");
     if (type == TLS_CT_DATA) {
         if (text > 0)
             o->n_warnings = 0;
@@ -419,7 +451,7 @@ static enum tls_status open_next(struct tls_session *s, const struct iovec *to, 
     pieces = io->peek(s->io.arg, TLS_REC_HEADER + len, record);
     if (pieces <= 0 || tls_iov_len(record, pieces) < TLS_REC_HEADER + len)
         return io->is_ended(s->io.arg) ? ended_by(s, -ECONNRESET, "the peer ended the connection without close_notify") : TLS_WANT_READ;
-    if (type != TLS_CT_DATA || len - over < FAST_MIN || tls_iov_len(to, n_to) < len - over || len - over > TLS_REC_PLAIN_MAX)
+    if (type != TLS_CT_DATA || o->part || len - over < FAST_MIN || tls_iov_len(to, n_to) < len - over || len - over > TLS_REC_PLAIN_MAX)
         return open_apart(s, type, record, pieces, len, to, n_to, n);
     /* In one pass. Nobody is told of what is there until the tag was found good; the type of TLS 1.3 is in memory of ours. */
     if (!tls_record_open(&o->rx, &o->suite, &type, record, pieces, len, to, n_to))

@@ -77,6 +77,7 @@ done
 for c in AES128-GCM-SHA256 AES256-GCM-SHA384 CHACHA20-POLY1305; do
     check "TLS 1.2, $c: the same" there_and_back 1 $S6 -tls1_2 -cipher ECDHE-ECDSA-$c
 done
+check "TLS 1.3, short records with padding: in place" there_and_back 1 $S4 -max_send_frag 512 -record_padding 700
 check "TLS 1.2, AES-CBC: through OpenSSL" there_and_back 0 $S4 -tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256
 check "short records were asked for: through OpenSSL" there_and_back 0 $S4 -maxfraglen 512
 end_pid "$server_of_port"
@@ -121,6 +122,14 @@ check "client: a common name is no name" refused "ostname mismatch" $K4 -n commo
 end_pid "$server_of_port"
 kernel_server server -tls1_2
 check "client: TLS 1.2" answers $K4
+end_pid "$server_of_port"
+before=$(stat_of in_place)
+kernel_server server -num_tickets 10 -max_send_frag 512 -record_padding 300 -Verify 1 -CAfile "$PKI/ca.pem"
+for a in $K4 $K6; do # the tickets have the client's certificate in them
+    # shellcheck disable=SC2046
+    check "client to $a: tickets that go over several records, with padding" answers $a $(pair_of client)
+done
+check_eq "in place" $(($(stat_of in_place) - before)) 2
 end_pid "$server_of_port"
 for c in expired:expired wrongca:"unable to get local issuer" self:"self-signed" wrongname:"address mismatch"; do
     kernel_server ${c%%:*}
