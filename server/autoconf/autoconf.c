@@ -270,8 +270,10 @@ void autoconf_show(struct stack *s, json_t *array)
     for (unsigned i = 0; s->autoconf && i < s->interfaces->n; i++) {
         const struct autoconf_ifc *ai = &s->autoconf->ifc[i];
         if (ai->ifc)
-            json_array_append_new(array, json_pack("{s:s, s:i, s:o, s:o, s:o, s:o}", "interface", ai->ifc->name, "mtu", ai->ifc->mtu, "routers",
-                                                   routers_of(ai, now_us), "prefixes", prefixes_of(ai, now_us), "redirects",
+            json_array_append_new(array, json_pack("{s:s, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:o}", "interface", ai->ifc->name, "mtu",
+                                                   ai->ifc->mtu, "hop_limit", ai->ifc->hop_limit, "reachable_ms",
+                                                   (json_int_t)ai->ifc->reachable_ms, "retrans_ms", (json_int_t)ai->ifc->retrans_ms,
+                                                   "routers", routers_of(ai, now_us), "prefixes", prefixes_of(ai, now_us), "redirects",
                                                    redirects_of(ai, now_us), "routes", routes_of(ai, now_us)));
     }
 }

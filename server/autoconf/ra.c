@@ -218,10 +218,25 @@ static bool heard_route(struct autoconf_ifc *ai, const struct ip_addr *router, c
     return false; /* the caller chooses among them */
 }
 
+/* RFC 4861 s6.3.4: 0 says nothing. Times are bounded, so that a bad router makes hosts neither probe without a pause nor never. */
+static void heard_times(struct interface *ifc, const uint8_t *b)
+{
+    enum { RETRANS_MIN_MS = 10, REACHABLE_MIN_MS = 100, MAX_MS = 3600000 };
+    uint32_t reachable_ms = get32(b + 8), retrans_ms = get32(b + 12);
+
+    if (b[4])
+        __atomic_store_n(&ifc->hop_limit, b[4], __ATOMIC_RELAXED);
+    if (reachable_ms && reachable_ms <= MAX_MS)
+        __atomic_store_n(&ifc->reachable_ms, hs_max_u32(reachable_ms, REACHABLE_MIN_MS), __ATOMIC_RELAXED);
+    if (retrans_ms && retrans_ms <= MAX_MS)
+        __atomic_store_n(&ifc->retrans_ms, hs_max_u32(retrans_ms, RETRANS_MIN_MS), __ATOMIC_RELAXED);
+}
+
 bool ra_apply(struct autoconf *a, struct autoconf_ifc *ai, const struct ip_mailbox_msg *m, uint64_t now_us)
 {
     bool changed = false;
 
+    heard_times(ai->ifc, m->b);
     ai->rs_left = 0; /* RFC 4861 s6.3.7: nobody need be asked any more */
     heard_router(ai, &m->src, (uint32_t)(m->b[6] << 8 | m->b[7]), preference_of(m->b[5]), now_us);
     for (uint32_t at = 16; at < m->len; at += m->b[at + 1] * 8u) { /* lengths were checked when it came */

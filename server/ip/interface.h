@@ -47,6 +47,8 @@ struct interface {
     uint16_t mtu;                /* IP bytes */
     uint8_t mac[6];
     uint8_t n_addrs;
+    uint8_t hop_limit;           /* IPv6, as a router has told (RFC 4861 s6.3.4); 0 = the default. These three: read without a lock */
+    uint32_t reachable_ms, retrans_ms; /* neighbours, likewise; 0 = the defaults of RFC 4861 s10 */
     bool has_dhcp;               /* dhcp/ takes what comes to its port */
     struct mcast_ifc *mcast;     /* mcast/: the groups joined here */
     char name[32];               /* the port's, or PORT.VLAN */

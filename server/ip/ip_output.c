@@ -320,7 +320,14 @@ static int output_way(struct worker *w, struct pkt *p, const struct ip_tx *tx, c
     uint32_t len = pkt_len(p);
     unsigned hdr = ip_addr_is_v4(&tx->dst) ? IP4_HDR_LEN : IP6_HDR_LEN;
     struct neigh *n = NULL;
+    uint8_t told = hdr == IP6_HDR_LEN ? __atomic_load_n(&way->ifc->hop_limit, __ATOMIC_RELAXED) : 0;
+    struct ip_tx limited;
 
+    if (hs_unlikely(told && !tx->ttl)) { /* RFC 4861 s6.3.4: CurHopLimit */
+        limited = *tx;
+        limited.ttl = told;
+        tx = &limited;
+    }
     m->src = tx->src;
     m->dst = tx->dst;
     m->ip_proto = tx->ip_proto;

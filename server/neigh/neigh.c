@@ -62,6 +62,14 @@ static const uint8_t edges[NEIGH_STATES] = {
     [NEIGH_PERMANENT] = 1u << NEIGH_FREE | 1u << NEIGH_PERMANENT,
 };
 
+/* BaseReachableTime */
+static uint64_t reachable_base_us(const struct neigh *n)
+{
+    uint32_t told = ip_addr_is_v4(&n->ip) ? 0 : __atomic_load_n(&n->ifc->reachable_ms, __ATOMIC_RELAXED);
+
+    return told ? told * UINT64_C(1000) : NEIGH_REACHABLE_US;
+}
+
 static void neigh_set_state(struct worker *w, struct neigh *n, enum neigh_state to)
 {
     struct neigh_table *t = w->ip->neigh;
@@ -74,10 +82,11 @@ static void neigh_set_state(struct worker *w, struct neigh *n, enum neigh_state 
     switch (to) {
     case NEIGH_INCOMPLETE:
     case NEIGH_PROBE:
-        wait_us = NEIGH_RETRANS_US;
+        wait_us = neigh_retrans_us(n->ifc, ip_addr_is_v4(&n->ip));
         break;
     case NEIGH_REACHABLE: /* s6.3.2: 0.5 to 1.5 of the base, so that hosts do not probe in step */
-        n->reachable_us = NEIGH_REACHABLE_US / 2 + (uint32_t)(worker_random(w) % NEIGH_REACHABLE_US);
+        n->reachable_us = reachable_base_us(n);
+        n->reachable_us = n->reachable_us / 2 + worker_random(w) % n->reachable_us;
         n->confirmed_us = w->now_us;
         wait_us = n->reachable_us;
         break;
@@ -151,7 +160,7 @@ static void neigh_timer(struct worker *w, struct timer_node *timer)
             return;
         }
         neigh_ask(w, n);
-        timer_start(&w->timers, &n->timer, w->now_us + NEIGH_RETRANS_US);
+        timer_start(&w->timers, &n->timer, w->now_us + neigh_retrans_us(n->ifc, ip_addr_is_v4(&n->ip)));
         return;
     case NEIGH_REACHABLE:
         if (n->confirmed_us + n->reachable_us > w->now_us)
@@ -420,7 +429,7 @@ static void announce_timer(struct worker *w, struct timer_node *timer)
     if (state == INTERFACE_ADDR_TENTATIVE && a->probes_left) {
         a->probes_left--;
         nd_dad_probe(w, a);
-        timer_start(&w->timers, &a->timer, w->now_us + NEIGH_RETRANS_US);
+        timer_start(&w->timers, &a->timer, w->now_us + neigh_retrans_us(a->ifc, false));
         return;
     }
     interface_addr_state_set(a, INTERFACE_ADDR_PREFERRED);

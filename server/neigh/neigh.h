@@ -30,6 +30,14 @@ enum neigh_times_us {
 };
 enum { NEIGH_MAX_PROBES = 3 };
 
+/* RetransTimer of the interface: of IPv6, as its routers have told. */
+static inline uint64_t neigh_retrans_us(const struct interface *ifc, bool is_v4)
+{
+    uint32_t told = is_v4 ? 0 : __atomic_load_n(&ifc->retrans_ms, __ATOMIC_RELAXED);
+
+    return told ? told * UINT64_C(1000) : NEIGH_RETRANS_US;
+}
+
 enum neigh_state { NEIGH_FREE, NEIGH_INCOMPLETE, NEIGH_REACHABLE, NEIGH_STALE, NEIGH_DELAY, NEIGH_PROBE, NEIGH_PERMANENT,
                    NEIGH_STATES };
 
@@ -42,7 +50,7 @@ struct neigh {
     bool is_router, used;        /* used: a packet went out since the last look of the collector */
     uint8_t probes;              /* sent in this state */
     uint8_t n_queued;
-    uint32_t reachable_us;       /* how long a confirmation holds */
+    uint64_t reachable_us;       /* how long a confirmation holds */
     uint64_t confirmed_us;       /* the last one, by an answer or by a transport */
     struct neigh *next;          /* of its bucket, or of the free list */
     struct timer_node timer;

@@ -56,6 +56,32 @@ try:
     s.recv(1)
 except ConnectionRefusedError:
     print("refused")' 2>&1)" refused
+# Hop limit and times of neighbours (RFC 4861 s6.3.4); 0 says nothing.
+times() { ctl a --json show autoconf | jq -r '.[0] | "\(.hop_limit) \(.reachable_ms) \(.retrans_ms)"'; }
+times_are() { [ "$(times)" = "$1" ]; }
+ra 1800 src=$R1 times=33,200,20
+check "hop limit and times of a router" wait_for 20 times_are "33 200 20"
+ra 1800 src=$R1 times=0,0,0 route=fd6f::/32,3600,0
+check "one that says nothing of them" wait_for 20 eval 'show "routes | length" | grep -qx 1'
+check_eq "changes nothing" "$(times)" "33 200 20"
+ra 1800 src=$R1 times=0,4000000,5 route=fd6f::/32,0,0
+check "times out of all bounds are not taken" wait_for 20 times_are "33 200 10"
+bg "$TMP/hops" in_k "$PY" -c 'import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("", 7009))
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+s.settimeout(30)
+print("ready", flush=True)
+print(int.from_bytes(s.recvmsg(10, 100)[1][0][2], "little"), flush=True)'
+hops=$bg_pid
+wait_for 10 listening "$TMP/hops"
+TMO=20 spre a "$PY" -c 'import socket, sys
+socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).sendto(b"x", (sys.argv[1], 7009))' $K6
+wait_for 30 pid_gone "$hops"
+check_eq "what a program sends has that limit" "$(sed -n 2p "$TMP/hops")" 33
+state_of() { ctl a --json show neighbor | jq -r --arg a "$1" '[.[] | select(.address == $a) | .state][0]'; }
+is_stale() { [ "$(state_of $K6)" = stale ]; }
+check "what is known of a neighbour is old after the time told, not after 15 s or more" wait_for 10 is_stale
 # More specific routes (RFC 4191): by the preferred router that tells of the prefix; what must not be believed changes nothing.
 told() { show 'routes | map("\(.prefix)=\(.router)\(if .used then "*" else "" end)") | sort | join(" ")'; }
 told_are() { [ "$(told)" = "$1" ]; }

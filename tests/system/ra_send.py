@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ra_send.py - sends one router advertisement: ra_send.py IF LIFETIME [prefix=P/L,VALID,PREFERRED,FLAGS] [mtu=N] [hops=N] [raw=HEX] [type=N]
+# ra_send.py - sends one router advertisement: ra_send.py IF LIFETIME [prefix=P/L,VALID,PREFERRED,FLAGS] [mtu=N] [hops=N] [times=HOPLIMIT,REACHABLE,RETRANS] [raw=HEX] [type=N]
 #   [src=ADDRESS] [pref=high|low] [route=PREFIX/L,LIFETIME,BITS] [redirect=TARGET,DESTINATION to=ADDRESS (the message is a redirect then)]
 import socket
 import struct
@@ -8,6 +8,7 @@ import sys
 ifname, lifetime = sys.argv[1], int(sys.argv[2])
 body, hops, kind = b"", 255, 134
 flags_of, src, redirect, to = 0, None, None, "ff02::1"
+hop_limit, reachable, retrans = 64, 0, 0
 for word in sys.argv[3:]:
     key, value = word.split("=", 1)
     if key == "prefix":
@@ -24,6 +25,8 @@ for word in sys.argv[3:]:
         body += struct.pack("!BBHI", 5, 1, 0, int(value))
     elif key == "hops":
         hops = int(value)
+    elif key == "times":
+        hop_limit, reachable, retrans = map(int, value.split(","))
     elif key == "type":
         kind = int(value)
     elif key == "src":
@@ -42,7 +45,7 @@ s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, ifname.encode())
 if src:
     s.bind((src, 0, 0, socket.if_nametoindex(ifname)))
 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, hops)
-message = struct.pack("!BBHBBHII", kind, 0, 0, 64, flags_of, lifetime, 0, 0) + body
+message = struct.pack("!BBHBBHII", kind, 0, 0, hop_limit, flags_of, lifetime, reachable, retrans) + body
 if redirect:
     message = struct.pack("!BBHI", 137, 0, 0, 0) + redirect + body
 s.sendto(message, (to, 0, 0, socket.if_nametoindex(ifname)))
