@@ -385,6 +385,7 @@ enum svm_attr {
     SVM_ATTR_FASTOPEN,   /* TCP_FASTOPEN of a listener: how many may be pending */
     SVM_ATTR_FASTOPEN_NO_COOKIE, /* of a listener: data in a SYN is taken without one */
     SVM_ATTR_FASTOPEN_KEY, /* of a listener: SVM_FASTOPEN_KEY bytes, or twice as many: then those of the key before */
+    SVM_ATTR_NO_CHECK6_RX, /* IPv6 datagrams without checksum are for this socket, too (UDP_NO_CHECK6_RX) */
 };
 enum { SVM_FASTOPEN_KEY = 16 };
 enum svm_recverr { SVM_RECVERR_V4 = 1, SVM_RECVERR_V6 = 2 }; /* by the family of the packet: IP_RECVERR, IPV6_RECVERR */
@@ -448,6 +449,7 @@ enum svm_dgram_flags {
     SVM_DGRAM_ERROR = 1u << 2,  /* rx: no datagram but an error about one sent: TLV SVM_TLV_ERROR, rmt = where it was sent to, lcl = our
                                    address, data = what is quoted of it. Each is followed by SVM_MSG_ERROR. (1u << 1: svm_sctp.h) */
     SVM_DGRAM_CONFIRM = 1u << 3, /* tx: the program has heard from the peer lately (MSG_CONFIRM) */
+    SVM_DGRAM_NO_CHECK6 = 1u << 4, /* tx: without checksum if it goes over IPv6 (UDP_NO_CHECK6_TX); not with SVM_TLV_GSO_SIZE */
 };
 struct svm_dgram_tlv {
     uint16_t type;      /* enum svm_dgram_tlv_type */

@@ -64,9 +64,9 @@ int vcl_dgram_check_size(struct vcl_socket *s, const struct vcl_msg_info *info, 
     int mode = s->rare_opt->mtu_discover;
     bool is_bound_by_mtu = gso || mode == IP_PMTUDISC_DO || mode == IP_PMTUDISC_PROBE || mode == IP_PMTUDISC_INTERFACE;
     size_t piece = gso && gso < len ? gso : len;
+    const struct ip_addr *dst = info && info->has_peer ? &info->peer.ip : &s->rmt.ip;
 
     if (hs_unlikely(is_bound_by_mtu && piece > ALWAYS_FITS)) {
-        const struct ip_addr *dst = info && info->has_peer ? &info->peer.ip : &s->rmt.ip;
         size_t hdrs = UDP_HDR + (ip_addr_is_v4(dst) ? IP4_HDR : IP6_HDR);
         int32_t mtu = ip_addr_is_multicast(dst) ? 0 : mtu_to(s, dst);
         if (mtu && piece + hdrs > (size_t)mtu) {
@@ -75,5 +75,7 @@ int vcl_dgram_check_size(struct vcl_socket *s, const struct vcl_msg_info *info, 
             return -EMSGSIZE;
         }
     }
-    return gso && len > (size_t)gso * SVM_GSO_SEGMENTS ? -EINVAL : 0;
+    if (!gso)
+        return 0;
+    return len > (size_t)gso * SVM_GSO_SEGMENTS || (s->rare_opt->no_check6_tx && !ip_addr_is_v4(dst)) ? -EINVAL : 0;
 }

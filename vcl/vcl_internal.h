@@ -253,7 +253,7 @@ struct vcl_rare_opts {
     uint32_t stamping;               /* SO_TIMESTAMPING */
     bool stamp, stamp_ns, stamp_new; /* SO_TIMESTAMP and its kin, as the kernel keeps them */
     bool broadcast, pktinfo, pktinfo6, mcast_loop, mcast_loop6, mcast_all, mcast_all6;
-    bool recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro;
+    bool recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro, no_check6_tx, no_check6_rx;
     bool debug, prefer_busy_poll, late_port; /* hints */
 };
 
@@ -431,8 +431,8 @@ struct vcl_dgram_tlvs {              /* what the server tells of a record beside
 int vcl_dgram_peek_header(struct vcl_socket *s, uint32_t at, uint32_t avail, struct svm_dgram_hdr *h);
 void vcl_dgram_read_tlvs(struct vcl_socket *s, uint32_t at, const struct svm_dgram_hdr *h, struct vcl_dgram_tlvs *out);
 static inline uint32_t vcl_dgram_record_size(const struct svm_dgram_hdr *h) { return h->hdr_len + ((h->data_len + 7u) & ~7u); }
-/* Would Linux's sendto() refuse a datagram of that size, or one of the pieces of gso bytes? 0, -EMSGSIZE (queued with IP_RECVERR), -EINVAL.
- * No lock held. */
+/* Would Linux's sendto() refuse a datagram of that size, or one of the pieces of gso bytes? 0, -EMSGSIZE (queued with IP_RECVERR), -EINVAL:
+ * too many, or pieces without checksum. No lock held. */
 int vcl_dgram_check_size(struct vcl_socket *s, const struct vcl_msg_info *info, size_t len, uint32_t gso);
 void vcl_dgram_forget_size(struct vcl_socket *s);         /* an error has come */
 ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);

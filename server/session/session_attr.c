@@ -7,14 +7,14 @@
 #include "svm/svm_sctp.h"
 #include "svm/svm_tcp_key.h"
 
-static_assert((int)SVM_ATTR_FASTOPEN_KEY < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
+static_assert((int)SVM_ATTR_NO_CHECK6_RX < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
 
 static bool is_settable(uint8_t attr)
 {
     return (attr >= SVM_ATTR_NODELAY && attr <= SVM_ATTR_CORK && attr != SVM_ATTR_TCP_INFO) || attr == SVM_ATTR_DEFER_ACCEPT ||
            attr == SVM_ATTR_MTU_DISCOVER || attr == SVM_ATTR_MAX_PACING || (attr >= SVM_ATTR_MCAST_TTL && attr <= SVM_ATTR_MCAST_ALL) ||
            attr == SVM_ATTR_RX_STAMP || attr == SVM_ATTR_GRO || attr == SVM_ATTR_RECVERR ||
-           (attr >= SVM_ATTR_FASTOPEN && attr <= SVM_ATTR_FASTOPEN_KEY);
+           (attr >= SVM_ATTR_FASTOPEN && attr <= SVM_ATTR_NO_CHECK6_RX);
 }
 
 /* No number, and nothing that is kept for later: the connection has it or refuses it. */

@@ -239,6 +239,9 @@ static int udp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr
     case SVM_ATTR_GRO:
         c->gro = v != 0;
         return 0;
+    case SVM_ATTR_NO_CHECK6_RX:
+        c->no_check6_rx = v != 0;
+        return 0;
     case SVM_ATTR_RX_STAMP:
         c->rx_stamp = v != 0;
         return 0;

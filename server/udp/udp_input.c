@@ -1,4 +1,4 @@
-/* udp_input.c - datagrams from the network: checked, and whose they are (RFC 768, RFC 1122 s4.1.3) */
+/* udp_input.c - datagrams from the network: checked, and whose they are (RFC 768, RFC 1122 s4.1.3, RFC 6936) */
 #include "server/udp/udp_internal.h"
 
 #include "server/icmp/icmp.h"
@@ -16,12 +16,14 @@ static enum udp_count udp_check(struct pkt *p, struct udp_hdr *h)
     if (len < UDP_HDR_LEN || len > pkt_len(p) || be16_get(h->dst) == 0)
         return UDP_C_drop_short;
     pkt_trim(p, len); /* IP may carry more than UDP says */
-    if (h->csum == 0) /* RFC 8200 s8.1: IPv6 forbids what RFC 768 allows */
-        return ip_addr_is_v4(&m->dst) ? UDP_C_MAX : UDP_C_drop_no_checksum;
-    if (!(m->flags & PKT_L4_CSUM_GOOD) && pkt_l4_checksum(p) != 0)
+    if (h->csum != 0 && !(m->flags & PKT_L4_CSUM_GOOD) && pkt_l4_checksum(p) != 0)
         return UDP_C_drop_checksum;
     return UDP_C_MAX;
 }
+
+/* RFC 8200 s8.1: IPv6 forbids what RFC 768 allows, but for sockets that ask for it (RFC 6936 s4). */
+static bool is_without_checksum6(struct pkt *p, const struct udp_hdr *h) { return h->csum == 0 && !ip_addr_is_v4(&pkt_meta(p)->dst); }
+static bool takes_without_checksum6(const struct session *s) { return s && s->conn && udp_of_base(s->conn)->no_check6_rx; }
 
 /* Connected sockets first, then the best bound one. */
 static struct session *find_session(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib)
@@ -60,11 +62,6 @@ static bool find_on_workers(struct worker *w, struct pkt *p, const struct ip_end
     return true;
 }
 
-static void no_port(struct worker *w, struct pkt *p)
-{
-    udp_drop(w, p, UDP_C_drop_no_port);
-}
-
 /* RFC 6951: a packet of another transport is inside. That one's worker is worker 0. */
 static void input_encapsulated(struct worker *w, struct pkt *p, be16 rmt_port)
 {
@@ -78,6 +75,12 @@ static void input_encapsulated(struct worker *w, struct pkt *p, be16 rmt_port)
     udp_count(w, UDP_C_encapsulated);
     pkt_pull(p, UDP_HDR_LEN);
     ops->input_in_udp(w, p, rmt_port);
+}
+
+static void drop(struct worker *w, struct pkt *p, enum udp_count why)
+{
+    udp_drop(w, p, why);
+    pkt_free(p);
 }
 
 void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
@@ -94,19 +97,22 @@ void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
         if (i + 1 < n)
             __builtin_prefetch(pkt_data(pkts[i + 1]));
         if (bad != UDP_C_MAX) {
-            udp_drop(w, p, bad);
-            pkt_free(p);
+            drop(w, p, bad);
             continue;
         }
+        bool is_bare = is_without_checksum6(p, &h);
         if (hs_unlikely(h.dst.raw == w->stack->udp_encap.port.raw)) { /* never 0: looked at by udp_check() */
-            input_encapsulated(w, p, h.src);
+            if (is_bare) /* no socket that could have asked for it */
+                drop(w, p, UDP_C_drop_no_checksum);
+            else
+                input_encapsulated(w, p, h.src);
             continue;
         }
         struct ip_endpoint lcl = { m->dst, h.dst }, rmt = { m->src, h.src };
         struct session *s = NULL;
         if (hs_unlikely(m->flags & PKT_BCAST)) { /* RFC 1122 s4.1.3.5: to all that want it; nobody is told when none does */
-            if (udp_mcast_deliver(w, p, &lcl, &rmt) == 0 && !(m->flags & PKT_CLONED))
-                no_port(w, p);
+            if (udp_mcast_deliver(w, p, &lcl, &rmt, is_bare) == 0 && !(m->flags & PKT_CLONED))
+                udp_drop(w, p, is_bare ? UDP_C_drop_no_checksum : UDP_C_drop_no_port);
             pkt_free(p);
             continue;
         }
@@ -114,6 +120,10 @@ void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
             s = find_session(w, &lcl, &rmt, m->ifc ? m->ifc->fib : 0);
         else if (!find_on_workers(w, p, &lcl, &rmt, &s))
             continue;
+        if (hs_unlikely(is_bare && !takes_without_checksum6(s))) { /* never ICMP: the port may be what was damaged */
+            drop(w, p, UDP_C_drop_no_checksum);
+            continue;
+        }
         if (hs_unlikely(gro.s || (s && udp_wants_gro(s)))) {
             if (!s || s != gro.s)
                 udp_gro_flush(w, &gro);
@@ -125,7 +135,7 @@ void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
         if (s) {
             udp_deliver(w, s, p, &lcl, &rmt);
         } else {
-            no_port(w, p);
+            udp_drop(w, p, UDP_C_drop_no_port);
             icmp_unreachable_send(w, p, ICMP_UNREACH_PORT); /* RFC 1122 s4.1.3.1; nothing for broadcasts */
         }
         pkt_free(p);

@@ -48,6 +48,7 @@ struct udp_conn {
     bool broadcast;                  /* SO_BROADCAST */
     uint8_t recverr;                 /* enum svm_recverr */
     bool gro;                        /* UDP_GRO */
+    bool no_check6_rx;               /* UDP_NO_CHECK6_RX */
     bool rx_stamp;                   /* its program wants to know when datagrams came in */
     bool closing;                    /* sends what is left, then ends */
     bool has_claim;                  /* its worker is a candidate for the port */
@@ -66,8 +67,9 @@ int udp_mcast_attr_set(struct worker *w, struct udp_conn *c, uint8_t attr, const
 void udp_mcast_free(struct udp_conn *c);
 /* Does c want a datagram for group (or broadcast address) lcl that came in by ifc? */
 bool udp_mcast_wants(const struct udp_conn *c, const struct interface *ifc, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
-/* p, checked, at its UDP header: to every socket that wants it, of all workers. Returns how many here. Keeps p. */
-unsigned udp_mcast_deliver(struct worker *w, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+/* p, checked, at its UDP header: to every socket that wants it, of all workers. is_bare: IPv6 without checksum. Returns how many here.
+ * Keeps p. */
+unsigned udp_mcast_deliver(struct worker *w, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, bool is_bare);
 /* udp_deliver.c */
 void udp_deliver(struct worker *w, struct session *s, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 /* Several in a row of one sender to a socket with UDP_GRO: one record. Zeroed at first; flush in the end. */

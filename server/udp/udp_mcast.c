@@ -248,7 +248,7 @@ static void pass_copies(struct worker *w, struct pkt *p)
     }
 }
 
-unsigned udp_mcast_deliver(struct worker *w, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt)
+unsigned udp_mcast_deliver(struct worker *w, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, bool is_bare)
 {
     const struct interface *ifc = pkt_meta(p)->ifc;
     unsigned n = 0;
@@ -259,7 +259,7 @@ unsigned udp_mcast_deliver(struct worker *w, struct pkt *p, const struct ip_endp
         pass_copies(w, p);
     for (struct udp_conn *c = udp_worker_of(w)->conns, *next; c; c = next) {
         next = c->next;
-        if (udp_mcast_wants(c, ifc, lcl, rmt)) {
+        if ((!is_bare || c->no_check6_rx) && udp_mcast_wants(c, ifc, lcl, rmt)) {
             udp_deliver(w, c->base.session, p, lcl, rmt);
             n++;
         }

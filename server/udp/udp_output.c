@@ -125,7 +125,7 @@ static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, st
     if (h->data_len > (v4 ? UDP_MAX_V4 : UDP_MAX_V6))
         return -EMSGSIZE;
     *why = UDP_C_tx_bad_address;
-    if (r->gso_size && h->data_len > (uint32_t)r->gso_size * SVM_GSO_SEGMENTS)
+    if (r->gso_size && (h->data_len > (uint32_t)r->gso_size * SVM_GSO_SEGMENTS || (!v4 && h->flags & SVM_DGRAM_NO_CHECK6)))
         return -EINVAL;
     return 0;
 }
@@ -155,6 +155,10 @@ static struct pkt *build(struct worker *w, struct udp_conn *c, const struct tx_r
     m->l4_len = UDP_HDR_LEN;
     *h = (struct udp_hdr){ .src = c->base.lcl.port, .dst = r->h.rmt_port, .len = be16_of((uint16_t)(UDP_HDR_LEN + len)),
                            .csum = pkt_pseudo_sum(m, UDP_HDR_LEN + len) };
+    if (hs_unlikely(r->h.flags & SVM_DGRAM_NO_CHECK6) && !ip_addr_is_v4(&tx->dst)) { /* RFC 6936 */
+        m->flags = 0;
+        h->csum = 0;
+    }
     session_tx_copy(w, c->base.session, r->h.hdr_len + off, h + 1, first);
     if (rest)
         pkt_chain(p, rest);

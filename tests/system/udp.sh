@@ -1,5 +1,6 @@
 #!/bin/bash
-# udp.sh - UDP against the kernel with one and several workers: sockets of all kinds find their datagrams, fragments, path MTU
+# udp.sh - UDP against the kernel with one and several workers: sockets of all kinds find their datagrams, fragments, path MTU, none without
+# checksum over IPv6 but for who asked for it
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_root
@@ -39,6 +40,19 @@ stack() { spre a "$@"; }
 probe() { # SIDE MODE HOST SIZE
     TMO=30 "$1" "$PROBE" "$2" "$3" 7000 "$4" 2>&1
 }
+# RFC 6936: a receiver without the option and one with it, at an address of side TO
+bare() { # WHAT FROM TO ADDRESS
+    local on pids=() said
+    for on in 0 1; do
+        TMO=20 bg "$TMP/bare$on" "$3" "$PROBE" bare-recv "$4" 701$on $on
+        pids+=("$bg_pid")
+        wait_for 5 listening "$TMP/bare$on" || not_ok "$1: the receiver is ready" "$(cat "$TMP/bare$on")"
+    done
+    said=$(for on in 0 1; do TMO=20 "$2" "$PROBE" bare-send "$4" 701$on 0 2>&1; done)
+    wait "${pids[@]}"
+    check_eq "$1: no pieces without checksum" "$said" $'Invalid argument\nInvalid argument'
+    check_eq "$1: without checksum nothing comes, with the option it does" "$(tail -qn 1 "$TMP/bare0" "$TMP/bare1")" $'2\n12'
+}
 
 for n in 1 2 3; do
     NS_S=$TAG-s$n NS_K=$TAG-k$n served=()
@@ -74,6 +88,10 @@ for n in 1 2 3; do
         check_eq "$what: cut to what the path takes" "$(probe stack want "${!r}" 1400 | sed 's/emsgsize=.//')" " reply=1 mtu=1300"
         check_eq "$what: DF and small enough" "$(probe stack do "${!r}" 1200)" "emsgsize=0 reply=1 mtu=1300"
         check_eq "$what: DF and larger than the interface" "$(probe stack do "${!k}" 1600 | sed 's/mtu=.*//')" "emsgsize=1 reply=0 "
+        if [ $f = 6 ]; then
+            bare "$what: from the kernel" in_k stack "${!s}"
+            bare "$what: to the kernel" stack in_k "${!k}"
+        fi
         for p in "${served[@]}"; do end_pid "$p"; done
         served=()
     done

@@ -1,10 +1,13 @@
 /* udp_probe.c - what a connected UDP socket is told about its path: EMSGSIZE, IP_MTU, and whether datagrams of a size get through
- * usage: udp_probe dont|want|do|probe HOST PORT BYTES; prints "emsgsize=N reply=N mtu=N" as soon as nothing more can change */
+ * usage: udp_probe dont|want|do|probe HOST PORT BYTES; prints "emsgsize=N reply=N mtu=N" as soon as nothing more can change
+ *        udp_probe bare-send HOST PORT 0; RFC 6936: pieces, then "1" without checksum, "2" with one
+ *        udp_probe bare-recv HOST PORT 0|1; prints what comes up to "2"; 1: with UDP_NO_CHECK6_RX */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,6 +24,51 @@ static void die(const char *what)
     exit(1);
 }
 
+static void set_udp(int fd, int name, int v)
+{
+    if (setsockopt(fd, IPPROTO_UDP, name, &v, sizeof(v)) < 0)
+        die("setsockopt");
+}
+
+static int bare_send(const struct addrinfo *ai)
+{
+    int fd = socket(ai->ai_family, SOCK_DGRAM, 0);
+
+    if (fd < 0 || connect(fd, ai->ai_addr, ai->ai_addrlen) < 0)
+        die("connect");
+    set_udp(fd, UDP_NO_CHECK6_TX, 1);
+    set_udp(fd, UDP_SEGMENT, 1);
+    puts(send(fd, "34", 2, 0) < 0 ? strerror(errno) : "pieces are sent");
+    set_udp(fd, UDP_SEGMENT, 0);
+    if (send(fd, "1", 1, 0) != 1)
+        die("send");
+    set_udp(fd, UDP_NO_CHECK6_TX, 0);
+    if (send(fd, "2", 1, 0) != 1)
+        die("send");
+    close(fd);
+    return 0;
+}
+
+static int bare_recv(const struct addrinfo *ai, int on)
+{
+    int fd = socket(ai->ai_family, SOCK_DGRAM, 0);
+    char c = 0;
+
+    if (fd < 0 || bind(fd, ai->ai_addr, ai->ai_addrlen) < 0)
+        die("bind");
+    set_udp(fd, UDP_NO_CHECK6_RX, on);
+    puts("ready");
+    fflush(stdout);
+    while (c != '2') {
+        if (recv(fd, &c, 1, 0) != 1)
+            die("recv");
+        putchar(c);
+    }
+    puts("");
+    close(fd);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const char *const modes[] = { [IP_PMTUDISC_DONT] = "dont", [IP_PMTUDISC_WANT] = "want", [IP_PMTUDISC_DO] = "do",
@@ -31,6 +79,14 @@ int main(int argc, char **argv)
     int mode = -1, mtu = 0;
     socklen_t len = sizeof(mtu);
 
+    if (argc == 5 && strncmp(argv[1], "bare-", 5) == 0) {
+        int rc = 2;
+        if (getaddrinfo(argv[2], argv[3], &hints, &ai) == 0) {
+            rc = strcmp(argv[1], "bare-send") == 0 ? bare_send(ai) : bare_recv(ai, atoi(argv[4]));
+            freeaddrinfo(ai);
+        }
+        return rc;
+    }
     for (int i = 0; argc == 5 && i < 4; i++)
         if (strcmp(argv[1], modes[i]) == 0)
             mode = i;

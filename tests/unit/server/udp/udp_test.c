@@ -337,6 +337,104 @@ Test(udp, malformed_datagrams)
     cr_assert_eq(counter(1, UDP_C_drop_no_checksum), 1);
 }
 
+/* ---------------------------------------------------------------- RFC 6936 */
+
+static void allow_no_checksum(struct sim_sock *s, int32_t on)
+{
+    cr_assert_eq(session_attr_set(pair.stack[1]->worker[0], s->session, SVM_ATTR_NO_CHECK6_RX, &on, sizeof(on)), 0);
+}
+
+Test(udp, no_checksum_only_for_who_asked)
+{
+    struct ip_endpoint any = { ip_addr_any(false), be16_of(6700) }, other = { ip_addr_any(false), be16_of(6701) };
+    struct sim_sock *s = bound(1, any), *o = bound(1, other);
+    uint8_t f[256];
+    unsigned at = make_frame(f, false, 32), len = at + 40;
+
+    put16(f + at + 6, 0);
+    allow_no_checksum(o, 1);
+    cr_assert_not(arrives(s, f, len), "another socket's leave");
+    allow_no_checksum(s, 1);
+    cr_assert(arrives(s, f, len));
+    allow_no_checksum(s, 0);
+    cr_assert_not(arrives(s, f, len));
+    allow_no_checksum(s, 1);
+    put16(f + at + 4, 255);
+    cr_assert_not(arrives(s, f, len), "its length is looked at all the same");
+    make_frame(f, false, 32);
+    f[at + 6] ^= 1;
+    cr_assert_not(arrives(s, f, len), "a wrong one is not none");
+    make_frame(f, false, 32);
+    cr_assert(arrives(s, f, len), "and a good one is good");
+    uint64_t no_port = counter(1, UDP_C_drop_no_port);
+    put16(f + at + 2, 6702);
+    put16(f + at + 6, 0);
+    cr_assert_not(arrives(s, f, len));
+    cr_assert_eq(counter(1, UDP_C_drop_no_port), no_port, "no answer, as of a port that is closed");
+    cr_assert_eq(counter(1, UDP_C_drop_no_checksum), 3);
+}
+
+Test(udp, no_checksum_to_a_group)
+{
+    struct ip_endpoint any = { ip_addr_any(false), be16_of(6700) };
+    struct sim_sock *s = bound(1, any);
+    uint8_t f[256];
+    unsigned at = make_frame(f, false, 32), len = at + 40;
+
+    put16(f + at + 6, 0);
+    static const uint8_t all_nodes[16] = { 0xff, 0x02, [15] = 1 }, mac[6] = { 0x33, 0x33, 0, 0, 0, 1 };
+    memcpy(f, mac, 6);
+    memcpy(f + 38, all_nodes, 16);
+    cr_assert_not(arrives(s, f, len));
+    cr_assert_eq(counter(1, UDP_C_drop_no_checksum), 1);
+    allow_no_checksum(s, 1);
+    cr_assert(arrives(s, f, len));
+}
+
+static void kick(struct sim_sock *s);
+
+/* A record that asks for datagrams without checksum; gso_size 0 = one. */
+static void send_unchecked(struct sim_sock *s, uint32_t len, uint16_t gso_size)
+{
+    struct { struct svm_dgram_hdr h; struct svm_dgram_tlv t; uint16_t size; uint16_t pad; } r = {
+        .h = { .data_len = len, .hdr_len = gso_size ? 56 : 48, .version = 1, .flags = SVM_DGRAM_NO_CHECK6 },
+        .t = { SVM_TLV_GSO_SIZE, 2 }, .size = gso_size };
+
+    cr_assert_eq(svm_fifo_enqueue(&s->tx, &r, r.h.hdr_len), r.h.hdr_len);
+    cr_assert_eq(svm_fifo_enqueue(&s->tx, data, (len + 7) & ~7u), (len + 7) & ~7u);
+    kick(s);
+    run_us(10000);
+}
+
+Test(udp, sent_without_checksum)
+{
+    for (unsigned v4 = 0; v4 < 2; v4++) {
+        struct ip_endpoint server = sim_pair_endpoint(1, v4, 6710);
+        struct sim_sock *s = bound(1, server), *c = connected(0, server);
+        send_unchecked(c, 100, 0);
+        if (v4)
+            expect(s, 100, NULL);
+        cr_assert_eq(sim_recvfrom(s, NULL, buf, sizeof(buf)), -EAGAIN);
+        cr_assert_eq(counter(1, UDP_C_drop_no_checksum), 1, "IPv4 does not know of it");
+        allow_no_checksum(s, 1);
+        send_unchecked(c, 100, 0);
+        expect(s, 100, NULL);
+        send_unchecked(c, 0, 0);
+        expect(s, 0, NULL);
+        send_unchecked(c, 6000, 0); /* in fragments */
+        expect(s, 6000, NULL);
+        send_unchecked(c, 200, 100);
+        cr_assert_eq(c->soft_error, v4 ? 0 : -EINVAL, "pieces need one, as on Linux");
+        cr_assert_eq(sim_recvfrom(s, NULL, buf, sizeof(buf)), v4 ? 100 : -EAGAIN);
+    }
+    struct ip_endpoint own = sim_pair_endpoint(0, false, 6711);
+    struct sim_sock *s = bound(0, own), *c = connected(0, own);
+    send_unchecked(c, 100, 0);
+    cr_assert_eq(sim_recvfrom(s, NULL, buf, sizeof(buf)), -EAGAIN, "to ourselves, too");
+    cr_assert_eq(counter(0, UDP_C_drop_no_checksum), 1);
+    cr_assert_eq(c->soft_error, 0);
+}
+
 /* ---------------------------------------------------------------- what a program may write */
 
 static unsigned violations;
