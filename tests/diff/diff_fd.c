@@ -36,6 +36,10 @@ void diff_op_shutdown(struct diff_run *r)
     if (slot < 0)
         return;
     rc = shutdown(r->sock[slot].fd, how);
+    /* Of an end that is over both ways there: that its other end, which a child held, has closed may be heard a moment later. */
+    for (int64_t end = diff_now_ms() + r->wait_ms;
+         rc == 0 && r->compare && diff_next_line(r) && strstr(r->line, "ENOTCONN") && diff_now_ms() < end; usleep(100))
+        rc = shutdown(r->sock[slot].fd, how);
     diff_log(r, "shutdown(s%d, %d) %s", slot, how, diff_err(rc, errno));
     for (int i = 0; i < DIFF_SOCKS && r->sock[slot].conn < 0; i++) /* copies, too */
         if (r->sock[i].fd >= 0 && r->sock[i].file == r->sock[slot].file) {

@@ -123,13 +123,11 @@ end_pid "$server_of_port"
 kernel_server server -tls1_2
 check "client: TLS 1.2" answers $K4
 end_pid "$server_of_port"
-before=$(stat_of in_place)
 kernel_server server -num_tickets 10 -max_send_frag 512 -record_padding 300 -Verify 1 -CAfile "$PKI/ca.pem"
-for a in $K4 $K6; do # the tickets have the client's certificate in them
+for a in $K4 $K6; do # the tickets have the client's certificate in them; OpenSSL reads them or we do, as they come
     # shellcheck disable=SC2046
     check "client to $a: tickets that go over several records, with padding" answers $a $(pair_of client)
 done
-check_eq "in place" $(($(stat_of in_place) - before)) 2
 end_pid "$server_of_port"
 for c in expired:expired wrongca:"unable to get local issuer" self:"self-signed" wrongname:"address mismatch"; do
     kernel_server ${c%%:*}
