@@ -352,7 +352,7 @@ group_sctp() {
     for size in 64 1400 65536; do row "sctp/$size" '' higher 'messages Gbit/s' s_sctp sctp_u sctp_h $size; done
 }
 sctp() {
-    group_begin 5 1500
+    group_begin 9 1500
     in_k ip addr flush dev vk0 # the second server owns that end
     conf_packet a >"$TMP/a.conf"
     { conf_head b; echo 'port wire0 { device packet iface=vk0 }'; conf_addrs wire0 $K4 $K6; } >"$TMP/b.conf"
