@@ -210,7 +210,7 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
 /* ---- with nobody there any more ---- */
 
 /* What the other side's program has written and p's has not read goes to FIFOs in a's memory, which end there. 0: p->slot is the new
- * slot, and of peer, pair and local_user nothing is left. */
+ * slot, and p's part in the pair is the caller's to end. */
 static int take_rest(struct worker *w, struct session *p, struct app_worker *a)
 {
     struct app_pair *pair = p->pair;
@@ -272,6 +272,9 @@ static void claim_alone(struct worker *w, struct session *p, struct app_worker *
     }
     p->local = false;
     p->flags &= (uint8_t)~SVM_CONN_LOCAL;
+    p->peer = NULL;
+    p->pair = NULL;
+    p->local_user = NULL;
     leave_slot(w, p, pair, &old, former);
     if (s) {
         local_old_put(w, s);
