@@ -166,6 +166,8 @@ static int grow_for(struct svm_fifo_prod *f, uint32_t need)
         want = want > f->cur_log2 + GROW_SHIFT ? want : f->cur_log2 + GROW_SHIFT;
     } else if (need > 1u << (STREAM_MIN_LOG2 - 1) && want < STREAM_MIN_LOG2) {
         want = STREAM_MIN_LOG2;
+    } else if (want < STREAM_MIN_LOG2) { /* what follows it may have to be large: another such message shall fit first */
+        want = svm_ring_log2_for(2 * hs_max_u32(need, beyond));
     }
     if (beyond > 1u << least) /* bytes out of order must fit */
         least = svm_ring_log2_for(beyond);

@@ -29,11 +29,11 @@
 #include "common/types.h"
 
 enum svm_limits {
-    SVM_ABI_VERSION = 4,
+    SVM_ABI_VERSION = 5,
     SVM_MAGIC = 0x4d565348,      /* "HSVM" */
     SVM_MAX_SERVER_WORKERS = 16,
     SVM_MAX_BANKS = 64,          /* per client */
-    SVM_RING_MIN_LOG2 = 9,       /* 512 bytes: the smallest ring of a FIFO */
+    SVM_RING_MIN_LOG2 = 7,       /* 128 bytes: the smallest ring of a FIFO */
     SVM_RING_MAX_LOG2 = 28,      /* 256 MiB */
     SVM_MSG_SIZE = 64,
 };

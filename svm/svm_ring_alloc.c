@@ -8,7 +8,7 @@
 enum {
     MIN = SVM_RING_MIN_LOG2,
     N_ORDERS = SVM_RING_MAX_LOG2 - SVM_RING_MIN_LOG2 + 1,
-    MAX_LEVELS = 5,       /* 64^5 blocks of 512 bytes */
+    MAX_LEVELS = 5,       /* 64^5 blocks of 128 bytes */
     CHUNK_LOG2 = 16,      /* grain of reserving and trimming */
 };
 

@@ -1,4 +1,4 @@
-/* svm_ring_alloc.h - memory for FIFO rings: blocks of 2^9 to 2^28 bytes out of the ring areas of segments
+/* svm_ring_alloc.h - memory for FIFO rings: blocks of 2^7 to 2^28 bytes out of the ring areas of segments
  * Owner:  whoever owns the areas: the server for S, a client for C and for its PAIR arena. Several areas (banks) per allocator,
  *         and several allocators may share a bank by giving each its own part.
  * Thread: one at a time (svm_ring_alloc_ops), or any through a private mutex (svm_ring_alloc_ops_locked).

@@ -148,7 +148,7 @@ Test(fifo, starts_small_and_grows_by_four)
         if (n == 4)
             break;
     }
-    cr_assert(n >= 2 && log2[0] == 9 && log2[1] == 11, "512 bytes, then 2 KiB");
+    cr_assert(n >= 2 && log2[0] == 10 && log2[1] == 12, "room for two of them, then four times that");
     pair_close(&t);
     pair_open(&t, MAX, AREA, 0);
     svm_fifo_enqueue(&t.p, b, 3000);
@@ -163,15 +163,15 @@ Test(fifo, previous_ring_is_freed_when_head_passes_start)
 
     pair_open(&t, MAX, AREA, 0);
     svm_fifo_enqueue(&t.p, b, 512);
-    svm_fifo_enqueue(&t.p, b, 512);
-    cr_assert_eq(t.alloc.used_bytes, 512 + 2048);
+    svm_fifo_enqueue(&t.p, b, 1024);
+    cr_assert_eq(t.alloc.used_bytes, 1024 + 4096);
     cr_assert_eq(svm_fifo_prod_grow(&t.p, 8192), -EAGAIN, "two rings at most");
     svm_fifo_dequeue(&t.c, b, 511);
     svm_fifo_prod_unread(&t.p);
-    cr_assert_eq(t.alloc.used_bytes, 512 + 2048, "one byte is left in it");
+    cr_assert_eq(t.alloc.used_bytes, 1024 + 4096, "one byte is left in it");
     svm_fifo_dequeue(&t.c, b, 1);
     svm_fifo_prod_unread(&t.p);
-    cr_assert_eq(t.alloc.used_bytes, 2048);
+    cr_assert_eq(t.alloc.used_bytes, 4096);
     cr_assert_eq(svm_fifo_prod_grow(&t.p, 8192), 0);
     pair_close(&t);
 }
@@ -183,11 +183,12 @@ Test(fifo, ring_floor_keeps_a_promise)
 
     pair_open(&t, MAX, AREA, 0);
     svm_fifo_prod_set_floor(&t.p, 32768);
-    svm_fifo_enqueue(&t.p, b, 10);
-    cr_assert_eq(t.p.cur_log2, SVM_RING_MIN_LOG2, "the first ring is as small as ever");
+    svm_fifo_enqueue(&t.p, b, 240);
+    svm_fifo_enqueue(&t.p, b, 260);
+    cr_assert_eq(t.p.cur_log2, 9, "two small messages have room before what was promised is linked");
     cr_assert_eq(svm_fifo_enqueue(&t.p, b, 1000), 1000);
     cr_assert_eq(t.p.cur_log2, 15);
-    cr_assert_eq(svm_fifo_enqueue(&t.p, b, 31758), 31758, "without the consumer moving");
+    cr_assert_eq(svm_fifo_enqueue(&t.p, b, 31268), 31268, "without the consumer moving");
     pair_close(&t);
 }
 
