@@ -7,7 +7,7 @@
 
 void preload_put_cmsg(struct msghdr *msg, size_t *used, int level, int type, const void *data, size_t len)
 {
-    size_t room = msg->msg_controllen - *used, whole = CMSG_LEN(len);
+    size_t room = msg->msg_control ? msg->msg_controllen - *used : 0, whole = CMSG_LEN(len);
     if (room < sizeof(struct cmsghdr)) {
         msg->msg_flags |= MSG_CTRUNC;
         return;
@@ -57,7 +57,7 @@ static void preload_put_header(struct msghdr *msg, size_t *used, uint32_t wants,
 
 /* socket(7) SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMPING. What came before the option was set has no time of its own: Linux takes the
  * present one. The structs of the old and the new numbers are the same where long has 64 bits. */
-static void preload_put_stamps(struct msghdr *msg, size_t *used, uint32_t wants, int64_t ns)
+void preload_put_stamps(struct msghdr *msg, size_t *used, uint32_t wants, int64_t ns)
 {
     bool is_new = wants & VCL_WANTS_STAMP_NEW;
     struct timespec ts = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };

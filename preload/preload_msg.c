@@ -14,18 +14,20 @@ static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int 
         return preload_sctp_recvmsg(f, msg, flags);
     struct vcl_msg_info info = { .flags = 0 };
     bool is_udp = f->sock.proto == SVM_PROTO_UDP;
-    ssize_t r = preload_recv_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, is_udp || flags & MSG_OOB ? &info : NULL);
+    bool has_stamps = !is_udp && vcl_recv_wants(f->sock.vcl) & (VCL_WANTS_STAMP | VCL_WANTS_STAMPING);
+    ssize_t r = preload_recv_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, is_udp || flags & MSG_OOB || has_stamps ? &info : NULL);
     if (r < 0)
         return r;
     size_t used = 0;
     msg->msg_flags = ((int)info.flags & (MSG_TRUNC | MSG_OOB)) | (flags & MSG_CMSG_CLOEXEC); /* Linux tells of that one, too */
     if (is_udp && info.has_peer) {
         preload_fill_sockaddr(&info.peer, f->sock.is_v6, msg->msg_name, &msg->msg_namelen);
-        if (msg->msg_control)
-            preload_put_info(f, msg, &used, &info);
+        preload_put_info(f, msg, &used, &info);
     } else if (msg->msg_name) {
         msg->msg_namelen = 0; /* tcp(7): a stream tells no address */
     }
+    if (has_stamps && info.stamp_ns)
+        preload_put_stamps(msg, &used, vcl_recv_wants(f->sock.vcl), info.stamp_ns);
     msg->msg_controllen = used;
     return r;
 }

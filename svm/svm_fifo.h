@@ -80,6 +80,7 @@ struct svm_fifo_prod {
     uint16_t ooo_newest;  /* index of the most recently changed interval (first SACK block, RFC 2018 s4) */
     bool fin : 1, failed : 1;
     bool no_mem : 1;      /* the last attempt to grow found no memory */
+    bool has_stamps : 1;  /* svm_fifo_prod_set_stamps() */
 };
 static_assert(sizeof(struct svm_fifo_prod) <= 112, "the producing half of an idle connection stays small");
 
@@ -136,6 +137,11 @@ void svm_fifo_prod_set_fin(struct svm_fifo_prod *f);
 void svm_fifo_prod_set_rst(struct svm_fifo_prod *f, int error);
 bool svm_fifo_prod_peer_closed(const struct svm_fifo_prod *f); /* SVM_FIFO_RD_CLOSED */
 bool svm_fifo_prod_event_due(struct svm_fifo_prod *f);         /* true: post SVM_MSG_DATA with value f->evt_seq */
+/* own: the line of the other direction, written by this side. Times can be told (SVM_FIFO_RD_STAMPS) if it follows the producer's in a slot. */
+static inline void svm_fifo_prod_set_stamps(struct svm_fifo_prod *f, const struct svm_fifo_cons_line *own)
+{
+    f->has_stamps = (const void *)own == (const void *)(f->line + 1);
+}
 bool svm_fifo_prod_want_space(struct svm_fifo_prod *f, uint32_t bytes); /* true: there is space already (or an error), try again */
 
 /* ---- consumer ---- */
@@ -155,6 +161,10 @@ int svm_fifo_cons_rst(const struct svm_fifo_cons *f);          /* 0, or the -err
 void svm_fifo_cons_set_closed(struct svm_fifo_cons *f);        /* SVM_FIFO_RD_CLOSED */
 void svm_fifo_cons_event_taken(struct svm_fifo_cons *f, uint32_t evt_seq);
 bool svm_fifo_cons_arm(struct svm_fifo_cons *f);               /* true: bytes, FIN or RST came meanwhile */
+void svm_fifo_cons_want_stamps(struct svm_fifo_cons *f);       /* SVM_FIFO_RD_STAMPS */
+/* When the bytes before `offset` from head on came, or some that followed them closely, in ns since 1970; SHARED: what the peer says.
+ * 0 = not told, or the very last ones, just now. */
+int64_t svm_fifo_cons_stamp(const struct svm_fifo_cons *f, uint32_t offset);
 bool svm_fifo_cons_space_due(struct svm_fifo_cons *f);         /* true: post SVM_MSG_SPACE */
 
 #endif

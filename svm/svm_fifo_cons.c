@@ -238,7 +238,22 @@ int svm_fifo_cons_rst(const struct svm_fifo_cons *f)
 void svm_fifo_cons_set_closed(struct svm_fifo_cons *f)
 {
     /* Release: pairs with the acquire in svm_fifo_prod_peer_closed(). */
-    __atomic_store_n(&f->line->flags, SVM_FIFO_RD_CLOSED, __ATOMIC_RELEASE);
+    __atomic_store_n(&f->line->flags, f->line->flags | SVM_FIFO_RD_CLOSED, __ATOMIC_RELEASE);
+}
+
+void svm_fifo_cons_want_stamps(struct svm_fifo_cons *f)
+{
+    __atomic_store_n(&f->line->flags, f->line->flags | SVM_FIFO_RD_STAMPS, __ATOMIC_RELAXED);
+}
+
+int64_t svm_fifo_cons_stamp(const struct svm_fifo_cons *f, uint32_t offset)
+{
+    const struct svm_fifo_cons_line *peer = (const void *)(f->peer + 1);
+    /* Acquire: pairs with the release in put_stamp() (svm_fifo_prod.c): the time is at least that of these bytes. */
+    uint32_t tail = __atomic_load_n(&peer->stamp_tail, __ATOMIC_ACQUIRE);
+    uint64_t ns = __atomic_load_n(&peer->stamp_ns, __ATOMIC_RELAXED);
+
+    return (int32_t)(tail - (f->head + offset)) >= 0 && ns <= INT64_MAX ? (int64_t)ns : 0;
 }
 
 void svm_fifo_cons_event_taken(struct svm_fifo_cons *f, uint32_t evt_seq)

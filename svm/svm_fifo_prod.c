@@ -1,5 +1,6 @@
 /* svm_fifo_prod.c - producing half of a FIFO: enqueue, reserve and commit, growth, give-back, events */
 #include <stdlib.h>
+#include "common/clock.h"
 #include "svm/svm_fifo_internal.h"
 
 enum {
@@ -415,10 +416,23 @@ bool svm_fifo_prod_peer_closed(const struct svm_fifo_prod *f)
     return __atomic_load_n(&f->peer->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_RD_CLOSED;
 }
 
+static __attribute__((noinline)) void put_stamp(struct svm_fifo_prod *f)
+{
+    struct svm_fifo_cons_line *own = (struct svm_fifo_cons_line *)(f->line + 1);
+
+    if (own->stamp_tail == f->tail)
+        return; /* another event, no byte */
+    __atomic_store_n(&own->stamp_ns, clock_wall_ns(), __ATOMIC_RELAXED);
+    /* Release: pairs with the acquire in svm_fifo_cons_stamp(). */
+    __atomic_store_n(&own->stamp_tail, f->tail, __ATOMIC_RELEASE);
+}
+
 bool svm_fifo_prod_event_due(struct svm_fifo_prod *f)
 {
     /* Full fence: tail or flags before evt_ack; pairs with the fence in svm_fifo_cons_arm(): one side sees the other. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (hs_unlikely(__atomic_load_n(&f->peer->flags, __ATOMIC_RELAXED) & SVM_FIFO_RD_STAMPS) && f->has_stamps)
+        put_stamp(f);
     if (__atomic_load_n(&f->peer->evt_ack, __ATOMIC_RELAXED) != f->evt_seq)
         return false;
     f->evt_seq++;

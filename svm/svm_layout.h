@@ -75,6 +75,7 @@ enum svm_fifo_flags {        /* svm_fifo_prod_line.flags, only ever gain bits */
 };
 enum svm_fifo_cons_flags {   /* svm_fifo_cons_line.flags, only ever gain bits */
     SVM_FIFO_RD_CLOSED = 1u << 0, /* the consumer reads no more: writing is pointless (EPIPE) */
+    SVM_FIFO_RD_STAMPS = 1u << 1, /* the consumer asks when bytes came: see stamp_ns */
 };
 
 /* Written by the producer only.
@@ -103,7 +104,11 @@ struct svm_fifo_cons_line {
     uint32_t space_ack;   /* = space_want when the consumer has posted the event "space" for it */
     uint32_t flags;       /* enum svm_fifo_cons_flags */
     uint32_t urg_ack;     /* events "urgent" that the consumer has taken: urg_ack == urg_seq means "tell me" */
-    uint32_t pad[11];
+    /* Of the bytes that the same side writes into the other FIFO of the slot, whose line has no room: when those before stamp_tail were
+     * written, in nanoseconds since 1970. Told only after they were published: who reads bytes beyond it has found them this moment. */
+    uint32_t stamp_tail;
+    uint64_t stamp_ns;
+    uint32_t pad[8];
 } HS_ALIGNED_LINE;
 static_assert(sizeof(struct svm_fifo_cons_line) == 64, "svm_fifo_cons_line");
 
@@ -121,6 +126,8 @@ struct svm_slot_cli {
 struct svm_slot_pair {
     struct svm_slot_cli side[2];
 };
+static_assert(offsetof(struct svm_slot_srv, tx) == sizeof(struct svm_fifo_prod_line) &&
+              offsetof(struct svm_slot_cli, rx) == sizeof(struct svm_fifo_prod_line), "a side's two lines follow each other: stamp_ns");
 static_assert(sizeof(struct svm_slot_srv) == 128 && sizeof(struct svm_slot_cli) == 128, "slots");
 static_assert(sizeof(struct svm_slot_pair) == 256, "slot_pair");
 

@@ -394,6 +394,8 @@ int vcl_attr_ask(struct vcl_socket *s, uint8_t attr, const void *question, uint3
 int vcl_msg_opt_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: none of these */
 int vcl_msg_opt_get(struct vcl_socket *s, int level, int name, void *val, socklen_t *len);       /* 1: none of these */
 int32_t vcl_rx_stamp_told(const struct vcl_socket *s);
+void vcl_stamps_want(struct vcl_socket *s);               /* a stream's new FIFO, or option: whether times are wanted; socket lock held */
+int64_t vcl_stream_stamp(struct vcl_socket *s, uint32_t offset); /* when the bytes came that end `offset` behind head; 0: nobody asks */
 void vcl_options_send_int(struct vcl_socket *s, uint8_t attr, int32_t v);
 int vcl_mcast_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: not an option of groups */
 int vcl_mcast_get(struct vcl_socket *s, int level, int name, void *val, socklen_t *len); /* likewise */

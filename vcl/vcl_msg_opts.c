@@ -1,5 +1,6 @@
 /* vcl_msg_opts.c - options about what recvmsg() tells beside the bytes: time stamps (socket(7), the kernel's timestamping.rst) */
 #include <linux/net_tstamp.h>
+#include "common/clock.h"
 #include "vcl/vcl_internal.h"
 
 #ifndef SOF_TIMESTAMPING_OPT_RX_FILTER
@@ -18,6 +19,40 @@ int32_t vcl_rx_stamp_told(const struct vcl_socket *s)
     return s->rare_opt->stamp || s->rare_opt->stamping & SOF_TIMESTAMPING_RX_SOFTWARE;
 }
 
+/* The two transports whose packets and bytes have times. */
+static bool has_stamps(const struct vcl_socket *s) { return !s->is_records && !s->sctp; }
+
+void vcl_stamps_want(struct vcl_socket *s)
+{
+    if (hs_unlikely(vcl_rx_stamp_told(s)) && !s->is_dgram && has_stamps(s) && s->has_fifos)
+        svm_fifo_cons_want_stamps(vcl_rx_last(s));
+}
+
+int64_t vcl_stream_stamp(struct vcl_socket *s, uint32_t offset)
+{
+    int64_t ns = 0;
+
+    if (!vcl_rx_stamp_told(s))
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos)
+        ns = svm_fifo_cons_stamp(&s->rx, offset);
+    pthread_mutex_unlock(&s->lock);
+    return ns ? ns : (int64_t)clock_wall_ns();
+}
+
+/* To who writes what comes: the server, or cut-through the peer. */
+static void tell_stamps(struct vcl_socket *s)
+{
+    if (s->is_dgram) {
+        vcl_options_send_int(s, SVM_ATTR_RX_STAMP, vcl_rx_stamp_told(s));
+        return;
+    }
+    pthread_mutex_lock(&s->lock);
+    vcl_stamps_want(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static int set_stamp(struct vcl_socket *s, int name, bool on)
 {
     struct vcl_rare_opts *o = vcl_options_rare(s);
@@ -31,7 +66,7 @@ static int set_stamp(struct vcl_socket *s, int name, bool on)
     } else {
         o->stamp = o->stamp_ns = false;
     }
-    vcl_options_send_int(s, SVM_ATTR_RX_STAMP, vcl_rx_stamp_told(s));
+    tell_stamps(s);
     return 0;
 }
 
@@ -45,16 +80,16 @@ static int set_stamping(struct vcl_socket *s, int name, uint32_t flags)
         return -ENOBUFS;
     o->stamping = flags;
     o->stamp_new = name == SO_TIMESTAMPING_NEW;
-    vcl_options_send_int(s, SVM_ATTR_RX_STAMP, vcl_rx_stamp_told(s));
+    tell_stamps(s);
     return 0;
 }
 
-/* Streams carry no times of their bytes: their rows in vcl_options.c say so. */
+/* Of other transports the rows in vcl_options.c refuse them. */
 int vcl_msg_opt_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len)
 {
     int32_t v;
 
-    if (level != SOL_SOCKET || !s->is_dgram)
+    if (level != SOL_SOCKET || !has_stamps(s))
         return 1;
     switch (name) {
     case SO_TIMESTAMP:
@@ -79,7 +114,7 @@ int vcl_msg_opt_get(struct vcl_socket *s, int level, int name, void *val, sockle
     struct { int32_t v, phc; } out = { 0, 0 }; /* struct so_timestamping */
     socklen_t size = sizeof(out.v);
 
-    if (level != SOL_SOCKET || !s->is_dgram)
+    if (level != SOL_SOCKET || !has_stamps(s))
         return 1;
     switch (name) {
     case SO_TIMESTAMP:

@@ -159,6 +159,7 @@ static int map_pair_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot,
     s->local = true;
     svm_fifo_prod_init(&s->tx, &sp->side[side].tx, &sp->side[1 - side].rx, &p->regions, &vcl_pair_ring_ops, p, max);
     svm_fifo_prod_set_floor(&s->tx, VCL_TX_FLOOR);
+    svm_fifo_prod_set_stamps(&s->tx, &sp->side[side].rx);
     svm_fifo_cons_init(&s->rx, &sp->side[side].rx, &sp->side[1 - side].tx, &p->regions, VCL_LOCAL_FIFO_MAX);
     memset(&s->urg, 0, sizeof(s->urg));
     if (p->peer_client_id == s->w->client_id && side == 1)
@@ -186,6 +187,7 @@ static int map_bank_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
     s->local = false;
     svm_fifo_prod_init(&s->tx, &cli->tx, &srv->tx, &w->life->cli_regions, &vcl_bank_ring_ops, w->life, w->tx_fifo_size);
     svm_fifo_prod_set_floor(&s->tx, VCL_TX_FLOOR);
+    svm_fifo_prod_set_stamps(&s->tx, &cli->rx);
     svm_fifo_cons_init(&s->rx, &cli->rx, &srv->rx, &w->life->srv_regions, w->rx_fifo_size);
     s->errors_seen = s->rx.head;
     memset(&s->urg, 0, sizeof(s->urg));
@@ -205,6 +207,7 @@ int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m)
         s->has_fifos = true;
         if (hs_unlikely(s->rest_due != NULL))
             vcl_rest_install(s);
+        vcl_stamps_want(s);
         atomic_store_explicit(&s->evt_seq, 0, memory_order_relaxed); /* of former FIFOs */
     }
     vcl_options_limit_tx(s);

@@ -429,11 +429,16 @@ ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
         return vcl_sctp_recv(s, iov, n_iov, flags, info);
     if (s->is_records)
         return vcl_record_recv(s, iov, n_iov, flags, info);
-    if (info)
-        *info = (struct vcl_msg_info){ 0 };
-    if (hs_unlikely(flags & MSG_OOB))
+    if (hs_likely(!info))
+        return flags & MSG_OOB ? vcl_urgent_recv(s, iov, n_iov, flags, NULL) : vcl_stream_recv(s, iov, n_iov, flags);
+    *info = (struct vcl_msg_info){ 0 };
+    if (flags & MSG_OOB)
         return vcl_urgent_recv(s, iov, n_iov, flags, info);
-    return vcl_stream_recv(s, iov, n_iov, flags);
+    ssize_t n = vcl_stream_recv(s, iov, n_iov, flags);
+
+    if (n > 0)
+        info->stamp_ns = vcl_stream_stamp(s, flags & MSG_PEEK ? (uint32_t)n : 0);
+    return n;
 }
 
 static ssize_t send_any(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)

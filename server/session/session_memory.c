@@ -89,6 +89,7 @@ static int fifos_make(struct worker *w, struct session *s, struct app_worker *a,
     if (err != 0)
         return err;
     svm_fifo_prod_init(&s->fifos->rx, f.rx_prod, f.rx_cons, f.rx_regions, f.ring_ops, f.ring_ctx, f.rx_max);
+    svm_fifo_prod_set_stamps(&s->fifos->rx, f.tx_cons);
     svm_fifo_cons_init(&s->fifos->tx, f.tx_cons, f.tx_prod, f.tx_regions, f.tx_max);
     s->slot = f.slot;
     s->mem = a;

@@ -5,6 +5,7 @@
 #include <time.h> /* for the next */
 #include <linux/errqueue.h>
 
+#include "common/clock.h"
 #include "server/capture/capture.h"
 #include "svm/svm_dgram.h"
 
@@ -31,10 +32,8 @@ void udp_drop(struct worker *w, struct pkt *p, enum udp_count why)
 /* socket(7) SO_TIMESTAMP: the time of day; the worker's own clock only counts. */
 static void put_stamp(struct svm_dgram_rec *r)
 {
-    struct timespec ts;
+    int64_t ns = (int64_t)clock_wall_ns();
 
-    clock_gettime(CLOCK_REALTIME, &ts);
-    int64_t ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
     svm_dgram_put(r, SVM_TLV_STAMP, &ns, sizeof(ns));
 }
 
