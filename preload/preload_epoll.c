@@ -181,6 +181,15 @@ static bool preload_watch_is_spent(const struct fd_watch *w)
     return !(events & 0xffff);
 }
 
+/* The kernel's half of an entry that stands in both sets: a one-shot one is to be told by one of them only. */
+static struct epoll_event preload_epoll_half(const struct epoll_event *ev, int fd)
+{
+    struct epoll_event half = ev ? *ev : (struct epoll_event){ .events = 0 };
+    if (half.events & EPOLLONESHOT)
+        half.data.u64 = vcl_set_twin_data(fd);
+    return half;
+}
+
 /* The stack serves s from now on: its entries move (or, with keep_kernel, are copied) from the kernel's sets into ours. Copied ones stay
  * noted: the stack alone may serve the socket later, and then the kernel's half must not be heard any more. */
 void preload_epoll_socket_decided(int fd, struct fd_file *f, bool keep_kernel)
@@ -196,6 +205,10 @@ void preload_epoll_socket_decided(int fd, struct fd_file *f, bool keep_kernel)
                 if (!keep_kernel)
                     libc_real()->epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->fd, &w->ev);
                 vcl_set_move(set, f->sock.vcl, w->fd, &w->ev, is_spent); /* it may be there already */
+                if (keep_kernel && w->ev.events & EPOLLONESHOT) { /* after the move: what is told for an entry that is not there is lost */
+                    struct epoll_event half = preload_epoll_half(&w->ev, w->fd);
+                    libc_real()->epoll_ctl(w->epfd, EPOLL_CTL_MOD, w->fd, &half);
+                }
                 keep = keep_kernel;
             }
             preload_put(w->epoll);
@@ -212,7 +225,8 @@ void preload_epoll_socket_decided(int fd, struct fd_file *f, bool keep_kernel)
 static int preload_epoll_ctl_both(int epfd, struct fd_file *e, struct vcl_set *set, int op, struct fd_file *s, int fd,
                                   struct epoll_event *ev)
 {
-    int r = (int)preload_kernel(libc_real()->epoll_ctl(epfd, op, fd, ev));
+    struct epoll_event half = preload_epoll_half(ev, fd);
+    int r = (int)preload_kernel(libc_real()->epoll_ctl(epfd, op, fd, &half));
     if (r < 0)
         return r;
     r = preload_set_ctl(set, op, s, fd, ev);
@@ -273,16 +287,6 @@ HS_EXPORT int hs_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 
 /* ---- waiting ---- */
 
-/* Takes the doorbell's events out: they are the library's. */
-static int preload_epoll_filter(struct epoll_event *events, int n)
-{
-    int kept = 0;
-    for (int i = 0; i < n; i++)
-        if (events[i].data.u64 != VCL_SET_DOORBELL_DATA)
-            events[kept++] = events[i];
-    return kept;
-}
-
 static int preload_epoll_wait_set(struct vcl_set *set, struct epoll_event *events, int max, const struct timespec *timeout,
                                   const sigset_t *mask)
 {
@@ -309,7 +313,7 @@ static int preload_epoll_wait_kernel(int epfd, struct fd_file *e, struct epoll_e
             r = libc_real()->epoll_pwait2 ? libc_real()->epoll_pwait2(epfd, events, max, timeout, mask) : (errno = ENOSYS, -1);
         r = (int)preload_kernel(r);
         if (r > 0 && atomic_load(&e->epoll.set)) {
-            r = preload_epoll_filter(events, r);
+            r = vcl_set_sort_out(atomic_load(&e->epoll.set), events, r);
             if (r == 0)
                 r = -ECANCELED;
         }

@@ -160,6 +160,12 @@ int vcl_set_del(struct vcl_set *set, struct vcl_socket *s, int key);            
  * sockets, too. vcl_set_settle(): looks at what has come, so that it is readable only if there is something; true: a socket is ready. */
 void vcl_set_nest(struct vcl_set *set);
 bool vcl_set_settle(struct vcl_set *set);
+/* One-shot entries of sockets that the kernel serves as well stand in its set, too, and whoever is first tells: there their data is this,
+ * made of their key. */
+#define VCL_SET_TWIN_DATA 0x701ce11d00000000ull
+static inline uint64_t vcl_set_twin_data(int key) { return VCL_SET_TWIN_DATA | (uint32_t)key; }
+/* The program's among n events of the kernel's set, with the program's data; how many. */
+int vcl_set_sort_out(struct vcl_set *set, struct epoll_event *ev, int n);
 int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *sigmask);
 
 struct vcl_pollfd {

@@ -648,6 +648,8 @@ void vcl_set_forget(struct vcl_socket *s);                   /* worker lock held
 void vcl_set_after_fork(void);
 void vcl_set_clear_wake(struct vcl_set *set);                /* set lock held */
 void vcl_set_join_all(struct vcl_set *set);                  /* set lock held */
+static inline bool vcl_set_is_twin(const struct epoll_event *ev) { return (ev->data.u64 & ~(uint64_t)UINT32_MAX) == VCL_SET_TWIN_DATA; }
+bool vcl_set_take_twin(struct vcl_set *set, struct epoll_event *ev); /* false: the stack has told it already, or it has gone */
 int vcl_set_collect(struct vcl_set *set, struct epoll_event *events, int max);
 
 #endif

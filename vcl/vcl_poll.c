@@ -13,18 +13,24 @@ enum { RANG_BELL = 1, RANG_ATTACH = 2 };
 
 /* The program's events to the front; RANG_* of ours among them. The attach socket is in the set for EPOLLRDNORM, the others for
  * EPOLLIN: that tells them apart. */
-static unsigned drop_internal(struct epoll_event *ev, int *n)
+static unsigned drop_internal(struct vcl_set *set, struct epoll_event *ev, int *n)
 {
     int kept = 0, all = *n;
     unsigned rang = 0;
 
     for (int i = 0; i < all; i++)
-        if (ev[i].data.u64 != VCL_SET_DOORBELL_DATA)
-            ev[kept++] = ev[i];
-        else
+        if (ev[i].data.u64 == VCL_SET_DOORBELL_DATA)
             rang |= ev[i].events & EPOLLIN && !(ev[i].events & (EPOLLHUP | EPOLLERR)) ? RANG_BELL : RANG_BELL | RANG_ATTACH;
+        else if (hs_likely(!vcl_set_is_twin(&ev[i])) || vcl_set_take_twin(set, &ev[i]))
+            ev[kept++] = ev[i];
     *n = kept;
     return rang;
+}
+
+int vcl_set_sort_out(struct vcl_set *set, struct epoll_event *ev, int n)
+{
+    drop_internal(set, ev, &n);
+    return n;
 }
 
 static void worker_rang(struct vcl_worker *w, bool bell, bool attach_socket)
@@ -61,7 +67,7 @@ static int kernel_now(struct vcl_set *set, struct epoll_event *ev, int max)
 
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
-    rang = drop_internal(ev, &n);
+    rang = drop_internal(set, ev, &n);
     if (rang)
         set_rang(set, rang);
     set->kernel_busy = n > 0;
@@ -125,7 +131,7 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
         got = sys_epoll_pwait(set->epfd, ev, max, timeout, mask);
         got = got < 0 ? -errno : got;
         if (got > 0)
-            rang = drop_internal(ev, &got);
+            rang = drop_internal(set, ev, &got);
     }
     pthread_mutex_lock(&set->lock);
     set->n_waiting--;

@@ -499,6 +499,24 @@ int vcl_set_collect(struct vcl_set *set, struct epoll_event *events, int max)
     return n;
 }
 
+bool vcl_set_take_twin(struct vcl_set *set, struct epoll_event *ev)
+{
+    struct vcl_sub *sub;
+    bool is_first;
+
+    pthread_mutex_lock(&set->lock);
+    for (sub = set->subs; sub && !(sub->key == (int)(uint32_t)ev->data.u64 && sub->events & EPOLLONESHOT); sub = sub->set_next)
+        ;
+    is_first = sub && !sub->disabled;
+    if (is_first) {
+        ready_remove(set, sub);
+        sub->disabled = true;
+        ev->data.u64 = sub->data;
+    }
+    pthread_mutex_unlock(&set->lock);
+    return is_first;
+}
+
 /* ---- sets inside of others ---- */
 void vcl_set_nest(struct vcl_set *set)
 {

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "tests/diff/diff_pair.h"
 
@@ -147,6 +148,57 @@ static void listener(const struct ends *e)
     close(ep);
 }
 
+/* A connection that the preload library does not see, so that the kernel's half of a listener has it. */
+static int connect_kernel(const struct ends *e)
+{
+    int fd = (int)syscall(SYS_socket, e->to.ss_family, SOCK_STREAM, 0);
+    struct pollfd p = { .fd = e->l, .events = POLLIN };
+    if (fd < 0 || syscall(SYS_connect, fd, &e->to, e->len) < 0 || syscall(SYS_poll, &p, 1, PATIENCE_MS) != 1)
+        diff_die("connect on the kernel");
+    return fd;
+}
+static int connect_any(const struct ends *e)
+{
+    int fd = socket(e->to.ss_family, SOCK_STREAM, 0);
+    if (connect(fd, (const struct sockaddr *)&e->to, e->len) < 0)
+        diff_die("connect");
+    until(e->l, POLLIN);
+    return fd;
+}
+
+/* A listener on loopback: over hoststack the kernel serves it, too, and one of the two tells. */
+static void two_stacks(const struct ends *e)
+{
+    int ep = epoll_create1(0), fd[2];
+    name = "two stacks";
+    ctl("add", ep, EPOLL_CTL_ADD, e->l, EPOLLIN | EPOLLONESHOT);
+    for (int i = 0; i < 4; i++) {
+        told("nobody", ep, e->l, false);
+        fd[0] = i & 1 ? connect_kernel(e) : connect_any(e);
+        if (i & 2)
+            told("the first", ep, e->l, true);
+        fd[1] = i & 1 ? connect_any(e) : connect_kernel(e);
+        if (!(i & 2))
+            told("both", ep, e->l, true);
+        told("spent", ep, e->l, false);
+        close(accept(e->l, NULL, NULL));
+        ctl("again", ep, EPOLL_CTL_MOD, e->l, EPOLLIN | EPOLLONESHOT);
+        told("the second", ep, e->l, true);
+        close(accept(e->l, NULL, NULL));
+        close(fd[0]);
+        close(fd[1]);
+        ctl("again", ep, EPOLL_CTL_MOD, e->l, EPOLLIN | EPOLLONESHOT);
+    }
+    ctl("not once", ep, EPOLL_CTL_MOD, e->l, EPOLLIN);
+    fd[0] = connect_kernel(e);
+    told("level", ep, e->l, true);
+    told("level", ep, e->l, true);
+    close(accept(e->l, NULL, NULL));
+    close(fd[0]);
+    ctl("delete", ep, EPOLL_CTL_DEL, e->l, 0);
+    close(ep);
+}
+
 int main(int argc, char **argv)
 {
     struct ends e = { .len = sizeof(e.to) };
@@ -169,5 +221,7 @@ int main(int argc, char **argv)
     edges(&e);
     exclusive(&e);
     listener(&e);
+    if (strcmp(argv[3], argv[4]) == 0)
+        two_stacks(&e);
     return 0;
 }
