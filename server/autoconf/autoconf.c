@@ -133,14 +133,25 @@ void autoconf_neighbor_failed(struct worker *w, struct interface *ifc, const str
         ip_mailbox_note(&a->box, ifc, ip);
 }
 
+bool autoconf_is_over(const void *list, unsigned n, size_t size, uint64_t now_us)
+{
+    for (const char *at = list, *end = at + n * size; at < end; at += size) {
+        const struct autoconf_until *until = (const struct autoconf_until *)at;
+        if (until->us && until->us <= now_us)
+            return true;
+    }
+    return false;
+}
+
 static bool is_due(struct stack *s, uint64_t now_us)
 {
-    struct autoconf *a = s->autoconf;
-
-    for (unsigned i = 0; i < s->interfaces->n; i++)
-        if (a->ifc[i].ifc && (ra_is_due(&a->ifc[i], now_us) || redirect_is_due(&a->ifc[i], now_us) ||
-                              route_info_is_due(&a->ifc[i], now_us)))
+    for (unsigned i = 0; i < s->interfaces->n; i++) {
+        const struct autoconf_ifc *ai = &s->autoconf->ifc[i];
+        if (ai->ifc && (ra_is_due(ai, now_us) || autoconf_is_over(ai->router, AUTOCONF_ROUTERS, sizeof(ai->router[0]), now_us) ||
+                        autoconf_is_over(ai->redirect, AUTOCONF_REDIRECTS, sizeof(ai->redirect[0]), now_us) ||
+                        autoconf_is_over(ai->route, AUTOCONF_ROUTES, sizeof(ai->route[0]), now_us)))
             return true;
+    }
     return false;
 }
 
@@ -198,11 +209,11 @@ static json_t *routers_of(const struct autoconf_ifc *ai, uint64_t now_us)
 
     for (unsigned i = 0; i < AUTOCONF_ROUTERS; i++) {
         const struct autoconf_router *r = &ai->router[i];
-        if (!r->until_us)
+        if (!r->until.us)
             continue;
         json_t *row = json_pack("{s:s, s:s, s:b, s:b}", "address", ip_addr_format(&r->ip, text), "preference", preference_names[r->preference + 1],
                                 "reachable", !r->is_silent, "used", ip_addr_eq(&r->ip, &ai->gateway));
-        add_seconds(row, "expire_s", r->until_us, now_us);
+        add_seconds(row, "expire_s", r->until.us, now_us);
         json_array_append_new(list, row);
     }
     return list;
@@ -215,12 +226,12 @@ static json_t *routes_of(const struct autoconf_ifc *ai, uint64_t now_us)
 
     for (unsigned i = 0; i < AUTOCONF_ROUTES; i++) {
         const struct autoconf_route *r = &ai->route[i];
-        if (!r->until_us)
+        if (!r->until.us)
             continue;
         json_t *row = json_pack("{s:o, s:s, s:s, s:b, s:b}", "prefix", json_sprintf("%s/%u", ip_addr_format(&r->prefix.ip, text), r->prefix.len),
                                 "router", ip_addr_format(&r->router, via), "preference", preference_names[r->preference + 1], "reachable",
                                 !r->is_silent, "used", r->is_in);
-        add_seconds(row, "expire_s", r->until_us, now_us);
+        add_seconds(row, "expire_s", r->until.us, now_us);
         json_array_append_new(list, row);
     }
     return list;
@@ -253,11 +264,11 @@ static json_t *redirects_of(const struct autoconf_ifc *ai, uint64_t now_us)
 
     for (unsigned i = 0; i < AUTOCONF_REDIRECTS; i++) {
         const struct autoconf_redirect *d = &ai->redirect[i];
-        if (!d->until_us)
+        if (!d->until.us)
             continue;
         json_t *row = json_pack("{s:s}", "destination", ip_addr_format(&d->dst, text));
         json_object_set_new(row, "via", json_string(ip_addr_is_any(&d->via) ? "link" : ip_addr_format(&d->via, text)));
-        add_seconds(row, "expire_s", d->until_us, now_us);
+        add_seconds(row, "expire_s", d->until.us, now_us);
         json_array_append_new(list, row);
     }
     return list;

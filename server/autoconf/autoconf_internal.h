@@ -23,15 +23,17 @@ enum autoconf_limits {
 
 enum { AUTOCONF_REDIRECT_US = 600000000 }; /* RFC 4861 leaves it to us how long a redirect is believed */
 
+struct autoconf_until { uint64_t us; }; /* 0 = the place is free; UINT64_MAX = for ever */
+
 struct autoconf_router {
+    struct autoconf_until until; /* first, as in the next two: autoconf_is_over() */
     struct ip_addr ip;
-    uint64_t until_us;           /* 0 = free */
     int8_t preference;           /* RFC 4191 s2.1: 1 high, 0 medium, -1 low */
     bool is_silent;              /* did not answer when it was asked for, and has not been heard of since */
 };
 struct autoconf_redirect {
+    struct autoconf_until until;
     struct ip_addr dst, via;     /* via any: dst is on the link */
-    uint64_t until_us;           /* 0 = free */
 };
 struct autoconf_prefix {
     bool is_used, on_link, has_address, has_route;
@@ -41,11 +43,11 @@ struct autoconf_prefix {
     uint64_t valid_until_us, preferred_until_us; /* UINT64_MAX = for ever */
 };
 struct autoconf_route {          /* RFC 4191: one router's word about one prefix */
+    struct autoconf_until until;
     struct ip_prefix prefix;
     struct ip_addr router;
     int8_t preference;           /* as of a router */
     bool is_silent, is_in;       /* is_in: it is the route that is used */
-    uint64_t until_us;           /* 0 = free, UINT64_MAX = for ever */
 };
 struct autoconf_ifc {
     struct interface *ifc;       /* NULL = not enabled */
@@ -66,23 +68,23 @@ struct autoconf {
     struct autoconf_ifc ifc[INTERFACES_MAX]; /* by the interface's index */
 };
 
+/* A list of n things of that size, each of which begins with its struct autoconf_until: is one of them over? */
+bool autoconf_is_over(const void *list, unsigned n, size_t size, uint64_t now_us);
 /* ra.c; workers are held. True: something has changed. */
 bool ra_apply(struct autoconf *a, struct autoconf_ifc *ai, const struct ip_mailbox_msg *m, uint64_t now_us);
-bool ra_is_due(const struct autoconf_ifc *ai, uint64_t now_us); /* ra_tick() would change something; workers run */
+bool ra_is_due(const struct autoconf_ifc *ai, uint64_t now_us); /* ra_tick() would change a prefix; workers run */
 bool ra_tick(struct autoconf *a, struct autoconf_ifc *ai, uint64_t now_us);
 /* Is ip a router here, or where a redirect leads? Workers run. */
 bool ra_knows(const struct autoconf_ifc *ai, const struct ip_addr *ip);
 bool ra_failed(struct autoconf_ifc *ai, const struct ip_addr *ip, uint64_t now_us); /* it did not answer */
 /* redirect.c; workers are held, but for redirect_is_due() */
 bool redirect_apply(struct autoconf_ifc *ai, const struct ip_mailbox_msg *m, uint64_t now_us);
-bool redirect_is_due(const struct autoconf_ifc *ai, uint64_t now_us);
 bool redirect_tick(struct autoconf_ifc *ai, uint64_t now_us);
 bool redirect_failed(struct autoconf_ifc *ai, const struct ip_addr *ip);
-/* route_info.c; workers are held, but for route_info_is_due(). o: the option, whole. read: false: not to be believed. */
+/* route_info.c; workers are held. o: the option, whole. read: false: not to be believed. */
 bool route_info_read(const uint8_t *o, struct ip_prefix *prefix, int8_t *preference);
 bool route_info_heard(struct autoconf_ifc *ai, const struct ip_addr *router, const struct ip_prefix *prefix, int8_t preference, uint64_t until_us,
                       uint64_t now_us);
-bool route_info_is_due(const struct autoconf_ifc *ai, uint64_t now_us);
 bool route_info_tick(struct autoconf_ifc *ai, uint64_t now_us);
 bool route_info_failed(struct autoconf_ifc *ai, const struct ip_addr *router);
 void ra_solicit(struct autoconf_ifc *ai, uint64_t now_us); /* workers run */

@@ -39,8 +39,8 @@ static bool choose_router(struct autoconf_ifc *ai, uint64_t now_us)
 
     for (unsigned i = 0; i < AUTOCONF_ROUTERS; i++) {
         struct autoconf_router *r = &ai->router[i];
-        if (r->until_us <= now_us)
-            r->until_us = 0;
+        if (r->until.us <= now_us)
+            r->until.us = 0;
         else if (!first || rank(r) > rank(first) || (rank(r) == rank(first) && ip_addr_eq(&r->ip, &ai->gateway)))
             first = r;
     }
@@ -74,28 +74,28 @@ static void heard_router(struct autoconf_ifc *ai, const struct ip_addr *ip, uint
     struct autoconf_router *r = NULL;
 
     for (unsigned i = 0; i < AUTOCONF_ROUTERS; i++)
-        if (ai->router[i].until_us && ip_addr_eq(&ai->router[i].ip, ip))
+        if (ai->router[i].until.us && ip_addr_eq(&ai->router[i].ip, ip))
             r = &ai->router[i];
     for (unsigned i = 0; !r && lifetime_s && i < AUTOCONF_ROUTERS; i++)
-        if (!ai->router[i].until_us)
+        if (!ai->router[i].until.us)
             r = &ai->router[i];
     for (unsigned i = 0; !r && lifetime_s && i < AUTOCONF_ROUTERS; i++) /* no room: instead of a worse one */
         if (rank(&ai->router[i]) < 4 + preference)
             r = &ai->router[i];
     if (r)
-        *r = (struct autoconf_router){ *ip, lifetime_s ? now_us + (uint64_t)lifetime_s * 1000000 : 0, preference, false };
+        *r = (struct autoconf_router){ { lifetime_s ? now_us + (uint64_t)lifetime_s * 1000000 : 0 }, *ip, preference, false };
 }
 
 bool ra_knows(const struct autoconf_ifc *ai, const struct ip_addr *ip)
 {
     for (unsigned i = 0; i < AUTOCONF_ROUTERS; i++)
-        if (ai->router[i].until_us && ip_addr_eq(&ai->router[i].ip, ip))
+        if (ai->router[i].until.us && ip_addr_eq(&ai->router[i].ip, ip))
             return true;
     for (unsigned i = 0; i < AUTOCONF_REDIRECTS; i++)
-        if (ai->redirect[i].until_us && (ip_addr_eq(&ai->redirect[i].via, ip) || ip_addr_eq(&ai->redirect[i].dst, ip)))
+        if (ai->redirect[i].until.us && (ip_addr_eq(&ai->redirect[i].via, ip) || ip_addr_eq(&ai->redirect[i].dst, ip)))
             return true;
     for (unsigned i = 0; i < AUTOCONF_ROUTES; i++)
-        if (ai->route[i].until_us && ip_addr_eq(&ai->route[i].router, ip))
+        if (ai->route[i].until.us && ip_addr_eq(&ai->route[i].router, ip))
             return true;
     return false;
 }
@@ -103,7 +103,7 @@ bool ra_knows(const struct autoconf_ifc *ai, const struct ip_addr *ip)
 bool ra_failed(struct autoconf_ifc *ai, const struct ip_addr *ip, uint64_t now_us)
 {
     for (unsigned i = 0; i < AUTOCONF_ROUTERS; i++)
-        if (ai->router[i].until_us && ip_addr_eq(&ai->router[i].ip, ip))
+        if (ai->router[i].until.us && ip_addr_eq(&ai->router[i].ip, ip))
             ai->router[i].is_silent = true;
     return choose_router(ai, now_us);
 }
@@ -262,9 +262,6 @@ static bool is_old(const struct autoconf_prefix *p, uint64_t now_us) { return p-
 
 bool ra_is_due(const struct autoconf_ifc *ai, uint64_t now_us)
 {
-    for (unsigned i = 0; i < AUTOCONF_ROUTERS; i++)
-        if (ai->router[i].until_us && ai->router[i].until_us <= now_us)
-            return true;
     for (unsigned i = 0; i < AUTOCONF_PREFIXES; i++) {
         const struct autoconf_prefix *p = &ai->prefix[i];
         if (!p->is_used)

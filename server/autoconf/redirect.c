@@ -10,7 +10,7 @@ static void drop(struct autoconf_ifc *ai, struct autoconf_redirect *d)
     struct ip_prefix p = host(&d->dst);
 
     route_del(ai->ifc->stack->routes, ai->ifc->fib, &p, ROUTE_REDIRECT);
-    d->until_us = 0;
+    d->until.us = 0;
 }
 
 /* The place of an earlier one for dst, a free one, or that of the oldest. */
@@ -20,9 +20,9 @@ static struct autoconf_redirect *place_for(struct autoconf_ifc *ai, const struct
 
     for (unsigned i = 0; i < AUTOCONF_REDIRECTS; i++) {
         struct autoconf_redirect *d = &ai->redirect[i];
-        if (d->until_us && ip_addr_eq(&d->dst, dst))
+        if (d->until.us && ip_addr_eq(&d->dst, dst))
             return d;
-        if (d->until_us < best->until_us)
+        if (d->until.us < best->until.us)
             best = d;
     }
     return best;
@@ -52,20 +52,12 @@ bool redirect_apply(struct autoconf_ifc *ai, const struct ip_mailbox_msg *m, uin
         return false;
     struct autoconf_redirect *d = place_for(ai, &dst);
     struct ip_prefix p = host(&dst);
-    if (d->until_us)
+    if (d->until.us)
         drop(ai, d);
     if (route_add_of_kind(s, ai->ifc->fib, &p, on_link ? NULL : &target, ai->ifc, ROUTE_REDIRECT) != 0)
         return true; /* the earlier one has gone */
-    *d = (struct autoconf_redirect){ .dst = dst, .via = on_link ? ip_addr_any(false) : target, .until_us = now_us + AUTOCONF_REDIRECT_US };
+    *d = (struct autoconf_redirect){ .dst = dst, .via = on_link ? ip_addr_any(false) : target, .until = { now_us + AUTOCONF_REDIRECT_US } };
     return true;
-}
-
-bool redirect_is_due(const struct autoconf_ifc *ai, uint64_t now_us)
-{
-    for (unsigned i = 0; i < AUTOCONF_REDIRECTS; i++)
-        if (ai->redirect[i].until_us && ai->redirect[i].until_us <= now_us)
-            return true;
-    return false;
 }
 
 bool redirect_tick(struct autoconf_ifc *ai, uint64_t now_us)
@@ -74,7 +66,7 @@ bool redirect_tick(struct autoconf_ifc *ai, uint64_t now_us)
 
     for (unsigned i = 0; i < AUTOCONF_REDIRECTS; i++) {
         struct autoconf_redirect *d = &ai->redirect[i];
-        if (!d->until_us || d->until_us > now_us)
+        if (!d->until.us || d->until.us > now_us)
             continue;
         drop(ai, d);
         changed = true;
@@ -88,7 +80,7 @@ bool redirect_failed(struct autoconf_ifc *ai, const struct ip_addr *ip)
 
     for (unsigned i = 0; i < AUTOCONF_REDIRECTS; i++) {
         struct autoconf_redirect *d = &ai->redirect[i];
-        if (!d->until_us || !ip_addr_eq(ip_addr_is_any(&d->via) ? &d->dst : &d->via, ip))
+        if (!d->until.us || !ip_addr_eq(ip_addr_is_any(&d->via) ? &d->dst : &d->via, ip))
             continue;
         drop(ai, d);
         changed = true;

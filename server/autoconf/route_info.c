@@ -24,7 +24,7 @@ static bool choose(struct autoconf_ifc *ai, const struct ip_prefix *prefix)
 
     for (unsigned i = 0; i < AUTOCONF_ROUTES; i++) {
         struct autoconf_route *r = &ai->route[i];
-        if (!r->until_us || !is_same_prefix(&r->prefix, prefix))
+        if (!r->until.us || !is_same_prefix(&r->prefix, prefix))
             continue;
         if (r->is_in)
             present = r;
@@ -43,7 +43,7 @@ static bool end(struct autoconf_ifc *ai, struct autoconf_route *r)
     struct ip_prefix prefix = r->prefix;
     bool changed = drop(ai, r);
 
-    r->until_us = 0;
+    r->until.us = 0;
     return choose(ai, &prefix) || changed;
 }
 
@@ -54,9 +54,9 @@ static struct autoconf_route *place_for(struct autoconf_ifc *ai, const struct ip
 
     for (unsigned i = 0; i < AUTOCONF_ROUTES; i++) {
         struct autoconf_route *r = &ai->route[i];
-        if (r->until_us && is_same_prefix(&r->prefix, prefix) && ip_addr_eq(&r->router, router))
+        if (r->until.us && is_same_prefix(&r->prefix, prefix) && ip_addr_eq(&r->router, router))
             return r;
-        if (!r->until_us && !free_one)
+        if (!r->until.us && !free_one)
             free_one = r;
     }
     return free_one;
@@ -87,18 +87,10 @@ bool route_info_heard(struct autoconf_ifc *ai, const struct ip_addr *router, con
     if (!r)
         return false;
     if (until_us <= now_us)
-        return r->until_us && end(ai, r);
-    bool was_in = r->until_us && r->is_in;
-    *r = (struct autoconf_route){ .prefix = *prefix, .router = *router, .preference = preference, .is_in = was_in, .until_us = until_us };
+        return r->until.us && end(ai, r);
+    bool was_in = r->until.us && r->is_in;
+    *r = (struct autoconf_route){ .prefix = *prefix, .router = *router, .preference = preference, .is_in = was_in, .until = { until_us } };
     return choose(ai, prefix);
-}
-
-bool route_info_is_due(const struct autoconf_ifc *ai, uint64_t now_us)
-{
-    for (unsigned i = 0; i < AUTOCONF_ROUTES; i++)
-        if (ai->route[i].until_us && ai->route[i].until_us <= now_us)
-            return true;
-    return false;
 }
 
 bool route_info_tick(struct autoconf_ifc *ai, uint64_t now_us)
@@ -106,7 +98,7 @@ bool route_info_tick(struct autoconf_ifc *ai, uint64_t now_us)
     bool changed = false;
 
     for (unsigned i = 0; i < AUTOCONF_ROUTES; i++)
-        if (ai->route[i].until_us && ai->route[i].until_us <= now_us)
+        if (ai->route[i].until.us && ai->route[i].until.us <= now_us)
             changed |= end(ai, &ai->route[i]);
     return changed;
 }
@@ -117,7 +109,7 @@ bool route_info_failed(struct autoconf_ifc *ai, const struct ip_addr *router)
 
     for (unsigned i = 0; i < AUTOCONF_ROUTES; i++) {
         struct autoconf_route *r = &ai->route[i];
-        if (!r->until_us || !ip_addr_eq(&r->router, router))
+        if (!r->until.us || !ip_addr_eq(&r->router, router))
             continue;
         r->is_silent = true;
         changed |= choose(ai, &r->prefix);
