@@ -156,6 +156,12 @@ make_ns() {
 in_s() { $HS_EXEC ip netns exec "$NS_S" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
 in_k() { $HS_EXEC ip netns exec "$NS_K" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
 
+# deafen: the kernel hears nothing at the stack's end of the link (needs nft)
+deafen() {
+    in_s nft 'add table inet deaf; add chain inet deaf in { type filter hook input priority 0; }; add rule inet deaf in iif vs0 drop' ||
+        bail "nft in the stack's namespace"
+}
+
 # topo_veth [MTU]
 topo_veth() {
     local mtu=${1:-1500}

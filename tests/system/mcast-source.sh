@@ -9,14 +9,7 @@ need jq python3 tcpdump nft
 PY=$(python3 -c 'import sys; print(sys.executable)')
 P="$PY $top_srcdir/tests/system/mcast_source.py"
 topo_veth
-in_s nft -f - <<'NFT' || bail "nft in the stack's namespace"
-table inet deaf {
-    chain in {
-        type filter hook input priority 0
-        iif vs0 drop
-    }
-}
-NFT
+deafen
 A4=$K4 B4=10.77.0.3 A6=$K6 B6=fd77::3
 ip -n "$NS_K" addr add $B4/24 dev vk0
 ip -n "$NS_K" addr add $B6/64 dev vk0 nodad

@@ -34,14 +34,7 @@ for n in 1 2; do
     NS_S=$TAG-s$n NS_K=$TAG-k$n
     topo_veth
     # Sockets of any address are the kernel's, too, and it hears broadcasts on a device without addresses.
-    in_s nft -f - <<'NFT' || bail "nft in the stack's namespace"
-table inet deaf {
-    chain in {
-        type filter hook input priority 0
-        iif vs0 drop
-    }
-}
-NFT
+    deafen
     conf_packet a $n >"$TMP/a.conf"
     server_start a "$NS_S"
     in_k sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0

@@ -644,14 +644,35 @@ Test(dhcp_client, asks_for_what_it_had)
     cr_expect_eq(w.c.state, DHCP_SELECTING);
 }
 
+static char lease_dir[4096];
+
+static void make_lease_dir(void)
+{
+    const char *tmp = getenv("TMPDIR");
+
+    snprintf(lease_dir, sizeof(lease_dir), "%s/hs-lease-XXXXXX", tmp && tmp[0] ? tmp : "/tmp");
+    cr_assert_not_null(mkdtemp(lease_dir));
+}
+
+/* Also what a test that failed has left there. */
+static void remove_lease_dir(void)
+{
+    static const char *const names[] = { "wire0.100", "e" };
+
+    for (unsigned i = 0; i < HS_ARRAY_LEN(names); i++)
+        dhcp_lease_remove(lease_dir, names[i]);
+    rmdir(lease_dir);
+}
+TestSuite(dhcp_lease, .init = make_lease_dir, .fini = remove_lease_dir);
+
 Test(dhcp_lease, a_file)
 {
-    char dir[] = "/tmp/hs-lease-XXXXXX", path[64];
+    const char *dir = lease_dir;
+    char path[sizeof(lease_dir) + 16];
     struct dhcp_lease l = { .address = ip_addr_v4(be32_of(ME)), .end_s = 5000 };
     static const uint8_t other_mac[6] = { 9 };
     struct ip_addr got;
 
-    cr_assert_not_null(mkdtemp(dir));
     memcpy(l.mac, own_mac, 6);
     cr_assert_not(dhcp_lease_read(dir, "wire0.100", own_mac, 0, &got));
     cr_assert_eq(dhcp_lease_write(dir, "wire0.100", &l), 0);
