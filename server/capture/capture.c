@@ -14,6 +14,7 @@
 #include "server/capture/capture_internal.h"
 
 enum { ID_WORKER_BITS = 4 };  /* a record's number on a packet: sequence, worker */
+enum { MACS_LEN = 12 };       /* of a frame's two addresses, before its type or tag */
 static_assert(WORKER_MAX <= 1 << ID_WORKER_BITS, "workers fit a record's number");
 
 static int fail(char *err, size_t err_len, int rc, const char *text)
@@ -318,20 +319,36 @@ static bool matches(const struct capture *c, const uint8_t *data, uint32_t len, 
     return !c->filter || bpf_filter(c->filter, data, len, cap_len) != 0;
 }
 
-/* The frame at p's data, behind `front` bytes that stand in for headers not there; returns its number, 0 = the filter does not want it. */
-static uint32_t record(struct worker *w, unsigned port, bool is_out, struct pkt *p, const void *front, uint32_t front_len, uint64_t now_us)
+struct front { uint8_t b[16]; uint32_t len, from; }; /* bytes in place of the packet's first `from` ones */
+
+/* What stands on the wire where the port handles the tag. */
+static struct front frame_front(struct pkt *p)
+{
+    struct front f = { .len = 0 };
+    uint16_t tci = pkt_vlan_tci(p);
+
+    if (hs_unlikely(pkt_meta(p)->flags & PKT_VLAN) && pkt_len(p) >= MACS_LEN) {
+        pkt_copy_out(p, 0, f.b, MACS_LEN);
+        memcpy(f.b + MACS_LEN, (const uint8_t[4]){ 0x81, 0, (uint8_t)(tci >> 8), (uint8_t)tci }, 4);
+        f.len = MACS_LEN + 4;
+        f.from = MACS_LEN;
+    }
+    return f;
+}
+
+/* The frame at p's data with that front; returns its number, 0 = the filter does not want it. */
+static uint32_t record(struct worker *w, unsigned port, bool is_out, struct pkt *p, const struct front *front, uint64_t now_us)
 {
     struct capture_worker *cw = w->capture;
-    uint32_t len = pkt_len(p) + front_len, cap_len = hs_min_u32(len, CAPTURE_SNAP_LEN);
-    bool is_flat = front_len == 0 && pkt_first_len(p) == pkt_len(p);
+    uint32_t len = pkt_len(p) - front->from + front->len, cap_len = hs_min_u32(len, CAPTURE_SNAP_LEN);
+    bool is_flat = front->len == 0 && pkt_first_len(p) == pkt_len(p);
 
     if (is_flat && !matches(cw->owner, pkt_data(p), len, cap_len))
         return 0;
     struct capture_record *r = new_record(w, cap_len);
     uint8_t *to = cw->pending + cw->used;
-    if (front_len)
-        memcpy(to, front, front_len);
-    pkt_copy_out(p, 0, to + front_len, cap_len - front_len);
+    memcpy(to, front->b, front->len);
+    pkt_copy_out(p, front->from, to + front->len, cap_len - front->len);
     if (!is_flat && !matches(cw->owner, to, len, cap_len))
         return 0;
     *r = (struct capture_record){ .time_us = now_us, .off = cw->used, .cap_len = cap_len, .len = len, .port = (uint16_t)port,
@@ -352,8 +369,10 @@ void capture_rx(struct worker *w, unsigned port, struct pkt **pkts, unsigned n)
         m->trace = 0;
         if (m->flags & PKT_CLONED) /* its original was seen */
             continue;
-        if (w->capture->is_capturing)
-            m->capture = record(w, port, false, pkts[i], NULL, 0, now_us);
+        if (w->capture->is_capturing) {
+            struct front front = frame_front(pkts[i]);
+            m->capture = record(w, port, false, pkts[i], &front, now_us);
+        }
         m->trace = trace_number(w);
         if (m->trace)
             capture_stop_at(w, pkts[i], "rx", "port %s, %u bytes", w->stack->port[port]->name, pkt_len(pkts[i]));
@@ -372,8 +391,9 @@ void capture_out(struct worker *w, struct pkt *p)
 void capture_tx(struct worker *w, unsigned port, struct pkt *p)
 {
     struct pkt_meta *m = pkt_meta(p);
+    struct front front = frame_front(p);
 
-    m->capture = w->capture->is_capturing ? record(w, port, true, p, NULL, 0, wall_us()) : 0;
+    m->capture = w->capture->is_capturing ? record(w, port, true, p, &front, wall_us()) : 0;
     capture_stop_at(w, p, "tx", "port %s, %u bytes%s", w->stack->port[port]->name, pkt_len(p), m->flags & PKT_GSO ? ", to be cut" : "");
 }
 
@@ -392,15 +412,16 @@ void capture_drop(struct worker *w, struct pkt *p, const char *layer, const char
 
 void capture_drop_held(struct worker *w, struct pkt *p, unsigned port, unsigned back, bool is_frame, const char *layer, const char *why)
 {
-    uint8_t eth[14] = { 0 };
+    struct front eth = { .len = 14 };
 
     capture_stop_at(w, p, layer, "dropped: %s", why);
     if (!w->capture->is_capturing || !pkt_push(p, (uint16_t)back))
         return;
     /* An IP packet that never got its link header: no destination, our source. */
-    memcpy(eth + 6, w->stack->port[port]->mac, 6);
-    memcpy(eth + 12, pkt_data(p)[0] >> 4 == 4 ? "\x08\x00" : "\x86\xdd", 2);
-    if (record(w, port, !is_frame, p, eth, is_frame ? 0 : sizeof(eth), wall_us()) != 0) {
+    memcpy(eth.b + 6, w->stack->port[port]->mac, 6);
+    memcpy(eth.b + 12, pkt_data(p)[0] >> 4 == 4 ? "\x08\x00" : "\x86\xdd", 2);
+    struct front front = is_frame ? frame_front(p) : eth;
+    if (record(w, port, !is_frame, p, &front, wall_us()) != 0) {
         struct capture_record *r = &w->capture->rec[w->capture->n_pending - 1];
         r->layer = layer;
         r->why = why;

@@ -1,4 +1,4 @@
-/* eth.c - Ethernet II and 802.1Q: who a frame is for, what it carries. Tags stand in the frame all the way, as on the wire. */
+/* eth.c - Ethernet II and 802.1Q: who a frame is for, what it carries. Tags stand in the frame, or beside it where the port handles them. */
 #include "server/eth/eth.h"
 
 #include "server/capture/capture.h"
@@ -15,22 +15,28 @@ static void eth_drop(struct worker *w, struct pkt *p, enum eth_drop why)
 
 enum eth_class { ETH_CLASS_TAKEN, ETH_CLASS_IP };
 
-/* A tagged frame: the interface of its VLAN, and what it carries. VLAN 0 is none, the tag tells a priority only (IEEE 802.1Q s6.9.1).
- * NULL: the frame was dropped. */
+/* The interface of a tag's VLAN. VLAN 0 is none, the tag tells a priority only (IEEE 802.1Q s6.9.1). NULL: the frame was dropped. */
+static struct interface *eth_of_vlan(struct worker *w, unsigned port, struct pkt *p, uint16_t tci)
+{
+    const struct interfaces *all = w->stack->interfaces;
+    uint16_t vlan = tci & 0xfff;
+    struct interface *ifc = vlan == 0 ? all->by_port[port] : all->by_vlan[port] && vlan <= VLAN_ID_MAX ? all->by_vlan[port][vlan] : NULL;
+
+    if (!ifc)
+        eth_drop(w, p, vlan == 0 ? ETH_DROP_NO_INTERFACE : ETH_DROP_VLAN);
+    return ifc;
+}
+
+/* A frame with its tag in it: the interface, and what it carries. NULL: the frame was dropped. */
 static struct interface *eth_untag(struct worker *w, unsigned port, struct pkt *p, uint16_t *type)
 {
     if (pkt_pullup(p, ETH_HDR_LEN + ETH_TAG_LEN + 1) < 0) {
         eth_drop(w, p, ETH_DROP_SHORT);
         return NULL;
     }
-    const struct interfaces *all = w->stack->interfaces;
     const struct eth_tag *tag = (const struct eth_tag *)(pkt_data(p) + ETH_HDR_LEN);
-    uint16_t vlan = be16_get(tag->tci) & 0xfff;
-    struct interface *ifc = vlan == 0 ? all->by_port[port] : all->by_vlan[port] && vlan <= VLAN_ID_MAX ? all->by_vlan[port][vlan] : NULL;
-    if (!ifc)
-        eth_drop(w, p, vlan == 0 ? ETH_DROP_NO_INTERFACE : ETH_DROP_VLAN);
     *type = be16_get(tag->type);
-    return ifc;
+    return eth_of_vlan(w, port, p, be16_get(tag->tci));
 }
 
 /* Checks one frame and moves it to its network header. TAKEN: dropped, or given to ARP. */
@@ -45,7 +51,11 @@ static enum eth_class eth_classify(struct worker *w, unsigned port, struct pkt *
     struct interface *ifc = interface_of_port(w->stack, port);
     uint16_t type = be16_get(((const struct eth_hdr *)pkt_data(p))->type);
     m->l2_len = ETH_HDR_LEN;
-    if (hs_unlikely(type == ETH_TYPE_VLAN)) {
+    if (hs_unlikely(m->flags & PKT_VLAN)) { /* one more in the frame is a second tag: none of ours */
+        ifc = eth_of_vlan(w, port, p, pkt_vlan_tci(p));
+        if (!ifc)
+            return ETH_CLASS_TAKEN;
+    } else if (hs_unlikely(type == ETH_TYPE_VLAN)) {
         ifc = eth_untag(w, port, p, &type);
         if (!ifc)
             return ETH_CLASS_TAKEN;
@@ -57,7 +67,7 @@ static enum eth_class eth_classify(struct worker *w, unsigned port, struct pkt *
     const struct eth_hdr *h = (const struct eth_hdr *)pkt_data(p);
     m->ifc = ifc;
     m->l3_len = m->l4_len = m->gso_size = 0;
-    m->flags &= PKT_L4_CSUM_GOOD | PKT_CLONED;
+    m->flags &= PKT_L4_CSUM_GOOD | PKT_CLONED | PKT_VLAN;
     if (eth_is_multicast(h->dst)) {
         m->flags |= PKT_BCAST;
     } else if (memcmp(h->dst, ifc->mac, ETH_ALEN) != 0) {
@@ -113,7 +123,9 @@ void eth_input(struct worker *w, unsigned port, struct pkt **pkts, unsigned n)
 
 void eth_output(struct worker *w, struct interface *ifc, struct pkt *p, const uint8_t dst[6], uint16_t type)
 {
-    uint16_t len = hs_unlikely(ifc->vlan) ? ETH_HDR_LEN + ETH_TAG_LEN : ETH_HDR_LEN;
+    uint32_t offloads = port_offloads(w->stack->port[ifc->port]);
+    bool is_tagged = hs_unlikely(ifc->vlan) && !(offloads & PORT_TX_VLAN); /* here, else by the port */
+    uint16_t len = is_tagged ? ETH_HDR_LEN + ETH_TAG_LEN : ETH_HDR_LEN;
     struct eth_hdr *h = (struct eth_hdr *)pkt_push(p, len);
     struct pkt_meta *m = pkt_meta(p);
 
@@ -124,7 +136,11 @@ void eth_output(struct worker *w, struct interface *ifc, struct pkt *p, const ui
     memcpy(h->dst, dst, ETH_ALEN);
     memcpy(h->src, ifc->mac, ETH_ALEN);
     h->type = be16_of(type);
-    if (hs_unlikely(ifc->vlan)) {
+    m->flags &= (uint16_t)~PKT_VLAN;
+    if (hs_unlikely(ifc->vlan) && !is_tagged) {
+        m->flags |= PKT_VLAN;
+        pkt_vlan_tci_set(p, ifc->vlan);
+    } else if (is_tagged) {
         struct eth_tag *tag = (struct eth_tag *)(h + 1);
         tag->tci = be16_of(ifc->vlan);
         tag->type = be16_of(type);
@@ -132,7 +148,7 @@ void eth_output(struct worker *w, struct interface *ifc, struct pkt *p, const ui
     }
     m->l2_len = len;
     m->ifc = ifc;
-    if ((m->flags & PKT_L4_CSUM_NEEDED) && !(w->stack->port[ifc->port]->offloads & PORT_TX_CSUM))
+    if ((m->flags & PKT_L4_CSUM_NEEDED) && !(offloads & PORT_TX_CSUM))
         pkt_finish_csum(p);
     worker_tx(w, ifc->port, p);
 }

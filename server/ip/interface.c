@@ -75,7 +75,7 @@ static int add(struct stack *s, unsigned port, uint16_t vlan, uint16_t fib, uint
     *place = ifc;
     if (out)
         *out = ifc;
-    if (mtu < IP6_MIN_MTU || (p->offloads & PORT_NO_LINK))
+    if (mtu < IP6_MIN_MTU || (port_offloads(p) & PORT_NO_LINK))
         return 0;
     struct ip_prefix ll = link_local_of(ifc);
     int ret = interface_add_address(ifc, &ll, addr_flags | INTERFACE_ADDR_AUTO);
@@ -119,7 +119,7 @@ int interface_add_address(struct interface *ifc, const struct ip_prefix *prefix,
         place++;
     if (place == INTERFACE_MAX_ADDRS)
         return -ENOSPC;
-    if (ifc->stack->port[ifc->port]->offloads & PORT_NO_LINK)
+    if (port_offloads(ifc->stack->port[ifc->port]) & PORT_NO_LINK)
         addr_flags |= INTERFACE_ADDR_NO_DAD;
     int ret = route_add_connected(ifc, prefix);
     if (ret < 0 && ret != -EEXIST) /* a second address of the same prefix */
@@ -248,14 +248,15 @@ static json_t *addr_row(const struct interface_addr *a)
 
 static void add_offloads(const struct port *p, json_t *row)
 {
+    static const struct { uint32_t bit; const char *name; } names[] = {
+        { PORT_TX_CSUM, "tx-checksum" }, { PORT_RX_CSUM, "rx-checksum" }, { PORT_TX_TSO, "tso" },
+        { PORT_RX_LRO, "lro" }, { PORT_TX_VLAN, "vlan-insert" }, { PORT_RX_VLAN, "vlan-strip" },
+    };
     json_t *offloads = json_array();
 
-    if (p->offloads & PORT_TX_CSUM)
-        json_array_append_new(offloads, json_string("tx-checksum"));
-    if (p->offloads & PORT_RX_CSUM)
-        json_array_append_new(offloads, json_string("rx-checksum"));
-    if (p->offloads & PORT_TX_TSO)
-        json_array_append_new(offloads, json_string("tso"));
+    for (unsigned i = 0; i < HS_ARRAY_LEN(names); i++)
+        if (port_offloads(p) & names[i].bit)
+            json_array_append_new(offloads, json_string(names[i].name));
     json_object_set_new(row, "offloads", offloads);
 }
 

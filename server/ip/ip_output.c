@@ -138,11 +138,11 @@ int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, st
     if (!src)
         return -EADDRNOTAVAIL;
     const struct port *port = w->stack->port[way.ifc->port];
-    *out = (struct ip_path){ .mtu = way.ifc->mtu, .offloads = port->offloads, .tso_max = port->tso_max, .src = *src, .ifc = way.ifc };
+    *out = (struct ip_path){ .mtu = way.ifc->mtu, .offloads = port_offloads(port), .tso_max = port->tso_max, .src = *src, .ifc = way.ifc };
     for (r = r ? r->next : NULL; r; r = r->next) { /* of several hops: what goes by each of them */
         port = w->stack->port[r->ifc->port];
         out->mtu = (uint16_t)hs_min_u32(out->mtu, r->ifc->mtu);
-        out->offloads &= port->offloads;
+        out->offloads &= port_offloads(port);
         out->tso_max = hs_min_u32(out->tso_max, port->tso_max);
     }
     out->mtu = pmtu_limit(w, fib, dst, out->mtu);

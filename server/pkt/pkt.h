@@ -24,6 +24,7 @@ enum pkt_flags {
     PKT_BCAST = 1u << 3,         /* rx: link-layer broadcast or multicast */
     PKT_LOCAL = 1u << 4,         /* looped back inside the stack (a stack address talks to a stack address) */
     PKT_CLONED = 1u << 5,        /* copy of a packet of another worker (worker_clone_to_all): learn from it, never answer it */
+    PKT_VLAN = 1u << 6,          /* the frame's 802.1Q tag is not in it: pkt_vlan_tci(). The port has taken it out, or will put it in */
 };
 
 struct pkt_meta {                /* in the mbuf's private area */
@@ -52,6 +53,8 @@ void pkt_pools_destroy(struct pkt_pools *pools);
 static inline struct pkt_meta *pkt_meta(struct pkt *p) { return (struct pkt_meta *)(&p->m + 1); }
 static inline struct pkt *pkt_of_mbuf(struct rte_mbuf *m) { return (struct pkt *)m; }
 static inline struct rte_mbuf *pkt_mbuf(struct pkt *p) { return &p->m; }
+static inline uint16_t pkt_vlan_tci(const struct pkt *p) { return p->m.vlan_tci; }
+static inline void pkt_vlan_tci_set(struct pkt *p, uint16_t tci) { p->m.vlan_tci = tci; }
 /* Room for `len` bytes of payload after PKT_HEADROOM bytes for headers; small or big pool as needed. NULL: none left. */
 struct pkt *pkt_alloc(struct pkt_pools *pools, uint32_t len);
 static inline void pkt_free(struct pkt *p) { rte_pktmbuf_free(&p->m); }

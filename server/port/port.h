@@ -11,8 +11,11 @@ enum port_offloads {
     PORT_TX_CSUM = 1u << 0,   /* completes PKT_L4_CSUM_NEEDED (TCP and UDP, both families) */
     PORT_TX_TSO = 1u << 1,    /* takes PKT_GSO up to tso_max bytes */
     PORT_RX_CSUM = 1u << 2,   /* sets PKT_L4_CSUM_GOOD where it may */
-    PORT_NO_LINK = 1u << 4,   /* nobody is at the other end: nothing is asked nor announced there */
     PORT_MT_TX = 1u << 3,     /* tx_burst on one queue from any worker is safe (no own tx queue per worker needed) */
+    PORT_NO_LINK = 1u << 4,   /* nobody is at the other end: nothing is asked nor announced there */
+    PORT_RX_LRO = 1u << 5,    /* several TCP segments may come as one packet */
+    PORT_RX_VLAN = 1u << 6,   /* 802.1Q tags come beside the frame (PKT_VLAN) */
+    PORT_TX_VLAN = 1u << 7,   /* takes PKT_VLAN */
 };
 
 struct port;
@@ -38,12 +41,14 @@ struct port {
     char name[32];
     uint8_t mac[6];
     uint16_t mtu;            /* IP bytes */
-    uint32_t offloads;       /* enum port_offloads */
+    uint32_t offloads;       /* enum port_offloads; atomic: PORT_TX_TSO may follow the other end, see port_offloads() */
     uint32_t tso_max;        /* largest IP packet with PKT_GSO, 0 = none */
     unsigned n_rx_queues, n_tx_queues;
     struct pkt_pools *pools;
     void *priv;
 };
+
+static inline uint32_t port_offloads(const struct port *p) { return __atomic_load_n(&p->offloads, __ATOMIC_RELAXED); }
 
 struct port_config {         /* from the port stanza */
     char name[32];

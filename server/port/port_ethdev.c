@@ -2,8 +2,9 @@
  *
  *   device 0000:01:00.0[,ARGS]          device net_vhost iface=/run/x.sock      device net_virtio_user0,path=/run/x.sock
  *
- * Offloads are used when the device reports them. Each transmit queue has a lock, so that any worker may send on it: uncontended
- * it costs a few cycles, and ports with fewer queues than workers need nothing special. */
+ * Offloads are used when the device reports them, and net_vhost's segmentation while its guest takes super-frames (port_vhost.c).
+ * Each transmit queue has a lock, so that any worker may send on it: uncontended it costs a few cycles, and ports with fewer queues than
+ * workers need nothing special. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,7 @@ struct ethdev {
     struct rte_device *device;
     int wait_fd[ETHDEV_MAX_QUEUES];     /* -1: the driver cannot wake us */
     uint64_t rx_offloads, tx_offloads;
+    uint64_t bad_tx;                    /* packets that the driver cannot send; atomic */
     struct { rte_spinlock_t lock; } HS_ALIGNED_LINE tx[ETHDEV_MAX_QUEUES];
 };
 
@@ -48,8 +50,8 @@ static unsigned ethdev_rx_burst(struct port *p, unsigned queue, struct pkt **pkt
         memset(meta, 0, sizeof(*meta));
         if (e->rx_offloads && (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD || l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE))
             meta->flags = PKT_L4_CSUM_GOOD;
-        if (hs_unlikely(m[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)) /* not asked for: a driver that always does */
-            vnet_insert_tag(pkts[i], RTE_ETHER_TYPE_VLAN, m[i]->vlan_tci);
+        if (hs_unlikely(m[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED))
+            meta->flags |= PKT_VLAN;
     }
     return got;
 }
@@ -66,12 +68,12 @@ static void tx_flags(const struct ethdev *e, struct rte_mbuf *m, const struct pk
 {
     bool v4 = ip_addr_is_v4(&meta->dst);
 
-    m->ol_flags = 0;
+    m->ol_flags = meta->flags & PKT_VLAN ? RTE_MBUF_F_TX_VLAN : 0;
     if (!(meta->flags & (PKT_L4_CSUM_NEEDED | PKT_GSO)))
         return;
     m->l2_len = meta->l2_len;
     m->l3_len = meta->l3_len;
-    m->ol_flags = v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
+    m->ol_flags |= v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
     if (meta->flags & PKT_GSO) {
         m->l4_len = meta->l4_len;
         m->tso_segsz = meta->gso_size;
@@ -87,16 +89,37 @@ static void tx_flags(const struct ethdev *e, struct rte_mbuf *m, const struct pk
     }
 }
 
+/* What was not sent comes again. A driver that puts tags in by itself has done so when it prepared the packet. */
+static void keep_tags(struct pkt **pkts, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct pkt_meta *meta = pkt_meta(pkts[i]);
+        if (hs_unlikely(meta->flags & PKT_VLAN) && !(pkt_mbuf(pkts[i])->ol_flags & RTE_MBUF_F_TX_VLAN)) {
+            meta->flags &= (uint16_t)~PKT_VLAN;
+            meta->l2_len += RTE_VLAN_HLEN;
+        }
+    }
+}
+
 static unsigned ethdev_tx_burst(struct port *p, unsigned queue, struct pkt **pkts, unsigned n)
 {
     struct ethdev *e = p->priv;
     struct rte_mbuf **m = (struct rte_mbuf **)pkts;
+    bool takes_gso = port_offloads(p) & PORT_TX_TSO;
+    unsigned ready = 0;
 
-    for (unsigned i = 0; i < n; i++)
-        tx_flags(e, m[i], pkt_meta(pkts[i]));
+    for (; ready < n && (takes_gso || !(pkt_meta(pkts[ready])->flags & PKT_GSO)); ready++)
+        tx_flags(e, m[ready], pkt_meta(pkts[ready]));
     rte_spinlock_lock(&e->tx[queue].lock);
-    unsigned sent = rte_eth_tx_burst(e->id, (uint16_t)queue, m, (uint16_t)n);
+    ready = rte_eth_tx_prepare(e->id, (uint16_t)queue, m, (uint16_t)ready);
+    unsigned sent = rte_eth_tx_burst(e->id, (uint16_t)queue, m, (uint16_t)ready);
     rte_spinlock_unlock(&e->tx[queue].lock);
+    keep_tags(pkts + sent, ready - sent);
+    /* The next one cannot go: a super-frame made for the former guest, or what the driver refuses. */
+    if (hs_unlikely(sent == ready && ready < n)) {
+        __atomic_fetch_add(&e->bad_tx, 1, __ATOMIC_RELAXED);
+        pkt_free(pkts[sent++]);
+    }
     return sent;
 }
 
@@ -143,7 +166,8 @@ static void ethdev_stats(struct port *p, struct port_stats *out)
 
     rte_eth_stats_get(e->id, &s);
     *out = (struct port_stats){ .rx_packets = s.ipackets, .rx_bytes = s.ibytes, .tx_packets = s.opackets, .tx_bytes = s.obytes,
-                                .rx_errors = s.ierrors + s.imissed, .rx_nombuf = s.rx_nombuf, .tx_drops = s.oerrors };
+                                .rx_errors = s.ierrors + s.imissed, .rx_nombuf = s.rx_nombuf,
+                                .tx_drops = s.oerrors + __atomic_load_n(&e->bad_tx, __ATOMIC_RELAXED) };
 }
 
 static int ethdev_link_up(struct port *p)
@@ -158,6 +182,7 @@ static void ethdev_close(struct port *p)
 {
     struct ethdev *e = p->priv;
 
+    port_vhost_unwatch(p, e->id);
     if (e->started)
         rte_eth_dev_stop(e->id);
     rte_eth_dev_close(e->id);
@@ -247,6 +272,28 @@ int port_member_open(const struct port_config *cfg, char *err, size_t err_len)
     return probe(&e, cfg, err, err_len);
 }
 
+/* Tags beside the frame, both ways; segments that come as one packet, where a packet may have several pieces. */
+static void choose_more(struct port *p, struct ethdev *e, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf)
+{
+    uint64_t rx = conf->rxmode.offloads;
+
+    if (info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) {
+        rx |= RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
+        p->offloads |= PORT_RX_VLAN;
+    }
+    if (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_VLAN_INSERT) {
+        e->tx_offloads |= RTE_ETH_TX_OFFLOAD_VLAN_INSERT;
+        p->offloads |= PORT_TX_VLAN;
+    }
+    if (rx & RTE_ETH_RX_OFFLOAD_SCATTER && e->rx_offloads && info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_LRO) {
+        rx |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
+        conf->rxmode.max_lro_pkt_size = info->max_lro_pkt_size; /* 0: the driver has no limit of its own */
+        p->offloads |= PORT_RX_LRO;
+    }
+    conf->rxmode.offloads = rx;
+    conf->txmode.offloads = e->tx_offloads;
+}
+
 /* What the device reports and we use. */
 static void choose_offloads(struct port *p, struct ethdev *e, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf,
                             unsigned n_rx)
@@ -274,7 +321,7 @@ static void choose_offloads(struct port *p, struct ethdev *e, const struct rte_e
     } else {
         e->tx_offloads |= info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     }
-    conf->txmode.offloads = e->tx_offloads;
+    choose_more(p, e, info, conf);
     uint64_t rss = info->flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
     if (n_rx > 1 && rss) {
         conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -381,6 +428,8 @@ static int configure(struct port *p, struct ethdev *e, const struct port_config 
     e->started = true;
     setup_wait(e, conf.intr_conf.rxq ? info.driver_name : "", p->n_rx_queues);
     setup_mac(p, e, cfg, info.driver_name);
+    if (strcmp(info.driver_name, "net_vhost") == 0)
+        port_vhost_watch(p, e->id);
     return 0;
 
 err_device:

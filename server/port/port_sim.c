@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 #include "common/siphash.h"
+#include "server/port/port_vnet.h"
 
-enum { SIM_FRAME_MAX = PKT_BIG_DATA, SIM_QUEUE_DEFAULT = 1000, ETHER_HDR = 14 };
+enum { SIM_FRAME_MAX = PKT_BIG_DATA, SIM_QUEUE_DEFAULT = 1000, ETHER_HDR = 14, TAG_LEN = 4 };
 
 static bool chance(struct sim_net *n, uint32_t ppm)
 {
@@ -198,6 +199,36 @@ void sim_end_send(struct sim_end *from, const uint8_t *data, uint32_t len, const
 
 /* ---------------------------------------------------------------- port operations */
 
+static bool is_tagged(struct pkt *p)
+{
+    const uint8_t *f = pkt_data(p);
+
+    return pkt_first_len(p) >= ETHER_HDR + TAG_LEN && f[12] == 0x81 && f[13] == 0x00;
+}
+
+static void take_tag(struct pkt *p)
+{
+    uint8_t *f = pkt_data(p);
+
+    if (!is_tagged(p))
+        return;
+    pkt_vlan_tci_set(p, (uint16_t)(f[14] << 8 | f[15]));
+    pkt_meta(p)->flags |= PKT_VLAN;
+    memmove(f + TAG_LEN, f, 12);
+    pkt_pull(p, TAG_LEN);
+}
+
+static void put_tag(struct pkt *p)
+{
+    struct pkt_meta *m = pkt_meta(p);
+
+    if (!(m->flags & PKT_VLAN))
+        return;
+    m->flags &= (uint16_t)~PKT_VLAN;
+    vnet_insert_tag(p, 0x8100, pkt_vlan_tci(p));
+    m->l2_len += TAG_LEN;
+}
+
 static unsigned sim_rx_burst(struct port *p, unsigned queue, struct pkt **pkts, unsigned n)
 {
     struct sim_end *e = p->priv;
@@ -216,6 +247,8 @@ static unsigned sim_rx_burst(struct port *p, unsigned queue, struct pkt **pkts, 
             /* As with virtio: a checksum left to the receiver's side never crossed a wire. */
             m->flags = (f->flags & PKT_L4_CSUM_NEEDED) ? PKT_L4_CSUM_GOOD : 0;
             m->gso_size = f->gso_size;
+            if (e->params.vlan)
+                take_tag(pkt);
             pkts[got++] = pkt;
             e->port_stats.rx_packets++;
             e->port_stats.rx_bytes += f->len;
@@ -234,10 +267,12 @@ static unsigned sim_tx_burst(struct port *p, unsigned queue HS_UNUSED, struct pk
 
     for (unsigned i = 0; i < n; i++) {
         struct pkt_meta *m = pkt_meta(pkts[i]);
-        uint32_t len = pkt_len(pkts[i]);
+        if (e->params.vlan)
+            put_tag(pkts[i]);
+        uint32_t len = pkt_len(pkts[i]), max = (uint32_t)p->mtu + ETHER_HDR + (is_tagged(pkts[i]) ? TAG_LEN : 0);
         if (!e->params.offload || e->params.corrupt_ppm)
             pkt_finish_csum(pkts[i]);
-        if (len > SIM_FRAME_MAX || len < ETHER_HDR || (!(m->flags & PKT_GSO) && len > (uint32_t)p->mtu + ETHER_HDR)) {
+        if (len > SIM_FRAME_MAX || len < ETHER_HDR || (!(m->flags & PKT_GSO) && len > max)) {
             e->port_stats.tx_drops++;
         } else {
             pkt_copy_out(pkts[i], 0, e->link->net->scratch, len);
@@ -297,6 +332,8 @@ struct port *sim_port_new(struct sim_end *e, struct pkt_pools *pools)
         p->offloads |= PORT_TX_CSUM | PORT_TX_TSO | PORT_RX_CSUM;
         p->tso_max = SIM_FRAME_MAX - ETHER_HDR;
     }
+    if (e->params.vlan)
+        p->offloads |= PORT_RX_VLAN | PORT_TX_VLAN;
     p->pools = pools;
     p->priv = e;
     e->port = p;

@@ -32,6 +32,7 @@ struct sim_params {
     uint16_t n_queues;        /* rx queues of the port, frames spread by a flow hash; 0 = 1. Only when attached */
     bool offload;             /* the port takes super-frames and unfinished checksums and delivers them as they are (like a
                                  TAP between two stacks). Only when attached */
+    bool vlan;                /* the port takes 802.1Q tags out of frames and puts them in, like a card. Only when attached */
 };
 
 struct sim_link_stats { uint64_t sent, delivered, lost, duplicated, corrupted, reordered, queue_drops, no_buffer; };

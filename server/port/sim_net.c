@@ -161,6 +161,7 @@ void sim_link_set_params(struct sim_link *l, unsigned end, const struct sim_para
     own->mtu = old.mtu; /* what the port has told the stack stays true */
     own->n_queues = old.n_queues;
     own->offload = old.offload;
+    own->vlan = old.vlan;
 }
 
 void sim_link_set_tap(struct sim_link *l, sim_tap_fn fn, void *arg)

@@ -80,6 +80,7 @@ void worker_clone_to_all(struct worker *w, unsigned port, struct pkt *p)
         }
         pkt_copy_out(p, 0, room, pkt_len(p));
         *pkt_meta(copy) = *pkt_meta(p);
+        pkt_vlan_tci_set(copy, pkt_vlan_tci(p));
         pkt_meta(copy)->flags |= PKT_CLONED;
         if (!worker_hand_over(w, w->stack->worker[i], copy, port, HANDOVER_ETH))
             pkt_free(copy);
@@ -155,7 +156,7 @@ void worker_tx(struct worker *w, unsigned port, struct pkt *p)
     const struct port *out = w->stack->port[port];
 
     /* A queue has one user: with fewer queues than workers, worker 0 sends for all. */
-    if (w->index != 0 && out->n_tx_queues < w->stack->n_workers && !(out->offloads & PORT_MT_TX)) {
+    if (w->index != 0 && out->n_tx_queues < w->stack->n_workers && !(port_offloads(out) & PORT_MT_TX)) {
         if (!worker_hand_over(w, w->stack->worker[0], p, port, HANDOVER_TX))
             pkt_free(p);
         return;

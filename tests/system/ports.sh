@@ -8,10 +8,30 @@ only_hoststack
 topo_veth
 B4=10.77.0.2 B6=fd77::2
 
+conf_vlan() { printf 'interface p0.100 { address 10.78.0.%s/24  address fd78::%s/64  no-dad }\n' "$1" "$1"; }
+in_vlan() { # each way, v4 and v6, through the capture of each
+    local at=7100 a pid
+    ctl a capture start "$TMP/vlan.pcapng" >/dev/null || not_ok "$what: the capture starts"
+    for a in 10.78.0.1 fd78::1; do
+        at=$((at + 1))
+        bg "$TMP/echo.$at" stack_a "$ECHO" server $a $at
+        pid=$bg_pid
+        wait_for 5 listening "$TMP/echo.$at" || { not_ok "$what: echo server listens on $a" "$(cat "$TMP/echo.$at")"; return; }
+        TMO=20 check "$what: VLAN, 3 MB to $a and back" stack_b "$ECHO" -N -b 3000000 client $a $at
+        end_pid "$pid"
+    done
+    ctl a capture stop >/dev/null || not_ok "$what: the capture ends"
+    # A packet of a tag's network without it would be one that the capture has not put back.
+    check_eq "$what: VLAN, tags in the capture, v4 and v6, in and out; without a tag" \
+        "$(for f in 'vlan 100 and src 10.78.0.1' 'vlan 100 and src 10.78.0.2' 'vlan 100 and src fd78::1' 'vlan 100 and src fd78::2' \
+            'net 10.78.0.0/24 or net fd78::/64'; do tcpdump -nr "$TMP/vlan.pcapng" "$f" 2>/dev/null | grep -c . | sed 's/^[1-9].*/some/'; done | xargs)" \
+        "some some some some 0"
+}
+
 two() { # WHAT DEVICE-A DEVICE-B: two servers, echo between a program of each
     local what=$1 pid
-    { conf_head a; printf 'port p0 { device %s }\n' "$2"; conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"
-    { conf_head b; printf 'port p0 { device %s }\n' "$3"; conf_addrs p0 $B4 $B6; } >"$TMP/b.conf"
+    { conf_head a; printf 'port p0 { device %s }\n' "$2"; conf_addrs p0 $S4 $S6; conf_vlan 1; } >"$TMP/a.conf"
+    { conf_head b; printf 'port p0 { device %s }\n' "$3"; conf_addrs p0 $B4 $B6; conf_vlan 2; } >"$TMP/b.conf"
     server_start a "$NS_S"
     server_start b "$NS_S"
     stack_a() { spre a "$@"; }
@@ -35,15 +55,20 @@ two() { # WHAT DEVICE-A DEVICE-B: two servers, echo between a program of each
     wait_for 5 listening "$TMP/echo6t" || { not_ok "$what: TCP echo server listens, v6" "$(cat "$TMP/echo6t")"; return; }
     TMO=20 check "$what: TCP v6, one connection of 30 MB" stack_b "$ECHO" -N -b 30000000 client $S6 7002
     end_pid "$pid"
+    in_vlan
     [ -z "${4:-}" ] || "$4"
     server_alive a && server_alive b && ok "$what: both servers live" || not_ok "$what: both servers live"
     server_stop b
     server_stop a
 }
-super_frames() { # 60 MB and more came in pieces far above the MTU
-    local mean
-    mean=$(ctl a --json show interface | jq '.. | objects | select(has("rx_bytes")) | .rx_bytes / .rx_packets | floor')
-    if [ "$mean" -gt 3000 ]; then ok "vhost takes super-frames"; else not_ok "vhost takes super-frames" "$mean bytes a packet"; fi
+super_frames() { # 60 MB and more came in pieces far above the MTU, both ways
+    local side mean
+    for side in a b; do
+        mean=$(ctl $side --json show interface | jq '.[0] | .rx_bytes / .rx_packets | floor')
+        if [ "$mean" -gt 3000 ]; then ok "$side takes super-frames"; else not_ok "$side takes super-frames" "$mean bytes a packet"; fi
+        check_eq "$side: offloads" "$(ctl $side --json show interface | jq -r '.[0].offloads | join(" ")')" \
+            "tx-checksum rx-checksum tso $([ $side = a ] || echo "lro ")vlan-insert vlan-strip"
+    done
 }
 two "vhost and virtio_user" "net_vhost0,iface=$TMP/vhost.sock" \
     "net_virtio_user0,path=$TMP/vhost.sock,packed_vq=1,mrg_rxbuf=1,mac=02:00:00:00:77:02" super_frames

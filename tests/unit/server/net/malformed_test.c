@@ -321,7 +321,7 @@ static void dhcp_base(void)
         add_field(b, "dhcp option length", (uint16_t)(b->l4 + 8 + 236 + at[i]), 1);
 }
 
-static void open_all(void)
+static void open_at(void (*open)(struct net *n, unsigned addr_flags))
 {
     struct sim_app_options opt = { .rx_max = 1 << 20, .tx_max = 1 << 16 };
     struct ip_endpoint any = { .port = be16_of(PORT) };
@@ -329,7 +329,7 @@ static void open_all(void)
 
     cr_assert_eq(transport_register(&tcp_transport_ops), 0);
     cr_assert_eq(transport_register(&udp_transport_ops), 0);
-    net_open(&n, INTERFACE_ADDR_NO_DAD);
+    open(&n, INTERFACE_ADDR_NO_DAD);
     cr_assert_eq(sim_app_create(n.w, &opt, &app), 0);
     cr_assert_eq(sim_bind(app, SVM_PROTO_UDP, &any, &sock), 0);
     cr_assert_eq(sim_listen(app, SVM_PROTO_TCP, &any, 64, &sock), 0);
@@ -347,12 +347,16 @@ static void open_all(void)
     router_bases();
     dhcp_base();
 }
+static void open_all(void) { open_at(net_open); }
+static void open_card(void) { open_at(net_open_card); }
+
 static void shut(void)
 {
     sim_app_destroy(app);
     net_close(&n);
 }
 TestSuite(malformed, .init = open_all, .fini = shut, .timeout = 120);
+TestSuite(malformed_card, .init = open_card, .fini = shut, .timeout = 120);
 
 /* How many reasons were counted for this frame. What the stack answers is not looked at. */
 static uint64_t inject(const uint8_t *f, uint32_t len)
@@ -417,7 +421,7 @@ static uint32_t tag(uint8_t *to, const uint8_t *f, uint32_t len, uint16_t tci)
 }
 
 /* A priority alone is as no tag; what is cut in the tag, or of a VLAN or in a second tag that we do not have, is counted once. */
-Test(malformed, tagged)
+static void tagged(void)
 {
     static const uint16_t others[] = { 1, 0x0fff, 0x2ffe, 0xe001 };
     unsigned in_use = in_use_now();
@@ -436,6 +440,10 @@ Test(malformed, tagged)
     }
     check_alive(in_use);
 }
+
+Test(malformed, tagged_in_the_frame) { tagged(); }
+
+Test(malformed_card, tagged_beside_the_frame) { tagged(); }
 
 /* The lower layers agree with the cut, so that the upper one must see it. */
 Test(malformed, cut_with_lower_lengths_right)

@@ -66,10 +66,9 @@ static bool catch_frame(void *arg, struct sim_link *l, unsigned end, const uint8
     return true;
 }
 
-void net_open(struct net *n, unsigned addr_flags)
+static void open_at(struct net *n, unsigned addr_flags, const struct sim_params *params)
 {
     struct stack_options opt = { .n_workers = 1, .seed = 1, .n_small_pkts = 8192, .n_big_pkts = 64, .pool_name = "net" };
-    struct sim_params perfect = { 0 };
     struct ip_prefix p4, p6;
 
     memset(n, 0, sizeof(*n));
@@ -79,7 +78,7 @@ void net_open(struct net *n, unsigned addr_flags)
     cr_assert_eq(stack_create(&opt, &n->s), 0);
     n->w = n->s->worker[0];
     n->sim = sim_net_create(1);
-    cr_assert_eq(sim_net_link(n->sim, n->s, NULL, &perfect, &n->link), 0);
+    cr_assert_eq(sim_net_link(n->sim, n->s, NULL, params, &n->link), 0);
     sim_link_set_tap(n->link, catch_frame, n);
     cr_assert_eq(interface_add(n->s, 0, 0, 0, addr_flags, &n->ifc), 0);
     cr_assert_eq(ip_prefix_parse("10.0.0.1/24", &p4), 0);
@@ -87,6 +86,9 @@ void net_open(struct net *n, unsigned addr_flags)
     cr_assert_eq(interface_add_address(n->ifc, &p4, addr_flags), 0);
     cr_assert_eq(interface_add_address(n->ifc, &p6, addr_flags), 0);
 }
+
+void net_open(struct net *n, unsigned addr_flags) { open_at(n, addr_flags, &(struct sim_params){ .vlan = false }); }
+void net_open_card(struct net *n, unsigned addr_flags) { open_at(n, addr_flags, &(struct sim_params){ .vlan = true }); }
 
 void net_forget(struct net *n)
 {

@@ -38,6 +38,7 @@ extern const uint8_t PEER_MAC[6];
 
 void net_eal_init(void);
 void net_open(struct net *n, unsigned addr_flags);   /* addr_flags: of the stack's addresses */
+void net_open_card(struct net *n, unsigned addr_flags); /* the same at a port that handles VLAN tags */
 void net_close(struct net *n);
 void net_forget(struct net *n);                      /* drops the caught frames */
 void net_run_us(struct net *n, uint64_t us);
