@@ -175,7 +175,21 @@ static uint64_t new_valid(const struct autoconf_prefix *p, bool is_new, uint32_t
     return left <= TWO_HOURS_US ? p->valid_until_us : now_us + TWO_HOURS_US;
 }
 
-static bool heard_prefix(struct autoconf *a, struct autoconf_ifc *ai, const uint8_t *o, uint64_t now_us)
+/* For RFC 6724 rule 5.5: the newest one takes the place of the oldest. */
+static void note_router(struct autoconf_ifc *ai, const struct autoconf_prefix *p, const struct ip_addr *router)
+{
+    struct interface_addr *at = p->has_address ? interface_find_addr(ai->ifc, &p->address.ip) : NULL;
+
+    for (unsigned i = 0; at && i < INTERFACE_TOLD_BY; i++)
+        if (ip_addr_eq(&at->told_by[i], router))
+            return;
+    if (at) {
+        memmove(&at->told_by[1], &at->told_by[0], (INTERFACE_TOLD_BY - 1) * sizeof(at->told_by[0]));
+        at->told_by[0] = *router;
+    }
+}
+
+static bool heard_prefix(struct autoconf *a, struct autoconf_ifc *ai, const struct ip_addr *router, const uint8_t *o, uint64_t now_us)
 {
     struct ip_prefix prefix = { .len = o[2] };
     bool on_link = o[3] & PREFIX_ON_LINK, autonomous = (o[3] & PREFIX_AUTONOMOUS) && prefix.len == 64;
@@ -199,6 +213,7 @@ static bool heard_prefix(struct autoconf *a, struct autoconf_ifc *ai, const uint
     p->preferred_until_us = until(now_us, preferred_s);
     if (autonomous && !p->has_address && valid_s)
         changed |= add_address(a, ai, p);
+    note_router(ai, p, router);
     if (on_link && !p->has_route && !(p->has_address && p->on_link) && valid_s)
         changed |= p->has_route = route_add(ai->ifc->stack, ai->ifc->fib, &p->prefix, NULL, ai->ifc) == 0;
     return changed;
@@ -242,7 +257,7 @@ bool ra_apply(struct autoconf *a, struct autoconf_ifc *ai, const struct ip_mailb
     for (uint32_t at = 16; at < m->len; at += m->b[at + 1] * 8u) { /* lengths were checked when it came */
         const uint8_t *o = m->b + at;
         if (o[0] == OPT_PREFIX && o[1] * 8u == PREFIX_OPTION_LEN)
-            changed |= heard_prefix(a, ai, o, now_us);
+            changed |= heard_prefix(a, ai, &m->src, o, now_us);
         if (o[0] == OPT_ROUTE)
             changed |= heard_route(ai, &m->src, o, now_us);
         if (o[0] == OPT_MTU && o[1] == 1 && get32(o + 4) >= IP6_MIN_MTU && get32(o + 4) < ai->ifc->mtu) {

@@ -242,8 +242,12 @@ static json_t *addr_row(const struct interface_addr *a)
 
     snprintf(text, sizeof(text), "%s/%u", ip_addr_format(&a->ip, addr), a->len);
     uint8_t state = interface_addr_state_get(a);
-    bool is_old = state == INTERFACE_ADDR_PREFERRED && (a->flags & INTERFACE_ADDR_DEPRECATED);
-    return json_pack("{s:s, s:s}", "address", text, "state", is_old ? "deprecated" : names[state]);
+    const char *name = names[state];
+    if (state == INTERFACE_ADDR_PREFERRED && (a->flags & INTERFACE_ADDR_DEPRECATED))
+        name = "deprecated";
+    else if (state == INTERFACE_ADDR_PREFERRED && (a->flags & INTERFACE_ADDR_TEMPORARY))
+        name = "temporary";
+    return json_pack("{s:s, s:s}", "address", text, "state", name);
 }
 
 static void add_offloads(const struct port *p, json_t *row)

@@ -19,12 +19,14 @@ enum interface_limits {
     INTERFACES_MAX = 64,
     VLAN_ID_MAX = 4094,            /* IEEE 802.1Q s9.6: 0 is no VLAN, 4095 is reserved */
     INTERFACE_DAD_TRANSMITS = 1,   /* RFC 4862 s5.1 DupAddrDetectTransmits */
+    INTERFACE_TOLD_BY = 4,         /* routers that an address remembers */
 };
 enum interface_addr_state { INTERFACE_ADDR_TENTATIVE, INTERFACE_ADDR_PREFERRED, INTERFACE_ADDR_DUPLICATE, INTERFACE_ADDR_REMOVED };
 enum interface_addr_flags {
     INTERFACE_ADDR_NO_DAD = 1u << 0,  /* usable at once (tests, links with one owner of all addresses) */
     INTERFACE_ADDR_AUTO = 1u << 1,    /* the generated link-local address */
     INTERFACE_ADDR_DEPRECATED = 1u << 2, /* RFC 4862 s5.5.4: for what is under way, not for what begins */
+    INTERFACE_ADDR_TEMPORARY = 1u << 3,  /* RFC 8981; only the kernel makes some, see linux_sync/ */
 };
 
 struct interface_addr {
@@ -36,6 +38,7 @@ struct interface_addr {
     uint64_t defended_us;        /* worker 0: last defence of an IPv4 address (RFC 5227 s2.4) */
     struct timer_node timer;     /* worker 0 */
     struct interface *ifc;
+    struct ip_addr told_by[INTERFACE_TOLD_BY]; /* routers that advertise its prefix, any = free; changed while workers are held */
 };
 
 struct interface {

@@ -43,6 +43,16 @@ static unsigned common_bits(const struct ip_addr *a, const struct ip_addr *b)
     return n;
 }
 
+static bool is_told(const struct interface_addr *a) { return !ip_addr_is_any(&a->told_by[0]); }
+
+static bool is_told_by(const struct interface_addr *a, const struct ip_addr *router)
+{
+    for (unsigned i = 0; i < INTERFACE_TOLD_BY; i++)
+        if (!ip_addr_is_any(router) && ip_addr_eq(&a->told_by[i], router))
+            return true;
+    return false;
+}
+
 /* Of two usable sources, is a better than b for dst? */
 static bool source_is_better(const struct interface_addr *a, const struct interface_addr *b, const struct ip_addr *dst,
                              const struct ip_addr *next_hop)
@@ -58,10 +68,15 @@ static bool source_is_better(const struct interface_addr *a, const struct interf
         return sa < sb ? sa >= sd : sb < sd;
     if ((a->flags ^ b->flags) & INTERFACE_ADDR_DEPRECATED) /* rule 3 */
         return !(a->flags & INTERFACE_ADDR_DEPRECATED);
+    bool ta = is_told_by(a, next_hop), tb = is_told_by(b, next_hop);
+    if (ta != tb && is_told(a) && is_told(b)) /* rule 5.5: advertised by the next hop, not by another one */
+        return ta;
     uint8_t label = label_of(dst);
     bool la = label_of(&a->ip) == label, lb = label_of(&b->ip) == label;
     if (la != lb) /* rule 6: the same label */
         return la;
+    if ((a->flags ^ b->flags) & INTERFACE_ADDR_TEMPORARY) /* rule 7 */
+        return a->flags & INTERFACE_ADDR_TEMPORARY;
     unsigned ca = common_bits(&a->ip, dst), cb = common_bits(&b->ip, dst); /* rule 8: the longest matching prefix */
     return (ca > a->len ? a->len : ca) > (cb > b->len ? b->len : cb);
 }

@@ -30,12 +30,12 @@ struct linux_sync {
 
 /* ---------------------------------------------------------------- one kind after the other; workers are held */
 
-static bool has_addr(const struct rtnl_state *s, const struct ip_prefix *p)
+static const struct rtnl_addr *find_addr(const struct rtnl_state *s, const struct ip_prefix *p)
 {
     for (unsigned i = 0; i < s->n_addrs; i++)
-        if (s->addr[i].len == p->len && ip_addr_eq(&s->addr[i].ip, &p->ip))
-            return true;
-    return false;
+        if (s->addr[i].prefix.len == p->len && ip_addr_eq(&s->addr[i].prefix.ip, &p->ip))
+            return &s->addr[i];
+    return NULL;
 }
 
 static bool has_route(const struct rtnl_state *s, const struct rtnl_route *r)
@@ -69,9 +69,22 @@ static bool remove_old(struct sync_ifc *y, const struct rtnl_state *want)
         if (!has_route(want, &y->have.route[i]))
             changed |= route_del(s->routes, y->ifc->fib, &y->have.route[i].prefix, ROUTE_LINUX) == 0;
     for (unsigned i = 0; i < y->have.n_addrs; i++)
-        if (!has_addr(want, &y->have.addr[i]))
-            changed |= interface_del_address(y->ifc, &y->have.addr[i]) == 0;
+        if (!find_addr(want, &y->have.addr[i].prefix))
+            changed |= interface_del_address(y->ifc, &y->have.addr[i].prefix) == 0;
     return changed;
+}
+
+/* Flags that the kernel's address has, for the choice of sources (RFC 6724). */
+static bool set_flags(struct sync_ifc *y, const struct rtnl_addr *a)
+{
+    struct interface_addr *at = interface_find_addr(y->ifc, &a->prefix.ip);
+    const uint8_t ours = INTERFACE_ADDR_DEPRECATED | INTERFACE_ADDR_TEMPORARY;
+    uint8_t flags = (a->is_deprecated ? INTERFACE_ADDR_DEPRECATED : 0) | (a->is_temporary ? INTERFACE_ADDR_TEMPORARY : 0);
+
+    if (!at || (at->flags & ours) == flags)
+        return false;
+    at->flags = (uint8_t)((at->flags & ~ours) | flags);
+    return true;
 }
 
 /* What the stack does not take (an address that is configured, a gateway that no address reaches) leaves the list: it is tried again with
@@ -83,10 +96,12 @@ static bool add_new(struct sync_ifc *y, struct rtnl_state *want)
     unsigned n = 0;
 
     for (unsigned i = 0; i < want->n_addrs; i++) {
-        bool had = has_addr(&y->have, &want->addr[i]), got = !had && interface_add_address(y->ifc, &want->addr[i], y->addr_flags) == 0;
-        changed |= got;
-        if (had || got)
-            want->addr[n++] = want->addr[i];
+        const struct rtnl_addr *a = &want->addr[i];
+        bool had = find_addr(&y->have, &a->prefix), got = !had && interface_add_address(y->ifc, &a->prefix, y->addr_flags) == 0;
+        if (!had && !got)
+            continue;
+        changed |= set_flags(y, a) | got;
+        want->addr[n++] = *a;
     }
     want->n_addrs = n;
     n = 0;
@@ -117,9 +132,11 @@ static bool is_same(const struct rtnl_state *a, const struct rtnl_state *b)
 {
     if (a->n_addrs != b->n_addrs || a->n_routes != b->n_routes || a->n_neighs != b->n_neighs)
         return false;
-    for (unsigned i = 0; i < a->n_addrs; i++)
-        if (!has_addr(b, &a->addr[i]))
+    for (unsigned i = 0; i < a->n_addrs; i++) {
+        const struct rtnl_addr *o = find_addr(b, &a->addr[i].prefix);
+        if (!o || o->is_deprecated != a->addr[i].is_deprecated || o->is_temporary != a->addr[i].is_temporary)
             return false;
+    }
     for (unsigned i = 0; i < a->n_routes; i++)
         if (!has_route(b, &a->route[i]))
             return false;

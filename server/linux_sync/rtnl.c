@@ -106,11 +106,12 @@ static void take_addr(struct reading *r, const struct nlmsghdr *h)
     if ((!attr_addr(a.a[IFA_LOCAL], m->ifa_family, &p.ip) && !attr_addr(a.a[IFA_ADDRESS], m->ifa_family, &p.ip)) ||
         (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) || (m->ifa_family == AF_INET6 && ip_addr_is_link_local(&p.ip)))
         return;
-    struct ip_prefix *list = grow(r, s->addr, s->n_addrs, RTNL_MAX_ADDRS, sizeof(*list));
+    struct rtnl_addr *list = grow(r, s->addr, s->n_addrs, RTNL_MAX_ADDRS, sizeof(*list));
     if (!list)
         return;
     s->addr = list;
-    s->addr[s->n_addrs++] = p;
+    s->addr[s->n_addrs++] = (struct rtnl_addr){ p, (flags & IFA_F_DEPRECATED) != 0,
+                                                m->ifa_family == AF_INET6 && (flags & IFA_F_TEMPORARY) != 0 };
 }
 
 static void keep_route(struct reading *r, const struct rtnl_route *route)

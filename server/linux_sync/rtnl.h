@@ -9,6 +9,7 @@
 
 enum rtnl_limits { RTNL_MAX_ADDRS = 32, RTNL_MAX_ROUTES = 4096, RTNL_MAX_NEIGHS = 1024 };
 
+struct rtnl_addr { struct ip_prefix prefix; bool is_deprecated, is_temporary; };
 struct rtnl_route {
     struct ip_prefix prefix;
     struct ip_addr via;
@@ -19,7 +20,7 @@ struct rtnl_neigh { struct ip_addr ip; uint8_t mac[6]; };
 
 struct rtnl_state {
     unsigned n_addrs, n_routes, n_neighs;
-    struct ip_prefix *addr;      /* in use, not link-local */
+    struct rtnl_addr *addr;      /* in use, not link-local */
     struct rtnl_route *route;    /* of the main table by this interface, not those that come with addresses; one a prefix, the best metric */
     struct rtnl_neigh *neigh;    /* permanent ones */
     bool is_cut;                 /* the kernel has more than is taken */

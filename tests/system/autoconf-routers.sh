@@ -56,6 +56,23 @@ try:
     s.recv(1)
 except ConnectionRefusedError:
     print("refused")' 2>&1)" refused
+# Sources by the router that is gone by (RFC 6724 rule 5.5): each has told of a prefix, nothing else tells them apart.
+source_to() { TMO=20 spre a "$PY" -c 'import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], 9))
+print(s.getsockname()[0][:4])' fd55::1; }
+in_prefix() { ctl a --json show interface | jq -e --arg p "$1" '.[0].addresses[] | select(.address | startswith($p)) | .state == "preferred"' >/dev/null; }
+ra 1800 src=$R1 prefix=fd50::/64,3600,3600,LA
+check "the first router's prefix" wait_for 20 in_prefix fd50:
+ra 1800 src=$R2 pref=low prefix=fd51::/64,3600,3600,LA
+check "the second router's prefix" wait_for 20 in_prefix fd51:
+check_eq "the source is of the first one's, which is used" "$(source_to)" fd50
+ra 1800 src=$R2 pref=high
+check "the second one is used" wait_for 20 used_is $R2
+check_eq "the source is of its prefix" "$(source_to)" fd51
+ra 0 src=$R2
+check "it is no router any more" wait_for 20 used_is $R1
+check_eq "the source is of the first one's" "$(source_to)" fd50
 # Hop limit and times of neighbours (RFC 4861 s6.3.4); 0 says nothing.
 times() { ctl a --json show autoconf | jq -r '.[0] | "\(.hop_limit) \(.reachable_ms) \(.retrans_ms)"'; }
 times_are() { [ "$(times)" = "$1" ]; }

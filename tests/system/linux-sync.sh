@@ -5,7 +5,7 @@
 only_hoststack
 need_root
 need_stack
-need jq ping
+need jq ping python3
 topo_veth
 in_s sysctl -qw net.ipv4.conf.vs0.arp_ignore=8 # the kernel has the addresses, too: it shall not answer for them on the wire
 make_cfg() {
@@ -52,6 +52,33 @@ check "the new one answers" in_k ping -q -c 1 -W 10 fd77::6
 s addr del 10.77.0.6/24 dev cfg0
 s addr del fd77::6/64 dev cfg0
 check "ip addr del" wait_for 20 addresses_are "10.77.0.4/24 10.77.0.5/24 fd77::5/64"
+# What it says of its addresses: a deprecated one is no source, a temporary one is before that it is made from (RFC 6724 rules 3 and 7).
+state_of() { ctl a --json show interface | jq -r --arg a "$1" '[.[0].addresses[] | select(.address | test($a)) | .state] | sort | join(" ")'; }
+states_are() { [ "$(state_of "$1")" = "$2" ]; }
+source_to() { TMO=20 spre a python3 -c 'import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], 9))
+print(s.getsockname()[0])' "$1"; }
+in_s sysctl -qw net.ipv6.conf.cfg0.use_tempaddr=2 || bail "temporary addresses can be had"
+s addr add fd79::5/64 dev cfg0 mngtmpaddr valid_lft 86400 preferred_lft 43200
+check "a temporary address, and the one it is of" wait_for 20 states_are '^fd79:' "preferred temporary"
+case $(source_to fd79::9) in
+fd79::5) not_ok "the temporary one is the source" ;;
+fd79:*) ok "the temporary one is the source" ;;
+*) not_ok "the temporary one is the source" "$(source_to fd79::9)" ;;
+esac
+s addr del fd79::5/64 dev cfg0
+check "both go" wait_for 20 states_are '^fd79:' ""
+s addr add fd77::6/64 dev cfg0 nodad
+check "two addresses of a prefix" wait_for 20 states_are '^fd77::6' preferred
+check_eq "the first is the source" "$(source_to fd77::9)" fd77::5
+s addr change fd77::5/64 dev cfg0 valid_lft forever preferred_lft 0
+check "it becomes deprecated" wait_for 20 states_are '^fd77::5' deprecated
+check_eq "and is no source" "$(source_to fd77::9)" fd77::6
+s addr change fd77::5/64 dev cfg0 valid_lft forever preferred_lft forever
+check "it is preferred again" wait_for 20 states_are '^fd77::5' preferred
+s addr del fd77::6/64 dev cfg0
+check "the other one goes" wait_for 20 addresses_are "10.77.0.4/24 10.77.0.5/24 fd77::5/64"
 s route add 10.92.0.0/16 via 10.77.0.9 dev cfg0
 s route add fd92::/32 dev cfg0
 s route add 10.94.0.0/16 via 10.77.0.9 dev cfg0

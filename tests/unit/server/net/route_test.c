@@ -153,6 +153,34 @@ Test(route, sources_by_the_rules_of_rfc_6724)
     cr_assert(ip_addr_eq(interface_select_source(n.ifc, &dst, &dst), &want));
 }
 
+Test(route, sources_by_next_hop_and_temporary_ones)
+{
+    static const char *const own[] = { "2001:db8:1::1/64", "2001:db8:2::1/64", "2001:db8:2::2/64" };
+    struct interface_addr *a[3];
+    struct ip_prefix p;
+
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(ip_prefix_parse(own[i], &p), 0);
+        cr_assert_eq(interface_add_address(n.ifc, &p, INTERFACE_ADDR_NO_DAD), 0);
+        a[i] = interface_find_addr(n.ifc, &p.ip);
+    }
+    struct ip_addr r1 = net_ip("fe80::1"), r2 = net_ip("fe80::2"), r3 = net_ip("fe80::3"), near1 = net_ip("2001:db8:1::9"), far = net_ip("2600::1");
+    a[0]->told_by[0] = r1;
+    a[1]->told_by[0] = r2;
+    a[1]->told_by[1] = r3;
+    cr_assert(ip_addr_eq(interface_select_source(n.ifc, &far, &r1), &a[0]->ip), "rule 5.5");
+    cr_assert(ip_addr_eq(interface_select_source(n.ifc, &far, &r3), &a[1]->ip), "rule 5.5, the second router");
+    cr_assert(ip_addr_eq(interface_select_source(n.ifc, &near1, &r2), &a[1]->ip), "rule 5.5 before rule 8");
+    cr_assert(ip_addr_eq(interface_select_source(n.ifc, &near1, &near1), &a[0]->ip), "on the link: rule 8");
+    a[1]->flags |= INTERFACE_ADDR_DEPRECATED;
+    cr_assert_not(ip_addr_eq(interface_select_source(n.ifc, &far, &r3), &a[1]->ip), "rule 3 before rule 5.5");
+    a[1]->flags &= (uint8_t)~INTERFACE_ADDR_DEPRECATED;
+    a[2]->flags |= INTERFACE_ADDR_TEMPORARY;
+    cr_assert(ip_addr_eq(interface_select_source(n.ifc, &near1, &near1), &a[2]->ip), "rule 7 before rule 8");
+    struct ip_addr ula = net_ip("fd99::1"), of_ula = net_ip("fd00::1");
+    cr_assert(ip_addr_eq(interface_select_source(n.ifc, &ula, &ula), &of_ula), "rule 6 before rule 7");
+}
+
 /* ---------------------------------------------------------------- several next hops */
 
 static struct route *add_hops(const char *prefix, const char *const *via, unsigned k)
