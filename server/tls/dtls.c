@@ -5,7 +5,7 @@
 
 static struct tls_io io_of(struct tls_conn *c)
 {
-    return (struct tls_io){ c, dtls_lower_read, dtls_lower_write, dtls_lower_mtu, NULL };
+    return (struct tls_io){ c, dtls_lower_read, dtls_lower_write, dtls_lower_now_us, dtls_lower_mtu, NULL };
 }
 
 static struct tls_conn *conn_new(struct worker *w, struct tls_app *a)

@@ -30,6 +30,7 @@ int dtls_lower_next(struct tls_conn *c, void *buf, size_t len); /* the next data
 int dtls_lower_read(void *arg, void *buf, size_t len);  /* struct tls_io */
 int dtls_lower_write(void *arg, const void *buf, size_t len);
 unsigned dtls_lower_mtu(void *arg);
+uint64_t dtls_lower_now_us(void *arg);
 void dtls_door_receive(struct tls_conn *door);
 void dtls_receive(struct tls_conn *c);
 enum transport_tx_verdict dtls_tx(struct worker *w, struct transport_conn *b, unsigned budget);

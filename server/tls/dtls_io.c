@@ -111,6 +111,13 @@ unsigned dtls_lower_mtu(void *arg)
     return (unsigned)mtu - (v4 ? 28 : 48);
 }
 
+uint64_t dtls_lower_now_us(void *arg)
+{
+    const struct tls_conn *c = arg;
+
+    return c->job && c->job->at_thread ? c->job->now_us : c->w->now_us;
+}
+
 /* ---- at the door ---- */
 
 static bool may_be_hello(const uint8_t *b, int n) { return n > 13 && b[0] == HANDSHAKE_RECORD && b[1] == VERSION_HIGH; }

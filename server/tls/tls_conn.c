@@ -152,11 +152,11 @@ static void begin(struct tls_conn *c)
 {
     struct tls_stack *ts = c->w->stack->tls;
     struct tls_worker *tw = tls_worker_of(c->w);
-    struct tls_io io = { c, tls_lower_read, tls_lower_write, NULL, &tls_lower_place };
+    struct tls_io io = { c, tls_lower_read, tls_lower_write, NULL, NULL, &tls_lower_place };
     int err;
 
     if (c->is_dtls)
-        io = (struct tls_io){ c, dtls_lower_read, dtls_lower_write, dtls_lower_mtu, NULL };
+        io = (struct tls_io){ c, dtls_lower_read, dtls_lower_write, dtls_lower_now_us, dtls_lower_mtu, NULL };
     tw->n_handshakes++;
     c->is_shaking = true;
     err = ts->engine->conn_new(ts->instance, c->is_server, c->profile, &c->lower->rmt, &io, &c->engine);

@@ -56,6 +56,7 @@ struct tls_io {
     /* Bytes moved; 0 = none now. -1: the stream below has ended. */
     int (*read)(void *arg, void *buf, size_t len);
     int (*write)(void *arg, const void *buf, size_t len);
+    uint64_t (*now_us)(void *arg);         /* with mtu: the clock of timeout_us() */
     unsigned (*mtu)(void *arg);            /* bytes of the largest datagram that the path takes whole; NULL: a stream. Else read() and
                                               write() move one datagram, and the protocol is DTLS */
     const struct tls_io_in_place *place;   /* NULL: there is none */

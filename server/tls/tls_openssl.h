@@ -52,6 +52,10 @@ struct tls_session {
     struct tls_openssl *o;
     uint64_t kept_key;                /* client: where its session is kept for the next connection */
     struct ip_endpoint lcl, rmt;      /* DTLS: whose ClientHello is looked at */
+    bool has_clock;                   /* DTLS: the next three count, not the wall clock */
+    struct timeval *openssl_timer;    /* OpenSSL's own; NULL: no flight waits for an answer */
+    uint64_t flight_due_us;           /* and when it is to go again */
+    uint32_t flight_us;               /* how long it has waited then */
     struct tls_watch *watch;          /* what OpenSSL does until we take its place; NULL: nobody does */
     struct tls_own *own;              /* tls_openssl_record.c: we have */
     bool is_unflushed;                /* OpenSSL has part of a record that found no room */
@@ -75,7 +79,8 @@ void tls_openssl_set_io_arg(struct tls_session *s, void *arg);
 int64_t tls_openssl_timeout_us(const struct tls_session *s);
 enum tls_status tls_openssl_on_timeout(struct tls_session *s);
 uint32_t tls_openssl_data_mtu(const struct tls_session *s);
-long tls_openssl_dgram_ctrl(const struct tls_session *s, int cmd);
+long tls_openssl_dgram_ctrl(struct tls_session *s, int cmd, void *ptr);
+void tls_openssl_dgram_timer(struct tls_session *s);
 
 /* tls_openssl_record.c */
 void tls_openssl_on_secret(const SSL *ssl, const char *line);

@@ -43,16 +43,16 @@ static int bio_write(BIO *b, const char *buf, int len)
 
 static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
 {
-    const struct tls_session *s = BIO_get_data(b);
+    struct tls_session *s = BIO_get_data(b);
 
-    (void)num, (void)ptr;
+    (void)num;
     switch (cmd) {
     case BIO_CTRL_FLUSH:
         return 1;
     case BIO_CTRL_EOF:
         return s->ended;
     default:
-        return s->io.mtu ? tls_openssl_dgram_ctrl(s, cmd) : 0;
+        return s->io.mtu ? tls_openssl_dgram_ctrl(s, cmd, ptr) : 0;
     }
 }
 
@@ -292,6 +292,8 @@ int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, c
     err = is_server ? set_server(s) : set_client(s, peer);
     if (!is_server && err == 0 && profile->n_pairs)
         err = use_own(s, profile->pairs[0]);
+    if (io->mtu)
+        tls_openssl_dgram_timer(s);
     if (err == 0 && !tls_openssl_watch(s))
         err = -ENOMEM;
     *out = s; /* on an error too: the caller frees it with the connection */

@@ -3,17 +3,54 @@
 #include <time.h>
 #include <openssl/err.h>
 #include "common/siphash.h"
+#include "common/types.h"
 #include "server/tls/tls_openssl.h"
 
+enum { FLIGHT_FIRST_US = 1000000, FLIGHT_MOST_US = 60000000 };
 enum { COOKIE_LIFE_S = 60, COOKIE_BYTES = 16, OVERHEAD_V4 = 20 + 8, OVERHEAD_V6 = 40 + 8 };
 
 static unsigned overhead(const struct tls_session *s) { return ip_addr_is_v4(&s->rmt.ip) ? OVERHEAD_V4 : OVERHEAD_V6; }
 
+/* ---- retransmission (RFC 6347 s4.2.4.1): a second at first, twice as long each time, a minute at most ----
+ *
+ * OpenSSL 3.0 would ask the wall clock, which somebody may set. It shows its BIO when a flight is to go again, and where it has written that:
+ * there it gets a time that never comes, and the flight goes by the clock of the session below. Later ones show a copy, and are left alone. */
+
+static const struct timeval never = { INT64_C(1) << 40, 0 }, long_ago = { 1, 0 };
+
+static unsigned wait_us(SSL *ssl, unsigned before)
+{
+    struct tls_session *s = SSL_get_app_data(ssl);
+
+    s->flight_us = before == 0 ? FLIGHT_FIRST_US : hs_min_u32(2 * before, FLIGHT_MOST_US);
+    return s->flight_us;
+}
+
+void tls_openssl_dgram_timer(struct tls_session *s)
+{
+    s->has_clock = OPENSSL_version_major() == 3 && OPENSSL_version_minor() == 0;
+    DTLS_set_timer_cb(s->ssl, wait_us);
+}
+
+static void timer_set(struct tls_session *s, struct timeval *due)
+{
+    bool is_set = due->tv_sec != 0 || due->tv_usec != 0;
+
+    s->openssl_timer = is_set && s->has_clock ? due : NULL;
+    if (!s->openssl_timer)
+        return;
+    s->flight_due_us = s->io.now_us(s->io.arg) + s->flight_us;
+    *due = never;
+}
+
 /* What OpenSSL asks of its BIO about datagrams. RFC 6347 s4.1.1.1: the path's MTU, less what is below; when flights are lost again and again, what
  * every path takes. */
-long tls_openssl_dgram_ctrl(const struct tls_session *s, int cmd)
+long tls_openssl_dgram_ctrl(struct tls_session *s, int cmd, void *ptr)
 {
     switch (cmd) {
+    case BIO_CTRL_DGRAM_SET_NEXT_TIMEOUT:
+        timer_set(s, ptr);
+        return 1;
     case BIO_CTRL_DGRAM_QUERY_MTU:
         return (long)s->io.mtu(s->io.arg);
     case BIO_CTRL_DGRAM_GET_FALLBACK_MTU:
@@ -92,22 +129,26 @@ bool tls_openssl_greet(struct tls_session *s, const struct ip_endpoint *lcl, con
 
 void tls_openssl_set_io_arg(struct tls_session *s, void *arg) { s->io.arg = arg; }
 
-/* ---- retransmission (RFC 6347 s4.2.4.1: a second at first, twice as long each time) ---- */
-
 int64_t tls_openssl_timeout_us(const struct tls_session *s)
 {
     struct timeval left;
+    uint64_t now;
 
-    if (!DTLSv1_get_timeout(s->ssl, &left))
-        return -1;
-    return (int64_t)left.tv_sec * 1000000 + left.tv_usec;
+    if (!s->has_clock)
+        return DTLSv1_get_timeout(s->ssl, &left) ? (int64_t)left.tv_sec * 1000000 + left.tv_usec : -1;
+    now = s->io.now_us(s->io.arg);
+    return !s->openssl_timer ? -1 : s->flight_due_us > now ? (int64_t)(s->flight_due_us - now) : 0;
 }
 
 enum tls_status tls_openssl_on_timeout(struct tls_session *s)
 {
     int rc;
 
+    if (tls_openssl_timeout_us(s) != 0)
+        return TLS_WANT_READ;
     ERR_clear_error();
+    if (s->has_clock)
+        *s->openssl_timer = long_ago;
     rc = (int)DTLSv1_handle_timeout(s->ssl);
     return rc >= 0 ? TLS_WANT_READ : tls_openssl_status(s, rc);
 }

@@ -215,6 +215,7 @@ static bool fill_datagrams(struct tls_conn *c, struct tls_job *j)
     int n = 0;
 
     j->mtu = dtls_lower_mtu(c);
+    j->now_us = c->w->now_us;
     while (tls_job_left(&j->in) < TLS_JOB_MAX / 2 && (n = dtls_lower_next(c, gather, TLS_RECORD_MAX)) > 0)
         if (!tls_job_put(&j->in, gather, (size_t)n))
             return false;

@@ -34,7 +34,8 @@ struct tls_job {
     bool at_thread;            /* worker only */
     bool has_status;           /* worker only: comes into effect when `out` is on its way */
     bool in_end;               /* the stream below has ended, after what is in `in` */
-    unsigned mtu;              /* DTLS: of the path, as it was when the worker gave the job */
+    unsigned mtu;              /* DTLS: of the path, as it was when the worker gave the job; and its clock */
+    uint64_t now_us;
 };
 struct tls_done {              /* of a worker */
     pthread_mutex_t lock;

@@ -160,7 +160,7 @@ static const struct tls_io_in_place place = { io_peek, io_drop, io_is_ended, io_
 
 static void end_new(struct end *e, bool is_server)
 {
-    struct tls_io io = { e, io_read, io_write, NULL, e->most % 4 ? &place : NULL };
+    struct tls_io io = { e, io_read, io_write, NULL, NULL, e->most % 4 ? &place : NULL };
     struct ip_endpoint peer = { 0 };
 
     if (tls_openssl_engine.conn_new(g.engine, is_server, is_server ? &g.server : &g.client, &peer, &io, &e->s) != 0)
