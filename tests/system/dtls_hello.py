@@ -40,9 +40,10 @@ def client():
     return s
 
 
-def ask(s, data):
+def ask(s, *datagrams):
     for _ in range(5):
-        s.send(data)
+        for data in datagrams:
+            s.send(data)
         try:
             return s.recv(65536)
         except socket.timeout:
@@ -65,14 +66,18 @@ elif what == "replay":
     assert kind(answer) == HELLO_VERIFY_REQUEST, answer
     print("refused" if kind(ask(b, hello(cookie_of(answer), 1))) == HELLO_VERIFY_REQUEST else "taken")
 elif what == "half":
-    clients = [client() for _ in range(int(sys.argv[4]))]
+    clients = {client() for _ in range(int(sys.argv[4]))}
     answered = 0
     for s in clients:
         s.send(hello())
-        if select.select([s], [], [], 0.05)[0]:
-            s.send(hello(cookie_of(s.recv(65536)), 1))
-    for s in clients:
-        answered += bool(select.select([s], [], [], 0.05)[0]) and kind(s.recv(65536)) == SERVER_HELLO
+    while ready := select.select(clients, [], [], 1)[0]:  # those who are too many get no answer
+        for s in ready:
+            answer = s.recv(65536)
+            if kind(answer) == HELLO_VERIFY_REQUEST:
+                s.send(hello(cookie_of(answer), 1))
+            else:
+                answered += kind(answer) == SERVER_HELLO
+                clients.remove(s)
     print(answered)
 elif what == "pieces":
     size, where = int(sys.argv[4]), sys.argv[5]
@@ -86,15 +91,8 @@ elif what == "pieces":
             yield head[:5] + struct.pack("!Q", number + n)[2:] + struct.pack("!H", len(fragment)) + fragment
 
     def ask_in_pieces(s, whole, number):
-        for _ in range(5):
-            sent = list(pieces(whole, number))
-            for data in [b"".join(sent)] if where == "together" else sent:
-                s.send(data)
-            try:
-                return s.recv(65536)
-            except socket.timeout:
-                pass
-        sys.exit("no answer")
+        sent = list(pieces(whole, number))
+        return ask(s, *([b"".join(sent)] if where == "together" else sent))
 
     s = client()
     answer = ask_in_pieces(s, hello(), 0)
