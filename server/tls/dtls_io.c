@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-enum { HDR_MAX = 256, RX_RING_FLOOR = 128 << 10, GREET_COST = 2048, GREET_PIECE = 64, HANDSHAKE_RECORD = 22, CLIENT_HELLO = 1, VERSION_HIGH = 0xfe };
+enum { HDR_MAX = 256, RX_RING_FLOOR = 128 << 10, GREET_COST = 2048, GREET_PIECE = 64, READ_PIECE = 32 };
+enum { HANDSHAKE_RECORD = 22, CLIENT_HELLO = 1, VERSION_HIGH = 0xfe };
 
 static uint32_t padded(uint32_t n) { return (n + 7) & ~7u; }
 
@@ -62,9 +63,14 @@ int dtls_lower_read(void *arg, void *buf, size_t len)
             tls_job_drop(c);
         return got;
     }
+    tw = tls_worker_of(c->w);
+    if (c->state == TLS_S_OPEN || c->state == TLS_S_CLOSING) {
+        if (tw->datagrams_left == 0)
+            return 0;
+        tw->datagrams_left--;
+    }
     if (c->state != TLS_S_DOOR)
         return dtls_lower_next(c, buf, len);
-    tw = tls_worker_of(c->w);
     n = tw->greeting_len;
     tw->greeting_len = 0; /* once; what else is there is of others */
     n = hs_min_u32(n, (uint32_t)hs_min_u64(len, UINT32_MAX));
@@ -228,6 +234,7 @@ static bool receive_one(struct tls_conn *c, uint32_t *used)
     struct session *s = c->base.session;
     size_t n = 0;
 
+    tw->datagrams_left = READ_PIECE;
     switch (c->w->stack->tls->engine->read(c->engine, tw->gather, TLS_RECORD_MAX, &n)) {
     case TLS_DONE:
         *used += (uint32_t)n + TLS_OVERHEAD;
@@ -244,7 +251,10 @@ static bool receive_one(struct tls_conn *c, uint32_t *used)
         failed(c);
         return false;
     default:
-        return tls_lower_arm(c);
+        if (tw->datagrams_left > 0)
+            return tls_lower_arm(c);
+        *used += READ_PIECE * GREET_COST; /* so many that were nothing: others first */
+        return true;
     }
 }
 
@@ -365,6 +375,7 @@ enum transport_tx_verdict dtls_tx(struct worker *w, struct transport_conn *b, un
         tls_conn_ready(c); /* session_rx_want_space() asks by this call, too */
     if ((c->state != TLS_S_OPEN && c->state != TLS_S_CLOSING) || !c->lower || c->lower_error || (c->notify_sent && c->state == TLS_S_OPEN))
         return TRANSPORT_TX_DONE;
+    tls_conn_check_key(c);
     while ((rc = next_message(c, &h)) > 0) {
         uint32_t cost = h.data_len + TLS_OVERHEAD;
 

@@ -137,6 +137,22 @@ void tls_conn_fail(struct tls_conn *c, int error, const char *why)
     tls_conn_finish_lower(c);
 }
 
+/* RFC 9325 s4.4: TLS 1.2 and DTLS 1.2 should be negotiated anew before 2^24.5 records of AES-GCM. That is refused here (s3.5 there), and ending a
+ * transfer of some hundred gigabytes would hurt more than the risk: it goes on, and the operator is told. */
+void tls_conn_check_key(struct tls_conn *c)
+{
+    struct tls_worker *tw = tls_worker_of(c->w);
+    char rmt[IP_ENDPOINT_TEXT_MAX];
+
+    if (c->is_key_old || !c->engine || !c->w->stack->tls->engine->key_is_old(c->engine))
+        return;
+    c->is_key_old = true;
+    tw->count.old_keys++;
+    hs_log_limited(c->w->stack->log, &tw->log_limit, c->w->now_us, HS_LOG_NOTICE,
+                   "tls: %s %s: more records were sent under one key than RFC 9325 advises; TLS 1.3 would change it",
+                   c->is_server ? "client" : "server", ip_endpoint_format(&c->base.rmt, rmt));
+}
+
 static void fail_by_engine(struct tls_conn *c)
 {
     const struct tls_engine *e = c->w->stack->tls->engine;

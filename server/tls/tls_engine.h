@@ -66,6 +66,7 @@ struct tls_info {
     const char *version, *cipher;
     char sni[SVM_TLS_NAME_MAX], alpn[64];
     bool is_resumed, has_peer_cert;
+    uint64_t n_unopened;                   /* DTLS: records that were forged, doubled or old */
 };
 
 struct tls_engine {
@@ -94,6 +95,7 @@ struct tls_engine {
     /* A record; after TLS_WANT_WRITE nothing is owed. */
     enum tls_status (*writev)(struct tls_session *s, const struct iovec *from, int n_from, size_t *n);
     uint32_t (*pending)(const struct tls_session *s);   /* bytes of an opened record that nobody has taken yet */
+    bool (*key_is_old)(const struct tls_session *s);    /* more was sent under it than is advised, and the protocol has no other */
     enum tls_status (*close_notify)(struct tls_session *s);
     /* DTLS, a server that keeps nothing: answers the datagram that io->read() gives next. True: it was a ClientHello with our cookie (RFC 6347
      * s4.2.1), the handshake may begin, io->arg is the connection's from now on. */

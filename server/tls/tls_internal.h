@@ -77,6 +77,8 @@ struct tls_conn {
     bool was_active;                   /* since the timer was started that gives back memory */
     bool waits_direct;                 /* for room in the FIFO of the other end on this host */
     struct session *direct;            /* between reserve() and commit(): it is there, not in `out` */
+    bool is_fin_sent;                  /* nothing may be written below any more */
+    bool is_key_old;                   /* and it has been said */
     bool is_in_place;                  /* the engine works on the FIFOs themselves */
     bool is_dtls;
     uint64_t deadline_us;              /* DTLS: of the handshake */
@@ -123,6 +125,7 @@ struct tls_worker {
     struct svm_region_table regions;
     uint8_t *gather;                   /* TLS_RECORD_MAX bytes */
     uint32_t greeting_len;             /* DTLS: of the datagram in it that a door gives to its engine; 0 = none */
+    uint32_t datagrams_left;           /* DTLS: that the engine may take in one call: what it drops costs time, too */
     struct dtls_frags *frags;          /* NULL until a ClientHello comes in pieces */
     uint32_t n_handshakes;
     struct tls_done done;              /* handshakes that threads have brought on */
@@ -159,6 +162,7 @@ void tls_conn_fail(struct tls_conn *c, int error, const char *why);
 void tls_conn_finish_lower(struct tls_conn *c);        /* all is said: FIN, then wait a little for the peer's */
 void tls_conn_abort_lower(struct tls_conn *c);
 void tls_conn_free_if_done(struct tls_conn *c);
+void tls_conn_check_key(struct tls_conn *c);           /* of what was sent before */
 unsigned tls_turn(struct worker *w);
 
 /* tls.c */

@@ -185,6 +185,7 @@ static void tx_end(struct tls_conn *c)
         tls_lower_tell(c);
     }
     if (c->state != TLS_S_CLOSING) { /* half-close: the peer may go on (RFC 8446 s6.1) */
+        c->is_fin_sent = true;
         if (c->lower)
             session_shutdown(c->w, c->lower, 1 /* SHUT_WR */);
         return;
@@ -214,6 +215,7 @@ enum transport_tx_verdict tls_tx(struct worker *w, struct transport_conn *b, uns
         return TRANSPORT_TX_DONE;
     if (tw->tx_budget == 0)
         return TRANSPORT_TX_MORE;
+    tls_conn_check_key(c);
     budget = hs_min_u32(budget, tw->tx_budget);
     while ((avail = session_tx_avail(w, s)) > 0) {
         uint32_t len;

@@ -228,6 +228,8 @@ int tls_lower_write(void *arg, const void *buf, size_t len)
         return tls_job_write(c->job, buf, len);
     if (!c->has_fifos || !c->lower)
         return -1;
+    if (c->is_fin_sent)
+        return (int)len; /* an answer to what came after our close_notify (RFC 8446 s6.1) */
     n = svm_fifo_enqueue(&c->out, buf, (uint32_t)hs_min_u64(len, UINT32_MAX));
     return n > 0 ? (int)n : 0;
 }

@@ -139,6 +139,7 @@ static int openssl_open(const struct tls_config *cfg, char *err, size_t err_len,
         (void)CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN);
     o->cfg = cfg;
     o->records_a_key = TLS_RECORDS_A_KEY;
+    o->unopened_max = TLS_UNOPENED_MAX;
     o->bio = tls_openssl_bio_new();
     rc = tls_openssl_resume_open(o) == 0 && o->bio && RAND_bytes(o->secret, sizeof(o->secret)) == 1 &&
                  RAND_bytes(o->cookie_secret, sizeof(o->cookie_secret)) == 1
@@ -300,6 +301,7 @@ const struct tls_engine tls_openssl_engine = {
     .readv = tls_openssl_readv,
     .writev = tls_openssl_writev,
     .pending = tls_openssl_pending,
+    .key_is_old = tls_openssl_key_is_old,
     .close_notify = tls_openssl_close_notify,
     .greet = tls_openssl_greet,
     .set_io_arg = tls_openssl_set_io_arg,

@@ -9,7 +9,8 @@
 #include "server/tls/tls.h"
 #include "server/tls/tls_engine.h"
 
-enum { TLS_KEPT_SESSIONS = 1024, TLS_RECORDS_A_KEY = 1 << 24 };
+/* RFC 8446 s5.5 and RFC 9325 s4.4, of AES-GCM: 2^24.5 records sent under a key; DTLS: 2^28 that could not be opened. */
+enum { TLS_KEPT_SESSIONS = 1024, TLS_RECORDS_A_KEY = 1 << 24, TLS_UNOPENED_MAX = 1 << 28 };
 
 struct tls_kept {                     /* what a client may go on with */
     uint64_t key;                     /* of peer, name and program */
@@ -24,7 +25,8 @@ struct tls_openssl {                  /* the instance */
     STACK_OF(X509_NAME) *ca_names;    /* listeners that ask for certificates name them */
     BIO_METHOD *bio;
     uint8_t secret[16];               /* for keys of `kept` */
-    uint32_t records_a_key;           /* TLS 1.3: sent before the next key; TLS_RECORDS_A_KEY */
+    uint32_t records_a_key;           /* TLS_RECORDS_A_KEY; TLS 1.3: sent before the next key */
+    uint32_t unopened_max;            /* TLS_UNOPENED_MAX */
     uint8_t cookie_secret[16];        /* DTLS; all workers and listeners, cookies name both ends */
     pthread_mutex_t lock;             /* the next two: any worker */
     struct tls_tickets *tickets;
@@ -58,6 +60,8 @@ struct tls_session {
     uint32_t flight_us;               /* how long it has waited then */
     struct tls_watch *watch;          /* what OpenSSL does until we take its place; NULL: nobody does */
     struct tls_own *own;              /* tls_openssl_record.c: we have */
+    uint64_t n_sent;                  /* records of text that OpenSSL has sent under its key */
+    uint64_t n_came, n_opened;        /* DTLS: protected records that came, and those that said something */
     bool is_unflushed;                /* OpenSSL has part of a record that found no room */
     bool ended;                       /* the stream below has */
     int error_code;
@@ -80,7 +84,8 @@ int64_t tls_openssl_timeout_us(const struct tls_session *s);
 enum tls_status tls_openssl_on_timeout(struct tls_session *s);
 uint32_t tls_openssl_data_mtu(const struct tls_session *s);
 long tls_openssl_dgram_ctrl(struct tls_session *s, int cmd, void *ptr);
-void tls_openssl_dgram_timer(struct tls_session *s);
+void tls_openssl_dgram_begin(struct tls_session *s);
+uint64_t tls_openssl_unopened(const struct tls_session *s);
 
 /* tls_openssl_record.c */
 void tls_openssl_on_secret(const SSL *ssl, const char *line);
@@ -92,6 +97,7 @@ enum tls_status tls_openssl_readv(struct tls_session *s, const struct iovec *to,
 enum tls_status tls_openssl_writev(struct tls_session *s, const struct iovec *from, int n_from, size_t *n);
 uint32_t tls_openssl_own_pending(const struct tls_session *s);
 enum tls_status tls_openssl_own_close_notify(struct tls_session *s);
+uint64_t tls_openssl_own_sent(const struct tls_session *s);        /* records under its key */
 
 /* tls_openssl_conn.c */
 enum tls_status tls_openssl_status(struct tls_session *s, int rc);
@@ -105,6 +111,7 @@ enum tls_status tls_openssl_write(struct tls_session *s, const void *buf, size_t
 uint32_t tls_openssl_pending(const struct tls_session *s);
 enum tls_status tls_openssl_close_notify(struct tls_session *s);
 void tls_openssl_info(const struct tls_session *s, struct tls_info *out);
+bool tls_openssl_key_is_old(const struct tls_session *s);
 const char *tls_openssl_error(const struct tls_session *s);
 int tls_openssl_error_code(const struct tls_session *s);
 int tls_openssl_on_sni(SSL *ssl, int *alert, void *arg);

@@ -293,7 +293,7 @@ int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, c
     if (!is_server && err == 0 && profile->n_pairs)
         err = use_own(s, profile->pairs[0]);
     if (io->mtu)
-        tls_openssl_dgram_timer(s);
+        tls_openssl_dgram_begin(s);
     if (err == 0 && !tls_openssl_watch(s))
         err = -ENOMEM;
     *out = s; /* on an error too: the caller frees it with the connection */
@@ -321,17 +321,45 @@ enum tls_status tls_openssl_handshake(struct tls_session *s)
 enum tls_status tls_openssl_read(struct tls_session *s, void *buf, size_t len, size_t *n)
 {
     ERR_clear_error();
+    if (s->io.mtu && tls_openssl_unopened(s) >= s->o->unopened_max) { /* RFC 9325 s4.4 */
+        s->error_code = -EPROTO;
+        snprintf(s->error, sizeof(s->error), "too many records that could not be opened");
+        return TLS_FAILED;
+    }
     if (SSL_read_ex(s->ssl, buf, len, n) != 1)
         return tls_openssl_status(s, 0);
+    s->n_opened++;
     if (s->watch)
         s->watch->has_read = true;
     return TLS_DONE;
 }
 
+/* RFC 8446 s5.5. TLS 1.2 and DTLS 1.2 would have to negotiate anew: tls_openssl_key_is_old(). */
+static void renew_key(struct tls_session *s)
+{
+    if (s->n_sent >= s->o->records_a_key && SSL_version(s->ssl) == TLS1_3_VERSION && SSL_key_update(s->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
+        s->n_sent = 0;
+}
+
 enum tls_status tls_openssl_write(struct tls_session *s, const void *buf, size_t len, size_t *n)
 {
+    int rc;
+
     ERR_clear_error();
-    return tls_openssl_status(s, SSL_write_ex(s->ssl, buf, len, n));
+    renew_key(s);
+    rc = SSL_write_ex(s->ssl, buf, len, n);
+    s->n_sent += rc == 1;
+    return tls_openssl_status(s, rc);
+}
+
+bool tls_openssl_key_is_old(const struct tls_session *s)
+{
+    int nid;
+
+    if ((s->own ? tls_openssl_own_sent(s) : s->n_sent) <= s->o->records_a_key || SSL_version(s->ssl) == TLS1_3_VERSION)
+        return false;
+    nid = SSL_CIPHER_get_cipher_nid(SSL_get_current_cipher(s->ssl));
+    return nid == NID_aes_128_gcm || nid == NID_aes_256_gcm;
 }
 
 uint32_t tls_openssl_pending(const struct tls_session *s) { return s->own ? tls_openssl_own_pending(s) : (uint32_t)SSL_pending(s->ssl); }
@@ -360,5 +388,6 @@ void tls_openssl_info(const struct tls_session *s, struct tls_info *out)
     SSL_get0_alpn_selected(s->ssl, &alpn, &alpn_len);
     snprintf(out->alpn, sizeof(out->alpn), "%.*s", (int)alpn_len, alpn ? (const char *)alpn : "");
     out->is_resumed = SSL_session_reused(s->ssl);
+    out->n_unopened = tls_openssl_unopened(s);
     out->has_peer_cert = SSL_get0_peer_certificate(s->ssl) != NULL;
 }

@@ -7,6 +7,7 @@
 #include "server/tls/tls_openssl.h"
 
 enum { FLIGHT_FIRST_US = 1000000, FLIGHT_MOST_US = 60000000 };
+enum { FINISHED = 20 };
 enum { COOKIE_LIFE_S = 60, COOKIE_BYTES = 16, OVERHEAD_V4 = 20 + 8, OVERHEAD_V6 = 40 + 8 };
 
 static unsigned overhead(const struct tls_session *s) { return ip_addr_is_v4(&s->rmt.ip) ? OVERHEAD_V4 : OVERHEAD_V6; }
@@ -26,8 +27,27 @@ static unsigned wait_us(SSL *ssl, unsigned before)
     return s->flight_us;
 }
 
-void tls_openssl_dgram_timer(struct tls_session *s)
+/* What is forged, doubled or old is dropped by OpenSSL without a word: it is what came as a protected record and was nothing. */
+static void on_message(int is_written, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
 {
+    struct tls_session *s = arg;
+    const uint8_t *b = data;
+
+    (void)version, (void)ssl;
+    if (is_written)
+        return;
+    if (type == SSL3_RT_HEADER)
+        s->n_came += len >= 5 && (b[3] | b[4]) != 0; /* its epoch */
+    else if (type == SSL3_RT_ALERT || (type == SSL3_RT_HANDSHAKE && len > 0 && b[0] == FINISHED))
+        s->n_opened++; /* messages before it are not protected */
+}
+
+uint64_t tls_openssl_unopened(const struct tls_session *s) { return s->n_came > s->n_opened ? s->n_came - s->n_opened : 0; }
+
+void tls_openssl_dgram_begin(struct tls_session *s)
+{
+    SSL_set_msg_callback(s->ssl, on_message);
+    SSL_set_msg_callback_arg(s->ssl, s);
     s->has_clock = OPENSSL_version_major() == 3 && OPENSSL_version_minor() == 0;
     DTLS_set_timer_cb(s->ssl, wait_us);
 }

@@ -33,6 +33,7 @@ struct tls_own {
     uint32_t n_warnings;
     bool owes_update;            /* the peer waits for our KeyUpdate (RFC 8446 s4.6.3) */
     bool closed;                 /* close_notify has come */
+    bool notified;               /* ours is sent: nothing may follow it (RFC 8446 s6.1) */
     bool failed;
 };
 
@@ -237,8 +238,11 @@ static bool send_small(struct tls_session *s, uint8_t type, const uint8_t *data,
     struct tls_own *o = s->own;
     uint32_t all = tls_record_before(&o->suite) + len + tls_record_after(&o->suite);
     struct iovec to[2], from = { (void *)(uintptr_t)data, len };
-    int n = s->io.place->reserve(s->io.arg, all, to);
+    int n;
 
+    if (o->notified)
+        return true; /* nobody waits for it */
+    n = s->io.place->reserve(s->io.arg, all, to);
     if (n <= 0 || tls_iov_len(to, n) < all || !tls_record_seal(&o->tx, &o->suite, type, &from, 1, len, to, n))
         return false;
     s->io.place->commit(s->io.arg, all);
@@ -513,5 +517,8 @@ enum tls_status tls_openssl_own_close_notify(struct tls_session *s)
     if (s->own->failed)
         return TLS_DONE;
     SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN); /* else what it has of the session is not resumed from (RFC 5246 s7.2.1) */
-    return pay(s) && send_small(s, TLS_CT_ALERT, (const uint8_t[]){ WARNING, CLOSE_NOTIFY }, 2) ? TLS_DONE : TLS_WANT_WRITE;
+    s->own->notified = pay(s) && send_small(s, TLS_CT_ALERT, (const uint8_t[]){ WARNING, CLOSE_NOTIFY }, 2);
+    return s->own->notified ? TLS_DONE : TLS_WANT_WRITE;
 }
+
+uint64_t tls_openssl_own_sent(const struct tls_session *s) { return s->own->tx.seq; }

@@ -26,6 +26,8 @@ void tls_show(struct worker *w, const struct transport_conn *b, struct json_t *o
     json_object_set_new(obj, "tls_in_place", json_boolean(c->is_in_place));
     json_object_set_new(obj, "tls_peer_certificate", json_boolean(info.has_peer_cert));
     if (c->is_dtls && c->state == TLS_S_OPEN)
+        json_object_set_new(obj, "tls_unopened", json_integer((json_int_t)info.n_unopened));
+    if (c->is_dtls && c->state == TLS_S_OPEN)
         json_object_set_new(obj, "tls_data_mtu", json_integer(w->stack->tls->engine->data_mtu(c->engine)));
 }
 

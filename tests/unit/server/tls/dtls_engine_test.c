@@ -1,0 +1,182 @@
+/* dtls_engine_test.c - two ends of DTLS, datagram by datagram: when a flight goes again, and records that cannot be opened (RFC 6347, RFC 9325) */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "server/tls/tls.h"
+#include "server/tls/tls_openssl.h"
+#include "tests/fuzz/fuzz_pair.h"
+
+enum { QUEUE = 32, LARGEST = 2048, SECOND = 1000000 };
+
+struct end {
+    uint8_t data[QUEUE][LARGEST]; /* what came for it */
+    uint32_t len[QUEUE], at, n;
+    struct end *other;
+    struct tls_session *s;
+    uint64_t now_us;
+};
+static struct tls_config cfg;
+static struct tls_profile server, client;
+static struct tls_openssl *o;
+static struct end c, s;
+static const struct tls_engine *const e = &tls_openssl_engine;
+
+static int io_read(void *arg, void *buf, size_t len)
+{
+    struct end *x = arg;
+    uint32_t n;
+
+    if (x->at == x->n)
+        return 0;
+    n = hs_min_u32((uint32_t)len, x->len[x->at]);
+    memcpy(buf, x->data[x->at++], n);
+    if (x->at == x->n)
+        x->at = x->n = 0;
+    return (int)n;
+}
+
+static void put(struct end *to, const void *buf, size_t len)
+{
+    cr_assert(to->n < QUEUE && len <= LARGEST);
+    memcpy(to->data[to->n], buf, len);
+    to->len[to->n++] = (uint32_t)len;
+}
+
+static int io_write(void *arg, const void *buf, size_t len)
+{
+    put(((struct end *)arg)->other, buf, len);
+    return (int)len;
+}
+
+static uint64_t io_now(void *arg) { return ((struct end *)arg)->now_us; }
+
+static unsigned io_mtu(void *arg)
+{
+    (void)arg;
+    return 1400;
+}
+
+static void end_new(struct end *x, struct end *other, bool is_server)
+{
+    struct tls_io io = { x, io_read, io_write, io_now, io_mtu, NULL };
+    struct ip_endpoint peer = { 0 };
+
+    memset(x, 0, sizeof(*x));
+    x->other = other;
+    cr_assert_eq(e->conn_new(o, is_server, is_server ? &server : &client, &peer, &io, &x->s), 0);
+}
+
+static void make(void)
+{
+    static struct fuzz_pair pair;
+    char err[256] = "";
+    void *instance;
+
+    cfg = (struct tls_config){ .min_version = TLS_V1_2, .ticket_lifetime_us = 7200ull * SECOND };
+    cr_assert(fuzz_make_pair(&pair));
+    cr_assert_eq(e->open(&cfg, err, sizeof(err), &instance), 0, "%s", err);
+    o = instance;
+    cr_assert_eq(e->pair_new(o, pair.cert, pair.cert_len, pair.key, pair.key_len, err, sizeof(err), &server.pairs[0]), 0, "%s", err);
+    server.n_pairs = 1;
+    server.verify = client.verify = SVM_TLS_VERIFY_NONE;
+    end_new(&c, &s, false);
+    end_new(&s, &c, true);
+}
+
+static void clean(void)
+{
+    e->conn_free(c.s);
+    e->conn_free(s.s);
+    e->pair_put(server.pairs[0]);
+    e->close(o);
+}
+
+TestSuite(dtls_engine, .init = make, .fini = clean, .timeout = 60);
+
+static void shake(void)
+{
+    enum tls_status a = TLS_WANT_READ, b = TLS_WANT_READ;
+
+    for (unsigned i = 0; i < 10 && (a != TLS_DONE || b != TLS_DONE); i++) {
+        a = a == TLS_DONE ? a : e->handshake(c.s);
+        b = b == TLS_DONE ? b : e->handshake(s.s);
+    }
+    cr_assert(a == TLS_DONE && b == TLS_DONE, "%d %d", a, b);
+}
+
+/* RFC 6347 s4.2.4.1: a second, twice as long each time, a minute at most; by the clock that is given, whatever the wall's says. */
+Test(dtls_engine, flights_go_again_by_the_clock)
+{
+    uint64_t wait = SECOND;
+
+    c.now_us = 12345;
+    cr_assert_eq(e->timeout_us(c.s), -1);
+    cr_assert_eq(e->handshake(c.s), TLS_WANT_READ);
+    for (unsigned i = 0; i < 8; i++) {
+        cr_assert_eq(e->timeout_us(c.s), (int64_t)wait);
+        s.at = s.n = 0; /* lost */
+        c.now_us += wait - 1;
+        cr_assert_eq(e->on_timeout(c.s), TLS_WANT_READ);
+        cr_assert(e->handshake(c.s) == TLS_WANT_READ && s.n == 0, "too early");
+        c.now_us++;
+        cr_assert_eq(e->timeout_us(c.s), 0);
+        cr_assert(e->handshake(c.s) == TLS_WANT_READ && s.n == 0, "not by itself");
+        cr_assert_eq(e->on_timeout(c.s), TLS_WANT_READ);
+        cr_assert_gt(s.n, 0);
+        wait = wait < 32 * SECOND ? 2 * wait : 60 * SECOND;
+    }
+    shake();
+    cr_assert_eq(e->timeout_us(c.s), -1);
+}
+
+static void send_text(struct end *from)
+{
+    size_t n;
+
+    cr_assert_eq(e->write(from->s, "text", 4, &n), TLS_DONE);
+}
+
+static enum tls_status get_text(struct end *to)
+{
+    uint8_t b[LARGEST];
+    size_t n = 0;
+    enum tls_status st = e->read(to->s, b, sizeof(b), &n);
+
+    cr_assert(st != TLS_DONE || (n == 4 && memcmp(b, "text", 4) == 0));
+    return st;
+}
+
+/* RFC 9325 s4.4: a receiver that could not open so many records closes. */
+Test(dtls_engine, unopened_records_are_limited)
+{
+    struct tls_info info;
+
+    shake();
+    o->unopened_max = 5;
+    for (unsigned i = 0; i < 5; i++) {
+        send_text(&c);
+        put(&s, s.data[s.n - 1], s.len[s.n - 1]);
+        if (i % 2) /* a forged one first, or the second time the same */
+            s.data[s.n - 2][s.len[s.n - 2] - 1] ^= 1;
+        cr_assert_eq(get_text(&s), TLS_DONE);
+        cr_assert_eq(get_text(&s), TLS_WANT_READ);
+        e->info(s.s, &info);
+        cr_assert_eq(info.n_unopened, i + 1, "%lu", (unsigned long)info.n_unopened);
+    }
+    send_text(&c);
+    cr_assert_eq(get_text(&s), TLS_FAILED);
+    cr_assert_eq(e->error_code(s.s), -EPROTO);
+}
+
+Test(dtls_engine, old_keys_are_told)
+{
+    o->records_a_key = 5;
+    shake();
+    for (unsigned i = 0; i <= 5; i++) {
+        cr_assert_not(e->key_is_old(c.s));
+        send_text(&c);
+        cr_assert_eq(get_text(&s), TLS_DONE);
+    }
+    cr_assert(e->key_is_old(c.s));
+}

@@ -1,0 +1,435 @@
+/* tls_engine_test.c - the engine against a peer whose records the test makes itself: messages after the handshake in pieces, and limits of keys
+ *
+ * OpenSSL does the peer's part of the handshake; its key log gives the secrets, and from then on the test seals and opens with tls_record.c. */
+#include <criterion/criterion.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <string.h>
+#include "server/tls/tls.h"
+#include "server/tls/tls_openssl.h"
+#include "server/tls/tls_record.h"
+#include "tests/fuzz/fuzz_pair.h"
+
+enum { PIPE = 1 << 17, KEY_UPDATE = 24, NEW_TICKET = 4, UNEXPECTED = 10, DECODE_ERROR = 50 };
+
+struct pipe {
+    uint8_t data[PIPE];
+    uint32_t at, len;
+};
+struct peer {                    /* the other end of `s` */
+    struct pipe in, out;         /* of s */
+    struct tls_session *s;
+    SSL *ssl;
+    bool is_server;              /* s is */
+    struct tls_record_suite suite;
+    struct tls_record_keys tx, rx;
+};
+static struct tls_config cfg;
+static struct tls_profile server, client;
+static struct tls_openssl *o;
+static SSL_CTX *ctx[2];          /* servers, clients */
+static const struct tls_engine *const e = &tls_openssl_engine;
+
+/* ---- pipes in place ---- */
+
+static int io_read(void *arg, void *buf, size_t len)
+{
+    struct pipe *p = &((struct peer *)arg)->in;
+    uint32_t n = hs_min_u32((uint32_t)len, p->len - p->at);
+
+    memcpy(buf, p->data + p->at, n);
+    p->at += n;
+    return (int)n;
+}
+
+static void put(struct pipe *p, const void *data, uint32_t len)
+{
+    cr_assert(len <= PIPE - p->len);
+    memcpy(p->data + p->len, data, len);
+    p->len += len;
+}
+
+static int io_write(void *arg, const void *buf, size_t len)
+{
+    put(&((struct peer *)arg)->out, buf, (uint32_t)len);
+    return (int)len;
+}
+
+static int io_peek(void *arg, uint32_t len, struct iovec iov[4])
+{
+    struct pipe *p = &((struct peer *)arg)->in;
+
+    iov[0] = (struct iovec){ p->data + p->at, hs_min_u32(len, p->len - p->at) };
+    return iov[0].iov_len > 0;
+}
+
+static void io_drop(void *arg, uint32_t len)
+{
+    struct pipe *p = &((struct peer *)arg)->in;
+
+    cr_assert(len <= p->len - p->at);
+    p->at += len;
+}
+
+static bool io_is_ended(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+static int io_reserve(void *arg, uint32_t len, struct iovec iov[2])
+{
+    struct pipe *p = &((struct peer *)arg)->out;
+
+    iov[0] = (struct iovec){ p->data + p->len, len };
+    return len <= PIPE - p->len;
+}
+
+static void io_commit(void *arg, uint32_t len) { ((struct peer *)arg)->out.len += len; }
+
+static const struct tls_io_in_place place = { io_peek, io_drop, io_is_ended, io_reserve, io_commit };
+
+/* ---- the peer ---- */
+
+static void on_secret(const SSL *ssl, const char *line)
+{
+    struct peer *p = SSL_get_app_data(ssl);
+    bool of_server = strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) == 0;
+    struct tls_record_keys *k = of_server == p->is_server ? &p->rx : &p->tx;
+    const char *hex = strrchr(line, ' ') + 1;
+
+    if (!of_server && strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) != 0)
+        return;
+    for (unsigned i = 0, v; i < 32 && sscanf(hex + 2 * (size_t)i, "%2x", &v) == 1; i++)
+        k->secret[i] = (uint8_t)v;
+}
+
+/* What s has written goes to OpenSSL, and the other way. */
+static void carry(struct peer *p)
+{
+    uint8_t b[4096];
+    int n;
+
+    BIO_write(SSL_get_rbio(p->ssl), p->out.data + p->out.at, (int)(p->out.len - p->out.at));
+    p->out.at = p->out.len = 0;
+    while ((n = BIO_read(SSL_get_wbio(p->ssl), b, sizeof(b))) > 0)
+        put(&p->in, b, (uint32_t)n);
+}
+
+static void peer_new(struct peer *p, bool is_server, int version)
+{
+    struct tls_io io = { p, io_read, io_write, NULL, NULL, &place };
+    struct ip_endpoint to = { 0 };
+    enum tls_status st = TLS_WANT_READ;
+    uint8_t b[64];
+    size_t n;
+
+    memset(p, 0, sizeof(*p));
+    p->is_server = is_server;
+    p->suite = (struct tls_record_suite){ .cipher = EVP_aes_128_gcm(), .md = EVP_sha256(), .key_len = 16, .is_1_3 = true };
+    p->ssl = SSL_new(ctx[is_server]);
+    SSL_set_bio(p->ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_app_data(p->ssl, p);
+    SSL_set_max_proto_version(p->ssl, version);
+    is_server ? SSL_set_connect_state(p->ssl) : SSL_set_accept_state(p->ssl);
+    cr_assert_eq(e->conn_new(o, is_server, is_server ? &server : &client, &to, &io, &p->s), 0);
+    for (unsigned i = 0; i < 10 && (st != TLS_DONE || !SSL_is_init_finished(p->ssl)); i++) {
+        if (st != TLS_DONE)
+            st = e->handshake(p->s);
+        carry(p);
+        SSL_do_handshake(p->ssl);
+        carry(p);
+    }
+    cr_assert(st == TLS_DONE && SSL_is_init_finished(p->ssl), "status %d: %s", st, e->error(p->s));
+    if (is_server) { /* its tickets */
+        cr_assert_eq(SSL_read(p->ssl, b, sizeof(b)), -1);
+    } else {
+        cr_assert_eq(e->read(p->s, b, sizeof(b), &n), TLS_WANT_READ);
+    }
+    cr_assert(e->in_place(p->s));
+    if (version != TLS1_3_VERSION)
+        return;
+    cr_assert(tls_record_keys_of_secret(&p->tx, &p->suite, true) && tls_record_keys_of_secret(&p->rx, &p->suite, false));
+    p->tx.seq = is_server ? 0 : 1;
+    p->rx.seq = is_server ? 2 : 0;
+    p->out.len = p->out.at = 0;
+}
+
+static void peer_free(struct peer *p)
+{
+    tls_record_keys_clear(&p->tx);
+    tls_record_keys_clear(&p->rx);
+    SSL_free(p->ssl);
+    e->conn_free(p->s);
+}
+
+static void say(struct peer *p, uint8_t type, const void *data, uint32_t len)
+{
+    struct iovec from = { (void *)(uintptr_t)data, len }, to = { p->in.data + p->in.len, TLS_REC_HEADER + len + 1 + TLS_REC_TAG };
+
+    cr_assert(tls_record_seal(&p->tx, &p->suite, type, &from, 1, len, &to, 1));
+    p->in.len += (uint32_t)to.iov_len;
+}
+
+/* The next record of s; its type, 0: none. */
+static uint8_t hear(struct peer *p, uint8_t *data, uint32_t *len)
+{
+    const uint8_t *b = p->out.data + p->out.at;
+    struct iovec record, to = { data, PIPE };
+    uint8_t type = TLS_CT_DATA;
+    uint32_t body;
+
+    *len = 0;
+    if (p->out.at == p->out.len)
+        return 0;
+    body = (uint32_t)b[3] << 8 | b[4];
+    record = (struct iovec){ (void *)(uintptr_t)b, TLS_REC_HEADER + body };
+    cr_assert(tls_record_open(&p->rx, &p->suite, &type, &record, 1, body, &to, 1), "under the key that is its turn");
+    p->rx.seq++;
+    p->out.at += TLS_REC_HEADER + body;
+    *len = body - 1 - TLS_REC_TAG;
+    return type;
+}
+
+static enum tls_status take(struct peer *p, uint8_t *b, size_t *n)
+{
+    struct iovec to = { b, TLS_RECORD_MAX };
+
+    return e->readv(p->s, &to, 1, n);
+}
+
+static void takes(struct peer *p, const char *text)
+{
+    static uint8_t b[TLS_RECORD_MAX];
+    enum tls_status st;
+    size_t n = 0;
+
+    do
+        st = take(p, b, &n);
+    while (st == TLS_DONE && n == 0);
+    cr_assert_eq(st, TLS_DONE, "status %d: %s", st, e->error(p->s));
+    cr_assert(n == strlen(text) && memcmp(b, text, n) == 0);
+}
+
+static void is_refused(struct peer *p, uint8_t alert)
+{
+    static uint8_t b[PIPE];
+    enum tls_status st;
+    uint32_t len;
+    size_t n;
+
+    while ((st = take(p, b, &n)) == TLS_DONE && n == 0) {
+    }
+    cr_assert_eq(st, TLS_FAILED);
+    cr_assert_eq(hear(p, b, &len), TLS_CT_ALERT);
+    cr_assert(len == 2 && b[0] == 2 && b[1] == alert, "alert %u", b[1]);
+}
+
+static void writes(struct peer *p, const char *text)
+{
+    struct iovec from = { (void *)(uintptr_t)text, strlen(text) };
+    size_t n;
+
+    cr_assert_eq(e->writev(p->s, &from, 1, &n), TLS_DONE);
+    cr_assert_eq(n, strlen(text));
+}
+
+static void hears(struct peer *p, uint8_t type, const void *data, uint32_t len)
+{
+    static uint8_t b[PIPE];
+    uint32_t n;
+
+    cr_assert_eq(hear(p, b, &n), type);
+    cr_assert(n == len && memcmp(b, data, n) == 0);
+}
+
+static void make(void)
+{
+    static struct fuzz_pair pair;
+    static const char suite[] = "TLS_AES_128_GCM_SHA256";
+    char err[256] = "";
+    void *instance;
+
+    cfg = (struct tls_config){ .min_version = TLS_V1_2, .ticket_lifetime_us = 7200ull * 1000000 };
+    snprintf(cfg.ciphersuites, sizeof(cfg.ciphersuites), "%s", suite);
+    cr_assert(fuzz_make_pair(&pair));
+    cr_assert_eq(e->open(&cfg, err, sizeof(err), &instance), 0, "%s", err);
+    o = instance;
+    cr_assert_eq(e->pair_new(o, pair.cert, pair.cert_len, pair.key, pair.key_len, err, sizeof(err), &server.pairs[0]), 0, "%s", err);
+    server.n_pairs = 1;
+    server.verify = client.verify = SVM_TLS_VERIFY_NONE;
+    ctx[0] = SSL_CTX_new(TLS_server_method());
+    ctx[1] = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_use_certificate(ctx[0], server.pairs[0]->leaf);
+    SSL_CTX_use_PrivateKey(ctx[0], SSL_CTX_get0_privatekey(server.pairs[0]->ctx));
+    SSL_CTX_set_num_tickets(ctx[0], 1);
+    for (unsigned i = 0; i < 2; i++) {
+        SSL_CTX_set_ciphersuites(ctx[i], suite);
+        SSL_CTX_set_keylog_callback(ctx[i], on_secret);
+    }
+}
+
+static void clean(void)
+{
+    e->pair_put(server.pairs[0]);
+    e->close(o);
+    SSL_CTX_free(ctx[0]);
+    SSL_CTX_free(ctx[1]);
+}
+
+TestSuite(tls_engine, .init = make, .fini = clean, .timeout = 60);
+
+/* ---- RFC 8446 s5.1: messages over several records; s4.6.3: key updates ---- */
+
+static const uint8_t please_update[] = { KEY_UPDATE, 0, 0, 1, 1 }, updated[] = { KEY_UPDATE, 0, 0, 1, 0 };
+
+static void key_update_in_records(bool is_server)
+{
+    for (uint32_t a = 1; a < sizeof(please_update); a++)
+        for (uint32_t b = a + 1; b <= sizeof(please_update); b++) {
+            struct peer p;
+            peer_new(&p, is_server, TLS1_3_VERSION);
+            say(&p, TLS_CT_DATA, "before", 6);
+            say(&p, TLS_CT_HANDSHAKE, please_update, a);
+            say(&p, TLS_CT_HANDSHAKE, please_update + a, b - a);
+            if (b < sizeof(please_update))
+                say(&p, TLS_CT_HANDSHAKE, please_update + b, (uint32_t)sizeof(please_update) - b);
+            cr_assert(tls_record_keys_update(&p.tx, &p.suite, true));
+            say(&p, TLS_CT_DATA, "behind", 6);
+            takes(&p, "before");
+            takes(&p, "behind");
+            hears(&p, TLS_CT_HANDSHAKE, updated, sizeof(updated));
+            cr_assert(tls_record_keys_update(&p.rx, &p.suite, false));
+            writes(&p, "answer");
+            hears(&p, TLS_CT_DATA, "answer", 6);
+            peer_free(&p);
+        }
+}
+
+Test(tls_engine, key_update_over_records_to_a_server) { key_update_in_records(true); }
+Test(tls_engine, key_update_over_records_to_a_client) { key_update_in_records(false); }
+
+Test(tls_engine, octet_by_octet)
+{
+    static struct pipe all;
+    static uint8_t b[TLS_RECORD_MAX];
+    struct peer p;
+    char got[16] = "";
+    size_t n;
+
+    peer_new(&p, true, TLS1_3_VERSION);
+    p.in.at = p.in.len = 0;
+    say(&p, TLS_CT_HANDSHAKE, please_update, 3);
+    say(&p, TLS_CT_HANDSHAKE, please_update + 3, 2);
+    cr_assert(tls_record_keys_update(&p.tx, &p.suite, true));
+    say(&p, TLS_CT_DATA, "text", 4);
+    all = p.in;
+    p.in.len = 0;
+    for (uint32_t i = 0; i < all.len; i++) {
+        enum tls_status st;
+        put(&p.in, all.data + i, 1);
+        while ((st = take(&p, b, &n)) == TLS_DONE)
+            strncat(got, (char *)b, n);
+        cr_assert_eq(st, TLS_WANT_READ);
+        cr_assert((got[0] != '\0') == (i == all.len - 1), "nothing is believed before its tag has come");
+    }
+    cr_assert_str_eq(got, "text");
+    peer_free(&p);
+}
+
+/* A ticket of 300 octets, cut at all places into two records, and many in records of one octet. */
+Test(tls_engine, tickets_over_records)
+{
+    uint8_t ticket[4 + 300] = { NEW_TICKET, 0, 300 >> 8, 300 & 255 };
+    struct peer p;
+
+    memset(ticket + 4, 7, 300);
+    peer_new(&p, false, TLS1_3_VERSION);
+    for (uint32_t cut = 1; cut < sizeof(ticket); cut += 13) {
+        say(&p, TLS_CT_HANDSHAKE, ticket, cut);
+        say(&p, TLS_CT_HANDSHAKE, ticket + cut, (uint32_t)sizeof(ticket) - cut);
+        say(&p, TLS_CT_DATA, "x", 1);
+        takes(&p, "x");
+    }
+    for (uint32_t i = 0; i < sizeof(ticket); i++)
+        say(&p, TLS_CT_HANDSHAKE, ticket + i, 1);
+    say(&p, TLS_CT_DATA, "y", 1);
+    takes(&p, "y");
+    peer_free(&p);
+}
+
+Test(tls_engine, what_may_not_be_in_pieces)
+{
+    static const uint8_t huge[] = { NEW_TICKET, 2, 0, 0 }, two[] = { KEY_UPDATE, 0, 0, 1, 0, KEY_UPDATE, 0, 0, 1, 0 };
+    struct peer p;
+
+    peer_new(&p, false, TLS1_3_VERSION); /* s5.1: nothing may come between the pieces */
+    say(&p, TLS_CT_HANDSHAKE, please_update, 2);
+    say(&p, TLS_CT_DATA, "x", 1);
+    is_refused(&p, UNEXPECTED);
+    peer_free(&p);
+    peer_new(&p, false, TLS1_3_VERSION); /* nor be of no octet */
+    say(&p, TLS_CT_HANDSHAKE, please_update, 0);
+    is_refused(&p, UNEXPECTED);
+    peer_free(&p);
+    peer_new(&p, true, TLS1_3_VERSION); /* nor stand behind a key update in its record */
+    say(&p, TLS_CT_HANDSHAKE, two, sizeof(two));
+    is_refused(&p, UNEXPECTED);
+    peer_free(&p);
+    peer_new(&p, false, TLS1_3_VERSION);
+    say(&p, TLS_CT_HANDSHAKE, huge, sizeof(huge));
+    is_refused(&p, DECODE_ERROR);
+    peer_free(&p);
+}
+
+/* RFC 8446 s6.1: nothing follows our close_notify, whatever the peer asks for; its own direction goes on. */
+Test(tls_engine, nothing_follows_close_notify)
+{
+    struct peer p;
+
+    peer_new(&p, true, TLS1_3_VERSION);
+    cr_assert_eq(e->close_notify(p.s), TLS_DONE);
+    hears(&p, TLS_CT_ALERT, "\1\0", 2);
+    say(&p, TLS_CT_HANDSHAKE, please_update, sizeof(please_update));
+    cr_assert(tls_record_keys_update(&p.tx, &p.suite, true));
+    say(&p, TLS_CT_DATA, "more", 4);
+    takes(&p, "more");
+    cr_assert_eq(p.out.at, p.out.len);
+    peer_free(&p);
+}
+
+/* ---- limits of keys: RFC 8446 s5.5, RFC 9325 s4.4 ---- */
+
+Test(tls_engine, keys_are_changed_in_time)
+{
+    struct peer p;
+
+    o->records_a_key = 3;
+    peer_new(&p, false, TLS1_3_VERSION);
+    for (unsigned i = 0; i < 3; i++) {
+        writes(&p, "text");
+        hears(&p, TLS_CT_DATA, "text", 4);
+    }
+    cr_assert_not(e->key_is_old(p.s));
+    writes(&p, "next");
+    hears(&p, TLS_CT_HANDSHAKE, updated, sizeof(updated));
+    cr_assert(tls_record_keys_update(&p.rx, &p.suite, false));
+    hears(&p, TLS_CT_DATA, "next", 4);
+    cr_assert_not(e->key_is_old(p.s));
+    peer_free(&p);
+}
+
+Test(tls_engine, old_keys_of_1_2_are_told)
+{
+    struct peer p;
+
+    o->records_a_key = 5;
+    peer_new(&p, true, TLS1_2_VERSION);
+    while (tls_openssl_own_sent(p.s) <= 5) {
+        cr_assert_not(e->key_is_old(p.s));
+        writes(&p, "text");
+    }
+    cr_assert(e->key_is_old(p.s));
+    writes(&p, "text"); /* it goes on */
+    peer_free(&p);
+}
