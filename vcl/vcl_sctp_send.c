@@ -167,6 +167,21 @@ static int put_numbered(struct vcl_socket *s, const struct iovec *iov, int n_iov
     return rc;
 }
 
+/* There may be more streams than the program was told of (RFC 6525 s5.1.5). */
+static void ask_streams(struct vcl_socket *s)
+{
+    struct sctp_status st;
+    socklen_t len = sizeof(st);
+
+    memset(&st, 0, sizeof(st));
+    if (vcl_sctp_server_get(s, SCTP_STATUS, &st, &len) != 0)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->sctp->out_streams = st.sstat_outstrms;
+    s->sctp->in_streams = st.sstat_instrms;
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* One attempt. Socket lock held. */
 static int try_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len, struct svm_sctp_info i,
                     const struct vcl_msg_info *info)
@@ -288,6 +303,8 @@ ssize_t vcl_sctp_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
         return rc;
     if (i.flags & (SCTP_EOF | SCTP_ABORT))
         return send_end(s, &i);
+    if (hs_unlikely(i.stream >= s->sctp->out_streams) && !s->local && vcl_state(s) == VCL_CONNECTED)
+        ask_streams(s);
     for (;;) {
         bool data = false, dry;
 

@@ -13,7 +13,7 @@ enum {
     SS = 1 << SCTP_S_SHUTDOWN_SENT, SR = 1 << SCTP_S_SHUTDOWN_RECEIVED, SA = 1 << SCTP_S_SHUTDOWN_ACK_SENT,
     ANY = CW | CE | ES | SP | SS | SR | SA, UP = ES | SP | SS | SR | SA,
 };
-enum { ALONE = 1, TAG_T = 2, TAG_ZERO = 4, IS_DATA = 8 };
+enum { ALONE = 1, TAG_T = 2, TAG_ZERO = 4, IS_DATA = 8, LAST = 16 };
 
 struct rule {
     sctp_chunk_fn *fn;
@@ -42,7 +42,7 @@ static const struct rule rules[256] = {
     [SCTP_CT_FORWARD_TSN] = { sctp_forward_tsn_input, 8, ES | SP | SS, 0, "RFC 3758 s3.6" },
     [SCTP_CT_ECNE] = { sctp_ecne_input, 8, UP, 0, "RFC 4960 App. A", SCTP_F_ECN },
     [SCTP_CT_CWR] = { sctp_cwr_input, 8, UP, 0, "RFC 4960 App. A", SCTP_F_ECN },
-    [SCTP_CT_RECONF] = { sctp_reconf_input, SCTP_CHUNK_HDR + SCTP_PARAM_HDR, ES | SP | SS | SR, 0, "RFC 6525 s5.2", SCTP_F_RECONF },
+    [SCTP_CT_RECONF] = { sctp_reconf_input, SCTP_CHUNK_HDR + SCTP_PARAM_HDR, ES | SP | SS | SR, LAST, "RFC 6525 s5.2", SCTP_F_RECONF },
     [SCTP_CT_ASCONF] = { sctp_asconf_input, 16, ES | SP | SS | SR, 0, "RFC 5061 s5.2", SCTP_F_ASCONF },
     [SCTP_CT_ASCONF_ACK] = { sctp_asconf_ack_input, 8, ES | SP | SS | SR, 0, "RFC 5061 s5.1", SCTP_F_ASCONF },
     [SCTP_CT_AUTH] = { sctp_auth_input, SCTP_AUTH_HDR, ANY, 0, "RFC 4895 s6.3" },
@@ -95,6 +95,7 @@ static void unknown_chunk(struct worker *w, struct sctp_assoc *a, struct sctp_in
 void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in)
 {
     struct sctp_chunk c;
+    struct sctp_chunk last = { .b = NULL };
     uint32_t off = 0, id = a->id;
     int more;
 
@@ -140,7 +141,9 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
                 break;
             continue;
         }
-        if (r->fn)
+        if (r->flags & LAST)
+            last = c;
+        else if (r->fn)
             r->fn(w, a, in, &c);
         if (sctp_assoc_by_id(w, id) != a || a->dead || !in->path)
             return;
@@ -160,6 +163,11 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
             sctp_abort(w, a, SCTP_C_PROTOCOL, NULL, 0, -EPROTO);
             return;
         }
+    }
+    if (last.b) { /* a SACK behind the request counts for it: usrsctp sends them so, and does not ask again (RFC 6525 s5.2.3, s5.2.4) */
+        rules[last.type].fn(w, a, in, &last);
+        if (sctp_assoc_by_id(w, id) != a || a->dead)
+            return;
     }
     sctp_packet_seen(w, a, in);
     sctp_touch(w, a);

@@ -456,6 +456,7 @@ void sctp_data_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
 void sctp_packet_seen(struct worker *w, struct sctp_assoc *a, const struct sctp_in *in);
 uint8_t *sctp_sack_put(struct worker *w, struct sctp_assoc *a, struct sctp_out *o);
 void sctp_sack_timer_stop(struct worker *w, struct sctp_assoc *a);
+void sctp_sack_flush(struct worker *w, struct sctp_assoc *a);  /* one that is delayed goes now */
 void sctp_cum_advance(struct sctp_assoc *a);
 bool sctp_tsn_seen(const struct sctp_assoc *a, uint32_t tsn);
 uint32_t sctp_rwnd(struct worker *w, struct sctp_assoc *a);

@@ -270,6 +270,14 @@ static void control_only(struct worker *w, struct sctp_assoc *a)
         sctp_out_send(&o, a, p);
 }
 
+void sctp_sack_flush(struct worker *w, struct sctp_assoc *a)
+{
+    if (!a->sack_due)
+        return;
+    a->sack_now = true;
+    control_only(w, a);
+}
+
 /* All that may be sent now. The association may be gone afterwards. */
 void sctp_output(struct worker *w, struct sctp_assoc *a)
 {

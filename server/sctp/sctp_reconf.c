@@ -27,8 +27,10 @@ void sctp_reconf_drop(struct worker *w, struct sctp_assoc *a)
 static void send_it(struct worker *w, struct sctp_assoc *a)
 {
     struct sctp_path *p = sctp_path_for_data(a);
+    const uint8_t *last = request(a, n_requests(a) - 1);
+    uint32_t len = (uint32_t)(last - a->reconf.req) + sctp_get16(last + 2); /* RFC 9260 s3.2: without the last one's padding */
 
-    sctp_send_chunk(w, a, p, SCTP_CT_RECONF, 0, a->reconf.req, a->reconf.req_len);
+    sctp_send_chunk(w, a, p, SCTP_CT_RECONF, 0, a->reconf.req, len);
     timer_start(&w->timers, &a->t_reconf, w->now_us + p->rto_us);
 }
 
@@ -196,6 +198,7 @@ int sctp_reconf_reset_all(struct worker *w, struct sctp_assoc *a)
     put_list(a->reconf.req, SCTP_P_TSN_RESET, 8, NULL, 0);
     sctp_put32(a->reconf.req + 4, a->reconf.next_seq++);
     hold(a, NULL, 0, true);
+    sctp_sack_flush(w, a); /* what the peer has sent must not be outstanding when its numbers begin anew */
     send_it(w, a);
     return 0;
 }
