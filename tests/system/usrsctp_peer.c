@@ -8,43 +8,12 @@
  * MOVE_FROM=address MOVE_TO=address: call is bound to one, adds the other when ten messages have come, and lets the first go (RFC 5061).
  * AUTH_KEY=text: both sides sign with it, and demand that the other does.
  * QUICK=1: it gives a path up after half a second. */
-#include <arpa/inet.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include <usrsctp.h>
+#include "tests/system/sctp_calls.h"
 
-enum { STREAMS = 5, BUF = 1 << 20, WINDOW = 64 };
-
-static void die(const char *what)
-{
-    fprintf(stderr, "%s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static socklen_t address(const char *text, int port, struct sockaddr_storage *ss)
-{
-    struct sockaddr_in *s4 = (struct sockaddr_in *)ss;
-    struct sockaddr_in6 *s6 = (struct sockaddr_in6 *)ss;
-
-    memset(ss, 0, sizeof(*ss));
-    if (inet_pton(AF_INET, text, &s4->sin_addr) == 1) {
-        s4->sin_family = AF_INET;
-        s4->sin_port = htons((uint16_t)port);
-        return sizeof(*s4);
-    }
-    if (inet_pton(AF_INET6, text, &s6->sin6_addr) != 1)
-        die(text);
-    s6->sin6_family = AF_INET6;
-    s6->sin6_port = htons((uint16_t)port);
-    return sizeof(*s6);
-}
+enum { STREAMS = 5, BUF = CALLS_BUF, WINDOW = 64 };
 
 static uint16_t udp_port(void) { return getenv("UDP_PORT") ? (uint16_t)atoi(getenv("UDP_PORT")) : 0; }
 
@@ -58,25 +27,22 @@ static void authenticate(struct socket *s, const char *text)
     memcpy((char *)&key + offsetof(struct sctp_authkey, sca_key), text, strlen(text));
     if (usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_AUTH_KEY, &key, (socklen_t)(offsetof(struct sctp_authkey, sca_key) + strlen(text))) != 0 ||
         usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_AUTH_ACTIVE_KEY, &active, sizeof(active)) != 0)
-        die("keys");
+        calls_die("keys");
     for (unsigned i = 0; i < sizeof(types); i++) {
         struct sctp_authchunk type = { .sauth_chunk = types[i] };
         if (usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_AUTH_CHUNK, &type, sizeof(type)) != 0)
-            die("SCTP_AUTH_CHUNK");
+            calls_die("SCTP_AUTH_CHUNK");
     }
 }
 
 static struct socket *sock_for(const struct sockaddr_storage *ss)
 {
     struct sctp_udpencaps udp = { .sue_port = htons(udp_port()) };
-    struct socket *s = usrsctp_socket(ss->ss_family, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
-    int on = 1, size = BUF;
+    sock s = calls_socket(ss->ss_family);
+    int on = 1;
 
-    if (!s)
-        die("usrsctp_socket");
     if (getenv("AUTH_KEY"))
         authenticate(s, getenv("AUTH_KEY"));
-    usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof(on));
     usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_NODELAY, &on, sizeof(on));
     if (getenv("QUICK")) {
         struct sctp_rtoinfo rto = { .srto_initial = 200, .srto_min = 100, .srto_max = 400 };
@@ -85,13 +51,11 @@ static struct socket *sock_for(const struct sockaddr_storage *ss)
         path.spp_address.ss_family = ss->ss_family;
         if (usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_RTOINFO, &rto, sizeof(rto)) != 0 ||
             usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &path, sizeof(path)) != 0)
-            die("SCTP_RTOINFO, SCTP_PEER_ADDR_PARAMS");
+            calls_die("SCTP_RTOINFO, SCTP_PEER_ADDR_PARAMS");
     }
     udp.sue_address.ss_family = ss->ss_family;
     if (udp_port() && usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_REMOTE_UDP_ENCAPS_PORT, &udp, sizeof(udp)) != 0)
-        die("SCTP_REMOTE_UDP_ENCAPS_PORT");
-    usrsctp_setsockopt(s, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-    usrsctp_setsockopt(s, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+        calls_die("SCTP_REMOTE_UDP_ENCAPS_PORT");
     return s;
 }
 
@@ -101,11 +65,8 @@ static ssize_t take(struct socket *s, uint8_t *buf, struct sctp_rcvinfo *info)
     size_t at = 0;
 
     for (;;) {
-        struct sockaddr_storage from;
-        socklen_t from_len = sizeof(from), info_len = sizeof(*info);
-        unsigned kind;
-        int flags = 0;
-        ssize_t n = usrsctp_recvv(s, buf + at, BUF - at, (struct sockaddr *)&from, &from_len, info, &info_len, &kind, &flags);
+        int flags;
+        ssize_t n = calls_take(s, buf + at, BUF - at, info, &flags);
         if (n <= 0) {
             if (n < 0)
                 fprintf(stderr, "usrsctp_recvv: %s\n", strerror(errno));
@@ -121,8 +82,8 @@ static void put(struct socket *s, const uint8_t *buf, size_t len, uint16_t sid, 
 {
     struct sctp_sndinfo info = { .snd_sid = sid, .snd_ppid = ppid };
 
-    if (usrsctp_sendv(s, buf, len, NULL, 0, &info, sizeof(info), SCTP_SENDV_SNDINFO, 0) != (ssize_t)len)
-        die("usrsctp_sendv");
+    if (calls_give(s, buf, len, &info, NULL) != (ssize_t)len)
+        calls_die("usrsctp_sendv");
 }
 
 static int serve(const struct sockaddr_storage *ss, socklen_t ss_len, uint8_t *buf)
@@ -137,12 +98,12 @@ static int serve(const struct sockaddr_storage *ss, socklen_t ss_len, uint8_t *b
     if (getenv("ANY") && ss->ss_family == AF_INET)
         ((struct sockaddr_in *)&at)->sin_addr.s_addr = INADDR_ANY;
     if (usrsctp_bind(l, (struct sockaddr *)&at, ss_len) != 0 || usrsctp_listen(l, 1) != 0)
-        die("bind, listen");
+        calls_die("bind, listen");
     puts("listening");
     fflush(stdout);
     s = usrsctp_accept(l, NULL, NULL);
     if (!s)
-        die("usrsctp_accept");
+        calls_die("usrsctp_accept");
     while ((len = take(s, buf, &info)) > 0) {
         put(s, buf, (size_t)len, info.rcv_sid, info.rcv_ppid);
         n++;
@@ -157,9 +118,9 @@ static void move(struct socket *s, const char *name, bool add)
 {
     struct sockaddr_storage ss;
 
-    address(name, 0, &ss);
+    calls_address(name, 0, &ss);
     if (usrsctp_bindx(s, (struct sockaddr *)&ss, 1, add ? SCTP_BINDX_ADD_ADDR : SCTP_BINDX_REM_ADDR) != 0)
-        die(add ? "usrsctp_bindx, add" : "usrsctp_bindx, remove");
+        calls_die(add ? "usrsctp_bindx, add" : "usrsctp_bindx, remove");
 }
 
 static uint8_t byte_of(unsigned long i, size_t at) { return (uint8_t)(i * 31 + at * 7 + (at >> 8)); }
@@ -177,17 +138,17 @@ static int call(const struct sockaddr_storage *ss, socklen_t ss_len, unsigned lo
 
         ((struct sockaddr_in *)&own)->sin_port = htons((uint16_t)atoi(getenv("FROM_PORT"))); /* at the same place in both */
         if (usrsctp_bind(s, (struct sockaddr *)&own, ss_len) != 0)
-            die("usrsctp_bind");
+            calls_die("usrsctp_bind");
     }
     if (getenv("MOVE_FROM")) {
         struct sockaddr_storage own;
 
-        address(getenv("MOVE_FROM"), 0, &own);
+        calls_address(getenv("MOVE_FROM"), 0, &own);
         if (usrsctp_bind(s, (struct sockaddr *)&own, ss_len) != 0)
-            die("usrsctp_bind");
+            calls_die("usrsctp_bind");
     }
     if (usrsctp_connect(s, (struct sockaddr *)(uintptr_t)ss, ss_len) != 0)
-        die("usrsctp_connect");
+        calls_die("usrsctp_connect");
     unsigned long more = count;
     const char *until = getenv("UNTIL");
     if (until)
@@ -204,14 +165,14 @@ static int call(const struct sockaddr_storage *ss, socklen_t ss_len, unsigned lo
             sent++;
         }
         if (take(s, buf, &info) != (ssize_t)size)
-            die("a message of another length came back");
+            calls_die("a message of another length came back");
         unsigned long i = ntohl(info.rcv_ppid);
         if (info.rcv_sid >= STREAMS || i != next[info.rcv_sid] || i % STREAMS != info.rcv_sid)
-            die("a message is out of order");
+            calls_die("a message is out of order");
         next[info.rcv_sid] += STREAMS;
         for (size_t k = 0; k < size; k++)
             if (buf[k] != byte_of(i, k))
-                die("a byte is wrong");
+                calls_die("a byte is wrong");
         got++;
         if (getenv("MOVE_FROM") && got == 10)
             move(s, getenv("MOVE_TO"), true);
@@ -225,7 +186,7 @@ static int call(const struct sockaddr_storage *ss, socklen_t ss_len, unsigned lo
     }
     usrsctp_shutdown(s, SHUT_WR);
     if (take(s, buf, &info) != 0)
-        die("the association did not end in order");
+        calls_die("the association did not end in order");
     printf("checked %lu\n", got);
     usrsctp_close(s);
     return 0;
@@ -240,17 +201,14 @@ int main(int argc, char **argv)
 
     if (argc < 4 || !buf)
         return 2;
-    usrsctp_init(udp_port(), NULL, NULL);
-    usrsctp_sysctl_set_sctp_blackhole(2);
-    usrsctp_sysctl_set_sctp_ecn_enable(0);
-    len = address(argv[2], atoi(argv[3]), &ss);
+    calls_begin(udp_port());
+    len = calls_address(argv[2], atoi(argv[3]), &ss);
     if (!strcmp(argv[1], "serve"))
         rc = serve(&ss, len, buf);
     else if (!strcmp(argv[1], "call") && argc == 6)
         rc = call(&ss, len, strtoul(argv[4], NULL, 10), strtoul(argv[5], NULL, 10), buf);
     else
         return 2;
-    for (unsigned i = 0; i < 100 && usrsctp_finish() != 0; i++)
-        usleep(20000);
+    calls_end();
     return rc;
 }
