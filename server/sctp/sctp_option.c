@@ -411,6 +411,7 @@ static const struct sctp_opt_row table[] = {
     { SCTP_PR_ASSOC_STATUS, sizeof(struct sctp_prstatus), NULL, get_given_up },
     { SCTP_PR_STREAM_STATUS, sizeof(struct sctp_prstatus), NULL, get_stream_given_up },
     { SCTP_GET_ASSOC_STATS, sizeof(struct sctp_assoc_stats), NULL, get_stats },
+    { 0 },
 };
 static const uint16_t numbers[] = {
     SCTP_NODELAY, SCTP_AUTOCLOSE, SCTP_DISABLE_FRAGMENTS, SCTP_I_WANT_MAPPED_V4_ADDR, SCTP_MAXSEG, SCTP_CONTEXT, SCTP_MAX_BURST,
@@ -439,6 +440,13 @@ static int number(struct sctp_opt_call *c, bool set, uint16_t opt)
     return 0;
 }
 
+static const struct sctp_opt_row *find(const struct sctp_opt_row *rows, uint16_t opt)
+{
+    while (rows->min && rows->opt != opt)
+        rows++;
+    return rows->min ? rows : NULL;
+}
+
 int sctp_option(struct worker *w, struct session *s, bool set, uint16_t opt, void *val, uint32_t *len)
 {
     struct sctp_ep *ep = sctp_ep_get(w, s);
@@ -449,11 +457,9 @@ int sctp_option(struct worker *w, struct session *s, bool set, uint16_t opt, voi
     for (unsigned i = 0; i < HS_ARRAY_LEN(numbers); i++)
         if (numbers[i] == opt)
             return number(&c, set, opt);
-    const struct sctp_opt_row *row = sctp_opt_ext(opt);
-    if (!row)
-        row = sctp_opt_auth(opt);
-    for (unsigned i = 0; !row && i < HS_ARRAY_LEN(table); i++)
-        row = table[i].opt == opt ? &table[i] : NULL;
+    const struct sctp_opt_row *row = find(table, opt);
+    row = row ? row : find(sctp_opt_ext, opt);
+    row = row ? row : find(sctp_opt_auth, opt);
     sctp_opt_fn *fn = row ? set ? row->set : row->get : NULL;
     if (!fn)
         return -ENOPROTOOPT;

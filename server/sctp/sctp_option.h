@@ -27,9 +27,7 @@ static inline struct sctp_cfg *sctp_opt_cfg(const struct sctp_opt_call *c) { ret
 int sctp_opt_endpoint(const uint8_t *b, uint32_t room, struct ip_endpoint *out, uint32_t *used); /* one packed sockaddr; -EINVAL */
 void sctp_opt_put_storage(const struct sctp_opt_call *c, const struct ip_addr *ip, be16 port, void *to);
 
-const struct sctp_opt_row *sctp_opt_ext(uint16_t opt);              /* sctp_option_ext.c; NULL: not there */
-
-const struct sctp_opt_row *sctp_opt_auth(uint16_t opt);             /* sctp_option_auth.c */
+extern const struct sctp_opt_row sctp_opt_ext[], sctp_opt_auth[]; /* rows of sctp_option_ext.c, sctp_option_auth.c; the last has no min */
 
 /* sctp_option_addr.c */
 int sctp_opt_addrs(const struct sctp_opt_call *c, struct ip_addr *out, be16 *port); /* packed sockaddrs: how many, -EINVAL */

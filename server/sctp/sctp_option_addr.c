@@ -19,12 +19,13 @@ int sctp_opt_addrs(const struct sctp_opt_call *c, struct ip_addr *out, be16 *por
     return n;
 }
 
-static bool has(const struct sctp_cfg *g, const struct ip_addr *ip, unsigned *at)
+/* In the socket's list; -1: not there. */
+static int place_of(const struct sctp_cfg *g, const struct ip_addr *ip)
 {
-    for (*at = 0; *at < g->n_lcl; (*at)++)
-        if (ip_addr_eq(&g->lcl[*at], ip))
-            return true;
-    return false;
+    for (int i = 0; i < g->n_lcl; i++)
+        if (ip_addr_eq(&g->lcl[i], ip))
+            return i;
+    return -1;
 }
 
 /* All or nothing: then the peer is asked. */
@@ -38,13 +39,19 @@ static int ask(struct sctp_opt_call *c, uint16_t type, const struct ip_addr *ip,
     return rc;
 }
 
+/* The addresses of a bindx, whose port is not looked at. */
+static int bindx_addrs(const struct sctp_opt_call *c, struct ip_addr *out)
+{
+    be16 port;
+
+    return sctp_opt_addrs(c, out, &port);
+}
+
 int sctp_opt_bindx_add(struct sctp_opt_call *c)
 {
     struct ip_addr a[SCTP_ADDRS];
     struct sctp_cfg *g = &c->ep->cfg;
-    unsigned at;
-    be16 port;
-    int n = sctp_opt_addrs(c, a, &port);
+    int n = bindx_addrs(c, a);
 
     for (int i = 0; i < n; i++)
         if (ip_addr_is_any(&a[i]) || !ip_is_local_addr(c->w, c->ep->s->fib, &a[i]))
@@ -56,7 +63,7 @@ int sctp_opt_bindx_add(struct sctp_opt_call *c)
     if (g->n_lcl == 0 && !ip_addr_is_any(&c->ep->s->lcl.ip))
         g->lcl[g->n_lcl++] = c->ep->s->lcl.ip;
     for (int i = 0; i < n; i++) {
-        if (has(g, &a[i], &at))
+        if (place_of(g, &a[i]) >= 0)
             continue;
         if (g->n_lcl == SCTP_ADDRS)
             return -ENOMEM;
@@ -67,23 +74,21 @@ int sctp_opt_bindx_add(struct sctp_opt_call *c)
 
 int sctp_opt_bindx_rem(struct sctp_opt_call *c)
 {
-    struct ip_addr a[SCTP_ADDRS];
     struct sctp_cfg *g = &c->ep->cfg;
-    unsigned at;
-    be16 port;
-    int n = sctp_opt_addrs(c, a, &port);
+    struct ip_addr a[SCTP_ADDRS];
+    int n = bindx_addrs(c, a), at;
 
     if (n < 0)
         return n;
     for (int i = 0; i < n; i++)
-        if (!has(g, &a[i], &at) && (g->n_lcl || !c->a || !ip_addr_eq(&c->a->base.lcl.ip, &a[i])))
+        if (place_of(g, &a[i]) < 0 && (g->n_lcl || !c->a || !ip_addr_eq(&c->a->base.lcl.ip, &a[i])))
             return -EINVAL;
     if (n >= (g->n_lcl ? g->n_lcl : 1)) /* RFC 6458 s9.1: never the last one */
         return -EBUSY;
     if (c->a)
         return ask(c, SCTP_P_DEL_IP, a, n);
     for (int i = 0; i < n; i++)
-        if (has(g, &a[i], &at))
+        if ((at = place_of(g, &a[i])) >= 0)
             g->lcl[at] = g->lcl[--g->n_lcl];
     return 0;
 }

@@ -153,7 +153,7 @@ static int get_local(struct sctp_opt_call *c)
     return put_list(c, g->chunks, g->n_chunks);
 }
 
-static const struct sctp_opt_row table[] = {
+const struct sctp_opt_row sctp_opt_auth[] = {
     { SCTP_AUTH_CHUNK, sizeof(struct sctp_authchunk), set_chunk, NULL },
     { SCTP_HMAC_IDENT, sizeof(struct sctp_hmacalgo), set_hmacs, get_hmacs },
     { SCTP_AUTH_KEY, sizeof(struct sctp_authkey), set_key, NULL },
@@ -162,12 +162,5 @@ static const struct sctp_opt_row table[] = {
     { SCTP_AUTH_DEACTIVATE_KEY, sizeof(struct sctp_authkeyid), set_off, NULL },
     { SCTP_PEER_AUTH_CHUNKS, sizeof(struct sctp_authchunks), NULL, get_peers },
     { SCTP_LOCAL_AUTH_CHUNKS, sizeof(struct sctp_authchunks), NULL, get_local },
+    { 0 },
 };
-
-const struct sctp_opt_row *sctp_opt_auth(uint16_t opt)
-{
-    for (unsigned i = 0; i < HS_ARRAY_LEN(table); i++)
-        if (table[i].opt == opt)
-            return &table[i];
-    return NULL;
-}

@@ -46,17 +46,10 @@ static int set_add_streams(struct sctp_opt_call *c)
     return c->a ? sctp_reconf_add(c->w, c->a, v.sas_instrms, v.sas_outstrms) : -EINVAL;
 }
 
-static const struct sctp_opt_row table[] = {
+const struct sctp_opt_row sctp_opt_ext[] = {
     { SCTP_RESET_STREAMS, sizeof(struct sctp_reset_streams), set_reset_streams, NULL },
     { SCTP_RESET_ASSOC, sizeof(sctp_assoc_t), set_reset_assoc, NULL },
     { SCTP_ADD_STREAMS, sizeof(struct sctp_add_streams), set_add_streams, NULL },
     { SCTP_STREAM_SCHEDULER_VALUE, sizeof(struct sctp_stream_value), set_stream_value, get_stream_value },
+    { 0 },
 };
-
-const struct sctp_opt_row *sctp_opt_ext(uint16_t opt)
-{
-    for (unsigned i = 0; i < HS_ARRAY_LEN(table); i++)
-        if (table[i].opt == opt)
-            return &table[i];
-    return NULL;
-}

@@ -245,17 +245,22 @@ Test(sctp_asconf, too_many)
 
 /* ---- SCTP_AUTO_ASCONF (RFC 6458 s8.1.24) ---- */
 
-static void automatic(bool v4)
+static void begin_automatic(bool v4)
 {
-    const char *text = v4 ? "10.9.0.55/24" : "fd09::55/64";
-    struct ip_addr more;
-
     env_bind(v4);
     env_listen(v4, true);
     offer(env.sock[0]);
     offer(env.listener);
     env_option(env.listener, SCTP_AUTO_ASCONF, 1);
     env_connect(v4);
+}
+
+static void automatic(bool v4)
+{
+    const char *text = v4 ? "10.9.0.55/24" : "fd09::55/64";
+    struct ip_addr more;
+
+    begin_automatic(v4);
     more = add_to_stack(1, text);
     env_run_us(2500000);
     cr_assert_not_null(path_to(&more));
@@ -275,12 +280,7 @@ static void moves(bool v4)
     struct svm_sctp_info info = { .stream = 1 }, got;
     struct ip_addr before, after;
 
-    env_bind(v4);
-    env_listen(v4, true);
-    offer(env.sock[0]);
-    offer(env.listener);
-    env_option(env.listener, SCTP_AUTO_ASCONF, 1);
-    env_connect(v4);
+    begin_automatic(v4);
     before = prefix_of(old).ip;
     after = add_to_stack(1, text);
     del_from_stack(1, old);
