@@ -88,7 +88,7 @@ struct sctp_assoc *sctp_associate(struct worker *w, struct sctp_ep *ep, const st
         return NULL;
     }
     for (unsigned i = 0; i < ep->cfg.n_peers; i++)
-        sctp_path_add(w, a, &ep->cfg.peers[i], false);
+        sctp_path_add(w, a, &ep->cfg.peers[i], true); /* s5.4: the program vouches for them */
     ep->cfg.n_peers = 0;
     sctp_assoc_attach(a, ep);
     sctp_state_set(w, a, SCTP_S_COOKIE_WAIT);
@@ -229,7 +229,7 @@ static int sctp_attr_set(struct worker *w HS_UNUSED, struct transport_conn *b, u
         ep->cfg.dscp = (uint8_t)(v & 0xfc);
         for (struct sctp_assoc *a = ep->assocs; a; a = a->ep_next)
             for (unsigned i = 0; i < a->n_paths; i++)
-                a->path[i]->dscp = ep->cfg.dscp;
+                sctp_path_dscp(a->path[i], ep->cfg.dscp);
         return v >= 0 && v <= 255 ? 0 : -EINVAL;
     case SVM_ATTR_TTL:
         ep->cfg.ttl = v < 0 ? 0 : (uint8_t)v;

@@ -78,6 +78,7 @@ static void no_source(struct worker *w, struct sctp_assoc *a, const struct ip_ad
             p->src = ip_addr_any(ip_addr_is_v4(&p->ip));
             p->cache = (struct ip_route_cache){ 0 };
             sctp_path_mtu_update(w, p);
+            sctp_path_cc_init(p); /* RFC 9260 s7.2.5.2 */
         }
     }
     for (unsigned i = 0; ip_addr_eq(&a->lcl_ip, ip) && i < x->n_known; i++)
@@ -134,7 +135,7 @@ static void t4_fire(struct worker *w, struct timer_node *t)
     uint32_t id = a->id;
 
     sctp_path_backoff(p);
-    sctp_path_error(w, p);
+    sctp_path_error(w, p, false);
     if (sctp_assoc_by_id(w, id) == a && x->req_len)
         send_it(w, x);
 }

@@ -203,7 +203,7 @@ void sctp_asconf_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
     in->path = sctp_path_of(a, &in->rmt.ip);
     if (!in->path)
         in->path = a->primary;
-    sctp_send_chunk(w, a, in->path, SCTP_CT_ASCONF_ACK, 0, x->ack, x->ack_len); /* s5.2 E4: to where it came from */
+    sctp_reply(w, a, in, SCTP_CT_ASCONF_ACK, x->ack, x->ack_len); /* s5.2 E4: to where it came from */
 }
 
 /* s5.2: from an address that is about to be added; the one in the chunk says whose it is. */

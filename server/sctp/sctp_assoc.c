@@ -218,6 +218,16 @@ static void id_give(struct worker *w, struct sctp_assoc *a)
     sw->by_id[a->id % HS_ARRAY_LEN(sw->by_id)] = a;
 }
 
+uint32_t sctp_tag_new(struct worker *w)
+{
+    uint32_t tag;
+
+    do {
+        tag = (uint32_t)worker_random(w);
+    } while (tag == 0);
+    return tag;
+}
+
 struct sctp_assoc *sctp_assoc_new(struct worker *w, const struct sctp_cfg *cfg, const struct ip_endpoint *lcl, uint16_t fib)
 {
     struct sctp_worker *sw = sctp_worker_of(w);
@@ -238,9 +248,7 @@ struct sctp_assoc *sctp_assoc_new(struct worker *w, const struct sctp_cfg *cfg, 
         free(a);
         return NULL;
     }
-    do { /* s5.3.1: random, not 0 */
-        a->my_tag = (uint32_t)worker_random(w);
-    } while (a->my_tag == 0);
+    a->my_tag = sctp_tag_new(w);
     a->my_init_tsn = (uint32_t)worker_random(w);
     a->next_tsn = a->my_init_tsn;
     a->cum_acked = a->my_init_tsn - 1;

@@ -125,23 +125,22 @@ static bool by_cookie(struct worker *w, const struct sctp_cfg *cfg, const struct
     uint16_t id = sctp_get16(c->b + 6);
     struct sctp_cookie ck;
 
-    if (echo->type != SCTP_CT_COOKIE_ECHO || echo->len != SCTP_CHUNK_HDR + sizeof(ck) || !is_offered(&cfg->auth, id))
+    if (echo->type != SCTP_CT_COOKIE_ECHO || !sctp_cookie_take(echo, &ck) || !is_offered(&cfg->auth, id))
         return false;
-    memcpy(&ck, echo->b + SCTP_CHUNK_HDR, sizeof(ck));
     if (!sctp_cookie_is_ours(w, &ck) || !(cfg->features & ck.peer.features & SCTP_F_AUTH))
         return false;
     struct signer s = { sctp_key_find(&cfg->auth, sctp_get16(c->b + 4)), &ck.auth, &ck.peer.auth, id };
     return is_right(w, in, c, &s);
 }
 
-static enum sctp_auth_verdict by_assoc(struct worker *w, struct sctp_assoc *a, const struct sctp_in *in, const struct sctp_chunk *c)
+static enum sctp_auth_verdict by_assoc(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c)
 {
     uint16_t id = sctp_get16(c->b + 6);
 
     if (!is_offered(&a->cfg.auth, id)) { /* s4.1 */
         uint8_t info[2];
         sctp_put16(info, id);
-        sctp_error_send(w, a, in->path, SCTP_C_HMAC, info, sizeof(info));
+        sctp_error_send(w, a, in, SCTP_C_HMAC, info, sizeof(info));
         return SCTP_AUTH_BAD;
     }
     struct signer s = { sctp_key_find(&a->cfg.auth, sctp_get16(c->b + 4)), &a->auth->mine, &a->auth->peers, id };

@@ -49,19 +49,25 @@ static void tell_session(struct worker *w, struct sctp_ep *ep, struct sctp_assoc
         sctp_drain_end(w, ep);
 }
 
-void sctp_gone(struct worker *w, struct sctp_assoc *a, int error, uint16_t sac_state, uint16_t sac_error)
+/* by: NULL, or the ABORT: the program is given it, with the reason of the other program (s9.1, RFC 6458 s6.1.1). */
+static void gone(struct worker *w, struct sctp_assoc *a, int error, uint16_t sac_state, uint16_t sac_error, const struct sctp_chunk *by)
 {
     struct sctp_ep *ep = a->ep;
 
     sctp_timers_stop(w, a);
     sctp_queue_drop_all(w, a, true);
-    sctp_notify_assoc(w, a, sac_state, sac_error, NULL, 0);
+    sctp_notify_assoc(w, a, sac_state, sac_error, by ? by->b : NULL, by ? by->len : 0);
     sctp_count(w, error ? SCTP_N_aborted : SCTP_N_shutdowns);
     sctp_state_set(w, a, SCTP_S_CLOSED);
     sctp_assoc_detach(a);
     if (ep)
         tell_session(w, ep, a, error);
     sctp_assoc_free(w, a);
+}
+
+void sctp_gone(struct worker *w, struct sctp_assoc *a, int error, uint16_t sac_state, uint16_t sac_error)
+{
+    gone(w, a, error, sac_state, sac_error, NULL);
 }
 
 void sctp_abort(struct worker *w, struct sctp_assoc *a, uint16_t cause, const void *info, uint32_t len, int error)
@@ -95,6 +101,12 @@ static void shutdown_send(struct worker *w, struct sctp_assoc *a)
     timer_start(&w->timers, &a->t2, w->now_us + p->rto_us);
     if (!timer_is_running(&a->t5)) /* s9.2: the whole of it has an end, too */
         timer_start(&w->timers, &a->t5, w->now_us + (uint64_t)T5_RTOS * a->cfg.rto_max * SCTP_MS);
+}
+
+static void shutdown_ack_reply(struct worker *w, struct sctp_assoc *a, struct sctp_in *in)
+{
+    sctp_reply(w, a, in, SCTP_CT_SHUTDOWN_ACK, NULL, 0);
+    timer_start(&w->timers, &a->t2, w->now_us + in->path->rto_us);
 }
 
 static void shutdown_ack_send(struct worker *w, struct sctp_assoc *a)
@@ -143,7 +155,10 @@ void sctp_shutdown_input(struct worker *w, struct sctp_assoc *a, struct sctp_in 
 {
     uint32_t cum = sctp_get32(c->b + 4);
 
-    (void)in;
+    if (seq_geq(cum, a->next_tsn) && sctp_reconf_is_resetting(a)) { /* by numbers that we have asked for, and have not been told of yet */
+        sctp_count(w, SCTP_N_drop_state);
+        return;
+    }
     if (seq_geq(cum, a->next_tsn)) {
         sctp_abort(w, a, SCTP_C_PROTOCOL, NULL, 0, -EPROTO);
         return;
@@ -158,10 +173,10 @@ void sctp_shutdown_input(struct worker *w, struct sctp_assoc *a, struct sctp_in 
         break;
     case SCTP_S_SHUTDOWN_SENT: /* s9.2: both at once */
         sctp_state_set(w, a, SCTP_S_SHUTDOWN_ACK_SENT);
-        shutdown_ack_send(w, a);
+        shutdown_ack_reply(w, a, in);
         return;
     case SCTP_S_SHUTDOWN_ACK_SENT:
-        shutdown_ack_send(w, a);
+        shutdown_ack_reply(w, a, in);
         return;
     default:
         return;
@@ -197,28 +212,46 @@ void sctp_shutdown_complete_input(struct worker *w, struct sctp_assoc *a, struct
 
 /* ---- ABORT and ERROR ---- */
 
+/* s3.3.10: one cause behind the other, to the end of the chunk. */
+static bool causes_are_whole(const struct sctp_chunk *c)
+{
+    uint32_t off = SCTP_CHUNK_HDR;
+
+    while (off + SCTP_CAUSE_HDR <= c->len) {
+        uint32_t len = sctp_get16(c->b + off + 2);
+        if (len < SCTP_CAUSE_HDR || len > c->len - off)
+            return false;
+        off += sctp_pad(len);
+    }
+    return off >= c->len;
+}
+
 void sctp_abort_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c)
 {
     uint16_t cause = c->len >= SCTP_CHUNK_HDR + SCTP_CAUSE_HDR ? sctp_get16(c->b + 4) : 0;
     int error = a->state < SCTP_S_ESTABLISHED ? -ECONNREFUSED : -ECONNRESET;
 
     (void)in;
+    if (!causes_are_whole(c)) { /* s3.3.7 */
+        sctp_count(w, SCTP_N_drop_short);
+        return;
+    }
     if (a->state == SCTP_S_SHUTDOWN_ACK_SENT) { /* everything was acknowledged both ways: the peer has forgotten us after its COMPLETE, */
         sctp_gone(w, a, 0, SCTP_SHUTDOWN_COMP, 0); /* and a packet that was overtaken found nobody there */
         return;
     }
-    sctp_gone(w, a, error, error == -ECONNREFUSED ? SCTP_CANT_STR_ASSOC : SCTP_COMM_LOST, cause);
+    gone(w, a, error, error == -ECONNREFUSED ? SCTP_CANT_STR_ASSOC : SCTP_COMM_LOST, cause, c);
 }
 
-static void stale_cookie(struct worker *w, struct sctp_assoc *a, const uint8_t *cause, uint16_t len)
+static void stale_cookie(struct worker *w, struct sctp_assoc *a)
 {
     if (a->state != SCTP_S_COOKIE_ECHOED)
         return;
-    if (a->preservative_ms || len < 8) { /* s5.2.6: asked for more time once already */
+    if (a->preservative_ms) { /* s5.2.6: asked for more time once already */
         sctp_gone(w, a, -ETIMEDOUT, SCTP_CANT_STR_ASSOC, SCTP_C_STALE_COOKIE);
         return;
     }
-    a->preservative_ms = hs_min_u32(sctp_get32(cause + 4) / SCTP_MS * 2 + 1000, 30000);
+    a->preservative_ms = (uint32_t)((w->now_us - a->cookie_sent_us) / SCTP_MS) + 1000; /* (3): the time there and back, and a second */
     sctp_state_set(w, a, SCTP_S_COOKIE_WAIT);
     free(a->cookie);
     a->cookie = NULL;
@@ -238,7 +271,7 @@ void sctp_error_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in
         if (len < SCTP_CAUSE_HDR || len > c->len - off)
             return;
         if (cause == SCTP_C_STALE_COOKIE)
-            stale_cookie(w, a, c->b + off, len);
+            stale_cookie(w, a);
         else
             sctp_notify_remote_error(w, a, cause, c->b + off, len);
         if (sctp_assoc_by_id(w, id) != a)
@@ -247,15 +280,15 @@ void sctp_error_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in
     }
 }
 
-void sctp_error_send(struct worker *w, struct sctp_assoc *a, struct sctp_path *p, uint16_t cause, const void *info, uint32_t len)
+void sctp_error_send(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, uint16_t cause, const void *info, uint32_t len)
 {
     uint8_t b[SCTP_CAUSE_HDR + 1024];
 
-    len = hs_min_u32(len, sctp_path_payload(p) - SCTP_CHUNK_HDR - SCTP_CAUSE_HDR);
+    len = hs_min_u32(len, sctp_path_payload(in->path) - SCTP_CHUNK_HDR - SCTP_CAUSE_HDR);
     len = hs_min_u32(len, sizeof(b) - SCTP_CAUSE_HDR);
     sctp_put16(b, cause);
     sctp_put16(b + 2, SCTP_CAUSE_HDR + len);
     if (len)
         memcpy(b + 4, info, len);
-    sctp_send_chunk(w, a, p, SCTP_CT_ERROR, 0, b, SCTP_CAUSE_HDR + len);
+    sctp_reply(w, a, in, SCTP_CT_ERROR, b, SCTP_CAUSE_HDR + len);
 }

@@ -51,27 +51,65 @@ bool sctp_cookie_is_ours(struct worker *w, const struct sctp_cookie *c)
     return false;
 }
 
-void sctp_cookie_echo_send(struct worker *w, struct sctp_assoc *a)
+/* s5.1.3: as short as it can be. What is not used (addresses, vectors of RFC 4895) is at the end, and 0. */
+uint32_t sctp_cookie_len(const struct sctp_cookie *c)
+{
+    const uint8_t *b = (const uint8_t *)c;
+    uint32_t n = sizeof(*c);
+
+    while (n > offsetof(struct sctp_cookie, peer.addr) && b[n - 1] == 0)
+        n--;
+    return n;
+}
+
+bool sctp_cookie_take(const struct sctp_chunk *c, struct sctp_cookie *out)
+{
+    uint32_t n = c->len - SCTP_CHUNK_HDR;
+
+    if (n < offsetof(struct sctp_cookie, peer.addr) || n > sizeof(*out))
+        return false;
+    memset(out, 0, sizeof(*out));
+    memcpy(out, c->b + SCTP_CHUNK_HDR, n);
+    return true;
+}
+
+/* s5.1 C: until it is answered nothing else is sent; what has to be said of the INIT ACK goes in the same packet, if it fits (s3.2.2). */
+void sctp_cookie_echo_send(struct worker *w, struct sctp_assoc *a, const uint8_t *unknown, uint32_t len)
 {
     struct sctp_path *p = a->primary;
+    uint32_t cookie = SCTP_CHUNK_HDR + a->cookie_len, error = SCTP_CHUNK_HDR + SCTP_CAUSE_HDR + len;
+    struct sctp_out o;
+    uint8_t *b;
 
     a->cookie_sent_us = w->now_us;
-    sctp_send_chunk(w, a, p, SCTP_CT_COOKIE_ECHO, 0, a->cookie, a->cookie_len);
+    if (sctp_out_begin_for(&o, w, a, SCTP_COMMON_LEN + hs_max_u32(sctp_path_payload(p), sctp_pad(cookie))) == 0) {
+        b = sctp_out_chunk(&o, SCTP_CT_COOKIE_ECHO, 0, cookie);
+        if (b)
+            memcpy(b + SCTP_CHUNK_HDR, a->cookie, a->cookie_len);
+        if (b && len && (b = sctp_out_chunk(&o, SCTP_CT_ERROR, 0, error)) != NULL) {
+            sctp_put16(b + 4, SCTP_C_UNKNOWN_PARAM);
+            sctp_put16(b + 6, SCTP_CAUSE_HDR + len);
+            memcpy(b + 8, unknown, len);
+        }
+        a->n_tx_ctl++;
+        if (o.len > SCTP_COMMON_LEN)
+            sctp_out_send(&o, a, p);
+        else
+            sctp_out_drop(&o);
+    }
     a->n_init++;
     timer_start(&w->timers, &a->t1, w->now_us + p->rto_us);
 }
 
 /* ---- established ---- */
 
-void sctp_established(struct worker *w, struct sctp_assoc *a, struct sctp_path *from)
+void sctp_established(struct worker *w, struct sctp_assoc *a)
 {
     timer_stop(&a->t1, &w->timers);
     sctp_state_set(w, a, SCTP_S_ESTABLISHED);
     free(a->cookie);
     a->cookie = NULL;
     a->errors = 0;
-    if (from->state == SCTP_PATH_UNCONFIRMED)
-        from->state = SCTP_PATH_ACTIVE;
     sctp_count(w, SCTP_N_established);
     sctp_hb_all(w, a);
     sctp_used(w, a);
@@ -127,7 +165,7 @@ static struct sctp_assoc *from_cookie(struct worker *w, struct sctp_in *in, cons
     a->cfg.udp_port = ck->udp_port;
     if ((a->cfg.features & SCTP_F_AUTH) && sctp_auth_begin(a, &ck->auth) != 0)
         goto no_resource;
-    if (sctp_assoc_take_peer(w, a, &ck->peer, &in->rmt.ip) != 0)
+    if (sctp_assoc_take_peer(w, a, &ck->peer, &ck->rmt) != 0) /* s5.4: where the INIT ACK went */
         goto no_resource;
     a->peer_adaptation = ck->peer.adaptation;
     a->has_adaptation = ck->peer.has_adaptation;
@@ -170,7 +208,8 @@ static int restart(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, c
     a->my_tag = ck->my_tag;
     a->my_init_tsn = a->next_tsn = ck->my_tsn;
     a->cum_acked = a->adv_peer_ack = ck->my_tsn - 1;
-    a->eof_asked = false;
+    a->eof_asked = a->ecn_echo = a->first_acked = false;
+    a->promised = a->last_rwnd = 0;
     if (a->auth)
         a->auth->mine = ck->auth;
     if (sctp_assoc_take_peer(w, a, &ck->peer, &in->rmt.ip) != 0)
@@ -179,7 +218,7 @@ static int restart(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, c
         struct sctp_path *p = a->path[i];
         timer_stop(&p->t3, &w->timers);
         p->flight = p->errors = 0;
-        p->rtt_running = p->in_fast_recovery = false;
+        p->rtt_running = p->in_fast_recovery = p->ecn_cut = false;
         p->srtt_us = 0;
         p->rto_us = a->cfg.rto_initial * SCTP_MS;
         sctp_path_cc_init(p);
@@ -195,8 +234,8 @@ static struct sctp_assoc *match(struct worker *w, struct sctp_assoc *a, struct s
 
     if (!mine && !peers && ck->tie_my == a->my_tag && ck->tie_peer == a->peer_tag) { /* A */
         if (a->state == SCTP_S_SHUTDOWN_ACK_SENT) {
-            sctp_send_chunk(w, a, in->path, SCTP_CT_SHUTDOWN_ACK, 0, NULL, 0);
-            sctp_error_send(w, a, in->path, SCTP_C_COOKIE_SHUTDOWN, NULL, 0);
+            sctp_reply(w, a, in, SCTP_CT_SHUTDOWN_ACK, NULL, 0);
+            sctp_error_send(w, a, in, SCTP_C_COOKIE_SHUTDOWN, NULL, 0);
             return NULL;
         }
         if (restart(w, a, in, ck) != 0) {
@@ -204,7 +243,7 @@ static struct sctp_assoc *match(struct worker *w, struct sctp_assoc *a, struct s
             return NULL;
         }
         a->state = SCTP_S_ESTABLISHED; /* whatever it was: it is another association */
-        sctp_established(w, a, in->path);
+        sctp_established(w, a);
         sctp_notify_assoc(w, a, SCTP_RESTART, 0, NULL, 0);
         return a;
     }
@@ -217,13 +256,13 @@ static struct sctp_assoc *match(struct worker *w, struct sctp_assoc *a, struct s
             return NULL;
         a->peer_adaptation = ck->peer.adaptation;
         a->has_adaptation = ck->peer.has_adaptation;
-        sctp_established(w, a, in->path);
+        sctp_established(w, a);
         tell_connected(w, a);
         return a;
     }
     if (mine && peers) { /* D */
         if (a->state == SCTP_S_COOKIE_ECHOED) {
-            sctp_established(w, a, in->path);
+            sctp_established(w, a);
             tell_connected(w, a);
         }
         return a;
@@ -253,11 +292,10 @@ void sctp_cookie_echo_input(struct worker *w, struct sctp_assoc *a, struct sctp_
     struct sctp_cookie ck;
     bool is_new = !a;
 
-    if (c->len != SCTP_CHUNK_HDR + sizeof(ck) || in->n_chunks > (in->auth == SCTP_AUTH_GOOD)) { /* s5.1 D: the first chunk */
+    if (in->n_chunks > (in->auth == SCTP_AUTH_GOOD) || !sctp_cookie_take(c, &ck)) { /* s5.1 D: the first chunk */
         sctp_count(w, SCTP_N_drop_cookie);
         return;
     }
-    memcpy(&ck, c->b + SCTP_CHUNK_HDR, sizeof(ck));
     if (!sctp_cookie_is_ours(w, &ck) || ck.my_tag != in->tag || ck.lport.raw != in->lcl.port.raw || ck.rport.raw != in->rmt.port.raw ||
         ck.fib != in->fib) { /* s5.1.5 1, 2 */
         sctp_count(w, SCTP_N_drop_cookie);
@@ -286,21 +324,26 @@ void sctp_cookie_echo_input(struct worker *w, struct sctp_assoc *a, struct sctp_
     in->path = sctp_path_of(a, &in->rmt.ip);
     if (is_new) {
         a->state = SCTP_S_CLOSED;
-        sctp_established(w, a, in->path);
+        sctp_established(w, a);
         tell_up(w, a);
     }
     uint32_t id = a->id;
-    a->last_from = in->path;
-    sctp_send_chunk(w, a, in->path, SCTP_CT_COOKIE_ACK, 0, NULL, 0);
+    if (in->path->state != SCTP_PATH_UNCONFIRMED)
+        a->last_from = in->path;
+    sctp_reply(w, a, in, SCTP_CT_COOKIE_ACK, NULL, 0);
     uint32_t used = (uint32_t)(c->b - in->b) + sctp_pad(c->len);
     if (is_new && sctp_assoc_by_id(w, id) == a && used < in->len) { /* DATA behind the cookie */
         struct sctp_in rest = *in;
         rest.b += used;
         rest.len -= used;
+        in->reply.p = NULL;
         sctp_chunks_input(w, a, &rest);
-    } else if (sctp_assoc_by_id(w, id) == a) {
-        sctp_touch(w, a);
+        return;
     }
+    if (is_new)
+        sctp_reply_flush(w, sctp_assoc_by_id(w, id) == a ? a : NULL, in);
+    if (sctp_assoc_by_id(w, id) == a)
+        sctp_touch(w, a);
 }
 
 void sctp_cookie_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c)
@@ -308,6 +351,6 @@ void sctp_cookie_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_i
     (void)c;
     if (a->n_init == 1)
         sctp_path_rtt(w, in->path, w->now_us - a->cookie_sent_us);
-    sctp_established(w, a, in->path);
+    sctp_established(w, a);
     tell_connected(w, a);
 }

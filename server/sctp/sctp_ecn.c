@@ -50,7 +50,7 @@ void sctp_ecne_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
         sctp_count(w, SCTP_N_ecn_reductions);
     }
     sctp_put32(b, tsn);
-    sctp_send_chunk(w, a, in->path, SCTP_CT_CWR, 0, b, sizeof(b));
+    sctp_reply(w, a, in, SCTP_CT_CWR, b, sizeof(b));
 }
 
 void sctp_cwr_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c)

@@ -21,13 +21,12 @@ static void hb_send(struct worker *w, struct sctp_path *p)
     sctp_send_chunk(w, p->a, p, SCTP_CT_HEARTBEAT, 0, b, sizeof(b));
 }
 
-/* s8.3: the interval, plus the RTO, with a jitter of half the RTO. */
+/* s8.3: an answer is waited for an RTO; else the interval, plus the RTO, with a jitter of half the RTO. */
 static uint64_t next_us(struct worker *w, const struct sctp_path *p)
 {
     uint64_t rto = p->rto_us, jitter = worker_random(w) % (rto + 1);
 
-    /* A path in doubt, or one that nobody has proven, is asked again after an RTO (s5.4, RFC 7829 s5 (5)). */
-    if (p->hb_pending || p->state == SCTP_PATH_PF || p->state == SCTP_PATH_UNCONFIRMED)
+    if (p->hb_pending)
         return w->now_us + rto;
     return w->now_us + (uint64_t)p->hb_interval_ms * SCTP_MS + rto / 2 + jitter;
 }
@@ -36,7 +35,32 @@ static bool may_beat(const struct sctp_path *p)
 {
     uint8_t s = p->a->state;
 
-    return s >= SCTP_S_ESTABLISHED && s != SCTP_S_SHUTDOWN_ACK_SENT;
+    return s >= SCTP_S_ESTABLISHED && s != SCTP_S_SHUTDOWN_SENT && s != SCTP_S_SHUTDOWN_ACK_SENT; /* s8.3 */
+}
+
+/* A path in doubt, or one that nobody has proven, is asked again after an RTO (s5.4, RFC 7829 s5 (5)); one that has failed, in its time. */
+static bool is_urgent(const struct sctp_path *p)
+{
+    return p->state == SCTP_PATH_PF || (p->state == SCTP_PATH_UNCONFIRMED && p->errors <= p->max_retrans);
+}
+
+/* s5.4: one address that is not confirmed is asked an RTO (HB.Max.Burst is 1), the one that has waited longest. */
+static void probe(struct worker *w, struct sctp_path *p)
+{
+    struct sctp_assoc *a = p->a;
+    struct sctp_path *q = p;
+
+    if (w->now_us < a->probe_us) {
+        timer_start(&w->timers, &p->hb, a->probe_us);
+        return;
+    }
+    for (unsigned i = 0; i < a->n_paths; i++)
+        if (a->path[i]->state == SCTP_PATH_UNCONFIRMED && is_urgent(a->path[i]) && a->path[i]->hb_sent_us < q->hb_sent_us)
+            q = a->path[i];
+    a->probe_us = w->now_us + q->rto_us;
+    sctp_hb_now(w, q);
+    if (q != p)
+        timer_start(&w->timers, &p->hb, a->probe_us);
 }
 
 static void hb_fire(struct worker *w, struct timer_node *t)
@@ -50,18 +74,17 @@ static void hb_fire(struct worker *w, struct timer_node *t)
     if (p->hb_pending) { /* the last one was not answered (s8.3) */
         p->hb_pending = false;
         sctp_path_backoff(p);
-        sctp_path_error(w, p);
-        if (sctp_assoc_by_id(w, id) != a)
+        sctp_path_error(w, p, true);
+        if (sctp_assoc_by_id(w, id) != a || p->hb_pending) /* asked again already */
             return;
-        if (p->state == SCTP_PATH_UNCONFIRMED && p->errors > p->max_retrans && a->n_paths > 1) {
-            p->errors = p->max_retrans; /* asked less often from now on */
-            timer_start(&w->timers, t, w->now_us + (uint64_t)p->hb_interval_ms * SCTP_MS + p->rto_us);
-            hb_send(w, p);
-            p->hb_pending = false;
-            sctp_touch(w, a);
-            sctp_touched_run(w);
+        if (!is_urgent(p)) {
+            timer_start(&w->timers, t, next_us(w, p));
             return;
         }
+    }
+    if (p->state == SCTP_PATH_UNCONFIRMED && is_urgent(p)) {
+        probe(w, p);
+        return;
     }
     bool is_idle = w->now_us >= p->last_used_us + (uint64_t)p->hb_interval_ms * SCTP_MS;
     if (p->state != SCTP_PATH_ACTIVE || (p->hb_enabled && is_idle))
@@ -82,12 +105,12 @@ void sctp_hb_now(struct worker *w, struct sctp_path *p)
     timer_start(&w->timers, &p->hb, next_us(w, p));
 }
 
-/* s5.4: addresses that the peer has only named are asked at once. */
+/* s5.4: addresses that the peer has only named are asked, the first at once. */
 void sctp_hb_all(struct worker *w, struct sctp_assoc *a)
 {
     for (unsigned i = 0; i < a->n_paths; i++) {
         if (a->path[i]->state == SCTP_PATH_UNCONFIRMED)
-            sctp_hb_now(w, a->path[i]);
+            probe(w, a->path[i]);
         else
             sctp_hb_start(w, a->path[i]);
     }
@@ -96,7 +119,7 @@ void sctp_hb_all(struct worker *w, struct sctp_assoc *a)
 void sctp_heartbeat_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c)
 {
     /* s8.3: the information comes back as it is, to where it came from; s6.4 */
-    sctp_send_chunk(w, a, in->path, SCTP_CT_HEARTBEAT_ACK, 0, c->b + SCTP_CHUNK_HDR, c->len - SCTP_CHUNK_HDR);
+    sctp_reply(w, a, in, SCTP_CT_HEARTBEAT_ACK, c->b + SCTP_CHUNK_HDR, c->len - SCTP_CHUNK_HDR);
 }
 
 void sctp_heartbeat_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c)

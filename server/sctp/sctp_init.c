@@ -12,7 +12,7 @@ struct init_parse {
     uint16_t cookie_len;
     uint8_t unrec[UNREC_MAX];        /* Unrecognized Parameter parameters, ready to be sent */
     uint32_t unrec_len;
-    bool has_hostname;
+    const uint8_t *hostname;         /* the parameter */
     const uint8_t *random, *chunks, *hmacs; /* RFC 4895 s3 */
 };
 
@@ -86,7 +86,7 @@ static bool take_param(struct init_parse *ip, unsigned type, const uint8_t *p, u
         ip->cookie_len = (uint16_t)(len - 4);
         return true;
     case SCTP_P_HOSTNAME: /* s3.3.2.1.4: gone */
-        ip->has_hostname = true;
+        ip->hostname = p;
         return false;
     case SCTP_P_EXTENSIONS:
         extensions(&ip->pi, p + 4, len - 4u);
@@ -128,7 +128,7 @@ static int parse(const struct sctp_chunk *c, struct init_parse *ip)
 
     memset(ip, 0, offsetof(struct init_parse, unrec));
     ip->unrec_len = 0;
-    ip->has_hostname = false;
+    ip->hostname = NULL;
     ip->random = ip->chunks = ip->hmacs = NULL;
     ip->pi.tag = sctp_get32(b + 4);
     ip->pi.rwnd = sctp_get32(b + 8);
@@ -273,16 +273,31 @@ void sctp_init_send(struct worker *w, struct sctp_assoc *a)
 
 /* ---- INIT ---- */
 
-/* s5.2.2: an association is not taken over from addresses that it does not have. */
-static bool adds_addresses(const struct sctp_assoc *a, const struct init_parse *ip, struct ip_addr *which)
+/* s5.2.1, s5.2.2: an association is not taken over from addresses that it does not have. They are listed; true: there were some. */
+static bool refuse_addresses(struct worker *w, const struct sctp_assoc *a, const struct sctp_in *in, const struct init_parse *ip)
 {
-    for (unsigned i = 0; i < ip->pi.n_addrs; i++) {
-        if (!sctp_path_of(a, &ip->pi.addr[i])) {
-            *which = ip->pi.addr[i];
-            return true;
-        }
-    }
-    return false;
+    uint8_t list[(SCTP_ADDRS + 1) * 20], *at = list;
+
+    if (!sctp_path_of(a, &in->rmt.ip))
+        at = sctp_address_put(at, &in->rmt.ip);
+    for (unsigned i = 0; i < ip->pi.n_addrs; i++)
+        if (!sctp_path_of(a, &ip->pi.addr[i]) && !ip_addr_eq(&ip->pi.addr[i], &in->rmt.ip))
+            at = sctp_address_put(at, &ip->pi.addr[i]);
+    if (at == list)
+        return false;
+    sctp_reply_abort(w, in, ip->pi.tag, false, SCTP_C_RESTART_ADDRESSES, list, (uint32_t)(at - list));
+    return true;
+}
+
+/* s3.3.2, s3.3.3: the values that cannot be; what an ABORT says of them goes with the Initiate Tag. */
+static bool values_are_good(const struct init_parse *ip) { return ip->pi.n_out && ip->pi.max_in && ip->pi.rwnd >= RWND_MIN && !ip->hostname; }
+
+static void refuse_values(struct worker *w, const struct sctp_in *in, const struct init_parse *ip, int err)
+{
+    if (!err && ip->hostname) /* s3.3.10.5: with the parameter */
+        sctp_reply_abort(w, in, ip->pi.tag, false, SCTP_C_BAD_ADDRESS, ip->hostname, hs_min_u32(sctp_get16(ip->hostname + 2), UNREC_MAX));
+    else
+        sctp_reply_abort(w, in, ip->pi.tag, false, err ? SCTP_C_PROTOCOL : SCTP_C_INVALID_PARAM, NULL, 0);
 }
 
 static void answer_init(struct worker *w, struct sctp_in *in, const struct init_parse *ip, const struct sctp_cfg *cfg, const struct session *s,
@@ -291,7 +306,7 @@ static void answer_init(struct worker *w, struct sctp_in *in, const struct init_
     uint8_t params[PARAMS_MAX];
     struct ip_endpoint lcl = { *bound, in->lcl.port };
     uint32_t len = sctp_params_put(w, cfg, &lcl, &in->rmt, in->fib, cfg->features & ip->pi.features, &ck->auth, params);
-    uint32_t cookie = SCTP_PARAM_HDR + sizeof(*ck), total = SCTP_INIT_LEN + sctp_pad(cookie) + len + ip->unrec_len;
+    uint32_t cookie, total;
     struct sctp_out o;
 
     ck->created_us = w->now_us;
@@ -306,16 +321,20 @@ static void answer_init(struct worker *w, struct sctp_in *in, const struct init_
     ck->rport = in->rmt.port;
     ck->peer = ip->pi;
     sctp_cookie_sign(w, ck);
+    cookie = SCTP_PARAM_HDR + sctp_cookie_len(ck);
+    total = SCTP_INIT_LEN + sctp_pad(cookie) + len + ip->unrec_len;
     if (sctp_out_begin(w, &o, SCTP_COMMON_LEN + sctp_pad(total)) != 0)
         return;
     uint8_t *b = sctp_out_chunk(&o, SCTP_CT_INIT_ACK, 0, total);
-    put_fixed(b, ck->my_tag, first_rwnd(w, s), cfg->n_ostreams, cfg->max_instreams, ck->my_tsn);
+    /* s3.3.3: not more streams than the INIT allows */
+    put_fixed(b, ck->my_tag, first_rwnd(w, s), (uint16_t)hs_min_u32(cfg->n_ostreams, ip->pi.max_in), cfg->max_instreams, ck->my_tsn);
     uint8_t *at = b + SCTP_INIT_LEN;
     memcpy(at, params, len);
     at += len;
     sctp_put16(at, SCTP_P_COOKIE);
     sctp_put16(at + 2, cookie);
-    memcpy(at + 4, ck, sizeof(*ck));
+    memset(at + sctp_pad(cookie) - 4, 0, 4); /* padding */
+    memcpy(at + 4, ck, cookie - SCTP_PARAM_HDR);
     at += sctp_pad(cookie);
     memcpy(at, ip->unrec, ip->unrec_len);
     sctp_count(w, SCTP_N_cookies_sent);
@@ -334,12 +353,28 @@ static bool init_is_possible(struct worker *w, struct sctp_in *in, const struct 
         sctp_count(w, SCTP_N_drop_init);
         return false;
     }
-    if (err == 0 && ip->pi.n_out && ip->pi.max_in && ip->pi.rwnd >= RWND_MIN && !ip->has_hostname)
+    if (err == 0 && values_are_good(ip))
         return true;
     sctp_count(w, SCTP_N_drop_init);
-    uint16_t cause = err ? SCTP_C_PROTOCOL : ip->has_hostname ? SCTP_C_BAD_ADDRESS : SCTP_C_INVALID_PARAM;
-    sctp_reply_abort(w, in, ip->pi.tag, false, cause, NULL, 0);
+    refuse_values(w, in, ip, err);
     return false;
+}
+
+/* s5.1.2 D: an INIT from an address that is not known may be of an association by those that it lists. In COOKIE-WAIT the answer goes where the
+ * program wanted the association to be (s5.2.1). */
+static struct sctp_assoc *listed_assoc(struct worker *w, struct sctp_in *in, const struct init_parse *ip)
+{
+    for (unsigned i = 0; i < ip->pi.n_addrs; i++) {
+        struct ip_endpoint rmt = { ip->pi.addr[i], in->rmt.port };
+        struct sctp_path *p = sctp_find(w, &in->lcl, &rmt, in->fib);
+        if (!p)
+            continue;
+        in->path = p;
+        if (p->a->state == SCTP_S_COOKIE_WAIT)
+            in->rmt.ip = p->ip;
+        return p->a;
+    }
+    return NULL;
 }
 
 /* a NULL: from a stranger (s5.1 B): everything that is to be remembered goes into the cookie. */
@@ -347,12 +382,13 @@ void sctp_init_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
 {
     struct init_parse ip;
     struct sctp_cookie ck;
-    struct ip_addr strange;
 
     if (!init_is_possible(w, in, c, &ip))
         return;
+    if (!a)
+        a = listed_assoc(w, in, &ip);
     memset(&ck, 0, sizeof(ck));
-    ck.my_tag = (uint32_t)worker_random(w) | 1u;
+    ck.my_tag = sctp_tag_new(w);
     ck.my_tsn = (uint32_t)worker_random(w);
     if (!a) {
         struct listener *l = session_lookup_listener(w, SVM_PROTO_SCTP, &in->lcl, &in->rmt, in->fib);
@@ -367,7 +403,8 @@ void sctp_init_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
             sctp_reply_abort(w, in, ip.pi.tag, false, SCTP_C_NO_RESOURCE, NULL, 0);
             return;
         }
-        sctp_auth_vec_make(w, &ep->cfg, &ck.auth);
+        if (ep->cfg.features & SCTP_F_AUTH)
+            sctp_auth_vec_make(w, &ep->cfg, &ck.auth);
         answer_init(w, in, &ip, &ep->cfg, s, &s->lcl.ip, &ck);
         return;
     }
@@ -382,24 +419,19 @@ void sctp_init_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
         sctp_send_chunk(w, a, in->path, SCTP_CT_SHUTDOWN_ACK, 0, NULL, 0);
         return;
     }
-    sctp_auth_vec_make(w, &a->cfg, &ck.auth);
-    ck.tie_my = a->my_tag;
-    ck.tie_peer = a->peer_tag;
+    if (a->cfg.features & SCTP_F_AUTH)
+        sctp_auth_vec_make(w, &a->cfg, &ck.auth);
+    if (a->state != SCTP_S_COOKIE_WAIT) { /* s5.2.1, s5.2.2 */
+        if (refuse_addresses(w, a, in, &ip))
+            return;
+        ck.tie_my = a->my_tag;
+        ck.tie_peer = a->peer_tag;
+    }
     if (a->state == SCTP_S_COOKIE_WAIT || a->state == SCTP_S_COOKIE_ECHOED) { /* s5.2.1: both have begun */
         ck.my_tag = a->my_tag;
         ck.my_tsn = a->my_init_tsn;
         if (a->auth) /* RFC 4895 s6.1: as the tag */
             ck.auth = a->auth->mine;
-        ck.tie_my = ck.tie_peer = 0;
-        if (a->state == SCTP_S_COOKIE_ECHOED && adds_addresses(a, &ip, &strange)) {
-            sctp_reply_abort(w, in, ip.pi.tag, false, SCTP_C_RESTART_ADDRESSES, NULL, 0);
-            return;
-        }
-    } else if (adds_addresses(a, &ip, &strange)) {
-        uint8_t b[20];
-        uint32_t n = (uint32_t)(sctp_address_put(b, &strange) - b);
-        sctp_reply_abort(w, in, ip.pi.tag, false, SCTP_C_RESTART_ADDRESSES, b, n);
-        return;
     }
     answer_init(w, in, &ip, &a->cfg, a->ep ? a->ep->s : NULL, &a->base.lcl.ip, &ck);
 }
@@ -427,7 +459,15 @@ bool sctp_may_reach(struct worker *w, const struct sctp_assoc *a, const struct i
            (!ip_addr_is_v4(&a->base.lcl.ip) && sctp_cfg_has_lcl(w, &a->cfg, &a->base.lcl.ip, a->base.fib, &any));
 }
 
-/* What the peer has said of itself is taken over; `from` is where it spoke from. 0, -ENOMEM. */
+static bool is_listed(const struct sctp_peer_init *pi, const struct ip_addr *ip)
+{
+    for (unsigned i = 0; i < pi->n_addrs; i++)
+        if (ip_addr_eq(&pi->addr[i], ip))
+            return true;
+    return false;
+}
+
+/* What the peer has said of itself is taken over; `from` is where it spoke from, and confirmed if it is new (s5.4). 0, -ENOMEM. */
 int sctp_assoc_take_peer(struct worker *w, struct sctp_assoc *a, const struct sctp_peer_init *pi, const struct ip_addr *from)
 {
     uint16_t n_out = (uint16_t)hs_min_u32(a->cfg.n_ostreams, pi->max_in), n_in = (uint16_t)hs_min_u32(a->cfg.max_instreams, pi->n_out);
@@ -446,6 +486,9 @@ int sctp_assoc_take_peer(struct worker *w, struct sctp_assoc *a, const struct sc
         a->auth->room = 0;
     sctp_reconf_drop(w, a);
     a->reconf = (struct sctp_reconf){ .next_seq = a->my_init_tsn, .peer_seq = pi->tsn }; /* RFC 6525 s5.1.1 */
+    for (unsigned i = a->n_paths; i-- > 0;) /* s5.1.2 C: only what the peer says it has, and where it spoke from */
+        if (a->path[i] != p && !is_listed(pi, &a->path[i]->ip))
+            sctp_path_del(w, a->path[i]);
     for (unsigned i = 0; i < pi->n_addrs; i++)
         if (sctp_may_reach(w, a, &pi->addr[i]))
             sctp_path_add(w, a, &pi->addr[i], false);
@@ -454,16 +497,33 @@ int sctp_assoc_take_peer(struct worker *w, struct sctp_assoc *a, const struct sc
     return sctp_asconf_begin(w, a);
 }
 
+/* s3.3.10.8: the parameters themselves, one behind the other; returns how many bytes. */
+static uint32_t bare_params(struct init_parse *ip)
+{
+    uint32_t n = 0;
+
+    for (uint32_t off = 0; off < ip->unrec_len;) {
+        uint32_t len = sctp_pad(sctp_get16(ip->unrec + off + 2)) - SCTP_PARAM_HDR;
+        memmove(ip->unrec + n, ip->unrec + off + SCTP_PARAM_HDR, len);
+        n += len;
+        off += SCTP_PARAM_HDR + len;
+    }
+    return n;
+}
+
 void sctp_init_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c)
 {
     struct init_parse ip;
     int err = parse(c, &ip);
 
-    if (err != 0 || ip.pi.tag == 0 || ip.pi.n_out == 0 || ip.pi.max_in == 0 || ip.pi.rwnd < RWND_MIN || ip.has_hostname) {
+    if (err != 0 || ip.pi.tag == 0 || !values_are_good(&ip)) {
         sctp_count(w, SCTP_N_drop_init);
         if (ip.pi.tag)
-            sctp_reply_abort(w, in, ip.pi.tag, false, err != 0 ? SCTP_C_PROTOCOL : ip.has_hostname ? SCTP_C_BAD_ADDRESS : SCTP_C_INVALID_PARAM,
-                             NULL, 0);
+            refuse_values(w, in, &ip, err);
+        else /* s3.3.3: there is no tag but the one that it came with */
+            sctp_reply_abort(w, in, in->tag, true, SCTP_C_INVALID_PARAM, NULL, 0);
+        if (ip.pi.tag && ip.pi.rwnd < RWND_MIN) /* s3.3.3: that one changes nothing */
+            return;
         sctp_gone(w, a, -ECONNREFUSED, SCTP_CANT_STR_ASSOC, SCTP_C_INVALID_PARAM);
         return;
     }
@@ -483,16 +543,14 @@ void sctp_init_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in 
     }
     memcpy(a->cookie, ip.cookie, ip.cookie_len);
     a->cookie_len = ip.cookie_len;
-    a->primary = a->last_from = in->path; /* s5.1 C: the way that is known to work */
-    if (in->path->state == SCTP_PATH_UNCONFIRMED)
-        in->path->state = SCTP_PATH_ACTIVE;
+    a->primary = a->last_from = in->path; /* s5.1 C: the way that is known to work; one that the program has named (s5.4) */
+    if (sctp_may_reach(w, a, &in->rmt.ip))
+        sctp_path_add(w, a, &in->rmt.ip, false); /* s5.1.2 C */
     if (a->n_init == 1 && a->begun_us)
         sctp_path_rtt(w, in->path, w->now_us - a->begun_us);
     sctp_state_set(w, a, SCTP_S_COOKIE_ECHOED);
     a->n_init = 0;
-    sctp_cookie_echo_send(w, a);
-    if (ip.unrec_len) /* s3.2.1, s3.2.2: told in an ERROR, never before the cookie */
-        sctp_error_send(w, a, in->path, SCTP_C_UNKNOWN_PARAM, ip.unrec + SCTP_PARAM_HDR, ip.unrec_len - SCTP_PARAM_HDR);
+    sctp_cookie_echo_send(w, a, ip.unrec, bare_params(&ip)); /* s3.2.2 */
     if (ip.pi.has_adaptation) {
         a->peer_adaptation = ip.pi.adaptation;
         a->has_adaptation = true;

@@ -27,7 +27,7 @@ static const struct rule rules[256] = {
     [SCTP_CT_DATA] = { sctp_data_input, SCTP_DATA_HDR, ES | SP | SS, IS_DATA, "RFC 9260 s6.2" },
     [SCTP_CT_INIT] = { sctp_init_input, SCTP_INIT_LEN, ANY, ALONE | TAG_ZERO, "RFC 9260 s5.2.1, s5.2.2" },
     [SCTP_CT_INIT_ACK] = { sctp_init_ack_input, SCTP_INIT_LEN, CW, ALONE, "RFC 9260 s5.1 C, s5.2.3" },
-    [SCTP_CT_SACK] = { sctp_sack_input, SCTP_SACK_LEN, ES | SP | SS | SR, 0, "RFC 9260 s6.2.1" },
+    [SCTP_CT_SACK] = { sctp_sack_input, SCTP_SACK_LEN, ES | SP | SR, 0, "RFC 9260 s6, s6.2.1" },
     [SCTP_CT_HEARTBEAT] = { sctp_heartbeat_input, SCTP_CHUNK_HDR, UP | CE, 0, "RFC 9260 s8.3" },
     [SCTP_CT_HEARTBEAT_ACK] = { sctp_heartbeat_ack_input, SCTP_CHUNK_HDR, UP, 0, "RFC 9260 s8.3" },
     [SCTP_CT_ABORT] = { sctp_abort_input, SCTP_CHUNK_HDR, ANY, TAG_T, "RFC 9260 s9.1" },
@@ -87,12 +87,12 @@ static bool tag_ok(const struct sctp_assoc *a, const struct sctp_in *in, const s
 static void unknown_chunk(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c)
 {
     sctp_count(w, SCTP_N_drop_chunk);
-    if (sctp_unknown_is_report(c->type) && a->state >= SCTP_S_COOKIE_ECHOED)
-        sctp_error_send(w, a, in->path, SCTP_C_UNKNOWN_CHUNK, c->b, c->len);
+    if (sctp_unknown_is_report(c->type) && a->state >= SCTP_S_ESTABLISHED) /* s5.1 C: nothing but the cookie before */
+        sctp_error_send(w, a, in, SCTP_C_UNKNOWN_CHUNK, c->b, c->len);
 }
 
 /* Chunks of a packet whose association is a. It may go on the way: its id is asked each time. */
-void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in)
+static void chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in)
 {
     struct sctp_chunk c;
     struct sctp_chunk last = { .b = NULL };
@@ -157,7 +157,7 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
     }
     if (more < 0) {
         sctp_count(w, SCTP_N_drop_short);
-        if (in->tag != a->my_tag) /* it may be of anybody (s8.5) */
+        if (in->tag != a->my_tag || (off < in->len && in->b[off] == SCTP_CT_ABORT)) /* it may be of anybody (s8.5); s3.3.7: silently */
             return;
         if (a->state >= SCTP_S_ESTABLISHED && sctp_auth_may_end(a, in)) { /* s3.2: may be answered so */
             sctp_abort(w, a, SCTP_C_PROTOCOL, NULL, 0, -EPROTO);
@@ -171,6 +171,14 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
     }
     sctp_packet_seen(w, a, in);
     sctp_touch(w, a);
+}
+
+void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in)
+{
+    uint32_t id = a->id;
+
+    chunks_input(w, a, in);
+    sctp_reply_flush(w, sctp_assoc_by_id(w, id) == a ? a : NULL, in);
 }
 
 /* An INIT in the middle of other chunks, and the like, is found in the table; here only who it is for. */

@@ -185,6 +185,8 @@ struct sctp_path {
     uint16_t pmtu, errors, max_retrans, pf_threshold, ps_threshold, udp_port;
     uint8_t index, state, dscp;
     bool is_hashed, rtt_running, hb_enabled, hb_pending, in_fast_recovery, pmtud_off, ecn_cut;
+    bool after_timeout;              /* s7.2.1: one packet, until something is acknowledged */
+    bool is_decaying;                /* s7.2.1: ssthresh has been set for it */
     uint32_t ecn_tsn;                /* with ecn_cut: the window was reduced, no more for what is marked up to here */
 };
 
@@ -193,8 +195,8 @@ struct sctp_peer_init {              /* what an INIT, INIT-ACK or cookie says */
     uint16_t n_out, max_in;
     uint8_t n_addrs;
     bool has_adaptation, has_iforward;
-    struct sctp_auth_vec auth;       /* with SCTP_F_AUTH */
     struct ip_addr addr[SCTP_ADDRS];
+    struct sctp_auth_vec auth;       /* with SCTP_F_AUTH */
 };
 
 /* ---- RFC 6525 ---- */
@@ -234,6 +236,7 @@ struct sctp_assoc {
     uint8_t *cookie;                 /* to echo */
     uint16_t cookie_len;
     uint64_t cookie_sent_us;
+    uint64_t probe_us;               /* s5.4: when the next address that is not confirmed may be asked */
     uint32_t preservative_ms;        /* asked for after a stale cookie */
 
     /* sending */
@@ -260,6 +263,7 @@ struct sctp_assoc {
     uint32_t dup[SCTP_MAX_DUPS];
     uint8_t n_dups, packets_unacked;
     bool sack_now, sack_due, data_seen, is_touched, dead;
+    bool first_acked;                /* s5.1: the first data is acknowledged at once */
     bool ecn_echo;                   /* a marked packet came, and the peer has not said CWR */
     uint32_t ecn_lowest;             /* the TSN it is told of */
     uint32_t last_rwnd, promised;    /* promised: bytes that the peer may still send by what it was told */
@@ -312,6 +316,17 @@ struct sctp_worker {
     uint8_t auth[65536];             /* what an HMAC is made of */
 };
 
+struct sctp_out {                    /* a packet being made (sctp_packet.c) */
+    struct worker *w;
+    struct pkt *p;
+    uint8_t *base;
+    uint32_t len, max;
+    bool is_ect;                     /* the packet may be marked: it has DATA */
+    struct sctp_assoc *a;            /* what it demands is authenticated; NULL: nothing is */
+    uint8_t *auth;                   /* the AUTH chunk; NULL: none yet */
+    uint16_t key;                    /* for it */
+};
+
 /* A packet being looked at, checked by sctp_input.c. */
 struct sctp_in {
     struct ip_endpoint lcl, rmt;
@@ -326,6 +341,8 @@ struct sctp_in {
     uint16_t n_chunks;
     const uint8_t *packet;           /* whole, for errors */
     uint32_t packet_len;
+    struct sctp_out reply;           /* s12.5: one packet of answers to one packet; p NULL: none yet */
+    struct ip_addr reply_to;
 };
 struct sctp_chunk {
     uint8_t type, flags;
@@ -343,6 +360,8 @@ static inline struct sctp_assoc *sctp_assoc_of(struct transport_conn *b)
 static inline struct sctp_ep *sctp_ep_of_session(const struct session *s) { return session_transport_data(s); }
 static inline bool sctp_has(const struct sctp_assoc *a, uint32_t feature) { return a->features & feature; }
 static inline uint32_t sctp_data_hdr(const struct sctp_assoc *a) { return sctp_has(a, SCTP_F_IDATA) ? SCTP_IDATA_HDR : SCTP_DATA_HDR; }
+/* s7.2: windows of paths count chunks with their headers and padding; the receiver's (s6.2.1) counts their data. */
+static inline uint32_t sctp_chunk_cost(const struct sctp_assoc *a, const struct sctp_tx *t) { return sctp_pad(sctp_data_hdr(a) + t->len); }
 
 /* sctp_assoc.c: associations and endpoints, their lists */
 void sctp_cfg_init(struct sctp_cfg *cfg);
@@ -364,6 +383,7 @@ int sctp_streams_alloc(struct sctp_assoc *a, uint16_t n_out, uint16_t n_in);
 void sctp_touch(struct worker *w, struct sctp_assoc *a);
 void sctp_touched_run(struct worker *w);
 void sctp_state_set(struct worker *w, struct sctp_assoc *a, enum sctp_state to);
+uint32_t sctp_tag_new(struct worker *w);                            /* random, not 0 (RFC 9260 s5.3.1) */
 
 /* sctp_path.c: addresses of the peer, RTO, congestion control */
 struct sctp_path *sctp_path_add(struct worker *w, struct sctp_assoc *a, const struct ip_addr *ip, bool is_confirmed);
@@ -372,7 +392,7 @@ struct sctp_path *sctp_path_of(const struct sctp_assoc *a, const struct ip_addr 
 void sctp_path_mtu_update(struct worker *w, struct sctp_path *p);
 void sctp_path_rtt(struct worker *w, struct sctp_path *p, uint64_t rtt_us);
 void sctp_path_backoff(struct sctp_path *p);
-void sctp_path_error(struct worker *w, struct sctp_path *p);       /* may end the association: look at a->dead */
+void sctp_path_error(struct worker *w, struct sctp_path *p, bool is_idle_hb); /* may end the association */
 void sctp_path_ok(struct worker *w, struct sctp_path *p);
 void sctp_path_set_state(struct worker *w, struct sctp_path *p, enum sctp_path_state to, uint32_t error);
 struct sctp_path *sctp_path_for_data(struct sctp_assoc *a);
@@ -383,6 +403,8 @@ void sctp_path_cc_loss(struct sctp_assoc *a, struct sctp_path *p);
 void sctp_path_cc_timeout(struct sctp_path *p);
 void sctp_path_take_udp(struct worker *w, struct sctp_path *p, uint16_t udp_port); /* the peer is reached so; 0 = without UDP */
 void sctp_path_cc_mark(struct sctp_path *p);
+void sctp_path_cc_idle(struct worker *w, struct sctp_path *p);
+void sctp_path_dscp(struct sctp_path *p, uint8_t dscp);
 uint32_t sctp_frag_max(const struct sctp_assoc *a);                 /* data bytes of one chunk */
 uint32_t sctp_path_payload(const struct sctp_path *p);              /* bytes of chunks in one packet */
 
@@ -392,16 +414,6 @@ void sctp_hb_now(struct worker *w, struct sctp_path *p);
 void sctp_hb_all(struct worker *w, struct sctp_assoc *a);
 
 /* sctp_packet.c: packets out */
-struct sctp_out {
-    struct worker *w;
-    struct pkt *p;
-    uint8_t *base;
-    uint32_t len, max;
-    bool is_ect;                     /* the packet may be marked: it has DATA */
-    struct sctp_assoc *a;            /* what it demands is authenticated; NULL: nothing is */
-    uint8_t *auth;                   /* the AUTH chunk; NULL: none yet */
-    uint16_t key;                    /* for it */
-};
 int sctp_out_begin(struct worker *w, struct sctp_out *o, uint32_t max); /* max: bytes with the common header; -ENOBUFS */
 int sctp_out_begin_for(struct sctp_out *o, struct worker *w, struct sctp_assoc *a, uint32_t max); /* max: but for AUTH */
 uint8_t *sctp_out_chunk(struct sctp_out *o, uint8_t type, uint8_t flags, uint32_t len); /* NULL: no room; header written */
@@ -409,6 +421,9 @@ void sctp_out_send(struct sctp_out *o, struct sctp_assoc *a, struct sctp_path *p
 void sctp_out_reply(struct sctp_out *o, const struct sctp_in *in, uint32_t tag);        /* to where `in` came from */
 void sctp_out_drop(struct sctp_out *o);
 int sctp_send_chunk(struct worker *w, struct sctp_assoc *a, struct sctp_path *p, uint8_t type, uint8_t flags, const void *body, uint32_t len);
+/* An answer to a chunk of `in`: goes with the others at its end. What does not fit is not said. */
+void sctp_reply(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, uint8_t type, const void *body, uint32_t len);
+void sctp_reply_flush(struct worker *w, struct sctp_assoc *a, struct sctp_in *in); /* a NULL: it is gone, and so are the answers */
 
 /* sctp_crc.c is behind sctp.h */
 
@@ -420,6 +435,7 @@ void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
 
 /* sctp_ootb.c: packets that belong to no association (s8.4) */
 void sctp_ootb(struct worker *w, struct sctp_in *in);
+bool sctp_has_chunk(const struct sctp_in *in, uint8_t type);
 void sctp_reply_abort(struct worker *w, const struct sctp_in *in, uint32_t tag, bool is_t, uint16_t cause, const void *info, uint32_t len);
 
 /* sctp_init.c: INIT, INIT ACK, their parameters; sctp_cookie.c: cookies */
@@ -433,7 +449,7 @@ uint32_t sctp_params_put(struct worker *w, const struct sctp_cfg *cfg, const str
 bool sctp_may_reach(struct worker *w, const struct sctp_assoc *a, const struct ip_addr *ip); /* addresses of this family */
 uint8_t *sctp_address_put(uint8_t *b, const struct ip_addr *ip);  /* as a parameter; what is behind it */
 int sctp_assoc_take_peer(struct worker *w, struct sctp_assoc *a, const struct sctp_peer_init *pi, const struct ip_addr *from);
-struct sctp_cookie {                 /* what is remembered of an INIT, at the peer; host order, MAC behind it */
+struct sctp_cookie {                 /* what is remembered of an INIT, at the peer; host order; zeros at the end are left out there */
     uint8_t mac[32];
     uint64_t created_us;
     uint32_t life_ms;
@@ -441,15 +457,17 @@ struct sctp_cookie {                 /* what is remembered of an INIT, at the pe
     uint16_t n_out, n_in, fib, udp_port;
     struct ip_addr lcl, rmt;
     be16 lport, rport;
-    struct sctp_auth_vec auth;       /* ours */
     struct sctp_peer_init peer;
+    struct sctp_auth_vec auth;       /* ours */
 };
 void sctp_cookie_sign(struct worker *w, struct sctp_cookie *c);
 bool sctp_cookie_is_ours(struct worker *w, const struct sctp_cookie *c);
 void sctp_cookie_echo_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
 void sctp_cookie_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
-void sctp_cookie_echo_send(struct worker *w, struct sctp_assoc *a);
-void sctp_established(struct worker *w, struct sctp_assoc *a, struct sctp_path *from);
+void sctp_cookie_echo_send(struct worker *w, struct sctp_assoc *a, const uint8_t *unknown, uint32_t len); /* parameters to complain of */
+uint32_t sctp_cookie_len(const struct sctp_cookie *c);              /* bytes that go over the wire */
+bool sctp_cookie_take(const struct sctp_chunk *c, struct sctp_cookie *out); /* of a COOKIE ECHO; false: its length cannot be */
+void sctp_established(struct worker *w, struct sctp_assoc *a);
 
 /* sctp_recv.c: DATA in, what has come; sctp_reasm.c, sctp_unordered.c: messages; sctp_deliver.c: to the FIFO */
 void sctp_data_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
@@ -573,7 +591,7 @@ void sctp_heartbeat_input(struct worker *w, struct sctp_assoc *a, struct sctp_in
 void sctp_heartbeat_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
 void sctp_shutdown_again(struct worker *w, struct sctp_assoc *a);
 void sctp_drain_end(struct worker *w, struct sctp_ep *ep);
-void sctp_error_send(struct worker *w, struct sctp_assoc *a, struct sctp_path *p, uint16_t cause, const void *info, uint32_t len);
+void sctp_error_send(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, uint16_t cause, const void *info, uint32_t len);
 
 /* sctp_timer.c */
 void sctp_timers_stop(struct worker *w, struct sctp_assoc *a);

@@ -36,7 +36,7 @@ void sctp_reply_abort(struct worker *w, const struct sctp_in *in, uint32_t tag, 
     sctp_out_reply(&o, in, tag);
 }
 
-static bool has_chunk(const struct sctp_in *in, uint8_t type)
+bool sctp_has_chunk(const struct sctp_in *in, uint8_t type)
 {
     for (uint32_t off = 0; off + SCTP_CHUNK_HDR <= in->len;) {
         uint16_t len = sctp_get16(in->b + off + 2);
@@ -51,7 +51,15 @@ static bool has_chunk(const struct sctp_in *in, uint8_t type)
 
 static bool is_stale_cookie_error(const struct sctp_in *in)
 {
-    return in->b[0] == SCTP_CT_ERROR && in->len >= 8 && sctp_get16(in->b + 4) == SCTP_C_STALE_COOKIE;
+    for (uint32_t off = 0; off + SCTP_CHUNK_HDR + SCTP_CAUSE_HDR <= in->len;) {
+        uint16_t len = sctp_get16(in->b + off + 2);
+        if (len < SCTP_CHUNK_HDR)
+            return false;
+        if (in->b[off] == SCTP_CT_ERROR && sctp_get16(in->b + off + 4) == SCTP_C_STALE_COOKIE)
+            return true;
+        off += sctp_pad(len);
+    }
+    return false;
 }
 
 void sctp_ootb(struct worker *w, struct sctp_in *in)
@@ -69,7 +77,7 @@ void sctp_ootb(struct worker *w, struct sctp_in *in)
         return;
     if (sctp_asconf_elsewhere(w, in, &c))
         return;
-    if (has_chunk(in, SCTP_CT_ABORT)) /* (2) */
+    if (sctp_has_chunk(in, SCTP_CT_ABORT)) /* (2) */
         return;
     if (c.type == SCTP_CT_INIT) {     /* (3) */
         if (in->tag != 0 || sctp_pad(c.len) < in->len || c.len < SCTP_INIT_LEN)
@@ -78,11 +86,15 @@ void sctp_ootb(struct worker *w, struct sctp_in *in)
             sctp_init_input(w, NULL, in, &c);
         return;
     }
+    if (in->tag == 0 || sctp_has_chunk(in, SCTP_CT_INIT)) { /* s8.5.1 A, s12.4: silently */
+        sctp_count(w, SCTP_N_drop_tag);
+        return;
+    }
     if (c.type == SCTP_CT_COOKIE_ECHO) { /* (4) */
         sctp_cookie_echo_input(w, NULL, in, &c);
         return;
     }
-    if (c.type == SCTP_CT_SHUTDOWN_ACK) { /* (5) */
+    if (sctp_has_chunk(in, SCTP_CT_SHUTDOWN_ACK)) { /* (5) */
         struct sctp_out o;
         if (may_answer(w) && sctp_out_begin(w, &o, SCTP_COMMON_LEN + SCTP_CHUNK_HDR) == 0) {
             sctp_out_chunk(&o, SCTP_CT_SHUTDOWN_COMPLETE, SCTP_FLAG_T, SCTP_CHUNK_HDR);
@@ -90,9 +102,9 @@ void sctp_ootb(struct worker *w, struct sctp_in *in)
         }
         return;
     }
-    if (c.type == SCTP_CT_SHUTDOWN_COMPLETE) /* (6) */
+    if (sctp_has_chunk(in, SCTP_CT_SHUTDOWN_COMPLETE)) /* (6) */
         return;
-    if (is_stale_cookie_error(in) || c.type == SCTP_CT_COOKIE_ACK) /* (7) */
+    if (is_stale_cookie_error(in) || sctp_has_chunk(in, SCTP_CT_COOKIE_ACK)) /* (7) */
         return;
     sctp_reply_abort(w, in, in->tag, true, 0, NULL, 0); /* (8) */
 }

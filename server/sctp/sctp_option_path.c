@@ -55,7 +55,7 @@ static void path_params(struct sctp_opt_call *c, struct sctp_path *p, const stru
         p->pmtu = (uint16_t)hs_min_u32(v->spp_pathmtu, SCTP_PMTU_MAX);
     sctp_path_mtu_update(c->w, p);
     if (v->spp_flags & SPP_DSCP)
-        p->dscp = v->spp_dscp & 0xfc;
+        sctp_path_dscp(p, v->spp_dscp & 0xfc);
     if (v->spp_flags & SPP_HB_DEMAND && c->a->state >= SCTP_S_ESTABLISHED)
         sctp_hb_now(c->w, p);
     else

@@ -36,6 +36,24 @@ static void put_data(struct sctp_assoc *a, uint8_t *b, const struct sctp_tx *t)
 /* Is the packet signed with a key that this message does not want? */
 static bool has_other_key(const struct sctp_out *o, const struct sctp_tx *t) { return o->auth && o->key != sctp_auth_key_of(o->a, t->msg); }
 
+/* s6.3.1 C5: what was sent before, and again, would be measured with it. */
+static void measure_no_more(struct sctp_assoc *a, uint32_t tsn)
+{
+    for (unsigned i = 0; i < a->n_paths; i++)
+        if (seq_leq(tsn, a->path[i]->rtt_tsn))
+            a->path[i]->rtt_running = false;
+}
+
+/* s6.1: is nothing older than t under way on p? */
+static bool is_earliest(const struct sctp_assoc *a, const struct sctp_path *p, const struct sctp_tx *t)
+{
+    const struct sctp_tx *s = a->sent_head;
+
+    while (s && s != t && (s->state != SCTP_TX_FLIGHT || s->path != p))
+        s = s->next;
+    return s == t;
+}
+
 static bool put_chunk(struct worker *w, struct sctp_out *o, struct sctp_assoc *a, struct sctp_path *p, struct sctp_tx *t)
 {
     if (has_other_key(o, t))
@@ -48,12 +66,13 @@ static bool put_chunk(struct worker *w, struct sctp_out *o, struct sctp_assoc *a
         return false;
     o->is_ect = sctp_has(a, SCTP_F_ECN);
     put_data(a, b, t);
+    bool restarts = t->n_sent && t->path == p && is_earliest(a, p, t);
     if (t->n_sent == 0 && !p->rtt_running) { /* s6.3.1 C4, C5: one at a time, and never one sent again */
         p->rtt_running = true;
         p->rtt_tsn = t->tsn;
         p->rtt_sent_us = w->now_us;
-    } else if (t->n_sent && t->path && t->path->rtt_running && t->path->rtt_tsn == t->tsn) {
-        t->path->rtt_running = false;
+    } else if (t->n_sent) {
+        measure_no_more(a, t->tsn);
     }
     if (t->n_sent < UINT8_MAX)
         t->n_sent++;
@@ -62,10 +81,11 @@ static bool put_chunk(struct worker *w, struct sctp_out *o, struct sctp_assoc *a
     t->sent_us = w->now_us;
     t->misses = 0;
     t->skips_cwnd = false;
-    p->flight += t->len;
+    p->flight += sctp_chunk_cost(a, t);
     a->flight += t->len;
     p->last_used_us = p->cwnd_used_us = w->now_us;
-    if (!timer_is_running(&p->t3)) /* s6.3.2 R1 */
+    p->is_decaying = false;
+    if (!timer_is_running(&p->t3) || restarts) /* s6.3.2 R1, s6.1 */
         sctp_t3_start(w, p);
     return true;
 }
@@ -197,6 +217,9 @@ static void fill_new(struct worker *w, struct sctp_assoc *a, struct sctp_path *p
     }
 }
 
+/* s7.2.1, s7.2.3: after a timeout one packet is under way, however little is in it. */
+static bool is_waiting(const struct sctp_path *p) { return p->after_timeout && p->flight > 0; }
+
 /* The path for the next packet; NULL: nothing to send, or nothing that may be sent. */
 static struct sctp_path *next_path(struct worker *w, struct sctp_assoc *a, const uint32_t *limits)
 {
@@ -204,12 +227,12 @@ static struct sctp_path *next_path(struct worker *w, struct sctp_assoc *a, const
 
     while (t) {
         struct sctp_path *p = path_again(a, t);
-        if (t->skips_cwnd || p->flight < p->cwnd)
+        if (t->skips_cwnd || (p->flight < p->cwnd && !is_waiting(p)))
             return p;
         return NULL; /* in order: what is behind it waits, too */
     }
     struct sctp_path *p = sctp_path_for_data(a);
-    return may_send_new(w, a, p, limits[p->index], false) ? p : NULL;
+    return !is_waiting(p) && may_send_new(w, a, p, limits[p->index], false) ? p : NULL;
 }
 
 static uint32_t biggest(const struct sctp_assoc *a, const struct sctp_path *p)
@@ -298,6 +321,7 @@ void sctp_output(struct worker *w, struct sctp_assoc *a)
     }
     for (unsigned i = 0; i < a->n_paths; i++) {
         a->path[i]->index = (uint8_t)i;
+        sctp_path_cc_idle(w, a->path[i]);
         limits[i] = window(a, a->path[i]);
         a->path[i]->n_acked = 0;
     }
@@ -349,7 +373,7 @@ void sctp_t3_fire(struct worker *w, struct timer_node *t3)
     a->n_t3++;
     sctp_path_cc_timeout(p); /* E1 */
     sctp_path_backoff(p);    /* E2 */
-    sctp_path_error(w, p);   /* s8.1, s8.2 */
+    sctp_path_error(w, p, false); /* s8.1, s8.2 */
     if (sctp_assoc_by_id(w, id) != a)
         return;
     if (a->fwd_pending && a->flight == 0)

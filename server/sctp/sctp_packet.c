@@ -144,6 +144,50 @@ void sctp_out_reply(struct sctp_out *o, const struct sctp_in *in, uint32_t tag)
     finish(o, in->lcl.port, in->rmt.port, tag, &tx, in->udp_port);
 }
 
+/* s6.4: to where it came from; s5.4: not to an address that is not confirmed, but for what may go there (and RFC 5061 s5.2). */
+static struct sctp_path *reply_path(struct sctp_assoc *a, const struct sctp_in *in, uint8_t type)
+{
+    if (in->path->state == SCTP_PATH_UNCONFIRMED && type != SCTP_CT_HEARTBEAT_ACK && type != SCTP_CT_ASCONF_ACK)
+        return sctp_path_for_data(a);
+    return in->path;
+}
+
+void sctp_reply(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, uint8_t type, const void *body, uint32_t len)
+{
+    struct sctp_path *p = reply_path(a, in, type);
+    uint32_t max = hs_max_u32(sctp_path_payload(p), SCTP_CHUNK_HDR + sctp_pad(len));
+    uint8_t *b = NULL;
+
+    if (!in->reply.p) {
+        if (sctp_out_begin_for(&in->reply, w, a, SCTP_COMMON_LEN + max) != 0)
+            return;
+        in->reply_to = p->ip;
+    }
+    if (ip_addr_eq(&in->reply_to, &p->ip))
+        b = sctp_out_chunk(&in->reply, type, 0, SCTP_CHUNK_HDR + len);
+    if (!b) {
+        sctp_count(w, SCTP_N_drop_answers);
+        return;
+    }
+    if (len)
+        memcpy(b + SCTP_CHUNK_HDR, body, len);
+    a->n_tx_ctl++;
+}
+
+void sctp_reply_flush(struct worker *w, struct sctp_assoc *a, struct sctp_in *in)
+{
+    struct sctp_path *p = a && in->reply.p ? sctp_path_of(a, &in->reply_to) : NULL;
+
+    (void)w;
+    if (!in->reply.p)
+        return;
+    if (!p || in->reply.len == SCTP_COMMON_LEN || sctp_has_chunk(in, SCTP_CT_ABORT)) /* s9.1: never to a packet with an ABORT */
+        sctp_out_drop(&in->reply);
+    else
+        sctp_out_send(&in->reply, a, p);
+    in->reply.p = NULL;
+}
+
 /* A chunk alone in a packet: control chunks that need not wait. */
 int sctp_send_chunk(struct worker *w, struct sctp_assoc *a, struct sctp_path *p, uint8_t type, uint8_t flags, const void *body, uint32_t len)
 {

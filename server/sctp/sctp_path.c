@@ -17,11 +17,8 @@ uint32_t sctp_path_payload(const struct sctp_path *p)
     return (p->pmtu - ip_hdr_len(p) - SCTP_COMMON_LEN - (p->a->auth ? p->a->auth->room : 0u)) & ~3u;
 }
 
-/* Congestion control counts bytes of user data per packet (PMDCS). */
-static uint32_t pmdcs(const struct sctp_path *p)
-{
-    return sctp_path_payload(p) - sctp_data_hdr(p->a);
-}
+/* PMDCS: the largest DATA chunk, with its header, that fits in a packet. */
+static uint32_t pmdcs(const struct sctp_path *p) { return sctp_path_payload(p); }
 
 void sctp_path_mtu_update(struct worker *w, struct sctp_path *p)
 {
@@ -39,9 +36,18 @@ void sctp_path_cc_init(struct sctp_path *p)
 {
     uint32_t n = pmdcs(p);
 
-    p->cwnd = hs_min_u32(4 * n, hs_max_u32(2 * n, 4404)); /* s7.2.1 */
-    p->ssthresh = hs_max_u32(p->a->peer_rwnd, 4 * n);
+    p->cwnd = hs_min_u32(4 * n, hs_max_u32(2 * n, ip_addr_is_v4(&p->ip) ? 4404 : 4344)); /* s7.2.1 */
+    p->ssthresh = INT32_MAX;
     p->partial_acked = 0;
+    p->after_timeout = p->is_decaying = false;
+}
+
+/* s7.2.5.1: other queues on the way, of which nothing is known. */
+void sctp_path_dscp(struct sctp_path *p, uint8_t dscp)
+{
+    if (p->dscp != dscp)
+        sctp_path_cc_init(p);
+    p->dscp = dscp;
 }
 
 struct sctp_path *sctp_path_of(const struct sctp_assoc *a, const struct ip_addr *ip)
@@ -165,10 +171,13 @@ void sctp_path_backoff(struct sctp_path *p)
 
 /* ---- congestion control ---- */
 
-static void cwnd_decay(struct worker *w, struct sctp_path *p)
+/* s7.2.1: nothing was sent there for an RTO, or for several: the window halves with each. */
+void sctp_path_cc_idle(struct worker *w, struct sctp_path *p)
 {
-    /* s7.2.1: what was not used for an RTO is not known any more */
     while (p->cwnd_used_us && w->now_us > p->cwnd_used_us + p->rto_us && p->flight == 0 && p->cwnd > 4 * pmdcs(p)) {
+        if (!p->is_decaying)
+            p->ssthresh = p->cwnd;
+        p->is_decaying = true;
         p->cwnd = hs_max_u32(p->cwnd / 2, 4 * pmdcs(p));
         p->cwnd_used_us += p->rto_us;
     }
@@ -178,20 +187,20 @@ void sctp_path_cc_acked(struct worker *w, struct sctp_path *p, bool cum_advanced
 {
     uint32_t n = pmdcs(p);
 
-    cwnd_decay(w, p);
     p->cwnd_used_us = w->now_us;
+    p->after_timeout = false;
     if (p->in_fast_recovery || !cum_advanced) {
         if (p->cwnd > p->ssthresh)
             p->partial_acked += p->n_acked;
         return;
     }
     if (p->cwnd <= p->ssthresh) { /* s7.2.1: slow start, only when the window was in use; bytes counted, two packets at most a SACK */
-        if (flight_before + n > p->cwnd)
+        if (flight_before >= p->cwnd)
             p->cwnd += hs_min_u32(p->n_acked, 2 * n);
         p->partial_acked = 0;
     } else {                      /* s7.2.2 */
         p->partial_acked += p->n_acked;
-        if (p->partial_acked >= p->cwnd && flight_before + n > p->cwnd) {
+        if (p->partial_acked >= p->cwnd && flight_before >= p->cwnd) {
             p->partial_acked -= p->cwnd;
             p->cwnd += n;
         } else if (p->partial_acked > p->cwnd) {
@@ -229,6 +238,7 @@ void sctp_path_cc_timeout(struct sctp_path *p)
     p->cwnd = pmdcs(p);
     p->partial_acked = 0;
     p->in_fast_recovery = false;
+    p->after_timeout = true;
 }
 
 /* ---- which path ---- */
@@ -292,13 +302,15 @@ void sctp_path_set_state(struct worker *w, struct sctp_path *p, enum sctp_path_s
     sctp_notify_path(w, p, from == SCTP_PATH_UNCONFIRMED && to == SCTP_PATH_ACTIVE ? SCTP_ADDR_CONFIRMED : told[to], (int)error);
 }
 
-void sctp_path_error(struct worker *w, struct sctp_path *p)
+/* is_idle_hb: a heartbeat was not answered; the association is judged by the path that its data takes (s8.1). */
+void sctp_path_error(struct worker *w, struct sctp_path *p, bool is_idle_hb)
 {
     struct sctp_assoc *a = p->a;
 
-    p->errors++;
-    if (p->state != SCTP_PATH_UNCONFIRMED || a->n_paths == 1)
-        a->errors++; /* s8.1 */
+    if (p->errors <= p->max_retrans) /* s8.3: not counted any further */
+        p->errors++;
+    if (!is_idle_hb || p == sctp_path_for_data(a))
+        a->errors++;
     if (a->errors > a->cfg.assoc_max_retrans) {
         sctp_abort(w, a, 0, NULL, 0, -ETIMEDOUT);
         return;

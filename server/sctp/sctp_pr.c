@@ -52,7 +52,7 @@ void sctp_pr_abandon(struct worker *w, struct sctp_assoc *a, struct sctp_msg *m)
             continue;
         sctp_notify_failed(w, a, t);
         if (t->state == SCTP_TX_FLIGHT) {
-            t->path->flight -= t->len;
+            t->path->flight -= sctp_chunk_cost(a, t);
             a->flight -= t->len;
         } else {
             a->n_marked--;

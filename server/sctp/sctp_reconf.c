@@ -74,7 +74,7 @@ void sctp_reconf_fire(struct worker *w, struct timer_node *t)
         return;
     }
     sctp_path_backoff(p);
-    sctp_path_error(w, p);
+    sctp_path_error(w, p, false);
     if (sctp_assoc_by_id(w, id) == a && a->reconf.req)
         send_it(w, a);
 }

@@ -137,7 +137,7 @@ static uint32_t add_in(struct worker *w, struct sctp_assoc *a, const uint8_t *b)
     return sctp_reconf_add(w, a, 0, n) == 0 ? SCTP_RC_DONE : SCTP_RC_DENIED;
 }
 
-static void answer(struct worker *w, struct sctp_assoc *a, struct sctp_path *p, const struct sctp_reconf_told *t)
+static void answer(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_reconf_told *t)
 {
     uint8_t b[20];
     unsigned len = t->has_tsns ? 20 : 12;
@@ -148,7 +148,7 @@ static void answer(struct worker *w, struct sctp_assoc *a, struct sctp_path *p, 
     sctp_put32(b + 8, t->result);
     sctp_put32(b + 12, t->my_tsn);
     sctp_put32(b + 16, t->peer_tsn);
-    sctp_send_chunk(w, a, p, SCTP_CT_RECONF, 0, b, len);
+    sctp_reply(w, a, in, SCTP_CT_RECONF, b, len);
 }
 
 static uint32_t carry_out(struct worker *w, struct sctp_assoc *a, unsigned type, const uint8_t *b, uint16_t len, struct sctp_reconf_told *t)
@@ -180,7 +180,7 @@ static void take_request(struct worker *w, struct sctp_assoc *a, struct sctp_in 
         if (r->is_held)
             sctp_reconf_hold(w, a); /* the answer was lost */
         if (t.result != SCTP_RC_ANSWERED_ELSEWHERE)
-            answer(w, a, in->path, &t);
+            answer(w, a, in, &t);
         return;
     }
     t.result = carry_out(w, a, type, b, len, &t);
@@ -193,7 +193,7 @@ static void take_request(struct worker *w, struct sctp_assoc *a, struct sctp_in 
             sctp_count(w, SCTP_N_reconfigs);
     }
     if (t.result != SCTP_RC_ANSWERED_ELSEWHERE)
-        answer(w, a, in->path, &t);
+        answer(w, a, in, &t);
 }
 
 static void take_answer(struct worker *w, struct sctp_assoc *a, const uint8_t *b, uint16_t len)

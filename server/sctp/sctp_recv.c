@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { SACK_DELAY_MAX_MS = 500, GAPS_MAX = 256 };
+enum { SACK_DELAY_MAX_MS = 500, GAPS_MAX = SCTP_PMTU_MAX / 4 }; /* s6.2: as many as fit in a packet */
 
 /* ---- the map of TSNs above cum_tsn ---- */
 
@@ -134,7 +134,7 @@ static void bad_stream(struct worker *w, struct sctp_assoc *a, struct sctp_in *i
     sctp_put16(info, d->stream);
     sctp_count(w, SCTP_N_drop_data_bad);
     tsn_note(a, d->tsn); /* s6.5: acknowledged, not delivered */
-    sctp_error_send(w, a, in->path, SCTP_C_INVALID_STREAM, info, 4);
+    sctp_error_send(w, a, in, SCTP_C_INVALID_STREAM, info, 4);
 }
 
 /* May the chunk come in, seen from its TSN and from the window? */
@@ -220,12 +220,18 @@ void sctp_data_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
 /* After the last chunk of a packet: when to acknowledge (s6.2). */
 void sctp_packet_seen(struct worker *w, struct sctp_assoc *a, const struct sctp_in *in)
 {
-    if (in->path)
+    if (in->path && in->path->state != SCTP_PATH_UNCONFIRMED) /* s5.4: no SACK goes there */
         a->last_from = in->path;
+    if (a->state == SCTP_S_SHUTDOWN_SENT && timer_is_running(&a->t2)) { /* s9.2: it is there, and may have much to send yet */
+        a->errors = 0;
+        timer_start(&w->timers, &a->t2, w->now_us + sctp_path_for_data(a)->rto_us);
+    }
     if (!in->has_data)
         return;
     sctp_ecn_seen(a, in);
     a->sack_due = true;
+    if (!a->first_acked) /* s5.1 */
+        a->first_acked = a->sack_now = true;
     if (++a->packets_unacked >= a->cfg.sack_freq || a->cfg.sack_delay == 0)
         a->sack_now = true;
     if (!a->sack_now && !timer_is_running(&a->t_sack))

@@ -8,6 +8,7 @@ enum { MISSES = 3 };
 struct sack_run {
     uint32_t flight[SCTP_ADDRS];     /* before this SACK */
     bool earliest[SCTP_ADDRS];       /* the earliest outstanding chunk of that path was acknowledged */
+    bool passed[SCTP_ADDRS];         /* one of that path was not */
     bool cum_advanced;
     bool any_new;                    /* a TSN was acknowledged that was not before */
     uint32_t highest_new;
@@ -29,15 +30,16 @@ static void acked(struct worker *w, struct sctp_assoc *a, struct sctp_tx *t, str
     struct sctp_path *p = t->path;
 
     if (t->state == SCTP_TX_FLIGHT) {
-        p->flight -= t->len;
+        p->flight -= sctp_chunk_cost(a, t);
         a->flight -= t->len;
+        r->earliest[p->index] |= !r->passed[p->index];
     } else if (t->state == SCTP_TX_MARKED) {
         a->n_marked--;
     }
     t->state = SCTP_TX_ACKED;
     if (!p)
         return;
-    p->n_acked += t->len;
+    p->n_acked += sctp_chunk_cost(a, t);
     if (p->rtt_running && seq_leq(p->rtt_tsn, t->tsn)) {
         if (p->rtt_tsn == t->tsn && t->n_sent == 1)
             sctp_path_rtt(w, p, w->now_us - p->rtt_sent_us);
@@ -54,8 +56,6 @@ static void cum_ack(struct worker *w, struct sctp_assoc *a, uint32_t cum, struct
         struct sctp_tx *t = a->sent_head;
         if (t->state != SCTP_TX_ACKED)
             acked(w, a, t, r);
-        if (t->path)
-            r->earliest[t->path->index] = true;
         a->sent_head = t->next;
         if (a->sent_head)
             a->sent_head->prev = NULL;
@@ -76,7 +76,7 @@ static void reneged(struct worker *w, struct sctp_assoc *a, struct sctp_tx *t)
     if (t->msg->is_abandoned || !t->path)
         return;
     t->state = SCTP_TX_FLIGHT;
-    t->path->flight += t->len;
+    t->path->flight += sctp_chunk_cost(a, t);
     a->flight += t->len;
     if (!timer_is_running(&t->path->t3)) /* s6.3.2 R4 */
         sctp_t3_start(w, t->path);
@@ -91,9 +91,12 @@ static uint32_t gap_acks(struct worker *w, struct sctp_assoc *a, const uint8_t *
         uint32_t start = cum + sctp_get16(g + 4 * i), end = cum + sctp_get16(g + 4 * i + 2);
         if (seq_lt(end, start) || seq_leq(start, high) || seq_geq(end, a->next_tsn))
             continue; /* makes no sense: as if it were not there */
-        for (; t && seq_lt(t->tsn, start); t = t->next)
+        for (; t && seq_lt(t->tsn, start); t = t->next) {
             if (t->state == SCTP_TX_ACKED)
                 reneged(w, a, t);
+            if (t->path)
+                r->passed[t->path->index] = true;
+        }
         for (; t && seq_leq(t->tsn, end); t = t->next)
             if (t->state != SCTP_TX_ACKED)
                 acked(w, a, t, r);
@@ -116,7 +119,7 @@ static bool in_recovery(const struct sctp_assoc *a)
 /* s7.2.4: who is missing below what is newly acknowledged has one report more; three, and it is sent again. */
 static void count_misses(struct worker *w, struct sctp_assoc *a, uint32_t high_gap, const struct sack_run *r)
 {
-    bool htna_off = in_recovery(a) && r->cum_advanced;
+    bool recovers = in_recovery(a), htna_off = recovers && r->cum_advanced;
     uint32_t upto = htna_off ? high_gap : r->highest_new, bytes = 0;
 
     if (!r->any_new && !htna_off)
@@ -130,19 +133,21 @@ static void count_misses(struct worker *w, struct sctp_assoc *a, uint32_t high_g
             sctp_pr_abandon(w, a, t->msg);
             continue;
         }
-        sctp_path_cc_loss(a, p); /* s7.2.4 (2) */
+        if (!recovers)
+            sctp_path_cc_loss(a, p); /* s7.2.4 (2) */
         t->state = SCTP_TX_MARKED;
         t->is_fast = true;
-        bytes += t->len + sctp_data_hdr(a);
-        t->skips_cwnd = bytes <= sctp_path_payload(p); /* (3): one packet goes whatever cwnd says */
+        bytes += sctp_chunk_cost(a, t);
+        t->skips_cwnd = !recovers && bytes <= sctp_path_payload(p); /* (3): one packet goes whatever cwnd says */
         a->n_marked++;
-        p->flight -= t->len;
+        p->flight -= sctp_chunk_cost(a, t);
         a->flight -= t->len;
         sctp_count(w, SCTP_N_fast_retransmits);
     }
 }
 
-static void after(struct worker *w, struct sctp_assoc *a, struct sack_run *r)
+/* s7.2.4: windows grow by what was acknowledged before they shrink for what is missing. */
+static void grow(struct worker *w, struct sctp_assoc *a, struct sack_run *r)
 {
     for (unsigned i = 0; i < a->n_paths; i++) {
         struct sctp_path *p = a->path[i];
@@ -152,6 +157,13 @@ static void after(struct worker *w, struct sctp_assoc *a, struct sack_run *r)
             sctp_path_cc_acked(w, p, r->cum_advanced, r->flight[i]);
             sctp_path_ok(w, p);
         }
+    }
+}
+
+static void after(struct worker *w, struct sctp_assoc *a, struct sack_run *r)
+{
+    for (unsigned i = 0; i < a->n_paths; i++) {
+        struct sctp_path *p = a->path[i];
         if (p->flight == 0 && !(p == a->primary && seq_gt(a->adv_peer_ack, a->cum_acked)))
             timer_stop(&p->t3, &w->timers);           /* s6.3.2 R2 */
         else if (p->flight && r->earliest[i])
@@ -167,6 +179,7 @@ bool sctp_cum_ack(struct worker *w, struct sctp_assoc *a, uint32_t cum)
         return false;
     run_begin(a, &r);
     cum_ack(w, a, cum, &r);
+    grow(w, a, &r);
     after(w, a, &r);
     return true;
 }
@@ -193,8 +206,10 @@ void sctp_sack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
         sctp_count(w, SCTP_N_drop_sack);
         return;
     }
-    if (seq_geq(cum, a->next_tsn)) { /* of what was never sent */
+    if (seq_geq(cum, a->next_tsn)) { /* of what was never sent; or by numbers that were asked for (RFC 6525) and not told of yet */
         sctp_count(w, SCTP_N_drop_sack);
+        if (sctp_reconf_is_resetting(a))
+            return;
         sctp_abort(w, a, SCTP_C_PROTOCOL, NULL, 0, -EPROTO);
         return;
     }
@@ -202,6 +217,7 @@ void sctp_sack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in,
     run_begin(a, &r);
     cum_ack(w, a, cum, &r);
     high = gap_acks(w, a, c->b + SCTP_SACK_LEN, n_gaps, cum, &r);
+    grow(w, a, &r);
     if (n_gaps)
         count_misses(w, a, high, &r);
     after(w, a, &r);

@@ -28,7 +28,7 @@ static void t1_fire(struct worker *w, struct timer_node *t)
         }
     }
     if (a->state == SCTP_S_COOKIE_ECHOED) {
-        sctp_cookie_echo_send(w, a);
+        sctp_cookie_echo_send(w, a, NULL, 0);
         return;
     }
     sctp_init_send(w, a);
@@ -43,7 +43,7 @@ static void t2_fire(struct worker *w, struct timer_node *t)
     uint32_t id = a->id;
 
     sctp_path_backoff(p);
-    sctp_path_error(w, p);
+    sctp_path_error(w, p, false);
     if (sctp_assoc_by_id(w, id) != a)
         return;
     sctp_shutdown_again(w, a);

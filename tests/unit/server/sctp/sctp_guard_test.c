@@ -213,7 +213,7 @@ static void bad_cookie(bool v4)
     begin(v4, SCTP_CT_COOKIE_ECHO);
     cr_assert_gt(env.frame_len, 0);
     at = env_sctp_at(env.frame) + SCTP_COMMON_LEN + SCTP_CHUNK_HDR;
-    for (uint32_t i = at; i < at + sizeof(struct sctp_cookie); i += 7, n++) {
+    for (uint32_t i = at; i < at + sctp_get16(env.frame + at - 2) - SCTP_CHUNK_HDR; i += 7, n++) {
         env.frame[i] ^= 0x10;
         env_fix_crc(env.frame, env.frame_len);
         env_inject();
