@@ -71,6 +71,18 @@ void session_lookup_del(struct worker *w, struct transport_conn *c)
     sw->n_conns--;
 }
 
+void session_conn_moved(struct worker *w, const struct transport_conn *from, struct transport_conn *to)
+{
+    struct session_worker *sw = w->session;
+    struct transport_conn **p = &sw->table[from->hash & sw->table_mask];
+
+    assert(from->in_lookup && to->session && to->session->conn == from);
+    while (*p != from)
+        p = &(*p)->lookup_next;
+    *p = to;
+    to->session->conn = to;
+}
+
 struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
                                       const struct ip_endpoint *rmt, uint16_t fib)
 {

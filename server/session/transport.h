@@ -111,6 +111,8 @@ struct transport_ops {
 /* Lookup tables of this worker. Keys: proto, lcl, rmt, fib. */
 void session_lookup_add(struct worker *w, struct transport_conn *c);
 void session_lookup_del(struct worker *w, struct transport_conn *c);
+/* A connection with a session goes on at another address, where its copy is: for the tables and for its session. */
+void session_conn_moved(struct worker *w, const struct transport_conn *from, struct transport_conn *to);
 struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
                                       const struct ip_endpoint *rmt, uint16_t fib);
 /* Best listener: exact address, then wildcard (IPv6 wildcard serves IPv4 unless V6ONLY); with SO_REUSEPORT one of the group by

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include "server/tcp/tcp_auth.h"
 #include "server/tcp/tcp_cc.h"
+#include "server/tcp/tcp_idle.h"
 
 void tcp_config_defaults(struct tcp_config *cfg)
 {
@@ -11,6 +12,7 @@ void tcp_config_defaults(struct tcp_config *cfg)
         .delack_us = 40000,
         .msl_us = 30000000,
         .fin_wait2_us = 60000000,
+        .idle_us = 1000000,
         .cork_us = 200000,
         .syn_retries = 7,
         .synack_retries = 5,
@@ -49,7 +51,8 @@ void tcp_worker_usage(struct worker *w, struct tcp_usage *out)
 {
     const struct tcp_worker *tw = tcp_worker_of(w);
 
-    *out = (struct tcp_usage){ tw->n_conns, tw->n_half_open, tw->n_time_wait, tw->n_orphans, tw->n_slabs };
+    *out = (struct tcp_usage){ tw->n_conns, tw->n_half_open, tw->n_time_wait, tw->n_orphans,
+                                tw->idle.n_taken + tw->idle_timed.n_taken };
 }
 
 static int tcp_worker_init(struct worker *w)
@@ -57,6 +60,8 @@ static int tcp_worker_init(struct worker *w)
     struct tcp_worker *tw = tcp_worker_of(w);
 
     tw->w = w;
+    tcp_arena_init(&tw->conns, sizeof(struct tcp_conn));
+    tcp_idle_init(w);
     tcp_config_defaults(&tw->cfg);
     return 0;
 }

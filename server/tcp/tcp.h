@@ -20,6 +20,7 @@ struct tcp_config {
     uint32_t delack_us;
     uint32_t msl_us;           /* TIME-WAIT lasts twice this */
     uint32_t fin_wait2_us;     /* FIN-WAIT-2 without a reader */
+    uint32_t idle_us;          /* an established connection without traffic for so long takes its compact form; 0 = never */
     uint32_t cork_us;          /* how long TCP_CORK may hold back a partial segment */
     uint8_t syn_retries;       /* R2 of SYNs: 3 minutes at least (MUST-23) */
     uint8_t synack_retries;
@@ -57,7 +58,7 @@ int tcp_trace_switch(struct worker *w, bool on); /* 0 or -ENOMEM */
 
 /* For tests and `show`: how much this worker holds. */
 struct tcp_usage {
-    uint32_t n_conns, n_half_open, n_time_wait, n_orphans, n_slots;
+    uint32_t n_conns, n_half_open, n_time_wait, n_orphans, n_idle;
 };
 void tcp_worker_usage(struct worker *w, struct tcp_usage *out);
 

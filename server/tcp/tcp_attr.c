@@ -1,6 +1,7 @@
 /* tcp_attr.c - options of a connection (SVM_ATTR_*) */
 #include <errno.h>
 #include "server/tcp/tcp_cc.h"
+#include "server/tcp/tcp_idle.h"
 #include "svm/svm_tcp_key.h"
 
 static void set_flag(struct tcp_conn *c, uint32_t flag, bool on)
@@ -128,16 +129,19 @@ static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v
 
 int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len)
 {
+    struct tcp_conn *c = tcp_idle_wake(w, b);
     int32_t v;
 
+    if (!c)
+        return -ENOMEM;
     if (attr >= SVM_ATTR_TCP_KEYS && attr <= SVM_ATTR_TCP_AO_KEY)
-        return tcp_auth_attr_set(w, tcp_of_base(b), attr, val, len);
+        return tcp_auth_attr_set(w, c, attr, val, len);
     if (attr == SVM_ATTR_CONGESTION)
-        return set_congestion(w, tcp_of_base(b), val, (uint32_t)strnlen(val, len));
+        return set_congestion(w, c, val, (uint32_t)strnlen(val, len));
     if (len < sizeof(v))
         return -EINVAL;
     memcpy(&v, val, sizeof(v));
-    return set_int(w, tcp_of_base(b), attr, v);
+    return set_int(w, c, attr, v);
 }
 
 /* What a program set on the listener holds for what it accepts, as on Linux. */
@@ -195,7 +199,8 @@ static int put_out(const void *src, uint32_t n, void *val, uint32_t *len)
 
 int tcp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len)
 {
-    const struct tcp_conn *c = tcp_of_base(b);
+    struct tcp_conn room;
+    const struct tcp_conn *c = tcp_idle_look(w, b, &room);
     int32_t v;
     int rc;
 

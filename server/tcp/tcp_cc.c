@@ -24,6 +24,17 @@ const struct tcp_cc_ops *tcp_cc_default(struct worker *w, const struct tcp_confi
     return name && tcp_cc_find(name) ? tcp_cc_find(name) : &tcp_cc_cubic;
 }
 
+uint8_t tcp_cc_number(const struct tcp_cc_ops *ops)
+{
+    uint8_t i = 0;
+
+    while (tcp_cc_all[i] != ops)
+        i++;
+    return i;
+}
+
+const struct tcp_cc_ops *tcp_cc_at(uint8_t number) { return tcp_cc_all[number]; }
+
 bool tcp_cc_is_known(const char *name) { return tcp_cc_find(name) != NULL; }
 
 /* RFC 6928 s2: min(10 * MSS, max(2 * MSS, 14600)); one segment when the SYN was lost (RFC 5681 s3.1). */

@@ -22,6 +22,9 @@ struct tcp_cc_ops {
     uint32_t (*loss)(struct worker *w, struct tcp_conn *c, uint32_t flight);
     void (*rto)(struct worker *w, struct tcp_conn *c);                  /* after loss(), when it was a timeout */
     void (*undo)(struct worker *w, struct tcp_conn *c);                 /* the last loss() was none; may be NULL */
+    /* An idle connection becomes compact and is woken (tcp_idle.h): all that is not begun anew. c->cc_priv is zero at wake(); may be NULL */
+    void (*keep)(const struct tcp_conn *c, uint32_t out[2]);
+    void (*wake)(struct worker *w, struct tcp_conn *c, const uint32_t kept[2]);
     void (*restart)(struct worker *w, struct tcp_conn *c, uint32_t idle_ms); /* idle, or held back by the program; may be NULL */
 };
 
@@ -29,6 +32,8 @@ extern const struct tcp_cc_ops tcp_cc_newreno, tcp_cc_cubic, tcp_cc_bbr;
 
 const struct tcp_cc_ops *tcp_cc_find(const char *name); /* NULL = unknown */
 const struct tcp_cc_ops *tcp_cc_default(struct worker *w, const struct tcp_config *cfg); /* for a new connection */
+uint8_t tcp_cc_number(const struct tcp_cc_ops *ops);
+const struct tcp_cc_ops *tcp_cc_at(uint8_t number);
 uint32_t tcp_cc_initial_window(const struct tcp_conn *c, const struct tcp_config *cfg); /* RFC 6928 */
 void tcp_cc_slow_start(struct tcp_conn *c, uint32_t *acked);  /* grows up to ssthresh, leaves the rest of acked */
 

@@ -366,6 +366,36 @@ static void bbr_restart(struct worker *w, struct tcp_conn *c, uint32_t idle_ms)
         tcp_pace_set(w, c, (uint64_t)b->bw[0] * TCP_PACE_UNIT);
 }
 
+/* The model: the rate, and the round trip with a bit for a path that has been filled. */
+enum { KEPT_FULL = 1u << 31 };
+
+static void bbr_keep(const struct tcp_conn *c, uint32_t out[2])
+{
+    const struct bbr *b = (const struct bbr *)(const void *)c->cc_priv;
+
+    out[0] = b->bw[0];
+    out[1] = hs_min_u32(b->min_rtt_us, KEPT_FULL - 1u) | (b->is_full ? (uint32_t)KEPT_FULL : 0);
+}
+
+static void bbr_wake(struct worker *w, struct tcp_conn *c, const uint32_t kept[2])
+{
+    struct bbr *b = bbr_of(c);
+
+    for (int i = 0; i < 3; i++)
+        b->bw[i] = kept[0];
+    b->min_rtt_us = kept[1] & ~(uint32_t)KEPT_FULL;
+    b->min_rtt_ms = c->snd_time_ms;
+    b->round_end = c->delivered;
+    b->prior_cwnd = c->cwnd;
+    b->is_full = !!(kept[1] & KEPT_FULL);
+    if (b->is_full)
+        probe_bw_enter(w, b);
+    if (b->bw[0])
+        tcp_pace_set(w, c, (uint64_t)b->bw[0] * TCP_PACE_UNIT);
+    else
+        first_rate(w, c);
+}
+
 const struct tcp_cc_ops tcp_cc_bbr = {
     .name = "bbr",
     .model = true,
@@ -375,5 +405,7 @@ const struct tcp_cc_ops tcp_cc_bbr = {
     .loss = bbr_loss,
     .rto = bbr_rto,
     .undo = bbr_undo,
+    .keep = bbr_keep,
+    .wake = bbr_wake,
     .restart = bbr_restart,
 };

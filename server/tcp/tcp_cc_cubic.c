@@ -176,6 +176,28 @@ static void cubic_restart(struct worker *w, struct tcp_conn *c, uint32_t idle_ms
     cubic_of(c)->has_epoch = false;
 }
 
+/* What cubic_restart() leaves. */
+static void cubic_keep(const struct tcp_conn *c, uint32_t out[2])
+{
+    const struct cubic *q = (const struct cubic *)(const void *)c->cc_priv;
+
+    if (in_first_slow_start(c))
+        return;
+    out[0] = q->w_max;
+    out[1] = q->w_last_max;
+}
+
+static void cubic_wake(struct worker *w, struct tcp_conn *c, const uint32_t kept[2])
+{
+    struct cubic *q = cubic_of(c);
+
+    (void)w;
+    if (in_first_slow_start(c))
+        return;
+    q->w_max = kept[0];
+    q->w_last_max = kept[1];
+}
+
 const struct tcp_cc_ops tcp_cc_cubic = {
     .name = "cubic",
     .init = cubic_init,
@@ -183,5 +205,7 @@ const struct tcp_cc_ops tcp_cc_cubic = {
     .loss = cubic_loss,
     .rto = cubic_rto,
     .undo = cubic_undo,
+    .keep = cubic_keep,
+    .wake = cubic_wake,
     .restart = cubic_restart,
 };

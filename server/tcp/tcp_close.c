@@ -1,12 +1,29 @@
 /* tcp_close.c - the program ends a connection: shutdown, close, reset (RFC 9293 s3.6, s3.10.4, s3.10.5) */
 #include <errno.h>
-#include "server/tcp/tcp_internal.h"
+#include "server/tcp/tcp_idle.h"
+
+/* One whose end needs no memory, or finds none: by an RST. */
+static void abort_idle(struct worker *w, struct transport_conn *b, bool is_closed, int error)
+{
+    struct session *s = b->session;
+
+    b->session = NULL;
+    tcp_idle_abort(w, tcp_idle_of(tcp_of_base(b)));
+    if (is_closed)
+        session_closed(w, s);
+    else
+        session_reset(w, s, error);
+}
 
 /* FIN after what is in the FIFO. */
 void tcp_shutdown_wr(struct worker *w, struct transport_conn *b)
 {
-    struct tcp_conn *c = tcp_of_base(b);
+    struct tcp_conn *c = tcp_idle_wake(w, b);
 
+    if (!c) {
+        abort_idle(w, b, false, -ENOBUFS);
+        return;
+    }
     c->flags |= TCP_F_FIN_QUEUED;
     switch (c->state) {
     case TCP_S_ESTABLISHED:
@@ -33,9 +50,13 @@ static bool has_unread(struct worker *w, struct tcp_conn *c)
 
 void tcp_close(struct worker *w, struct transport_conn *b, int linger_s)
 {
-    struct tcp_conn *c = tcp_of_base(b);
+    struct tcp_conn *c = tcp_idle_wake(w, b);
     struct tcp_worker *tw = tcp_worker_of(w);
 
+    if (!c) {
+        abort_idle(w, b, true, 0);
+        return;
+    }
     c->flags |= TCP_F_CLOSED;
     if (c->state != TCP_S_TIME_WAIT && ++tw->n_orphans > tw->cfg.max_orphans && c->state != TCP_S_CLOSED) {
         /* Nobody waits for them, and each holds memory until its peer has acknowledged: the number is bounded. */
@@ -60,7 +81,7 @@ void tcp_close(struct worker *w, struct transport_conn *b, int linger_s)
         tcp_misc_start(w, c, c->linger2_s > 0 ? (uint64_t)c->linger2_s * 1000000 : tcp_worker_of(w)->cfg.fin_wait2_us);
         return;
     default:
-        tcp_shutdown_wr(w, b);
+        tcp_shutdown_wr(w, &c->base);
         return;
     }
 }
@@ -71,6 +92,10 @@ void tcp_reset(struct worker *w, struct transport_conn *b)
     struct tcp_conn *c = tcp_of_base(b);
     struct session *s = b->session;
 
+    if (c->state == TCP_S_IDLE) {
+        abort_idle(w, b, false, -ECONNABORTED);
+        return;
+    }
     tcp_send_rst(w, c);
     b->session = NULL;
     if (s)

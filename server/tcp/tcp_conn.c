@@ -1,15 +1,9 @@
 /* tcp_conn.c - connections: the worker's arena, states and their edges, path and segment size, the ends of a connection */
 #include <errno.h>
-#include <stdlib.h>
 #include "server/tcp/tcp_cc.h"
+#include "server/tcp/tcp_idle.h"
 #include "server/tcp/tcp_sent.h"
 #include "server/tcp/tcp_trace.h"
-
-enum { TCP_SLAB_CONNS = 64 };
-
-struct tcp_slab {
-    struct tcp_conn conn[TCP_SLAB_CONNS];
-};
 
 /* ---- states ---- */
 
@@ -27,12 +21,14 @@ static const uint16_t tcp_edges[TCP_S_MAX] = {
     [TCP_S_CLOSE_WAIT] = TCP_EDGE(LAST_ACK) | TCP_EDGE(CLOSED),
     [TCP_S_LAST_ACK] = TCP_EDGE(CLOSED),
     [TCP_S_CLOSED] = TCP_EDGE(FREE),
+    /* TCP_S_IDLE: never that of a struct tcp_conn */
 };
 
 static const char *const tcp_state_names[TCP_S_MAX] = {
     [TCP_S_FREE] = "FREE", [TCP_S_ESTABLISHED] = "ESTABLISHED", [TCP_S_SYN_SENT] = "SYN-SENT", [TCP_S_SYN_RCVD] = "SYN-RCVD",
     [TCP_S_FIN_WAIT_1] = "FIN-WAIT-1", [TCP_S_FIN_WAIT_2] = "FIN-WAIT-2", [TCP_S_TIME_WAIT] = "TIME-WAIT",
     [TCP_S_CLOSED] = "CLOSED", [TCP_S_CLOSE_WAIT] = "CLOSE-WAIT", [TCP_S_LAST_ACK] = "LAST-ACK", [TCP_S_CLOSING] = "CLOSING",
+    [TCP_S_IDLE] = "ESTABLISHED",
 };
 
 const char *tcp_state_name(enum tcp_state s)
@@ -60,43 +56,16 @@ void tcp_set_state(struct worker *w, struct tcp_conn *c, enum tcp_state to)
     tcp_trace(w, c, TCP_TRACE_STATE, from);
 }
 
-/* ---- arena ---- */
-
-static int arena_grow(struct tcp_worker *tw)
-{
-    struct tcp_slab *slab;
-
-    if (tw->n_slabs == tw->cap_slabs) {
-        uint32_t cap = tw->cap_slabs ? tw->cap_slabs * 2 : 16;
-        struct tcp_slab **v = realloc(tw->slabs, cap * sizeof(struct tcp_slab *));
-
-        if (!v)
-            return -ENOMEM;
-        tw->slabs = v;
-        tw->cap_slabs = cap;
-    }
-    slab = aligned_alloc(HS_CACHE_LINE, sizeof(struct tcp_slab));
-    if (!slab)
-        return -ENOMEM;
-    memset(slab, 0, sizeof(*slab));
-    tw->slabs[tw->n_slabs++] = slab;
-    for (int i = TCP_SLAB_CONNS - 1; i >= 0; i--) {
-        slab->conn[i].ack_next = tw->free_conns;
-        tw->free_conns = &slab->conn[i];
-    }
-    return 0;
-}
+/* ---- memory ---- */
 
 struct tcp_conn *tcp_conn_alloc(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib)
 {
     struct tcp_worker *tw = tcp_worker_of(w);
     struct tcp_conn *c;
 
-    if (!tw->free_conns && arena_grow(tw) != 0)
+    c = tcp_arena_take(&tw->conns);
+    if (!c)
         return NULL;
-    c = tw->free_conns;
-    tw->free_conns = c->ack_next;
-    memset(c, 0, sizeof(*c));
     c->base.lcl = *lcl;
     c->base.rmt = *rmt;
     c->base.proto = SVM_PROTO_TCP;
@@ -108,9 +77,10 @@ struct tcp_conn *tcp_conn_alloc(struct worker *w, const struct ip_endpoint *lcl,
     c->ts_offset = tcp_ts_offset(w, lcl, rmt);
     c->rcv_time_ms = c->snd_time_ms = tcp_now_ms(w);
     c->last_oow_ack_ms = c->rcv_time_ms - 60000; /* none lately */
-    c->rto_us = 1000000; /* RFC 6298 s2.1 */
+    c->rto_us = TCP_RTO_FIRST_US;
     tcp_timer_init(c);
     tw->n_conns++;
+    tcp_idle_watch(w);
     return c;
 }
 
@@ -146,47 +116,41 @@ void tcp_conn_free(struct worker *w, struct tcp_conn *c)
     if (c->state != TCP_S_CLOSED && c->state != TCP_S_FREE)
         tcp_set_state(w, c, TCP_S_CLOSED);
     tcp_auth_release(w, c);
-    c->state = TCP_S_FREE;
-    c->ack_next = tw->free_conns;
-    tw->free_conns = c;
+    tcp_conn_give(w, c);
     tw->n_conns--;
 }
 
-void tcp_conn_for_each(struct worker *w, tcp_conn_fn fn, void *arg)
+/* Without its session, timers and place in the lookup table, or all that has been taken over. */
+void tcp_conn_give(struct worker *w, struct tcp_conn *c)
 {
     struct tcp_worker *tw = tcp_worker_of(w);
 
-    for (uint32_t i = 0; i < tw->n_slabs; i++) {
-        for (unsigned k = 0; k < TCP_SLAB_CONNS; k++) {
-            if (tw->slabs[i]->conn[k].state != TCP_S_FREE)
-                fn(w, &tw->slabs[i]->conn[k], arg);
-        }
-    }
+    c->state = TCP_S_FREE;
+    tcp_arena_give(&tw->conns, c);
+    if (tw->conns.n_taken == 0)
+        tcp_idle_unwatch(w);
 }
 
-const struct tcp_conn *tcp_conn_at(const struct tcp_worker *tw, uint32_t i)
+struct tcp_conn *tcp_conn_next(struct tcp_worker *tw, uint32_t *i)
 {
-    return i / TCP_SLAB_CONNS < tw->n_slabs ? &tw->slabs[i / TCP_SLAB_CONNS]->conn[i % TCP_SLAB_CONNS] : NULL;
-}
+    struct tcp_conn *c;
 
-static void conn_drop(struct worker *w, struct tcp_conn *c, void *arg)
-{
-    (void)arg;
-    c->base.session = NULL; /* the session layer is being taken down too */
-    tcp_conn_free(w, c);
+    while ((c = tcp_arena_next(&tw->conns, i)) && c->state == TCP_S_FREE)
+        ++*i;
+    return c;
 }
 
 void tcp_conn_free_all(struct worker *w)
 {
     struct tcp_worker *tw = tcp_worker_of(w);
+    struct tcp_conn *c;
 
-    tcp_conn_for_each(w, conn_drop, NULL);
-    for (uint32_t i = 0; i < tw->n_slabs; i++)
-        free(tw->slabs[i]);
-    free(tw->slabs);
-    tw->slabs = NULL;
-    tw->n_slabs = tw->cap_slabs = 0;
-    tw->free_conns = NULL;
+    for (uint32_t i = 0; (c = tcp_conn_next(tw, &i)); i++) {
+        c->base.session = NULL; /* the session layer is being taken down too */
+        tcp_conn_free(w, c);
+    }
+    tcp_idle_free_all(w);
+    tcp_arena_fini(&tw->conns);
     tcp_sent_pool_free(tw);
 }
 

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include "server/capture/capture.h"
 #include "server/ip/interface.h"
-#include "server/tcp/tcp_internal.h"
+#include "server/tcp/tcp_idle.h"
 
 enum { TCP_TS_RECENT_MAX_AGE_MS = 24u * 24 * 3600 * 1000 }; /* RFC 7323 s5.5: 24 days */
 
@@ -362,8 +362,10 @@ static void seg_demux(struct worker *w, struct tcp_seg *seg)
     struct listener *l;
 
     if (b) {
-        struct tcp_conn *c = tcp_of_base(b);
+        struct tcp_conn *c = tcp_idle_wake(w, b);
 
+        if (hs_unlikely(!c)) /* the peer sends it again */
+            return;
         if (hs_unlikely(seg->o.sig || (c->lflags & TCP_LF_AUTH)) && !tcp_auth_input(w, c, seg))
             return;
         if (hs_likely(c->state != TCP_S_SYN_SENT && c->state != TCP_S_TIME_WAIT)) {

@@ -10,7 +10,7 @@
  *
  * Owner:  connections: the worker's arena (tcp_conn.c); scoreboards: tcp_sack.c.
  * Thread: owning worker only.
- * Memory: process-private. An idle connection is one struct tcp_conn.
+ * Memory: process-private. A connection is one struct tcp_conn, while nothing comes and goes one struct tcp_idle (tcp_idle.h).
  * Errors: 0 or -errno; input: exactly one counter per segment that was not used. */
 #ifndef HOSTSTACK_SERVER_TCP_INTERNAL_H
 #define HOSTSTACK_SERVER_TCP_INTERNAL_H
@@ -18,6 +18,7 @@
 #include "server/ip/ip.h"
 #include "server/session/transport.h"
 #include "server/tcp/tcp.h"
+#include "server/tcp/tcp_arena.h"
 #include "server/tcp/tcp_hdr.h"
 #include "server/worker/worker.h"
 #include "svm/svm_tcp_key.h"
@@ -34,6 +35,7 @@ enum tcp_state { /* numbers as TCP_INFO shows them */
     TCP_S_CLOSE_WAIT = 8,
     TCP_S_LAST_ACK = 9,
     TCP_S_CLOSING = 11,
+    TCP_S_IDLE = 12,              /* ESTABLISHED, and no struct tcp_conn: tcp_idle.h */
     TCP_S_MAX
 };
 
@@ -83,6 +85,7 @@ enum tcp_conn_flags {
 enum { TCP_RX_MAX_UNKNOWN = 4 << 20 }; /* the session comes with the last ACK; a window scale too large costs only granularity */
 enum { TCP_PACE_UNIT = 16 };         /* bytes a second: 32 bits are enough for 500 Gbit/s */
 enum { TCP_QUICK_ACKS = 16 };        /* a window of 10 segments that doubles is then well on its way */
+enum { TCP_RTO_FIRST_US = 1000000 };  /* RFC 6298 s2.1 */
 enum { TCP_KEEP_MAX_S = 32767 };     /* largest TCP_KEEPIDLE and TCP_KEEPINTVL of Linux */
 
 enum tcp_loss_flags {             /* tcp_conn.lflags */
@@ -228,10 +231,11 @@ struct tcp_worker {
     struct worker *w;
     struct tcp_config cfg;
     struct tcp_conn *ack_list;     /* ACKs due at the end of the batch */
-    struct tcp_conn *free_conns;   /* linked through ack_next */
-    struct tcp_slab **slabs;
-    uint32_t n_slabs, cap_slabs;
-    uint32_t n_conns, n_time_wait, n_half_open;
+    struct tcp_arena conns;
+    struct tcp_arena idle, idle_timed; /* tcp_idle.c */
+    struct timer_node idle_watch;  /* looks for connections that have become idle */
+    uint32_t idle_next;            /* place in `conns` where it goes on */
+    uint32_t n_conns, n_time_wait, n_half_open; /* n_conns: with idle ones */
     uint32_t n_fastopen;           /* with TCP_F_FASTOPEN in SYN-RCVD */
     uint32_t n_orphans;            /* closed by their programs, not yet at an end: TIME-WAIT is counted for itself */
     struct tcp_fastopen_cache *fo_cache; /* tcp_fastopen_client.c, made at first need */
@@ -281,6 +285,7 @@ static inline struct tcp_worker *tcp_worker_of(struct worker *w)
     return worker_transport_state(w, SVM_PROTO_TCP);
 }
 static inline void tcp_count(struct worker *w, enum tcp_counter c) { tcp_worker_of(w)->counters[c]++; }
+/* In TCP_S_IDLE only `base`, `state` and `flags` are there: see tcp_idle_wake(). */
 static inline struct tcp_conn *tcp_of_base(struct transport_conn *b) { return (struct tcp_conn *)b; }
 static inline uint32_t tcp_now_ms(const struct worker *w) { return (uint32_t)(w->now_us / 1000); }
 static inline bool tcp_is_synchronized(const struct tcp_conn *c)
@@ -310,10 +315,9 @@ void tcp_set_state(struct worker *w, struct tcp_conn *c, enum tcp_state to);
 const char *tcp_state_name(enum tcp_state s);
 bool tcp_state_edge_ok(enum tcp_state from, enum tcp_state to);
 void tcp_conn_free_all(struct worker *w);
-/* The i-th place of the arena, with or without a connection in it; NULL = behind the last. */
-const struct tcp_conn *tcp_conn_at(const struct tcp_worker *tw, uint32_t i);
-typedef void (*tcp_conn_fn)(struct worker *w, struct tcp_conn *c, void *arg);
-void tcp_conn_for_each(struct worker *w, tcp_conn_fn fn, void *arg);
+void tcp_conn_give(struct worker *w, struct tcp_conn *c);   /* the memory alone */
+/* The first connection from the i-th place of the arena on, *i = its place; NULL = none. Those in TCP_S_IDLE are elsewhere. */
+struct tcp_conn *tcp_conn_next(struct tcp_worker *tw, uint32_t *i);
 int tcp_conn_path_update(struct worker *w, struct tcp_conn *c);       /* MTU and offloads of the route; -ENETUNREACH */
 void tcp_conn_mss_update(struct tcp_conn *c, uint32_t tso_max);
 void tcp_conn_begin(struct worker *w, struct tcp_conn *c);            /* may send and be sent to: window, congestion control */
@@ -430,6 +434,7 @@ uint32_t tcp_backoff_us(const struct tcp_conn *c, const struct tcp_config *cfg);
 void tcp_delack_start(struct worker *w, struct tcp_conn *c);
 void tcp_misc_start(struct worker *w, struct tcp_conn *c, uint64_t after_us);
 void tcp_keepalive_update(struct worker *w, struct tcp_conn *c);
+void tcp_keepalive(struct worker *w, struct tcp_conn *c);       /* its time has come; c may be gone afterwards */
 
 void tcp_timer_wake_at(struct worker *w, struct tcp_conn *c, uint64_t at_us); /* tcp_tx() will be called then, with TCP_LF_PACE_WAIT */
 

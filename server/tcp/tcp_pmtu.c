@@ -57,7 +57,8 @@ void tcp_pmtu_raise(struct worker *w, struct tcp_conn *c)
 {
     if (tcp_pmtu_is_held(w, c))
         return;
+    if (tcp_conn_path_update(w, c) != 0)
+        return; /* no route now: the next time */
     c->flags &= ~TCP_F_PMTU_LOW;
-    tcp_conn_path_update(w, c);
     tcp_trace(w, c, TCP_TRACE_MTU, c->path_mtu);
 }

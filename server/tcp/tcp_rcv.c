@@ -77,8 +77,11 @@ uint32_t tcp_rcv_window(struct worker *w, struct tcp_conn *c)
 void tcp_rx_space(struct worker *w, struct transport_conn *b)
 {
     struct tcp_conn *c = tcp_of_base(b);
-    uint32_t before = c->rcv_adv;
+    uint32_t before;
 
+    if (c->state == TCP_S_IDLE) /* it did not ask: its window is open */
+        return;
+    before = c->rcv_adv;
     c->flags &= ~TCP_F_WANT_SPACE;
     if (!tcp_can_receive(c))
         return;

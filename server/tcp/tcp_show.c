@@ -1,6 +1,7 @@
 /* tcp_show.c - a connection's fields and the worker's counters, for hoststackctl */
 #include <jansson.h>
 #include "server/tcp/tcp_cc.h"
+#include "server/tcp/tcp_idle.h"
 
 struct counter_desc { const char *name, *severity, *text; };
 
@@ -39,7 +40,8 @@ static void put_counts(struct worker *w, const struct tcp_conn *c, json_t *obj)
 
 void tcp_show(struct worker *w, const struct transport_conn *b, struct json_t *obj)
 {
-    const struct tcp_conn *c = (const struct tcp_conn *)b;
+    struct tcp_conn room;
+    const struct tcp_conn *c = tcp_idle_look(w, b, &room);
 
     json_object_set_new(obj, "state", json_string(tcp_state_name(c->state)));
     put_counts(w, c, obj);
@@ -70,6 +72,7 @@ void tcp_show_stats(struct worker *w, struct json_t *obj)
     const struct tcp_worker *tw = tcp_worker_of(w);
 
     json_object_set_new(obj, "connections", json_integer(tw->n_conns));
+    json_object_set_new(obj, "idle", json_integer(tw->idle.n_taken + tw->idle_timed.n_taken));
     json_object_set_new(obj, "half_open", json_integer(tw->n_half_open));
     json_object_set_new(obj, "time_wait", json_integer(tw->n_time_wait));
     json_object_set_new(obj, "orphans", json_integer(tw->n_orphans));
@@ -108,14 +111,23 @@ static json_t *timer_row(const struct worker *w, const struct tcp_conn *c)
     return o;
 }
 
-/* Every connection, also those that no session shows: half open, and in TIME-WAIT. */
+/* Every connection, also those that no session shows: half open, and in TIME-WAIT. Of idle ones those with a timer, the upper half of
+ * the numbers. */
 uint32_t tcp_show_timers(struct worker *w, uint32_t from, unsigned max, struct json_t *array)
 {
+    enum { IDLE = 1u << 31 };
+    struct tcp_worker *tw = tcp_worker_of(w);
+    const struct tcp_idle_timed *i;
     const struct tcp_conn *c;
+    struct tcp_conn room;
 
-    for (; (c = tcp_conn_at(tcp_worker_of(w), from)) && max; from++, max--) {
-        if (c->state != TCP_S_FREE)
-            json_array_append_new(array, timer_row(w, c));
+    for (; from < (uint32_t)IDLE && max && (c = tcp_conn_next(tw, &from)); from++, max--)
+        json_array_append_new(array, timer_row(w, c));
+    if (!max)
+        return from;
+    for (from = from < (uint32_t)IDLE ? 0 : from - (uint32_t)IDLE; max && (i = tcp_arena_next(&tw->idle_timed, &from)); from++, max--) {
+        if (i->i.state == TCP_S_IDLE)
+            json_array_append_new(array, timer_row(w, tcp_idle_look(w, &i->i.base, &room)));
     }
-    return c ? from : UINT32_MAX;
+    return max ? UINT32_MAX : from + (uint32_t)IDLE;
 }

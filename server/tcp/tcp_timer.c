@@ -245,7 +245,7 @@ static void delack_fire(struct worker *w, struct timer_node *t)
 }
 
 /* Keep-alive (RFC 9293 s3.8.4): only when nothing is on its way and nothing came in for keepidle (MUST-26). */
-static void keepalive(struct worker *w, struct tcp_conn *c)
+void tcp_keepalive(struct worker *w, struct tcp_conn *c)
 {
     uint64_t idle_us = (uint64_t)(tcp_now_ms(w) - c->rcv_time_ms) * 1000, limit_us = (uint64_t)c->keepidle_s * 1000000;
 
@@ -279,7 +279,7 @@ static void misc_fire(struct worker *w, struct timer_node *t)
     else if (c->state == TCP_S_FIN_WAIT_2 && (c->flags & TCP_F_CLOSED))
         tcp_conn_done(w, c); /* nobody reads, and the peer does not finish */
     else
-        keepalive(w, c);
+        tcp_keepalive(w, c);
 }
 
 void tcp_timer_init(struct tcp_conn *c)

@@ -2,6 +2,7 @@
  * (RFC 9293 s3.8.6, RFC 1122 s4.2.3.4, RFC 5681, RFC 6675 s5) */
 #include <errno.h>
 #include "server/tcp/tcp_cc.h"
+#include "server/tcp/tcp_idle.h"
 #include "server/tcp/tcp_sent.h"
 
 enum { TCP_RETRY_US = 10000 }; /* after a lack of buffers */
@@ -240,15 +241,28 @@ static void note_app_limited(struct worker *w, struct tcp_conn *c)
     c->sent->app_limited = c->delivered + pipe;
 }
 
+/* Without memory: once more in the next turn. */
+static enum transport_tx_verdict tx_idle(struct worker *w, struct transport_conn *b, unsigned budget_bytes)
+{
+    struct tcp_conn *c;
+
+    if (session_tx_avail(w, b->session) == 0)
+        return TRANSPORT_TX_DONE;
+    c = tcp_idle_wake(w, b);
+    return c ? tcp_tx(w, &c->base, budget_bytes) : TRANSPORT_TX_MORE;
+}
+
 enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, unsigned budget_bytes)
 {
     struct tcp_conn *c = tcp_of_base(b);
-    uint32_t burst = c->pace_rate ? tcp_pace_burst(c) : UINT32_MAX;
     int64_t left = (int64_t)budget_bytes, n;
+    uint32_t burst;
 
     if (hs_unlikely(c->flags & TCP_F_WANT_SPACE) && b->session)
         tcp_rx_space(w, b); /* the program may have read between our look and our wish */
     if (!b->session || !tcp_can_send(c)) {
+        if (c->state == TCP_S_IDLE)
+            return tx_idle(w, b, budget_bytes);
         if (hs_unlikely(tcp_fastopen_waits(c)) && b->session && session_tx_avail(w, b->session))
             tcp_start_handshake(w, c);
         return TRANSPORT_TX_DONE;
@@ -258,6 +272,7 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
     if (hs_unlikely(c->flags & TCP_F_PMTU_LOW))
         tcp_pmtu_raise(w, c);
     c->flags &= ~TCP_F_CWND_LIMITED;
+    burst = c->pace_rate ? tcp_pace_burst(c) : UINT32_MAX;
     do {
         if (hs_unlikely(c->pace_rate) && tcp_pace_must_wait(w, c)) {
             if (c->sent)

@@ -510,7 +510,7 @@ static void check_left(struct run *r)
     }
 }
 
-static void print_conn(struct worker *w, struct tcp_conn *c, void *arg)
+static void print_conn(struct worker *w, const struct tcp_conn *c)
 {
     struct session *s = c->base.session;
 
@@ -519,13 +519,13 @@ static void print_conn(struct worker *w, struct tcp_conn *c, void *arg)
            c->snd_wnd, c->cwnd, c->ca_state, c->sent ? c->sent->sacked : 0, c->sent ? c->sent->lost : 0, c->rexmt_mode,
            (long long)(c->rexmt_deadline_us - w->now_us), s ? session_tx_avail(w, s) : 0, c->rcv_adv - c->rcv_nxt,
            s ? session_rx_space(w, s) : 0, s ? session_rx_max(s) : 0, s ? s->fifos->rx.n_ooo : 0, s ? s->on_tx_list : 0);
-    (void)arg;
 }
 
 static void print_stats(const struct run *r)
 {
     for (unsigned i = 0; i < 2; i++) {
-        const struct tcp_worker *tw;
+        const struct tcp_conn *c;
+        struct tcp_worker *tw;
 
         if (!r->pair.stack[i])
             continue;
@@ -535,7 +535,8 @@ static void print_stats(const struct run *r)
 #include "server/tcp/tcp_drops.def"
 #undef X
         printf("\n");
-        tcp_conn_for_each(r->pair.stack[i]->worker[0], print_conn, NULL);
+        for (uint32_t n = 0; (c = tcp_conn_next(tw, &n)); n++)
+            print_conn(r->pair.stack[i]->worker[0], c);
     }
 }
 

@@ -29,6 +29,17 @@ void session_lookup_del(struct worker *w, struct transport_conn *c)
     c->in_lookup = false;
 }
 
+void session_conn_moved(struct worker *w, const struct transport_conn *from, struct transport_conn *to)
+{
+    struct transport_conn **pp = &host_of(w)->lookup;
+
+    while (*pp != from)
+        pp = &(*pp)->lookup_next;
+    *pp = to;
+    assert(to->session->conn == from);
+    to->session->conn = to;
+}
+
 static bool endpoint_eq(const struct ip_endpoint *a, const struct ip_endpoint *b)
 {
     return ip_addr_eq(&a->ip, &b->ip) && a->port.raw == b->port.raw;
@@ -325,6 +336,7 @@ void fake_init(struct fake_host *h, const char *pool_name)
     assert(pkt_pools_create(&h->stack.pools, pool_name, 2048, 64) == 0);
     timer_wheel_init(&h->w.timers, h->w.now_us);
     assert(tcp_transport_ops.worker_init(&h->w) == 0);
+    h->tw.cfg.idle_us = 0; /* scripts hold on to their connections */
     h->listener.backlog = 8;
 }
 

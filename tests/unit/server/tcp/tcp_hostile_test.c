@@ -20,10 +20,8 @@ static uint32_t rnd(struct hostile *t, uint32_t n)
     return (uint32_t)(t->rng >> 33) % n;
 }
 
-static void check_conn(struct worker *w, struct tcp_conn *c, void *arg)
+static void check_conn(const struct tcp_conn *c)
 {
-    (void)w;
-    (void)arg;
     cr_assert(seq_leq(c->snd_una, c->snd_nxt), "snd_una beyond snd_nxt");
     cr_assert(c->state == TCP_S_SYN_SENT || c->state == TCP_S_SYN_RCVD || c->state == TCP_S_CLOSED || c->mss > 0);
     cr_assert(c->state == TCP_S_SYN_SENT || c->state == TCP_S_SYN_RCVD || c->cwnd >= c->mss);
@@ -151,10 +149,12 @@ static unsigned n_used(const struct hostile *t)
 static void run(struct hostile *t, uint64_t seed)
 {
     struct ip_endpoint us = fake_endpoint("10.0.0.1", 80);
+    const struct tcp_conn *c;
 
     memset(t, 0, sizeof(*t));
     t->rng = seed * 2654435761u + 99;
     fake_init(&t->h, "hostile");
+    t->h.tw.cfg.idle_us = 1000000;
     t->h.listener.lcl = us;
     t->h.listening = true;
     t->h.listener.rx_max = 4096 << rnd(t, 5);
@@ -172,7 +172,8 @@ static void run(struct hostile *t, uint64_t seed)
         if (rnd(t, 5) == 0)
             fake_advance(&t->h, rnd(t, rnd(t, 10) ? 300000 : 100000000));
         look(t);
-        tcp_conn_for_each(&t->h.w, check_conn, NULL);
+        for (uint32_t n = 0; (c = tcp_conn_next(&t->h.tw, &n)); n++)
+            check_conn(c);
     }
     fake_fini(&t->h);
 }

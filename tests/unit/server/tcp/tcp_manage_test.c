@@ -304,7 +304,7 @@ Test(tcp_show, timers_of_every_connection, .init = init, .fini = fini)
     script_open(t, false, false);
     fake_write(&t->h, t->s, "x", 1);
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 1);
-    cr_assert_eq(tcp_show_timers(&t->h.w, 0, 10, rows), 10, "places of the arena are counted, not rows");
+    cr_assert_eq(tcp_show_timers(&t->h.w, 0, 10, rows), UINT32_MAX);
     cr_assert_eq(json_array_size(rows), 1);
     row = json_array_get(rows, 0);
     cr_assert_str_eq(json_string_value(json_object_get(row, "state")), "ESTABLISHED");

@@ -264,11 +264,8 @@ Test(tcp_rules, push_on_the_last_segment, .init = init, .fini = fini)
     cr_assert_eq(t->s->rx_len, 7);
 }
 
-/* MUST-66: a RST at a closed window counts. */
-Test(tcp_rules, rst_with_a_zero_window, .init = init, .fini = fini)
+static void open_zero_window(struct script *t)
 {
-    struct script *t = &T;
-
     t->h.listener.rx_max = 4000;
     script_open(t, false, false);
     send_data(t, t->data, 4000);
@@ -276,6 +273,14 @@ Test(tcp_rules, rst_with_a_zero_window, .init = init, .fini = fini)
     while (take(t))
         ;
     cr_assert_eq(t->seg.wnd, 0);
+}
+
+/* MUST-66: a RST at a closed window counts. */
+Test(tcp_rules, rst_with_a_zero_window, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    open_zero_window(t);
     send_seg(t, TCP_RST, t->snd + 1, 0, NULL, 0);
     cr_assert_eq(t->s->reset_error, 0);
     send_seg(t, TCP_RST, t->snd, 0, NULL, 0);
@@ -288,13 +293,7 @@ Test(tcp_rules, fin_with_a_zero_window, .init = init, .fini = fini)
 {
     struct script *t = &T;
 
-    t->h.listener.rx_max = 4000;
-    script_open(t, false, false);
-    send_data(t, t->data, 4000);
-    cr_assert(take(t));
-    while (take(t))
-        ;
-    cr_assert_eq(t->seg.wnd, 0);
+    open_zero_window(t);
     send_seg(t, TCP_FIN | TCP_ACK, t->snd, t->rcv, "x", 1);
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
     send_seg(t, TCP_FIN | TCP_ACK, t->snd, t->rcv, NULL, 0);
