@@ -97,8 +97,11 @@ static void acked_new(struct worker *w, struct tcp_conn *c, const struct tcp_seg
     if (seq_lt(c->snd_sml, c->snd_una))
         c->snd_sml = c->snd_una;
     c->retransmits = 0;
-    c->rexmt_first_us = 0;
-    c->soft_error = 0;
+    if (hs_unlikely(c->has_trouble)) {
+        c->has_trouble = false;
+        c->rexmt_first_us = 0;
+        c->soft_error = 0;
+    }
     ip_confirm(w, &c->route);
     rtt_measure(w, c, seg);
     if (c->ca_state < TCP_CA_CWR && seq_gt(c->snd_una, c->recover))

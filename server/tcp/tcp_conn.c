@@ -208,7 +208,7 @@ void tcp_conn_mss_update(struct tcp_conn *c, uint32_t tso_max)
     room = hs_min_u32(tso_max, PKT_BIG_DATA - 64);
     room = room > ip_hdr + fixed + c->opt_len + mss ? room - ip_hdr - fixed - c->opt_len : mss;
     /* each segment has a signature, or an urgent pointer, of its own */
-    c->gso_max = c->auth_len || c->flags & TCP_F_SND_URG ? mss : room / mss * mss;
+    c->gso_max = (uint16_t)(c->auth_len || c->flags & TCP_F_SND_URG ? mss : room / mss * mss);
     if (c->cwnd && c->cwnd < mss)
         c->cwnd = mss; /* one segment always fits */
 }

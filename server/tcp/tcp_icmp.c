@@ -52,6 +52,7 @@ void tcp_icmp_error(struct worker *w, const struct transport_error *e)
         return;
     }
     c->soft_error = (int16_t)e->err;
+    c->has_trouble = true;
     if (b->session && tcp_is_synchronized(c) && c->state != TCP_S_SYN_RCVD)
         session_soft_error(w, b->session, e->err);
 }

@@ -129,9 +129,11 @@ struct tcp_auth;
 struct tcp_sent;                  /* tcp_sent.h: what is in flight */
 struct tcp_sack_range { uint32_t start, end; };
 
+/* What each segment touches is in two cache lines for receiving (the first: also where it is found) and two for sending; the line
+ * behind holds what other layers keep for it. The rest waits for something that is not in every segment. */
 struct tcp_conn {
     struct transport_conn base;
-    /* ---- receive, hot */
+    /* ---- receive */
     uint8_t state;              /* enum tcp_state; tcp_set_state() only */
     uint8_t ca_state;           /* enum tcp_ca_state */
     uint8_t snd_wscale, rcv_wscale;
@@ -143,50 +145,56 @@ struct tcp_conn {
     uint32_t ts_recent_ms;      /* our clock when it was set (24-day rule, RFC 7323 s5.5) */
     uint32_t rcv_time_ms;       /* last segment that came in (keep-alive) */
     uint16_t rcv_mss;           /* estimate of the peer's segment size, for "every second full segment" */
-    uint16_t adv_mss;           /* what our SYN offered */
-    uint32_t ts_offset;         /* our TSval = clock + this */
+    uint16_t rcvd_wraps;        /* how often rcv_nxt has passed 2^32: bytes of TCP_INFO */
+    uint8_t lflags;             /* enum tcp_loss_flags */
+    uint8_t keep_probes;        /* keep-alive probes not answered */
+    uint8_t quick_acks;         /* full segments that will still be acknowledged at once */
+    uint8_t ttl;
     struct tcp_conn *ack_next;  /* worker's list of ACKs due at the end of the batch */
-    uint32_t irs;
     union {
         uint32_t rcv_fin_seq;   /* with TCP_F_RCV_FIN */
         uint32_t rcv_mark_seq;  /* before: RCV.NXT when rcv_mark_us was (tcp_rcv.c, measure_rate) */
     };
-    /* ---- send, hot */
+    uint32_t rcv_mark_us;       /* low half of the clock, see rcv_mark_seq */
+    /* ---- send */
     uint32_t snd_una HS_ALIGNED_LINE;
     uint32_t snd_nxt;           /* next new sequence number: nothing beyond was ever sent */
     uint32_t snd_wnd;           /* bytes, from snd_una's last update */
     uint32_t snd_max_wnd;       /* largest ever seen (RFC 5961 s5, SWS avoidance) */
     uint32_t snd_wl1, snd_wl2;
     uint32_t data_una;          /* sequence number of the oldest byte in the transmit FIFO */
-    uint32_t fin_seq;
+    uint32_t snd_sml;           /* end of the last partial segment sent (Nagle as amended by Minshall) */
     uint32_t cwnd, ssthresh;    /* bytes */
+    uint32_t cwnd_acked;        /* bytes acknowledged towards the next increase of cwnd */
     uint32_t recover;           /* snd_nxt when recovery or loss began */
     uint32_t delivered;         /* bytes the peer has got, ever (wraps) */
+    uint32_t ts_offset;         /* our TSval = clock + this */
     struct tcp_sent *sent;      /* NULL = nothing in flight */
-    uint16_t mss;               /* payload bytes of a full segment, options taken off (Eff.snd.MSS, MUST-16) */
-    uint8_t dup_acks;
-    uint8_t opt_len;            /* option bytes of an ordinary segment: 0 or 12 */
-    uint32_t gso_max;           /* largest payload of one packet, a multiple of mss */
-    uint32_t rto_us HS_ALIGNED_LINE;
+    const struct tcp_cc_ops *cc;
+    uint64_t rexmt_deadline_us; /* the timer may fire earlier and re-arm: restarting on each ACK costs one store */
+    uint32_t rto_us;
     uint32_t srtt_us, rttvar_us; /* srtt 0 = no sample yet */
     uint32_t rtt_seq;           /* the timed segment ends here (Karn: never one sent twice) */
     uint32_t rtt_start_us;      /* low half of the clock */
     uint32_t min_rtt_us;        /* of the last minutes; 0 = none */
     uint32_t min_rtt_ms;        /* when it was measured */
-    uint32_t rcv_mark_us;       /* low half of the clock, see rcv_mark_seq */
-    uint64_t rexmt_deadline_us; /* the timer may fire earlier and re-arm: restarting on each ACK costs one store */
-    const struct tcp_cc_ops *cc;
-    uint32_t snd_sml;           /* end of the last partial segment sent (Nagle as amended by Minshall) */
     uint32_t snd_time_ms;       /* last data sent (restart after idle) */
+    uint32_t pace_rate;         /* in units of TCP_PACE_UNIT bytes a second; 0 = as fast as the window lets */
+    uint16_t mss;               /* payload bytes of a full segment, options taken off (Eff.snd.MSS, MUST-16) */
+    uint16_t gso_max;           /* largest payload of one packet, a multiple of mss */
+    uint16_t acked_wraps;       /* how often snd_una has passed 2^32 */
+    uint8_t opt_len;            /* option bytes of an ordinary segment: 0 or 12 */
+    uint8_t tos;
     uint8_t rexmt_mode;         /* enum tcp_rexmt_mode */
     uint8_t retransmits;        /* timeouts in a row */
-    uint8_t keep_probes;        /* keep-alive probes not answered */
-    uint8_t tos;
-    uint32_t cwnd_acked;        /* bytes acknowledged towards the next increase of cwnd */
-    /* ---- cold */
+    uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
+    bool has_trouble;           /* rexmt_first_us or soft_error is set */
+    /* ---- of other layers */
+    struct ip_route_cache route HS_ALIGNED_LINE;
+    struct timer_node t_rexmt;
+    /* ---- rare */
     uint64_t rexmt_first_us;    /* when the oldest unacknowledged byte timed out first (R2, user timeout); 0 = not */
-    struct timer_node t_rexmt, t_delack, t_misc;
-    struct ip_route_cache route;
+    struct timer_node t_delack, t_misc;
     union {
         uint64_t cc_priv[6];    /* of the congestion control */
         struct {                /* SYN-RCVD from a listener */
@@ -197,34 +205,34 @@ struct tcp_conn {
             uint8_t step;       /* enum tcp_open_step */
         } open;
     };
-    uint32_t iss;
+    uint32_t iss, irs;
+    uint32_t fin_seq;           /* with TCP_F_FIN_SENT */
     uint32_t dsack_start, dsack_end;
     uint32_t last_oow_ack_ms;   /* rate limit of ACKs for segments outside of the window (RFC 5961 s7) */
     uint32_t total_retrans;
     uint32_t user_timeout_ms;   /* 0 = R2 */
     uint32_t pmtu_until_ms;     /* when a lowered path MTU may be raised again (RFC 1191 s6.3) */
+    uint32_t pace_max;          /* SO_MAX_PACING_RATE; 0 = none */
+    uint32_t pace_next_us;      /* low half of the clock: nothing is sent before */
+    uint32_t not_valid_ms;      /* with TCP_LF_NOT_VALID */
     uint16_t keepidle_s, keepintvl_s;
     int16_t soft_error;         /* last soft ICMP error: the reason to give on timeout */
     int16_t linger2_s;
+    uint16_t adv_mss;           /* what our SYN offered */
     uint16_t peer_mss;          /* MSS option of the peer */
     uint16_t user_mss;          /* TCP_MAXSEG, 0 = none */
     uint16_t path_mtu;
+    uint16_t auth;              /* with TCP_LF_AUTH: its number in tcp_worker.auths */
+    uint8_t auth_len;           /* likewise: what the signature takes of each segment's options; else 0 */
     uint8_t keepcnt;
-    uint8_t ttl;
-    uint16_t acked_wraps, rcvd_wraps; /* how often snd_una and rcv_nxt have passed 2^32: bytes of TCP_INFO */
-    uint8_t quick_acks;         /* full segments that will still be acknowledged at once */
-
-    uint8_t lflags;             /* enum tcp_loss_flags */
+    uint8_t dup_acks;
     uint8_t reo_mult;           /* reordering window in quarters of min_rtt, beyond the first (RFC 8985 s6.2 step 4) */
     uint8_t reo_persist;        /* recoveries for which it stays raised */
-    uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
-    uint8_t auth_len;           /* with TCP_LF_AUTH: what the signature takes of each segment's options; else 0 */
-    uint16_t auth;              /* likewise: its number in tcp_worker.auths */
-    uint32_t pace_rate;         /* in units of TCP_PACE_UNIT bytes a second; 0 = as fast as the window lets */
-    uint32_t pace_max;          /* SO_MAX_PACING_RATE; 0 = none */
-    uint32_t not_valid_ms;      /* with TCP_LF_NOT_VALID */
-    uint32_t pace_next_us;      /* low half of the clock: nothing is sent before */
 };
+static_assert(offsetof(struct tcp_conn, rcv_mark_us) + sizeof(uint32_t) <= 2 * HS_CACHE_LINE, "receiving: two lines");
+static_assert(offsetof(struct tcp_conn, snd_una) == 2 * HS_CACHE_LINE && offsetof(struct tcp_conn, has_trouble) < 4 * HS_CACHE_LINE,
+              "sending: two lines");
+static_assert(offsetof(struct tcp_conn, t_rexmt) + sizeof(struct timer_node) == 5 * HS_CACHE_LINE, "its way and its timer: one line");
 static_assert(sizeof(struct tcp_conn) <= 512, "an idle connection stays small");
 
 struct tcp_worker {

@@ -97,6 +97,7 @@ static void count_timeout(struct worker *w, struct tcp_conn *c)
 {
     if (!c->rexmt_first_us)
         c->rexmt_first_us = w->now_us - c->rto_us; /* about when it was sent */
+    c->has_trouble = true;
     if (c->retransmits < UINT8_MAX)
         c->retransmits++;
     if (c->backoff < 16)
