@@ -261,14 +261,38 @@ static unsigned rx_handed_over(struct worker *w)
     return n;
 }
 
+/* Where asking costs a system call, a port without traffic must not slow down what goes on inside of the host. An idle worker asks always. */
+static bool rx_can_wait(const struct worker *w, unsigned port)
+{
+    const struct worker_rx *r = &w->priv->rx[port];
+
+    return w->priv->had_work && r->n_empty >= WORKER_RX_QUIET && w->now_us - r->asked_us < WORKER_RX_LATER_US;
+}
+
+static void rx_asked(struct worker *w, unsigned port, bool in_vain)
+{
+    struct worker_rx *r = &w->priv->rx[port];
+
+    r->n_empty = in_vain ? r->n_empty + 1 : 0;
+    r->asked_us = w->now_us;
+}
+
 static unsigned rx_all(struct worker *w, struct stage_clock *clock)
 {
     struct stack *s = w->stack;
     unsigned n = 0;
 
-    for (unsigned port = 0; port < s->n_ports; port++)
+    for (unsigned port = 0; port < s->n_ports; port++) {
+        bool by_call = s->port[port]->offloads & PORT_RX_CALL;
+        unsigned before = n;
+
+        if (hs_unlikely(by_call && rx_can_wait(w, port)))
+            continue;
         for (unsigned q = w->index; q < s->port[port]->n_rx_queues; q += s->n_workers)
             n += rx_queue(w, port, q, clock);
+        if (by_call)
+            rx_asked(w, port, n == before);
+    }
     worker_count(&w->priv->counters.rx_packets, n);
     if (s->n_workers > 1)
         n += rx_handed_over(w);
@@ -284,6 +308,7 @@ static void count_turn(struct worker *w, struct stage_clock *clock, unsigned wor
     struct worker_counters *c = &w->priv->counters;
 
     worker_count(&c->turns, 1);
+    w->priv->had_work = work > 0;
     if (!work) {
         uint64_t sum = 0;
         for (int i = 0; i < WORKER_N_STAGES; i++)

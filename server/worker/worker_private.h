@@ -15,6 +15,8 @@ enum worker_private_limits {
     WORKER_TX_STUCK_US = 1000,    /* a port that takes nothing for so long loses what waits */
     WORKER_RING = 4096,           /* packets handed over, commands */
     WORKER_RX_ROUNDS = 4,         /* bursts taken from one queue in a turn */
+    WORKER_RX_QUIET = 8,          /* a PORT_RX_CALL that was asked so often in vain is asked only ... */
+    WORKER_RX_LATER_US = 50,      /* ... so long after the last time, while there is other work */
 };
 
 struct worker_handover {          /* a packet for another worker */
@@ -37,12 +39,19 @@ struct worker_tx_buf {
     struct pkt *p[WORKER_TX_BUF];
 };
 
+struct worker_rx {
+    unsigned n_empty;             /* how often it was asked in vain, since its last packet */
+    uint64_t asked_us;
+};
+
 struct worker_private {
     struct worker_tx_buf tx[STACK_MAX_PORTS];
     struct rte_ring *handover;    /* worker_handover, many producers */
     struct rte_ring *commands;    /* worker_command, many producers */
     struct worker_counters counters;
     uint64_t active_us;           /* last turn that did something */
+    bool had_work;                /* that was the turn before this one */
+    struct worker_rx rx[STACK_MAX_PORTS];
 
     /* thread */
     pthread_t thread;

@@ -88,6 +88,58 @@ Test(workers, connections_of_all_workers)
     sim_app_destroy(server);
 }
 
+/* ---- a port that is asked by system calls ---- */
+
+static const struct port_ops *plain_ops;
+static unsigned n_asked;
+
+static unsigned counted_rx(struct port *p, unsigned queue, struct pkt **pkts, unsigned n)
+{
+    n_asked++;
+    return plain_ops->rx_burst(p, queue, pkts, n);
+}
+
+static unsigned asked_in_turns(unsigned n, struct sim_sock *writer, uint64_t *now_us)
+{
+    unsigned before = n_asked;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (writer)
+            cr_assert_eq(sim_write(writer, "x", 1), 1);
+        worker_step(fx.stack[0]->worker[0], ++*now_us);
+    }
+    return n_asked - before;
+}
+
+Test(workers_port, is_asked_less_while_it_is_quiet_and_there_is_other_work, .init = core_eal_init, .fini = teardown)
+{
+    struct ip_endpoint at = core_endpoint("10.7.0.1", 80);
+    struct sim_sock *l, *c;
+    struct sim_app *app;
+    struct port_ops counting;
+    uint64_t now_us;
+
+    core_fixture_make(&fx, 7, 1, NULL);
+    cr_assert_eq(sim_app_create(fx.stack[0]->worker[0], NULL, &app), 0);
+    cr_assert_eq(sim_listen(app, SVM_PROTO_TCP, &at, 1, &l), 0);
+    cr_assert_eq(sim_connect(app, SVM_PROTO_TCP, NULL, &at, &c), 0);
+    core_run(&fx, 100000);
+    cr_assert(c->connected);
+    struct port *p = fx.stack[0]->port[0];
+    plain_ops = p->ops;
+    counting = *p->ops;
+    counting.rx_burst = counted_rx;
+    p->ops = &counting;
+    now_us = sim_net_now_us(fx.net) + 1000;
+    cr_assert_eq(asked_in_turns(100, c, &now_us), 100, "asking is cheap");
+    p->offloads |= PORT_RX_CALL;
+    asked_in_turns(10, c, &now_us); /* until it counts as quiet */
+    cr_assert_leq(asked_in_turns(100, c, &now_us), 3, "in 100 us, with work in each turn");
+    cr_assert_geq(asked_in_turns(100, NULL, &now_us), 95, "an idle worker asks always");
+    p->ops = plain_ops;
+    sim_app_destroy(app);
+}
+
 /* ---- threads ---- */
 
 static int done_pipe[2];
