@@ -39,9 +39,8 @@ struct ip_tx {                 /* how to send one packet */
 };
 struct ip_route_cache {        /* valid while generation matches the route table's */
     uint32_t generation;
-    uint16_t mtu;
-    uint16_t port;
-    const void *next_hop;      /* struct route */
+    bool is_local;             /* to ourselves: next_hop is the struct interface_addr */
+    const void *next_hop;      /* struct route; NULL = none is remembered */
     struct neigh *neigh;       /* valid while neigh_gen matches; of the worker that uses the cache */
     uint32_t neigh_gen;
     uint32_t confirmed;        /* ip_confirm_time() of the last confirmation */

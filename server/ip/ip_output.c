@@ -268,11 +268,15 @@ bool ip_pass_on(struct worker *w, unsigned to, struct pkt *p)
     return true;
 }
 
-static int to_ourselves(struct worker *w, struct pkt *p, const struct ip_tx *tx)
+/* at: the address that it goes to; NULL: not known any more. */
+static int to_ourselves(struct worker *w, struct pkt *p, const struct ip_tx *tx, const struct interface_addr *at)
 {
     struct ip_worker *ip = w->ip;
     struct pkt_meta *m = pkt_meta(p);
 
+    m->src = tx->src;
+    m->dst = tx->dst;
+    m->ip_proto = tx->ip_proto;
     if (ip->local_tail - ip->local_head == IP_LOCAL_QUEUE)
         return drop_out(w, p, IP_DROP_LOCAL_QUEUE, -ENOBUFS);
     m->flags = PKT_LOCAL | PKT_L4_CSUM_GOOD; /* never left the machine */
@@ -282,8 +286,7 @@ static int to_ourselves(struct worker *w, struct pkt *p, const struct ip_tx *tx)
     m->l4_total = pkt_len(p);
     if (capture_is_on(w))
         capture_stop_ip(w, p, "ip output to ourselves");
-    const struct interface_addr *a = interfaces_find_addr(w->stack, tx->fib, &tx->dst);
-    m->ifc = a ? a->ifc : NULL; /* as if it came in where the address is */
+    m->ifc = at ? at->ifc : NULL; /* as if it came in where the address is */
     if (w->stack->n_workers > 1 && to_other_worker(w, p, tx))
         return 0;
     ip->local[ip->local_tail++ % IP_LOCAL_QUEUE] = p;
@@ -388,7 +391,9 @@ int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
 
     if (capture_is_on(w))
         capture_out(w, p);
-    if (hs_likely(c && c->generation == gen && c->next_hop)) {
+    if (c && c->generation == gen && c->is_local && interface_addr_state_get(c->next_hop) == INTERFACE_ADDR_PREFERRED)
+        return to_ourselves(w, p, tx, c->next_hop);
+    if (hs_likely(c && c->generation == gen && c->next_hop && !c->is_local)) {
         r = c->next_hop;
         way.ifc = r->ifc;
         way.nh = r->has_gateway ? &r->gateway : &tx->dst;
@@ -407,10 +412,11 @@ int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
         full.src = *src;
     }
     if (!way.ifc) {
-        pkt_meta(p)->src = full.src;
-        pkt_meta(p)->dst = full.dst;
-        pkt_meta(p)->ip_proto = full.ip_proto;
-        return to_ourselves(w, p, &full);
+        const struct interface_addr *at = interfaces_find_addr(w->stack, tx->fib, &tx->dst);
+
+        if (c && at && !ip_addr_is_any(&tx->src))
+            *c = (struct ip_route_cache){ .generation = gen, .next_hop = at, .is_local = true };
+        return to_ourselves(w, p, &full, at);
     }
     if (hs_unlikely(tx->loop))
         loop_back(w, p, &full, way.ifc);
@@ -419,7 +425,7 @@ int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
         return 0;
     }
     if (c && r && !tx->loop) { /* the short way above loops nothing back */
-        *c = (struct ip_route_cache){ .generation = gen, .next_hop = r, .mtu = way.ifc->mtu, .port = (uint16_t)way.ifc->port };
+        *c = (struct ip_route_cache){ .generation = gen, .next_hop = r };
     }
     return output_way(w, p, &full, &way);
 }

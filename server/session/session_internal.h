@@ -19,6 +19,7 @@ enum session_limits {
     SESSION_PORT_BUCKETS = 1024,     /* listeners and reserved endpoints, by port */
     SESSION_EPHEMERAL_LO = 32768, SESSION_EPHEMERAL_HI = 60999, /* as Linux */
     SESSION_MAX_ATTRS = 63,
+    SESSION_SPARE_FIFOS = 64,        /* kept for the next sessions: where they come and go fast, as many as come at once */
 };
 
 struct session_attrs {               /* set before there was a connection; a listener's pass on to what it accepts */
@@ -90,6 +91,8 @@ struct session_worker {
     unsigned n_turns;
     struct session *evt_head, **evt_tail;
     struct session *tx_head, **tx_tail;
+    struct session_fifos *spare[SESSION_SPARE_FIFOS];
+    unsigned n_spare;
     struct session_limbo *limbo;     /* FIFO memory of sessions that nobody has taken yet; made at first need */
     uint16_t port_table[1024];       /* RFC 6056 s3.3.4: increments of algorithm 4 */
 };
@@ -114,6 +117,7 @@ bool session_rest_is_full(struct session *s); /* what is kept for former users, 
 /* a NULL: of all programs; slot NULL: all of them. */
 void session_old_free(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot);
 void session_limbo_destroy(struct session_limbo *l);
+void session_fifos_put(struct worker *w, struct session *s);       /* the halves themselves, when the session is freed */
 
 /* session_endpoint.c */
 int session_endpoint_reserve(struct worker *w, const struct session_bind_args *args, uint32_t ns, uint16_t fib,

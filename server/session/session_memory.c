@@ -76,13 +76,31 @@ static int limbo_fifos(struct worker *w, uint32_t rx_max, struct app_fifos *out)
     return 0;
 }
 
+static struct session_fifos *fifos_get(struct worker *w)
+{
+    struct session_worker *sw = w->session;
+
+    return sw->n_spare ? sw->spare[--sw->n_spare] : calloc(1, sizeof(struct session_fifos));
+}
+
+void session_fifos_put(struct worker *w, struct session *s)
+{
+    struct session_worker *sw = w->session;
+
+    if (s->fifos && sw->n_spare < SESSION_SPARE_FIFOS)
+        sw->spare[sw->n_spare++] = s->fifos;
+    else
+        free(s->fifos);
+    s->fifos = NULL;
+}
+
 static int fifos_make(struct worker *w, struct session *s, struct app_worker *a, uint32_t limbo_max)
 {
     struct app_fifos f;
     int err;
 
     if (!s->fifos)
-        s->fifos = calloc(1, sizeof(*s->fifos));
+        s->fifos = fifos_get(w);
     if (!s->fifos)
         return -ENOMEM;
     err = a ? a->ops->fifos_alloc(w, a, &f) : limbo_fifos(w, limbo_max, &f);

@@ -143,6 +143,8 @@ void session_worker_destroy(struct worker *w)
         }
         free(sw->chunk[c]);
     }
+    while (sw->n_spare)
+        free(sw->spare[--sw->n_spare]);
     session_limbo_destroy(sw->limbo);
     free(sw->chunk);
     free(sw->table);
@@ -211,8 +213,7 @@ void session_free(struct worker *w, struct session *s)
         s->ops->session_gone(w, s);
     session_rest_drop(s);
     rare_free(s);
-    free(s->fifos);
-    s->fifos = NULL;
+    session_fifos_put(w, s);
     s->state = SESSION_FREE;
     s->queue_next = sw->free;
     sw->free = s;

@@ -74,7 +74,7 @@ struct tcp_conn *tcp_conn_alloc(struct worker *w, const struct ip_endpoint *lcl,
     c->keepidle_s = (uint16_t)tw->cfg.keepidle_s;
     c->keepintvl_s = (uint16_t)tw->cfg.keepintvl_s;
     c->keepcnt = tw->cfg.keepcnt;
-    c->ts_offset = tcp_ts_offset(w, lcl, rmt);
+    tcp_isn_choose(w, c);
     c->rcv_time_ms = c->snd_time_ms = tcp_now_ms(w);
     c->last_oow_ack_ms = c->rcv_time_ms - 60000; /* none lately */
     c->rto_us = TCP_RTO_FIRST_US;

@@ -54,6 +54,15 @@ static bool seg_parse(struct worker *w, struct pkt *p, struct tcp_seg *seg)
     return true;
 }
 
+/* Established: what is there to send already? The first bytes that come later make an event, as each FIFO is armed at first. */
+static void tx_begin(struct worker *w, struct tcp_conn *c)
+{
+    struct session *s = c->base.session;
+
+    if (s && ((c->flags & (TCP_F_FIN_QUEUED | TCP_F_WANT_SPACE)) || session_tx_avail(w, s)))
+        tcp_tx_request(w, c);
+}
+
 /* ---- SYN-SENT (s3.10.7.3) ---- */
 
 static void syn_sent_accepted(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
@@ -116,7 +125,7 @@ static void input_syn_sent(struct worker *w, struct tcp_conn *c, struct tcp_seg 
             tcp_rcv_text(w, c, seg);
     }
     tcp_rcv_ack_now(w, c);
-    tcp_tx_request(w, c);
+    tx_begin(w, c);
 }
 
 /* ---- synchronized states (s3.10.7.4) ---- */
@@ -262,7 +271,7 @@ static bool step5_syn_rcvd(struct worker *w, struct tcp_conn *c, struct tcp_seg 
     }
     if (c->flags & TCP_F_FIN_QUEUED)
         tcp_set_state(w, c, TCP_S_FIN_WAIT_1);
-    tcp_tx_request(w, c);
+    tx_begin(w, c);
     return true;
 }
 

@@ -484,6 +484,7 @@ bool tcp_auth_listen_input(struct worker *w, const struct listener *l, const str
 /* tcp_isn.c */
 uint32_t tcp_isn(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);       /* RFC 6528 */
 uint32_t tcp_ts_offset(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+void tcp_isn_choose(struct worker *w, struct tcp_conn *c); /* both, for its addresses: c->iss and c->ts_offset */
 
 /* tcp_icmp.c */
 void tcp_icmp_error(struct worker *w, const struct transport_error *e);

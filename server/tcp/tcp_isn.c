@@ -2,28 +2,39 @@
 #include "common/siphash.h"
 #include "server/tcp/tcp_internal.h"
 
-enum tcp_isn_use { TCP_ISN_SEQ = 1, TCP_ISN_TS = 2 };
-
-static uint64_t tuple_hash(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, enum tcp_isn_use use)
+static uint64_t tuple_hash(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt)
 {
     struct {
         struct ip_addr lcl, rmt;
         be16 lport, rport;
         uint32_t use;
-    } in = { lcl->ip, rmt->ip, lcl->port, rmt->port, (uint32_t)use };
+    } in = { lcl->ip, rmt->ip, lcl->port, rmt->port, 1 };
 
     static_assert(sizeof(in) == 40, "no padding goes into the hash");
     return siphash24(w->secret, &in, sizeof(in));
 }
 
 /* ISN = M + F(tuple, secret), M a clock of 4 us (RFC 9293 s3.4.1): for one tuple the numbers only move on. */
+static uint32_t isn_of(struct worker *w, uint64_t hash) { return (uint32_t)(w->now_us / 4) + (uint32_t)hash; }
+
+/* The same for each connection of a tuple, so that timestamps tell a new SYN from an old one (RFC 6191). The halves of the hash know
+ * nothing of each other. */
+static uint32_t ts_offset_of(uint64_t hash) { return (uint32_t)(hash >> 32); }
+
 uint32_t tcp_isn(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt)
 {
-    return (uint32_t)(w->now_us / 4) + (uint32_t)tuple_hash(w, lcl, rmt, TCP_ISN_SEQ);
+    return isn_of(w, tuple_hash(w, lcl, rmt));
 }
 
-/* The same for each connection of a tuple, so that timestamps tell a new SYN from an old one (RFC 6191). */
 uint32_t tcp_ts_offset(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt)
 {
-    return (uint32_t)tuple_hash(w, lcl, rmt, TCP_ISN_TS);
+    return ts_offset_of(tuple_hash(w, lcl, rmt));
+}
+
+void tcp_isn_choose(struct worker *w, struct tcp_conn *c)
+{
+    uint64_t hash = tuple_hash(w, &c->base.lcl, &c->base.rmt);
+
+    c->iss = isn_of(w, hash);
+    c->ts_offset = ts_offset_of(hash);
 }

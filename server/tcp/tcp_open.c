@@ -15,9 +15,8 @@ uint8_t tcp_wscale_for(uint32_t rx_max)
     return s;
 }
 
-static void choose_iss(struct worker *w, struct tcp_conn *c, uint32_t iss_floor)
+static void begin_at_iss(struct tcp_conn *c, uint32_t iss_floor)
 {
-    c->iss = tcp_isn(w, &c->base.lcl, &c->base.rmt);
     if (iss_floor && seq_leq(c->iss, iss_floor)) /* beyond what the same tuple used before (RFC 9293 s3.6.1) */
         c->iss = iss_floor;
     c->snd_una = c->iss;
@@ -68,7 +67,7 @@ static bool is_directed_broadcast(struct worker *w, const struct tcp_conn *c)
 {
     struct ip_path path;
 
-    return ip_addr_is_v4(&c->base.rmt.ip) && ip_path_lookup(w, c->base.fib, &c->base.rmt.ip, &path) == 0 && path.ifc &&
+    return !(c->flags & TCP_F_LOCAL) && ip_addr_is_v4(&c->base.rmt.ip) && ip_path_lookup(w, c->base.fib, &c->base.rmt.ip, &path) == 0 && path.ifc &&
            interface_is_broadcast(path.ifc, &c->base.rmt.ip);
 }
 
@@ -98,7 +97,7 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
     }
     c->base.session = s;
     c->rcv_wscale = tcp_wscale_for(session_rx_max(s));
-    choose_iss(w, c, iss_floor);
+    begin_at_iss(c, iss_floor);
     tcp_set_state(w, c, TCP_S_SYN_SENT);
     *out = &c->base;
     session_lookup_add(w, &c->base);
@@ -148,7 +147,7 @@ static void accept_syn(struct worker *w, struct listener *l, struct tcp_seg *seg
     c = tcp_passive_new(w, l, seg, rx_max);
     if (!c)
         return;
-    choose_iss(w, c, iss_floor);
+    begin_at_iss(c, iss_floor);
     c->snd_wl2 = c->iss;
     tcp_set_state(w, c, TCP_S_SYN_RCVD);
     if (hs_likely(!seg->o.fastopen && !seg->len) || !tcp_fastopen_accept(w, l, c, seg))

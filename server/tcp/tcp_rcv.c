@@ -188,12 +188,21 @@ static int enqueue_packet(struct worker *w, struct tcp_conn *c, struct tcp_seg *
     return 0;
 }
 
+/* On this host, in a conversation: the program will most likely close, too, and our FIN acknowledges theirs (RFC 9293 s3.8.6.3). */
+static bool answers_soon(const struct tcp_conn *c)
+{
+    return c->state == TCP_S_ESTABLISHED && (c->flags & TCP_F_LOCAL) && c->snd_nxt != c->iss + 1;
+}
+
 /* RFC 9293 s3.10.7.4 eighth: everything up to the FIN has come. */
 static void fin_reached(struct worker *w, struct tcp_conn *c)
 {
     c->rcv_nxt = c->rcv_fin_seq + 1;
     c->rcvd_wraps += c->rcv_nxt == 0;
-    tcp_rcv_ack_now(w, c);
+    if (answers_soon(c))
+        tcp_rcv_ack_later(w, c);
+    else
+        tcp_rcv_ack_now(w, c);
     if (c->base.session)
         session_rx_fin(w, c->base.session);
     switch (c->state) {

@@ -158,17 +158,17 @@ static int send_at_nxt(struct worker *w, struct tcp_conn *c, uint32_t len, bool 
     return 0;
 }
 
-static int64_t send_new(struct worker *w, struct tcp_conn *c, uint32_t budget)
+/* *r: what there was before. */
+static int64_t send_new(struct worker *w, struct tcp_conn *c, uint32_t budget, struct tx_room *r)
 {
-    struct tx_room r;
     uint32_t len, urg_end;
     bool fin;
 
-    tx_room(w, c, &r);
-    if (r.unsent && r.wnd && hs_unlikely(session_tx_urgent(c->base.session, &urg_end)))
+    tx_room(w, c, r);
+    if (r->unsent && r->wnd && hs_unlikely(session_tx_urgent(c->base.session, &urg_end)))
         tcp_urg_begin(w, c);
-    len = r.unsent ? new_data_len(c, &r, budget) : 0;
-    fin = r.fin && len == r.unsent && r.wnd > len;
+    len = r->unsent ? new_data_len(c, r, budget) : 0;
+    fin = r->fin && len == r->unsent && r->wnd > len;
     if (len == 0 && !fin)
         return 0;
     if (send_at_nxt(w, c, len, fin) != 0)
@@ -199,15 +199,13 @@ static bool frto_gives_up(struct tcp_conn *c)
 }
 
 /* Nothing could be sent and nothing is in flight: a timer must bring the connection on (no ACK will). */
-static void tx_blocked(struct worker *w, struct tcp_conn *c)
+static void tx_blocked(struct worker *w, struct tcp_conn *c, const struct tx_room *r)
 {
-    struct tx_room r;
     uint32_t urg_end;
 
-    tx_room(w, c, &r);
-    if (!r.unsent && !r.fin)
+    if (!r->unsent && !r->fin)
         return;
-    if (r.wnd == 0 && !(c->flags & TCP_F_SND_URG) && session_tx_urgent(c->base.session, &urg_end)) {
+    if (r->wnd == 0 && !(c->flags & TCP_F_SND_URG) && session_tx_urgent(c->base.session, &urg_end)) {
         tcp_urg_begin(w, c); /* the peer does not read: perhaps it does when it hears of this */
         tcp_send_ack(w, c);
     }
@@ -219,23 +217,19 @@ static void tx_blocked(struct worker *w, struct tcp_conn *c)
     }
     if (c->rexmt_mode != TCP_REXMT_NONE)
         return;
-    if (r.wnd < hs_min_u32(r.unsent, c->mss) || r.wnd == 0)
-        tcp_rexmt_start(w, c, r.wnd ? TCP_REXMT_CORK : TCP_REXMT_PERSIST, tcp_backoff_us(c, &tcp_worker_of(w)->cfg));
+    if (r->wnd < hs_min_u32(r->unsent, c->mss) || r->wnd == 0)
+        tcp_rexmt_start(w, c, r->wnd ? TCP_REXMT_CORK : TCP_REXMT_PERSIST, tcp_backoff_us(c, &tcp_worker_of(w)->cfg));
     else
         tcp_rexmt_start(w, c, TCP_REXMT_CORK, tcp_worker_of(w)->cfg.cork_us);
 }
 
 /* The program has no more, though the path would take it: until what is in flight now has arrived, rates say what the program did
  * (draft-cheng-iccrg-delivery-rate-estimation-00 s3.4). */
-static void note_app_limited(struct worker *w, struct tcp_conn *c)
+static void note_app_limited(struct tcp_conn *c, const struct tx_room *r)
 {
     uint32_t pipe = tcp_pipe(c);
-    struct tx_room r;
 
-    if (!c->sent || c->sent->lost || pipe >= c->cwnd)
-        return;
-    tx_room(w, c, &r);
-    if (r.unsent)
+    if (!c->sent || c->sent->lost || pipe >= c->cwnd || r->unsent)
         return;
     c->sent->is_app_limited = true;
     c->sent->app_limited = c->delivered + pipe;
@@ -257,6 +251,7 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
     struct tcp_conn *c = tcp_of_base(b);
     int64_t left = (int64_t)budget_bytes, n;
     uint32_t burst;
+    struct tx_room room; /* as the last look for new data found it: nothing was sent since */
 
     if (hs_unlikely(c->flags & TCP_F_WANT_SPACE) && b->session)
         tcp_rx_space(w, b); /* the program may have read between our look and our wish */
@@ -281,7 +276,7 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
         }
         n = send_lost(w, c, burst);
         if (n == 0)
-            n = send_new(w, c, hs_min_u32(left > 0 ? (uint32_t)left : 1, burst));
+            n = send_new(w, c, hs_min_u32(left > 0 ? (uint32_t)left : 1, burst), &room);
         if (n == 0 && hs_unlikely(frto_gives_up(c)))
             n = send_lost(w, c, burst);
         if (n < 0) {
@@ -300,7 +295,7 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
     if (n > 0)
         return TRANSPORT_TX_MORE;
     if (hs_unlikely(c->cc->model))
-        note_app_limited(w, c);
-    tx_blocked(w, c);
+        note_app_limited(c, &room);
+    tx_blocked(w, c, &room);
     return TRANSPORT_TX_DONE;
 }

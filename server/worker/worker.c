@@ -283,7 +283,7 @@ static unsigned rx_all(struct worker *w, struct stage_clock *clock)
     unsigned n = 0;
 
     for (unsigned port = 0; port < s->n_ports; port++) {
-        bool by_call = s->port[port]->offloads & PORT_RX_CALL;
+        bool by_call = port_offloads(s->port[port]) & PORT_RX_CALL;
         unsigned before = n;
 
         if (hs_unlikely(by_call && rx_can_wait(w, port)))

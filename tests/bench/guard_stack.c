@@ -241,6 +241,20 @@ GUARD_OP(tcp_close)(void) /* both sides, to TIME-WAIT */
     settle();
 }
 
+GUARD_OP(tcp_conn_inside)(const struct ip_endpoint *at) /* both ends on one worker: connect, accept, a question, an answer, both close */
+{
+    open_from(1, at);
+    sim_write(client, data, 64);
+    settle();
+    guard_must(sim_read(server, sink, BULK) == 64 && sim_write(server, data, 64) == 64, "a question");
+    settle();
+    guard_must(sim_read(client, sink, BULK) == 64, "an answer");
+    sim_sock_free(client);
+    settle();
+    sim_sock_free(server);
+    settle();
+}
+
 static void tcp_connections(const struct ip_endpoint *at)
 {
     for (unsigned i = 0; i < CONNS; i++) {
@@ -249,6 +263,9 @@ static void tcp_connections(const struct ip_endpoint *at)
     }
     guard_done("tcp_open", CONNS);
     guard_done("tcp_close", CONNS);
+    for (unsigned i = 0; i < CONNS; i++)
+        op_tcp_conn_inside(at);
+    guard_done("tcp_conn_inside", CONNS);
 }
 
 /* ---- the session layer alone: the transport is left out, the connection is of no use afterwards ---- */
