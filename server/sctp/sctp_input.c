@@ -141,10 +141,13 @@ static void chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in 
                 break;
             continue;
         }
-        if (r->flags & LAST)
+        if (r->flags & LAST) {
+            if (last.b) /* an answer, and now a request */
+                r->fn(w, a, in, &last);
             last = c;
-        else if (r->fn)
+        } else if (r->fn) {
             r->fn(w, a, in, &c);
+        }
         if (sctp_assoc_by_id(w, id) != a || a->dead || !in->path)
             return;
         if (in->auth == SCTP_AUTH_BAD)
@@ -164,7 +167,8 @@ static void chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in 
             return;
         }
     }
-    if (last.b) { /* a SACK behind the request counts for it: usrsctp sends them so, and does not ask again (RFC 6525 s5.2.3, s5.2.4) */
+    /* A SACK behind the request counts for it: usrsctp sends them so, and does not ask again (RFC 6525 s5.2.3, s5.2.4). */
+    if (last.b && rules[last.type].states & (1u << a->state)) {
         rules[last.type].fn(w, a, in, &last);
         if (sctp_assoc_by_id(w, id) != a || a->dead)
             return;
