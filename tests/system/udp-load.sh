@@ -84,7 +84,7 @@ iperf_u() { # SERVER-SIDE CLIENT-SIDE ADDRESS BYTES RATE [-R]
     lost=$(jq '.end.sum.lost_packets' <<<"$out")
 }
 # Nothing is lost without being counted: what iperf3 misses found the receiver's buffer full, of the kernel or of the stack, or the port dropped it.
-full_buffers() { case $1 in out) in_k cat /proc/net/snmp | awk '/^Udp: [0-9]/ { print $6 }' ;; *) count "receive buffer full" ;; esac; }
+full_buffers() { case $1 in out) in_k cat /proc/net/snmp /proc/net/snmp6 | awk '/^Udp: [0-9]/ { n += $6 } /^Udp6RcvbufErrors/ { n += $2 } END { print n }' ;; *) count "receive buffer full" ;; esac; }
 iperf_counted() { # in|out ARGUMENT...
     local way=$1 counted
     shift
