@@ -1,4 +1,5 @@
 /* sctp_input.c - packets in: checksum, association, verification tag (RFC 9260 s8.5), and chunk by chunk by the table below */
+#include "server/capture/capture.h"
 #include "server/sctp/sctp_internal.h"
 
 #include <errno.h>
@@ -227,6 +228,8 @@ void sctp_input_bytes(struct worker *w, struct sctp_in *in, const uint8_t *b, ui
 
 static void input_one(struct worker *w, struct pkt *p, uint16_t udp_port)
 {
+    bool is_watched = capture_is_on(w);
+    uint64_t before[SCTP_N_MAX];
     struct sctp_worker *sw = sctp_worker_of(w);
     struct pkt_meta *m = pkt_meta(p);
     struct sctp_in in = { .lcl.ip = m->dst, .rmt.ip = m->src, .fib = m->ifc ? m->ifc->fib : 0, .udp_port = udp_port,
@@ -234,6 +237,8 @@ static void input_one(struct worker *w, struct pkt *p, uint16_t udp_port)
     uint32_t len = pkt_len(p);
     const uint8_t *b = pkt_data(p);
 
+    if (is_watched)
+        sctp_watch_begin(w, before);
     if (m->flags & PKT_BCAST || len > 65536) { /* s8.4: never answered */
         sctp_count(w, SCTP_N_drop_address);
     } else {
@@ -243,6 +248,8 @@ static void input_one(struct worker *w, struct pkt *p, uint16_t udp_port)
         }
         sctp_input_bytes(w, &in, b, len, m->flags & PKT_LOCAL);
     }
+    if (is_watched)
+        sctp_watch_end(w, p, &in, before);
     pkt_free(p);
 }
 

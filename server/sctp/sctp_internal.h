@@ -430,6 +430,9 @@ void sctp_reply_flush(struct worker *w, struct sctp_assoc *a, struct sctp_in *in
 /* sctp_input.c */
 void sctp_input(struct worker *w, struct pkt **pkts, unsigned n);
 void sctp_input_in_udp(struct worker *w, struct pkt *p, be16 rmt_port);
+/* sctp_watch.c: around a packet that somebody looks at (capture/). */
+void sctp_watch_begin(struct worker *w, uint64_t before[SCTP_N_MAX]);
+void sctp_watch_end(struct worker *w, struct pkt *p, const struct sctp_in *in, const uint64_t before[SCTP_N_MAX]);
 void sctp_input_bytes(struct worker *w, struct sctp_in *in, const uint8_t *b, uint32_t len, bool csum_good);
 void sctp_chunks_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in); /* in->b, len: the chunks */
 
