@@ -5,7 +5,7 @@
 only_hoststack
 need_root
 need_stack
-need jq ping python3 tcpdump
+need jq ping python3 tcpdump tshark capinfos
 show() { python3 "$top_srcdir/tests/system/pcapng.py" "$1"; }
 count() { show "$1" | grep -cE "$2"; }
 
@@ -22,23 +22,28 @@ for n in 1 2; do
     if ctl a capture start other.pcapng >/dev/null 2>&1; then not_ok "$what: a second capture is refused"; else ok "$what: a second capture is refused"; fi
     [ ! -e other.pcapng ] && ok "$what: and leaves no file" || not_ok "$what: and leaves no file"
     for a in $S4 $S6; do check "$what: ping $a" in_k ping -c 5 -i 0.1 -W 5 "$a"; done
-    # A datagram for a port that nobody has, one with a wrong checksum, a frame of no protocol.
+    # A datagram for a port that nobody has, an SCTP packet with a wrong checksum, a frame of no protocol.
     for a in $S4 $S6; do
         in_k python3 -c 'import socket,sys
 s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
-s.sendto(b"x" * 100, (sys.argv[1], 4444))' "$a"
+s.sendto(b"x" * 100, (sys.argv[1], 4444))
+s = socket.socket(s.family, socket.SOCK_RAW, 132)
+s.sendto(b"\0\1\0\1" + bytes(16), (sys.argv[1], 0))' "$a"
     done
     in_k python3 -c 'import socket
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind(("vk0", 0))
 s.send(b"\xff" * 6 + b"\x02\0\0\0\0\1" + b"\x88\xb5" + b"experimental" * 5)'
-    dropped() { [ "$(ctl a --json show errors | jq '[.[] | select(.reason | test("protocol not served|nobody listens")) | .count] | add // 0')" -ge 3 ]; }
-    check "$what: all three are counted" wait_for 10 dropped
+    dropped() { [ "$(ctl a --json show errors | jq '[.[] | select(.reason | test("protocol not served|nobody listens|^checksum wrong")) | .count] | add // 0')" -ge 5 ]; }
+    check "$what: all are counted" wait_for 10 dropped
     check "$what: capture show" sh -c "'$CTL' -s '$TMP/a.run/cli.sock' capture show | grep -q 'all$n.pcapng'"
     check "$what: capture stop" ctl a capture stop
     f=all$n.pcapng
     check "$what: the format is kept" show $f
     check "$what: tcpdump reads it" tcpdump -nr $f
+    check "$what: capinfos reads it" capinfos -M $f
+    check_eq "$what: tshark shows interface and reasons" "$(tshark -nr $f -Y '(udp.dstport == 4444 or sctp) and not icmp and not icmpv6' -T fields -e frame.interface_name -e frame.comment 2>/dev/null |
+        tr '\t' ' ' | sort | uniq -c | sed 's/^ *//')" $'2 wire0 dropped: sctp: checksum wrong\n2 wire0 dropped: udp: nobody listens at the port'
     check_eq "$what: interface" "$(show $f | grep ^interface)" "interface wire0 linktype 1"
     check_eq "$what: nothing was missed" "$(show $f | grep ^statistics | sed 's/received [0-9]* //')" "statistics dropped 0"
     for f4 in 'icmp[icmptype] = icmp-echo' 'icmp[icmptype] = icmp-echoreply' 'icmp6[icmp6type] = icmp6-echo' 'icmp6[icmp6type] = icmp6-echoreply'; do
@@ -47,6 +52,7 @@ s.send(b"\xff" * 6 + b"\x02\0\0\0\0\1" + b"\x88\xb5" + b"experimental" * 5)'
     [ "$(count $f ' in .*type (0800|86dd)')" -ge 12 ] && ok "$what: direction in" || not_ok "$what: direction in" "$(show $f)"
     [ "$(count $f ' out .*type (0800|86dd)')" -ge 10 ] && ok "$what: direction out" || not_ok "$what: direction out" "$(show $f)"
     check_eq "$what: reason of datagrams that nobody wants" "$(count $f 'comment dropped: udp: nobody listens at the port')" 2
+    check_eq "$what: reason of SCTP packets with a wrong checksum" "$(count $f 'comment dropped: sctp: checksum wrong')" 2
     check_eq "$what: reason of the unknown protocol" "$(count $f '88b5 .* dropped: eth: protocol not served')" 1
     check_eq "$what: and answered ones have none" "$(show $f | grep -c 'len 98 .*dropped')" 0
     now=$(date +%s)
@@ -81,9 +87,12 @@ s.send(b"\xff" * 6 + b"\x02\0\0\0\0\1" + b"\x88\xb5" + b"experimental" * 5)'
     check "$what: trace add" ctl a trace add 50
     for a in $S4 $S6; do in_k ping -c 1 -W 5 "$a" >/dev/null; done
     in_k python3 -c 'import socket,sys
-socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", (sys.argv[1], 4445))' $S4
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", (sys.argv[1], 4445))
+socket.socket(socket.AF_INET, socket.SOCK_RAW, 132).sendto(b"\0\1\0\1" + bytes(16), (sys.argv[1], 0))' $S4
     traced() { ctl a --json show trace | jq -e '[.[] | select(.stop == "udp" and (.verdict | test("^dropped: nobody listens")))] | length == 1'; }
     check "$what: the datagram's last stop says why" wait_for 10 traced
+    traced_sctp() { ctl a --json show trace | jq -e '[.[] | select(.stop == "sctp" and (.verdict | test("^dropped: checksum wrong")))] | length == 1'; }
+    check "$what: the SCTP packet's last stop says why" wait_for 10 traced_sctp
     # An echo: rx, ip, icmp, ip output, tx, all under one number.
     check_eq "$what: the stops of an echo" "$(ctl a --json show trace | jq -r '([.[] | select(.stop == "icmp" and (.verdict | test("type 8")))][0].packet) as $p
         | [.[] | select(.packet == $p) | .stop] | join(" ")')" "rx ip icmp ip output tx"
