@@ -29,7 +29,7 @@ struct base {
 
 static struct net n;
 static struct sim_app *app;
-static struct base base[40];
+static struct base base[50];
 static unsigned n_base;
 
 /* ---------------------------------------------------------------- counting */
@@ -203,6 +203,61 @@ static void icmp6_bases(void)
     ip_bases("advertisement", false, IPPROTO_ICMPV6, m, net_icmp6(m, "fd00::2", "fd00::1", 136, 0, 0x60000000, target, 24), 24, 25);
 }
 
+/* What an error quotes may have headers of its own in front of the transport's. */
+static void quote_bases(void)
+{
+    static const uint8_t headers[16] = { IPPROTO_FRAGMENT, 0, 1, 4, 0, 0, 0, 0, IPPROTO_UDP, 0, 0, 0, 0, 0, 0, 7 };
+    static const uint8_t udp[8] = { 0, PORT, 0, 9, 0, 8, 0, 0 }, tcp[20] = { 0, PORT, 0, 9, [12] = 0x50, [13] = 0x10 };
+    uint8_t m[128], q[80], f[FRAME_MAX];
+
+    net_ip4(f, "10.0.0.1", "10.0.0.2", IPPROTO_UDP, NULL, 12);
+    f[14] = 0x46; /* one word of options */
+    memcpy(f + 34, (uint8_t[]){ 1, 1, 1, 0 }, 4);
+    memcpy(f + 38, udp, 8);
+    net_fix_ip4(f);
+    memcpy(q, f + 14, 32);
+    ip_bases("unreachable, of options", true, IPPROTO_ICMP, m, net_icmp4(m, 3, 3, 0, q, 32), 36, -1);
+    add_field(&base[n_base - 1], "quoted header length", 34 + 8, 1);
+    add_field(&base[n_base - 1], "quoted option length", 34 + 8 + 21, 1);
+    net_ip4(f, "10.0.0.1", "10.0.0.2", IPPROTO_TCP, tcp, 20);
+    memcpy(q, f + 14, 40);
+    ip_bases("too long, of tcp", true, IPPROTO_ICMP, m, net_icmp4(m, 3, 4, 1400, q, 40), 36, -1);
+    add_field(&base[n_base - 1], "quoted header length", 34 + 8, 1);
+    add_field(&base[n_base - 1], "next hop's MTU", 34 + 6, 2);
+    net_ip6(f, "fd00::1", "fd00::2", IPPROTO_HOPOPTS, NULL, 24);
+    memcpy(f + 54, headers, 16);
+    memcpy(f + 70, udp, 8);
+    memcpy(q, f + 14, 64);
+    ip_bases("unreachable v6, of extension headers", false, IPPROTO_ICMPV6, m, net_icmp6(m, "fd00::2", "fd00::1", 1, 4, 0, q, 64), 48, -1);
+    add_field(&base[n_base - 1], "quoted header's length", 54 + 8 + 40 + 1, 1);
+    add_field(&base[n_base - 1], "quoted fragment offset", 54 + 8 + 48 + 2, 2);
+    net_ip6(f, "fd00::1", "fd00::2", IPPROTO_TCP, tcp, 20);
+    memcpy(q, f + 14, 60);
+    ip_bases("too big, of tcp", false, IPPROTO_ICMPV6, m, net_icmp6(m, "fd00::2", "fd00::1", 2, 0, 1400, q, 60), 56, -1);
+    add_field(&base[n_base - 1], "MTU", 54 + 6, 2);
+}
+
+/* What other members of a group say, for routers to hear. */
+static void report_bases(void)
+{
+    uint8_t f[FRAME_MAX], m[128], d[48] = { 0 }, igmp[24] = { 0x22 };
+    static const uint8_t hop_by_hop[8] = { IPPROTO_ICMPV6, 0, 5, 2, 0, 0, 1, 0 };
+
+    memcpy(igmp + 6, (uint8_t[18]){ 0, 1, 4, 0, 0, 2, 239, 1, 2, 3, 10, 0, 0, 7, 10, 0, 0, 8 }, 18); /* a record of two sources */
+    new_base("igmpv3 report", f, net_ip4(f, "10.0.0.2", "224.0.0.1", IPPROTO_IGMP, igmp, 24), 34, IPPROTO_IGMP, 8);
+    add_field(&base[n_base - 1], "number of records", 40, 2);
+    add_field(&base[n_base - 1], "number of sources", 44, 2);
+    memcpy(d, (uint8_t[4]){ 4, 0, 0, 1 }, 4);
+    d[4] = 0xff;
+    memcpy(m, hop_by_hop, 8);
+    uint32_t len = 8 + net_icmp6(m + 8, "fe80::2", "ff02::1", 143, 0, 1, d, 36);
+    len = net_ip6(f, "fe80::2", "ff02::1", IPPROTO_HOPOPTS, m, len);
+    f[21] = 1; /* hop limit */
+    new_base("mldv2 report", f, len, 62, IPPROTO_ICMPV6, 4);
+    add_field(&base[n_base - 1], "number of records", 68, 2);
+    add_field(&base[n_base - 1], "number of sources", 72, 2);
+}
+
 /* Options, extension headers, fragments: in front of a UDP datagram. */
 static void header_bases(void)
 {
@@ -342,6 +397,8 @@ static void open_at(void (*open)(struct net *n, unsigned addr_flags))
     transport_bases(false);
     icmp4_bases();
     icmp6_bases();
+    quote_bases();
+    report_bases();
     header_bases();
     arp_bases();
     router_bases();
