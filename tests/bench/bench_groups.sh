@@ -304,6 +304,14 @@ group_dpdk_af_packet() {
     packets net_af_packet afp_k afp_h in
     packets net_af_packet afp_out_k afp_out_h out
 }
+group_dpdk_af_xdp() {
+    side xdp_k in_k $L4 'kernel to kernel, veth'
+    side xdp_h in_k $S4 'kernel to hoststack, net_af_xdp'
+    side xdp_out_k in_s $M4 'kernel to kernel, veth'
+    side xdp_out_h stack $K4 'hoststack to kernel, net_af_xdp'
+    packets net_af_xdp xdp_k xdp_h in
+    packets net_af_xdp xdp_out_k xdp_out_h out
+}
 group_dpdk_tap() {
     side dtap_k in_k $L4 'kernel to kernel, veth'
     side dtap_h in_s $S4 'kernel to hoststack, net_tap'
@@ -328,6 +336,11 @@ dpdk_port() { # GROUP DEVICE
 dpdk_af_packet() {
     dpdk_port 6 'net_af_packet0 iface=vs0 blocksz=262144 framesz=2048 framecnt=4096'
     in_k ethtool -K vk0 tx off tso off gso off >/dev/null 2>&1 # it takes no super-frames
+    serve_load in_k $K4 7001
+}
+dpdk_af_xdp() {
+    dpdk_port 10 'net_af_xdp0 iface=vs0'
+    in_k ethtool -K vk0 tx off tso off gso off >/dev/null 2>&1
     serve_load in_k $K4 7001
 }
 dpdk_tap() {
@@ -396,5 +409,7 @@ all_groups() {
     [ ! -x "$top_builddir/tests/bench/usrsctp_load" ] || group sctp 'a b' group_sctp
     group dpdk_af_packet a group_dpdk_af_packet
     group dpdk_tap a group_dpdk_tap
+    # Not every kernel has it.
+    ! python3 -c 'import socket; socket.socket(44, socket.SOCK_RAW)' 2>/dev/null || group dpdk_af_xdp a group_dpdk_af_xdp
     group memif 'a b' group_memif
 }
