@@ -283,7 +283,7 @@ vhost() {
     group_begin 4 1500
     { conf_head a; printf 'port p0 { device net_vhost0,iface=%s/vhost.sock }\ntcp { cc-algo cubic  msl 100ms }\n' "$TMP"; conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"
     { conf_head b
-      printf 'port p0 { device net_virtio_user0,path=%s/vhost.sock,packed_vq=1,mrg_rxbuf=1,mac=02:00:00:00:77:02 }\n' "$TMP"
+      printf 'port p0 { device net_virtio_user0,path=%s/vhost.sock,packed_vq=1,mrg_rxbuf=1,queue_size=1024,mac=02:00:00:00:77:02 }\n' "$TMP"
       printf 'tcp { cc-algo cubic  msl 100ms }\n'; conf_addrs p0 $K4 $K6; } >"$TMP/b.conf"
     FIFO=4m server_start a "$NS_S"
     FIFO=4m server_start b "$NS_S"

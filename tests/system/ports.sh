@@ -71,7 +71,7 @@ super_frames() { # 60 MB and more came in pieces far above the MTU, both ways
     done
 }
 two "vhost and virtio_user" "net_vhost0,iface=$TMP/vhost.sock" \
-    "net_virtio_user0,path=$TMP/vhost.sock,packed_vq=1,mrg_rxbuf=1,mac=02:00:00:00:77:02" super_frames
+    "net_virtio_user0,path=$TMP/vhost.sock,packed_vq=1,mrg_rxbuf=1,queue_size=1024,mac=02:00:00:00:77:02" super_frames
 two "memif" "net_memif0,role=server,id=0,socket=$TMP/memif.sock,socket-abstract=no,mac=02:00:00:00:77:01" \
     "net_memif0,role=client,id=0,socket=$TMP/memif.sock,socket-abstract=no,mac=02:00:00:00:77:02"
 
