@@ -109,6 +109,9 @@ static_assert(sizeof(struct svm_fifo_cons) <= 64, "the consuming half is one lin
 void svm_fifo_prod_init(struct svm_fifo_prod *f, struct svm_fifo_prod_line *line, const struct svm_fifo_cons_line *peer,
                         const struct svm_region_table *regions, const struct svm_ring_ops *ops, void *ring_ctx,
                         uint32_t max_size);
+/* Holds nothing that svm_fifo_prod_init() would not find in the line, but for the floor: what is empty and has no ring may be forgotten,
+ * and made again, as long as nobody else can write to its line. */
+bool svm_fifo_prod_is_plain(const struct svm_fifo_prod *f, uint32_t max_size);
 void svm_fifo_prod_fini(struct svm_fifo_prod *f);              /* frees rings and intervals; the peer must be gone */
 int64_t svm_fifo_prod_space(struct svm_fifo_prod *f);          /* bytes that may be enqueued up to max_size (growing if need be) */
 int64_t svm_fifo_prod_unread(struct svm_fifo_prod *f);         /* tail - head as last told by the consumer (reloads) */
@@ -148,6 +151,7 @@ bool svm_fifo_prod_want_space(struct svm_fifo_prod *f, uint32_t bytes); /* true:
 static inline bool svm_fifo_cons_failed(const struct svm_fifo_cons *f) { return !f->regions; }
 void svm_fifo_cons_init(struct svm_fifo_cons *f, struct svm_fifo_cons_line *line, const struct svm_fifo_prod_line *peer,
                         const struct svm_region_table *regions, uint32_t max_size);
+bool svm_fifo_cons_is_plain(const struct svm_fifo_cons *f, uint32_t max_size); /* as svm_fifo_prod_is_plain() */
 int64_t svm_fifo_cons_avail(struct svm_fifo_cons *f);          /* readable bytes (reloads tail), or -EPROTO */
 int64_t svm_fifo_dequeue(struct svm_fifo_cons *f, void *buf, uint32_t len);   /* copies and drops; 0 = empty */
 int64_t svm_fifo_dequeue_iov(struct svm_fifo_cons *f, const struct iovec *iov, int n_iov);

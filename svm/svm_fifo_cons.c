@@ -22,6 +22,14 @@ void svm_fifo_cons_init(struct svm_fifo_cons *f, struct svm_fifo_cons_line *line
     f->evt_taken = __atomic_load_n(&peer->evt_seq, __ATOMIC_RELAXED);
 }
 
+bool svm_fifo_cons_is_plain(const struct svm_fifo_cons *f, uint32_t max_size)
+{
+    const struct svm_fifo_cons_line *l = f->line;
+
+    return !svm_fifo_cons_failed(f) && f->tail_seen == f->head && l->head == f->head && l->space_ack == f->space_acked &&
+           l->evt_ack == f->evt_taken && f->max_size == max_size;
+}
+
 /* Checks one descriptor, already copied. True with *data, *ring_size set if the ring lies within a mapped region. */
 static bool ring_check(const struct svm_region_table *t, uint32_t offset64, uint32_t word, uint8_t **data, uint32_t *ring_size)
 {

@@ -32,6 +32,14 @@ void svm_fifo_prod_init(struct svm_fifo_prod *f, struct svm_fifo_prod_line *line
     f->space_want = line->space_want;
 }
 
+bool svm_fifo_prod_is_plain(const struct svm_fifo_prod *f, uint32_t max_size)
+{
+    const struct svm_fifo_prod_line *l = f->line;
+
+    return !f->failed && !f->fin && !f->cur_log2 && !f->old_log2 && !f->ooo && f->head_seen == f->tail && f->start == f->tail &&
+           l->tail == f->tail && l->gen == f->gen && l->evt_seq == f->evt_seq && l->space_want == f->space_want && f->max_size == max_size;
+}
+
 static void free_old(struct svm_fifo_prod *f)
 {
     if (f->old_log2) {

@@ -188,6 +188,10 @@ void app_dispatch(struct app_port_client *pc, const struct svm_msg *m)
     /* The zombie of a cut-through end answers for it still (UNLINK). */
     if (s && !session_is_held_by(s, &pc->aw) && !(m->type == SVM_MSG_UNLINK && session_holds_any(s, &pc->aw)))
         s = NULL;
+    if (s && hs_unlikely(!session_wake(pc->w, s))) {
+        app_port_fail(pc, "no memory for a session of it that was idle");
+        return;
+    }
     switch ((enum svm_msg_type)m->type) {
     case SVM_MSG_DATA:
         if (s && s->app == &pc->aw && s->has_fifos) /* of a former user it is about FIFOs that are no more */

@@ -259,6 +259,7 @@ void app_fork_lifeline(struct app_client *c, uint32_t events);       /* it hangs
 
 /* app_memory.c: worker */
 int app_memory_fifos_alloc(struct worker *w, struct app_worker *a, struct app_fifos *out);
+void app_memory_fifos_at(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot, struct app_fifos *out);
 void app_memory_fifos_free(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot);
 int app_memory_bank_init(struct app_bank *b, uint32_t n_slots);
 

@@ -86,6 +86,26 @@ static void ring_free(void *ctx, uint8_t log2, uint16_t region, uint64_t offset)
 
 static const struct svm_ring_ops ring_ops = { .alloc = ring_alloc, .free = ring_free };
 
+static void fifos_of(struct app_client *c, const struct app_bank *b, uint32_t slot, struct app_fifos *out)
+{
+    struct svm_slot_srv *srv = svm_slot_srv_at(&b->s, b->slots_off, slot);
+    struct svm_slot_cli *cli = svm_slot_cli_at(&b->c, b->slots_off, slot);
+
+    *out = (struct app_fifos){
+        .rx_prod = &srv->rx,
+        .rx_cons = &cli->rx,
+        .tx_prod = &cli->tx,
+        .tx_cons = &srv->tx,
+        .rx_regions = &c->rx_regions,
+        .tx_regions = &c->tx_regions,
+        .ring_ops = &ring_ops,
+        .ring_ctx = c,
+        .rx_max = c->rx_fifo_size,
+        .tx_max = c->tx_fifo_size,
+        .slot = { .seg_id = b->seg_id, .slot = slot },
+    };
+}
+
 int app_memory_fifos_alloc(struct worker *w, struct app_worker *a, struct app_fifos *out)
 {
     struct app_client *c = hs_container_of(a, struct app_port_client, aw)->client;
@@ -109,20 +129,19 @@ int app_memory_fifos_alloc(struct worker *w, struct app_worker *a, struct app_fi
     struct svm_slot_srv *srv = svm_slot_srv_at(&b->s, b->slots_off, (uint32_t)slot);
     struct svm_slot_cli *cli = svm_slot_cli_at(&b->c, b->slots_off, (uint32_t)slot);
     svm_slot_clear(srv, cli); /* a free slot is ours, in both parts */
-    *out = (struct app_fifos){
-        .rx_prod = &srv->rx,
-        .rx_cons = &cli->rx,
-        .tx_prod = &cli->tx,
-        .tx_cons = &srv->tx,
-        .rx_regions = &c->rx_regions,
-        .tx_regions = &c->tx_regions,
-        .ring_ops = &ring_ops,
-        .ring_ctx = c,
-        .rx_max = c->rx_fifo_size,
-        .tx_max = c->tx_fifo_size,
-        .slot = { .seg_id = b->seg_id, .slot = (uint32_t)slot },
-    };
+    fifos_of(c, b, (uint32_t)slot, out);
     return 0;
+}
+
+void app_memory_fifos_at(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot, struct app_fifos *out)
+{
+    struct app_client *c = hs_container_of(a, struct app_port_client, aw)->client;
+    uint32_t i = 0;
+
+    (void)w;
+    while (c->bank[i].seg_id != slot->seg_id) /* there is one: banks stay as long as the client */
+        i++;
+    fifos_of(c, &c->bank[i], slot->slot, out);
 }
 
 void app_memory_fifos_free(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot)

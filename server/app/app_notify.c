@@ -322,6 +322,7 @@ void app_notify_accepted(struct app_port_client *pc, struct session *s)
 
 const struct app_ops app_client_ops = {
     .fifos_alloc = app_memory_fifos_alloc,
+    .fifos_at = app_memory_fifos_at,
     .fifos_free = app_memory_fifos_free,
     .accept = notify_accept,
     .connected = notify_connected,

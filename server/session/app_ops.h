@@ -29,6 +29,8 @@ struct app_ops {
      * joined to it by the relay (server/local/). */
     bool is_internal;
     int (*fifos_alloc)(struct worker *w, struct app_worker *a, struct app_fifos *out);     /* -ENOBUFS: quota; -ENOMEM */
+    /* The same of a slot in use, untouched. NULL: the FIFO halves of a session stay as long as its slot. */
+    void (*fifos_at)(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot, struct app_fifos *out);
     void (*fifos_free)(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot);
     /* The program worker `client_id` as worker w knows it, NULL = not there or leaving (listeners are copied to all workers). The op
      * itself may be NULL when the stack has one worker. */

@@ -58,11 +58,11 @@ struct session_fifos {
 };
 
 struct session {
-    struct session_fifos *fifos;       /* valid with has_fifos; NULL = never had any */
+    struct session_fifos *fifos;       /* valid with has_fifos; NULL = never had any, or asleep */
     struct transport_conn *conn;       /* NULL = none (yet, or any more) */
     const struct transport_ops *ops;
     struct app_worker *app;            /* whom events go to; NULL = nobody (any more, or accepted and no armed worker yet) */
-    struct app_worker *mem;            /* whose memory the FIFOs are in; NULL with has_fifos: server-private (session_memory.c) */
+    struct app_worker *mem;            /* whose memory the FIFOs are in (or asleep); NULL with has_fifos: server-private (session_memory.c) */
     struct session *evt_next, *tx_next; /* on the worker's lists of due events and of sessions to send */
     struct session_rare *rare;         /* NULL = has nothing of that */
     union {
@@ -73,7 +73,8 @@ struct session {
     uint8_t state;                     /* enum session_state */
     uint8_t proto;
     uint8_t flags;                     /* SVM_BIND_*, SVM_CONN_* */
-    uint8_t connect_how;               /* enum svm_connect_how */
+    uint8_t connect_how : 7;           /* enum svm_connect_how */
+    bool is_asleep : 1;                /* its slot has its FIFOs, the server's halves are gone until session_wake() */
     uint16_t fib;
     uint32_t ctx;
     struct svm_handle handle;

@@ -13,7 +13,7 @@
 
 static uint8_t claim_flags(const struct session *s)
 {
-    return (uint8_t)((s->has_fifos || s->local ? SVM_CLAIM_FIFOS : 0) | (s->state == SESSION_LISTENING ? SVM_CLAIM_LISTENS : 0) |
+    return (uint8_t)((s->has_fifos || s->is_asleep || s->local ? SVM_CLAIM_FIFOS : 0) | (s->state == SESSION_LISTENING ? SVM_CLAIM_LISTENS : 0) |
                      (s->state == SESSION_CONNECTING ? SVM_CLAIM_CONNECTS : 0) | (s->tx_fin_told ? SVM_CLAIM_WR_SHUT : 0) |
                      (s->rare && s->rare->rest_fd ? SVM_CLAIM_REST : 0) | (session_open_holds(s) == 1 ? SVM_CLAIM_ONLY : 0));
 }
@@ -112,8 +112,10 @@ void session_claim(struct worker *w, struct app_worker *a, struct session *s, ui
     }
     if (s->local && s->state == SESSION_CONNECTING)
         err = -EALREADY; /* being joined with the program that has begun it */
-    else if (s->state == SESSION_ACCEPTING || s->state == SESSION_CLOSING || (!s->has_fifos && !s->local))
+    else if (s->state == SESSION_ACCEPTING || s->state == SESSION_CLOSING || (!s->has_fifos && !s->is_asleep && !s->local))
         err = -ECONNABORTED;
+    else if (!session_wake(w, s))
+        err = -ENOMEM;
     if (err != 0) {
         a->ops->claimed(w, a, s, 0, err);
         return;
@@ -155,7 +157,7 @@ void session_leave(struct worker *w, struct session *s, struct app_worker *a)
         if (s->state == SESSION_LISTENING || s->state == SESSION_BOUND)
             other_user(s, a);
     }
-    if (s->has_fifos && s->mem == a && session_fifos_move(w, s, NULL, false) != 0) {
+    if ((s->has_fifos || s->is_asleep) && s->mem == a && (!session_wake(w, s) || session_fifos_move(w, s, NULL, false) != 0)) {
         session_fifos_drop(w, s); /* no memory: the connection cannot go on */
         s->error = -ENOBUFS;
         s->state = SESSION_DEAD;

@@ -64,6 +64,8 @@ static void detach_conn(struct session *s)
 
 void session_reset(struct worker *w, struct session *s, int error)
 {
+    struct session_fifos room, *f;
+
     detach_conn(s);
     if (s->state == SESSION_CLOSING || (s->state == SESSION_ACCEPTING && !s->app)) {
         session_finish(w, s);
@@ -75,8 +77,9 @@ void session_reset(struct worker *w, struct session *s, int error)
     }
     s->error = error;
     s->state = SESSION_DEAD;
-    if (s->has_fifos)
-        svm_fifo_prod_set_rst(&s->fifos->rx, error);
+    f = session_fifos_look(w, s, &room);
+    if (f)
+        svm_fifo_prod_set_rst(&f->rx, error);
     if (s->app && !s->from.gen) /* unnamed: told when it is named (session_accepted) */
         s->app->ops->reset(w, s->app, s, error);
 }

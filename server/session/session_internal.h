@@ -116,6 +116,8 @@ int session_fifos_move(struct worker *w, struct session *s, struct app_worker *t
 bool session_rest_is_full(struct session *s); /* what is kept for former users, with what the present one has written, is too much */
 /* a NULL: of all programs; slot NULL: all of them. */
 void session_old_free(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot);
+/* The halves of an idle session as they would be, for a look; NULL: it has no FIFOs. */
+struct session_fifos *session_fifos_look(struct worker *w, struct session *s, struct session_fifos *room);
 void session_limbo_destroy(struct session_limbo *l);
 void session_fifos_put(struct worker *w, struct session *s);       /* the halves themselves, when the session is freed */
 

@@ -10,6 +10,11 @@
 
 enum { RX_STREAM_LOG2 = 16 };
 
+static inline bool has_fifos(struct worker *w, struct session *s)
+{
+    return hs_likely(s->has_fifos) || (s->is_asleep && session_wake(w, s));
+}
+
 /* ---- receive ---- */
 
 static void evt_list_add(struct worker *w, struct session *s)
@@ -30,7 +35,7 @@ int64_t session_rx_enqueue(struct worker *w, struct session *s, uint32_t offset,
 
     if (hs_unlikely(s->rd_closed))
         return offset ? -ENOBUFS : (int64_t)len; /* SHUT_RD: Linux takes and forgets */
-    if (hs_unlikely(!s->has_fifos))
+    if (!has_fifos(w, s))
         return -ENOBUFS;
     n = svm_fifo_enqueue_at(&s->fifos->rx, offset, data, len);
     if (hs_likely(n > 0))
@@ -42,7 +47,7 @@ int64_t session_rx_enqueue(struct worker *w, struct session *s, uint32_t offset,
 
 int session_rx_enqueue_record(struct worker *w, struct session *s, const struct iovec *iov, int n_iov)
 {
-    int err = hs_likely(s->has_fifos) ? svm_fifo_enqueue_record(&s->fifos->rx, iov, n_iov) : -ENOBUFS;
+    int err = has_fifos(w, s) ? svm_fifo_enqueue_record(&s->fifos->rx, iov, n_iov) : -ENOBUFS;
 
     if (err == 0)
         evt_list_add(w, s);
@@ -53,7 +58,7 @@ int session_rx_enqueue_record(struct worker *w, struct session *s, const struct 
 
 int session_rx_reserve(struct worker *w, struct session *s, uint32_t want, struct iovec iov[2])
 {
-    int n = hs_likely(s->has_fifos) ? svm_fifo_reserve(&s->fifos->rx, want, iov) : 0;
+    int n = has_fifos(w, s) ? svm_fifo_reserve(&s->fifos->rx, want, iov) : 0;
 
     if (hs_unlikely(n == -EPROTO))
         session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
@@ -73,7 +78,7 @@ void session_tx_direct_want(struct worker *w, struct session *s, uint32_t bytes)
 
 void session_rx_commit(struct worker *w, struct session *s, uint32_t len)
 {
-    if (hs_likely(s->has_fifos) && svm_fifo_commit(&s->fifos->rx, len) == 0 && len)
+    if (has_fifos(w, s) && svm_fifo_commit(&s->fifos->rx, len) == 0 && len)
         evt_list_add(w, s);
 }
 
@@ -95,7 +100,7 @@ static uint32_t rx_promise(struct session *s, uint32_t space)
 
 uint32_t session_rx_space(struct worker *w, struct session *s)
 {
-    int64_t n = hs_likely(s->has_fifos) ? svm_fifo_prod_space(&s->fifos->rx) : -ENOMEM;
+    int64_t n = has_fifos(w, s) ? svm_fifo_prod_space(&s->fifos->rx) : -ENOMEM;
 
     if (hs_unlikely(n < 0)) {
         if (n == -EPROTO)
@@ -114,12 +119,12 @@ uint32_t session_rx_window(struct worker *w, struct session *s)
 {
     uint32_t space = session_rx_space(w, s);
 
-    return s->rd_closed || !s->has_fifos || s->fifos->rx.failed ? space : rx_promise(s, space);
+    return s->rd_closed || !has_fifos(w, s) || s->fifos->rx.failed ? space : rx_promise(s, space);
 }
 
 uint32_t session_rx_unread(struct worker *w, struct session *s)
 {
-    int64_t n = hs_likely(s->has_fifos) ? svm_fifo_prod_unread(&s->fifos->rx) : 0;
+    int64_t n = has_fifos(w, s) ? svm_fifo_prod_unread(&s->fifos->rx) : 0;
 
     if (n < 0)
         session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
@@ -150,7 +155,7 @@ int session_rx_ooo(struct session *s, struct session_ooo *out, int max)
 
 void session_rx_want_space(struct worker *w, struct session *s, uint32_t bytes)
 {
-    if (s->has_fifos && svm_fifo_prod_want_space(&s->fifos->rx, bytes) && s->conn && !s->fifos->rx.failed && s->ops->rx_space)
+    if (has_fifos(w, s) && svm_fifo_prod_want_space(&s->fifos->rx, bytes) && s->conn && !s->fifos->rx.failed && s->ops->rx_space)
         session_tx_schedule(w, s); /* there is room already: the window update goes out in the transmit stage */
 }
 
@@ -162,7 +167,7 @@ static void urgent_tell(struct worker *w, struct session *s)
 
 void session_rx_urgent(struct worker *w, struct session *s, uint32_t offset, bool is_pending)
 {
-    if (s->rd_closed || !s->has_fifos || (is_pending && !seq_gt(s->fifos->rx.tail + offset, svm_urgent_pos(svm_urgent_own(&s->fifos->rx)))))
+    if (s->rd_closed || !has_fifos(w, s) || (is_pending && !seq_gt(s->fifos->rx.tail + offset, svm_urgent_pos(svm_urgent_own(&s->fifos->rx)))))
         return;
     svm_urgent_set(&s->fifos->rx, offset);
     urgent_tell(w, s);
@@ -170,7 +175,7 @@ void session_rx_urgent(struct worker *w, struct session *s, uint32_t offset, boo
 
 bool session_rx_urgent_came(struct worker *w, struct session *s)
 {
-    if (s->has_fifos && !s->rd_closed) {
+    if (has_fifos(w, s) && !s->rd_closed) {
         if (!seq_lt(svm_urgent_pos(svm_urgent_own(&s->fifos->rx)), s->fifos->rx.tail))
             return false;
         urgent_tell(w, s);
@@ -181,7 +186,7 @@ bool session_rx_urgent_came(struct worker *w, struct session *s)
 void session_rx_fin(struct worker *w, struct session *s)
 {
     s->rx_fin = true;
-    if (hs_unlikely(!s->has_fifos))
+    if (!has_fifos(w, s))
         return;
     svm_fifo_prod_set_fin(&s->fifos->rx);
     evt_list_add(w, s);
@@ -199,7 +204,7 @@ unsigned session_events_flush(struct worker *w)
             sw->evt_tail = &sw->evt_head;
         s->on_evt_list = false;
         n++;
-        if (s->app && s->has_fifos && svm_fifo_prod_event_due(&s->fifos->rx))
+        if (s->app && has_fifos(w, s) && svm_fifo_prod_event_due(&s->fifos->rx))
             s->app->ops->data(w, s->app, s);
     }
     return n;
@@ -210,7 +215,7 @@ void session_rx_space_kick(struct worker *w, struct session *s)
     if (s->conn && s->ops->rx_space && s->state != SESSION_CLOSING)
         s->ops->rx_space(w, s->conn);
     /* A program that has read all of a burst gives the burst's memory back. */
-    if (s->has_fifos)
+    if (has_fifos(w, s))
         svm_fifo_prod_give_back(&s->fifos->rx);
 }
 
@@ -230,7 +235,7 @@ void session_tx_schedule(struct worker *w, struct session *s)
 
 void session_tx_kick(struct worker *w, struct session *s)
 {
-    if (hs_unlikely(!s->has_fifos))
+    if (!has_fifos(w, s))
         return;
     /* The value in the message is the program's word; what counts for arming is what the FIFO says now. */
     svm_fifo_cons_event_taken(&s->fifos->tx, __atomic_load_n(&s->fifos->tx.peer->evt_seq, __ATOMIC_RELAXED));
@@ -248,7 +253,7 @@ uint32_t session_tx_avail(struct worker *w, struct session *s)
 {
     int64_t n;
 
-    if (hs_unlikely(!s->has_fifos))
+    if (!has_fifos(w, s))
         return 0;
     n = svm_fifo_cons_avail(&s->fifos->tx);
     if (hs_unlikely(n < 0)) {
@@ -268,7 +273,7 @@ int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, ui
         iov[0] = (struct iovec){ r->bytes + r->off + offset, hs_min_u32(len, rest - offset) };
         return 1;
     }
-    n = hs_likely(s->has_fifos) ? svm_fifo_peek_iov(&s->fifos->tx, offset - rest, len, iov) : 0;
+    n = has_fifos(w, s) ? svm_fifo_peek_iov(&s->fifos->tx, offset - rest, len, iov) : 0;
     if (hs_unlikely(n < 0)) {
         session_app_fail(w, s, "a ring of a transmit FIFO is outside of its memory");
         return 0;
@@ -305,7 +310,7 @@ void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void 
 
 void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
 {
-    if (hs_unlikely(!s->has_fifos))
+    if (!has_fifos(w, s))
         return;
     if (hs_unlikely(session_tx_rest(s))) {
         struct session_rest *r = s->rare->tx_rest;
@@ -379,10 +384,10 @@ unsigned session_tx_run(struct worker *w)
         struct session *next = s->tx_next;
         s->on_tx_list = false;
         n++;
-        if (s->conn && s->has_fifos) {
+        if (s->conn && has_fifos(w, s)) {
             struct svm_handle h = s->handle;
             enum transport_tx_verdict v = s->ops->tx(w, s->conn, SESSION_TX_BUDGET);
-            if (session_from_handle(w, h) == s && s->has_fifos && (v == TRANSPORT_TX_MORE || tx_arm(s)))
+            if (session_from_handle(w, h) == s && has_fifos(w, s) && (v == TRANSPORT_TX_MORE || tx_arm(s)))
                 session_tx_schedule(w, s);
         }
         s = next;

@@ -117,6 +117,60 @@ static int fifos_make(struct worker *w, struct session *s, struct app_worker *a,
     return 0;
 }
 
+/* ---- idle sessions: what the halves know is in the lines, too, which only the server writes ---- */
+
+static uint32_t promised(const struct session *s, const struct svm_fifo_prod *f)
+{
+    return seq_gt(s->rx_edge, f->tail) ? s->rx_edge - f->tail : 0;
+}
+
+static void halves_of(struct worker *w, struct session *s, struct session_fifos *out)
+{
+    struct app_fifos f;
+
+    s->mem->ops->fifos_at(w, s->mem, &s->slot, &f);
+    svm_fifo_prod_init(&out->rx, f.rx_prod, f.rx_cons, f.rx_regions, f.ring_ops, f.ring_ctx, f.rx_max);
+    svm_fifo_cons_init(&out->tx, f.tx_cons, f.tx_prod, f.tx_regions, f.tx_max);
+    svm_fifo_prod_set_floor(&out->rx, promised(s, &out->rx));
+}
+
+void session_idle(struct worker *w, struct session *s)
+{
+    struct app_fifos f;
+
+    if (!s->has_fifos || s->state != SESSION_ESTABLISHED || s->on_evt_list || s->on_tx_list || session_tx_rest(s) || !s->mem ||
+        !s->mem->ops->fifos_at)
+        return;
+    svm_fifo_prod_give_back(&s->fifos->rx);
+    s->mem->ops->fifos_at(w, s->mem, &s->slot, &f);
+    if (!svm_fifo_prod_is_plain(&s->fifos->rx, f.rx_max) || !svm_fifo_cons_is_plain(&s->fifos->tx, f.tx_max))
+        return;
+    session_fifos_put(w, s);
+    s->has_fifos = false;
+    s->is_asleep = true;
+}
+
+bool session_wake(struct worker *w, struct session *s)
+{
+    if (hs_likely(!s->is_asleep))
+        return true;
+    s->fifos = fifos_get(w);
+    if (!s->fifos)
+        return false;
+    halves_of(w, s, s->fifos);
+    s->is_asleep = false;
+    s->has_fifos = true;
+    return true;
+}
+
+struct session_fifos *session_fifos_look(struct worker *w, struct session *s, struct session_fifos *room)
+{
+    if (!s->is_asleep)
+        return s->has_fifos ? s->fifos : NULL;
+    halves_of(w, s, room);
+    return room;
+}
+
 int session_fifos_make(struct worker *w, struct session *s, struct app_worker *a)
 {
     return fifos_make(w, s, a, LIMBO_FIFO_MAX);
@@ -158,6 +212,12 @@ static void memory_drop(struct worker *w, struct app_worker *mem, struct svm_fif
 
 void session_fifos_drop(struct worker *w, struct session *s)
 {
+    if (s->is_asleep) { /* no ring, no interval: only the slot */
+        s->is_asleep = false;
+        s->mem->n_fifos--;
+        s->mem->ops->fifos_free(w, s->mem, &s->slot);
+        s->mem = NULL;
+    }
     if (!s->has_fifos)
         return;
     s->has_fifos = false;

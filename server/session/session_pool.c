@@ -208,7 +208,7 @@ void session_free(struct worker *w, struct session *s)
 {
     struct session_worker *sw = w->session;
 
-    assert(!s->holds && !s->conn && !s->has_fifos && !s->on_evt_list && !s->on_tx_list && !s->is_queued);
+    assert(!s->holds && !s->conn && !s->has_fifos && !s->is_asleep && !s->on_evt_list && !s->on_tx_list && !s->is_queued);
     if (s->ops && s->ops->session_gone)
         s->ops->session_gone(w, s);
     session_rest_drop(s);

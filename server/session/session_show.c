@@ -30,6 +30,7 @@ static const char *path_of(const struct session *s)
 static json_t *row(struct worker *w, struct session *s, bool verbose)
 {
     char lcl[IP_ENDPOINT_TEXT_MAX], rmt[IP_ENDPOINT_TEXT_MAX];
+    struct session_fifos room, *f = session_fifos_look(w, s, &room);
     json_t *o = json_object();
 
     json_object_set_new(o, "proto", json_string(s->ops ? s->ops->name : "?"));
@@ -39,9 +40,9 @@ static json_t *row(struct worker *w, struct session *s, bool verbose)
     json_object_set_new(o, "path", json_string(path_of(s)));
     json_object_set_new(o, "worker", json_integer(w->index));
     json_object_set_new(o, "client", s->app && !s->app->ops->is_internal ? json_integer(s->app->client_id) : json_null());
-    if (s->has_fifos) {
-        int64_t tx = svm_fifo_cons_failed(&s->fifos->tx) ? 0 : svm_fifo_cons_avail(&s->fifos->tx);
-        int64_t rx = svm_fifo_prod_unread(&s->fifos->rx);
+    if (f) {
+        int64_t tx = svm_fifo_cons_failed(&f->tx) ? 0 : svm_fifo_cons_avail(&f->tx);
+        int64_t rx = svm_fifo_prod_unread(&f->rx);
         json_object_set_new(o, "rx_queued", json_integer(rx < 0 ? 0 : rx));
         json_object_set_new(o, "tx_queued", json_integer(tx < 0 ? 0 : tx));
     }
@@ -50,11 +51,11 @@ static json_t *row(struct worker *w, struct session *s, bool verbose)
     json_object_set_new(o, "index", json_integer(s->handle.index));
     json_object_set_new(o, "generation", json_integer(s->handle.gen));
     json_object_set_new(o, "holders", json_integer(count_holds(s)));
-    if (s->has_fifos) {
-        json_object_set_new(o, "rx_fifo_size", json_integer(s->fifos->rx.mask ? s->fifos->rx.mask + 1 : 0));
-        json_object_set_new(o, "rx_fifo_max", json_integer(s->fifos->rx.max_size));
-        json_object_set_new(o, "tx_fifo_max", json_integer(s->fifos->tx.max_size));
-        json_object_set_new(o, "rx_out_of_order", json_integer(s->fifos->rx.n_ooo));
+    if (f) {
+        json_object_set_new(o, "rx_fifo_size", json_integer(f->rx.mask ? f->rx.mask + 1 : 0));
+        json_object_set_new(o, "rx_fifo_max", json_integer(f->rx.max_size));
+        json_object_set_new(o, "tx_fifo_max", json_integer(f->tx.max_size));
+        json_object_set_new(o, "rx_out_of_order", json_integer(f->rx.n_ooo));
     }
     if (s->listener) {
         json_object_set_new(o, "backlog", json_integer(s->listener->backlog));

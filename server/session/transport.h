@@ -185,6 +185,10 @@ void session_tx_direct_want(struct worker *w, struct session *s, uint32_t bytes)
 void session_tx_schedule(struct worker *w, struct session *s);       /* ops->tx() will be called in this turn or the next */
 /* The rules of its namespace let it begin something with rmt (session_rules.h). */
 bool session_may_send(struct worker *w, const struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+/* Nothing goes on: the server's halves of its FIFOs go, if they can be made again as they were. The calls above make them again, and
+ * session_wake(): false = no memory. */
+void session_idle(struct worker *w, struct session *s);
+bool session_wake(struct worker *w, struct session *s);
 uint16_t session_fib(const struct session *s);                       /* interface table of its namespace */
 uint32_t session_layer_cfg(const struct session *s);      /* what its program chose for the transport (struct session) */
 uint8_t session_connect_how(const struct session *s);     /* enum svm_connect_how */

@@ -90,6 +90,7 @@ static void go_to_sleep(struct worker *w, struct tcp_conn *c)
         return;
     compact(c, i);
     session_conn_moved(w, &c->base, &i->base);
+    session_idle(w, i->base.session);
     if (c->flags & TCP_F_KEEPALIVE) {
         timer_of(i)->fire = keep_fire;
         if (timer_is_running(&c->t_misc))
@@ -182,7 +183,7 @@ static void idle_give(struct worker *w, struct tcp_idle *i)
 
 struct tcp_conn *tcp_idle_wake_now(struct worker *w, struct tcp_idle *i)
 {
-    struct tcp_conn *c = tcp_arena_take(&tcp_worker_of(w)->conns);
+    struct tcp_conn *c = session_wake(w, i->base.session) ? tcp_arena_take(&tcp_worker_of(w)->conns) : NULL;
 
     if (!c) {
         tcp_count(w, TCP_C_no_memory);

@@ -76,6 +76,19 @@ static void *grown(void *array, uint32_t *n, uint32_t need, size_t size)
     return p;
 }
 
+static void fifos_at(struct worker *w, struct app_worker *aw, const struct svm_msg_slot *slot, struct app_fifos *out)
+{
+    struct sim_app *a = app_of(aw);
+    struct sim_fifo_mem *m = a->mem[slot->slot];
+
+    (void)w;
+    *out = (struct app_fifos){
+        .rx_prod = &m->rx_prod, .rx_cons = &m->rx_cons, .tx_prod = &m->tx_prod, .tx_cons = &m->tx_cons,
+        .rx_regions = &a->rx.regions, .tx_regions = &a->tx.regions, .ring_ops = &svm_ring_alloc_ops, .ring_ctx = &a->rx.rings,
+        .rx_max = a->rx_max, .tx_max = a->tx_max, .slot = *slot,
+    };
+}
+
 static int fifos_alloc(struct worker *w, struct app_worker *aw, struct app_fifos *out)
 {
     struct sim_app *a = app_of(aw);
@@ -97,11 +110,7 @@ static int fifos_alloc(struct worker *w, struct app_worker *aw, struct app_fifos
         a->mem = p;
     }
     a->mem[slot] = m;
-    *out = (struct app_fifos){
-        .rx_prod = &m->rx_prod, .rx_cons = &m->rx_cons, .tx_prod = &m->tx_prod, .tx_cons = &m->tx_cons,
-        .rx_regions = &a->rx.regions, .tx_regions = &a->tx.regions, .ring_ops = &svm_ring_alloc_ops, .ring_ctx = &a->rx.rings,
-        .rx_max = a->rx_max, .tx_max = a->tx_max, .slot = { .seg_id = 1, .slot = slot },
-    };
+    fifos_at(w, aw, &(struct svm_msg_slot){ .seg_id = 1, .slot = slot }, out);
     return 0;
 }
 
@@ -322,7 +331,7 @@ static void on_violation(struct worker *w, struct app_worker *aw, const char *wh
 }
 
 static const struct app_ops sim_ops = {
-    .fifos_alloc = fifos_alloc, .fifos_free = fifos_free, .accept = on_accept, .connected = on_connected,
+    .fifos_alloc = fifos_alloc, .fifos_at = fifos_at, .fifos_free = fifos_free, .accept = on_accept, .connected = on_connected,
     .data = on_data, .space = on_space, .reset = on_reset, .soft_error = on_soft_error, .peer_gone = on_peer_gone,
     .closed = on_closed, .violation = on_violation,
 };

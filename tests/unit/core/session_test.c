@@ -7,8 +7,9 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "server/session/session.h"
 #include "server/session/session_run.h"
-#include "server/tcp/tcp.h"
+#include "server/tcp/tcp_idle.h"
 
 static struct core_fixture fx; /* criterion runs each test in a process of its own */
 static struct sim_app *client, *server;
@@ -261,6 +262,107 @@ Test(session, linger_zero_resets)
     cr_assert(c->is_closed);
     cr_assert(s->is_reset);
     cr_assert_eq(s->reset_error, -ECONNRESET);
+}
+
+/* ---- idle: the server's halves of the FIFOs go, and come again as they were ---- */
+
+enum { QUIET_US = 4000000 };
+
+static void say(struct sim_sock *from, struct sim_sock *to, uint32_t seed, uint32_t n)
+{
+    uint64_t want = to->read + n;
+
+    cr_assert_eq(sim_write_pattern(from, seed, n), n);
+    for (int i = 0; i < 100 && to->read < want; i++) {
+        core_run(&fx, 1000);
+        cr_assert_neq(sim_read_check(to, seed, 1 << 20), -EILSEQ);
+    }
+    cr_assert_eq(to->read, want);
+}
+
+static struct sim_sock *idle_pair(const char *to, uint16_t port, struct sim_sock **accepted)
+{
+    struct sim_sock *l = listen_on(server, to, port, 8), *c = connect_to(to, port);
+
+    core_run(&fx, 10000);
+    *accepted = sim_accept(l);
+    say(c, *accepted, 1, 100);
+    say(*accepted, c, 2, 30000);
+    cr_assert(c->session->has_fifos && (*accepted)->session->has_fifos);
+    core_run(&fx, QUIET_US);
+    cr_assert(c->session->is_asleep && !c->session->fifos, "an idle session keeps no halves");
+    cr_assert((*accepted)->session->is_asleep && !(*accepted)->session->fifos);
+    return c;
+}
+
+static void idle_halves(const char *to)
+{
+    struct sim_sock *s, *c = idle_pair(to, 90, &s);
+
+    cr_assert_leq(sizeof(struct session) + sizeof(struct tcp_idle_timed), 512, "all of the server's own memory for an idle connection");
+    for (int i = 0; i < 3; i++) {
+        say(c, s, 1, 30000);
+        say(s, c, 2, 300);
+        core_run(&fx, QUIET_US);
+        cr_assert(c->session->is_asleep && s->session->is_asleep);
+    }
+    cr_assert_eq(sim_write_pattern(s, 2, 50), 50); /* that nobody reads for long */
+    core_run(&fx, QUIET_US);
+    cr_assert(c->session->has_fifos, "bytes that wait keep them");
+    cr_assert_eq(sim_read_check(c, 2, 1 << 20), 50);
+    sim_shutdown(c, SHUT_WR);
+    core_run(&fx, 10000);
+    cr_assert(sim_at_eof(s));
+    sim_close(s, -1);
+    sim_close(c, -1);
+    core_run(&fx, 1000000);
+    cr_assert(c->is_closed && s->is_closed);
+}
+
+Test(session, idle_halves_v4) { idle_halves("10.7.0.2"); }
+Test(session, idle_halves_v6) { idle_halves("fd07::2"); }
+
+Test(session, idle_one_is_reset)
+{
+    struct sim_sock *s, *c = idle_pair("10.7.0.2", 91, &s);
+
+    sim_close(s, 0);
+    core_run(&fx, 10000);
+    cr_assert(s->is_closed && c->is_reset);
+    cr_assert_eq(c->reset_error, -ECONNRESET);
+    sim_close(c, -1);
+    core_run(&fx, 10000);
+    cr_assert(c->is_closed);
+}
+
+Test(session, idle_one_whose_program_dies)
+{
+    struct sim_sock *s, *c = idle_pair("10.7.0.2", 92, &s);
+
+    sim_app_destroy(client);
+    client = NULL;
+    core_run(&fx, 10000);
+    cr_assert(sim_at_eof(s));
+    (void)c;
+    sim_close(s, -1);
+    core_run(&fx, 1000000);
+    cr_assert_eq(session_count(fx.stack[0]->worker[0]), 0);
+}
+
+Test(session, idle_one_whose_user_lets_go_goes_on)
+{
+    struct sim_sock *s, *c = idle_pair("10.7.0.2", 93, &s);
+    struct session *held = c->session;
+    struct sim_app *other;
+
+    cr_assert_eq(sim_app_create(fx.stack[0]->worker[0], NULL, &other), 0);
+    cr_assert_eq(session_hold(fx.stack[0]->worker[0], held, sim_app_worker(other), 1), 0);
+    session_close(fx.stack[0]->worker[0], sim_app_worker(client), held, -1); /* its user lets go: the server keeps it */
+    core_run(&fx, 10000);
+    cr_assert_eq(sim_write_pattern(s, 2, 500), 500);
+    core_run(&fx, 10000);
+    cr_assert_eq(session_rx_unread(fx.stack[0]->worker[0], held), 500);
+    sim_app_destroy(other);
 }
 
 /* All local ports but n are taken by bind(). */

@@ -29,6 +29,9 @@ void session_lookup_del(struct worker *w, struct transport_conn *c)
     c->in_lookup = false;
 }
 
+void session_idle(struct worker *w, struct session *s) { (void)w, (void)s; }
+bool session_wake(struct worker *w, struct session *s) { return (void)w, s != NULL; }
+
 void session_conn_moved(struct worker *w, const struct transport_conn *from, struct transport_conn *to)
 {
     struct transport_conn **pp = &host_of(w)->lookup;
