@@ -10,6 +10,8 @@ enum {
     N_ORDERS = SVM_RING_MAX_LOG2 - SVM_RING_MIN_LOG2 + 1,
     MAX_LEVELS = 5,       /* 64^5 blocks of 128 bytes */
     CHUNK_LOG2 = 16,      /* grain of reserving and trimming */
+    SPARE_ORDERS = 6,     /* small rings come and go with each connection: a few of ... */
+    SPARES = 8,           /* ... each size are kept as they are, neither joined nor split again */
 };
 
 /* A set of small integers with the lowest member found in one step a level: level 0 has a bit per member, each further level a bit per
@@ -25,6 +27,8 @@ struct svm_ring_area {
     struct bitset free[N_ORDERS];
     uint64_t *backed;     /* a bit per chunk: may have pages */
     uint32_t orders;      /* bit o: free[o] is not empty */
+    uint32_t spare[SPARE_ORDERS][SPARES]; /* blocks in no set, not in use; they have pages */
+    uint8_t n_spare[SPARE_ORDERS];
     uint16_t region;
     int fd;
     bool reserve, cannot_trim;
@@ -236,12 +240,36 @@ static void give(struct svm_ring_area *r, uint32_t order, uint32_t block)
     put_free(r, order, block);
 }
 
+static void give_spares(struct svm_ring_area *r)
+{
+    for (uint32_t o = 0; o < SPARE_ORDERS; o++) {
+        while (r->n_spare[o])
+            give(r, o, r->spare[o][--r->n_spare[o]]);
+    }
+}
+
+static void area_free_block(struct svm_ring_area *r, uint32_t order, uint32_t block)
+{
+    if (order < SPARE_ORDERS && r->n_spare[order] < SPARES)
+        r->spare[order][r->n_spare[order]++] = block;
+    else
+        give(r, order, block);
+}
+
 static int area_alloc(struct svm_ring_area *r, uint32_t want, uint64_t *at)
 {
     uint32_t fits = r->orders & ~((1u << want) - 1), order, block;
 
-    if (!fits)
-        return -ENOMEM;
+    if (want < SPARE_ORDERS && r->n_spare[want]) {
+        *at = (uint64_t)r->spare[want][--r->n_spare[want]] << (want + MIN);
+        return 0;
+    }
+    if (hs_unlikely(!fits)) {
+        give_spares(r);
+        fits = r->orders & ~((1u << want) - 1);
+        if (!fits)
+            return -ENOMEM;
+    }
     order = (uint32_t)__builtin_ctz(fits);
     block = bitset_lowest(&r->free[order]);
     take_free(r, order, block);
@@ -288,7 +316,7 @@ static void ring_free(void *ctx, uint8_t log2, uint16_t region, uint64_t offset)
 
         if (r->region != region || offset < r->offset || offset - r->offset >= r->size)
             continue;
-        give(r, log2 - MIN, (uint32_t)((offset - r->offset) >> log2));
+        area_free_block(r, log2 - MIN, (uint32_t)((offset - r->offset) >> log2));
         r->used -= 1ull << log2;
         a->used_bytes -= 1ull << log2;
         return;
@@ -353,6 +381,7 @@ static uint64_t trim_area(struct svm_ring_area *r)
 
     if (r->fd < 0)
         return 0;
+    give_spares(r);
     for (uint32_t o = CHUNK_LOG2 - MIN; o < N_ORDERS; o++) {
         for (uint64_t w = 0; w < ((uint64_t)r->free[o].n_bits + 63) / 64; w++) {
             for (uint64_t bits = r->free[o].level[0][w]; bits && !r->cannot_trim; bits &= bits - 1)
