@@ -62,15 +62,7 @@ begin 7514 "I-DATA in UDP, usrsctp sends, IPv6" $S6 1 1 interleave
 end 7503 7504 7513 7514
 check "each request was carried out" [ "$(count reconfigs)" -ge 16 ]
 
-# No large packet passes from now on. Those of usrsctp go into a device that leads nowhere: a loss, and no error of its socket.
-ip -n "$NS_K" link add nowhere type veth peer name nobody || bail "a device that leads nowhere can be made"
-ip -n "$NS_K" link set nowhere up
-in_k nft -f - <<'EOF' || bail "large packets can be kept out"
-table netdev narrow {
-    chain in { type filter hook ingress device vk0 priority 0; meta l4proto { 132, 17 } meta length > 900 drop; }
-    chain out { type filter hook egress device vk0 priority 0; meta l4proto { 132, 17 } meta length > 900 fwd to nowhere; }
-}
-EOF
+lose 'meta l4proto { 132, 17 } meta length > 900' # no large packet passes from now on
 one 7521 "we give messages up" $K4 0 0 partial
 one 7522 "usrsctp gives messages up, IPv6" $S6 0 0 partial
 begin 7523 "we give messages up in UDP, IPv6" $K6 1 0 partial

@@ -1,5 +1,5 @@
 #!/bin/bash
-# sctp-usrsctp.sh - SCTP with another implementation (usrsctp over raw IP), both directions, IPv4 and IPv6, without and with loss
+# sctp-usrsctp.sh - SCTP with another implementation (usrsctp over raw IP), both directions, IPv4 and IPv6
 # shellcheck source=tests/system/usrsctp.sh
 . "$(dirname "$0")/usrsctp.sh"
 conf_packet a >"$TMP/a.conf"
@@ -60,13 +60,5 @@ check "nobody else has the second address" wait_for 20 preferred
 in_k ip addr add 10.77.0.12/24 dev vk0
 MOVE_TO=10.77.0.11 changing "our address: another one, made primary, the only one" 7241 3
 MOVE_FROM=$K4 MOVE_TO=10.77.0.12 changing "the peer's: another one, the only one" 7242 2
-in_k nft -f - <<'EOF' || bail "loss can be made"
-table inet lossy {
-    chain in { type filter hook input priority 0; meta l4proto 132 numgen random mod 100 < 1 drop; }
-    chain out { type filter hook output priority 0; meta l4proto 132 numgen random mod 100 < 1 drop; }
-}
-EOF
-it_calls "with 1 % loss" $S4 7221 500 1000
-we_call "with 1 % loss, from us" $K4 7222
 check_eq "nothing is left in the server" "$(wait_for 20 server_is_empty a && echo yes)" yes
 finish

@@ -21,3 +21,15 @@ table inet quiet {
 }
 NFT
 }
+# lose MATCH: such packets between the stack and usrsctp do not arrive. Those of usrsctp go into a device that leads nowhere: a loss,
+# and no error of its socket.
+lose() {
+    ip -n "$NS_K" link add nowhere type veth peer name nobody || bail "a device that leads nowhere can be made"
+    ip -n "$NS_K" link set nowhere up
+    in_k nft -f - <<NFT || bail "packets can be lost"
+table netdev lossy {
+    chain in { type filter hook ingress device vk0 priority 0; $* drop; }
+    chain out { type filter hook egress device vk0 priority 0; $* fwd to nowhere; }
+}
+NFT
+}
