@@ -493,6 +493,13 @@ bool vcl_deadline_left(const struct vcl_deadline *d, struct timespec *left); /* 
 /* Waits until ready(s) or deadline or signal. 0, -EAGAIN (deadline), -EINTR. No lock held. ready() is called without locks and arms
  * what has to be armed; it must be true when the socket has failed. */
 int vcl_wait_socket(struct vcl_socket *s, bool (*ready)(struct vcl_socket *s), const struct vcl_deadline *d);
+
+/* A call that tries until it has a message, or room for one. After each attempt that found nothing: 0 = try again;
+ * else what the call returns (-EAGAIN: the program does not wait, or its time is over; -EINTR). No lock held. */
+struct vcl_tries { struct vcl_deadline d; bool wait, has_deadline; };
+struct vcl_tries vcl_tries_begin(const struct vcl_socket *s, int flags);
+int vcl_again_read(struct vcl_socket *s, struct vcl_tries *t);
+int vcl_again_write(struct vcl_socket *s, struct vcl_tries *t);
 void vcl_waiter_link(struct vcl_socket *s, struct vcl_waiter *wt);    /* worker lock held */
 void vcl_waiter_unlink(struct vcl_socket *s, struct vcl_waiter *wt);
 void vcl_waiter_wake_all(struct vcl_socket *s);

@@ -3,11 +3,6 @@
 
 enum { IOV_MAX_PIECES = 1024 };
 
-static bool blocks(const struct vcl_socket *s, int flags)
-{
-    return !(flags & MSG_DONTWAIT) && !atomic_load_explicit(&s->nonblock, memory_order_relaxed);
-}
-
 /* -EIO: what is in the FIFO is no record. */
 static ssize_t broken(struct vcl_socket *s)
 {
@@ -49,8 +44,7 @@ static int look(struct vcl_socket *s, const struct iovec *iov, int n_iov, int fl
 
 ssize_t vcl_record_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
 {
-    struct vcl_deadline d = { 0 };
-    bool has_deadline = false;
+    struct vcl_tries tries = vcl_tries_begin(s, flags);
 
     if (info)
         *info = (struct vcl_msg_info){ 0 };
@@ -76,13 +70,7 @@ ssize_t vcl_record_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
             return 0;
         if (rc != -EAGAIN)
             return rc;
-        if (!blocks(s, flags))
-            return vcl_idle_turn(s);
-        if (!has_deadline) {
-            d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
-            has_deadline = true;
-        }
-        rc = vcl_wait_socket(s, vcl_state(s) == VCL_CONNECTING ? vcl_ready_connect : vcl_ready_read, &d);
+        rc = vcl_again_read(s, &tries);
         if (rc)
             return rc;
     }
@@ -111,8 +99,7 @@ static int try_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, si
 
 ssize_t vcl_record_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags)
 {
-    struct vcl_deadline d = { 0 };
-    bool has_deadline = false;
+    struct vcl_tries tries = vcl_tries_begin(s, flags);
     size_t len = 0;
 
     for (int i = 0; i < n_iov; i++)
@@ -137,16 +124,7 @@ ssize_t vcl_record_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
         }
         if (rc != -EAGAIN)
             return rc == -EPROTO ? -EIO : rc;
-        if (!blocks(s, flags)) {
-            if (vcl_state(s) == VCL_CONNECTED)
-                vcl_want_room(s);
-            return vcl_idle_turn(s);
-        }
-        if (!has_deadline) {
-            d = vcl_deadline_ns(s->opt.snd_timeout_ns);
-            has_deadline = true;
-        }
-        rc = vcl_wait_socket(s, vcl_state(s) == VCL_CONNECTING ? vcl_ready_connect : vcl_ready_write, &d);
+        rc = vcl_again_write(s, &tries);
         if (rc)
             return rc;
     }

@@ -298,10 +298,8 @@ static void went_on(struct vcl_socket *s, struct vcl_socket *a, bool in_message)
 
 ssize_t vcl_sctp_many_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
 {
-    bool wait = !(flags & MSG_DONTWAIT) && !atomic_load_explicit(&s->nonblock, memory_order_relaxed);
+    struct vcl_tries tries = vcl_tries_begin(s, flags);
     struct vcl_msg_info own = { .flags = 0 };
-    struct vcl_deadline d = { 0 };
-    bool has_deadline = false;
 
     for (;;) {
         struct vcl_socket *a = next_readable(s);
@@ -326,13 +324,7 @@ ssize_t vcl_sctp_many_recv(struct vcl_socket *s, const struct iovec *iov, int n_
             return rc;
         if (vcl_state(s) == VCL_DEAD)
             return -ENOTCONN;
-        if (!wait)
-            return vcl_idle_turn(s);
-        if (!has_deadline) {
-            d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
-            has_deadline = true;
-        }
-        rc = vcl_wait_socket(s, vcl_ready_read, &d);
+        rc = vcl_again_read(s, &tries);
         if (rc)
             return rc;
     }

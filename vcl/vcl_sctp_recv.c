@@ -192,10 +192,8 @@ static void after(struct vcl_socket *s, bool space, bool fin_due)
 
 ssize_t vcl_sctp_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
 {
-    bool wait = !(flags & MSG_DONTWAIT) && !atomic_load_explicit(&s->nonblock, memory_order_relaxed);
+    struct vcl_tries tries = vcl_tries_begin(s, flags);
     struct taking t = { .iov = iov, .n_iov = n_iov, .flags = flags, .want = iov_len(iov, n_iov) };
-    struct vcl_deadline d = { 0 };
-    bool has_deadline = false;
 
     for (;;) {
         bool space = false, fin_due = false;
@@ -239,13 +237,7 @@ ssize_t vcl_sctp_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
             return 0;
         if (end != -EAGAIN)
             return end;
-        if (!wait)
-            return vcl_idle_turn(s);
-        if (!has_deadline) {
-            d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
-            has_deadline = true;
-        }
-        rc = vcl_wait_socket(s, vcl_state(s) == VCL_CONNECTING ? vcl_ready_connect : vcl_ready_read, &d);
+        rc = vcl_again_read(s, &tries);
         if (rc)
             return rc;
     }

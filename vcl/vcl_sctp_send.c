@@ -285,11 +285,9 @@ static int send_end(struct vcl_socket *s, const struct svm_sctp_info *i)
 
 ssize_t vcl_sctp_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)
 {
-    bool wait = !(flags & MSG_DONTWAIT) && !atomic_load_explicit(&s->nonblock, memory_order_relaxed);
+    struct vcl_tries tries = vcl_tries_begin(s, flags);
     size_t len = iov_len(iov, n_iov);
     struct svm_sctp_info i = message_info(s, info);
-    struct vcl_deadline d = { 0 };
-    bool has_deadline = false;
     int rc;
 
     if (n_iov > IOV_MAX_PIECES || len > (size_t)VCL_SCTP_RECORDS * SVM_SCTP_RECORD_MAX)
@@ -338,16 +336,7 @@ ssize_t vcl_sctp_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
         }
         if (rc != -EAGAIN)
             return rc == -EPROTO ? -ECONNRESET : rc;
-        if (!wait) {
-            if (vcl_state(s) == VCL_CONNECTED)
-                vcl_want_room(s);
-            return vcl_idle_turn(s);
-        }
-        if (!has_deadline) {
-            d = vcl_deadline_ns(s->opt.snd_timeout_ns);
-            has_deadline = true;
-        }
-        rc = vcl_wait_socket(s, vcl_state(s) == VCL_CONNECTING ? vcl_ready_connect : vcl_ready_write, &d);
+        rc = vcl_again_write(s, &tries);
         if (rc)
             return rc;
     }

@@ -382,3 +382,31 @@ int vcl_wait_socket(struct vcl_socket *s, bool (*ready)(struct vcl_socket *s), c
             return ready(s) ? 0 : -EINTR;
     }
 }
+
+struct vcl_tries vcl_tries_begin(const struct vcl_socket *s, int flags)
+{
+    return (struct vcl_tries){ .wait = !(flags & MSG_DONTWAIT) && !atomic_load_explicit(&s->nonblock, memory_order_relaxed) };
+}
+
+static int wait_again(struct vcl_socket *s, struct vcl_tries *t, int64_t timeout_ns, bool (*ready)(struct vcl_socket *s))
+{
+    if (!t->has_deadline) {
+        t->d = vcl_deadline_ns(timeout_ns);
+        t->has_deadline = true;
+    }
+    return vcl_wait_socket(s, vcl_state(s) == VCL_CONNECTING ? vcl_ready_connect : ready, &t->d);
+}
+
+int vcl_again_read(struct vcl_socket *s, struct vcl_tries *t)
+{
+    return t->wait ? wait_again(s, t, s->opt.rcv_timeout_ns, vcl_ready_read) : vcl_idle_turn(s);
+}
+
+int vcl_again_write(struct vcl_socket *s, struct vcl_tries *t)
+{
+    if (t->wait)
+        return wait_again(s, t, s->opt.snd_timeout_ns, vcl_ready_write);
+    if (vcl_state(s) == VCL_CONNECTED)
+        vcl_want_room(s);
+    return vcl_idle_turn(s);
+}
