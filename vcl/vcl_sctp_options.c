@@ -12,7 +12,7 @@ enum row_is {
     OR_INT = 1u << 4,   /* an int stands for struct sctp_assoc_value, as in older programs */
     COPIED = 1u << 5,   /* of a one-to-many socket: its associations get it, too */
     MANY = 1u << 6,     /* of one-to-many sockets alone */
-    VARIES = 1u << 7,   /* got: as long as the caller has room for */
+    VARIES = 1u << 7,   /* as long as it is; got: as the caller has room for */
 };
 struct row {
     int name;
@@ -156,7 +156,7 @@ static int take_value(struct setting *g, const void *val, socklen_t len)
             return -EINVAL;
         if (!(r->is & SERVER) || (r->is & EXACT))
             return 0;
-        g->len = r->size == sizeof(int32_t) ? r->size : len;
+        g->len = r->size == sizeof(int32_t) && !(r->is & VARIES) ? r->size : len;
         return 0;
     }
     g->val = g->bytes;

@@ -158,12 +158,139 @@ static void test_unknown(int fd)
     refused(fd, SCTP_AUTOCLOSE, &k, sizeof(k), EOPNOTSUPP, "SCTP_AUTOCLOSE of a one-to-one socket");
 }
 
+/* ---- RFC 6458 s8.1, s8.2: each of the others ---- */
+
+static void same(int fd, int name, const void *val, void *got, size_t len, const char *what)
+{
+    check(set(fd, name, val, len) == 0 && get(fd, name, got, len) == (int)len && memcmp(val, got, len) == 0, what);
+}
+
+static void test_whole_numbers(int fd)
+{
+    static const struct { int name; uint32_t value; const char *what; } ints[] = {
+        { SCTP_NODELAY, 1, "SCTP_NODELAY, s8.1.5" },
+        { SCTP_DISABLE_FRAGMENTS, 1, "SCTP_DISABLE_FRAGMENTS, s8.1.11" },
+        { SCTP_I_WANT_MAPPED_V4_ADDR, 0, "SCTP_I_WANT_MAPPED_V4_ADDR, s8.1.15" },
+        { SCTP_FRAGMENT_INTERLEAVE, 1, "SCTP_FRAGMENT_INTERLEAVE, s8.1.20" },
+        { SCTP_RECVRCVINFO, 1, "SCTP_RECVRCVINFO, s8.1.29" },
+        { SCTP_RECVNXTINFO, 1, "SCTP_RECVNXTINFO, s8.1.30" },
+        { SCTP_NODELAY, 0, "SCTP_NODELAY, off" },
+        { SCTP_DISABLE_FRAGMENTS, 0, "SCTP_DISABLE_FRAGMENTS, off" },
+        { SCTP_I_WANT_MAPPED_V4_ADDR, 1, "SCTP_I_WANT_MAPPED_V4_ADDR, on" },
+        { SCTP_FRAGMENT_INTERLEAVE, 0, "SCTP_FRAGMENT_INTERLEAVE, off" },
+        { SCTP_RECVRCVINFO, 0, "SCTP_RECVRCVINFO, off" },
+        { SCTP_RECVNXTINFO, 0, "SCTP_RECVNXTINFO, off" },
+    };
+    static const struct { int name; uint32_t value; const char *what; } numbers[] = {
+        { SCTP_MAXSEG, 1200, "SCTP_MAXSEG, s8.1.16" },
+        { SCTP_MAX_BURST, 5, "SCTP_MAX_BURST, s8.1.24" },
+        { SCTP_CONTEXT, 4711, "SCTP_CONTEXT, s8.1.25" },
+    };
+    uint32_t got;
+
+    for (unsigned i = 0; i < sizeof(ints) / sizeof(ints[0]); i++)
+        same(fd, ints[i].name, &ints[i].value, &got, sizeof(got), ints[i].what);
+    for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        struct sctp_assoc_value v = { .assoc_value = numbers[i].value }, back = { 0 };
+
+        check(set(fd, numbers[i].name, &v, sizeof(v)) == 0 && get(fd, numbers[i].name, &back, sizeof(back)) == sizeof(back) &&
+              back.assoc_value == v.assoc_value, numbers[i].what);
+    }
+}
+
+static void test_defaults(int fd)
+{
+    struct sctp_sndinfo snd = { .snd_sid = 2, .snd_flags = SCTP_UNORDERED, .snd_ppid = 77, .snd_context = 9 }, snd_got;
+    struct sctp_sndrcvinfo old = { .sinfo_stream = 3, .sinfo_ppid = 78, .sinfo_timetolive = 500 }, old_got;
+    struct sctp_default_prinfo pr = { .pr_policy = SCTP_PR_SCTP_RTX, .pr_value = 3 }, pr_got;
+
+    memset(&snd_got, 0, sizeof(snd_got));
+    memset(&old_got, 0, sizeof(old_got));
+    memset(&pr_got, 0, sizeof(pr_got));
+    check(set(fd, SCTP_DEFAULT_SNDINFO, &snd, sizeof(snd)) == 0 && get(fd, SCTP_DEFAULT_SNDINFO, &snd_got, sizeof(snd_got)) == sizeof(snd_got) &&
+          snd_got.snd_sid == 2 && snd_got.snd_flags == SCTP_UNORDERED && snd_got.snd_ppid == 77 && snd_got.snd_context == 9,
+          "SCTP_DEFAULT_SNDINFO, s8.1.31");
+    check(set(fd, SCTP_DEFAULT_SEND_PARAM, &old, sizeof(old)) == 0 &&
+          get(fd, SCTP_DEFAULT_SEND_PARAM, &old_got, sizeof(old_got)) == sizeof(old_got) && old_got.sinfo_stream == 3 && old_got.sinfo_ppid == 78 &&
+          old_got.sinfo_timetolive == 500, "SCTP_DEFAULT_SEND_PARAM, s8.1.13");
+    check(set(fd, SCTP_DEFAULT_PRINFO, &pr, sizeof(pr)) == 0 && get(fd, SCTP_DEFAULT_PRINFO, &pr_got, sizeof(pr_got)) == sizeof(pr_got) &&
+          pr_got.pr_policy == SCTP_PR_SCTP_RTX && pr_got.pr_value == 3, "SCTP_DEFAULT_PRINFO, s8.1.32");
+    snd = (struct sctp_sndinfo){ .snd_flags = 0x4000 };
+    refused(fd, SCTP_DEFAULT_SNDINFO, &snd, sizeof(snd), EINVAL, "SCTP_DEFAULT_SNDINFO with a flag that there is not");
+    pr = (struct sctp_default_prinfo){ .pr_policy = 1 };
+    refused(fd, SCTP_DEFAULT_PRINFO, &pr, sizeof(pr), EINVAL, "SCTP_DEFAULT_PRINFO with a policy that there is not");
+    snd = (struct sctp_sndinfo){ .snd_sid = 0 };
+    pr = (struct sctp_default_prinfo){ .pr_policy = SCTP_PR_SCTP_NONE };
+    check(set(fd, SCTP_DEFAULT_SNDINFO, &snd, sizeof(snd)) == 0 && set(fd, SCTP_DEFAULT_PRINFO, &pr, sizeof(pr)) == 0, "defaults of before");
+}
+
+static void test_events(int fd)
+{
+    struct sctp_event_subscribe all, got;
+    struct sctp_event e = { .se_type = SCTP_SHUTDOWN_EVENT };
+
+    memset(&all, 0, sizeof(all));
+    memset(&got, 0, sizeof(got));
+    all.sctp_shutdown_event = all.sctp_data_io_event = 1;
+    same(fd, SCTP_EVENTS, &all, &got, sizeof(all), "SCTP_EVENTS, s8.1.14");
+    check(get(fd, SCTP_EVENT, &e, sizeof(e)) == sizeof(e) && e.se_on == 1, "SCTP_EVENT sees what SCTP_EVENTS has set, s8.1.28");
+    e.se_on = 0;
+    check(set(fd, SCTP_EVENT, &e, sizeof(e)) == 0 && get(fd, SCTP_EVENTS, &got, sizeof(got)) == sizeof(got) && !got.sctp_shutdown_event &&
+          got.sctp_data_io_event, "and the other way round");
+    memset(&all, 0, sizeof(all));
+    same(fd, SCTP_EVENTS, &all, &got, sizeof(all), "SCTP_EVENTS, none");
+}
+
+static void test_socket_level(int fd)
+{
+    struct linger l = { 1, 3 }, l_got = { 0, 0 };
+    int size = 100000, got = 0;
+    socklen_t len = sizeof(l_got);
+
+    check(setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l)) == 0 && getsockopt(fd, SOL_SOCKET, SO_LINGER, &l_got, &len) == 0 && l_got.l_onoff &&
+          l_got.l_linger == 3, "SO_LINGER, s8.1.4");
+    l.l_onoff = 0;
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+    for (int i = 0; i < 2; i++) {
+        int name = i ? SO_SNDBUF : SO_RCVBUF;
+
+        len = sizeof(got);
+        check(setsockopt(fd, SOL_SOCKET, name, &size, sizeof(size)) == 0 && getsockopt(fd, SOL_SOCKET, name, &got, &len) == 0 && got >= size,
+              i ? "SO_SNDBUF, s8.1.7" : "SO_RCVBUF, s8.1.6");
+    }
+}
+
+/* With an association, of one-to-one sockets and so of branches of others. */
+static void test_status(int fd)
+{
+    struct sctp_status st;
+    struct sctp_paddrinfo info;
+    struct { struct sctp_assoc_ids v; sctp_assoc_t id[4]; } ids;
+    uint32_t n = 0;
+
+    memset(&st, 0, sizeof(st));
+    memset(&info, 0, sizeof(info));
+    memset(&ids, 0, sizeof(ids));
+    check(get(fd, SCTP_STATUS, &st, sizeof(st)) == sizeof(st) && st.sstat_state == SCTP_ESTABLISHED && st.sstat_outstrms == 10 && st.sstat_rwnd > 0 &&
+          st.sstat_fragmentation_point > 500 && memcmp(&st.sstat_primary.spinfo_address, &addr, addr_len) == 0, "SCTP_STATUS, s8.2.1");
+    memcpy(&info.spinfo_address, &addr, sizeof(addr));
+    check(get(fd, SCTP_GET_PEER_ADDR_INFO, &info, sizeof(info)) == sizeof(info) && info.spinfo_state == SCTP_ACTIVE && info.spinfo_cwnd > 0 &&
+          info.spinfo_mtu > 500, "SCTP_GET_PEER_ADDR_INFO, s8.2.2");
+    check(get(fd, SCTP_GET_ASSOC_NUMBER, &n, sizeof(n)) == sizeof(n) && n == 1, "SCTP_GET_ASSOC_NUMBER, s8.2.5");
+    check(get(fd, SCTP_GET_ASSOC_ID_LIST, &ids, sizeof(ids)) == sizeof(ids.v) + sizeof(sctp_assoc_t) && ids.v.gaids_number_of_ids == 1 &&
+          ids.id[0] == st.sstat_assoc_id, "SCTP_GET_ASSOC_ID_LIST, s8.2.6");
+}
+
 static void test_values(int fd)
 {
     test_rto(fd);
     test_params(fd);
     test_sack(fd);
     test_numbers(fd);
+    test_whole_numbers(fd);
+    test_defaults(fd);
+    test_events(fd);
+    test_socket_level(fd);
     test_unknown(fd);
 }
 
@@ -198,6 +325,10 @@ static void test_keys(void)
         check(get(fd, SCTP_LOCAL_AUTH_CHUNKS, &list, sizeof(list)) == sizeof(list.v) + 1 && list.v.gauth_number_of_chunks == 1 &&
               list.types[0] == 0, "SCTP_LOCAL_AUTH_CHUNKS");
         check(get(fd, SCTP_PEER_AUTH_CHUNKS, &list, sizeof(list)) == -EINVAL, "SCTP_PEER_AUTH_CHUNKS without a peer");
+        hmacs.ids[0] = SCTP_AUTH_HMAC_ID_SHA1;
+        hmacs.ids[1] = SCTP_AUTH_HMAC_ID_SHA256;
+        check(set(fd, SCTP_HMAC_IDENT, &hmacs, sizeof(hmacs)) == 0 && (memset(&hmacs, 0, sizeof(hmacs)), get(fd, SCTP_HMAC_IDENT, &hmacs, sizeof(hmacs))) ==
+              sizeof(hmacs) && hmacs.ids[0] == SCTP_AUTH_HMAC_ID_SHA1, "SCTP_HMAC_IDENT is set, s8.1.17");
         id.scact_keynumber = 0;
         refused(fd, SCTP_AUTH_ACTIVE_KEY, &id, sizeof(id), EINVAL, "key 0 stays deleted");
     }
@@ -213,6 +344,9 @@ static void test_alone(void)
     struct sctp_prstatus pr = { .sprstat_policy = SCTP_PR_SCTP_ALL };
     struct sctp_assoc_stats stats = { 0 };
     struct sctp_prim prim;
+    struct sctp_setadaptation layer = { 0x1234 }, layer_got = { 0 };
+    struct sctp_initmsg init = { 6, 12, 4, 3000 }, init_got;
+    struct sctp_assocparams ap = { .sasoc_asocmaxrxt = 7, .sasoc_cookie_life = 30000 };
     uint32_t k = 60;
 
     memset(&prim, 0, sizeof(prim));
@@ -227,6 +361,12 @@ static void test_alone(void)
     k = 60;
     check(set(many, SCTP_AUTOCLOSE, &k, sizeof(k)) == 0 && (k = 0, get(many, SCTP_AUTOCLOSE, &k, sizeof(k))) == sizeof(k) && k == 60,
           "SCTP_AUTOCLOSE of a one-to-many socket");
+    same(fd, SCTP_ADAPTATION_LAYER, &layer, &layer_got, sizeof(layer), "SCTP_ADAPTATION_LAYER, s8.1.10");
+    same(fd, SCTP_INITMSG, &init, &init_got, sizeof(init), "SCTP_INITMSG, s8.1.3");
+    check(set(fd, SCTP_ASSOCINFO, &ap, sizeof(ap)) == 0 && (memset(&ap, 0, sizeof(ap)), get(fd, SCTP_ASSOCINFO, &ap, sizeof(ap))) == sizeof(ap) &&
+          ap.sasoc_asocmaxrxt == 7 && ap.sasoc_cookie_life == 30000, "SCTP_ASSOCINFO, s8.1.2");
+    same(fd, SCTP_AUTO_ASCONF, &(uint32_t){ 1 }, &k, sizeof(k), "SCTP_AUTO_ASCONF, s8.1.23");
+    check(set(fd, SCTP_AUTO_ASCONF, &(uint32_t){ 0 }, sizeof(k)) == 0, "SCTP_AUTO_ASCONF, off");
     check(bind(fd, (struct sockaddr *)&addr, addr_len) == 0, "options do not bind a socket");
     refused(fd, SCTP_REUSE_PORT, &k, sizeof(k), EFAULT, "SCTP_REUSE_PORT after bind");
     close(fd);
@@ -320,6 +460,7 @@ static void local(void)
     fd = new_assoc();
     peer = accept(listener, NULL, NULL);
     check(peer >= 0, "accept()");
+    test_status(fd);
     test_values(fd);
     test_paths(fd);
     test_counts(fd, true);
@@ -335,6 +476,7 @@ static void call(void)
     int fd = new_assoc();
 
     check(send(fd, "x", 1, 0) == 1 && recv(fd, &c, 1, 0) == 1, "a message and its echo");
+    test_status(fd);
     test_values(fd);
     test_paths(fd);
     test_counts(fd, false);
