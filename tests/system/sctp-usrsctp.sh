@@ -59,6 +59,13 @@ changing() {
 check "nobody else has the second address" wait_for 20 preferred
 in_k ip addr add 10.77.0.12/24 dev vk0
 MOVE_TO=10.77.0.11 changing "our address: another one, made primary, the only one" 7241 3
+TMO=60 bg "$TMP/peer.7243" in_k "$PEER" serve $K4 7243
+peer=$bg_pid
+wait_for 10 grep -q listening "$TMP/peer.7243" || not_ok "usrsctp listens" "$(cat "$TMP/peer.7243")"
+out=$(TMO=60 spre a "$top_builddir/tests/system/sctp_options" many $K4 7243 $S4 10.77.0.11 2>&1)
+check_eq "addresses of a one-to-many socket change, it is peeled off" "$?" 0 || diag "$(grep -v '^ok' <<<"$out")"
+wait_for 20 pid_gone "$peer"
+check "usrsctp had its messages" grep -q 'echoed 4' "$TMP/peer.7243"
 MOVE_FROM=$K4 MOVE_TO=10.77.0.12 changing "the peer's: another one, the only one" 7242 2
 check_eq "nothing is left in the server" "$(wait_for 20 server_is_empty a && echo yes)" yes
 finish

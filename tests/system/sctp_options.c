@@ -1,7 +1,8 @@
 /* sctp_options.c - SOL_SCTP as a program sees it (RFC 6458 s8): set, got, refused; TAP
  *
  * usage: sctp_options local ADDRESS       sockets without an association, and one with another socket of this process
- *        sctp_options call ADDRESS PORT   an association with `sctp_probe serve` */
+ *        sctp_options call ADDRESS PORT   an association with `sctp_probe serve`
+ *        sctp_options many ADDRESS PORT OWN ADDED   addresses of a one-to-many socket change while it has an association with an echo server */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -484,6 +485,78 @@ static void call(void)
     close(fd);
 }
 
+/* ---- RFC 6458 s9.1, s9.2 ---- */
+
+static void echoed(int fd, const char *what)
+{
+    struct pollfd p = { fd, POLLIN, 0 };
+    char buf[64];
+
+    check((sendto(fd, "hello", 5, 0, (struct sockaddr *)&addr, addr_len) == 5) && poll(&p, 1, WAIT_MS) == 1 && recv(fd, buf, sizeof(buf), 0) == 5, what);
+}
+
+/* How many addresses the association has on this side. */
+static unsigned locals(int fd, sctp_assoc_t id)
+{
+    struct { struct sctp_getaddrs v; uint8_t room[512]; } g = { .v.assoc_id = id };
+
+    return get(fd, SCTP_GET_LOCAL_ADDRS, &g, sizeof(g)) > 0 ? g.v.addr_num : 0;
+}
+
+/* The peer answers each change: until it has, the socket has as many as before. */
+static bool has_locals(int fd, sctp_assoc_t id, unsigned n)
+{
+    for (unsigned i = 0; i < WAIT_MS / 10 && locals(fd, id) != n; i++)
+        usleep(10000);
+    return locals(fd, id) == n;
+}
+
+static bool removed(int fd, const struct sockaddr_storage *ss)
+{
+    for (unsigned i = 0; i < WAIT_MS / 10; i++) {
+        if (set(fd, SCTP_SOCKOPT_BINDX_REM, ss, addr_len) == 0)
+            return true;
+        if (errno != EBUSY) /* the change before is still under way */
+            return false;
+        usleep(10000);
+    }
+    return false;
+}
+
+static void many(const char *own_text, const char *added_text)
+{
+    struct sctp_assoc_value on = { .assoc_value = 1 };
+    struct sockaddr_storage peer = addr, own, added;
+    struct { struct sctp_assoc_ids v; sctp_assoc_t id[4]; } ids;
+    sctp_peeloff_arg_t peel;
+    socklen_t len = sizeof(peel);
+    int fd;
+
+    resolve(own_text, 0);
+    own = addr;
+    resolve(added_text, 0);
+    added = addr;
+    addr = peer;
+    fd = new_socket(SOCK_SEQPACKET);
+    check(set(fd, SCTP_AUTH_SUPPORTED, &on, sizeof(on)) == 0 && set(fd, SCTP_ASCONF_SUPPORTED, &on, sizeof(on)) == 0, "SCTP_ASCONF_SUPPORTED");
+    check(bind(fd, (struct sockaddr *)&own, addr_len) == 0, "bind()");
+    echoed(fd, "an association by its first message");
+    memset(&ids, 0, sizeof(ids));
+    check(get(fd, SCTP_GET_ASSOC_ID_LIST, &ids, sizeof(ids)) > 0 && ids.v.gaids_number_of_ids == 1 && locals(fd, ids.id[0]) == 1, "it has one address");
+    check(set(fd, SCTP_SOCKOPT_BINDX_ADD, &added, addr_len) == 0, "an address is added to the socket");
+    check(has_locals(fd, ids.id[0], 2), "and so to its association");
+    echoed(fd, "messages go on");
+    check(removed(fd, &own), "the first address is removed from the socket");
+    check(has_locals(fd, ids.id[0], 1), "and so from its association");
+    echoed(fd, "messages go on from the other address");
+    peel = (sctp_peeloff_arg_t){ .associd = ids.id[0] };
+    check(getsockopt(fd, IPPROTO_SCTP, SCTP_SOCKOPT_PEELOFF, &peel, &len) >= 0 && peel.sd >= 0, "the association is peeled off");
+    check(get(fd, SCTP_GET_ASSOC_ID_LIST, &ids, sizeof(ids)) > 0 && ids.v.gaids_number_of_ids == 0, "the socket has none any more");
+    check(send(peel.sd, "hello", 5, 0) == 5 && recv(peel.sd, &ids, sizeof(ids), 0) == 5, "and it goes on as a socket of its own");
+    close(peel.sd);
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -493,6 +566,8 @@ int main(int argc, char **argv)
     resolve(argv[2], argc > 3 ? atoi(argv[3]) : 0);
     if (!strcmp(argv[1], "local"))
         local();
+    else if (!strcmp(argv[1], "many") && argc == 6)
+        many(argv[4], argv[5]);
     else
         call();
     printf("1..%d\n", n_tests);
