@@ -25,6 +25,7 @@ void vcl_sctp_free(struct vcl_socket *s)
     pthread_mutex_destroy(&s->sctp->ask_lock);
     pthread_mutex_destroy(&s->sctp->kept_lock);
     free(s->sctp->ssn);
+    free(s->sctp->peers);
     free(s->sctp);
 }
 

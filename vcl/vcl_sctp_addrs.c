@@ -137,3 +137,23 @@ int vcl_sctp_connectx3(struct vcl_socket *s, void *val, socklen_t *len)
     }
     return rc > 0 ? 0 : rc;
 }
+
+uint32_t vcl_sctp_ask_peers(struct vcl_socket *s, struct ip_addr ip[SVM_SCTP_ADDRS_MAX])
+{
+    uint8_t buf[sizeof(struct sctp_getaddrs) + SVM_SCTP_ADDRS_MAX * sizeof(struct sockaddr_in6)] = { 0 };
+    socklen_t len = sizeof(buf), at = offsetof(struct sctp_getaddrs, addrs);
+    uint32_t n = 0;
+
+    if (vcl_sctp_server_get(s, SCTP_GET_PEER_ADDRS, buf, &len) != 0)
+        return 0;
+    while (at < len && n < SVM_SCTP_ADDRS_MAX) {
+        struct ip_endpoint e;
+        int size = next_addr(buf + at, len - at, &e);
+
+        if (size < 0)
+            break;
+        ip[n++] = e.ip;
+        at += (socklen_t)size;
+    }
+    return n;
+}

@@ -72,12 +72,16 @@ struct vcl_sctp {
     uint32_t held_bytes;
     struct vcl_sctp_many *many;  /* not NULL: this is a one-to-many socket */
     struct vcl_socket *parent, *next; /* an association of a one-to-many socket: that, and the next of it; worker and many lock */
+    struct ip_addr from;         /* that the last message came from, with has_from */
+    struct ip_addr *peers;       /* all of the peer's that were asked for when one was missed, n_peers; NULL: not yet */
+    uint32_t n_peers;
     uint32_t rx_done;            /* bytes of the message at the front that the program has */
     uint32_t peer_adaptation;
     uint32_t tsn;                /* cut-through: of the next message */
     uint16_t *ssn;               /* cut-through: next number of each outgoing stream; NULL until the first message */
     uint8_t due, told;           /* enum vcl_sctp_note */
     uint8_t making;              /* the one that the program has read a part of */
+    bool has_from;
     bool is_up;                  /* the other side has said hello */
     bool in_message;             /* the record before this one went on here (SVM_DGRAM_MORE) */
     bool is_branch;              /* an association of a one-to-many socket, or was: may be ended by SCTP_EOF and SCTP_ABORT */
@@ -153,6 +157,7 @@ int vcl_sctp_bindx_add(struct vcl_socket *s, const void *val, socklen_t len);
 int vcl_sctp_bindx_rem(struct vcl_socket *s, const void *val, socklen_t len);
 int vcl_sctp_connectx(struct vcl_socket *s, const void *val, socklen_t len); /* the association's id, or -errno */
 int vcl_sctp_connectx_old(struct vcl_socket *s, const void *val, socklen_t len); /* 0, or -errno */
+uint32_t vcl_sctp_ask_peers(struct vcl_socket *s, struct ip_addr ip[SVM_SCTP_ADDRS_MAX]); /* how many; 0: not to be had */
 int vcl_sctp_connectx3(struct vcl_socket *s, void *val, socklen_t *len);
 
 /* vcl_sctp_options.c, vcl_sctp_prefs.c */

@@ -143,19 +143,75 @@ struct vcl_socket *vcl_sctp_assoc(struct vcl_socket *s, uint32_t id)
     return a;
 }
 
-static struct vcl_socket *assoc_of_peer(struct vcl_socket *s, const struct ip_endpoint *rmt)
+/* One of its peer's addresses, as far as it is known here (RFC 6458 s3.1.3: any of them names the association). */
+static bool is_of_peer(struct vcl_socket *a, const struct ip_endpoint *rmt)
+{
+    const struct vcl_sctp *c = a->sctp;
+    bool yes;
+
+    if (a->rmt.port.raw != rmt->port.raw)
+        return false;
+    pthread_mutex_lock(&a->lock);
+    yes = ip_addr_eq(&a->rmt.ip, &rmt->ip) || (c->has_from && ip_addr_eq(&c->from, &rmt->ip));
+    for (uint32_t i = 0; !yes && i < c->n_peers; i++)
+        yes = ip_addr_eq(&c->peers[i], &rmt->ip);
+    pthread_mutex_unlock(&a->lock);
+    return yes;
+}
+
+/* Once for each association, when an address was missed among them. */
+static int learn_peers(struct vcl_socket *a, void *arg)
+{
+    const struct ip_endpoint *rmt = arg;
+    struct ip_addr ip[SVM_SCTP_ADDRS_MAX], *peers;
+    uint32_t n;
+    bool known;
+
+    pthread_mutex_lock(&a->lock);
+    known = a->sctp->peers != NULL;
+    pthread_mutex_unlock(&a->lock);
+    if (known || a->local || a->rmt.port.raw != rmt->port.raw || vcl_state(a) != VCL_CONNECTED)
+        return 0;
+    n = vcl_sctp_ask_peers(a, ip);
+    peers = n ? malloc(n * sizeof(*peers)) : NULL;
+    if (!peers)
+        return 0;
+    memcpy(peers, ip, n * sizeof(*peers));
+    pthread_mutex_lock(&a->lock);
+    if (!a->sctp->peers) {
+        a->sctp->peers = peers;
+        a->sctp->n_peers = n;
+        peers = NULL;
+    }
+    pthread_mutex_unlock(&a->lock);
+    free(peers);
+    return 0;
+}
+
+static struct vcl_socket *assoc_known(struct vcl_socket *s, const struct ip_endpoint *rmt)
 {
     struct vcl_sctp_many *m = s->sctp->many;
     struct vcl_socket *a;
 
     pthread_mutex_lock(&m->lock);
     for (a = m->first; a; a = a->sctp->next)
-        if (a->rmt.port.raw == rmt->port.raw && ip_addr_eq(&a->rmt.ip, &rmt->ip) && is_alive(a))
+        if (is_of_peer(a, rmt) && is_alive(a))
             break;
     if (a)
         vcl_socket_get(a);
     pthread_mutex_unlock(&m->lock);
     return a;
+}
+
+static struct vcl_socket *assoc_of_peer(struct vcl_socket *s, const struct ip_endpoint *rmt)
+{
+    struct vcl_socket *a = assoc_known(s, rmt);
+    struct ip_endpoint want = *rmt;
+
+    if (a)
+        return a;
+    (void)vcl_sctp_many_each(s, learn_peers, &want);
+    return assoc_known(s, rmt);
 }
 
 uint32_t vcl_sctp_many_ids(struct vcl_socket *s, sctp_assoc_t *ids, uint32_t room)

@@ -63,8 +63,11 @@ static void tell(const struct vcl_socket *s, const struct vcl_sctp_front *f, str
     struct vcl_sctp_msg *m = info->sctp;
 
     info->peer = s->rmt;
-    if (!s->local && f->kind == VCL_SCTP_DATA && f->r.h.rmt_port.raw)
+    if (!s->local && f->kind == VCL_SCTP_DATA && f->r.h.rmt_port.raw) {
         info->peer = (struct ip_endpoint){ f->r.h.rmt_ip, f->r.h.rmt_port };
+        s->sctp->from = info->peer.ip; /* the answer may be sent there */
+        s->sctp->has_from = true;
+    }
     info->has_peer = true;
     info->flags = f->kind == VCL_SCTP_NOTE ? MSG_NOTIFICATION : 0;
     if (!m)

@@ -63,6 +63,15 @@ wait_for 20 pid_gone "$peer"
 check "and the peer's end is in order" grep -q '^echoed' "$TMP/peer.2"
 mend_path
 
+# A one-to-many socket answers to any of the peer's addresses.
+ANY=1 TMO=60 bg "$TMP/peer.4" in_k "$PEER" serve $K4 7404
+peer=$bg_pid
+wait_for 10 grep -q listening "$TMP/peer.4" || not_ok "usrsctp listens" "$(cat "$TMP/peer.4")"
+out=$(TMO=60 spre a "$top_builddir/tests/system/sctp_options" peers $K4 7404 10.79.0.2 2>&1)
+check_eq "each address of the peer names its association" "$?" 0 || diag "$(grep -v '^ok' <<<"$out")"
+wait_for 20 pid_gone "$peer"
+check "and usrsctp had all messages" grep -q 'echoed 3' "$TMP/peer.4"
+
 # The peer dies without a word and begins again from the same port: one association, which goes on (RFC 9260 s5.2).
 TMO=90 bg "$TMP/serve.3" spre a "$PROBE" serve $S4 7403
 serve=$bg_pid

@@ -2,7 +2,8 @@
  *
  * usage: sctp_options local ADDRESS       sockets without an association, and one with another socket of this process
  *        sctp_options call ADDRESS PORT   an association with `sctp_probe serve`
- *        sctp_options many ADDRESS PORT OWN ADDED   addresses of a one-to-many socket change while it has an association with an echo server */
+ *        sctp_options many ADDRESS PORT OWN ADDED   addresses of a one-to-many socket change while it has an association with an echo server
+ *        sctp_options peers ADDRESS PORT OTHER  one association with an echo server that has both addresses, whichever a message is sent to */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -557,6 +558,22 @@ static void many(const char *own_text, const char *added_text)
     close(fd);
 }
 
+/* s3.1.3: any address of the peer names the association. */
+static void peers(const char *other_text)
+{
+    struct sockaddr_storage first = addr;
+    int fd = new_socket(SOCK_SEQPACKET);
+    uint32_t n = 0;
+
+    echoed(fd, "an association by its first message");
+    resolve(other_text, ntohs(((struct sockaddr_in *)&first)->sin_port));
+    echoed(fd, "a message to the peer's other address");
+    addr = first;
+    echoed(fd, "and one to the first");
+    check(get(fd, SCTP_GET_ASSOC_NUMBER, &n, sizeof(n)) == sizeof(n) && n == 1, "they are of one association");
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -568,6 +585,8 @@ int main(int argc, char **argv)
         local();
     else if (!strcmp(argv[1], "many") && argc == 6)
         many(argv[4], argv[5]);
+    else if (!strcmp(argv[1], "peers") && argc == 5)
+        peers(argv[4]);
     else
         call();
     printf("1..%d\n", n_tests);
