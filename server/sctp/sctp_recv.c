@@ -222,7 +222,8 @@ void sctp_packet_seen(struct worker *w, struct sctp_assoc *a, const struct sctp_
 {
     if (in->path && in->path->state != SCTP_PATH_UNCONFIRMED) /* s5.4: no SACK goes there */
         a->last_from = in->path;
-    if (a->state == SCTP_S_SHUTDOWN_SENT && timer_is_running(&a->t2)) { /* s9.2: it is there, and may have much to send yet */
+    /* s9.2: it is there, and may have much to send yet. Whatever else comes may come more often than T2 ends: the SHUTDOWN was lost then. */
+    if (in->has_data && a->state == SCTP_S_SHUTDOWN_SENT && timer_is_running(&a->t2)) {
         a->errors = 0;
         timer_start(&w->timers, &a->t2, w->now_us + sctp_path_for_data(a)->rto_us);
     }
