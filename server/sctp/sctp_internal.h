@@ -254,6 +254,7 @@ struct sctp_assoc {
     uint32_t adv_peer_ack;           /* RFC 3758: Advanced.Peer.Ack.Point */
     uint32_t peer_adaptation;
     bool has_adaptation;
+    bool probe_due;                  /* s6.1 A: the peer's window has been closed for an RTO */
     bool fwd_pending, has_prio, eof_asked, dry_told, tx_blocked; /* has_prio: a message with SCTP_PR_SCTP_PRIO was taken */
 
     /* receiving */

@@ -173,6 +173,18 @@ static bool waits_for_more(const struct sctp_assoc *a, const struct sctp_path *p
     return a->unsent + a->unsent_chunks * sctp_data_hdr(a) < sctp_path_payload(p);
 }
 
+/* s6.1 A: one chunk asks about a closed window, after an RTO; from then on T3 sends it again, each time later. */
+static bool may_probe(const struct sctp_assoc *a) { return a->probe_due && a->flight == 0 && !a->sent_head; }
+
+static void await_window(struct worker *w, struct sctp_assoc *a)
+{
+    const struct sctp_tx *t = sctp_queue_next(a);
+    struct sctp_path *p = sctp_path_for_data(a);
+
+    if (t && t->len > a->peer_rwnd && !a->sent_head && !a->probe_due && !timer_is_running(&p->t3))
+        sctp_t3_start(w, p);
+}
+
 static bool may_send_new(struct worker *w, struct sctp_assoc *a, const struct sctp_path *p, uint32_t limit, bool packet_begun)
 {
     struct sctp_tx *t;
@@ -183,7 +195,7 @@ static bool may_send_new(struct worker *w, struct sctp_assoc *a, const struct sc
         return false;
     if (a->state != SCTP_S_ESTABLISHED && a->state != SCTP_S_SHUTDOWN_PENDING && a->state != SCTP_S_SHUTDOWN_RECEIVED)
         return false;
-    if (t->len > a->peer_rwnd && (a->flight > 0 || a->sent_head)) /* s6.1 A: one chunk may ask about a closed window */
+    if (t->len > a->peer_rwnd && !may_probe(a))
         return false;
     if (a->next_tsn - a->cum_acked >= SCTP_TSN_WINDOW)
         return false;
@@ -210,6 +222,7 @@ static void fill_new(struct worker *w, struct sctp_assoc *a, struct sctp_path *p
             return;
         }
         a->peer_rwnd = a->peer_rwnd > t->len ? a->peer_rwnd - t->len : 0;
+        a->probe_due = false;
         a->n_tx_data++;
         sctp_count(w, SCTP_N_tx_data);
         sctp_used(w, a);
@@ -333,6 +346,7 @@ void sctp_output(struct worker *w, struct sctp_assoc *a)
             break;
         alone = true;
     }
+    await_window(w, a);
     if (a->sack_now || a->fwd_pending)
         control_only(w, a);
     bool is_low = a->unsent < SCTP_UNSENT_MAX / 2 && a->unsent_chunks < SCTP_UNSENT_CHUNKS / 2;
@@ -367,8 +381,11 @@ void sctp_t3_fire(struct worker *w, struct timer_node *t3)
         a->fwd_pending = true;
         any = true;
     }
-    if (!any)
+    if (!any) { /* await_window() */
+        a->probe_due = !a->sent_head;
+        sctp_output(w, a);
         return;
+    }
     sctp_count(w, SCTP_N_timeouts);
     a->n_t3++;
     sctp_path_cc_timeout(p); /* E1 */

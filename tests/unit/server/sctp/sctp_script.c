@@ -404,12 +404,18 @@ void script_init(void)
     sim_link_set_tap(env.pair.link, hear, NULL);
 }
 
+void script_forget(void)
+{
+    for (unsigned i = 0; i < script.n_heard; i++)
+        free(script.heard[i].frame);
+    script.n_heard = script.n_taken = 0;
+}
+
 void script_fini(void)
 {
     sim_link_set_tap(env.pair.link, NULL, NULL);
     sim_link_set_up(env.pair.link, false);
-    for (unsigned i = 0; i < script.n_heard; i++)
-        free(script.heard[i].frame);
+    script_forget();
     env_shut();
 }
 

@@ -37,6 +37,7 @@ void script_say_tag(uint32_t tag, const char *text);
 void script_expect(const char *text);      /* the next packet; "to=1 ..." when it goes to another address of the peer than its first */
 void script_expect_none(void);
 const struct script_heard *script_next(void); /* NULL: none */
+void script_forget(void);                  /* all that was heard */
 void script_up(bool v4);                   /* an association that the peer began; env.sock[0] is it */
 void script_call(bool v4);                 /* stack 0 has sent its INIT, which was taken */
 void script_up_out(bool v4);               /* an association that stack 0 began */

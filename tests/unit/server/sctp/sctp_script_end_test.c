@@ -232,7 +232,7 @@ static void shutdown_guard(bool v4)
             aborted |= strcmp(h->text, "ABORT") == 0;
         cr_expect(aborted || s < 305, "after %u s", s);
         cr_expect(!aborted || s >= 290, "after %u s", s);
-        script.n_heard = script.n_taken = 0;
+        script_forget();
     }
     cr_expect_eq(env_n_assocs(0), 0);
 }
