@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include "server/tls/tls_internal.h"
 
 void tls_config_defaults(struct tls_config *cfg)
@@ -28,23 +29,26 @@ static int worker_init(struct worker *w)
     tw->w = w;
     tw->ready_tail = &tw->ready;
     pthread_mutex_init(&tw->done.lock, NULL);
+    svm_ring_alloc_init(&tw->rings);
     tw->gather = malloc(TLS_RECORD_MAX);
     if (!tw->gather)
         return -ENOMEM;
-    area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (area == MAP_FAILED) {
-        free(tw->gather);
-        return -ENOMEM;
-    }
+    tw->rings_fd = memfd_create("hoststack-tls", MFD_CLOEXEC); /* a file, so that what is free can be given back */
+    if (tw->rings_fd < 0 || ftruncate(tw->rings_fd, (off_t)size) != 0)
+        goto undo_file;
+    area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, tw->rings_fd, 0);
+    if (area == MAP_FAILED)
+        goto undo_file;
     tw->regions.r[0] = (struct svm_region){ area, size };
     tw->regions.n = 1;
-    svm_ring_alloc_init(&tw->rings);
-    int err = svm_ring_alloc_add(&tw->rings, 0, 0, size, -1, false);
-    if (err != 0) {
-        munmap(area, size);
-        free(tw->gather);
-    }
-    return err;
+    if (svm_ring_alloc_add(&tw->rings, 0, 0, size, tw->rings_fd, false) == 0)
+        return 0;
+    munmap(area, size);
+undo_file:
+    if (tw->rings_fd >= 0)
+        close(tw->rings_fd);
+    free(tw->gather);
+    return -ENOMEM;
 }
 
 /* Sessions are gone, or go with the worker. */
@@ -94,6 +98,7 @@ static void worker_fini(struct worker *w)
     }
     svm_ring_alloc_fini(&tw->rings);
     munmap(tw->regions.r[0].base, tw->regions.r[0].size);
+    close(tw->rings_fd);
     free(tw->gather);
     free(tw->frags);
 }

@@ -37,6 +37,8 @@ enum tls_tuning {
     TLS_OVERHEAD = 512,                /* of a record, generously */
     TLS_LINGER_US = 2000000,           /* for the peer's close_notify and FIN after ours */
     TLS_IDLE_US = 1000000,             /* without bytes: the memory of FIFOs is given back */
+    TLS_TRIM_STEP = 1 << 20,           /* of idle connections: given back to the kernel at a time, so that it takes a worker little */
+    TLS_TRIM_GONE = 16 << 20,          /* of connections that went: the next ones may want it */
     TLS_OFFER_US = 10000,              /* the accept queue is full: how soon to look again */
     TLS_RING_AREA_MB = 1024,           /* address space for records of a worker; a page is used when bytes are in it */
 };
@@ -122,6 +124,8 @@ struct tls_worker {
     struct tls_app *apps;
     struct tls_conn *connecting;       /* tls_connect() makes the lower session for it */
     struct svm_ring_alloc rings;
+    int rings_fd;
+    uint64_t rings_level;              /* bytes used since they were trimmed, at most */
     struct svm_region_table regions;
     uint8_t *gather;                   /* TLS_RECORD_MAX bytes */
     uint32_t greeting_len;             /* DTLS: of the datagram in it that a door gives to its engine; 0 = none */

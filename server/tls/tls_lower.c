@@ -11,6 +11,21 @@ static uint32_t client_id_of(uint32_t ns, uint16_t fib) { return INTERNAL_CLIENT
 
 /* ---- memory ---- */
 
+static void note_level(struct tls_worker *tw)
+{
+    if (tw->rings.used_bytes > tw->rings_level)
+        tw->rings_level = tw->rings.used_bytes;
+}
+
+/* When so much less is used than there was, the kernel gets it back. */
+static void trim(struct tls_worker *tw, uint64_t step)
+{
+    if (tw->rings.used_bytes + step > tw->rings_level)
+        return;
+    (void)svm_ring_alloc_trim(&tw->rings);
+    tw->rings_level = tw->rings.used_bytes;
+}
+
 static int fifos_alloc(struct worker *w, struct app_worker *a, struct app_fifos *out)
 {
     struct tls_worker *tw = tls_worker_of(w);
@@ -50,7 +65,9 @@ static void fifos_free(struct worker *w, struct app_worker *a, const struct svm_
     if (!c || !c->has_fifos)
         return;
     c->has_fifos = false;
+    note_level(tls_worker_of(w));
     svm_fifo_prod_fini(&c->out);
+    trim(tls_worker_of(w), TLS_TRIM_GONE);
     tls_conn_ready(c);
 }
 
@@ -343,6 +360,8 @@ bool tls_lower_arm_beyond(struct tls_conn *c, uint32_t seen)
 /* Not at once when the FIFOs are empty: TCP's window grows with their rings, and a stream would begin anew after each pause. */
 void tls_lower_idle(struct tls_conn *c)
 {
+    struct tls_worker *tw = tls_worker_of(c->w);
+
     if (!c->lower || !c->has_fifos)
         return;
     if (c->was_active) {
@@ -350,7 +369,11 @@ void tls_lower_idle(struct tls_conn *c)
         timer_start(&c->w->timers, &c->timer, c->w->now_us + TLS_IDLE_US);
         return;
     }
+    note_level(tw);
     if (c->lower->has_fifos)
         svm_fifo_prod_give_back(&c->lower->fifos->rx);
     svm_fifo_prod_give_back(&c->out);
+    if (c->base.session && c->base.session->has_fifos)
+        svm_fifo_prod_give_back(&c->base.session->fifos->rx);
+    trim(tw, TLS_TRIM_STEP);
 }

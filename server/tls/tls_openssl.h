@@ -48,7 +48,7 @@ struct tls_watch {
     uint8_t secret[2][48];            /* TLS 1.3: of client and server */
 };
 struct tls_session {
-    SSL *ssl;
+    SSL *ssl;                         /* NULL when `own` is there */
     struct tls_io io;
     struct tls_profile *profile;
     struct tls_openssl *o;
@@ -60,6 +60,7 @@ struct tls_session {
     uint32_t flight_us;               /* how long it has waited then */
     struct tls_watch *watch;          /* what OpenSSL does until we take its place; NULL: nobody does */
     struct tls_own *own;              /* tls_openssl_record.c: we have */
+    struct tls_info *info;            /* then: what OpenSSL knew */
     uint64_t n_sent;                  /* records of text that OpenSSL has sent under its key */
     uint64_t n_came, n_opened;        /* DTLS: protected records that came, and those that said something */
     bool is_unflushed;                /* OpenSSL has part of a record that found no room */
@@ -97,7 +98,7 @@ enum tls_status tls_openssl_readv(struct tls_session *s, const struct iovec *to,
 enum tls_status tls_openssl_writev(struct tls_session *s, const struct iovec *from, int n_from, size_t *n);
 uint32_t tls_openssl_own_pending(const struct tls_session *s);
 enum tls_status tls_openssl_own_close_notify(struct tls_session *s);
-uint64_t tls_openssl_own_sent(const struct tls_session *s);        /* records under its key */
+bool tls_openssl_own_key_is_old(const struct tls_session *s);
 
 /* tls_openssl_conn.c */
 enum tls_status tls_openssl_status(struct tls_session *s, int rc);
@@ -110,6 +111,7 @@ enum tls_status tls_openssl_read(struct tls_session *s, void *buf, size_t len, s
 enum tls_status tls_openssl_write(struct tls_session *s, const void *buf, size_t len, size_t *n);
 uint32_t tls_openssl_pending(const struct tls_session *s);
 enum tls_status tls_openssl_close_notify(struct tls_session *s);
+bool tls_openssl_keep_info(struct tls_session *s);                 /* false: no memory */
 void tls_openssl_info(const struct tls_session *s, struct tls_info *out);
 bool tls_openssl_key_is_old(const struct tls_session *s);
 const char *tls_openssl_error(const struct tls_session *s);

@@ -306,6 +306,7 @@ void tls_openssl_conn_free(struct tls_session *s)
     tls_openssl_unwatch(s);
     tls_openssl_own_free(s);
     SSL_free(s->ssl);
+    free(s->info);
     OPENSSL_cleanse(s, sizeof(*s));
     free(s);
 }
@@ -356,7 +357,9 @@ bool tls_openssl_key_is_old(const struct tls_session *s)
 {
     int nid;
 
-    if ((s->own ? tls_openssl_own_sent(s) : s->n_sent) <= s->o->records_a_key || SSL_version(s->ssl) == TLS1_3_VERSION)
+    if (s->own)
+        return tls_openssl_own_key_is_old(s);
+    if (s->n_sent <= s->o->records_a_key || SSL_version(s->ssl) == TLS1_3_VERSION)
         return false;
     nid = SSL_CIPHER_get_cipher_nid(SSL_get_current_cipher(s->ssl));
     return nid == NID_aes_128_gcm || nid == NID_aes_256_gcm;
@@ -375,12 +378,27 @@ enum tls_status tls_openssl_close_notify(struct tls_session *s)
     return rc >= 0 ? TLS_DONE : tls_openssl_status(s, rc); /* 0: ours is sent, the peer's has not come yet */
 }
 
+bool tls_openssl_keep_info(struct tls_session *s)
+{
+    struct tls_info *info = malloc(sizeof(*info));
+
+    if (info)
+        tls_openssl_info(s, info);
+    s->info = info;
+    return info;
+}
+
 void tls_openssl_info(const struct tls_session *s, struct tls_info *out)
 {
-    const char *sni = SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name);
     const unsigned char *alpn;
     unsigned alpn_len;
+    const char *sni;
 
+    if (s->info) {
+        *out = *s->info;
+        return;
+    }
+    sni = SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name);
     memset(out, 0, sizeof(*out));
     out->version = SSL_get_version(s->ssl);
     out->cipher = SSL_get_cipher_name(s->ssl);

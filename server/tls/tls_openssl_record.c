@@ -5,7 +5,9 @@
  * its numbers on, and what is no text (alerts, key updates, tickets) is read and written here. It stays with OpenSSL where a suite is not
  * known here, where keys have changed already, or where the peer asked for short records (RFC 6066 s4).
  *
- *   handshake -> OpenSSL's read() and write() -> tls_openssl_in_place() says so once -> readv(), writev() and close_notify() here */
+ *   handshake -> OpenSSL's read() and write() -> tls_openssl_in_place() says so once -> readv(), writev() and close_notify() here
+ *
+ * From then on there is no OpenSSL connection any more: it would take 15 KB. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,7 @@ struct tls_own {
     uint8_t *part;               /* of a message that goes on in the next record; NULL: none */
     uint32_t part_len;
     uint32_t n_warnings;
+    bool is_server;
     bool owes_update;            /* the peer waits for our KeyUpdate (RFC 8446 s4.6.3) */
     bool closed;                 /* close_notify has come */
     bool notified;               /* ours is sent: nothing may follow it (RFC 8446 s6.1) */
@@ -220,13 +223,18 @@ bool tls_openssl_in_place(struct tls_session *s)
         return false;
     o = is_ordinary(s) ? calloc(1, sizeof(*o)) : NULL;
     s->own = o;
-    if (o && suite_of(s->ssl, &o->suite) && (o->suite.is_1_3 ? keys_1_3(s, o) : keys_1_2(s, o))) {
+    if (o && suite_of(s->ssl, &o->suite) && (o->suite.is_1_3 ? keys_1_3(s, o) : keys_1_2(s, o)) && tls_openssl_keep_info(s)) {
+        o->is_server = SSL_is_server(s->ssl);
         o->rx.seq = s->watch->n[0];
         o->tx.seq = s->watch->n[1];
+        tls_openssl_unwatch(s);
+        SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN); /* else what it has of the session is not resumed from (RFC 5246 s7.2.1) */
+        SSL_free(s->ssl);
+        s->ssl = NULL;
     } else {
         tls_openssl_own_free(s); /* as before */
+        tls_openssl_unwatch(s);
     }
-    tls_openssl_unwatch(s);
     ERR_clear_error();
     return s->own;
 }
@@ -274,8 +282,11 @@ static bool pay(struct tls_session *s)
     return (!o->owes_update && (!o->suite.is_1_3 || o->tx.seq < s->o->records_a_key)) || send_update(s);
 }
 
+/* RFC 8446 s6.2: what failed is not resumed. */
 static enum tls_status ended_by(struct tls_session *s, int code, const char *reason)
 {
+    if (!s->own->is_server)
+        SSL_SESSION_free(tls_openssl_take_kept(s->o, s->kept_key));
     s->own->failed = true;
     s->error_code = code;
     snprintf(s->error, sizeof(s->error), "%s", reason);
@@ -325,8 +336,6 @@ static enum tls_status take_update(struct tls_session *s, const uint8_t *body, u
 static enum tls_status take_whole(struct tls_session *s, const uint8_t *b, uint32_t len, uint32_t *left)
 {
     const struct tls_own *o = s->own;
-    bool is_server = SSL_is_server(s->ssl);
-
     while ((*left = len) >= 4) {
         uint32_t n = (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
         enum tls_status st = TLS_DONE;
@@ -336,9 +345,9 @@ static enum tls_status take_whole(struct tls_session *s, const uint8_t *b, uint3
             return TLS_DONE;
         if (o->suite.is_1_3 && b[0] == KEY_UPDATE)
             st = take_update(s, b + 4, n, n == len - 4);
-        else if (!o->suite.is_1_3 && b[0] == (is_server ? CLIENT_HELLO : HELLO_REQUEST)) /* RFC 5246 s7.2.2: refused, the connection goes on */
+        else if (!o->suite.is_1_3 && b[0] == (o->is_server ? CLIENT_HELLO : HELLO_REQUEST)) /* RFC 5246 s7.2.2: refused, the connection goes on */
             send_alert(s, WARNING, NO_RENEGOTIATION);
-        else if (!o->suite.is_1_3 || is_server || b[0] != NEW_TICKET) /* a ticket that comes late is not kept */
+        else if (!o->suite.is_1_3 || o->is_server || b[0] != NEW_TICKET) /* a ticket that comes late is not kept */
             st = refuse(s, UNEXPECTED, "unexpected message");
         if (st != TLS_DONE)
             return st;
@@ -516,9 +525,12 @@ enum tls_status tls_openssl_own_close_notify(struct tls_session *s)
 {
     if (s->own->failed)
         return TLS_DONE;
-    SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN); /* else what it has of the session is not resumed from (RFC 5246 s7.2.1) */
     s->own->notified = pay(s) && send_small(s, TLS_CT_ALERT, (const uint8_t[]){ WARNING, CLOSE_NOTIFY }, 2);
     return s->own->notified ? TLS_DONE : TLS_WANT_WRITE;
 }
 
-uint64_t tls_openssl_own_sent(const struct tls_session *s) { return s->own->tx.seq; }
+/* Those of TLS 1.3 change in time. */
+bool tls_openssl_own_key_is_old(const struct tls_session *s)
+{
+    return s->own->suite.has_explicit /* AES-GCM of TLS 1.2 */ && s->own->tx.seq > s->o->records_a_key;
+}

@@ -38,6 +38,11 @@ talk -noservername && says 'subject=CN = server' && ok "no name gets the first" 
 talk -alpn http/1.1,h2 && says 'ALPN protocol: h2' && ok "ALPN: the server's order counts" || not_ok "ALPN: the server's order counts"
 no_common() { ! talk -alpn spdy/1 && says 'no application protocol'; }
 check "ALPN: nothing in common is refused" no_common
+early() {
+    talk -tls1_3 -sess_out "$TMP/session.early" && openssl sess_id -in "$TMP/session.early" -noout -text >"$TMP/early" &&
+        grep -q 'Max Early Data: 0' "$TMP/early"
+}
+check "early data is not offered" early
 client_alpn() { echo hello | probe client -n second.test -a http/1.1 $S4 $port | grep -q hello; }
 check "a client of ours, by name and protocol" client_alpn
 end_pid "$server_of_port"
@@ -98,6 +103,28 @@ check_eq "a program resumes with a server of the kernel" \
     "$(echo hello | probe client -r 3 -n server.test $K4 $port 2>&1 | tr '\n' ' ')" "olleh olleh olleh "
 check_eq "both further times" "$(($(stat_of resumed) - before))" 2
 end_pid "$bg_pid"
+port=$((port + 1))
+# One that refuses another name.
+bg "$TMP/ks.$port" in_k openssl s_server -accept $port -cert "$PKI/server.pem" -key "$PKI/server.key" -rev \
+    -servername server.test -servername_fatal -cert2 "$PKI/server.pem" -key2 "$PKI/server.key"
+wait_for 10 grep -q ACCEPT "$TMP/ks.$port" || bail "s_server listens"
+as() { probe client -v 1 "$@" $K4 $port 2>&1; }
+check_eq "a program says its server's name to one of the kernel" "$(echo hello | as -n server.test)" olleh
+check_eq "another name is refused" "$(echo hello | as -n another.test)" "error: connect: Protocol error"
+end_pid "$bg_pid"
+port=$((port + 1))
+bg "$TMP/ks.$port" in_k openssl s_server -accept $port -cert "$PKI/server.pem" -key "$PKI/server.key" -rev -alpn http/1.1
+wait_for 10 grep -q ACCEPT "$TMP/ks.$port" || bail "s_server listens"
+mkfifo "$TMP/alpn.in"
+as -n server.test -a h2,http/1.1 <"$TMP/alpn.in" >"$TMP/alpn.out" &
+as_pid=$!
+exec 9>"$TMP/alpn.in"
+echo hello >&9
+alpn_is() { ctl a --json show session verbose | jq -r '.. | objects | .tls_alpn? // empty' | grep -qx http/1.1; }
+check "it gets the protocol that the server has" wait_for 10 alpn_is
+exec 9>&-
+wait "$as_pid"
+end_pid "$bg_pid"
 
 # ---- key update, renegotiation
 # shellcheck disable=SC2046
@@ -124,6 +151,34 @@ renegotiate() {
     grep -q 'no renegotiation' "$TMP/reneg"
 }
 check "renegotiation is refused" renegotiate
+
+# ---- memory of connections that are idle, without what is shared with the program
+if grep -q libasan /proc/"$(server_pid a)"/maps; then
+    skip "memory of an idle connection" "AddressSanitizer's is another"
+else
+    held_kb() { awk '/^[0-9a-f]+-/ { own = NF < 6 || $6 ~ "heap|hoststack-tls" } /^Rss:/ && own { sum += $2 } END { print sum }' \
+        /proc/"$(server_pid a)"/smaps; }
+    idle_clients() { # N, each of which sends 100 KB there and back
+        rm -f "$TMP/idle.in"
+        mkfifo "$TMP/idle.in"
+        TMO=120 in_k python3 "$top_srcdir/tests/system/tls_idle.py" $S4 $port "$PKI/ca.pem" "$1" <"$TMP/idle.in" >"$TMP/idle.out" 2>&1 &
+        idle_pid=$!
+        exec 8>"$TMP/idle.in"
+        wait_for 60 grep -q idle "$TMP/idle.out"
+    }
+    idle_end() {
+        exec 8>&-
+        wait "$idle_pid"
+    }
+    idle_clients 5 && idle_end
+    before=$(held_kb)
+    check "200 clients are idle" idle_clients 200
+    is_small() { [ $(($(held_kb) - before)) -lt $((200 * 24)) ]; }
+    check "an idle connection takes less than 24 KB of the server" wait_for 30 is_small || diag "$(($(held_kb) - before)) KB"
+    diag "an idle connection takes $((($(held_kb) - before) * 1024 / 200)) bytes"
+    idle_end
+    check "idle connections go on" grep -q again "$TMP/idle.out"
+fi
 
 # ---- records in pieces, and what is none
 check "records of 512 bytes" talk -max_send_frag 512
@@ -161,8 +216,10 @@ if command -v gnutls-cli >/dev/null && command -v gnutls-serv >/dev/null; then
             TMO=20 in_k gnutls-cli --x509cafile="$PKI/ca.pem" --priority "$1" -p $port $S4 >"$TMP/gnutls" 2>&1
         grep -q hello "$TMP/gnutls"
     }
+    before=$(stat_of in_place)
     check "gnutls-cli, TLS 1.2" gnutls NORMAL:-VERS-ALL:+VERS-TLS1.2
     check "gnutls-cli, TLS 1.3" gnutls NORMAL:-VERS-ALL:+VERS-TLS1.3
+    check_eq "both in place" "$(($(stat_of in_place) - before))" 2
     end_pid "$server_of_port"
     port=$((port + 1))
     bg "$TMP/gs" in_k gnutls-serv --echo --disable-client-cert --x509certfile="$PKI/rsa.pem" --x509keyfile="$PKI/rsa.key" -p $port

@@ -44,10 +44,12 @@ done
 check "an old version is refused" test -z "$(s_client $S4 -tls1_1 </dev/null)"
 end_pid "$server_of_port"
 tls_server -w 30000000 -c "$PKI/rsa.pem" -k "$PKI/rsa.key"
+before=$(stat_of in_place)
 for a in $S4 $S6; do
     check_eq "curl from $a, TLS 1.3: 30 MB" "$(fetch $a)" 30000000 || diag "$(cat "$TMP/curl.err")"
 done
 check_eq "curl, TLS 1.2: 30 MB" "$(fetch $S4 --tls-max 1.2)" 30000000
+check_eq "all three in place" "$(($(stat_of in_place) - before))" 3
 many_fetches() { # at once
     local i pids=() ok=0
     for i in $(seq 10); do
