@@ -7,10 +7,7 @@ need jq python3
 need_stack
 # shellcheck source=tests/system/ngx.sh
 . "$(dirname "$0")/ngx.sh"
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
+veth_server
 empty=$(server_counts a)
 port=7200
 # server MODE ADDRESS
@@ -133,11 +130,22 @@ master() { cat "$TMP/n/nginx.pid" 2>/dev/null; }
 page() { TMO=5 "$1" curl -sS -o "$TMP/page" "http://$2/" && cmp "$TMP/page" "$TMP/n/html/index.html"; }
 wait_for 15 page in_k $S4:8090 || not_ok "nginx serves a page" "$(tail -n 15 "$TMP/n/logs/error.log")"
 old=$(master)
+loads=()
+for side in in_k stack; do
+    TMO=60 bg "$TMP/wrk.$side" $side wrk -t 1 -c 4 -d 3 --timeout 20 -H 'Connection: close' "http://$S4:8090/"
+    loads+=("$bg_pid")
+done
 kill -USR2 "$old"
 renewed() { [ -s "$TMP/n/nginx.pid.oldbin" ] && [ -n "$(master)" ] && [ "$(master)" != "$old" ]; }
 wait_for 15 renewed && ok "a new master" || not_ok "a new master" "$(tail -n 15 "$TMP/n/logs/error.log")"
 kill -QUIT "$old"
 wait_for 20 pid_gone "$old" && ok "the old one ends" || not_ok "the old one ends"
+for side in in_k stack; do
+    wait "${loads[0]}"
+    loads=("${loads[@]:1}")
+    wrk_clean "$TMP/wrk.$side" && [ "$(wrk_requests "$TMP/wrk.$side")" -gt 0 ] &&
+        ok "meanwhile, $side: $(wrk_requests "$TMP/wrk.$side") requests, none failed" || not_ok "meanwhile, $side: no request fails" "$(cat "$TMP/wrk.$side")"
+done
 for a in "in_k $S4:8090" "stack $S4:8090" "in_k [$S6]:8090" "in_k $S4:8091" "in_s 127.0.0.1:8091"; do
     # shellcheck disable=SC2086
     check "the new binary serves ${a#* } to ${a% *}" page $a

@@ -5,10 +5,7 @@
 need_root
 need jq python3
 need_stack
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
+veth_server
 fork_echo=$top_builddir/tests/system/fork_echo
 empty=$(server_counts a)
 port=7100

@@ -179,6 +179,13 @@ topo_veth() {
         ip -n "$NS_S" addr add $S6/64 dev vs0 nodad
     fi
 }
+# Both, with server a at its end, and stack() for its programs.
+veth_server() {
+    topo_veth
+    conf_packet a >"$TMP/a.conf"
+    server_start a "$NS_S"
+    stack() { spre a "$@"; }
+}
 # One namespace: the kernel is the peer behind the stack's TAP (the address is set once the server has made it).
 topo_tap() {
     make_ns "$NS_S"

@@ -7,10 +7,7 @@ need_root
 need_stack
 # shellcheck source=tests/system/ngx.sh
 . "$(dirname "$0")/ngx.sh"
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
+veth_server
 
 ngx_conf "$TMP/n" 8080
 ngx_start a "$TMP/n" || finish

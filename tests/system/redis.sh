@@ -5,10 +5,7 @@
 need_root
 need redis-server redis-cli redis-benchmark
 need_stack
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
+veth_server
 
 bg "$TMP/redis.out" stack redis-server --bind $S4 $S6 --port 6379 --save '' --appendonly no --dir "$TMP" --protected-mode no
 redis_pid=$bg_pid

@@ -5,10 +5,7 @@
 need_root
 need_stack
 PROBE=$top_builddir/tests/system/sigio_probe
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
+veth_server
 is_ready() { grep -q ready "$1"; }
 port=7200
 run() { # WHAT WATCHER PEER ADDRESS PEER-ADDRESS: what the watcher was told, in $out

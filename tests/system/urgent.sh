@@ -5,10 +5,7 @@
 need_root
 need_stack
 PROBE=$top_builddir/tests/system/urgent_probe
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
+veth_server
 is_listening() { grep -q listening "$1"; }
 port=7100
 run() { # WHAT RECEIVER SENDER ADDRESS: what the receiver saw, in $out
