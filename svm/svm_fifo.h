@@ -139,6 +139,10 @@ void svm_fifo_prod_give_back(struct svm_fifo_prod *f);         /* frees what is 
 void svm_fifo_prod_set_fin(struct svm_fifo_prod *f);
 void svm_fifo_prod_set_rst(struct svm_fifo_prod *f, int error);
 bool svm_fifo_prod_peer_closed(const struct svm_fifo_prod *f); /* SVM_FIFO_RD_CLOSED */
+static inline uint32_t svm_fifo_prod_peer_flags(const struct svm_fifo_prod *f) /* enum svm_fifo_cons_flags */
+{
+    return __atomic_load_n(&f->peer->flags, __ATOMIC_ACQUIRE);
+}
 bool svm_fifo_prod_event_due(struct svm_fifo_prod *f);         /* true: post SVM_MSG_DATA with value f->evt_seq */
 /* own: the line of the other direction, written by this side. Times can be told (SVM_FIFO_RD_STAMPS) if it follows the producer's in a slot. */
 static inline void svm_fifo_prod_set_stamps(struct svm_fifo_prod *f, const struct svm_fifo_cons_line *own)

@@ -246,12 +246,12 @@ int svm_fifo_cons_rst(const struct svm_fifo_cons *f)
 void svm_fifo_cons_set_closed(struct svm_fifo_cons *f)
 {
     /* Release: pairs with the acquire in svm_fifo_prod_peer_closed(). */
-    __atomic_store_n(&f->line->flags, f->line->flags | SVM_FIFO_RD_CLOSED, __ATOMIC_RELEASE);
+    __atomic_fetch_or(&f->line->flags, SVM_FIFO_RD_CLOSED, __ATOMIC_RELEASE);
 }
 
 void svm_fifo_cons_want_stamps(struct svm_fifo_cons *f)
 {
-    __atomic_store_n(&f->line->flags, f->line->flags | SVM_FIFO_RD_STAMPS, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&f->line->flags, SVM_FIFO_RD_STAMPS, __ATOMIC_RELAXED);
 }
 
 int64_t svm_fifo_cons_stamp(const struct svm_fifo_cons *f, uint32_t offset)

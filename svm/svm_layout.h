@@ -35,6 +35,7 @@ enum svm_limits {
     SVM_MAX_BANKS = 64,          /* per client */
     SVM_RING_MIN_LOG2 = 7,       /* 128 bytes: the smallest ring of a FIFO */
     SVM_RING_MAX_LOG2 = 28,      /* 256 MiB */
+    SVM_PAIR_FIFO_MAX = 1 << 20, /* unread bytes of a FIFO in a PAIR segment: more does not fit the caches */
     SVM_MSG_SIZE = 64,
 };
 
@@ -76,6 +77,7 @@ enum svm_fifo_flags {        /* svm_fifo_prod_line.flags, only ever gain bits */
 enum svm_fifo_cons_flags {   /* svm_fifo_cons_line.flags, only ever gain bits */
     SVM_FIFO_RD_CLOSED = 1u << 0, /* the consumer reads no more: writing is pointless (EPIPE) */
     SVM_FIFO_RD_STAMPS = 1u << 1, /* the consumer asks when bytes came: see stamp_ns */
+    SVM_FIFO_RD_MOVED = 1u << 2,  /* cut-through, by the server: another process reads now, over another FIFO; SVM_MSG_MOVED was posted before */
 };
 
 /* Written by the producer only.

@@ -697,7 +697,7 @@ int vcl_export(struct vcl_socket *s, int placeholder, int lifeline)
         rc = att_answer(w, &in, SVM_ATT_OK);
     if (!rc) {
         close_fds(&in);
-        s->shared = true;
+        vcl_socket_set_shared(s);
         if (s->local && s->wr_shut) { /* told when it was shared only */
             struct svm_msg m = vcl_socket_msg(s, SVM_MSG_SHUTDOWN);
 
@@ -791,7 +791,7 @@ int vcl_identify(int fd, struct vcl_socket **out)
         s->rmt = (struct ip_endpoint){ id.rmt_ip, id.rmt_port };
         s->has_lcl = true;
         s->has_rmt = id.rmt_port.raw != 0;
-        s->shared = true;
+        vcl_socket_set_shared(s);
         s->unclaimed = id.state & (SVM_CLAIM_FIFOS | SVM_CLAIM_CONNECTS);
         vcl_socket_set_state(s, id.state & SVM_CLAIM_LISTENS    ? VCL_LISTENING
                                 : id.state & SVM_CLAIM_CONNECTS ? VCL_CONNECTING

@@ -13,9 +13,9 @@ enum { CLAIM_AGAIN_MIN_NS = 1000000, CLAIM_AGAIN_MAX_NS = 32000000, SETTLE_NS = 
 enum { CLAIM_SOON_NS = 50000000 }; /* the server's answer; with another program's at the other end it may take longer */
 
 /* ---- what happened while the session went elsewhere ---- */
-static void flag_set(struct svm_fifo_prod *f, uint32_t bits)
+static uint32_t flag_set(struct svm_fifo_prod *f, uint32_t bits)
 {
-    __atomic_store_n(&f->line->flags, __atomic_load_n(&f->line->flags, __ATOMIC_RELAXED) | bits, __ATOMIC_RELEASE);
+    return __atomic_fetch_or(&f->line->flags, bits, __ATOMIC_ACQ_REL);
 }
 
 /* Cut-through: the peer's end has a new user, with other FIFOs. The former one may be at work at this moment: it looks at "moved" after
@@ -36,7 +36,10 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
     old_rx = *vcl_rx_last(s);
     old_pair = s->pair;
     *old_slot = (struct svm_msg_slot){ old_pair->seg_id, s->slot };
-    flag_set(&old_tx, SVM_FIFO_MOVED);
+    if (flag_set(&old_tx, SVM_FIFO_MOVED) & SVM_FIFO_MOVED) { /* we have let go, and the server was faster (local_take.c) */
+        pthread_mutex_unlock(&s->lock);
+        return -EALREADY;
+    }
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before the positions are read; pairs with vcl_claim_settle_*() */
     rc = vcl_socket_remap_pair(s, m);
     if (rc == 0) {
@@ -244,7 +247,8 @@ void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
     }
     want_end(s);
     s->unclaimed = false;
-    s->shared = !(m->attr & SVM_CLAIM_ONLY);
+    s->rest_unshare = m->attr & SVM_CLAIM_ONLY && s->rest_read;
+    s->shared = !(m->attr & SVM_CLAIM_ONLY) || s->rest_read;
     s->wr_shut = s->wr_shut || m->attr & SVM_CLAIM_WR_SHUT;
     if (s->wr_shut && s->local && !s->is_dgram)
         end_again(s);
@@ -259,7 +263,8 @@ void vcl_claim_on_taken(struct vcl_socket *s)
 
     m.u.conn.slot = (struct svm_msg_slot){ s->slot_seg, s->slot };
     vcl_socket_fifos_drop(s);
-    s->unclaimed = s->shared = true;
+    s->unclaimed = true;
+    vcl_socket_set_shared(s);
     vcl_socket_post(s, &m);
     if (s->waiters || s->subs)
         vcl_claim_want(s);

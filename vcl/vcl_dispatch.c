@@ -242,8 +242,11 @@ static void on_moved(struct vcl_socket *s, const struct svm_msg *m)
 
     if (vcl_state(s) != VCL_CONNECTED && vcl_state(s) != VCL_ZOMBIE)
         return;
-    if (vcl_claim_peer_moved(s, m, &answer.u.conn.slot) != 0) {
-        vcl_socket_fail(s, -ECONNRESET);
+    int rc = vcl_claim_peer_moved(s, m, &answer.u.conn.slot);
+
+    if (rc != 0) {
+        if (rc != -EALREADY)
+            vcl_socket_fail(s, -ECONNRESET);
         return;
     }
     vcl_socket_post(s, &answer);

@@ -36,7 +36,7 @@ enum vcl_limits {
     VCL_MAX_SET_WORKERS = 16,
     VCL_DEFAULT_FIFO = 4 << 20,
     VCL_TX_FLOOR = 64 << 10,         /* room that a writer has in any case, however little the other side reads */
-    VCL_LOCAL_FIFO_MAX = 1 << 20,               /* cut-through: more does not fit the caches; both sides check by it */
+    VCL_LOCAL_FIFO_MAX = SVM_PAIR_FIFO_MAX,     /* cut-through; both sides check by it */
     VCL_LATE_MAX = 32,               /* messages for which the server is not woken, at a time */
     VCL_ATTR_ANSWER_MAX = 40,
     VCL_RETRY_NS = 1000000,          /* look again at a full queue after this */
@@ -603,6 +603,12 @@ void vcl_claim_on_taken(struct vcl_socket *s);
 int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct svm_msg_slot *old_slot);
 /* vcl_rest.c: what a former cut-through peer wrote. Socket lock held, but where the worker lock is said. */
 /* The half that tells how it ends. */
+/* Another process may hold it from now on; no news about a rest that was read undoes that. */
+static inline void vcl_socket_set_shared(struct vcl_socket *s)
+{
+    s->shared = true;
+    s->rest_unshare = false;
+}
 static inline struct svm_fifo_cons *vcl_rx_last(struct vcl_socket *s) { return hs_likely(!s->rest) ? &s->rx : &s->rest->next; }
 int64_t vcl_stream_avail(struct vcl_socket *s);           /* readable bytes, behind the rest as well; socket lock held */
 int vcl_rest_keep(struct vcl_socket *s, struct svm_fifo_cons *from);   /* all unread bytes of `from` come before those of rx */

@@ -243,7 +243,7 @@ int vcl_stream_send_state(struct vcl_socket *s)
     }
 }
 
-enum { WRITTEN_TO_NOBODY = INT32_MIN };
+enum { WRITTEN_TO_NOBODY = INT32_MIN, READ_ELSEWHERE = INT32_MIN + 1 };
 
 /* The other side reads no more: what a write comes to. */
 static int closed_means(struct vcl_socket *s)
@@ -285,13 +285,19 @@ static int pending_error(struct vcl_socket *s)
     return error;
 }
 
-/* Bytes put into the FIFO from behind `skip`; 0 = full. Socket lock held. */
-static int64_t put_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, size_t want, int flags)
+/* Bytes put into the FIFO from behind `skip`; 0 = full. look: READ_ELSEWHERE may be the answer. Socket lock held. */
+static int64_t put_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, size_t want, int flags, bool look)
 {
     if (hs_unlikely(!s->has_fifos))
         return s->unclaimed ? 0 : -ECONNRESET;
-    if (hs_unlikely(svm_fifo_prod_peer_closed(&s->tx)))
-        return closed_means(s);
+    uint32_t peer = svm_fifo_prod_peer_flags(&s->tx);
+
+    if (hs_unlikely(peer & (SVM_FIFO_RD_CLOSED | SVM_FIFO_RD_MOVED))) {
+        if (peer & SVM_FIFO_RD_MOVED && look)
+            return READ_ELSEWHERE;
+        if (peer & SVM_FIFO_RD_CLOSED)
+            return closed_means(s);
+    }
     if (hs_unlikely(flags & MSG_OOB))
         return vcl_urgent_put(s, iov, skip, want);
     while (skip >= iov->iov_len && n_iov > 1) {
@@ -320,7 +326,7 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
 {
     size_t want = iov_len(iov, n_iov), done = 0;
     struct vcl_deadline d = { 0 };
-    bool has_deadline = false;
+    bool has_deadline = false, has_looked = false;
     int rc;
 
     if (hs_unlikely(flags & MSG_OOB) && s->proto != SVM_PROTO_TCP)
@@ -336,7 +342,7 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
             if (want == 0)
                 return pending_error(s);
             pthread_mutex_lock(&s->lock);
-            n = put_some(s, iov, n_iov, done, want, flags);
+            n = put_some(s, iov, n_iov, done, want, flags, !has_looked);
             if (hs_unlikely(s->shared) && n > 0 && (n = vcl_claim_settle_tx(s, (uint32_t)n)) == 0) { /* came too late there */
                 pthread_mutex_unlock(&s->lock);
                 continue;
@@ -344,6 +350,11 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
             if (n > 0)
                 data = svm_fifo_prod_event_due(&s->tx);
             pthread_mutex_unlock(&s->lock);
+            if (hs_unlikely(n == READ_ELSEWHERE)) { /* the message about it is here */
+                vcl_worker_turn(s->w);
+                has_looked = true;
+                continue;
+            }
             vcl_socket_event_due(s, data, false);
             if (hs_unlikely(n == -ENOMEM))
                 n = vcl_out_of_memory(s);

@@ -176,6 +176,7 @@ bool local_accepted(struct worker *w, struct session *p)
     if (s->app && s->local_moving)
         s->app->ops->moved(w, s->app, s);
     s->local_moving = false;
+    local_claims_go_on(w, s);
     return true;
 }
 

@@ -30,6 +30,7 @@ void local_fail(struct worker *w, struct session *s, int error);   /* the connec
 /* local_relay.c: one end is the server's own (TLS): bytes are carried from FIFO to FIFO by the worker. s has no FIFOs yet. */
 extern const struct transport_ops local_relay_ops;
 int local_relay_connect(struct worker *w, struct listener *l, struct session *s);
+int local_relay_between(struct worker *w, struct session *p, struct session *s); /* both have FIFOs; 0 or -ENOMEM */
 
 /* local_wait.c: connects that find the backlog full, in line for room in it */
 void local_wait_add(struct worker *w, struct listener *l, struct session *s);
@@ -43,6 +44,7 @@ void local_claim(struct worker *w, struct session *s, struct app_worker *a); /* 
 void local_unlinked(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot);
 void local_old_put(struct worker *w, struct session *s);           /* its program has gone: slots that it had before */
 bool local_keep(struct session *s, const struct app_worker *a);    /* the other end may read in a's memory: not yet CLOSED */
+void local_claims_go_on(struct worker *w, struct session *s);      /* one of its holders has gone, or its peer is there now */
 void local_forget(struct worker *w, struct session *s, const struct app_worker *a); /* a holds it no more */
 
 #endif

@@ -4,7 +4,8 @@
  *        the other one: what its peer has not read it writes again to the new slot; what it has not read itself it puts aside; UNLINK
  *        -> TAKEN to the former user, if it holds p still; it answers UNLINK -> the old slot is free
  *
- * Is there nobody at the other end any more, the server puts what is left there into a FIFO of its own making. */
+ * Is there nobody at the other end any more, the server puts what is left there into a FIFO of its own making. Does nobody use it at the
+ * moment, the two become ends of a relay (local_take.c). */
 #include "server/local/local_internal.h"
 
 #include <errno.h>
@@ -25,7 +26,8 @@ static bool old_keep(struct session *s, struct app_pair *pair, const struct svm_
     struct local_old *o = n < MOVES_MAX && session_rare_get(s) ? malloc(sizeof(*o)) : NULL; /* more only where programs do not answer */
     if (!o)
         return false;
-    *o = (struct local_old){ .next = s->rare->old_slots, .pair = pair, .slot = *slot, .is_read = true, .former = former };
+    *o = (struct local_old){ .next = s->rare->old_slots, .pair = pair, .slot = *slot, .side = s->local_side, .is_read = true,
+                              .told = s->app, .former = former };
     s->rare->old_slots = o;
     return true;
 }
@@ -127,7 +129,7 @@ void local_unlinked(struct worker *w, struct session *s, const struct app_worker
                 continue;
             if (o->former == a && o->former_told)
                 o->former = NULL;
-            else if (ends[i] == s && s->app == a)
+            else if (ends[i] == s && o->told == a)
                 o->is_read = false;
         }
     }
@@ -139,6 +141,16 @@ void local_unlinked(struct worker *w, struct session *s, const struct app_worker
     if (peer_of(s))
         claims_retry(w, s->peer);
     claims_retry(w, s);
+}
+
+void local_claims_go_on(struct worker *w, struct session *s)
+{
+    struct svm_handle peer = s->peer ? s->peer->handle : s->handle;
+
+    claims_retry(w, s);
+    s = session_from_handle(w, peer);
+    if (s)
+        claims_retry(w, s);
 }
 
 bool local_keep(struct session *s, const struct app_worker *a)
@@ -155,6 +167,8 @@ void local_forget(struct worker *w, struct session *s, const struct app_worker *
         for (struct local_old *o = old_slots(end); o; o = o->next) {
             if (o->former == a)
                 o->former = NULL;
+            if (end == s && o->told == a)
+                o->told = NULL;
         }
     }
     if (peer_of(s))
@@ -179,6 +193,8 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
 {
     struct claiming c = *(struct claiming *)arg;
     struct session *p = session_from_handle(w, c.claimed), *s = p ? peer_of(p) : NULL;
+    struct svm_slot_pair *former;
+    unsigned former_side;
     bool is_held = false;
 
     free(arg);
@@ -186,16 +202,20 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
         is_held |= h->a == c.to && h->a->client_id == c.to_id && !h->closed; /* the pointer alone may be of somebody who has gone */
     if (p)
         p->local_joining = false;
-    if (!is_held || !s || s->app != c.other || s->state != SESSION_ESTABLISHED || !pair ||
-        !local_old_keep(s, p, p->local_user)) {
+    bool has_changed = !s || s->app != c.other || s->state != SESSION_ESTABLISHED || p->app == c.to;
+    if (!is_held || has_changed || !pair || !local_old_keep(s, p, p->local_user)) {
         if (pair)
             app_pair_put(w, pair, slot);
-        if (is_held)
+        if (is_held && pair && has_changed) /* the other end has gone, or nobody uses it now */
+            session_claim(w, c.to, p, session_hold_of(p, c.to)->ctx);
+        else if (is_held)
             refuse(w, p, c.to, pair ? -ECONNABORTED : slot == -ECONNREFUSED ? -ECONNRESET : slot);
         if (p)
             claims_retry(w, p);
         return;
     }
+    former = app_pair_slot(p->pair, p->slot.slot);
+    former_side = p->local_side;
     s->pair = p->pair = pair;
     s->slot = p->slot = (struct svm_msg_slot){ app_pair_seg_id(pair), (uint32_t)slot };
     p->app = NULL; /* its former user is told when the other end has read what it wrote */
@@ -205,6 +225,7 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
     session_set_user(w, p, c.to);
     session_claim_done(w, p, 0, 0);
     s->app->ops->moved(w, s->app, s);
+    __atomic_fetch_or(&former->side[former_side].rx.flags, SVM_FIFO_RD_MOVED, __ATOMIC_RELEASE);
 }
 
 /* ---- with nobody there any more ---- */
@@ -244,9 +265,8 @@ static int take_rest(struct worker *w, struct session *p, struct app_worker *a)
     return 0;
 }
 
-/* The slot that p has had: free, or its former user's until that one has heard. */
-static void leave_slot(struct worker *w, struct session *p, struct app_pair *pair, const struct svm_msg_slot *slot,
-                       struct app_worker *former)
+void local_leave_slot(struct worker *w, struct session *p, struct app_pair *pair, const struct svm_msg_slot *slot,
+                      struct app_worker *former)
 {
     struct session_hold *h = former ? session_hold_of(p, former) : NULL;
 
@@ -275,7 +295,7 @@ static void claim_alone(struct worker *w, struct session *p, struct app_worker *
     p->peer = NULL;
     p->pair = NULL;
     p->local_user = NULL;
-    leave_slot(w, p, pair, &old, former);
+    local_leave_slot(w, p, pair, &old, former);
     if (s) {
         local_old_put(w, s);
         s->peer = NULL;
@@ -304,6 +324,10 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
         session_claim_done(w, p, 0, 0);
         return;
     }
+    if (p->local_moving || (s && s->state == SESSION_ACCEPTING)) { /* until a program has named the other end */
+        h->wants = true;
+        return;
+    }
     if (!p->pair) {
         refuse(w, p, a, -ECONNRESET);
         return;
@@ -312,12 +336,19 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
         claim_alone(w, p, a);
         return;
     }
-    if (s->state != SESSION_ESTABLISHED || !s->app) { /* the other end is changing hands as well, and nobody has claimed it yet */
+    if (s->state != SESSION_ESTABLISHED) {
         refuse(w, p, a, -ECONNABORTED);
         return;
     }
-    if (p->local_joining || s->local_joining || is_read(p) || is_read(s)) {
+    if (p->local_joining || s->local_joining || (p->app && is_read(p)) || (s->app && is_read(s))) {
         h->wants = true;
+        return;
+    }
+    if (!s->app || is_read(p)) { /* the other end is changing hands as well; or who had p went before it has answered */
+        int err = local_split(w, p, a, s->app ? p : s);
+        h->wants = err == -EINPROGRESS;
+        if (err != 0 && err != -EINPROGRESS)
+            refuse(w, p, a, err);
         return;
     }
     c = malloc(sizeof(*c));

@@ -290,3 +290,22 @@ int local_relay_connect(struct worker *w, struct listener *l, struct session *s)
     }
     return err;
 }
+
+int local_relay_between(struct worker *w, struct session *p, struct session *s)
+{
+    struct relay_conn *c = conn_new(w, p), *d = conn_new(w, s);
+
+    if (!c || !d) {
+        free(c);
+        free(d);
+        return -ENOMEM;
+    }
+    c->peer = d;
+    d->peer = c;
+    c->base.session = p;
+    d->base.session = s;
+    p->conn = &c->base;
+    s->conn = &d->base;
+    p->ops = s->ops = &local_relay_ops;
+    return 0;
+}

@@ -149,6 +149,7 @@ static void hold_drop(struct worker *w, struct app_worker *a, struct session *s,
     session_leave(w, s, a);
     if (s->local && !died && local_keep(s, a)) { /* told when the other end reads there no more */
         session_hold_of(s, a)->closed = true;
+        local_claims_go_on(w, s);
         return;
     }
     if (!died)
@@ -156,6 +157,8 @@ static void hold_drop(struct worker *w, struct app_worker *a, struct session *s,
     if (s->local)
         local_forget(w, s, a);
     session_hold_remove(s, a);
+    if (s->local)
+        local_claims_go_on(w, s);
 }
 
 void session_close(struct worker *w, struct app_worker *a, struct session *s, int linger_s)

@@ -113,6 +113,7 @@ void session_fifos_drop(struct worker *w, struct session *s);
 /* Into the memory of `to` (NULL: the server's own), with all bytes received and written. The former memory is free afterwards, but
  * for keep_old: then its slot is, until session_old_free(). */
 int session_fifos_move(struct worker *w, struct session *s, struct app_worker *to, bool keep_old);
+int session_tx_keep(struct session *s, struct svm_fifo_cons *old); /* all that was written there and not acknowledged comes before what is in `tx` */
 bool session_rest_is_full(struct session *s); /* what is kept for former users, with what the present one has written, is too much */
 /* a NULL: of all programs; slot NULL: all of them. */
 void session_old_free(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot);

@@ -275,8 +275,8 @@ static int make_room(struct session *s, const struct svm_fifo_prod *old)
     return n ? svm_fifo_prod_grow(&s->fifos->rx, n) : 0;
 }
 
-/* What has been written and not acknowledged: the former user's rings may be used for something else now, so it is copied. */
-static int move_tx(struct session *s, struct svm_fifo_cons *old)
+/* The former user's rings may be used for something else now, so it is copied. */
+int session_tx_keep(struct session *s, struct svm_fifo_cons *old)
 {
     int64_t n = svm_fifo_cons_avail(old);
     struct session_rest *before = session_tx_rest(s), *rest;
@@ -350,7 +350,7 @@ int session_fifos_move(struct worker *w, struct session *s, struct app_worker *t
     }
     err = move_rx(s, &old);
     if (err == 0)
-        err = move_tx(s, &old_tx);
+        err = session_tx_keep(s, &old_tx);
     if (keep_old) {
         __atomic_store_n(&old.line->space_bytes, old.head_seen, __ATOMIC_RELAXED);
         __atomic_store_n(&old_tx.line->head, old_tx.tail_seen, __ATOMIC_RELAXED);

@@ -110,7 +110,7 @@ static int sender(int fd, unsigned part, const char *mark)
             die(mark);
         close(m);
         shutdown(fd, SHUT_WR);
-        while (read(fd, &c, 1) > 0) /* it goes on using its end: two ends that nobody uses cannot change hands at once */
+        while (read(fd, &c, 1) > 0) /* it goes on using its end: that the other one moves is its affair, not the server's (both_ends.py) */
             ;
         return 0;
     }

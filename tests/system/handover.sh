@@ -1,8 +1,8 @@
 #!/bin/bash
-# handover.sh - both ends of a cut-through connection go to other processes while bytes are unread; nothing is left behind
+# handover.sh - both ends of a cut-through connection go to other processes while bytes are unread, or before anybody used them; nothing is left behind
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
-need jq
+need jq python3
 need_stack
 handover=$top_builddir/tests/system/handover
 conf_head a >"$TMP/a.conf"
@@ -25,6 +25,11 @@ one() { # MODE ADDRESS
 for a in 127.0.0.1 ::1; do
     for mode in fork exec pass turns late other twice; do
         one $mode "$a"
+    done
+done
+for a in 127.0.0.1 ::1; do
+    for mode in silent unread end server twice late; do
+        check_eq "both ends, $mode, $a" "$(TMO=60 pre a python3 "$top_srcdir/tests/system/both_ends.py" "$a" $mode 2>&1)" ok
     done
 done
 back() { [ "$(server_counts a)" = "$empty" ]; }

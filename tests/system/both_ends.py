@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""both_ends.py - both ends of one connection go to a child each before either child has used it; every byte comes once, in order
+usage: both_ends.py ADDRESS MODE    prints "ok", or what is wrong
+modes: unread   both parents have written, nobody has read    end       and both have ended what they write (shutdown)
+       server   the accepting end is used first               silent    nothing was written before
+       late     the connecting end goes to a child before anybody has accepted
+       twice    the connecting end's parent writes, hands over, and the child hands over once more, while the other end is unclaimed"""
+import os, signal, socket, sys
+
+PART = 150000
+
+
+def data(seed, n):
+    return bytes((i * seed + (i >> 8)) & 255 for i in range(n))
+
+
+def read_all(s, n):
+    got = b""
+    while len(got) < n and (b := s.recv(n - len(got))):
+        got += b
+    return got
+
+
+def same(got, want, who):
+    if got != want:
+        at = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b), min(len(got), len(want)))
+        os.write(1, f"{who}: {len(got)} bytes of {len(want)}, the first wrong one is {at}\n".encode())
+        os._exit(1)
+
+
+def child(work):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(50)
+        try:
+            work()
+        except SystemExit as e:
+            os._exit(e.code)
+        except BaseException as e:
+            os.write(1, f"{type(e).__name__}: {e}\n".encode())
+            os._exit(1)
+        os._exit(0)
+    return pid
+
+
+def ended(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+class Gate:
+    """Closed until open() has been called n times, by whomever."""
+    def __init__(self, n):
+        self.n, (self.r, self.w) = n, os.pipe()
+
+    def open(self):
+        os.write(self.w, b"x" * 64)
+
+    def wait(self):
+        for _ in range(self.n):
+            got = 0
+            while got < 16:
+                got += len(os.read(self.r, 16 - got))
+
+
+def main(addr, mode):
+    f = socket.AF_INET6 if ":" in addr else socket.AF_INET
+    before = 0 if mode in ("silent", "late") else PART
+    parents, accepted, address, first = Gate(2), Gate(1), os.pipe(), Gate(1)
+    ends = mode == "end"
+
+    def exchange(s, mine, theirs, who):
+        """The parent wrote `before` bytes; the child writes as many more, and reads all of the other end's."""
+        if not ends:
+            s.sendall(data(mine, 2 * PART)[before:])
+            s.shutdown(socket.SHUT_WR)
+        same(read_all(s, 3 * PART), data(theirs, before if ends else 2 * PART), who)
+
+    def server():
+        l = socket.create_server((addr, 0), family=f)
+        os.write(address[1], str(l.getsockname()[1]).encode())
+        if mode == "late":
+            parents.open()
+            accepted.wait()
+        c, _ = l.accept()
+        c.sendall(data(5, before))
+        if ends:
+            c.shutdown(socket.SHUT_WR)
+
+        def work():
+            parents.wait()
+            if mode in ("unread", "late"):
+                first.wait()
+            exchange(c, 5, 3, "server")
+        pid = child(work)
+        c.close()
+        parents.open()
+        if mode == "server":
+            first.open()
+        sys.exit(0 if ended(pid) else 1)
+
+    def client():
+        s = socket.create_connection((addr, int(os.read(address[0], 16))))
+        s.sendall(data(3, before))
+        if ends:
+            s.shutdown(socket.SHUT_WR)
+        def work():
+            parents.wait()
+            if mode == "server":
+                first.wait()
+            if mode in ("unread", "late"):
+                first.open()
+            if mode == "late":
+                accepted.open()
+            if mode == "twice":
+                again = child(lambda: exchange(s, 3, 5, "client"))
+                s.close()
+                sys.exit(0 if ended(again) else 1)
+            exchange(s, 3, 5, "client")
+        pid = child(work)
+        s.close()
+        parents.open()
+        sys.exit(0 if ended(pid) else 1)
+
+    pids = [child(server), child(client)]
+    print("ok" if all([ended(p) for p in pids]) else "failed")
+
+
+main(*sys.argv[1:])
