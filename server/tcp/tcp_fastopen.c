@@ -3,9 +3,9 @@
  * A cookie is a keyed hash of both addresses and the time, so nothing is remembered of clients. With a program's own key (TCP_FASTOPEN_KEY)
  * it is the hash that Linux makes, without the time: hosts that share a key share cookies. The connection gets its session while it is in
  * SYN-RCVD, and sends from there. How many there may be before their SYN,ACK is acknowledged is the listener's TCP_FASTOPEN (s5.1): more
- * are opened the usual way.
+ * are opened the usual way. One that an RST ends counts for a minute more.
  *
- * Owner:  nothing is allocated; tcp_worker.n_fastopen counts.
+ * Owner:  nothing is allocated; tcp_worker.n_fastopen and fo_resets count.
  * Thread: owning worker only; all workers have the same key, as a client's next SYN may come to another one. */
 #include "common/siphash.h"
 #include "server/tcp/tcp_internal.h"
@@ -78,6 +78,36 @@ static bool cookie_ok(struct worker *w, const struct listener *l, struct tcp_con
     return false;
 }
 
+/* Those that an RST has ended within the last minute. */
+static uint32_t n_reset(struct worker *w)
+{
+    struct tcp_fastopen_resets *r = &tcp_worker_of(w)->fo_resets;
+    uint32_t now_s = (uint32_t)(w->now_us / 1000000);
+
+    if (now_s - r->second >= TCP_FASTOPEN_RESET_S) {
+        *r = (struct tcp_fastopen_resets){ .second = now_s };
+        return 0;
+    }
+    while (r->second != now_s) {
+        uint32_t *oldest = &r->in_second[++r->second % TCP_FASTOPEN_RESET_S];
+
+        r->n -= *oldest;
+        *oldest = 0;
+    }
+    return r->n;
+}
+
+/* s5.1: whose address somebody else uses answers our SYN,ACK with an RST. The place is not free at once: else such SYNs, with cookies
+ * that the attacker has collected, would be bounded by nothing. */
+void tcp_fastopen_reset(struct worker *w)
+{
+    struct tcp_fastopen_resets *r = &tcp_worker_of(w)->fo_resets;
+
+    (void)n_reset(w); /* moves r->second on */
+    r->n++;
+    r->in_second[r->second % TCP_FASTOPEN_RESET_S]++;
+}
+
 bool tcp_fastopen_accept(struct worker *w, struct listener *l, struct tcp_conn *c, struct tcp_seg *seg)
 {
     struct tcp_worker *tw = tcp_worker_of(w);
@@ -89,7 +119,7 @@ bool tcp_fastopen_accept(struct worker *w, struct listener *l, struct tcp_conn *
         no_cookie = 0;
     if (!no_cookie && (!seg->o.fastopen || !cookie_ok(w, l, c, seg->o.fastopen) || !seg->len))
         return false;
-    if (tw->n_fastopen >= (uint32_t)max) { /* s5.1: so many may be of a flood, with cookies of one that listens */
+    if (tw->n_fastopen + n_reset(w) >= (uint32_t)max) { /* s5.1: so many may be of a flood, with cookies of one that listens */
         tcp_count(w, TCP_C_fastopen_full);
         return false;
     }

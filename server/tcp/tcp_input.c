@@ -202,6 +202,8 @@ static void step2_reset(struct worker *w, struct tcp_conn *c, const struct tcp_s
     tcp_count(w, TCP_C_resets_in);
     if (c->state == TCP_S_SYN_RCVD && !(c->flags & TCP_F_FASTOPEN))
         error = -ECONNREFUSED;
+    else if (c->state == TCP_S_SYN_RCVD)
+        tcp_fastopen_reset(w);
     else if (c->state == TCP_S_CLOSE_WAIT)
         error = -EPIPE; /* as Linux: the peer's bytes were all delivered */
     tcp_conn_abort(w, c, error, false);

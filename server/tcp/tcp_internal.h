@@ -235,6 +235,12 @@ static_assert(offsetof(struct tcp_conn, snd_una) == 2 * HS_CACHE_LINE && offseto
 static_assert(offsetof(struct tcp_conn, t_rexmt) + sizeof(struct timer_node) == 5 * HS_CACHE_LINE, "its way and its timer: one line");
 static_assert(sizeof(struct tcp_conn) <= 512, "an idle connection stays small");
 
+enum { TCP_FASTOPEN_RESET_S = 60 };  /* as long as one that nobody answers is pending, about */
+struct tcp_fastopen_resets {
+    uint32_t second, n;
+    uint32_t in_second[TCP_FASTOPEN_RESET_S];
+};
+
 struct tcp_worker {
     struct worker *w;
     struct tcp_config cfg;
@@ -245,6 +251,7 @@ struct tcp_worker {
     uint32_t idle_next;            /* place in `conns` where it goes on */
     uint32_t n_conns, n_time_wait, n_half_open; /* n_conns: with idle ones */
     uint32_t n_fastopen;           /* with TCP_F_FASTOPEN in SYN-RCVD */
+    struct tcp_fastopen_resets fo_resets;
     uint32_t n_orphans;            /* closed by their programs, not yet at an end: TIME-WAIT is counted for itself */
     struct tcp_fastopen_cache *fo_cache; /* tcp_fastopen_client.c, made at first need */
     struct tcp_conn *half_list;    /* all SYN-RCVD of listeners */
@@ -352,6 +359,7 @@ void tcp_apply_syn_options(struct worker *w, struct tcp_conn *c, const struct tc
 bool tcp_fastopen_accept(struct worker *w, struct listener *l, struct tcp_conn *c, struct tcp_seg *seg);
 void tcp_fastopen_done(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg); /* the SYN,ACK is acknowledged */
 void tcp_fastopen_gone(struct worker *w, struct tcp_conn *c);         /* SYN-RCVD ends, however */
+void tcp_fastopen_reset(struct worker *w);                            /* SYN-RCVD ends by an RST of the peer */
 unsigned tcp_fastopen_put(struct worker *w, const struct tcp_conn *c, uint8_t *opt); /* the cookie, with TCP_F_GIVE_COOKIE */
 
 /* tcp_fastopen_client.c: its client's side; c in SYN-SENT */

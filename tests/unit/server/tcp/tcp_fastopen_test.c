@@ -201,6 +201,40 @@ Test(tcp_fastopen, pending_are_bounded, .init = init, .fini = fini)
     cr_assert_eq(fake_accepted(&t->h)->reset_error, -ETIMEDOUT);
 }
 
+/* s5.1: hosts whose addresses a flood uses answer with RSTs. The places that these free are not to be had at once. */
+Test(tcp_fastopen, those_reset_count_for_a_minute, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint8_t cookie[16], none[16];
+
+    get_cookie(t, cookie);
+    for (unsigned i = 0; i < 4; i++) {
+        t->peer.port = be16_of((uint16_t)(PEER_PORT + i));
+        send_syn(t, cookie, 8, "hello", 5);
+        take_syn_ack(t, i < 2 ? t->snd + 6 : t->snd + 1, none);
+        send_seg(t, TCP_RST, t->snd + (i < 2 ? 6 : 1), 0, NULL, 0);
+        fake_advance(&t->h, 10000000);
+    }
+    cr_assert_eq(pending(t), 0);
+    cr_assert_eq(t->h.tw.counters[TCP_C_fastopen_full], 2);
+    fake_advance(&t->h, 19000000); /* 59 s after the first */
+    t->peer.port = be16_of(PEER_PORT + 9);
+    send_syn(t, cookie, 8, "hello", 5);
+    take_syn_ack(t, t->snd + 1, none);
+    send_seg(t, TCP_RST, t->snd + 1, 0, NULL, 0);
+    fake_advance(&t->h, 2000000);
+    for (unsigned i = 0; i < 2; i++) { /* there is one place again */
+        t->peer.port = be16_of((uint16_t)(PEER_PORT + 10 + i));
+        send_syn(t, cookie, 8, "hello", 5);
+        take_syn_ack(t, i < 1 ? t->snd + 6 : t->snd + 1, none);
+    }
+    cr_assert_eq(pending(t), 1);
+    fake_advance(&t->h, 400000000);
+    cr_assert_eq(t->h.tw.n_conns, 0);
+    while (take(t))
+        ;
+}
+
 /* A program that closes, or resets, before the handshake is over. */
 Test(tcp_fastopen, closed_early, .init = init, .fini = fini)
 {
