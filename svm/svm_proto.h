@@ -386,6 +386,7 @@ enum svm_attr {
     SVM_ATTR_FASTOPEN_NO_COOKIE, /* of a listener: data in a SYN is taken without one */
     SVM_ATTR_FASTOPEN_KEY, /* of a listener: SVM_FASTOPEN_KEY bytes, or twice as many: then those of the key before */
     SVM_ATTR_NO_CHECK6_RX, /* IPv6 datagrams without checksum are for this socket, too (UDP_NO_CHECK6_RX) */
+    SVM_ATTR_TCP_INFO4,  /* get only: svm_tcp_info4 */
 };
 enum { SVM_FASTOPEN_KEY = 16 };
 enum svm_recverr { SVM_RECVERR_V4 = 1, SVM_RECVERR_V6 = 2 }; /* by the family of the packet: IP_RECVERR, IPV6_RECVERR */
@@ -408,7 +409,7 @@ struct svm_mcast_filter {
 };
 enum { SVM_MCAST_SOURCES = 64 };                   /* of one filter */
 
-/* TCP_INFO in parts that fit a message. Segments are counted by dividing bytes by the segment size. */
+/* TCP_INFO in parts that fit a message. What is in flight is told in segments by dividing bytes by the segment size. */
 struct svm_tcp_info {
     uint8_t state, ca_state, retransmits, backoff;
     uint8_t snd_wscale, rcv_wscale, options, probes;
@@ -424,6 +425,9 @@ struct svm_tcp_info3 {
     uint64_t bytes_acked, bytes_received;
     uint64_t pacing_rate;                          /* bytes a second, ~0 = not paced */
     uint32_t min_rtt_us, ato_us, reordering, pad;
+};
+struct svm_tcp_info4 {
+    uint32_t segs_in, segs_out, data_segs_in, data_segs_out; /* ever; wrap */
 };
 static_assert(sizeof(struct svm_mcast) <= 40 && sizeof(struct svm_mcast_filter) <= 40, "svm_mcast fits a message");
 static_assert(sizeof(struct svm_tcp_info) <= 40 && sizeof(struct svm_tcp_info2) <= 40 && sizeof(struct svm_tcp_info3) <= 40,

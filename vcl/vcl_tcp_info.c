@@ -73,6 +73,14 @@ static void fill_third(const struct svm_tcp_info3 *in, struct tcp_info *ti)
     ti->tcpi_reordering = in->reordering;
 }
 
+static void fill_fourth(const struct svm_tcp_info4 *in, struct tcp_info *ti)
+{
+    ti->tcpi_segs_in = in->segs_in;
+    ti->tcpi_segs_out = in->segs_out;
+    ti->tcpi_data_segs_in = in->data_segs_in;
+    ti->tcpi_data_segs_out = in->data_segs_out;
+}
+
 /* What is asked for counts: a short buffer, as of programs with the older struct, costs no further question. */
 int vcl_tcp_info(struct vcl_socket *s, void *val, socklen_t *len)
 {
@@ -80,6 +88,7 @@ int vcl_tcp_info(struct vcl_socket *s, void *val, socklen_t *len)
     struct svm_tcp_info first;
     struct svm_tcp_info2 second;
     struct svm_tcp_info3 third;
+    struct svm_tcp_info4 fourth;
 
     memset(&ti, 0, sizeof(ti));
     if (s->local || vcl_state(s) != VCL_CONNECTED) {
@@ -92,6 +101,8 @@ int vcl_tcp_info(struct vcl_socket *s, void *val, socklen_t *len)
             fill_second(&second, &ti);
         if (*len > offsetof(struct tcp_info, tcpi_unacked) && ask(s, SVM_ATTR_TCP_INFO3, &third, sizeof(third)))
             fill_third(&third, &ti);
+        if (*len > offsetof(struct tcp_info, tcpi_segs_out) && ask(s, SVM_ATTR_TCP_INFO4, &fourth, sizeof(fourth)))
+            fill_fourth(&fourth, &ti);
     }
     if (*len > sizeof(ti))
         *len = sizeof(ti);

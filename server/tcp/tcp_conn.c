@@ -182,6 +182,7 @@ struct listener *tcp_half_open_del(struct worker *w, struct tcp_conn *c)
     if (c->half.half_next)
         c->half.half_next->half.half_pprev = c->half.half_pprev;
     memset(c->cc_priv, 0, sizeof(c->cc_priv));
+    c->segs_out = 0; /* as Linux: the SYN,ACK was no connection's yet */
     tw->n_half_open--;
     listener_half_open(l, -1);
     return l;

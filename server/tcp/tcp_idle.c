@@ -67,9 +67,10 @@ static void compact(const struct tcp_conn *c, struct tcp_idle *i)
         .base = c->base, .state = TCP_S_IDLE, .cc = tcp_cc_number(c->cc), .snd_wscale = c->snd_wscale, .rcv_wscale = c->rcv_wscale,
         .flags = c->flags & KEPT_FLAGS, .lflags = c->lflags & KEPT_LFLAGS,
         .snd_nxt = c->snd_nxt, .snd_wnd = c->snd_wnd, .snd_max_wnd = c->snd_max_wnd, .rcv_nxt = c->rcv_nxt, .rcv_adv = c->rcv_adv,
-        .irs = c->irs, .iss = c->iss, .ts_recent = c->ts_recent, .ts_recent_ms = c->ts_recent_ms,
+        .irs = c->irs, .iss = c->iss, .ts_recent = c->ts_recent,
         .rcv_time_ms = c->rcv_time_ms, .snd_time_ms = c->snd_time_ms,
-        .srtt_us = c->srtt_us, .rttvar_us = c->rttvar_us, .min_rtt_us = c->min_rtt_us, .min_rtt_ms = c->min_rtt_ms,
+        .srtt_us = c->srtt_us, .rttvar_us = c->rttvar_us, .min_rtt_us = c->min_rtt_us,
+        .segs_in = c->segs_in, .segs_out = c->segs_out, .data_segs_in = c->data_segs_in, .data_segs_out = c->data_segs_out,
         .cwnd = c->cwnd, .ssthresh = c->ssthresh, .total_retrans = c->total_retrans, .user_timeout_ms = c->user_timeout_ms,
         .peer_mss = c->peer_mss, .adv_mss = c->adv_mss, .rcv_mss = c->rcv_mss, .user_mss = c->user_mss,
         .keepidle_s = c->keepidle_s, .keepintvl_s = c->keepintvl_s, .acked_wraps = c->acked_wraps, .rcvd_wraps = c->rcvd_wraps,
@@ -135,9 +136,11 @@ static void restore(const struct tcp_idle *i, struct tcp_conn *c)
     c->rcv_nxt = c->last_ack_sent = c->snd_wl1 = c->rcv_mark_seq = i->rcv_nxt;
     c->rcv_adv = i->rcv_adv;
     c->irs = i->irs, c->iss = i->iss;
-    c->ts_recent = i->ts_recent, c->ts_recent_ms = i->ts_recent_ms;
-    c->rcv_time_ms = i->rcv_time_ms, c->snd_time_ms = i->snd_time_ms;
-    c->srtt_us = i->srtt_us, c->rttvar_us = i->rttvar_us, c->min_rtt_us = i->min_rtt_us, c->min_rtt_ms = i->min_rtt_ms;
+    c->ts_recent = i->ts_recent;
+    c->rcv_time_ms = c->ts_recent_ms = i->rcv_time_ms;
+    c->snd_time_ms = c->min_rtt_ms = i->snd_time_ms;
+    c->srtt_us = i->srtt_us, c->rttvar_us = i->rttvar_us, c->min_rtt_us = i->min_rtt_us;
+    c->segs_in = i->segs_in, c->segs_out = i->segs_out, c->data_segs_in = i->data_segs_in, c->data_segs_out = i->data_segs_out;
     c->cwnd = i->cwnd, c->ssthresh = i->ssthresh;
     c->total_retrans = i->total_retrans, c->user_timeout_ms = i->user_timeout_ms;
     c->peer_mss = i->peer_mss, c->adv_mss = i->adv_mss, c->rcv_mss = i->rcv_mss, c->user_mss = i->user_mss;

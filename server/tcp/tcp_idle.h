@@ -27,12 +27,14 @@ struct tcp_idle {
     uint32_t rcv_nxt;           /* = last_ack_sent, snd_wl1 */
     uint32_t rcv_adv;
     uint32_t irs, iss;
-    uint32_t ts_recent, ts_recent_ms;
-    uint32_t rcv_time_ms, snd_time_ms;
-    uint32_t srtt_us, rttvar_us, min_rtt_us, min_rtt_ms;
+    uint32_t ts_recent;
+    uint32_t rcv_time_ms;       /* stands for ts_recent_ms */
+    uint32_t snd_time_ms;       /* stands for min_rtt_ms */
+    uint32_t srtt_us, rttvar_us, min_rtt_us;
     uint32_t cwnd, ssthresh;
     uint32_t cc_kept[2];        /* tcp_cc_ops.keep() */
     uint32_t total_retrans;
+    uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
     uint32_t user_timeout_ms;
     uint16_t peer_mss, adv_mss, rcv_mss, user_mss;
     uint16_t keepidle_s, keepintvl_s;
@@ -48,7 +50,7 @@ struct tcp_idle_timed {
     struct tcp_idle i;
     struct timer_node t_keep;
 };
-static_assert(sizeof(struct tcp_idle) <= 192 && sizeof(struct tcp_idle_timed) <= 224, "this is what most connections are");
+static_assert(sizeof(struct tcp_idle) <= 200 && sizeof(struct tcp_idle_timed) <= 232, "this is what most connections are");
 static_assert(offsetof(struct tcp_idle, state) == offsetof(struct tcp_conn, state) &&
               offsetof(struct tcp_idle, flags) == offsetof(struct tcp_conn, flags), "looked at before it is known which it is");
 

@@ -72,6 +72,7 @@ static void fill_third(struct worker *w, const struct tcp_conn *c, struct svm_tc
         .bytes_received = sync ? bytes_until(c->rcv_nxt, c->rcvd_wraps, c->irs + 1, (c->flags & TCP_F_RCV_FIN) &&
                                              c->rcv_nxt == c->rcv_fin_seq + 1) : 0,
         .pacing_rate = c->pace_rate ? (uint64_t)c->pace_rate * TCP_PACE_UNIT : UINT64_MAX,
+        .min_rtt_us = c->min_rtt_us,
         .ato_us = tcp_worker_of(w)->cfg.delack_us,
         .reordering = 3,
     };
@@ -83,6 +84,7 @@ int tcp_info_get(struct worker *w, const struct tcp_conn *c, uint8_t attr, void 
         struct svm_tcp_info first;
         struct svm_tcp_info2 second;
         struct svm_tcp_info3 third;
+        struct svm_tcp_info4 fourth;
     } ti;
     uint32_t n;
 
@@ -94,6 +96,10 @@ int tcp_info_get(struct worker *w, const struct tcp_conn *c, uint8_t attr, void 
     case SVM_ATTR_TCP_INFO2:
         fill_second(w, c, &ti.second);
         n = sizeof(ti.second);
+        break;
+    case SVM_ATTR_TCP_INFO4:
+        ti.fourth = (struct svm_tcp_info4){ c->segs_in, c->segs_out, c->data_segs_in, c->data_segs_out };
+        n = sizeof(ti.fourth);
         break;
     default:
         fill_third(w, c, &ti.third);

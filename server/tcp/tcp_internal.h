@@ -192,9 +192,8 @@ struct tcp_conn {
     /* ---- of other layers */
     struct ip_route_cache route HS_ALIGNED_LINE;
     struct timer_node t_rexmt;
-    /* ---- rare */
-    uint64_t rexmt_first_us;    /* when the oldest unacknowledged byte timed out first (R2, user timeout); 0 = not */
-    struct timer_node t_delack, t_misc;
+    /* ---- counted, and the congestion control's own */
+    uint32_t segs_in, segs_out, data_segs_in, data_segs_out; /* TCP_INFO */
     union {
         uint64_t cc_priv[6];    /* of the congestion control */
         struct {                /* SYN-RCVD from a listener */
@@ -205,6 +204,9 @@ struct tcp_conn {
             uint8_t step;       /* enum tcp_open_step */
         } open;
     };
+    /* ---- rare */
+    uint64_t rexmt_first_us;    /* when the oldest unacknowledged byte timed out first (R2, user timeout); 0 = not */
+    struct timer_node t_delack, t_misc;
     uint32_t iss, irs;
     uint32_t fin_seq;           /* with TCP_F_FIN_SENT */
     uint32_t dsack_start, dsack_end;
@@ -233,7 +235,7 @@ static_assert(offsetof(struct tcp_conn, rcv_mark_us) + sizeof(uint32_t) <= 2 * H
 static_assert(offsetof(struct tcp_conn, snd_una) == 2 * HS_CACHE_LINE && offsetof(struct tcp_conn, has_trouble) < 4 * HS_CACHE_LINE,
               "sending: two lines");
 static_assert(offsetof(struct tcp_conn, t_rexmt) + sizeof(struct timer_node) == 5 * HS_CACHE_LINE, "its way and its timer: one line");
-static_assert(sizeof(struct tcp_conn) <= 512, "an idle connection stays small");
+static_assert(sizeof(struct tcp_conn) <= 576, "nine lines while there is traffic; see struct tcp_idle");
 
 enum { TCP_FASTOPEN_RESET_S = 60 };  /* as long as one that nobody answers is pending, about */
 struct tcp_fastopen_resets {
@@ -270,6 +272,12 @@ struct tcp_worker {
     struct evp_mac_ctx_st *mac_ctx[SVM_TCP_AO_ALGS]; /* tcp_ao.c, likewise */
     uint64_t counters[TCP_C_MAX];
 };
+
+/* How many segments a packet of so many data bytes is; gso_size 0 = one. */
+static inline uint32_t tcp_segments_of(uint32_t len, uint32_t gso_size)
+{
+    return hs_unlikely(gso_size && len > gso_size) ? (len + gso_size - 1) / gso_size : 1;
+}
 
 /* One segment as it was received, trimmed on its way. */
 struct tcp_opts {
@@ -508,7 +516,7 @@ int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const
 int tcp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len);
 void tcp_attr_inherit(struct worker *w, struct tcp_conn *c, const struct listener *l);
 
-/* tcp_info.c: SVM_ATTR_TCP_INFO, 2 and 3 */
+/* tcp_info.c: SVM_ATTR_TCP_INFO, 2 to 4 */
 int tcp_info_get(struct worker *w, const struct tcp_conn *c, uint8_t attr, void *val, uint32_t *len);
 
 /* tcp_show.c */

@@ -89,6 +89,7 @@ static void put_auth(struct tcp_out *o, struct tcp_auth *auth, struct tcp_conn *
 static int conn_send(struct worker *w, struct tcp_conn *c, struct tcp_out *o, uint16_t gso_size)
 {
     struct ip_tx tx;
+    uint32_t n;
 
     conn_ip_tx(c, &tx);
     if (c->lflags & (TCP_LF_ECN | TCP_LF_AUTH)) {
@@ -103,6 +104,10 @@ static int conn_send(struct worker *w, struct tcp_conn *c, struct tcp_out *o, ui
         o->urgent = o->flags & (TCP_SYN | TCP_RST) ? 0 : tcp_urg_pointer(w, c, o->seq);
         o->flags |= o->urgent ? TCP_URG : 0;
     }
+    n = tcp_segments_of(o->len, gso_size);
+    c->segs_out += n;
+    if (o->len)
+        c->data_segs_out += n;
     return out_send(w, o, &c->base.lcl, &c->base.rmt, &tx, gso_size);
 }
 

@@ -16,6 +16,7 @@ static void put_counts(struct worker *w, const struct tcp_conn *c, json_t *obj)
 {
     struct svm_tcp_info2 two;
     struct svm_tcp_info3 three;
+    struct svm_tcp_info4 four;
     uint32_t n = sizeof(two);
 
     if (tcp_info_get(w, c, SVM_ATTR_TCP_INFO2, &two, &n) == 0) {
@@ -30,6 +31,11 @@ static void put_counts(struct worker *w, const struct tcp_conn *c, json_t *obj)
     if (tcp_info_get(w, c, SVM_ATTR_TCP_INFO3, &three, &n) == 0) {
         json_object_set_new(obj, "bytes_acked", json_integer((json_int_t)three.bytes_acked));
         json_object_set_new(obj, "bytes_received", json_integer((json_int_t)three.bytes_received));
+    }
+    n = sizeof(four);
+    if (tcp_info_get(w, c, SVM_ATTR_TCP_INFO4, &four, &n) == 0) {
+        json_object_set_new(obj, "segments_in", json_integer(four.segs_in));
+        json_object_set_new(obj, "segments_out", json_integer(four.segs_out));
     }
     json_object_set_new(obj, "timeouts", json_integer(c->retransmits));
     json_object_set_new(obj, "user_timeout_ms", json_integer(c->user_timeout_ms));

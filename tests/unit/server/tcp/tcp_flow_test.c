@@ -716,6 +716,46 @@ Test(tcp_flow, tcp_info_counts, .init = init, .fini = fini)
     script_conn(t)->acked_wraps += 2;
     cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_TCP_INFO3, &three, &len), 0);
     cr_assert_eq(three.bytes_acked, (2ull << 32) + 3500);
+    cr_assert_eq(three.min_rtt_us, script_conn(t)->min_rtt_us);
+    cr_assert_neq(three.min_rtt_us, 0);
+}
+
+static struct svm_tcp_info4 segments(struct script *t)
+{
+    struct svm_tcp_info4 four;
+    uint32_t len = sizeof(four);
+
+    cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_TCP_INFO4, &four, &len), 0);
+    cr_assert_eq(len, sizeof(four));
+    return four;
+}
+
+/* As Linux counts: a super-frame is as many as it is on the wire; of the handshake of a listener only what followed the SYN,ACK. */
+Test(tcp_flow, tcp_info_counts_segments, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct svm_tcp_info4 four;
+
+    t->h.tso_max = 65000;
+    script_open(t, false, false);
+    four = segments(t);
+    cr_assert(four.segs_in == 1 && four.segs_out == 0 && four.data_segs_in == 0 && four.data_segs_out == 0);
+    fake_write(&t->h, t->s, bytes, 4500);
+    while (take(t))
+        ;
+    four = segments(t);
+    cr_assert(four.segs_out == 5 && four.data_segs_out == 5, "%u, %u", four.segs_out, four.data_segs_out);
+    t->rcv += 4500;
+    send_ack(t);
+    fake_input(&t->h, &t->peer, &t->us, &(struct fake_seg){ .flags = TCP_ACK, .seq = t->snd, .ack = t->rcv, .wnd = t->wnd, .data = bytes,
+               .len = 4000, .pkt_flags = PKT_GSO });
+    t->snd += 4000;
+    four = segments(t);
+    cr_assert(four.segs_in > 2 && four.data_segs_in + 2 == four.segs_in, "%u, %u", four.segs_in, four.data_segs_in);
+    cr_assert_eq(four.data_segs_out, 5);
+    while (take(t))
+        ;
+    cr_assert_gt(segments(t).segs_out, 5, "its ACK");
 }
 
 /* A sequence number that passes 2^32 is a wrap, whatever it began at. */
