@@ -1,6 +1,6 @@
 #!/bin/bash
 # synflood.sh - SYNs from made-up addresses fill a listener's backlog: what is established goes on, who is real still connects
-# LONG=1: 100,000 a second for 10 s, and the established connection keeps 80 % of its throughput. That one is paced: flood, peer,
+# LONG=1 (make soak-flood): 100,000 a second for 10 s, and the established connection keeps 80 % of its throughput. That one is paced: flood, peer,
 # programs and stack share the processors here, and what the flood's sender takes is no merit and no fault of the stack.
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
