@@ -60,7 +60,7 @@ static int tcp_worker_init(struct worker *w)
     struct tcp_worker *tw = tcp_worker_of(w);
 
     tw->w = w;
-    tcp_arena_init(&tw->conns, sizeof(struct tcp_conn));
+    tcp_arena_init(&tw->conns, (sizeof(struct tcp_conn) + HS_CACHE_LINE - 1) / HS_CACHE_LINE * HS_CACHE_LINE);
     tcp_idle_init(w);
     tcp_config_defaults(&tw->cfg);
     return 0;

@@ -130,7 +130,8 @@ struct tcp_sent;                  /* tcp_sent.h: what is in flight */
 struct tcp_sack_range { uint32_t start, end; };
 
 /* What each segment touches is in two cache lines for receiving (the first: also where it is found) and two for sending; the line
- * behind holds what other layers keep for it. The rest waits for something that is not in every segment. */
+ * behind holds what other layers keep for it. The rest waits for something that is not in every segment. The arena aligns it to lines;
+ * the type does not ask for that, because a struct tcp_idle is looked at through it. */
 struct tcp_conn {
     struct transport_conn base;
     /* ---- receive */
@@ -157,7 +158,7 @@ struct tcp_conn {
     };
     uint32_t rcv_mark_us;       /* low half of the clock, see rcv_mark_seq */
     /* ---- send */
-    uint32_t snd_una HS_ALIGNED_LINE;
+    uint32_t snd_una;
     uint32_t snd_nxt;           /* next new sequence number: nothing beyond was ever sent */
     uint32_t snd_wnd;           /* bytes, from snd_una's last update */
     uint32_t snd_max_wnd;       /* largest ever seen (RFC 5961 s5, SWS avoidance) */
@@ -190,7 +191,7 @@ struct tcp_conn {
     uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
     bool has_trouble;           /* rexmt_first_us or soft_error is set */
     /* ---- of other layers */
-    struct ip_route_cache route HS_ALIGNED_LINE;
+    struct ip_route_cache route;
     struct timer_node t_rexmt;
     /* ---- counted, and the congestion control's own */
     uint32_t segs_in, segs_out, data_segs_in, data_segs_out; /* TCP_INFO */
