@@ -1,6 +1,7 @@
 /* eth.c - Ethernet II and 802.1Q: who a frame is for, what it carries. Tags stand in the frame, or beside it where the port handles them. */
 #include "server/eth/eth.h"
 
+#include <netinet/in.h>
 #include "server/capture/capture.h"
 #include "server/ip/ip_internal.h"
 #include "server/neigh/neigh.h"
@@ -148,7 +149,7 @@ void eth_output(struct worker *w, struct interface *ifc, struct pkt *p, const ui
     }
     m->l2_len = len;
     m->ifc = ifc;
-    if ((m->flags & PKT_L4_CSUM_NEEDED) && !(offloads & PORT_TX_CSUM))
+    if ((m->flags & PKT_L4_CSUM_NEEDED) && !(offloads & (m->ip_proto == IPPROTO_SCTP ? PORT_TX_SCTP_CSUM : PORT_TX_CSUM)))
         pkt_finish_csum(p);
     worker_tx(w, ifc->port, p);
 }

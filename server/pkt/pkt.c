@@ -7,6 +7,9 @@
 #include <rte_ip.h>
 #include <rte_lcore.h>
 #include <stdio.h>
+#include "common/crc32c.h"
+
+enum { SCTP_CRC_OFFSET = 8 };
 
 static_assert(RTE_PKTMBUF_HEADROOM == PKT_HEADROOM, "room for headers");
 
@@ -196,17 +199,35 @@ uint16_t pkt_l4_checksum(struct pkt *p)
     return (uint16_t)~fold((uint32_t)pkt_raw_sum(p, 0) + pkt_pseudo_sum(pkt_meta(p), p->m.pkt_len));
 }
 
+/* RFC 9260 App. A. The field holds 0. */
+static void finish_crc(struct pkt *p, uint32_t l4)
+{
+    uint32_t crc = UINT32_MAX, off = l4;
+
+    for (const struct rte_mbuf *s = &p->m; s; s = s->next) {
+        if (off < s->data_len)
+            crc = crc32c(crc, rte_pktmbuf_mtod_offset(s, const uint8_t *, off), s->data_len - off);
+        off -= hs_min_u32(off, s->data_len);
+    }
+    crc = ~crc;
+    memcpy(pkt_data(p) + l4 + SCTP_CRC_OFFSET, &crc, sizeof(crc));
+}
+
 void pkt_finish_csum(struct pkt *p)
 {
     struct pkt_meta *m = pkt_meta(p);
     uint32_t l4 = (uint32_t)m->l2_len + m->l3_len;
-    uint32_t field = l4 + (m->ip_proto == IPPROTO_UDP ? 6u : 16u);
+    uint32_t field = l4 + (m->ip_proto == IPPROTO_UDP ? 6u : m->ip_proto == IPPROTO_SCTP ? SCTP_CRC_OFFSET + 2u : 16u);
 
     if (!(m->flags & PKT_L4_CSUM_NEEDED))
         return;
     m->flags = (uint16_t)(m->flags & ~PKT_L4_CSUM_NEEDED);
     if (field + 2 > p->m.data_len)
         return; /* the L4 header is always in the first piece on tx: nothing of ours ends here */
+    if (m->ip_proto == IPPROTO_SCTP) {
+        finish_crc(p, l4);
+        return;
+    }
     uint16_t sum = (uint16_t)~pkt_raw_sum(p, l4);
     if (sum == 0 && m->ip_proto == IPPROTO_UDP)
         sum = 0xffff; /* RFC 768: zero on the wire means "none" */

@@ -19,7 +19,7 @@ struct pkt {
 
 enum pkt_flags {
     PKT_L4_CSUM_GOOD = 1u << 0,  /* rx: the port vouches for the L4 checksum (or it never left a host) */
-    PKT_L4_CSUM_NEEDED = 1u << 1,/* tx: L4 checksum field holds the pseudo-header sum, to be completed by port or pkt_finish_csum() */
+    PKT_L4_CSUM_NEEDED = 1u << 1,/* tx: L4 checksum field holds the pseudo-header sum (SCTP: 0), to be completed by port or pkt_finish_csum() */
     PKT_GSO = 1u << 2,           /* super-frame: gso_size bytes of payload a segment (TCP) */
     PKT_BCAST = 1u << 3,         /* rx: link-layer broadcast or multicast */
     PKT_LOCAL = 1u << 4,         /* looped back inside the stack (a stack address talks to a stack address) */

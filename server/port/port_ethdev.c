@@ -85,7 +85,8 @@ static void tx_flags(const struct ethdev *e, struct rte_mbuf *m, const struct pk
         }
         tso_fix_pseudo_sum(m, meta);
     } else {
-        m->ol_flags |= meta->ip_proto == IPPROTO_UDP ? RTE_MBUF_F_TX_UDP_CKSUM : RTE_MBUF_F_TX_TCP_CKSUM;
+        m->ol_flags |= meta->ip_proto == IPPROTO_UDP ? RTE_MBUF_F_TX_UDP_CKSUM :
+                       meta->ip_proto == IPPROTO_SCTP ? RTE_MBUF_F_TX_SCTP_CKSUM : RTE_MBUF_F_TX_TCP_CKSUM;
     }
 }
 
@@ -304,12 +305,12 @@ static void choose_offloads(struct port *p, struct ethdev *e, const struct rte_e
 
     p->offloads = PORT_MT_TX;
     if ((info->rx_offload_capa & rx) == rx) {
-        e->rx_offloads = rx | (info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM);
+        e->rx_offloads = rx | (info->rx_offload_capa & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_SCTP_CKSUM));
         p->offloads |= PORT_RX_CSUM;
     }
     if ((info->tx_offload_capa & tx) == tx) {
-        e->tx_offloads = tx;
-        p->offloads |= PORT_TX_CSUM;
+        e->tx_offloads = tx | (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_SCTP_CKSUM);
+        p->offloads |= PORT_TX_CSUM | (e->tx_offloads & RTE_ETH_TX_OFFLOAD_SCTP_CKSUM ? PORT_TX_SCTP_CSUM : 0);
     }
     conf->rxmode.offloads = e->rx_offloads | (info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER);
     /* virtio's TSO needs no header checksum offload. */

@@ -17,8 +17,4 @@ void sctp_configure(struct stack *s, const struct sctp_config *cfg); /* before w
 /* Rows of `show sctp paths`: up to max, beginning with association number from; returns where to go on, UINT32_MAX = that was all. */
 uint32_t sctp_show_paths(struct worker *w, uint32_t from, unsigned max, struct json_t *array);
 
-/* CRC32c of RFC 9260 App. A over a whole packet, as it stands in the checksum field (bytes in memory order). */
-uint32_t sctp_crc32c(uint32_t crc, const void *data, uint32_t len);
-uint32_t sctp_crc32c_software(uint32_t crc, const void *data, uint32_t len); /* the same without the instruction, for its test */
-
 #endif

@@ -1,4 +1,5 @@
 /* sctp_input.c - packets in: checksum, association, verification tag (RFC 9260 s8.5), and chunk by chunk by the table below */
+#include "common/crc32c.h"
 #include "server/capture/capture.h"
 #include "server/sctp/sctp_internal.h"
 
@@ -199,9 +200,9 @@ void sctp_input_bytes(struct worker *w, struct sctp_in *in, const uint8_t *b, ui
     }
     memcpy(&got, b + 8, 4);
     if (!csum_good) {
-        crc = sctp_crc32c(UINT32_MAX, b, 8);
-        crc = sctp_crc32c(crc, zero, 4);
-        crc = ~sctp_crc32c(crc, b + SCTP_COMMON_LEN, len - SCTP_COMMON_LEN);
+        crc = crc32c(UINT32_MAX, b, 8);
+        crc = crc32c(crc, zero, 4);
+        crc = ~crc32c(crc, b + SCTP_COMMON_LEN, len - SCTP_COMMON_LEN);
         if (crc != got) { /* s6.8: silently */
             sctp_count(w, SCTP_N_drop_checksum);
             return;
@@ -246,7 +247,7 @@ static void input_one(struct worker *w, struct pkt *p, uint16_t udp_port)
             pkt_copy_out(p, 0, sw->flat, len);
             b = sw->flat;
         }
-        sctp_input_bytes(w, &in, b, len, m->flags & PKT_LOCAL);
+        sctp_input_bytes(w, &in, b, len, (m->flags & PKT_LOCAL) || (!udp_port && (m->flags & PKT_L4_CSUM_GOOD)));
     }
     if (is_watched)
         sctp_watch_end(w, p, &in, before);

@@ -426,7 +426,6 @@ int sctp_send_chunk(struct worker *w, struct sctp_assoc *a, struct sctp_path *p,
 void sctp_reply(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, uint8_t type, const void *body, uint32_t len);
 void sctp_reply_flush(struct worker *w, struct sctp_assoc *a, struct sctp_in *in); /* a NULL: it is gone, and so are the answers */
 
-/* sctp_crc.c is behind sctp.h */
 
 /* sctp_input.c */
 void sctp_input(struct worker *w, struct pkt **pkts, unsigned n);

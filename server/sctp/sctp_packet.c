@@ -80,7 +80,6 @@ static void finish(struct sctp_out *o, be16 sport, be16 dport, uint32_t tag, str
 {
     struct worker *w = o->w;
     struct pkt_meta *m = pkt_meta(o->p);
-    uint32_t crc;
 
     memcpy(o->base, &sport, 2);
     memcpy(o->base + 2, &dport, 2);
@@ -88,14 +87,14 @@ static void finish(struct sctp_out *o, be16 sport, be16 dport, uint32_t tag, str
     if (o->auth)
         sctp_auth_sign(o);
     sctp_put32(o->base + 8, 0);
-    crc = ~sctp_crc32c(UINT32_MAX, o->base, o->len);
-    memcpy(o->base + 8, &crc, 4);
-    m->flags = 0;
+    m->flags = PKT_L4_CSUM_NEEDED;
     m->src = tx->src;
     m->dst = tx->dst;
     m->ip_proto = tx->ip_proto = IPPROTO_SCTP;
     tx->pmtu = IP_PMTU_WANT; /* DF, but what was cut before the path shrank goes in IP fragments */
     if (udp_port && sctp_worker_of(w)->cfg.udp_port) {
+        m->l2_len = m->l3_len = 0;
+        pkt_finish_csum(o->p);
         m->ip_proto = tx->ip_proto = IPPROTO_UDP;
         push_udp(o->p, sctp_worker_of(w)->cfg.udp_port, udp_port);
     }

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include "common/crc32c.h"
 #include "server/sctp/sctp_internal.h"
 #include "tests/sim/sim_msg.h"
 #include "tests/sim/sim_pair.h"
@@ -203,7 +204,7 @@ static void inject(const struct family *f, unsigned to)
     sctp_put32(b + 4, b[SCTP_COMMON_LEN] == SCTP_CT_INIT && chance(90) ? 0 : a && chance(90) ? a->my_tag : number());
     sctp_put16(frame + ETH + 4, len);
     memset(b + 8, 0, 4);
-    crc = ~sctp_crc32c(UINT32_MAX, b, len);
+    crc = ~crc32c(UINT32_MAX, b, len);
     if (chance(98))
         memcpy(b + 8, &crc, 4);
     (void)sim_link_inject(g.pair.link, to, frame, ETH + IP6 + len);

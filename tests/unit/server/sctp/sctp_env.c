@@ -1,4 +1,5 @@
 /* sctp_env.c - what the SCTP tests share */
+#include "common/crc32c.h"
 #include "tests/unit/server/sctp/sctp_env.h"
 
 #include <criterion/criterion.h>
@@ -32,15 +33,14 @@ static bool look(void *arg, struct sim_link *l, unsigned end, const uint8_t *f, 
     return !(v4 && env.cut_v4) && !(v6 && env.cut_v6);
 }
 
-void env_open(void)
+static void open_over(const struct sim_params *wire)
 {
-    struct sim_params perfect = { .delay_us = 1000 };
     struct sim_app_options opt = { .rx_max = 1 << 18, .tx_max = 1 << 18 };
 
     memset(&env, 0, sizeof(env));
     cr_assert_eq(sim_eal_init("hssctp"), 0);
     cr_assert_eq(transport_register(&sctp_transport_ops), 0);
-    cr_assert_eq(sim_pair_create(&env.pair, 1, &perfect, false), 0);
+    cr_assert_eq(sim_pair_create(&env.pair, 1, wire, false), 0);
     for (unsigned i = 0; i < 2; i++) {
         opt.client_id = i + 1;
         cr_assert_eq(sim_app_create(env.pair.stack[i]->worker[0], &opt, &env.app[i]), 0);
@@ -49,6 +49,12 @@ void env_open(void)
         env.data[i] = (uint8_t)(i * 131 + (i >> 8));
     env.wanted = UINT8_MAX;
     sim_link_set_tap(env.pair.link, look, NULL);
+}
+void env_open(void) { open_over(&(struct sim_params){ .delay_us = 1000 }); }
+void env_open_port_sums(void)
+{
+    open_over(&(struct sim_params){ .delay_us = 1000, .offload = true });
+    env.pair.stack[0]->port[0]->offloads |= PORT_TX_SCTP_CSUM;
 }
 
 void env_run_us(uint64_t us) { cr_assert_eq(sim_net_run_until(env.pair.net, sim_net_now_us(env.pair.net) + us), 0); }
@@ -139,7 +145,7 @@ void env_fix_crc(uint8_t *f, uint32_t len)
     uint32_t at = env_sctp_at(f), crc;
 
     memset(f + at + 8, 0, 4);
-    crc = ~sctp_crc32c(UINT32_MAX, f + at, len - at);
+    crc = ~crc32c(UINT32_MAX, f + at, len - at);
     memcpy(f + at + 8, &crc, 4);
 }
 

@@ -23,6 +23,7 @@ struct sctp_env {
 extern struct sctp_env env;
 
 void env_open(void);
+void env_open_port_sums(void); /* stack 0's port completes checksums, as a card: here they stay 0 on the wire, and are vouched for */
 void env_shut(void);                       /* and nothing is left */
 void env_run_us(uint64_t us);
 uint64_t env_counter(unsigned i, enum sctp_count c);

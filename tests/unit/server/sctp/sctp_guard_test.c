@@ -32,6 +32,26 @@ static void bad_checksum(bool v4)
 Test(sctp_guard, checksum_v4) { bad_checksum(true); }
 Test(sctp_guard, checksum_v6) { bad_checksum(false); }
 
+/* A port that reckons CRC32c gets the packet without; one that does not, gets it with it. */
+static void port_sums(bool v4)
+{
+    uint32_t sum = 1;
+
+    begin(v4, SCTP_CT_DATA);
+    env_send_one();
+    memcpy(&sum, env.frame + env_sctp_at(env.frame) + 8, 4);
+    cr_expect_eq(sum, 0, "left to the port");
+    env_still_works();
+    env.pair.stack[0]->port[0]->offloads &= ~(uint32_t)PORT_TX_SCTP_CSUM;
+    env_send_one();
+    memcpy(&sum, env.frame + env_sctp_at(env.frame) + 8, 4);
+    cr_expect_neq(sum, 0, "not left to it");
+    env_still_works();
+    cr_expect_eq(env_counter(1, SCTP_N_drop_checksum), 0);
+}
+Test(sctp_port_sums, v4, .init = env_open_port_sums, .fini = env_shut) { port_sums(true); }
+Test(sctp_port_sums, v6, .init = env_open_port_sums, .fini = env_shut) { port_sums(false); }
+
 /* RFC 9653 s5.3: a checksum of zero is a wrong one for who has not said that it takes it, and nobody here says so. */
 static void zero_checksum(bool v4)
 {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/crc32c.h"
 #include "server/ip/interface.h"
 
 struct script script;
@@ -132,7 +133,7 @@ static bool hear(void *arg, struct sim_link *l, unsigned end, const uint8_t *f, 
     memcpy(h->frame, f, len);
     uint32_t sum = 0, got, crc;
     memcpy(&got, f + at + 8, 4);
-    crc = ~sctp_crc32c(sctp_crc32c(sctp_crc32c(UINT32_MAX, f + at, 8), (const uint8_t *)&sum, 4), f + off, len - off);
+    crc = ~crc32c(crc32c(crc32c(UINT32_MAX, f + at, 8), (const uint8_t *)&sum, 4), f + off, len - off);
     cr_assert_eq(crc, got, "its checksum");
     for (unsigned i = 1; i < SCRIPT_ADDRS; i++) {
         struct ip_addr ip = script_addr(i);

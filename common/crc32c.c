@@ -1,8 +1,8 @@
-/* sctp_crc.c - CRC32c (RFC 9260 App. A): SSE4.2 where the processor has it, a table elsewhere
+/* crc32c.c - CRC32c (RFC 9260 App. A): SSE4.2 where the processor has it, a table elsewhere
  *
  * Not rte_hash_crc(): its header brings a mutable variable into whoever includes it. */
 #include <string.h>
-#include "server/sctp/sctp.h"
+#include "common/crc32c.h"
 
 /* Reflected polynomial 0x82f63b78; the bytes of the result go out lowest first. */
 
@@ -40,12 +40,12 @@ __attribute__((target("sse4.2"))) static uint32_t by_sse42(uint32_t crc, const u
 }
 #endif
 
-uint32_t sctp_crc32c_software(uint32_t crc, const void *data, uint32_t len)
+uint32_t crc32c_software(uint32_t crc, const void *data, uint32_t len)
 {
     return by_table(crc, data, len);
 }
 
-uint32_t sctp_crc32c(uint32_t crc, const void *data, uint32_t len)
+uint32_t crc32c(uint32_t crc, const void *data, uint32_t len)
 {
 #ifdef __x86_64__
     if (__builtin_cpu_supports("sse4.2"))
