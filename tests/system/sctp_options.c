@@ -329,8 +329,9 @@ static void test_keys(void)
         check(get(fd, SCTP_PEER_AUTH_CHUNKS, &list, sizeof(list)) == -EINVAL, "SCTP_PEER_AUTH_CHUNKS without a peer");
         hmacs.ids[0] = SCTP_AUTH_HMAC_ID_SHA1;
         hmacs.ids[1] = SCTP_AUTH_HMAC_ID_SHA256;
-        check(set(fd, SCTP_HMAC_IDENT, &hmacs, sizeof(hmacs)) == 0 && (memset(&hmacs, 0, sizeof(hmacs)), get(fd, SCTP_HMAC_IDENT, &hmacs, sizeof(hmacs))) ==
-              sizeof(hmacs) && hmacs.ids[0] == SCTP_AUTH_HMAC_ID_SHA1, "SCTP_HMAC_IDENT is set, s8.1.17");
+        check(set(fd, SCTP_HMAC_IDENT, &hmacs, sizeof(hmacs)) == 0 && (memset(&hmacs, 0, sizeof(hmacs)), true) &&
+              get(fd, SCTP_HMAC_IDENT, &hmacs, sizeof(hmacs)) == sizeof(hmacs) &&
+              hmacs.ids[0] == SCTP_AUTH_HMAC_ID_SHA1, "SCTP_HMAC_IDENT is set, s8.1.17");
         id.scact_keynumber = 0;
         refused(fd, SCTP_AUTH_ACTIVE_KEY, &id, sizeof(id), EINVAL, "key 0 stays deleted");
     }
@@ -493,7 +494,8 @@ static void echoed(int fd, const char *what)
     struct pollfd p = { fd, POLLIN, 0 };
     char buf[64];
 
-    check((sendto(fd, "hello", 5, 0, (struct sockaddr *)&addr, addr_len) == 5) && poll(&p, 1, WAIT_MS) == 1 && recv(fd, buf, sizeof(buf), 0) == 5, what);
+    check(sendto(fd, "hello", 5, 0, (struct sockaddr *)&addr, addr_len) == 5 &&
+          poll(&p, 1, WAIT_MS) == 1 && recv(fd, buf, sizeof(buf), 0) == 5, what);
 }
 
 /* How many addresses the association has on this side. */
@@ -543,7 +545,8 @@ static void many(const char *own_text, const char *added_text)
     check(bind(fd, (struct sockaddr *)&own, addr_len) == 0, "bind()");
     echoed(fd, "an association by its first message");
     memset(&ids, 0, sizeof(ids));
-    check(get(fd, SCTP_GET_ASSOC_ID_LIST, &ids, sizeof(ids)) > 0 && ids.v.gaids_number_of_ids == 1 && locals(fd, ids.id[0]) == 1, "it has one address");
+    check(get(fd, SCTP_GET_ASSOC_ID_LIST, &ids, sizeof(ids)) > 0 && ids.v.gaids_number_of_ids == 1 &&
+          locals(fd, ids.id[0]) == 1, "it has one address");
     check(set(fd, SCTP_SOCKOPT_BINDX_ADD, &added, addr_len) == 0, "an address is added to the socket");
     check(has_locals(fd, ids.id[0], 2), "and so to its association");
     echoed(fd, "messages go on");
