@@ -32,6 +32,13 @@ bool sctp_asconf_has(const struct sctp_assoc *a, const struct ip_addr *ip)
     return x && (is_in(x->known, x->n_known, ip) || is_asked(x, SCTP_P_ADD_IP, ip) || is_asked(x, SCTP_P_DEL_IP, ip));
 }
 
+bool sctp_asconf_is_told(const struct sctp_assoc *a, const struct ip_addr *ip)
+{
+    const struct sctp_asconf *x = a->asconf;
+
+    return !x || (is_in(x->known, x->n_known, ip) && !is_asked(x, SCTP_P_DEL_IP, ip));
+}
+
 /* ---- lists of addresses ---- */
 
 static void list_del(struct ip_addr *list, uint8_t *n, const struct ip_addr *ip)

@@ -40,6 +40,7 @@ struct sctp_asconf {
 int sctp_asconf_begin(struct worker *w, struct sctp_assoc *a);       /* agreed; -ENOMEM */
 void sctp_asconf_end(struct worker *w, struct sctp_assoc *a);
 bool sctp_asconf_has(const struct sctp_assoc *a, const struct ip_addr *ip); /* ours: known to the peer, or about to be */
+bool sctp_asconf_is_told(const struct sctp_assoc *a, const struct ip_addr *ip); /* the peer takes it for ours, and is not asked to forget it */
 int sctp_asconf_ask(struct worker *w, struct sctp_assoc *a, uint16_t type, const struct ip_addr *ip);
 void sctp_asconf_send(struct worker *w, struct sctp_assoc *a);       /* what has been asked for, when nothing is under way */
 void sctp_asconf_watch(struct worker *w, struct sctp_assoc *a);

@@ -231,7 +231,12 @@ void sctp_abort_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in
     uint16_t cause = c->len >= SCTP_CHUNK_HDR + SCTP_CAUSE_HDR ? sctp_get16(c->b + 4) : 0;
     int error = a->state < SCTP_S_ESTABLISHED ? -ECONNREFUSED : -ECONNRESET;
 
-    (void)in;
+    /* RFC 5061 s5.3: a packet from an address that went, or was new, overtook the change or was overtaken: it was of nobody there, and the
+     * answer comes to that address. The peer has the association still. */
+    if ((c->flags & SCTP_FLAG_T) && !sctp_asconf_is_told(a, &in->lcl.ip)) {
+        sctp_count(w, SCTP_N_drop_address);
+        return;
+    }
     if (!causes_are_whole(c)) { /* s3.3.7 */
         sctp_count(w, SCTP_N_drop_short);
         return;

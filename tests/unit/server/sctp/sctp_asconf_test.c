@@ -303,3 +303,46 @@ Test(sctp_asconf, automatic_of_the_wildcard_only)
     cr_expect_eq(sim_msg_option(env.listener, true, SCTP_AUTO_ASCONF, &v, &len), -EINVAL, "as Linux");
     env_connect(true);
 }
+
+/* ---- what is said of an address that the peer does not know ---- */
+
+static void redirect(const struct ip_addr *to, bool v4)
+{
+    uint8_t *ip = env.frame + 14;
+    uint32_t sum = 0;
+
+    memcpy(ip + (v4 ? 16 : 24), v4 ? (const void *)&to->w[3] : (const void *)to->b, v4 ? 4 : 16);
+    if (!v4)
+        return;
+    ip[10] = ip[11] = 0;
+    for (unsigned i = 0; i < 20; i += 2)
+        sum += (uint32_t)ip[i] << 8 | ip[i + 1];
+    sum = (sum & 0xffff) + (sum >> 16);
+    sctp_put16(ip + 10, ~(sum + (sum >> 16)) & 0xffff);
+}
+
+/* s5.3: an ABORT with the T bit that comes to an address not told of, or taken back, is no word about the association. */
+static void strange_abort(bool v4)
+{
+    static const uint8_t abort_t[] = { SCTP_CT_ABORT, SCTP_FLAG_T, 0, 4 };
+    struct ip_addr other, told;
+
+    env.wanted = SCTP_CT_AUTH;
+    begin(v4, true);
+    told = env_assoc(1)->lcl_ip;
+    other = add_to_stack(1, v4 ? "10.9.0.77/24" : "fd09::77/64");
+    peer_primary(env.sock[0], &env_assoc(0)->lcl_ip); /* something authenticated: its packet is used */
+    env_run_us(100000);
+    env_chunks(abort_t, sizeof(abort_t));
+    sctp_put32(env.frame + env_sctp_at(env.frame) + 4, env_assoc(1)->peer_tag);
+    redirect(&other, v4);
+    env_fix_crc(env.frame, env.frame_len);
+    env_inject();
+    cr_expect_eq(env_counter(1, SCTP_N_drop_address), 1);
+    cr_assert_eq(env_n_assocs(1), 1);
+    redirect(&told, v4);
+    env_inject();
+    cr_expect_eq(env_n_assocs(1), 0, "at one that it knows it is");
+}
+Test(sctp_asconf, strange_abort_v4) { strange_abort(true); }
+Test(sctp_asconf, strange_abort_v6) { strange_abort(false); }
