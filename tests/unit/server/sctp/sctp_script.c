@@ -439,6 +439,16 @@ void script_begin(bool v4, bool any)
     cr_assert_eq(sim_listen(env.app[0], SVM_PROTO_SCTP, &e, 8, &env.listener), 0);
 }
 
+void script_up_of_two(bool v4)
+{
+    script_begin(v4, false);
+    script_say(v4 ? "INIT x=000500080a09000c" : "INIT x=00060014fd090000000000000000000000000012");
+    script_next();
+    script_say("COOKIE_ECHO");
+    script_expect("COOKIE_ACK");
+    script_expect("to=1 HEARTBEAT");
+}
+
 void script_up(bool v4)
 {
     if (!env.listener)

@@ -39,6 +39,7 @@ void script_expect_none(void);
 const struct script_heard *script_next(void); /* NULL: none */
 void script_forget(void);                  /* all that was heard */
 void script_up(bool v4);                   /* an association that the peer began; env.sock[0] is it */
+void script_up_of_two(bool v4);            /* the same with a second address, which is being asked whether it is there */
 void script_call(bool v4);                 /* stack 0 has sent its INIT, which was taken */
 void script_up_out(bool v4);               /* an association that stack 0 began */
 void script_send(uint16_t stream, uint16_t flags, uint32_t len); /* a message of stack 0 */

@@ -445,12 +445,7 @@ static void answer_heartbeat(unsigned from)
 /* Two addresses, both confirmed. */
 static void two_addresses(bool v4)
 {
-    script_begin(v4, false);
-    script_say(v4 ? "INIT x=000500080a09000c" : "INIT x=00060014fd090000000000000000000000000012");
-    script_next();
-    script_say("COOKIE_ECHO");
-    script_expect("COOKIE_ACK");
-    script_expect("to=1 HEARTBEAT");
+    script_up_of_two(v4);
     answer_heartbeat(1);
     env.sock[0] = sim_accept(env.listener);
     env_option(env.sock[0], SCTP_NODELAY, 1);

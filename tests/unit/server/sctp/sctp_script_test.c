@@ -78,12 +78,7 @@ static void confirmed_by_the_nonce(bool v4)
 {
     char words[300] = "HEARTBEAT_ACK x=";
 
-    script_begin(v4, false);
-    script_say(v4 ? "INIT x=000500080a09000c" : "INIT x=00060014fd090000000000000000000000000012");
-    script_next();
-    script_say("COOKIE_ECHO");
-    script_expect("COOKIE_ACK");
-    script_expect("to=1 HEARTBEAT");
+    script_up_of_two(v4);
     for (uint32_t i = 0; i < script.info_len; i++)
         snprintf(words + strlen(words), 3, "%02x", script.info[i] ^ (i == 6));
     script_say(words);

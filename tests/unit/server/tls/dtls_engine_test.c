@@ -5,7 +5,7 @@
 #include <string.h>
 #include "server/tls/tls.h"
 #include "server/tls/tls_openssl.h"
-#include "tests/fuzz/fuzz_pair.h"
+#include "tests/unit/server/tls/engine_open.h"
 
 enum { QUEUE = 32, LARGEST = 2048, SECOND = 1000000 };
 
@@ -69,17 +69,8 @@ static void end_new(struct end *x, struct end *other, bool is_server)
 
 static void make(void)
 {
-    static struct fuzz_pair pair;
-    char err[256] = "";
-    void *instance;
-
     cfg = (struct tls_config){ .min_version = TLS_V1_2, .ticket_lifetime_us = 7200ull * SECOND };
-    cr_assert(fuzz_make_pair(&pair));
-    cr_assert_eq(e->open(&cfg, err, sizeof(err), &instance), 0, "%s", err);
-    o = instance;
-    cr_assert_eq(e->pair_new(o, pair.cert, pair.cert_len, pair.key, pair.key_len, err, sizeof(err), &server.pairs[0]), 0, "%s", err);
-    server.n_pairs = 1;
-    server.verify = client.verify = SVM_TLS_VERIFY_NONE;
+    o = engine_open(&cfg, &server, &client);
     end_new(&c, &s, false);
     end_new(&s, &c, true);
 }

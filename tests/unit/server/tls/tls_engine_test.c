@@ -8,7 +8,7 @@
 #include "server/tls/tls.h"
 #include "server/tls/tls_openssl.h"
 #include "server/tls/tls_record.h"
-#include "tests/fuzz/fuzz_pair.h"
+#include "tests/unit/server/tls/engine_open.h"
 
 enum { PIPE = 1 << 17, KEY_UPDATE = 24, NEW_TICKET = 4, UNEXPECTED = 10, DECODE_ERROR = 50 };
 
@@ -246,19 +246,11 @@ static void hears(struct peer *p, uint8_t type, const void *data, uint32_t len)
 
 static void make(void)
 {
-    static struct fuzz_pair pair;
     static const char suite[] = "TLS_AES_128_GCM_SHA256";
-    char err[256] = "";
-    void *instance;
 
     cfg = (struct tls_config){ .min_version = TLS_V1_2, .ticket_lifetime_us = 7200ull * 1000000 };
     snprintf(cfg.ciphersuites, sizeof(cfg.ciphersuites), "%s", suite);
-    cr_assert(fuzz_make_pair(&pair));
-    cr_assert_eq(e->open(&cfg, err, sizeof(err), &instance), 0, "%s", err);
-    o = instance;
-    cr_assert_eq(e->pair_new(o, pair.cert, pair.cert_len, pair.key, pair.key_len, err, sizeof(err), &server.pairs[0]), 0, "%s", err);
-    server.n_pairs = 1;
-    server.verify = client.verify = SVM_TLS_VERIFY_NONE;
+    o = engine_open(&cfg, &server, &client);
     ctx[0] = SSL_CTX_new(TLS_server_method());
     ctx[1] = SSL_CTX_new(TLS_client_method());
     SSL_CTX_use_certificate(ctx[0], server.pairs[0]->leaf);
