@@ -3,20 +3,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include "common/splitmix.h"
 
 enum { SIM_MAX_ROUNDS = 200000 }; /* at one instant; a stack that sends for ever to itself is caught here */
 #define SIM_START_MASK ((1ull << 43) - 1)
 
-/* splitmix64 seeds, xoroshiro128+ runs (Vigna): quick, and the same on every machine. */
-static uint64_t splitmix(uint64_t *x)
-{
-    uint64_t z = (*x += 0x9e3779b97f4a7c15u);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
+/* SplitMix64 seeds, xoroshiro128+ runs (Blackman and Vigna, 2018): quick, and the same on every machine. */
 uint64_t sim_net_random(struct sim_net *n)
 {
     uint64_t a = n->rng[0], b = n->rng[1], out = a + b;
@@ -33,10 +25,10 @@ struct sim_net *sim_net_create(uint64_t seed)
 
     if (!n)
         return NULL;
-    n->rng[0] = splitmix(&seed);
-    n->rng[1] = splitmix(&seed);
+    n->rng[0] = hs_splitmix(&seed);
+    n->rng[1] = hs_splitmix(&seed);
     /* Not 0, so that "never" and "at the start" differ, and anywhere in the rounds of 32-bit clocks of µs and ms. */
-    n->now_us = 1000000 + (splitmix(&seed) & SIM_START_MASK);
+    n->now_us = 1000000 + (hs_splitmix(&seed) & SIM_START_MASK);
     return n;
 }
 

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <rte_cycles.h>
 #include "common/log.h"
+#include "common/splitmix.h"
 #include "server/app/app_port.h"
 #include "server/autoconf/autoconf.h"
 #include "server/dhcp/dhcp.h"
@@ -18,15 +19,6 @@
 enum { LOCAL_BUDGET = 1024 };
 
 /* ---- random numbers ---- */
-
-static uint64_t splitmix(uint64_t *x) /* spreads a small seed over a whole state */
-{
-    uint64_t z = *x += 0x9e3779b97f4a7c15ull;
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-    return z ^ z >> 31;
-}
 
 uint64_t worker_random(struct worker *w) /* xoroshiro128+ (Blackman and Vigna, 2018) */
 {
@@ -407,8 +399,8 @@ static struct worker *worker_new(struct stack *s, unsigned index, uint64_t *seed
     w->stack = s;
     w->index = index;
     w->pools = &s->pools;
-    w->rng[0] = splitmix(seed);
-    w->rng[1] = splitmix(seed) | 1; /* never all zero */
+    w->rng[0] = hs_splitmix(seed);
+    w->rng[1] = hs_splitmix(seed) | 1; /* never all zero */
     timer_wheel_init(&w->timers, 0);
     return w;
 free_worker:
@@ -422,9 +414,9 @@ static int stack_init_keys(struct stack *s, uint64_t seed)
 
     if (seed) { /* a test: everything replays */
         for (unsigned i = 0; i < 2; i++) {
-            uint64_t v = splitmix(&seed);
+            uint64_t v = hs_splitmix(&seed);
             memcpy(s->priv->rss_key + 8 * i, &v, 8);
-            v = splitmix(&seed);
+            v = hs_splitmix(&seed);
             memcpy(secret + 8 * i, &v, 8);
         }
     } else if (getrandom(s->priv->rss_key, 16, 0) != 16 || getrandom(secret, 16, 0) != 16) {

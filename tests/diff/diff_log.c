@@ -6,15 +6,14 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/splitmix.h"
 #include "tests/diff/diff.h"
 
 uint32_t diff_rand(struct diff_run *r, uint32_t below)
 {
-    uint64_t z = (r->rng += 0x9e3779b97f4a7c15u);
+    uint64_t z = hs_splitmix(&r->rng);
 
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return below ? (uint32_t)((z ^ (z >> 31)) >> 16) % below : 0;
+    return below ? (uint32_t)(z >> 16) % below : 0;
 }
 bool diff_chance(struct diff_run *r, unsigned percent) { return diff_rand(r, 100) < percent; }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/time.h>
 #include <openssl/err.h>
+#include "common/splitmix.h"
 #include "server/tls/tls.h"
 #include "server/tls/tls_engine.h"
 #include "tests/fuzz/fuzz_pair.h"
@@ -340,9 +341,9 @@ int main(int argc, char **argv)
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 
     for (unsigned long n = 0; n < runs; n++) {
-        size_t len = 1 + fuzz_rnd(&seed) % sizeof(buf);
+        size_t len = 1 + hs_splitmix(&seed) % sizeof(buf);
         for (size_t k = 0; k < len; k++)
-            buf[k] = (uint8_t)fuzz_rnd(&seed);
+            buf[k] = (uint8_t)hs_splitmix(&seed);
         buf[0] = (uint8_t)n;
         LLVMFuzzerTestOneInput(buf, len);
     }

@@ -12,6 +12,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include "common/crc32c.h"
+#include "common/splitmix.h"
 #include "server/sctp/sctp_internal.h"
 #include "tests/sim/sim_msg.h"
 #include "tests/sim/sim_pair.h"
@@ -47,13 +48,7 @@ static struct {
     unsigned long packets, sent, got;
 } g;
 
-static uint32_t rnd(void)
-{
-    uint64_t z = (g.rng += 0x9e3779b97f4a7c15ull); /* splitmix64 */
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    return (uint32_t)((z ^ (z >> 27)) * 0x94d049bb133111ebull >> 32);
-}
+static uint32_t rnd(void) { return (uint32_t)(hs_splitmix(&g.rng) >> 32); }
 static uint32_t below(uint32_t n) { return rnd() % n; }
 static bool chance(uint32_t percent) { return below(100) < percent; }
 static void wrong(const char *what, uint64_t seed)

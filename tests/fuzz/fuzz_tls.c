@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <openssl/err.h>
+#include "common/splitmix.h"
 #include "server/tls/tls.h"
 #include "server/tls/tls_engine.h"
 #include "server/tls/tls_openssl.h"
@@ -399,14 +400,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 /* What looks like records gets further into the engine than noise. */
 static size_t make_input(uint64_t *seed, uint8_t *buf, size_t max)
 {
-    size_t n = fuzz_rnd(seed) % max;
+    size_t n = hs_splitmix(seed) % max;
 
     for (size_t k = 0; k < n; k++)
-        buf[k] = (uint8_t)fuzz_rnd(seed);
-    if (n > 16 && fuzz_rnd(seed) & 1) {
+        buf[k] = (uint8_t)hs_splitmix(seed);
+    if (n > 16 && hs_splitmix(seed) & 1) {
         uint16_t len = (uint16_t)(n - 8);
-        const uint8_t head[] = { 22, 3, (uint8_t)(1 + fuzz_rnd(seed) % 3), (uint8_t)(len >> 8), (uint8_t)len, (uint8_t)(1 + fuzz_rnd(seed) % 2), 0,
-                                 (uint8_t)((len - 4) >> 8), (uint8_t)(len - 4), 3, 3 };
+        const uint8_t head[] = { 22, 3, (uint8_t)(1 + hs_splitmix(seed) % 3), (uint8_t)(len >> 8), (uint8_t)len,
+                                 (uint8_t)(1 + hs_splitmix(seed) % 2), 0, (uint8_t)((len - 4) >> 8), (uint8_t)(len - 4), 3, 3 };
         memcpy(buf + 3, head, sizeof(head));
     }
     return n;

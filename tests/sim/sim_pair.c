@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <rte_eal.h>
 #include "server/ip/interface.h"
@@ -119,4 +120,33 @@ struct ip_endpoint sim_pair_endpoint(unsigned i, bool v4, uint16_t port)
 unsigned sim_pair_pkts_in_use(const struct sim_pair *p, unsigned i)
 {
     return rte_mempool_in_use_count(p->stack[i]->pools.small) + rte_mempool_in_use_count(p->stack[i]->pools.big);
+}
+
+void sim_choose_link(uint64_t *rng, const struct sim_ranges *ranges, struct sim_params *out)
+{
+    static const uint16_t mtus[] = { 1500, 1500, 1280, 1400, 9000 };
+
+    memset(out, 0, sizeof(*out));
+    out->mtu = mtus[sim_below(rng, HS_ARRAY_LEN(mtus))];
+    out->delay_us = sim_chance(rng, 30) ? 0 : sim_below(rng, 60000);
+    if (sim_chance(rng, 50))
+        out->loss_ppm = sim_below(rng, ranges->loss_ppm);
+    if (sim_chance(rng, 10))
+        out->loss_ppm = sim_below(rng, ranges->bad_loss_ppm);
+    if (sim_chance(rng, 20)) {
+        out->burst_ppm = sim_below(rng, ranges->burst_ppm);
+        out->burst_len = 2 + sim_below(rng, ranges->burst_more);
+    }
+    if (sim_chance(rng, 40))
+        out->dup_ppm = sim_below(rng, 50000);
+    if (sim_chance(rng, 40)) {
+        out->reorder_ppm = sim_below(rng, 100000);
+        out->reorder_us = sim_below(rng, 30000);
+    }
+    if (sim_chance(rng, 30))
+        out->jitter_us = sim_below(rng, 5000);
+    if (sim_chance(rng, 30)) {
+        out->bits_per_s = 1000000ull << sim_below(rng, 8);
+        out->queue_frames = 10 + sim_below(rng, 100);
+    }
 }

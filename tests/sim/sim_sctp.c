@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "common/splitmix.h"
 #include "server/ip/interface.h"
 #include "server/sctp/sctp_internal.h"
 #include "tests/sim/sim_msg.h"
@@ -56,16 +57,8 @@ struct run {
     uint8_t buf[SVM_SCTP_RECORD_MAX];
 };
 
-static uint64_t rnd(struct run *r)
-{
-    uint64_t z = (r->rng += 0x9e3779b97f4a7c15ull); /* splitmix64 */
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
-static uint32_t below(struct run *r, uint32_t n) { return (uint32_t)(rnd(r) % n); }
-static bool chance(struct run *r, uint32_t percent) { return below(r, 100) < percent; }
+static uint32_t below(struct run *r, uint32_t n) { return sim_below(&r->rng, n); }
+static bool chance(struct run *r, uint32_t percent) { return sim_chance(&r->rng, percent); }
 static void fail(struct run *r, unsigned flow, const char *what)
 {
     if (!r->failure) {
@@ -454,31 +447,7 @@ static int run_all(struct run *r)
 
 static void choose_link(struct run *r, struct sim_params *p)
 {
-    static const uint16_t mtus[] = { 1500, 1500, 1280, 1400, 9000 };
-
-    memset(p, 0, sizeof(*p));
-    p->mtu = mtus[below(r, HS_ARRAY_LEN(mtus))];
-    p->delay_us = chance(r, 30) ? 0 : below(r, 60000);
-    if (chance(r, 50))
-        p->loss_ppm = below(r, 50000);
-    if (chance(r, 10))
-        p->loss_ppm = below(r, 120000);
-    if (chance(r, 20)) {
-        p->burst_ppm = below(r, 4000);
-        p->burst_len = 2 + below(r, 5);
-    }
-    if (chance(r, 40))
-        p->dup_ppm = below(r, 50000);
-    if (chance(r, 40)) {
-        p->reorder_ppm = below(r, 100000);
-        p->reorder_us = below(r, 30000);
-    }
-    if (chance(r, 30))
-        p->jitter_us = below(r, 5000);
-    if (chance(r, 30)) {
-        p->bits_per_s = 1000000ull << below(r, 8);
-        p->queue_frames = 10 + below(r, 100);
-    }
+    sim_choose_link(&r->rng, &(struct sim_ranges){ .loss_ppm = 50000, .bad_loss_ppm = 120000, .burst_ppm = 4000, .burst_more = 5 }, p);
     if (chance(r, 30))
         p->corrupt_ppm = below(r, 20000);
     if (chance(r, 30))

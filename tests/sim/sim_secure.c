@@ -4,15 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/splitmix.h"
 #include "server/session/session_run.h"
 
 uint64_t sim_secure_rnd(struct sim_secure *r)
 {
-    uint64_t z = (r->rng += 0x9e3779b97f4a7c15ull); /* splitmix64 */
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
+    return hs_splitmix(&r->rng);
 }
 
 uint32_t sim_secure_below(struct sim_secure *r, uint32_t n) { return (uint32_t)(sim_secure_rnd(r) % n); }

@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "common/splitmix.h"
 #include "server/session/session.h"
 #include "server/tcp/tcp_sent.h"
 #include "tests/sim/sim_pair.h"
@@ -72,16 +73,8 @@ struct run {
     uint64_t *digest;                /* of every frame and its time, over all seeds */
 };
 
-static uint64_t rnd(struct run *r)
-{
-    uint64_t z = (r->rng += 0x9e3779b97f4a7c15ull); /* splitmix64 */
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
-static uint32_t below(struct run *r, uint32_t n) { return (uint32_t)(rnd(r) % n); }
-static bool chance(struct run *r, uint32_t percent) { return below(r, 100) < percent; }
+static uint32_t below(struct run *r, uint32_t n) { return sim_below(&r->rng, n); }
+static bool chance(struct run *r, uint32_t percent) { return sim_chance(&r->rng, percent); }
 
 static bool fail(struct run *r, unsigned flow, const char *what)
 {
@@ -96,31 +89,8 @@ static bool fail(struct run *r, unsigned flow, const char *what)
 
 static void choose_link(struct run *r, struct sim_params *p)
 {
-    static const uint16_t mtus[] = { 1500, 1500, 1280, 1400, 9000 };
-
-    memset(p, 0, sizeof(*p));
-    p->mtu = mtus[below(r, HS_ARRAY_LEN(mtus))];
-    p->delay_us = chance(r, 30) ? 0 : below(r, 60000);
-    if (chance(r, 50))
-        p->loss_ppm = below(r, 60000);
-    if (chance(r, 10))
-        p->loss_ppm = below(r, 200000);
-    if (chance(r, 20)) {
-        p->burst_ppm = below(r, 5000);
-        p->burst_len = 2 + below(r, 6); /* longer ones would starve a handshake: its few tries are all lost */
-    }
-    if (chance(r, 40))
-        p->dup_ppm = below(r, 50000);
-    if (chance(r, 40)) {
-        p->reorder_ppm = below(r, 100000);
-        p->reorder_us = below(r, 30000);
-    }
-    if (chance(r, 30))
-        p->jitter_us = below(r, 5000);
-    if (chance(r, 30)) {
-        p->bits_per_s = 1000000ull << below(r, 8);
-        p->queue_frames = 10 + below(r, 100);
-    }
+    /* Longer bursts would starve a handshake: its few tries are all lost. */
+    sim_choose_link(&r->rng, &(struct sim_ranges){ .loss_ppm = 60000, .bad_loss_ppm = 200000, .burst_ppm = 5000, .burst_more = 6 }, p);
     if (chance(r, 30))
         p->ce_ppm = below(r, 100000);
     p->offload = chance(r, 30);
@@ -160,7 +130,7 @@ static void choose_flow(struct run *r, struct flow *f)
         struct flow_side *s = &f->side[i];
 
         s->to_send = choose_size(r);
-        s->tx_seed = (uint32_t)rnd(r);
+        s->tx_seed = (uint32_t)hs_splitmix(&r->rng);
         s->write_max = 1 + below(r, chance(r, 50) ? 100000 : 3000);
         s->read_max = 1 + below(r, chance(r, 70) ? 100000 : 3000);
         if (chance(r, 15))

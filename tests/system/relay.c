@@ -31,6 +31,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/splitmix.h"
 
 enum { FRAME_MAX = 9100, BATCH = 64, HELD_MAX = 1 << 16, NS_PER_US = 1000 };
 
@@ -76,14 +77,7 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static uint64_t next_random(struct direction *d)
-{
-    uint64_t z = (d->random += 0x9e3779b97f4a7c15ull); /* splitmix64 */
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
+static uint64_t next_random(struct direction *d) { return hs_splitmix(&d->random); }
 static bool chance(struct direction *d, uint64_t ppm) { return ppm && next_random(d) % 1000000 < ppm; }
 
 /* ---- what is on its way ---- */
