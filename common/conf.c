@@ -260,57 +260,37 @@ int conf_take_text(struct conf_reader *r, const char *what, char *out, size_t ou
     return 0;
 }
 
-static int check_range(struct conf_reader *r, const char *what, const char *form, int rc, uint64_t v, uint64_t min,
-                       uint64_t max)
+/* A word that parse() reads, from min to max; unit stands behind the limits in the message. */
+static int take_value(struct conf_reader *r, const char *what, const char *form, const char *unit,
+                      int (*parse)(const char *, uint64_t *), uint64_t min, uint64_t max, uint64_t *out)
 {
+    uint64_t v = 0;
+
+    if (conf_take_word(r, what) != 0)
+        return -EINVAL;
+    int rc = parse(r->word, &v);
     if (rc == -EINVAL)
         return conf_fail(r, "%s is %s, not %s", what, form, r->word);
     if (rc != 0 || v < min || v > max)
-        return conf_fail(r, "%s is %s; from %llu to %llu is accepted", what, r->word, (unsigned long long)min,
-                         (unsigned long long)max);
+        return conf_fail(r, "%s is %s; from %llu%s to %llu%s is accepted", what, r->word, (unsigned long long)min, unit,
+                         (unsigned long long)max, unit);
+    *out = v;
     return 0;
 }
 
 int conf_take_number(struct conf_reader *r, const char *what, uint64_t min, uint64_t max, uint64_t *out)
 {
-    uint64_t v = 0;
-
-    if (conf_take_word(r, what) != 0)
-        return -EINVAL;
-    int rc = conf_parse_number(r->word, &v);
-    rc = check_range(r, what, "a number", rc, v, min, max);
-    if (rc == 0)
-        *out = v;
-    return rc;
+    return take_value(r, what, "a number", "", conf_parse_number, min, max, out);
 }
 
 int conf_take_size(struct conf_reader *r, const char *what, uint64_t min, uint64_t max, uint64_t *out)
 {
-    uint64_t v = 0;
-
-    if (conf_take_word(r, what) != 0)
-        return -EINVAL;
-    int rc = conf_parse_size(r->word, &v);
-    rc = check_range(r, what, "a size in bytes, or with k, m or g", rc, v, min, max);
-    if (rc == 0)
-        *out = v;
-    return rc;
+    return take_value(r, what, "a size in bytes, or with k, m or g", "", conf_parse_size, min, max, out);
 }
 
 int conf_take_time_us(struct conf_reader *r, const char *what, uint64_t min, uint64_t max, uint64_t *out)
 {
-    uint64_t v = 0;
-
-    if (conf_take_word(r, what) != 0)
-        return -EINVAL;
-    int rc = conf_parse_time_us(r->word, &v);
-    if (rc == -EINVAL)
-        return conf_fail(r, "%s is a time with us, ms or s, not %s", what, r->word);
-    if (rc != 0 || v < min || v > max)
-        return conf_fail(r, "%s is %s; from %lluus to %lluus is accepted", what, r->word, (unsigned long long)min,
-                         (unsigned long long)max);
-    *out = v;
-    return 0;
+    return take_value(r, what, "a time with us, ms or s", "us", conf_parse_time_us, min, max, out);
 }
 
 int conf_take_addr(struct conf_reader *r, const char *what, struct ip_addr *out)

@@ -7,10 +7,7 @@ need jq
 need_stack
 only_hoststack
 dead=${HS_CROWD:-1500} alive=1000
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
+veth_server
 crowd() { in_s "$top_builddir/tests/hostile/crowd" "$@"; }
 empty=$(server_counts a)
 

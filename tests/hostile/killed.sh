@@ -8,18 +8,12 @@ need_stack
 only_hoststack
 times=${HS_KILLS:-50}
 seed=${HS_SEED:-$((SRANDOM & 0x7fffffff))}
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
-global() { VCL=$TMP/a.global.vcl spre a "$@"; }
+veth_server
 
-bg "$TMP/kecho" in_k "$ECHO" server $K4 7001
-wait_for 5 listening "$TMP/kecho" || bail "the kernel's echo server listens" "$(cat "$TMP/kecho")"
+serve_echo kecho in_k $K4 7001
 empty=$(server_counts a)
-bg "$TMP/echo" stack "$ECHO" server $S4 7000
+serve_echo echo stack $S4 7000
 echo_pid=$bg_pid
-wait_for 10 listening "$TMP/echo" || bail "the honest echo server listens" "$(cat "$TMP/echo")"
 bg "$TMP/n1" in_k "$ECHO" -f -t 60 -n 3 -b 20000 client $S4 7000
 n1=$bg_pid
 bg "$TMP/n2" stack "$ECHO" -f -t 60 -n 3 -b 20000 client $S4 7000

@@ -6,13 +6,9 @@ need_root
 need ping
 need_stack
 only_hoststack
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
-bg "$TMP/echo" stack "$ECHO" server $S4 7000
+veth_server
+serve_echo echo stack $S4 7000
 echo_pid=$bg_pid
-wait_for 5 listening "$TMP/echo" || bail "echo server listens" "$(cat "$TMP/echo")"
 check "a connection first, so that everything has run once" in_k "$ECHO" -b 1000 client $S4 7000
 
 # cpu_share PID SECONDS: hundredths of a percent of a core, measured over that time

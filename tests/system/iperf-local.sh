@@ -6,11 +6,7 @@ need_root
 need_stack
 # shellcheck source=tests/system/iperf.sh
 . "$(dirname "$0")/iperf.sh"
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
-global() { VCL=$TMP/a.global.vcl spre a "$@"; }
+veth_server
 iperf_all "cut-through" stack stack $S4 $S6
 iperf_case "cut-through over loopback's address" stack stack 127.0.0.1
 iperf_case "app-scope-global only, v4" stack global $S4

@@ -7,10 +7,7 @@ need_root
 need_stack
 # shellcheck source=tests/system/iperf.sh
 . "$(dirname "$0")/iperf.sh"
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
+veth_server
 iperf_all "kernel client, stack server" stack in_k $S4 $S6
 iperf_all "stack client, kernel server" in_k stack $K4 $K6
 iperf_case "kernel client, stack server, v6, -R -P 8" stack in_k $S6 -R -P 8

@@ -8,10 +8,7 @@ need_stack
 only_hoststack
 # shellcheck source=tests/system/ngx.sh
 . "$(dirname "$0")/ngx.sh"
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
+veth_server
 rounds=${ROUNDS:-100}
 RANDOM=${SEED:-$$}
 diag "SEED=${SEED:-$$}"

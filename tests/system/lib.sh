@@ -179,12 +179,13 @@ topo_veth() {
         ip -n "$NS_S" addr add $S6/64 dev vs0 nodad
     fi
 }
-# Both, with server a at its end, and stack() for its programs.
+# Both, with server a at its end; stack() for its programs, global() for those that go through its TCP, not cut-through.
 veth_server() {
     topo_veth
     conf_packet a >"$TMP/a.conf"
     server_start a "$NS_S"
     stack() { spre a "$@"; }
+    global() { VCL=$TMP/a.global.vcl spre a "$@"; }
 }
 # One namespace: the kernel is the peer behind the stack's TAP (the address is set once the server has made it).
 topo_tap() {
@@ -304,3 +305,7 @@ server_is_empty() {
 }
 server_cpu_ticks() { local f; read -r -a f <<<"$(sed 's/.*) //' "/proc/$1/stat")"; echo $((f[11] + f[12])); }
 listening() { grep -q '^ready' "$1"; }
+serve_echo() { # LOG SIDE ADDRESS PORT: an echo server that listens; its id is in bg_pid
+    bg "$TMP/$1" "$2" "$ECHO" server "$3" "$4"
+    wait_for 10 listening "$TMP/$1" || bail "the echo server $1 listens" "$(cat "$TMP/$1")"
+}

@@ -9,10 +9,7 @@ need_stack
 . "$(dirname "$0")/ngx.sh"
 ulimit -n "$(ulimit -Hn)"
 [ "$(ulimit -n)" = unlimited ] || [ "$(ulimit -n)" -ge 12000 ] || skip_all "only $(ulimit -n) open files are allowed here"
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
+veth_server
 
 NGX_CONNS=16384
 ngx_conf "$TMP/n" 8080

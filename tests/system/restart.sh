@@ -5,14 +5,10 @@
 need_root
 need_stack
 only_hoststack
-topo_veth
-conf_packet a >"$TMP/a.conf"
-server_start a "$NS_S"
-stack() { spre a "$@"; }
+veth_server
 
-bg "$TMP/echo" stack "$ECHO" server $S4 7000
+serve_echo echo stack $S4 7000
 echo_pid=$bg_pid
-wait_for 5 listening "$TMP/echo" || bail "echo server listens" "$(cat "$TMP/echo")"
 check "echo before the restart" in_k "$ECHO" -b 10000 client $S4 7000
 for how in KILL TERM; do
     bg "$TMP/client" stack "$ECHO" -f -N -n 5 -b 2000000 client $S4 7000
