@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "common/map_aligned.h"
 #include "server/tcp/tcp_arena.h"
 
 enum { SLAB_SIZE = 1 << 16 }; /* and its alignment: a place leads to its slab */
@@ -38,22 +39,6 @@ static void room_del(struct tcp_arena *a, struct tcp_slab *s)
         s->next->prev = s->prev;
 }
 
-/* Twice as much as is needed holds an aligned piece; what is before and behind goes back. */
-static struct tcp_slab *slab_map(void)
-{
-    uint8_t *p = mmap(NULL, 2 * SLAB_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    size_t before;
-
-    if (p == MAP_FAILED)
-        return NULL;
-    before = -(uintptr_t)p & (SLAB_SIZE - 1);
-    if (before)
-        munmap(p, before);
-    if (before != SLAB_SIZE)
-        munmap(p + before + SLAB_SIZE, SLAB_SIZE - before);
-    return (struct tcp_slab *)(void *)(p + before);
-}
-
 /* The number of a slab that was given back, or a new one. */
 static int number_find(struct tcp_arena *a, uint32_t *out)
 {
@@ -80,7 +65,7 @@ static struct tcp_slab *slab_new(struct tcp_arena *a)
 
     if (number_find(a, &index) != 0)
         return NULL;
-    s = slab_map();
+    s = hs_map_aligned(SLAB_SIZE);
     if (!s)
         return NULL;
     s->index = index;

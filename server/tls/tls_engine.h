@@ -64,6 +64,7 @@ struct tls_io {
 
 struct tls_info {
     const char *version, *cipher;
+    const char *aead;                      /* what makes and opens records */
     char sni[SVM_TLS_NAME_MAX], alpn[64];
     bool is_resumed, has_peer_cert;
     uint64_t n_unopened;                   /* DTLS: records that were forged, doubled or old */
@@ -73,6 +74,7 @@ struct tls_engine {
     const char *name;
     int (*open)(const struct tls_config *cfg, char *err, size_t err_len, void **out);
     void (*close)(void *e);
+    const char *(*aead)(void *e);          /* what does AES-GCM of records in place, for people */
 
     /* PEM text; the chain after the certificate. -EINVAL: not one, encrypted, or not belonging together. */
     int (*pair_new)(void *e, const char *cert, size_t cert_len, const char *key, size_t key_len, char *err, size_t err_len,

@@ -113,6 +113,8 @@ static void openssl_close(void *e)
     X509_STORE_free(o->trust);
     sk_X509_NAME_pop_free(o->ca_names, X509_NAME_free);
     BIO_meth_free(o->bio);
+    tls_keymem_free(o->keys);
+    tls_aeads_release(&o->aeads);
     free(o);
 }
 
@@ -140,8 +142,10 @@ static int openssl_open(const struct tls_config *cfg, char *err, size_t err_len,
     o->cfg = cfg;
     o->records_a_key = TLS_RECORDS_A_KEY;
     o->unopened_max = TLS_UNOPENED_MAX;
+    tls_aeads_choose(&o->aeads, false);
+    o->keys = tls_keymem_new(tls_openssl_own_size());
     o->bio = tls_openssl_bio_new();
-    rc = tls_openssl_resume_open(o) == 0 && o->bio && RAND_bytes(o->secret, sizeof(o->secret)) == 1 &&
+    rc = tls_openssl_resume_open(o) == 0 && o->bio && o->keys && RAND_bytes(o->secret, sizeof(o->secret)) == 1 &&
                  RAND_bytes(o->cookie_secret, sizeof(o->cookie_secret)) == 1
              ? load_trust(o, err, err_len)
              : say(-ENOMEM, err, err_len, "no memory, or no random numbers");
@@ -157,6 +161,13 @@ static int openssl_open(const struct tls_config *cfg, char *err, size_t err_len,
     }
     *out = o;
     return 0;
+}
+
+static const char *openssl_aead(void *e)
+{
+    const struct tls_openssl *o = e;
+
+    return tls_aeads_name(&o->aeads, TLS_AES_128_GCM);
 }
 
 /* ---- pairs ---- */
@@ -289,6 +300,7 @@ const struct tls_engine tls_openssl_engine = {
     .name = "openssl",
     .open = openssl_open,
     .close = openssl_close,
+    .aead = openssl_aead,
     .pair_new = pair_new,
     .pair_get = pair_get,
     .pair_put = pair_put,

@@ -7,7 +7,9 @@
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include "server/tls/tls.h"
+#include "server/tls/tls_aead.h"
 #include "server/tls/tls_engine.h"
+#include "server/tls/tls_keymem.h"
 
 /* RFC 8446 s5.5 and RFC 9325 s4.4, of AES-GCM: 2^24.5 records sent under a key; DTLS: 2^28 that could not be opened. */
 enum { TLS_KEPT_SESSIONS = 1024, TLS_RECORDS_A_KEY = 1 << 24, TLS_UNOPENED_MAX = 1 << 28 };
@@ -24,6 +26,8 @@ struct tls_openssl {                  /* the instance */
     X509_STORE *trust;
     STACK_OF(X509_NAME) *ca_names;    /* listeners that ask for certificates name them */
     BIO_METHOD *bio;
+    struct tls_aeads aeads;           /* of records in place */
+    struct tls_keymem *keys;          /* their keys: struct tls_own */
     uint8_t secret[16];               /* for keys of `kept` */
     uint32_t records_a_key;           /* TLS_RECORDS_A_KEY; TLS 1.3: sent before the next key */
     uint32_t unopened_max;            /* TLS_UNOPENED_MAX */
@@ -89,6 +93,8 @@ void tls_openssl_dgram_begin(struct tls_session *s);
 uint64_t tls_openssl_unopened(const struct tls_session *s);
 
 /* tls_openssl_record.c */
+size_t tls_openssl_own_size(void);
+const char *tls_openssl_own_aead(const struct tls_session *s);
 void tls_openssl_on_secret(const SSL *ssl, const char *line);
 bool tls_openssl_watch(struct tls_session *s);                      /* false: no memory */
 void tls_openssl_unwatch(struct tls_session *s);

@@ -396,12 +396,14 @@ void tls_openssl_info(const struct tls_session *s, struct tls_info *out)
 
     if (s->info) {
         *out = *s->info;
+        out->aead = s->own ? tls_openssl_own_aead(s) : out->aead;
         return;
     }
     sni = SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name);
     memset(out, 0, sizeof(*out));
     out->version = SSL_get_version(s->ssl);
     out->cipher = SSL_get_cipher_name(s->ssl);
+    out->aead = "OpenSSL";
     snprintf(out->sni, sizeof(out->sni), "%s", sni ? sni : s->profile->hostname);
     SSL_get0_alpn_selected(s->ssl, &alpn, &alpn_len);
     snprintf(out->alpn, sizeof(out->alpn), "%.*s", (int)alpn_len, alpn ? (const char *)alpn : "");

@@ -40,6 +40,8 @@ struct tls_own {
     bool failed;
 };
 
+size_t tls_openssl_own_size(void) { return sizeof(struct tls_own); }
+
 /* ---- watching OpenSSL ---- */
 
 static int digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
@@ -109,22 +111,21 @@ void tls_openssl_unwatch(struct tls_session *s)
 
 /* ---- taking over ---- */
 
-static bool suite_of(const SSL *ssl, struct tls_record_suite *c)
+static bool suite_of(const SSL *ssl, const struct tls_aeads *aeads, struct tls_record_suite *c)
 {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
     int nid = cipher ? SSL_CIPHER_get_cipher_nid(cipher) : NID_undef;
 
-    *c = (struct tls_record_suite){ .is_1_3 = SSL_version(ssl) == TLS1_3_VERSION };
+    *c = (struct tls_record_suite){ .aeads = aeads, .is_1_3 = SSL_version(ssl) == TLS1_3_VERSION };
     if (nid == NID_aes_128_gcm)
-        c->cipher = EVP_aes_128_gcm();
+        c->alg = TLS_AES_128_GCM;
     else if (nid == NID_aes_256_gcm)
-        c->cipher = EVP_aes_256_gcm();
+        c->alg = TLS_AES_256_GCM;
     else if (nid == NID_chacha20_poly1305)
-        c->cipher = EVP_chacha20_poly1305();
+        c->alg = TLS_CHACHA20_POLY1305;
     else
         return false;
     c->md = SSL_CIPHER_get_handshake_digest(cipher);
-    c->key_len = nid == NID_aes_128_gcm ? 16 : 32;
     c->has_explicit = !c->is_1_3 && nid != NID_chacha20_poly1305;
     return c->md && (c->is_1_3 || SSL_version(ssl) == TLS1_2_VERSION);
 }
@@ -156,14 +157,14 @@ static bool key_block(const struct tls_session *s, const struct tls_record_suite
 static bool keys_1_2(const struct tls_session *s, struct tls_own *o)
 {
     const struct tls_record_suite *c = &o->suite;
-    uint32_t fixed = c->has_explicit ? 4 : TLS_REC_IV;
+    uint32_t fixed = c->has_explicit ? 4 : TLS_REC_IV, key_len = tls_aead_key_len(c->alg);
     uint8_t block[2 * (32 + TLS_REC_IV)], iv[2][TLS_REC_IV] = { 0 };
-    bool is_server = SSL_is_server(s->ssl), ok = key_block(s, c, block, 2 * (c->key_len + fixed));
+    bool is_server = SSL_is_server(s->ssl), ok = key_block(s, c, block, 2 * (key_len + fixed));
 
     for (unsigned i = 0; i < 2; i++)
-        memcpy(iv[i], block + 2 * c->key_len + i * fixed, ok ? fixed : 0);
-    ok = ok && tls_record_keys_set(&o->tx, c, true, block + (is_server ? c->key_len : 0), iv[is_server]) &&
-         tls_record_keys_set(&o->rx, c, false, block + (is_server ? 0 : c->key_len), iv[!is_server]);
+        memcpy(iv[i], block + 2 * key_len + i * fixed, ok ? fixed : 0);
+    ok = ok && tls_record_keys_set(&o->tx, c, true, block + (is_server ? key_len : 0), iv[is_server]) &&
+         tls_record_keys_set(&o->rx, c, false, block + (is_server ? 0 : key_len), iv[!is_server]);
     OPENSSL_cleanse(block, sizeof(block));
     return ok;
 }
@@ -191,7 +192,7 @@ void tls_openssl_own_free(struct tls_session *s)
         OPENSSL_cleanse(o->kept, OPENED_MAX);
     free(o->kept);
     free(o->part);
-    free(o);
+    tls_keymem_put(s->o->keys, o);
     s->own = NULL;
 }
 
@@ -221,9 +222,9 @@ bool tls_openssl_in_place(struct tls_session *s)
         return s->own;
     if (!is_time(s))
         return false;
-    o = is_ordinary(s) ? calloc(1, sizeof(*o)) : NULL;
+    o = is_ordinary(s) ? tls_keymem_get(s->o->keys) : NULL;
     s->own = o;
-    if (o && suite_of(s->ssl, &o->suite) && (o->suite.is_1_3 ? keys_1_3(s, o) : keys_1_2(s, o)) && tls_openssl_keep_info(s)) {
+    if (o && suite_of(s->ssl, &s->o->aeads, &o->suite) && (o->suite.is_1_3 ? keys_1_3(s, o) : keys_1_2(s, o)) && tls_openssl_keep_info(s)) {
         o->is_server = SSL_is_server(s->ssl);
         o->rx.seq = s->watch->n[0];
         o->tx.seq = s->watch->n[1];
@@ -518,6 +519,8 @@ enum tls_status tls_openssl_writev(struct tls_session *s, const struct iovec *fr
     *n = len;
     return TLS_DONE;
 }
+
+const char *tls_openssl_own_aead(const struct tls_session *s) { return tls_aeads_name(&s->o->aeads, s->own->suite.alg); }
 
 uint32_t tls_openssl_own_pending(const struct tls_session *s) { return s->own->kept_len - s->own->kept_at; }
 

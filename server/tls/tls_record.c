@@ -1,4 +1,4 @@
-/* tls_record.c - one record sealed or opened, by EVP, from pieces to pieces */
+/* tls_record.c - one record sealed or opened, from pieces to pieces */
 #include "server/tls/tls_record.h"
 
 #include <openssl/crypto.h>
@@ -65,6 +65,16 @@ void tls_iov_get(const struct iovec *from, int n_from, uint32_t at, void *data, 
     }
 }
 
+static void wipe(const struct iovec *to, int n_to, uint32_t len)
+{
+    struct cursor c = cursor_at(to, n_to, 0);
+
+    for (uint32_t part; (part = run(&c, len)) > 0; len -= part) {
+        OPENSSL_cleanse(here(&c), part);
+        skip(&c, part);
+    }
+}
+
 /* ---- keys ---- */
 
 /* HKDF-Expand-Label with no context, at most one block of the hash (RFC 8446 s7.1). */
@@ -91,17 +101,15 @@ static bool expand(const struct tls_record_suite *c, const uint8_t *secret, cons
 
 bool tls_record_keys_set(struct tls_record_keys *k, const struct tls_record_suite *c, bool is_sealing, const uint8_t *key, const uint8_t *iv)
 {
-    if (!k->ctx && !(k->ctx = EVP_CIPHER_CTX_new()))
-        return false;
     k->seq = 0;
     memcpy(k->iv, iv, TLS_REC_IV);
-    return EVP_CipherInit_ex(k->ctx, c->cipher, NULL, key, NULL, is_sealing) == 1 && EVP_CIPHER_CTX_get_iv_length(k->ctx) == TLS_REC_IV;
+    return tls_aead_key_set(&k->aead, c->aeads, c->alg, is_sealing, key);
 }
 
 bool tls_record_keys_of_secret(struct tls_record_keys *k, const struct tls_record_suite *c, bool is_sealing)
 {
     uint8_t key[32], iv[TLS_REC_IV];
-    bool ok = expand(c, k->secret, "key", key, c->key_len) && expand(c, k->secret, "iv", iv, TLS_REC_IV) &&
+    bool ok = expand(c, k->secret, "key", key, tls_aead_key_len(c->alg)) && expand(c, k->secret, "iv", iv, TLS_REC_IV) &&
               tls_record_keys_set(k, c, is_sealing, key, iv);
 
     OPENSSL_cleanse(key, sizeof(key));
@@ -121,7 +129,7 @@ bool tls_record_keys_update(struct tls_record_keys *k, const struct tls_record_s
 
 void tls_record_keys_clear(struct tls_record_keys *k)
 {
-    EVP_CIPHER_CTX_free(k->ctx);
+    tls_aead_key_clear(&k->aead);
     OPENSSL_cleanse(k, sizeof(*k));
 }
 
@@ -153,26 +161,22 @@ static bool begin(struct tls_record_keys *k, const struct tls_record_suite *c, c
                   const uint8_t *explicit)
 {
     uint8_t nonce[TLS_REC_IV], aad[13];
-    int n;
 
     nonce_of(k, c, explicit, nonce);
-    if (EVP_CipherInit_ex(k->ctx, NULL, NULL, NULL, nonce, -1) != 1)
-        return false;
     if (c->is_1_3)
-        return EVP_CipherUpdate(k->ctx, NULL, &n, header, TLS_REC_HEADER) == 1;
+        return k->aead.ops->begin(&k->aead, nonce, header, TLS_REC_HEADER);
     put64(aad, k->seq);
     memcpy(aad + 8, header, 3);
     aad[11] = (uint8_t)(text_len >> 8);
     aad[12] = (uint8_t)text_len;
-    return EVP_CipherUpdate(k->ctx, NULL, &n, aad, sizeof(aad)) == 1;
+    return k->aead.ops->begin(&k->aead, nonce, aad, sizeof(aad));
 }
 
 static bool convert(struct tls_record_keys *k, struct cursor *from, struct cursor *to, uint32_t len)
 {
     while (len) {
         uint32_t part = run(to, run(from, len));
-        int n;
-        if (part == 0 || EVP_CipherUpdate(k->ctx, here(to), &n, here(from), (int)part) != 1)
+        if (part == 0 || !k->aead.ops->update(&k->aead, here(to), here(from), part))
             return false;
         skip(from, part);
         skip(to, part);
@@ -188,11 +192,10 @@ bool tls_record_seal(struct tls_record_keys *k, const struct tls_record_suite *c
     uint8_t head[TLS_REC_HEADER + 8] = { c->is_1_3 ? TLS_CT_DATA : type, 3, 3, (uint8_t)(body >> 8), (uint8_t)body }, tag[TLS_REC_TAG];
     struct iovec one = { &type, 1 };
     struct cursor src = cursor_at(from, n_from, 0), dst = cursor_at(to, n_to, before), last = cursor_at(&one, 1, 0);
-    int n;
 
     put64(head + TLS_REC_HEADER, k->seq);
     if (!begin(k, c, head, len, head + TLS_REC_HEADER) || !convert(k, &src, &dst, len) || (c->is_1_3 && !convert(k, &last, &dst, 1)) ||
-        EVP_CipherFinal_ex(k->ctx, tag, &n) != 1 || EVP_CIPHER_CTX_ctrl(k->ctx, EVP_CTRL_AEAD_GET_TAG, TLS_REC_TAG, tag) != 1)
+        !k->aead.ops->seal(&k->aead, tag))
         return false;
     tls_iov_put(to, n_to, 0, head, before);
     tls_iov_put(to, n_to, before + len + after - TLS_REC_TAG, tag, TLS_REC_TAG);
@@ -207,12 +210,12 @@ bool tls_record_open(struct tls_record_keys *k, const struct tls_record_suite *c
     uint8_t head[TLS_REC_HEADER + 8], tag[TLS_REC_TAG];
     struct iovec one = { type, 1 };
     struct cursor src = cursor_at(record, n_record, before), dst = cursor_at(to, n_to, 0), last = cursor_at(&one, 1, 0);
-    int n;
 
     tls_iov_get(record, n_record, 0, head, before);
     tls_iov_get(record, n_record, TLS_REC_HEADER + len - TLS_REC_TAG, tag, TLS_REC_TAG);
-    if (!begin(k, c, head, text, head + TLS_REC_HEADER) || !convert(k, &src, &dst, text) || (c->is_1_3 && !convert(k, &src, &last, 1)) ||
-        EVP_CIPHER_CTX_ctrl(k->ctx, EVP_CTRL_AEAD_SET_TAG, TLS_REC_TAG, tag) != 1 || EVP_CipherFinal_ex(k->ctx, tag, &n) != 1)
-        return false;
-    return true;
+    if (begin(k, c, head, text, head + TLS_REC_HEADER) && convert(k, &src, &dst, text) && (!c->is_1_3 || convert(k, &src, &last, 1)) &&
+        k->aead.ops->open(&k->aead, tag))
+        return true;
+    wipe(to, n_to, text); /* nobody is to see what nobody has vouched for */
+    return false;
 }

@@ -5,7 +5,7 @@
  * Owner:  struct tls_session.
  * Thread: the connection's.
  * Memory: process-private; what is sealed or opened may be SHARED: plain text is read or written once.
- * Errors: bool, or octets; a record that cannot be opened has left noise in `to`. */
+ * Errors: bool, or octets; a record that cannot be opened has left zeros in `to`. */
 #ifndef HOSTSTACK_SERVER_TLS_RECORD_H
 #define HOSTSTACK_SERVER_TLS_RECORD_H
 
@@ -13,22 +13,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
+#include "server/tls/tls_aead.h"
 
 enum tls_record_limits {
-    TLS_REC_HEADER = 5, TLS_REC_TAG = 16, TLS_REC_IV = 12, TLS_REC_SECRET_MAX = 48, TLS_REC_PLAIN_MAX = 16384,
+    TLS_REC_HEADER = 5, TLS_REC_TAG = TLS_AEAD_TAG, TLS_REC_IV = TLS_AEAD_NONCE, TLS_REC_SECRET_MAX = 48, TLS_REC_PLAIN_MAX = 16384,
     TLS_REC_MORE_MAX = TLS_REC_HEADER + 8 + 1 + TLS_REC_TAG, /* that a record is longer than its text */
 };
 enum tls_content { TLS_CT_CCS = 20, TLS_CT_ALERT = 21, TLS_CT_HANDSHAKE = 22, TLS_CT_DATA = 23 };
 
 struct tls_record_suite {
-    const EVP_CIPHER *cipher;
+    const struct tls_aeads *aeads;
     const EVP_MD *md;
-    uint8_t key_len;
+    uint8_t alg;                 /* enum tls_aead_alg */
     bool is_1_3;
     bool has_explicit;           /* nonce of 8 octets in front of each record (RFC 5288) */
 };
 struct tls_record_keys {         /* of a direction */
-    EVP_CIPHER_CTX *ctx;
+    struct tls_aead_key aead;
     uint64_t seq;
     uint8_t iv[TLS_REC_IV];
     uint8_t secret[TLS_REC_SECRET_MAX]; /* TLS 1.3: what the next keys come from */

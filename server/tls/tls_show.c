@@ -23,6 +23,7 @@ void tls_show(struct worker *w, const struct transport_conn *b, struct json_t *o
     json_object_set_new(obj, "tls_sni", json_string(info.sni[0] ? info.sni : "-"));
     json_object_set_new(obj, "tls_alpn", json_string(info.alpn[0] ? info.alpn : "-"));
     json_object_set_new(obj, "tls_resumed", json_boolean(info.is_resumed));
+    json_object_set_new(obj, "tls_aead", json_string(info.aead));
     json_object_set_new(obj, "tls_in_place", json_boolean(c->is_in_place));
     json_object_set_new(obj, "tls_peer_certificate", json_boolean(info.has_peer_cert));
     if (c->is_dtls && c->state == TLS_S_OPEN)

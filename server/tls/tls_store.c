@@ -295,7 +295,10 @@ int tls_stack_create(struct stack *s, const struct tls_config *cfg, char *err, s
 int tls_stack_start(struct stack *s, char *err, size_t err_len)
 {
     struct tls_stack *ts = s->tls;
-    int rc = ts->cfg.handshake_threads ? tls_pool_start(ts, ts->cfg.handshake_threads, &ts->pool) : 0;
+    int rc;
+
+    hs_log(s->log, HS_LOG_INFO, "tls: AES-GCM of records by %s", ts->engine->aead(ts->instance));
+    rc = ts->cfg.handshake_threads ? tls_pool_start(ts, ts->cfg.handshake_threads, &ts->pool) : 0;
 
     if (rc != 0)
         snprintf(err, err_len, "tls { handshake-threads %u }: %s", ts->cfg.handshake_threads, strerror(-rc));

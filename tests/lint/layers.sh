@@ -20,6 +20,7 @@ done
 includes server 'rte_' | grep -vE '^server/(pkt|port|worker)/|^server/(ip|mcast)/[a-z_0-9]+\.c:[0-9]+:#include <rte_ip\.h>' |
     check "rte_*.h only in pkt, port and worker"
 includes server 'pcap' | grep -vE '^server/(capture/|ctl/ctl_capture)' | check "libpcap only where packets are captured"
+includes server 'intel-ipsec-mb' | grep -v '^server/tls/tls_aead_mb\.c:' | check "ipsec-mb only behind tls_aead.h"
 includes server/capture 'server/(eth|ip|icmp|neigh|route|session)/' | check "server/capture knows no layer but ports and workers"
 for t in server/tcp server/udp server/sctp server/tls; do
     [ -d "$t" ] || continue

@@ -163,6 +163,9 @@ shown() {
 }
 check "show session verbose: version, cipher, name" wait_for 10 shown \
     "TLSv1.3 TLS_AES_256_GCM_SHA384 server.test,TLSv1.3 TLS_AES_256_GCM_SHA384 server.test,"
+aeads() { ctl a --json show session verbose | jq -r '[.. | objects | select(.tls_in_place == true) | .tls_aead] | unique | .[]'; }
+check_eq "and the library that makes its records: the one that the log names" "$(aeads)" \
+    "$(sed -n 's/.*tls: AES-GCM of records by //p' "$TMP/a.log" | head -n 1)"
 exec 9>&-
 wait $!
 check_eq "listen without a certificate" "$(probe server :: 9999 2>&1)" "error: listen: Required key not available"

@@ -1,6 +1,7 @@
 /* tls_engine_test.c - the engine against a peer whose records the test makes itself: messages after the handshake in pieces, and limits of keys
  *
- * OpenSSL does the peer's part of the handshake; its key log gives the secrets, and from then on the test seals and opens with tls_record.c. */
+ * OpenSSL does the peer's part of the handshake; its key log gives the secrets, and from then on the test seals and opens with tls_record.c, with
+ * the other AEAD library than the engine has: this CPU's best one, or, with ENGINE_ONLY_OPENSSL, OpenSSL. */
 #include <criterion/criterion.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ struct peer {                    /* the other end of `s` */
 static struct tls_config cfg;
 static struct tls_profile server, client;
 static struct tls_openssl *o;
+static struct tls_aeads theirs;  /* what the peer seals with: not what the engine does */
 static SSL_CTX *ctx[2];          /* servers, clients */
 static const struct tls_engine *const e = &tls_openssl_engine;
 
@@ -126,7 +128,7 @@ static void peer_new(struct peer *p, bool is_server, int version)
 
     memset(p, 0, sizeof(*p));
     p->is_server = is_server;
-    p->suite = (struct tls_record_suite){ .cipher = EVP_aes_128_gcm(), .md = EVP_sha256(), .key_len = 16, .is_1_3 = true };
+    p->suite = (struct tls_record_suite){ .aeads = &theirs, .alg = TLS_AES_128_GCM, .md = EVP_sha256(), .is_1_3 = true };
     p->ssl = SSL_new(ctx[is_server]);
     SSL_set_bio(p->ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
     SSL_set_app_data(p->ssl, p);
@@ -251,6 +253,12 @@ static void make(void)
     cfg = (struct tls_config){ .min_version = TLS_V1_2, .ticket_lifetime_us = 7200ull * 1000000 };
     snprintf(cfg.ciphersuites, sizeof(cfg.ciphersuites), "%s", suite);
     o = engine_open(&cfg, &server, &client);
+    tls_aeads_choose(&theirs, true);
+#ifdef ENGINE_ONLY_OPENSSL
+    struct tls_aeads engines = o->aeads;
+    o->aeads = theirs;
+    theirs = engines;
+#endif
     ctx[0] = SSL_CTX_new(TLS_server_method());
     ctx[1] = SSL_CTX_new(TLS_client_method());
     SSL_CTX_use_certificate(ctx[0], server.pairs[0]->leaf);
@@ -266,6 +274,7 @@ static void clean(void)
 {
     e->pair_put(server.pairs[0]);
     e->close(o);
+    tls_aeads_release(&theirs);
     SSL_CTX_free(ctx[0]);
     SSL_CTX_free(ctx[1]);
 }
