@@ -12,21 +12,14 @@ enum {
     MEMORY_WITHOUT_PORT = 96 * 1024 * 1024,
     MEMORY_WITH_PORT = 320 * 1024 * 1024,
     MEMORY_OF_EAL = 24 * 1024 * 1024, /* what DPDK's own tables and the pools' caches take */
-    /* DPDK lets no packet that is smaller than a page cross the end of one: in 4 KiB pages a small packet takes a whole page. */
-    SMALL_PACKET_COST = 4096,
-    SMALL_PACKET_COST_HUGE = 2560,
+    SMALL_PACKET_COST = 4096, /* a page: DPDK lets no packet that is smaller than one cross the end of one */
     BIG_PACKET_COST = 17 * 4096,
 };
-
-static uint64_t small_packet_cost(const struct stack_config *cfg)
-{
-    return cfg->dpdk.hugepages ? SMALL_PACKET_COST_HUGE : SMALL_PACKET_COST;
-}
 
 /* Bytes that the packets asked for by number take, with what DPDK takes for itself. */
 static uint64_t memory_asked_for(const struct stack_config *cfg)
 {
-    return MEMORY_OF_EAL + cfg->dpdk.small_packets * small_packet_cost(cfg) + cfg->dpdk.big_packets * BIG_PACKET_COST;
+    return MEMORY_OF_EAL + cfg->dpdk.small_packets * SMALL_PACKET_COST + cfg->dpdk.big_packets * BIG_PACKET_COST;
 }
 
 static void config_defaults(struct stack_config *cfg)
@@ -408,13 +401,13 @@ uint64_t config_memory(const struct stack_config *cfg)
 void config_packets(const struct stack_config *cfg, unsigned *n_small, unsigned *n_big)
 {
     uint64_t room = config_memory(cfg) - MEMORY_OF_EAL;
-    uint64_t small = cfg->dpdk.small_packets, big = cfg->dpdk.big_packets, cost = small_packet_cost(cfg);
+    uint64_t small = cfg->dpdk.small_packets, big = cfg->dpdk.big_packets;
 
     /* A quarter for small packets: most data moves in super-frames, but acknowledgments and cards take small ones. */
     if (!small)
-        small = (big ? room - hs_min_u64(room, big * BIG_PACKET_COST) : room / 4) / cost;
+        small = (big ? room - hs_min_u64(room, big * BIG_PACKET_COST) : room / 4) / SMALL_PACKET_COST;
     if (!big)
-        big = (room - hs_min_u64(room, small * cost)) / BIG_PACKET_COST;
+        big = (room - hs_min_u64(room, small * SMALL_PACKET_COST)) / BIG_PACKET_COST;
     *n_small = (unsigned)hs_min_u64(small, 1u << 24);
     *n_big = (unsigned)hs_min_u64(big, 1u << 20);
 }

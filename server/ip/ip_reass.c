@@ -217,6 +217,7 @@ struct pkt *reass_input(struct worker *w, struct pkt *p, uint32_t id, uint32_t o
         ip_drop(w, p, IP_DROP_NO_BUFFER);
         return NULL;
     }
+    p = pkt_compact(w->pools, p);
     switch (reass_insert(d, p, offset, offset + len, more)) {
     case REASS_KEPT:
         t->n_held++;

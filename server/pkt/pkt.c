@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include "common/crc32c.h"
 
-enum { SCTP_CRC_OFFSET = 8 };
+enum { SCTP_CRC_OFFSET = 8, PKT_COMPACT_MAX = 16384 };
 
 static_assert(RTE_PKTMBUF_HEADROOM == PKT_HEADROOM, "room for headers");
 
@@ -61,6 +61,39 @@ struct pkt *pkt_alloc(struct pkt_pools *pools, uint32_t len)
         return NULL;
     memset(m + 1, 0, sizeof(struct pkt_meta));
     return pkt_of_mbuf(m);
+}
+
+struct pkt *pkt_compact(struct pkt_pools *pools, struct pkt *p)
+{
+    const struct rte_mbuf *from = &p->m;
+    uint32_t front = from->data_off, room = PKT_HEADROOM + PKT_SMALL_DATA, done;
+    struct pkt *head;
+
+    if (hs_likely(from->pool != pools->big) || from->nb_segs != 1 || from->data_len > PKT_COMPACT_MAX || front >= room)
+        return p;
+    head = pkt_alloc(pools, 1);
+    if (!head)
+        return p;
+    done = hs_min_u32(from->data_len, room - front);
+    head->m.data_off = from->data_off;
+    memcpy(head->m.buf_addr, from->buf_addr, front + done);
+    head->m.data_len = (uint16_t)done;
+    head->m.pkt_len = done;
+    while (done < from->data_len) {
+        uint32_t n = hs_min_u32(from->data_len - done, PKT_SMALL_DATA);
+        struct pkt *piece = pkt_alloc(pools, n);
+        if (!piece) {
+            pkt_free(head);
+            return p;
+        }
+        memcpy(pkt_append(piece, (uint16_t)n), rte_pktmbuf_mtod_offset(from, const uint8_t *, done), n);
+        pkt_chain(head, piece);
+        done += n;
+    }
+    *pkt_meta(head) = *pkt_meta(p);
+    pkt_vlan_tci_set(head, pkt_vlan_tci(p));
+    pkt_free(p);
+    return head;
 }
 
 int pkt_pullup(struct pkt *p, uint32_t n)

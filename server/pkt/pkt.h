@@ -1,7 +1,7 @@
 /* pkt.h - a packet: thin handle over rte_mbuf, with what each layer learnt about it
  * Owner:  whoever holds the pointer; passing it to an output function, a queue or pkt_free() gives it away.
  * Thread: one worker at a time; pools are shared by all workers (per-lcore caches).
- * Memory: EAL memory (mbufs only). Two pools: small (2 KiB of data) and big (a 64 KiB super-frame in one piece).
+ * Memory: EAL memory (mbufs only). Two pools: small (3.5 KiB of data: a page with its headers) and big (a 64 KiB super-frame in one piece).
  * Errors: allocation returns NULL (counted by the caller). */
 #ifndef HOSTSTACK_SERVER_PKT_H
 #define HOSTSTACK_SERVER_PKT_H
@@ -41,7 +41,7 @@ struct pkt_meta {                /* in the mbuf's private area */
     uint32_t capture;            /* number of its record in a capture, 0 = none */
     uint32_t l4_total;           /* L4 header + payload bytes, as the IP header says */
 };
-enum { PKT_PRIV_SIZE = 96, PKT_HEADROOM = 128, PKT_SMALL_DATA = 2048, PKT_BIG_DATA = 65535 - PKT_HEADROOM };
+enum { PKT_PRIV_SIZE = 96, PKT_HEADROOM = 128, PKT_SMALL_DATA = 3584, PKT_BIG_DATA = 65535 - PKT_HEADROOM };
 static_assert(sizeof(struct pkt_meta) <= PKT_PRIV_SIZE, "pkt_meta fits the private area");
 
 struct pkt_pools {
@@ -64,6 +64,9 @@ static inline uint32_t pkt_first_len(const struct pkt *p) { return p->m.data_len
 static inline uint8_t *pkt_push(struct pkt *p, uint16_t n) { return (uint8_t *)rte_pktmbuf_prepend(&p->m, n); } /* NULL: no headroom */
 static inline uint8_t *pkt_pull(struct pkt *p, uint16_t n) { return (uint8_t *)rte_pktmbuf_adj(&p->m, n); }
 static inline uint8_t *pkt_append(struct pkt *p, uint16_t n) { return (uint8_t *)rte_pktmbuf_append(&p->m, n); } /* NULL: no tailroom */
+/* For who keeps a packet: little data does not keep a big buffer, of which there are few. Gives p away; what comes back is p, or its
+ * bytes, with those in front of its data, in small buffers. */
+struct pkt *pkt_compact(struct pkt_pools *pools, struct pkt *p);
 /* Makes the first n bytes contiguous in the first piece. 0, -EINVAL (shorter), -ENOMEM. */
 int pkt_pullup(struct pkt *p, uint32_t n);
 int pkt_trim(struct pkt *p, uint32_t new_len);         /* drops bytes at the end (link padding) */

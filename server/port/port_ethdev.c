@@ -353,8 +353,10 @@ static int setup_queues(struct port *p, struct ethdev *e, const struct rte_eth_d
     uint16_t n_rxd = ETHDEV_DESCRIPTORS, n_txd = ETHDEV_DESCRIPTORS;
     struct rte_eth_rxconf rx = info->default_rxconf;
     struct rte_eth_txconf tx = info->default_txconf;
-    /* A frame larger than a small packet needs a driver that scatters, or big packets. */
-    bool big = p->mtu + ETHDEV_L2_OVERHEAD > PKT_SMALL_DATA && !(conf->rxmode.offloads & RTE_ETH_RX_OFFLOAD_SCATTER);
+    /* A frame larger than a small packet needs a driver that scatters, or big packets. What net_vhost copies out of its guest's memory is
+     * mostly super-frames, and no buffer waits there for data: in one piece, a stream is twice as fast as in 19. */
+    bool big = (p->mtu + ETHDEV_L2_OVERHEAD > PKT_SMALL_DATA && !(conf->rxmode.offloads & RTE_ETH_RX_OFFLOAD_SCATTER)) ||
+               strcmp(info->driver_name, "net_vhost") == 0;
     int ret = rte_eth_dev_adjust_nb_rx_tx_desc(e->id, &n_rxd, &n_txd);
 
     rx.offloads = conf->rxmode.offloads;

@@ -193,10 +193,13 @@ static unsigned keep_own(struct worker *w, unsigned port, struct pkt **pkts, uns
 
     for (unsigned i = 0; i < n; i++) {
         unsigned owner = worker_rss_of_frame(w->stack, pkts[i]);
-        if (owner == w->index)
+        if (owner == w->index) {
             pkts[kept++] = pkts[i];
-        else if (!worker_hand_over(w, w->stack->worker[owner], pkts[i], port, HANDOVER_ETH))
-            lost(w, port, pkts[i]);
+            continue;
+        }
+        struct pkt *p = pkt_compact(w->pools, pkts[i]); /* it may have to wait */
+        if (!worker_hand_over(w, w->stack->worker[owner], p, port, HANDOVER_ETH))
+            lost(w, port, p);
     }
     return kept;
 }

@@ -69,6 +69,57 @@ Test(pkt, pieces_behave_as_one)
     cr_assert_eq(rte_mempool_in_use_count(n.s->pools.small), before, "nothing leaks");
 }
 
+/* Who keeps packets: little data leaves the big buffer, with the headers in front of it; much data stays. */
+Test(pkt, kept_packets_leave_big_buffers)
+{
+    static const uint32_t lens[] = { 0, 1, 1400, PKT_SMALL_DATA, PKT_SMALL_DATA + 1, 9000, 16384, 16385, 60000 };
+    static uint8_t data[60000], out[60000];
+    unsigned big = rte_mempool_in_use_count(n.s->pools.big), small = rte_mempool_in_use_count(n.s->pools.small);
+
+    for (unsigned i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)sim_net_random(n.sim);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(lens); i++) {
+        struct pkt *p = pkt_alloc(n.w->pools, PKT_BIG_DATA), *q;
+        memcpy(pkt_append(p, (uint16_t)(lens[i] + 34)), data, 34);
+        memcpy(pkt_data(p) + 34, data, lens[i]);
+        pkt_pull(p, 34);
+        pkt_meta(p)->l3_len = 20;
+        pkt_vlan_tci_set(p, 7);
+        q = pkt_compact(n.w->pools, p);
+        cr_assert_eq(rte_mempool_in_use_count(n.s->pools.big) - big, lens[i] > 16384, "%u bytes", lens[i]);
+        cr_assert_eq(pkt_len(q), lens[i]);
+        pkt_copy_out(q, 0, out, lens[i]);
+        cr_assert(memcmp(out, data, lens[i]) == 0, "%u bytes", lens[i]);
+        cr_assert_eq(pkt_meta(q)->l3_len, 20);
+        cr_assert_eq(pkt_vlan_tci(q), 7);
+        cr_assert(memcmp(pkt_push(q, 34), data, 34) == 0, "%u bytes", lens[i]);
+        cr_assert_eq(pkt_compact(n.w->pools, q), q, "there already");
+        pkt_free(q);
+    }
+    cr_assert_eq(rte_mempool_in_use_count(n.s->pools.big), big);
+    cr_assert_eq(rte_mempool_in_use_count(n.s->pools.small), small);
+}
+
+Test(pkt, kept_packets_when_small_ones_run_out)
+{
+    static struct pkt *all[1u << 16];
+    unsigned k = 0;
+    struct pkt *p = pkt_alloc(n.w->pools, PKT_BIG_DATA);
+
+    pkt_append(p, 9000);
+    while (k < HS_ARRAY_LEN(all) && (all[k] = pkt_alloc(n.w->pools, 1)))
+        k++;
+    cr_assert(k > 2 && k < HS_ARRAY_LEN(all));
+    for (unsigned left = 0; left < 2; left++) { /* none, and fewer than it needs */
+        cr_assert_eq(pkt_compact(n.w->pools, p), p);
+        cr_assert_eq(rte_mempool_avail_count(n.s->pools.small), left);
+        pkt_free(all[--k]);
+    }
+    while (k)
+        pkt_free(all[--k]);
+    pkt_free(p);
+}
+
 Test(pkt, l4_checksum_both_ways)
 {
     static uint8_t data[2000];
