@@ -31,6 +31,7 @@ struct ethdev {
     struct rte_device *device;
     int wait_fd[ETHDEV_MAX_QUEUES];     /* -1: the driver cannot wake us */
     uint64_t rx_offloads, tx_offloads;
+    struct port_vhost *vhost;           /* net_vhost: what its guest decides; else NULL */
     uint64_t bad_tx;                    /* packets that the driver cannot send; atomic */
     struct { rte_spinlock_t lock; } HS_ALIGNED_LINE tx[ETHDEV_MAX_QUEUES];
 };
@@ -126,13 +127,22 @@ static unsigned ethdev_tx_burst(struct port *p, unsigned queue, struct pkt **pkt
 
 /* ---------------------------------------------------------------- sleeping */
 
-static int ethdev_rx_wait_fd(struct port *p, unsigned queue) { return ((struct ethdev *)p->priv)->wait_fd[queue]; }
+static int ethdev_rx_wait_fd(struct port *p, unsigned queue)
+{
+    struct ethdev *e = p->priv;
+
+    return e->vhost ? port_vhost_wait_fd(e->vhost, queue) : e->wait_fd[queue];
+}
 
 static int ethdev_rx_intr(struct port *p, unsigned queue, bool enable)
 {
     struct ethdev *e = p->priv;
     uint64_t count;
 
+    if (e->vhost) {
+        port_vhost_notify(e->vhost, queue, enable);
+        return 0;
+    }
     if (e->wait_fd[queue] < 0)
         return -ENOTSUP;
     if (enable)
@@ -144,7 +154,7 @@ static int ethdev_rx_intr(struct port *p, unsigned queue, bool enable)
     return ret;
 }
 
-/* Interrupt descriptors that are known to work: virtio_user's are eventfds of the other side's kicks. Others either need VFIO
+/* Interrupt descriptors that are known to work: virtio_user's are eventfds of the other side's kicks (vhost's: port_vhost.c). Others either need VFIO
  * or are no plain eventfd; a worker polls those in bounded intervals. */
 static void setup_wait(struct ethdev *e, const char *driver, unsigned n_rx)
 {
@@ -183,7 +193,8 @@ static void ethdev_close(struct port *p)
 {
     struct ethdev *e = p->priv;
 
-    port_vhost_unwatch(p, e->id);
+    if (e->vhost)
+        port_vhost_unwatch(e->vhost);
     if (e->started)
         rte_eth_dev_stop(e->id);
     rte_eth_dev_close(e->id);
@@ -415,6 +426,10 @@ static int configure(struct port *p, struct ethdev *e, const struct port_config 
     ret = setup_mtu(p, e, cfg, &info, &conf, err, err_len);
     if (ret < 0)
         return ret;
+    if (strcmp(info.driver_name, "net_vhost") == 0 && !(e->vhost = port_vhost_watch(p, e->id))) {
+        ret = -ENOMEM;
+        goto err_device;
+    }
     bool interrupts = strcmp(info.driver_name, "net_virtio_user") == 0;
     conf.intr_conf.rxq = interrupts;
     ret = rte_eth_dev_configure(e->id, (uint16_t)p->n_rx_queues, (uint16_t)p->n_tx_queues, &conf);
@@ -431,8 +446,8 @@ static int configure(struct port *p, struct ethdev *e, const struct port_config 
     e->started = true;
     setup_wait(e, conf.intr_conf.rxq ? info.driver_name : "", p->n_rx_queues);
     setup_mac(p, e, cfg, info.driver_name);
-    if (strcmp(info.driver_name, "net_vhost") == 0)
-        port_vhost_watch(p, e->id);
+    if (e->vhost)
+        port_vhost_opened(e->vhost);
     return 0;
 
 err_device:

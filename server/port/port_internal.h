@@ -12,10 +12,14 @@ int port_packet_open(struct port *p, const struct port_config *cfg, const char *
 int port_loop_open(struct port *p, const struct port_config *cfg, const char *args, char *err, size_t err_len);
 int port_ethdev_open(struct port *p, const struct port_config *cfg, char *err, size_t err_len);
 
-/* net_vhost has no segmentation to report; its guest may take super-frames all the same. From now on PORT_TX_TSO of p says whether the one
- * that is there does; before the device is closed: unwatch, also where nothing was watched. */
-void port_vhost_watch(struct port *p, uint16_t device);
-void port_vhost_unwatch(struct port *p, uint16_t device);
+/* What the guest of a net_vhost port decides. PORT_TX_TSO of p says from now on whether the guest that is there takes super-frames.
+ * Watch: when queues are counted and before the device is configured; opened: when it has started. NULL: no memory. */
+struct port_vhost;
+struct port_vhost *port_vhost_watch(struct port *p, uint16_t device);
+void port_vhost_opened(struct port_vhost *v);
+void port_vhost_unwatch(struct port_vhost *v);          /* opened or not; the device must still be there */
+int port_vhost_wait_fd(const struct port_vhost *v, unsigned queue);
+void port_vhost_notify(struct port_vhost *v, unsigned queue, bool on); /* shall the guest kick? */
 
 void port_fail(char *err, size_t err_len, const char *fmt, ...) HS_PRINTF(3, 4);
 /* Next "key=value" or "flag" of args (blanks or commas between). 1, 0 = none left, -EINVAL = too long. */

@@ -70,8 +70,21 @@ super_frames() { # 60 MB and more came in pieces far above the MTU, both ways
             "tx-checksum rx-checksum tso $([ $side = a ] || echo "lro ")vlan-insert vlan-strip"
     done
 }
-two "vhost and virtio_user" "net_vhost0,iface=$TMP/vhost.sock" \
-    "net_virtio_user0,path=$TMP/vhost.sock,packed_vq=1,mrg_rxbuf=1,queue_size=1024,mac=02:00:00:00:77:02" super_frames
+turns() { ctl "$1" --json show worker | jq '[.. | objects | .turns? // empty] | add'; }
+both_sleep() { # polling, it would be a thousand turns a second, and more
+    local side before
+    for side in a b; do
+        before=$(turns $side)
+        sleep 0.3 # the length of the measurement, nothing is waited for
+        before=$(($(turns $side) - before))
+        if [ "$before" -lt 100 ]; then ok "$side sleeps"; else not_ok "$side sleeps" "$before turns in 0.3 s"; fi
+    done
+}
+vhost_more() {
+    super_frames
+    both_sleep
+}
+two "vhost and virtio_user" "net_vhost0,iface=$TMP/vhost.sock" "net_virtio_user0,path=$TMP/vhost.sock,mac=02:00:00:00:77:02" vhost_more
 two "memif" "net_memif0,role=server,id=0,socket=$TMP/memif.sock,socket-abstract=no,mac=02:00:00:00:77:01" \
     "net_memif0,role=client,id=0,socket=$TMP/memif.sock,socket-abstract=no,mac=02:00:00:00:77:02"
 
