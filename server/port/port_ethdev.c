@@ -21,6 +21,8 @@
 enum ethdev_limits {
     ETHDEV_MAX_QUEUES = 16,
     ETHDEV_DESCRIPTORS = 512,
+    ETHDEV_VIRTIO_RX = 1024,     /* a super-frame of 64 KB takes 19 */
+    ETHDEV_MIN_RX = 64,
     ETHDEV_TSO_MAX = 65000,
     ETHDEV_L2_OVERHEAD = 22,     /* with an 802.1Q tag and the check sum */
 };
@@ -226,9 +228,27 @@ static int add_arg(char *args, size_t args_len, size_t *used, const char *arg, s
     return 0;
 }
 
+/* What a driver does only when it is told to, and we want unless something else is asked for. The other side may refuse. */
+static const struct {
+    const char *driver, *key, *arg;
+} default_args[] = {
+    { "net_vhost", "tso=", "tso=1" },
+    { "net_virtio_user", "queue_size=", "queue_size=1024" }, /* 256: no more than 13 super-frames from the other side may wait */
+    { "net_virtio_user", "packed_vq=", "packed_vq=1" },
+};
+
+static int add_defaults(const char *device, uint32_t said, char *args, size_t args_len, size_t *used)
+{
+    int ret = 0;
+
+    for (unsigned i = 0; ret == 0 && i < HS_ARRAY_LEN(default_args); i++)
+        if (!(said & 1u << i) && strncmp(device, default_args[i].driver, strlen(default_args[i].driver)) == 0)
+            ret = add_arg(args, args_len, used, default_args[i].arg, strlen(default_args[i].arg));
+    return ret;
+}
+
 /* "net_tap iface=x" -> "net_tap_<port>,iface=x": a virtual device's name is its driver's and something of its own; with a number
- * at its end the name is taken as it stands, and a PCI address always. net_vhost takes super-frames from its other side only when
- * it is told to; we always can, so "tso=0" has to be asked for. */
+ * at its end the name is taken as it stands, and a PCI address always. */
 static int device_args(const struct port_config *cfg, char *args, size_t args_len, char *name, size_t name_len)
 {
     const char *d = cfg->device;
@@ -239,7 +259,7 @@ static int device_args(const struct port_config *cfg, char *args, size_t args_le
     if (snprintf(name, name_len, "%.*s%s%s", (int)word, d, bare ? "_" : "", bare ? cfg->name : "") >= (int)name_len)
         return -ENAMETOOLONG;
     size_t used = (size_t)snprintf(args, args_len, "%s", name);
-    bool tso_said = false;
+    uint32_t said = 0;
     for (const char *s = d + word; *s;) {
         s += strspn(s, " \t,");
         size_t n = strcspn(s, " \t,");
@@ -247,12 +267,11 @@ static int device_args(const struct port_config *cfg, char *args, size_t args_le
             break;
         if (add_arg(args, args_len, &used, s, n) < 0)
             return -ENAMETOOLONG;
-        tso_said = tso_said || strncmp(s, "tso=", 4) == 0;
+        for (unsigned i = 0; i < HS_ARRAY_LEN(default_args); i++)
+            said |= (uint32_t)(strncmp(s, default_args[i].key, strlen(default_args[i].key)) == 0) << i;
         s += n;
     }
-    if (strncmp(d, "net_vhost", 9) == 0 && !tso_said)
-        return add_arg(args, args_len, &used, "tso=1", 5);
-    return 0;
+    return add_defaults(d, said, args, args_len, &used);
 }
 
 static int probe(struct ethdev *e, const struct port_config *cfg, char *err, size_t err_len)
@@ -359,9 +378,19 @@ static int setup_mtu(struct port *p, struct ethdev *e, const struct port_config 
     return 0;
 }
 
+/* What waits in the queues for frames leaves half of the small packets to others. */
+static uint16_t rx_descriptors(const struct port *p, const struct rte_eth_dev_info *info)
+{
+    unsigned n = strcmp(info->driver_name, "net_virtio_user") == 0 ? ETHDEV_VIRTIO_RX : ETHDEV_DESCRIPTORS;
+
+    while (n > ETHDEV_MIN_RX && n * p->n_rx_queues > p->pools->small->size / 2)
+        n /= 2;
+    return (uint16_t)n;
+}
+
 static int setup_queues(struct port *p, struct ethdev *e, const struct rte_eth_dev_info *info, const struct rte_eth_conf *conf)
 {
-    uint16_t n_rxd = ETHDEV_DESCRIPTORS, n_txd = ETHDEV_DESCRIPTORS;
+    uint16_t n_rxd = rx_descriptors(p, info), n_txd = ETHDEV_DESCRIPTORS;
     struct rte_eth_rxconf rx = info->default_rxconf;
     struct rte_eth_txconf tx = info->default_txconf;
     /* A frame larger than a small packet needs a driver that scatters, or big packets. What net_vhost copies out of its guest's memory is

@@ -353,8 +353,8 @@ uint64_t worker_next_event_us(const struct worker *w)
 {
     uint64_t next = timer_wheel_next_us(&w->timers);
 
-    if (worker_tx_is_pending(w) && w->now_us + WORKER_TX_STUCK_US / 10 < next)
-        next = w->now_us + WORKER_TX_STUCK_US / 10; /* a port took not all: offer it again */
+    if (worker_tx_is_pending(w) && w->now_us + WORKER_TX_RETRY_US < next)
+        next = w->now_us + WORKER_TX_RETRY_US; /* a port took not all: offer it again */
     return next;
 }
 

@@ -12,7 +12,8 @@
 
 enum worker_private_limits {
     WORKER_TX_BUF = 64,           /* packets waiting for a port's tx queue */
-    WORKER_TX_STUCK_US = 1000,    /* a port that takes nothing for so long loses what waits */
+    WORKER_TX_STUCK_US = 20000,   /* a port that takes nothing for so long loses what waits; a guest may wait some slices for its core */
+    WORKER_TX_RETRY_US = 100,     /* it is asked again so often */
     WORKER_RING = 4096,           /* packets handed over, commands */
     WORKER_RX_ROUNDS = 4,         /* bursts taken from one queue in a turn */
     WORKER_RX_QUIET = 8,          /* a PORT_RX_CALL that was asked so often in vain is asked only ... */
