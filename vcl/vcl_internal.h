@@ -131,6 +131,9 @@ struct vcl_spin {
     atomic_int against;              /* > 0: answers were slow to come */
     atomic_llong off_until_ns;
     atomic_flag taken;               /* a thread looks; the others sleep */
+    atomic_uint vain;                /* calls of a program that polls, until the next turn for others */
+    atomic_llong vain_at_ns;         /* the last one */
+    atomic_llong off_ns;             /* how long the last off was */
 };
 
 struct vcl_worker {
@@ -515,6 +518,7 @@ void vcl_spin_init(struct vcl_spin *sp);
 /* Looks for a while, if that pays. True: over. Else the caller sleeps, and says when it woke, if for what it waited for. */
 bool vcl_spin(struct vcl_spin *sp, struct vcl_spin_wait *wait, bool (*is_over)(void *arg), void *arg);
 void vcl_spin_slept(struct vcl_spin *sp, const struct vcl_spin_wait *wait);
+void vcl_spin_vain(struct vcl_spin *sp);     /* a call has found nothing, and the program does not wait */
 static inline void vcl_spin_said(struct vcl_spin *sp, size_t n)
 {
     uint32_t said = atomic_load_explicit(&sp->said, memory_order_relaxed);

@@ -11,8 +11,14 @@ enum {
     SPIN_NS = 50000,         /* look for so long */
     SHORT_NS = 100000,       /* a sleep that was not longer would have been worth it */
     TAKEN_NS = 200000,       /* between two looks: others compute on this core ... */
-    TAKEN_OFF_NS = 20000000, /* ... no looking for so long */
+    OFF_MIN_NS = 20000000,   /* ... no looking for so long, and when that happens again, for twice as long, up to ... */
+    OFF_MAX_NS = 320000000,  /* ... this */
+    FREE_NS = 100000000,     /* looking went well for so long */
     MUCH_BYTES = 65536,      /* said since the last wait: it is a stream */
+    VAIN_ALONE = 24,         /* calls of a program that polls, between two turns for others, when nobody took the last one, ... */
+    VAIN_SHARED = 3,         /* ... and when somebody did */
+    SWITCH_NS = 600,         /* a turn that took longer was taken */
+    POLLS_NS = 10000,        /* who makes so many calls in this time does nothing else */
     LOOKS = 8,               /* between two turns for others */
     SCORE_MAX = 8,           /* in favour of looking: so many quick answers more than slow ones */
 };
@@ -32,6 +38,9 @@ void vcl_spin_init(struct vcl_spin *sp)
     atomic_init(&sp->against, 0);
     atomic_init(&sp->off_until_ns, 0);
     atomic_flag_clear(&sp->taken);
+    atomic_init(&sp->vain, 0);
+    atomic_init(&sp->vain_at_ns, 0);
+    atomic_init(&sp->off_ns, OFF_MIN_NS);
 }
 
 static void learn(struct vcl_spin *sp, bool was_quick)
@@ -40,6 +49,45 @@ static void learn(struct vcl_spin *sp, bool was_quick)
 
     against = against < -SCORE_MAX ? -SCORE_MAX : against > SCORE_MAX ? SCORE_MAX : against;
     atomic_store_explicit(&sp->against, against, memory_order_relaxed);
+}
+
+static void go_off(struct vcl_spin *sp, int64_t now)
+{
+    int64_t off = atomic_load_explicit(&sp->off_ns, memory_order_relaxed);
+
+    if (now - atomic_load_explicit(&sp->off_until_ns, memory_order_relaxed) > FREE_NS)
+        off = OFF_MIN_NS;
+    else if (off < OFF_MAX_NS)
+        off *= 2;
+    atomic_store_explicit(&sp->off_ns, off, memory_order_relaxed);
+    atomic_store_explicit(&sp->off_until_ns, now + off, memory_order_relaxed);
+}
+
+/* A program that polls: a server or a peer on this core shall go on now, not when the kernel's time slice is over. Where somebody did,
+ * it is let in more often. */
+void vcl_spin_vain(struct vcl_spin *sp)
+{
+    uint32_t n = atomic_load_explicit(&sp->vain, memory_order_relaxed);
+    int64_t now, last, back;
+
+    if (hs_likely(n > 0)) {
+        atomic_store_explicit(&sp->vain, n - 1, memory_order_relaxed);
+        return;
+    }
+    now = vcl_now_ns();
+    last = atomic_load_explicit(&sp->vain_at_ns, memory_order_relaxed);
+    back = now;
+    n = VAIN_ALONE;
+    if (now - last < POLLS_NS && now > atomic_load_explicit(&sp->off_until_ns, memory_order_relaxed)) {
+        sched_yield();
+        back = vcl_now_ns();
+        if (back - now > TAKEN_NS)
+            go_off(sp, back);
+        else if (back - now > SWITCH_NS)
+            n = VAIN_SHARED;
+    }
+    atomic_store_explicit(&sp->vain, n, memory_order_relaxed);
+    atomic_store_explicit(&sp->vain_at_ns, back, memory_order_relaxed);
 }
 
 static bool look_for(struct vcl_spin *sp, int64_t start, bool (*is_over)(void *arg), void *arg)
@@ -55,7 +103,7 @@ static bool look_for(struct vcl_spin *sp, int64_t start, bool (*is_over)(void *a
         sched_yield();
         now = vcl_now_ns();
         if (now - last > TAKEN_NS) {
-            atomic_store_explicit(&sp->off_until_ns, now + TAKEN_OFF_NS, memory_order_relaxed);
+            go_off(sp, now);
             return is_over(arg);
         }
         if (now - start > SPIN_NS)

@@ -421,6 +421,7 @@ void vcl_socket_rearm(struct vcl_socket *s)
 int vcl_idle_turn(struct vcl_socket *s)
 {
     vcl_worker_turn(s->w);
+    vcl_spin_vain(&s->w->spin);
     return -EAGAIN;
 }
 

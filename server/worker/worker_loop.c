@@ -21,8 +21,12 @@ enum loop_times_us {
     SPIN_US = 50,               /* waking a sleeper costs between 5 and 40, by machine */
     SHORT_US = 100,             /* a sleep that was not longer would have been worth it */
     SCORE_MAX = 8,
-    DESCHEDULED_US = 100,       /* an idle turn that took longer: others compute on this core */
-    NO_SPIN_US = 20000,         /* how long not to spin after that: the core is shared */
+    DESCHEDULED_US = 100,       /* what was given away came back later: others compute on this core */
+    NO_SPIN_US = 20000,         /* how long not to spin after that: the core is shared; if it is the next time too, for twice as long, ... */
+    NO_SPIN_MAX_US = 320000,    /* ... up to this. A turn that was given away comes back after a slice of the kernel's, 4 ms */
+    KEPT_US = 1000,             /* so much later: another core may be better, if we have not tried for ... */
+    MOVE_AGAIN_US = 100000,
+    SHARED_NO_MORE_US = 100000, /* spinning went well for so long */
     POLL_BUSY_US = 80,          /* ports without a wait descriptor: interval soon after traffic ... */
     POLL_IDLE_US = 1000,        /* ... and when there has been none for ... */
     POLL_RELAX_US = 50000,      /* ... so long */
@@ -130,6 +134,50 @@ static void learn(struct worker_private *p, bool was_quick)
         p->spin_against = p->spin_against > 0 ? SCORE_MAX : -SCORE_MAX;
 }
 
+/* To the next of the cores that the kernel lets us use, which may choose another later. */
+static bool change_core(struct worker_private *p)
+{
+    cpu_set_t all, one;
+    int core = sched_getcpu();
+
+    if (p->opt.core >= 0 || core < 0 || sched_getaffinity(0, sizeof(all), &all) != 0 || CPU_COUNT(&all) < 2)
+        return false;
+    do
+        core = (core + 1) % CPU_SETSIZE;
+    while (!CPU_ISSET(core, &all));
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    if (sched_setaffinity(0, sizeof(one), &one) != 0)
+        return false;
+    sched_setaffinity(0, sizeof(all), &all);
+    return true;
+}
+
+/* Somebody computes on this core and does not give it away: we are with somebody else better off, who does; else it is not for spinning. */
+static void core_is_shared(struct worker_private *p, uint64_t now_us, uint64_t kept_us)
+{
+    if (kept_us > KEPT_US && now_us - p->moved_us > MOVE_AGAIN_US) {
+        p->moved_us = now_us;
+        if (change_core(p))
+            return;
+    }
+    if (p->no_spin_us == 0 || now_us - p->no_spin_until_us > SHARED_NO_MORE_US)
+        p->no_spin_us = NO_SPIN_US;
+    else if (p->no_spin_us < NO_SPIN_MAX_US)
+        p->no_spin_us *= 2;
+    p->no_spin_until_us = now_us + p->no_spin_us;
+}
+
+static void give_core_away(struct worker_private *p)
+{
+    uint64_t before = clock_now_us(), now;
+
+    sched_yield();
+    now = clock_now_us();
+    if (now - before > DESCHEDULED_US)
+        core_is_shared(p, now, now - before);
+}
+
 /* Nothing to do: looks on for a while, if work came soon the last times, and gives the core away at each look, so that a program on the
  * same core goes on at once. */
 static void adaptive_idle(struct worker *w, uint64_t now_us)
@@ -139,13 +187,10 @@ static void adaptive_idle(struct worker *w, uint64_t now_us)
     if (p->idle_since_us == 0) {
         p->idle_since_us = now_us;
         p->slept_us = 0;
-    } else if (now_us - p->last_turn_us > DESCHEDULED_US) {
-        p->no_spin_until_us = now_us + NO_SPIN_US;
     }
-    p->last_turn_us = now_us;
     if (now_us >= p->no_spin_until_us && p->spin_against <= 0) {
         if (now_us - p->idle_since_us < SPIN_US) {
-            sched_yield();
+            give_core_away(p);
             return;
         }
         learn(p, false);

@@ -64,9 +64,10 @@ struct worker_private {
     bool must_poll;               /* some port has no wait descriptor */
     struct worker_thread_options opt;
     uint64_t no_spin_until_us;
+    uint64_t no_spin_us;          /* how long that was */
+    uint64_t moved_us;            /* to another core */
     int spin_against;             /* > 0: work was slow to come */
     uint64_t idle_since_us;       /* 0 = the last turn found work */
-    uint64_t last_turn_us;
     uint64_t slept_us;            /* before the last turn; 0 = not */
 };
 
