@@ -199,6 +199,8 @@ int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const
         if (n < 0)
             return n;
         if (n > 0) {
+            if (collected && set->n_workers == 1)
+                vcl_spin_slept(&set->workers[0]->spin, &spin);
             if (n < max && !collected) { /* a level-triggered socket may stand in the answer once only */
                 for (unsigned i = 0; i < set->n_workers; i++)
                     vcl_worker_turn(set->workers[i]);

@@ -10,7 +10,8 @@
 enum {
     SPIN_NS = 50000,         /* look for so long */
     SHORT_NS = 100000,       /* a sleep that was not longer would have been worth it */
-    TAKEN_NS = 200000,       /* between two looks: others compute on this core ... */
+    TAKEN_NS = 200000,       /* between two looks, and still nothing is there: others compute on this core for themselves ... */
+    KEPT_NS = 2000000,       /* ... as those do who had it for so long: the kernel's slice is 3 ms; who worked for us is back sooner ... */
     OFF_MIN_NS = 20000000,   /* ... no looking for so long, and when that happens again, for twice as long, up to ... */
     OFF_MAX_NS = 320000000,  /* ... this */
     FREE_NS = 100000000,     /* looking went well for so long */
@@ -81,7 +82,7 @@ void vcl_spin_vain(struct vcl_spin *sp)
     if (now - last < POLLS_NS && now > atomic_load_explicit(&sp->off_until_ns, memory_order_relaxed)) {
         sched_yield();
         back = vcl_now_ns();
-        if (back - now > TAKEN_NS)
+        if (back - now > KEPT_NS)
             go_off(sp, back);
         else if (back - now > SWITCH_NS)
             n = VAIN_SHARED;
@@ -103,8 +104,11 @@ static bool look_for(struct vcl_spin *sp, int64_t start, bool (*is_over)(void *a
         sched_yield();
         now = vcl_now_ns();
         if (now - last > TAKEN_NS) {
-            go_off(sp, now);
-            return is_over(arg);
+            bool over = is_over(arg);
+
+            if (!over || now - last > KEPT_NS)
+                go_off(sp, now);
+            return over;
         }
         if (now - start > SPIN_NS)
             return false;

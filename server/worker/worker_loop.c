@@ -21,11 +21,11 @@ enum loop_times_us {
     SPIN_US = 50,               /* waking a sleeper costs between 5 and 40, by machine */
     SHORT_US = 100,             /* a sleep that was not longer would have been worth it */
     SCORE_MAX = 8,
-    DESCHEDULED_US = 100,       /* what was given away came back later: others compute on this core */
+    DESCHEDULED_US = 100,       /* the core came back later, and still there is no work: others compute on it */
+    KEPT_US = 2000,             /* so much later: they do, even if there is work; another core may be better, if we have not tried for ... */
+    MOVE_AGAIN_US = 100000,
     NO_SPIN_US = 20000,         /* how long not to spin after that: the core is shared; if it is the next time too, for twice as long, ... */
     NO_SPIN_MAX_US = 320000,    /* ... up to this. A turn that was given away comes back after a slice of the kernel's, 4 ms */
-    KEPT_US = 1000,             /* so much later: another core may be better, if we have not tried for ... */
-    MOVE_AGAIN_US = 100000,
     SHARED_NO_MORE_US = 100000, /* spinning went well for so long */
     POLL_BUSY_US = 80,          /* ports without a wait descriptor: interval soon after traffic ... */
     POLL_IDLE_US = 1000,        /* ... and when there has been none for ... */
@@ -154,9 +154,12 @@ static bool change_core(struct worker_private *p)
 }
 
 /* Somebody computes on this core and does not give it away: we are with somebody else better off, who does; else it is not for spinning. */
-static void core_is_shared(struct worker_private *p, uint64_t now_us, uint64_t kept_us)
+static void core_is_shared(struct worker_private *p, uint64_t now_us)
 {
-    if (kept_us > KEPT_US && now_us - p->moved_us > MOVE_AGAIN_US) {
+    bool was_long = p->kept_us > KEPT_US;
+
+    p->kept_us = 0;
+    if (was_long && now_us - p->moved_us > MOVE_AGAIN_US) {
         p->moved_us = now_us;
         if (change_core(p))
             return;
@@ -174,8 +177,9 @@ static void give_core_away(struct worker_private *p)
 
     sched_yield();
     now = clock_now_us();
-    if (now - before > DESCHEDULED_US)
-        core_is_shared(p, now, now - before);
+    p->kept_us = now - before;
+    if (p->kept_us > KEPT_US)
+        core_is_shared(p, now);
 }
 
 /* Nothing to do: looks on for a while, if work came soon the last times, and gives the core away at each look, so that a program on the
@@ -187,6 +191,8 @@ static void adaptive_idle(struct worker *w, uint64_t now_us)
     if (p->idle_since_us == 0) {
         p->idle_since_us = now_us;
         p->slept_us = 0;
+    } else if (p->kept_us > DESCHEDULED_US) {
+        core_is_shared(p, now_us);
     }
     if (now_us >= p->no_spin_until_us && p->spin_against <= 0) {
         if (now_us - p->idle_since_us < SPIN_US) {
@@ -204,7 +210,7 @@ static void found_work(struct worker_private *p)
 {
     if (p->idle_since_us || p->slept_us)
         learn(p, p->slept_us < SHORT_US);
-    p->idle_since_us = p->slept_us = 0;
+    p->idle_since_us = p->slept_us = p->kept_us = 0;
 }
 
 static void thread_setup(struct worker *w)

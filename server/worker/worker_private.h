@@ -66,6 +66,7 @@ struct worker_private {
     uint64_t no_spin_until_us;
     uint64_t no_spin_us;          /* how long that was */
     uint64_t moved_us;            /* to another core */
+    uint64_t kept_us;             /* how long others had the core that was given away last; 0 = there was work since */
     int spin_against;             /* > 0: work was slow to come */
     uint64_t idle_since_us;       /* 0 = the last turn found work */
     uint64_t slept_us;            /* before the last turn; 0 = not */

@@ -61,7 +61,7 @@ Test(vcl_spin, a_core_that_was_kept_is_not_given_away_again_soon)
     struct vcl_spin sp;
 
     vcl_spin_init(&sp);
-    yields.keep_ns = 300000;
+    yields.keep_ns = 3000000;
     yields.shortest_ns = INT64_MAX;
     poll_until(&sp, 3);
     cr_assert_geq(yields.n, 3, "%u", yields.n);
