@@ -157,8 +157,9 @@ static void cubic_undo(struct worker *w, struct tcp_conn *c)
     struct cubic *q = cubic_of(c);
 
     (void)w;
-    if (in_first_slow_start(c)) { /* again */
+    if (in_first_slow_start(c)) { /* again; a queue shows against the shortest round trip from now on, not after two more rounds */
         forget(c);
+        ((struct tcp_hystart *)(void *)c->cc_priv)->cur_min_us = c->min_rtt_us;
         return;
     }
     q->w_max = q->undo_w_max;

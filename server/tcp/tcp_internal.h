@@ -312,6 +312,7 @@ static inline void tcp_count(struct worker *w, enum tcp_counter c) { tcp_worker_
 /* In TCP_S_IDLE only `base`, `state` and `flags` are there: see tcp_idle_wake(). */
 static inline struct tcp_conn *tcp_of_base(struct transport_conn *b) { return (struct tcp_conn *)b; }
 static inline uint32_t tcp_now_ms(const struct worker *w) { return (uint32_t)(w->now_us / 1000); }
+static inline uint32_t tcp_ts_now(const struct worker *w, const struct tcp_conn *c) { return tcp_now_ms(w) + c->ts_offset; }
 static inline bool tcp_is_synchronized(const struct tcp_conn *c)
 {
     return c->state != TCP_S_FREE && c->state != TCP_S_CLOSED && c->state != TCP_S_SYN_SENT;
@@ -433,7 +434,7 @@ uint16_t tcp_urg_pointer(struct worker *w, struct tcp_conn *c, uint32_t seq); /*
 /* tcp_options.c */
 int tcp_options_parse(const uint8_t *opt, unsigned len, struct tcp_opts *out);  /* 0 or -EINVAL; knows SYN options too */
 unsigned tcp_options_build_syn(const struct tcp_conn *c, const struct tcp_config *cfg, uint32_t now_ms, uint8_t out[TCP_OPT_MAX]);
-unsigned tcp_options_build(struct worker *w, struct tcp_conn *c, bool with_sack, uint8_t out[TCP_OPT_MAX]);
+unsigned tcp_options_build(struct tcp_conn *c, uint32_t tsval, bool with_sack, uint8_t out[TCP_OPT_MAX]);
 
 /* tcp_ack.c */
 enum tcp_ack_verdict { TCP_ACK_OK, TCP_ACK_DROP };

@@ -220,13 +220,13 @@ static uint8_t *put_sack(struct tcp_conn *c, uint8_t *p, unsigned room)
 }
 
 /* Options of any segment but SYN and RST. Data segments carry no SACK blocks, so that their size does not change. */
-unsigned tcp_options_build(struct worker *w, struct tcp_conn *c, bool with_sack, uint8_t out[TCP_OPT_MAX])
+unsigned tcp_options_build(struct tcp_conn *c, uint32_t tsval, bool with_sack, uint8_t out[TCP_OPT_MAX])
 {
     uint8_t *p = out;
     unsigned room = TCP_OPT_MAX - c->opt_len; /* timestamps and signature have theirs */
 
     if (c->flags & TCP_F_TS)
-        p = put_ts(p, tcp_now_ms(w) + c->ts_offset, c->ts_recent);
+        p = put_ts(p, tsval, c->ts_recent);
     if (hs_unlikely(c->flags & TCP_F_TELL_USER_TIMEOUT) && with_sack) { /* has changed (s3.2); once, as SHOULD is enough */
         c->flags &= ~TCP_F_TELL_USER_TIMEOUT;
         p = put_user_timeout(p, c->user_timeout_ms);

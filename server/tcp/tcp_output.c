@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include "server/tcp/tcp_auth.h"
+#include "server/tcp/tcp_sent.h"
 
 struct tcp_out {       /* one segment to be built in front of the payload of p */
     struct pkt *p;
@@ -147,7 +148,7 @@ static int send_empty(struct worker *w, struct tcp_conn *c, uint32_t seq)
         tcp_delack_start(w, c);
         return -ENOBUFS;
     }
-    o.opt_len = (uint8_t)tcp_options_build(w, c, true, o.opt);
+    o.opt_len = (uint8_t)tcp_options_build(c, tcp_ts_now(w, c), true, o.opt);
     o.wnd = wire_window(w, c);
     return conn_send(w, c, &o, 0);
 }
@@ -164,7 +165,11 @@ static uint32_t ack_seq(const struct tcp_conn *c)
 
 int tcp_send_ack(struct worker *w, struct tcp_conn *c)
 {
-    return send_empty(w, c, ack_seq(c));
+    uint32_t seq = ack_seq(c);
+
+    if (hs_unlikely(seq != c->snd_nxt) && c->sent) /* it may set TS.Recent: what is sent again may not look older */
+        c->sent->rtx_ts_min = tcp_ts_now(w, c);
+    return send_empty(w, c, seq);
 }
 
 /* Keep-alive (RFC 9293 s3.8.4): SEG.SEQ = SND.NXT - 1 makes any peer answer with an ACK. */
@@ -185,7 +190,7 @@ int tcp_send_data(struct worker *w, struct tcp_conn *c, uint32_t seq, uint32_t l
     }
     if (fin)
         o.flags |= TCP_FIN;
-    o.opt_len = (uint8_t)tcp_options_build(w, c, false, o.opt);
+    o.opt_len = (uint8_t)tcp_options_build(c, seq_lt(seq, c->snd_nxt) && c->sent ? tcp_rtx_ts(w, c) : tcp_ts_now(w, c), false, o.opt);
     o.wnd = wire_window(w, c);
     c->snd_time_ms = tcp_now_ms(w);
     return conn_send(w, c, &o, len > c->mss ? c->mss : 0);

@@ -23,6 +23,26 @@ static uint32_t reo_wnd_us(const struct tcp_conn *c)
     return us < c->srtt_us ? (uint32_t)us : c->srtt_us;
 }
 
+/* A retransmission that fills the first hole sets TS.Recent of the peer. What was sent shortly before and is overtaken on the way is then
+ * dropped there, as older than that (PAWS, RFC 7323 s5.3 R1): on a path that reorders a real loss, and a window reduced, in each recovery
+ * anew. So retransmissions carry the time of the reordering window before. Still half of a round trip later than what may have set
+ * TS.Recent: all below the hole was sent a round trip before. */
+uint32_t tcp_rtx_lag_ms(const struct tcp_conn *c)
+{
+    return c->sent && (c->lflags & TCP_LF_REORDERING) ? hs_min_u32(reo_wnd_us(c), c->min_rtt_us / 2) / 1000 : 0;
+}
+
+uint32_t tcp_rtx_ts(struct worker *w, struct tcp_conn *c)
+{
+    uint32_t ts = tcp_ts_now(w, c) - tcp_rtx_lag_ms(c);
+    struct tcp_sent *s = c->sent;
+
+    if (s->rtx_ts_min && seq_lt(ts, s->rtx_ts_min)) /* the lag has grown */
+        ts = s->rtx_ts_min;
+    s->rtx_ts_min = ts;
+    return ts;
+}
+
 void tcp_rack_dsack(struct worker *w, struct tcp_conn *c)
 {
     struct tcp_sent *s = c->sent;

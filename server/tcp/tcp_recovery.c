@@ -43,7 +43,10 @@ static void window_not_used(struct worker *w, struct tcp_conn *c, const struct t
 
 void tcp_cwnd_grow(struct worker *w, struct tcp_conn *c, const struct tcp_ack_news *n)
 {
-    uint32_t acked = n->acked;
+    /* Where the path reorders, an ACK that covers much at once is no burst: what it covers was delivered before, piece by piece, and SACK
+     * blocks have told so. By snd_una alone the limit below would swallow most of it. */
+    bool reorders = (c->lflags & TCP_LF_REORDERING) && c->ca_state <= TCP_CA_DISORDER;
+    uint32_t acked = reorders ? n->delivered : n->acked;
 
     if (acked == 0 || c->cwnd >= TCP_CWND_MAX)
         return;

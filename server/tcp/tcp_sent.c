@@ -84,13 +84,14 @@ static bool runs_room(struct tcp_sent *s, unsigned n, unsigned max)
 
 /* ---- sending ---- */
 
-/* A run may cover what was sent within 1/64 of a round trip: enough for every use of the time, and it bounds their number. */
+/* A run may cover what was sent within 1/64 of a round trip: enough for every use of the time, and it bounds their number. But not
+ * across a retransmission: RACK takes all of a run for sent at its beginning, so before that, and lost once that has arrived. */
 static bool extends_last(const struct worker *w, const struct tcp_conn *c, uint32_t flags)
 {
     struct tcp_sent *s = c->sent;
     const struct tcp_run *last;
 
-    if (!s->n)
+    if (!s->n || s->last_is_rtx)
         return false;
     last = runs_end(s) - 1;
     return last->flags == flags && (uint32_t)w->now_us - last->sent_us <= c->srtt_us / 64;
@@ -123,6 +124,7 @@ void tcp_sent_add(struct worker *w, struct tcp_conn *c)
 
     if (extends_last(w, c, flags))
         return; /* it ends at snd_nxt, wherever that is */
+    s->last_is_rtx = false;
     r = runs_end(s);
     s->n++;
     r->start = c->snd_nxt;
@@ -178,7 +180,7 @@ static bool is_ambiguous(const struct worker *w, const struct tcp_conn *c, const
         return true;
     if (!(c->flags & TCP_F_TS) || !seg->o.has_ts || !seg->o.tsecr)
         return false;
-    return seq_lt(seg->o.tsecr, (uint32_t)((w->now_us - age_us) / 1000) + c->ts_offset);
+    return seq_lt(seg->o.tsecr + tcp_rtx_lag_ms(c), (uint32_t)((w->now_us - age_us) / 1000) + c->ts_offset);
 }
 
 static bool sent_after(uint32_t us1, uint32_t end1, uint32_t us2, uint32_t end2)
@@ -393,6 +395,7 @@ void tcp_sent_resent(struct worker *w, struct tcp_conn *c, uint32_t start, uint3
     struct tcp_sent *s = c->sent;
     struct tcp_run *r = run_find(s, start), *half;
 
+    s->last_is_rtx = true;
     if (seq_lt(r->start, start)) { /* a probe sends the end of a run */
         if (!(half = run_split(s, r, start, TCP_RUNS_MAX)))
             return;

@@ -58,9 +58,11 @@ struct tcp_sent {
     uint32_t undo_una;       /* snd_una when the window was reduced; with has_undo */
     uint32_t undo_rtx;       /* bytes sent again since then and not reported as duplicates */
     uint32_t rtx_ts;         /* TSval of the first retransmission; with has_rtx_ts */
+    uint32_t rtx_ts_min;     /* that of any retransmission is not below: tcp_rtx_ts(). 0 = none yet */
     uint32_t prior_cwnd, prior_ssthresh;
     uint32_t delivered_us, first_us; /* of the last delivery; of the run that it was */
     uint32_t app_limited;    /* until tcp_conn.delivered passes this; with is_app_limited */
+    bool last_is_rtx;        /* what was sent last was sent before: a run does not go on across it */
     bool has_dsack_round, has_tlp, has_undo, has_rtx_ts, has_rtx, is_app_limited;
     struct tcp_run inline_r[TCP_RUNS_INLINE];
 };
@@ -128,6 +130,8 @@ uint32_t tcp_rack_detect(struct worker *w, struct tcp_conn *c, uint32_t *wait_us
 void tcp_rack_dsack(struct worker *w, struct tcp_conn *c);   /* a retransmission was needless */
 void tcp_rack_recovered(struct tcp_conn *c);                 /* a recovery has ended */
 void tcp_rack_fire(struct worker *w, struct tcp_conn *c);    /* the reordering timer */
+uint32_t tcp_rtx_lag_ms(const struct tcp_conn *c);           /* retransmissions say that they were sent so much earlier ... */
+uint32_t tcp_rtx_ts(struct worker *w, struct tcp_conn *c);   /* ... in the TSval of the one that goes out now */
 bool tcp_tlp_wanted(const struct tcp_conn *c);
 uint32_t tcp_tlp_timeout_us(const struct tcp_conn *c);
 void tcp_tlp_fire(struct worker *w, struct tcp_conn *c);
@@ -139,7 +143,7 @@ void tcp_prr_ack(struct tcp_conn *c, const struct tcp_ack_news *n);
 
 /* tcp_undo.c: needless reductions are taken back (RFC 3522, RFC 4015, RFC 5682, RFC 2883) */
 void tcp_undo_begin(struct tcp_conn *c);                     /* before cwnd and ssthresh are reduced */
-void tcp_undo_resent(struct worker *w, struct tcp_conn *c, uint32_t start, uint32_t len);
+void tcp_undo_resent(struct tcp_conn *c, uint32_t start, uint32_t len);
 bool tcp_undo_ack(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg, const struct tcp_ack_news *n); /* true: undone */
 
 /* tcp_recovery.c: the states of recovery */

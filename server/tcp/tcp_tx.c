@@ -61,7 +61,7 @@ static int64_t send_lost(struct worker *w, struct tcp_conn *c, uint32_t burst)
         return rc;
     tcp_count(w, TCP_C_retransmits);
     c->total_retrans++;
-    tcp_undo_resent(w, c, start, len + fin);
+    tcp_undo_resent(c, start, len + fin);
     tcp_sent_resent(w, c, start, len + fin);
     c->sent->prr_out += len + fin;
     c->flags &= ~TCP_F_RTX_FORCE;

@@ -17,7 +17,7 @@ void tcp_undo_begin(struct tcp_conn *c)
 }
 
 /* Called before its run is noted as sent again. */
-void tcp_undo_resent(struct worker *w, struct tcp_conn *c, uint32_t start, uint32_t len)
+void tcp_undo_resent(struct tcp_conn *c, uint32_t start, uint32_t len)
 {
     struct tcp_sent *s = c->sent;
 
@@ -30,7 +30,7 @@ void tcp_undo_resent(struct worker *w, struct tcp_conn *c, uint32_t start, uint3
     /* Only where the ACK waits for just this, and for the first copy of it: what an earlier recovery has sent again, and what lies behind
      * other holes, is acknowledged with timestamps from before as well. */
     s->has_rtx_ts = start == c->snd_una && !(s->r[s->first].flags & TCP_RUN_RTX);
-    s->rtx_ts = tcp_now_ms(w) + c->ts_offset;
+    s->rtx_ts = s->rtx_ts_min; /* that of the segment just sent */
 }
 
 static void undo(struct worker *w, struct tcp_conn *c, enum tcp_counter why)

@@ -16,5 +16,6 @@ soak() { # program first-last
         printf '%(%H:%M:%S)T %s: seeds %d-%d fine\n' -1 "$1" "$a" "$b"
     done
 }
+LONG=1 bash "$(dirname "$0")/rate.sh" | tee /dev/stderr | grep -q '^not ok' && exit 1
 soak sim_tcp "${SOAK_SEEDS:-2001-22000}"
 soak sim_sctp "${SOAK_SCTP_SEEDS:-1001-11000}"

@@ -177,6 +177,28 @@ Test(tcp_cc, cubic_timeout_and_undo)
     cr_assert(u.c.cwnd > 980000 && u.c.cwnd < 1010000, "%u", u.c.cwnd);
 }
 
+/* A reduction in the first slow start that was needless costs HyStart++ no rounds: a queue shows against the shortest round trip. */
+Test(tcp_cc, hystart_goes_on_after_an_undo)
+{
+    struct tcp_unit u;
+    uint32_t cwnd;
+
+    tcp_unit_init(&u);
+    u.c.cc = &tcp_cc_cubic;
+    u.c.cc->init(&u.w, &u.c);
+    u.c.min_rtt_us = u.c.srtt_us = 100000;
+    u.c.cwnd = 100000;
+    u.c.snd_nxt = 100000;
+    u.c.cc->acked(&u.w, &u.c, 1000, 100000);
+    (void)u.c.cc->loss(&u.w, &u.c, u.c.cwnd);
+    u.c.cc->undo(&u.w, &u.c);
+    for (unsigned i = 0; i < 8; i++)
+        u.c.cc->acked(&u.w, &u.c, 1000, 113000);
+    cwnd = u.c.cwnd;
+    u.c.cc->acked(&u.w, &u.c, 4000, 113000);
+    cr_assert_eq(u.c.cwnd, cwnd + 1000, "conservative slow start");
+}
+
 Test(tcp_cc, cubic_is_never_slower_than_reno_on_short_paths)
 {
     struct tcp_unit u;

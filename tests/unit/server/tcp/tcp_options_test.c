@@ -129,14 +129,14 @@ Test(tcp_options, ordinary_segment_and_dsack)
     unsigned n;
 
     tcp_unit_init(&u);
-    cr_assert_eq(tcp_options_build(&u.w, &u.c, true, o), 0);
+    cr_assert_eq(tcp_options_build(&u.c, tcp_ts_now(&u.w, &u.c), true, o), 0);
     u.c.flags = TCP_F_TS | TCP_F_SACK | TCP_F_DSACK;
     u.c.dsack_start = 100;
     u.c.dsack_end = 200;
-    n = tcp_options_build(&u.w, &u.c, true, o);
+    n = tcp_options_build(&u.c, tcp_ts_now(&u.w, &u.c), true, o);
     cr_assert_eq(n, 24);
     cr_assert_eq(tcp_options_parse(o, n, &in), 0);
     cr_assert(in.has_ts && in.n_sack == 1 && in.sack[0].start == 100 && in.sack[0].end == 200);
-    n = tcp_options_build(&u.w, &u.c, true, o); /* RFC 2883 s4: reported once */
+    n = tcp_options_build(&u.c, tcp_ts_now(&u.w, &u.c), true, o); /* RFC 2883 s4: reported once */
     cr_assert_eq(n, 12);
 }

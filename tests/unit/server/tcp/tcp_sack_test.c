@@ -204,6 +204,34 @@ Test(tcp_sack, rack_at_once_when_three_are_sacked)
     fini(&u);
 }
 
+/* What is sent within 1/64 of a round trip is one run, for RACK all sent at its beginning. Not across a retransmission: what was sent behind
+ * that would count as sent before, and as lost once the retransmission has arrived. */
+Test(tcp_sack, a_run_does_not_go_on_across_a_retransmission)
+{
+    struct tcp_unit u;
+    uint32_t wait;
+
+    start(&u, 0, 1000);
+    u.c.srtt_us = 64 * 20000;
+    u.c.min_rtt_us = 1000;
+    u.c.ca_state = TCP_CA_RECOVERY; /* no reordering window: to the microsecond */
+    sent(&u, 1000);
+    cr_assert_eq(u.c.sent->n, 1);
+    tcp_sent_mark_head_lost(&u.c);
+    sent(&u, 1000);
+    block(&u, 2000, 2500);
+    u.w.now_us += 1000;
+    tcp_sent_resent(&u.w, &u.c, 0, 1000);
+    u.w.now_us += 1000;
+    sent(&u, 1000);
+    u.w.now_us += 50000;
+    u.c.snd_una = 1000;
+    tcp_sent_ack(&u.w, &u.c, &(struct tcp_seg){ .ack = 1000 }, &(struct tcp_ack_news){ 0 });
+    cr_assert_eq(tcp_rack_detect(&u.w, &u.c, &wait), 1500, "what was sent before, no more");
+    cr_assert_not(u.c.sent->r[u.c.sent->first + u.c.sent->n - 1].flags & TCP_RUN_LOST);
+    fini(&u);
+}
+
 Test(tcp_sack, rack_window_grows_with_dsacks_and_comes_back)
 {
     struct tcp_unit u;
