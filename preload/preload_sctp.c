@@ -195,8 +195,27 @@ static int preload_take_init(struct fd_file *f, const struct cmsghdr *c)
     return vcl_setsockopt(f->sock.vcl, IPPROTO_SCTP, SCTP_INITMSG, CMSG_DATA(c), sizeof(struct sctp_initmsg));
 }
 
+/* RFC 6458 s5.3.9, s5.3.10 */
+static int preload_take_address(const struct cmsghdr *c, struct ip_addr *also, struct vcl_sctp_msg *m)
+{
+    bool v4 = c->cmsg_type == SCTP_DSTADDRV4;
+    struct in6_addr a;
+    if (c->cmsg_len != CMSG_LEN(v4 ? sizeof(struct in_addr) : sizeof(a)) || m->n_also == VCL_SCTP_ALSO_MAX)
+        return -EINVAL;
+    memcpy(&a, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+    if (v4) {
+        be32 ip;
+        memcpy(&ip, &a, sizeof(ip));
+        also[m->n_also++] = ip_addr_v4(ip);
+    } else {
+        memcpy(also[m->n_also++].b, &a, sizeof(a));
+    }
+    m->also = also;
+    return 0;
+}
+
 /* Other levels' are passed over, unknown ones of SCTP's refused (Linux). */
-static int preload_take_cmsgs(struct fd_file *f, const struct msghdr *msg, struct vcl_sctp_msg *m)
+static int preload_take_cmsgs(struct fd_file *f, const struct msghdr *msg, struct ip_addr *also, struct vcl_sctp_msg *m)
 {
     struct msghdr h = *msg; /* CMSG_NXTHDR wants it writable */
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
@@ -219,6 +238,10 @@ static int preload_take_cmsgs(struct fd_file *f, const struct msghdr *msg, struc
         case SCTP_AUTHINFO:
             r = preload_take_authinfo(c, m);
             break;
+        case SCTP_DSTADDRV4:
+        case SCTP_DSTADDRV6:
+            r = preload_take_address(c, also, m);
+            break;
         default:
             r = -EINVAL;
         }
@@ -232,6 +255,7 @@ ssize_t preload_sctp_sendmsg(struct fd_file *f, const struct msghdr *msg, int fl
 {
     struct vcl_sctp_msg m = { .stream = 0 };
     struct vcl_msg_info info = { .sctp = &m };
+    struct ip_addr also[VCL_SCTP_ALSO_MAX];
     if (msg->msg_name && msg->msg_namelen) {
         if (ip_endpoint_from_sockaddr(msg->msg_name, msg->msg_namelen, &info.peer) < 0)
             return -EINVAL;
@@ -240,7 +264,7 @@ ssize_t preload_sctp_sendmsg(struct fd_file *f, const struct msghdr *msg, int fl
         info.has_peer = true;
     }
     if (msg->msg_control && msg->msg_controllen) {
-        int r = preload_take_cmsgs(f, msg, &m);
+        int r = preload_take_cmsgs(f, msg, also, &m);
         if (r < 0)
             return r;
     }

@@ -162,10 +162,13 @@ bool vcl_sctp_is_over(struct vcl_socket *s)
 /* RFC 6458 s6.1.1: who did not call connect() hears of it by a notification. */
 void vcl_sctp_failed(struct vcl_socket *s)
 {
-    if (!s->sctp->parent || !vcl_sctp_wants_note(s->sctp, SCTP_ASSOC_CHANGE))
+    if (!s->sctp->parent)
         return;
     pthread_mutex_lock(&s->lock);
-    s->sctp->due |= VCL_SCTP_CANT;
+    if (vcl_sctp_wants_note(s->sctp, SCTP_ASSOC_CHANGE))
+        s->sctp->due |= VCL_SCTP_CANT;
+    if (s->sctp->held && vcl_sctp_wants_note(s->sctp, SCTP_SEND_FAILED_EVENT))
+        s->sctp->due |= VCL_SCTP_UNSENT;
     pthread_mutex_unlock(&s->lock);
 }
 

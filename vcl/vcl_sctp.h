@@ -24,7 +24,10 @@ struct vcl_sctp_msg {
     bool has_pr, has_auth;
     bool has_next;            /* received: `next` tells of the message after this one (SCTP_RECVNXTINFO) */
     struct sctp_nxtinfo next;
+    const struct ip_addr *also; /* sent: more addresses of the peer, n_also, if the message sets its association up */
+    uint32_t n_also;
 };
+enum { VCL_SCTP_ALSO_MAX = 15 };
 
 /* Right after vcl_socket_new(): the socket is one-to-many (SOCK_SEQPACKET). 0, -ENOMEM. */
 int vcl_sctp_make_many(struct vcl_socket *s);

@@ -92,7 +92,16 @@ static uint32_t connected_id(const struct vcl_socket *s)
     return vcl_sctp_is_many(s) ? s->sctp->many->connected_id : s->sctp->assoc_id;
 }
 
-/* The server is told the other addresses before; who is of this host has but one that counts. */
+/* The server is told the other addresses before; who is of this host has but one that counts, if it is reached by cut-through. */
+static int name_peers(struct vcl_socket *s, const void *val, socklen_t len)
+{
+    int rc = 0;
+
+    if (vcl_state(s) == VCL_NEW && !s->has_lcl)
+        rc = vcl_bind(s, &(struct ip_endpoint){ ip_addr_any(!s->is_v6), { 0 } });
+    return rc ? rc : vcl_sctp_server_set(s, SCTP_SOCKOPT_CONNECTX, val, len);
+}
+
 int vcl_sctp_connectx(struct vcl_socket *s, const void *val, socklen_t len)
 {
     struct ip_endpoint first;
@@ -100,18 +109,32 @@ int vcl_sctp_connectx(struct vcl_socket *s, const void *val, socklen_t len)
 
     if (n < 0)
         return n;
-    if (n > 1 && vcl_state(s) == VCL_NEW && !s->has_lcl) {
-        rc = vcl_bind(s, &(struct ip_endpoint){ ip_addr_any(!s->is_v6), { 0 } });
-        if (rc)
-            return rc;
-    }
-    if (n > 1) {
-        rc = vcl_sctp_server_set(s, SCTP_SOCKOPT_CONNECTX, val, len);
-        if (rc && rc != -ENOPROTOOPT)
-            return rc;
-    }
-    rc = vcl_connect(s, &first);
+    rc = n > 1 ? name_peers(s, val, len) : 0;
+    if (rc == 0)
+        rc = vcl_connect(s, &first);
     return rc ? rc : (int)connected_id(s);
+}
+
+/* RFC 6458 s5.3.9, s5.3.10: what a message says of the peer that it calls. */
+int vcl_sctp_name_also(struct vcl_socket *s, const struct ip_endpoint *rmt, const struct vcl_sctp_msg *m)
+{
+    uint8_t val[(VCL_SCTP_ALSO_MAX + 1) * sizeof(struct sockaddr_in6)];
+    socklen_t len = 0;
+
+    static_assert((int)VCL_SCTP_ALSO_MAX + 1 == (int)SVM_SCTP_ADDRS_MAX, "with the first");
+    if (!m || !m->n_also)
+        return 0;
+    for (uint32_t i = 0; i <= m->n_also && i <= VCL_SCTP_ALSO_MAX; i++) {
+        struct ip_endpoint e = { i ? m->also[i - 1] : rmt->ip, rmt->port };
+        struct sockaddr_storage ss;
+        socklen_t n = ip_endpoint_to_sockaddr(&e, false, &ss);
+
+        if (!s->is_v6 && !ip_addr_is_v4(&e.ip))
+            return -EINVAL;
+        memcpy(val + len, &ss, n);
+        len += n;
+    }
+    return name_peers(s, val, len);
 }
 
 int vcl_sctp_connectx_old(struct vcl_socket *s, const void *val, socklen_t len)

@@ -96,6 +96,8 @@ static void put_id(const struct vcl_socket *s, uint8_t *note, size_t len)
 }
 
 /* Who asked for SCTP_SEND_FAILED (RFC 6458 s6.1.4, deprecated) and not for SCTP_SEND_FAILED_EVENT (s6.1.11) gets that form. */
+static bool wants_old_form(const struct vcl_sctp *c) { return !(c->o.events & 1u << (SCTP_SEND_FAILED_EVENT - SCTP_SN_TYPE_BASE)); }
+
 static void to_old_form(struct vcl_sctp_front *f)
 {
     struct sctp_send_failed_event e;
@@ -178,7 +180,7 @@ static int look_note(struct vcl_socket *s, struct vcl_sctp_front *f)
 
         return rc;
     }
-    if (type == SCTP_SEND_FAILED_EVENT && !(c->o.events & 1u << (type - SCTP_SN_TYPE_BASE)) && f->head_len >= sizeof(struct sctp_send_failed_event))
+    if (type == SCTP_SEND_FAILED_EVENT && wants_old_form(c) && f->head_len >= sizeof(struct sctp_send_failed_event))
         to_old_form(f);
     put_id(s, f->head, f->head_len);
     return 1;
@@ -194,6 +196,9 @@ static uint8_t due_note(struct vcl_socket *s, bool is_empty)
         return c->making;
     if (c->due && !c->in_message && !c->rx_done) {
         uint8_t soon = c->due & (VCL_SCTP_ADAPTATION | VCL_SCTP_DRY), last = c->due & (VCL_SCTP_LOST | VCL_SCTP_CANT);
+
+        if (c->due & VCL_SCTP_UNSENT)
+            return VCL_SCTP_UNSENT;
 
         if (soon || (last && is_empty))
             return soon & VCL_SCTP_ADAPTATION ? VCL_SCTP_ADAPTATION : soon ? VCL_SCTP_DRY : last & VCL_SCTP_LOST ? VCL_SCTP_LOST : VCL_SCTP_CANT;
@@ -215,6 +220,29 @@ static uint8_t due_note(struct vcl_socket *s, bool is_empty)
     return c->told & VCL_SCTP_COMP || !vcl_sctp_wants_note(c, SCTP_ASSOC_CHANGE) ? 0 : VCL_SCTP_COMP;
 }
 
+static void make_unsent(struct vcl_socket *s, struct vcl_sctp_front *f)
+{
+    struct vcl_sctp *c = s->sctp;
+    const struct vcl_sctp_held *h = c->held;
+    struct sctp_send_failed_event n = { .ssf_type = SCTP_SEND_FAILED_EVENT, .ssf_flags = SCTP_DATA_UNSENT };
+
+    n.ssf_length = f->len = f->r.h.data_len = (uint32_t)(sizeof(n) + h->len);
+    n.ssfe_info.snd_sid = h->info.stream;
+    n.ssfe_info.snd_flags = h->info.flags;
+    n.ssfe_info.snd_ppid = h->info.ppid;
+    n.ssfe_info.snd_context = h->info.context;
+    memset(f->head, 0, sizeof(f->head));
+    memcpy(f->head, &n, sizeof(n));
+    f->head_len = sizeof(n);
+    f->tail_off = 0;
+    f->kind = VCL_SCTP_NOTE;
+    f->made = VCL_SCTP_UNSENT;
+    if (wants_old_form(c))
+        to_old_form(f);
+    f->tail = h->bytes;
+    put_id(s, f->head, f->head_len);
+}
+
 static void make_note(struct vcl_socket *s, struct vcl_sctp_front *f, uint8_t which)
 {
     union {
@@ -226,6 +254,9 @@ static void make_note(struct vcl_socket *s, struct vcl_sctp_front *f, uint8_t wh
 
     memset(&n, 0, sizeof(n));
     switch ((enum vcl_sctp_note)which) {
+    case VCL_SCTP_UNSENT:
+        make_unsent(s, f);
+        return;
     case VCL_SCTP_DRY:
         n.dry.sender_dry_type = SCTP_SENDER_DRY_EVENT;
         f->len = n.dry.sender_dry_length = sizeof(n.dry);
@@ -259,6 +290,7 @@ static void make_note(struct vcl_socket *s, struct vcl_sctp_front *f, uint8_t wh
 int vcl_sctp_look(struct vcl_socket *s, struct vcl_sctp_front *f)
 {
     f->made = 0;
+    f->tail = NULL;
     for (;;) {
         int rc = s->has_fifos ? peek_record(s, &f->r) : 0;
         uint8_t which;
@@ -294,7 +326,10 @@ int vcl_sctp_next(struct vcl_socket *s, const struct vcl_sctp_front *f)
     }
     c->rx_done = 0;
     c->making = 0;
-    c->due &= (uint8_t)~f->made;
+    if (f->made == VCL_SCTP_UNSENT)
+        vcl_sctp_held_next(c);
+    if (f->made != VCL_SCTP_UNSENT || !c->held)
+        c->due &= (uint8_t)~f->made;
     c->told |= f->made;
     return 0;
 }

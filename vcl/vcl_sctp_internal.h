@@ -26,6 +26,7 @@ enum vcl_sctp_note {
     VCL_SCTP_COMP = 8,           /* s6.1.1 SCTP_SHUTDOWN_COMP */
     VCL_SCTP_LOST = 16,          /* s6.1.1 SCTP_COMM_LOST */
     VCL_SCTP_CANT = 32,          /* s6.1.1 SCTP_CANT_STR_ASSOC */
+    VCL_SCTP_UNSENT = 64,        /* s6.1.11: messages that waited for an association that was never set up */
 };
 
 /* Options of this side: the program's wishes about what it is shown, and defaults of what it sends. */
@@ -57,7 +58,12 @@ struct vcl_sctp_many {
     bool in_message;             /* current has given a part of a message */
 };
 
-struct vcl_sctp_held;            /* vcl_sctp_send.c: a message that waits for its association */
+struct vcl_sctp_held {           /* vcl_sctp_send.c: a message that waits for its association */
+    struct vcl_sctp_held *next;
+    struct svm_sctp_info info;
+    size_t len;
+    uint8_t bytes[];
+};
 struct vcl_sctp_kept;            /* vcl_sctp_server.c: options of the server's for sessions to come */
 
 struct vcl_sctp {
@@ -98,6 +104,7 @@ struct vcl_sctp_front {
     uint32_t len;                /* bytes that the program gets of it in all */
     uint32_t head_len;           /* of them these are in head, ... */
     uint32_t tail_off;           /* ... the others in the record's data from here on */
+    const uint8_t *tail;         /* instead of the record's: of a held message */
     uint8_t head[VCL_SCTP_NOTE_HEAD];
 };
 
@@ -150,6 +157,7 @@ ssize_t vcl_sctp_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
 void vcl_sctp_hold_room(struct vcl_socket *s, uint32_t more); /* room for what is held and more bytes; socket lock held */
 void vcl_sctp_send_held(struct vcl_socket *s);                /* socket lock held */
 void vcl_sctp_held_free(struct vcl_sctp *c);
+void vcl_sctp_held_next(struct vcl_sctp *c);                  /* done with the first; socket lock held */
 struct svm_sctp_record vcl_sctp_record(const struct vcl_socket *s, uint32_t len);
 
 /* vcl_sctp_addrs.c: several addresses, as setters and getters of options */
@@ -157,6 +165,7 @@ int vcl_sctp_bindx_add(struct vcl_socket *s, const void *val, socklen_t len);
 int vcl_sctp_bindx_rem(struct vcl_socket *s, const void *val, socklen_t len);
 int vcl_sctp_connectx(struct vcl_socket *s, const void *val, socklen_t len); /* the association's id, or -errno */
 int vcl_sctp_connectx_old(struct vcl_socket *s, const void *val, socklen_t len); /* 0, or -errno */
+int vcl_sctp_name_also(struct vcl_socket *s, const struct ip_endpoint *rmt, const struct vcl_sctp_msg *m); /* 0, or -errno */
 uint32_t vcl_sctp_ask_peers(struct vcl_socket *s, struct ip_addr ip[SVM_SCTP_ADDRS_MAX]); /* how many; 0: not to be had */
 int vcl_sctp_connectx3(struct vcl_socket *s, void *val, socklen_t *len);
 

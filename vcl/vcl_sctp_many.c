@@ -263,7 +263,7 @@ bool vcl_sctp_many_arm_read(struct vcl_socket *s)
 
     pthread_mutex_lock(&m->lock);
     for (struct vcl_socket *a = m->first; a; a = a->sctp->next)
-        if ((a->has_fifos && vcl_arm_read(a)) || a->sctp->due)
+        if ((a->has_fifos && vcl_arm_read(a)) || a->sctp->due || atomic_load(&a->peer_gone))
             ready = vcl_sctp_has_news(a) || ready;
     pthread_mutex_unlock(&m->lock);
     return ready;
@@ -389,7 +389,7 @@ ssize_t vcl_sctp_many_recv(struct vcl_socket *s, const struct iovec *iov, int n_
 /* ---- sending ---- */
 
 /* A new association, from the socket's address and port and with its options; the caller gets a reference, the list has one. */
-static int new_assoc(struct vcl_socket *s, const struct ip_endpoint *rmt, struct vcl_socket **out)
+static int new_assoc(struct vcl_socket *s, const struct ip_endpoint *rmt, const struct vcl_sctp_msg *m, struct vcl_socket **out)
 {
     struct vcl_socket *a;
     int rc = 0;
@@ -397,6 +397,8 @@ static int new_assoc(struct vcl_socket *s, const struct ip_endpoint *rmt, struct
     reap(s);
     if (vcl_state(s) == VCL_NEW && !s->has_lcl)
         rc = vcl_bind(s, &(struct ip_endpoint){ ip_addr_any(!s->is_v6), { 0 } });
+    if (rc == 0)
+        rc = vcl_sctp_name_also(s, rmt, m);
     if (rc)
         return rc;
     a = vcl_socket_alloc(s->w, SVM_PROTO_SCTP, s->is_v6);
@@ -434,7 +436,7 @@ int vcl_sctp_many_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
         vcl_socket_put(a);
         return rc;
     }
-    rc = new_assoc(s, rmt, &a);
+    rc = new_assoc(s, rmt, NULL, &a);
     if (rc)
         return rc;
     s->sctp->many->connected_id = a->sctp->assoc_id;
@@ -501,7 +503,7 @@ ssize_t vcl_sctp_many_send(struct vcl_socket *s, const struct iovec *iov, int n_
         if (!a && sflags & (SCTP_EOF | SCTP_ABORT))
             return -EINVAL;
         if (!a) {
-            int rc = new_assoc(s, &info->peer, &a);
+            int rc = new_assoc(s, &info->peer, m, &a);
 
             if (rc)
                 return rc;

@@ -26,7 +26,9 @@ static int64_t copy_piece(struct vcl_socket *s, const struct vcl_sctp_front *f, 
     int64_t n = 0;
 
     memcpy(to, f->head + (head ? from : 0), head);
-    if (len > head)
+    if (f->tail && len > head)
+        memcpy(to + head, f->tail + (from + head - f->head_len), n = len - head);
+    else if (len > head)
         n = svm_fifo_peek(&s->rx, f->r.h.hdr_len + f->tail_off + (from + head - f->head_len), to + head, len - head);
     return n < 0 ? n : head + n;
 }

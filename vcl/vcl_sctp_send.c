@@ -206,18 +206,13 @@ static int implicit_connect(struct vcl_socket *s, const struct vcl_msg_info *inf
 
     if (!info || !info->has_peer || (vcl_state(s) != VCL_NEW && vcl_state(s) != VCL_BOUND))
         return 0;
-    rc = vcl_connect(s, &info->peer);
+    rc = vcl_sctp_name_also(s, &info->peer, info->sctp);
+    if (rc == 0)
+        rc = vcl_connect(s, &info->peer);
     return rc == -EINPROGRESS || rc == -EALREADY ? 0 : rc;
 }
 
 /* ---- messages that wait for their association ---- */
-struct vcl_sctp_held {
-    struct vcl_sctp_held *next;
-    struct svm_sctp_info info;
-    size_t len;
-    uint8_t bytes[];
-};
-
 /* An implicit set-up does not wait: what is sent meanwhile goes out when the association stands (RFC 6458 s3.3). 0, or -EAGAIN: enough
  * waits already. */
 static int hold(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len, const struct svm_sctp_info *i)
@@ -242,15 +237,19 @@ static int hold(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t
     return 0;
 }
 
+void vcl_sctp_held_next(struct vcl_sctp *c)
+{
+    struct vcl_sctp_held *h = c->held;
+
+    c->held = h->next;
+    c->held_bytes -= (uint32_t)h->len;
+    free(h);
+}
+
 void vcl_sctp_held_free(struct vcl_sctp *c)
 {
-    while (c->held) {
-        struct vcl_sctp_held *h = c->held;
-
-        c->held = h->next;
-        free(h);
-    }
-    c->held_bytes = 0;
+    while (c->held)
+        vcl_sctp_held_next(c);
 }
 
 /* One ring for all of them: a FIFO from which nobody has read yet can change its ring once only. */
@@ -272,9 +271,7 @@ void vcl_sctp_send_held(struct vcl_socket *s)
 
         if (i.stream < s->sctp->out_streams && put_numbered(s, &iov, 1, h->len, i, NULL) != 0)
             return;
-        s->sctp->held = h->next; /* a stream that the peer does not take is passed over */
-        s->sctp->held_bytes -= (uint32_t)h->len;
-        free(h);
+        vcl_sctp_held_next(s->sctp); /* a stream that the peer does not take is passed over */
     }
 }
 

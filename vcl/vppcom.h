@@ -228,6 +228,27 @@ int vppcom_session_listener(uint32_t session);                          /* the h
 int vppcom_session_n_accepted(uint32_t listener);                       /* open sessions that were accepted from it */
 int vppcom_session_get_error(uint32_t session);                         /* pending error (negative) or 0; cleared */
 
+/* ---- SCTP: what stands beside a message (RFC 6458 s5.3); a session is one association ---- */
+enum { VPPCOM_SCTP_UNORDERED = 1, VPPCOM_SCTP_ADDR_OVER = 2 /* to the address of ep, not the primary one */, VPPCOM_SCTP_SACK_IMMEDIATELY = 8 };
+typedef struct vppcom_sctp_msg_ {
+    uint16_t stream;
+    uint16_t flags;          /* VPPCOM_SCTP_* */
+    uint32_t ppid;           /* payload protocol: goes as it is, no byte is swapped */
+    uint32_t context;        /* sent: comes back in the notification of a failure */
+    uint16_t pr_policy;      /* sent: 0, or SCTP_PR_SCTP_TTL, _RTX, _PRIO of <linux/sctp.h> */
+    uint16_t ssn;            /* received: number of the message in its stream */
+    uint32_t pr_value;       /* milliseconds, retransmissions, priority */
+    uint32_t assoc_id, tsn;  /* received */
+    uint8_t is_whole;        /* received: the message, or notification, ends here; else its next part is read next */
+    uint8_t is_notification; /* received: buf holds a union sctp_notification of <linux/sctp.h> */
+    uint8_t unused[6];
+} vppcom_sctp_msg_t;
+/* Bytes. ep and msg may be NULL: the only peer; the session's defaults. VPPCOM_EINVAL: no such stream or flag. */
+int vppcom_session_send_sctp(uint32_t session, void *buf, uint32_t len, int flags, vppcom_endpt_t *ep, const vppcom_sctp_msg_t *msg);
+int vppcom_session_recv_sctp(uint32_t session, void *buf, uint32_t len, int flags, vppcom_endpt_t *ep, vppcom_sctp_msg_t *msg); /* 0 = end */
+/* An option of RFC 6458 s8 by the number and struct of <linux/sctp.h>: SCTP_INITMSG (streams), SCTP_EVENT (notifications) and the others. */
+int vppcom_session_sctp_option(uint32_t session, int is_set, int name, void *val, uint32_t *len);
+
 /* ---- waiting ---- */
 /* Bits are session indexes. wait_for_time in seconds, negative = for ever. Number of bits left set. */
 int vppcom_select(int n_bits, unsigned long *read_map, unsigned long *write_map, unsigned long *except_map, double wait_for_time);

@@ -32,7 +32,7 @@ int vppcom_session_recvfrom(uint32_t session, void *buf, uint32_t len, int flags
 {
     struct vcl_socket *s = vppcom_socket(session);
     struct iovec iov = { buf, len > INT32_MAX ? INT32_MAX : len };
-    struct vcl_msg_info info;
+    struct vcl_msg_info info = { 0 };
     ssize_t n;
 
     if (!s)

@@ -34,6 +34,7 @@ struct ip_tx {                 /* how to send one packet */
     uint8_t pmtu;              /* enum ip_pmtu; not looked at with dont_fragment */
     bool dont_fragment;        /* TCP, which keeps a path MTU of its own: DF, and no larger than the interface */
     bool stays;                /* TTL 0: it does not leave this host */
+    bool inside;               /* to a loopback address: another connection of this stack is meant, none of the kernel's */
     bool loop;                 /* to a group or a broadcast address: sockets of this host get it, too */
     struct ip_route_cache *cache; /* may be NULL; owned by the connection, zero at first */
 };

@@ -268,7 +268,7 @@ bool ip_pass_on(struct worker *w, unsigned to, struct pkt *p)
     return true;
 }
 
-/* at: the address that it goes to; NULL: not known any more. */
+/* at: the address that it goes to; NULL: none of an interface. */
 static int to_ourselves(struct worker *w, struct pkt *p, const struct ip_tx *tx, const struct interface_addr *at)
 {
     struct ip_worker *ip = w->ip;
@@ -399,6 +399,8 @@ int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
         way.nh = r->has_gateway ? &r->gateway : &tx->dst;
         return output_way(w, p, tx, &way);
     }
+    if (hs_unlikely(tx->inside))
+        return to_ourselves(w, p, tx, NULL);
     int ret = way_lookup(w, tx->fib, &tx->src, &tx->dst, &way, &r);
     if (ret < 0)
         return drop_out(w, p, IP_DROP_TX_NO_ROUTE, ret);

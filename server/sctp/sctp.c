@@ -49,6 +49,17 @@ static void sctp_unlisten(struct worker *w HS_UNUSED, struct listener *l)
         sctp_ep_of_session(s)->is_listening = false;
 }
 
+/* RFC 6458 s9.1: the addresses of a bindx. */
+static int sctp_listens_at(const struct session *s, const struct ip_addr *ip)
+{
+    const struct sctp_ep *ep = session_transport_data(s);
+
+    for (unsigned i = 0; ep && i < ep->cfg.n_lcl; i++)
+        if (ip_addr_eq(&ep->cfg.lcl[i], ip))
+            return 1;
+    return ep && ep->cfg.n_lcl ? 0 : -1;
+}
+
 static bool may_reach(struct worker *w, uint16_t fib, const struct ip_addr *ip, int *err)
 {
     struct ip_path path;
@@ -56,7 +67,7 @@ static bool may_reach(struct worker *w, uint16_t fib, const struct ip_addr *ip, 
     if (ip_addr_is_any(ip) || ip_addr_is_multicast(ip) || ip_addr_is_broadcast(ip))
         *err = -EINVAL;
     else
-        *err = ip_path_lookup(w, fib, ip, &path);
+        *err = sctp_route(w, fib, ip, &path);
     return *err == 0;
 }
 
@@ -87,8 +98,9 @@ struct sctp_assoc *sctp_associate(struct worker *w, struct sctp_ep *ep, const st
         sctp_assoc_free(w, a);
         return NULL;
     }
-    for (unsigned i = 0; i < ep->cfg.n_peers; i++)
-        sctp_path_add(w, a, &ep->cfg.peers[i], true); /* s5.4: the program vouches for them */
+    for (unsigned i = 0; i < ep->cfg.n_peers && ip_addr_eq(&ep->cfg.peers[0], &rmt->ip); i++) /* else left of another call */
+        if (ip_addr_is_loopback(&ep->cfg.peers[i]) == ip_addr_is_loopback(&rmt->ip)) /* those of this host are not another one's */
+            sctp_path_add(w, a, &ep->cfg.peers[i], true); /* s5.4: the program vouches for them */
     ep->cfg.n_peers = 0;
     sctp_assoc_attach(a, ep);
     sctp_state_set(w, a, SCTP_S_COOKIE_WAIT);
@@ -121,8 +133,10 @@ static int sctp_connect(struct worker *w, struct session *s, const struct ip_end
         return -EPROTONOSUPPORT;
     if (s->origin.gen && !ep->assocs) { /* of a one-to-many socket: begins as that one is set */
         struct session *from = session_from_handle(w, s->origin);
-        if (from && session_transport_data(from))
+        if (from && session_transport_data(from)) {
             sctp_cfg_copy(&ep->cfg, &sctp_ep_of_session(from)->cfg);
+            sctp_ep_of_session(from)->cfg.n_peers = 0; /* they were this association's */
+        }
     }
     struct ip_endpoint bound = { bound_to(w, s), lcl->port };
     a = sctp_associate(w, ep, &bound, rmt, &err);
@@ -133,6 +147,20 @@ static int sctp_connect(struct worker *w, struct session *s, const struct ip_end
     session_lookup_add(w, &a->base); /* so that no other local port is chosen twice for this peer */
     *out = &a->base;
     return 0;
+}
+
+/* What has no meaning without packets: the end of an association after a time of silence, and extensions that both sides must have switched
+ * on. */
+static bool sctp_needs_packets(struct worker *w, const struct session *s, const struct listener *l)
+{
+    const struct session *from = s->origin.gen ? session_from_handle(w, s->origin) : s, *to = listener_session(l);
+    const struct sctp_ep *a = from ? session_transport_data(from) : NULL, *b = to ? session_transport_data(to) : NULL;
+
+    if (from == to) /* a one-to-many socket that calls itself: its packets could be those of either association */
+        return false;
+    if ((a && a->cfg.autoclose_s) || (b && b->cfg.autoclose_s))
+        return true;
+    return a && b && (a->cfg.features & b->cfg.features & (SCTP_F_RECONF | SCTP_F_IDATA | SCTP_F_AUTH));
 }
 
 static void sctp_shutdown_wr(struct worker *w, struct transport_conn *b)
@@ -299,7 +327,9 @@ const struct transport_ops sctp_transport_ops = {
     .icmp_error = sctp_icmp_error,
     .listen = sctp_listen,
     .unlisten = sctp_unlisten,
+    .listens_at = sctp_listens_at,
     .connect = sctp_connect,
+    .needs_packets = sctp_needs_packets,
     .shutdown_wr = sctp_shutdown_wr,
     .close = sctp_close,
     .reset = sctp_reset,

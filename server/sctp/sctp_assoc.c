@@ -156,7 +156,8 @@ int sctp_lcl_addrs(struct worker *w, const struct sctp_cfg *cfg, const struct ip
 
     if (cfg->n_lcl) {
         for (unsigned i = 0; i < cfg->n_lcl && n < max; i++)
-            out[n++] = cfg->lcl[i];
+            if (!ip_addr_is_loopback(&cfg->lcl[i]))
+                out[n++] = cfg->lcl[i];
         return n;
     }
     if (!ip_addr_is_any(bound)) {

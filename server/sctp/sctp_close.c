@@ -138,6 +138,16 @@ void sctp_shutdown_begin(struct worker *w, struct sctp_assoc *a)
     }
 }
 
+/* s9.2: a SHUTDOWN is answered when everything has been sent and acknowledged; perhaps with other answers to its packet. */
+void sctp_shutdown_ack_with(struct worker *w, struct sctp_assoc *a, struct sctp_out *o, const struct sctp_path *p)
+{
+    if (a->state != SCTP_S_SHUTDOWN_RECEIVED || a->sent_head || a->unsent_chunks ||
+        !sctp_out_chunk(o, SCTP_CT_SHUTDOWN_ACK, 0, SCTP_CHUNK_HDR))
+        return;
+    sctp_state_set(w, a, SCTP_S_SHUTDOWN_ACK_SENT);
+    timer_start(&w->timers, &a->t2, w->now_us + p->rto_us);
+}
+
 /* Everything has been sent and acknowledged. */
 void sctp_shutdown_step(struct worker *w, struct sctp_assoc *a)
 {

@@ -391,6 +391,7 @@ struct sctp_path *sctp_path_add(struct worker *w, struct sctp_assoc *a, const st
 void sctp_path_del(struct worker *w, struct sctp_path *p);
 struct sctp_path *sctp_path_of(const struct sctp_assoc *a, const struct ip_addr *ip);
 void sctp_path_mtu_update(struct worker *w, struct sctp_path *p);
+int sctp_route(struct worker *w, uint16_t fib, const struct ip_addr *ip, struct ip_path *out); /* 0, -ENETUNREACH */
 void sctp_path_rtt(struct worker *w, struct sctp_path *p, uint64_t rtt_us);
 void sctp_path_backoff(struct sctp_path *p);
 void sctp_path_error(struct worker *w, struct sctp_path *p, bool is_idle_hb); /* may end the association */
@@ -592,6 +593,7 @@ void sctp_abort_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in
 void sctp_error_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
 void sctp_heartbeat_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
 void sctp_heartbeat_ack_input(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, const struct sctp_chunk *c);
+void sctp_shutdown_ack_with(struct worker *w, struct sctp_assoc *a, struct sctp_out *o, const struct sctp_path *p); /* in o, if it is due */
 void sctp_shutdown_again(struct worker *w, struct sctp_assoc *a);
 void sctp_drain_end(struct worker *w, struct sctp_ep *ep);
 void sctp_error_send(struct worker *w, struct sctp_assoc *a, struct sctp_in *in, uint16_t cause, const void *info, uint32_t len);

@@ -336,8 +336,13 @@ static int get_peers(struct sctp_opt_call *c)
 static int get_locals(struct sctp_opt_call *c)
 {
     struct ip_addr ip[SCTP_ADDRS], bound = session_bound_addr(c->ep->s);
-    int n = sctp_lcl_addrs(c->w, sctp_opt_cfg(c), c->a ? &c->a->base.lcl.ip : &bound, c->ep->s->fib, true, ip, SCTP_ADDRS);
+    const struct sctp_cfg *g = sctp_opt_cfg(c);
+    int n = g->n_lcl;
 
+    if (n) /* of this host, too */
+        memcpy(ip, g->lcl, sizeof(ip[0]) * (unsigned)n);
+    else
+        n = sctp_lcl_addrs(c->w, g, c->a ? &c->a->base.lcl.ip : &bound, c->ep->s->fib, true, ip, SCTP_ADDRS);
     return put_addrs(c, ip, n, c->ep->s->lcl.port);
 }
 

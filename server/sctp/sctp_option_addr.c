@@ -54,7 +54,7 @@ int sctp_opt_bindx_add(struct sctp_opt_call *c)
     int n = bindx_addrs(c, a);
 
     for (int i = 0; i < n; i++)
-        if (ip_addr_is_any(&a[i]) || !ip_is_local_addr(c->w, c->ep->s->fib, &a[i]))
+        if (!ip_is_local_addr(c->w, c->ep->s->fib, &a[i]) && (c->a || !ip_addr_is_loopback(&a[i])))
             return -EADDRNOTAVAIL;
     if (n < 0)
         return n;

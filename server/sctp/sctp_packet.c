@@ -91,6 +91,7 @@ static void finish(struct sctp_out *o, be16 sport, be16 dport, uint32_t tag, str
     m->src = tx->src;
     m->dst = tx->dst;
     m->ip_proto = tx->ip_proto = IPPROTO_SCTP;
+    tx->inside = ip_addr_is_loopback(&tx->dst);
     tx->pmtu = IP_PMTU_WANT; /* DF, but what was cut before the path shrank goes in IP fragments */
     if (udp_port && sctp_worker_of(w)->cfg.udp_port) {
         m->l2_len = m->l3_len = 0;
@@ -121,14 +122,14 @@ void sctp_out_send(struct sctp_out *o, struct sctp_assoc *a, struct sctp_path *p
 
     if (ip_addr_is_any(&tx.src)) { /* the cache is for what has a source; it is found once */
         struct ip_path path;
-        if (ip_path_lookup(o->w, a->base.fib, &p->ip, &path) == 0 &&
+        if (sctp_route(o->w, a->base.fib, &p->ip, &path) == 0 &&
             sctp_cfg_has_lcl(o->w, &a->cfg, &a->base.lcl.ip, a->base.fib, &path.src))
             p->src = path.src;
         else if (ip_addr_is_v4(&a->lcl_ip) == ip_addr_is_v4(&p->ip))
             p->src = a->lcl_ip;
         else
             for (unsigned i = 0; i < a->cfg.n_lcl; i++)
-                if (ip_addr_is_v4(&a->cfg.lcl[i]) == ip_addr_is_v4(&p->ip))
+                if (ip_addr_is_v4(&a->cfg.lcl[i]) == ip_addr_is_v4(&p->ip) && !ip_addr_is_loopback(&a->cfg.lcl[i]))
                     p->src = a->cfg.lcl[i];
         tx.src = p->src;
     }
@@ -177,13 +178,14 @@ void sctp_reply_flush(struct worker *w, struct sctp_assoc *a, struct sctp_in *in
 {
     struct sctp_path *p = a && in->reply.p ? sctp_path_of(a, &in->reply_to) : NULL;
 
-    (void)w;
     if (!in->reply.p)
         return;
-    if (!p || in->reply.len == SCTP_COMMON_LEN || sctp_has_chunk(in, SCTP_CT_ABORT)) /* s9.1: never to a packet with an ABORT */
+    if (!p || in->reply.len == SCTP_COMMON_LEN || sctp_has_chunk(in, SCTP_CT_ABORT)) { /* s9.1: never to a packet with an ABORT */
         sctp_out_drop(&in->reply);
-    else
+    } else {
+        sctp_shutdown_ack_with(w, a, &in->reply, p); /* s12.5: one packet of answers */
         sctp_out_send(&in->reply, a, p);
+    }
     in->reply.p = NULL;
 }
 

@@ -20,6 +20,15 @@ uint32_t sctp_path_payload(const struct sctp_path *p)
 /* PMDCS: the largest DATA chunk, with its header, that fits in a packet. */
 static uint32_t pmdcs(const struct sctp_path *p) { return sctp_path_payload(p); }
 
+/* Two programs of this host may call each other by a loopback address: their packets do not leave the stack. */
+int sctp_route(struct worker *w, uint16_t fib, const struct ip_addr *ip, struct ip_path *out)
+{
+    if (!ip_addr_is_loopback(ip))
+        return ip_path_lookup(w, fib, ip, out);
+    *out = (struct ip_path){ .mtu = SCTP_PMTU_MAX, .src = *ip, .is_local = true };
+    return 0;
+}
+
 void sctp_path_mtu_update(struct worker *w, struct sctp_path *p)
 {
     struct ip_path path;
@@ -27,7 +36,7 @@ void sctp_path_mtu_update(struct worker *w, struct sctp_path *p)
 
     if (p->pmtud_off && p->pmtu)
         return;
-    if (ip_path_lookup(w, p->a->base.fib, &p->ip, &path) == 0)
+    if (sctp_route(w, p->a->base.fib, &p->ip, &path) == 0)
         mtu = hs_min_u32(path.mtu, SCTP_PMTU_MAX);
     p->pmtu = (uint16_t)hs_max_u32(mtu, 576 - 64);
 }

@@ -271,18 +271,33 @@ static int connect_global(struct worker *w, struct session *s, struct app_worker
     return 0;
 }
 
-/* What a cut-through socket says of its own address: as over loopback, the address it was called by. */
-static int choose_local_source(struct worker *w, struct session *s)
+/* What the socket of somebody who calls this host says of its own address: as over loopback, the address it was called by. */
+static void choose_local_address(struct session *s)
 {
     if (ip_addr_is_any(&s->rmt.ip)) /* connecting to the wildcard means this host (Linux) */
         s->rmt.ip = ip_addr_is_v4(&s->rmt.ip) ? ip_addr_v4(be32_of(0x7f000001)) : (struct ip_addr){ .w = { [3] = be32_of(1) } };
     if (ip_addr_is_any(&s->lcl.ip))
         s->lcl.ip = s->rmt.ip;
-    if (s->lcl.port.raw)
-        return 0;
-    s->lcl.port = be16_of((uint16_t)(SESSION_EPHEMERAL_LO +
-                                     worker_random(w) % (SESSION_EPHEMERAL_HI - SESSION_EPHEMERAL_LO + 1)));
-    return 0;
+}
+
+static void choose_local_port(struct worker *w, struct session *s)
+{
+    if (!s->lcl.port.raw)
+        s->lcl.port = be16_of((uint16_t)(SESSION_EPHEMERAL_LO +
+                                         worker_random(w) % (SESSION_EPHEMERAL_HI - SESSION_EPHEMERAL_LO + 1)));
+}
+
+/* Not by cut-through, but by packets that do not leave the stack. Where packets would not come through (scopes, rules, a socket that calls
+ * itself, a loopback address of another table, for which no interface stands) it stays cut-through. */
+static bool goes_by_packets(struct worker *w, const struct session *s, uint8_t flags)
+{
+    struct listener *l;
+
+    if (!s->ops->needs_packets || !(flags & SVM_CONN_SCOPE_GLOBAL) || (s->fib != 0 && ip_addr_is_loopback(&s->rmt.ip)) ||
+        (ip_addr_eq(&s->lcl.ip, &s->rmt.ip) && s->lcl.port.raw == s->rmt.port.raw))
+        return false;
+    l = session_lookup_listener(w, s->proto, &s->rmt, &s->lcl, s->fib);
+    return l && !l->is_internal && session_may_send(w, s, &s->lcl, &s->rmt) && s->ops->needs_packets(w, s, l);
 }
 
 /* A transport over another one: that one finds the way, over the network or to a program of this host. */
@@ -312,11 +327,14 @@ static int connect_stream(struct worker *w, struct session *s, struct app_worker
     if (err != 0)
         return err;
     if (l) {
-        err = choose_local_source(w, s);
-        if (err != 0)
-            return err;
-        if (l->is_internal || a->ops->is_internal)
+        choose_local_address(s);
+        if (l->is_internal || a->ops->is_internal) {
+            choose_local_port(w, s);
             return local_relay_connect(w, l, s);
+        }
+        if (goes_by_packets(w, s, flags))
+            return connect_global(w, s, a);
+        choose_local_port(w, s);
         local_connect(w, l, s);
         return 0;
     }

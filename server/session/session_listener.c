@@ -124,6 +124,11 @@ static int match(const struct listener *l, uint8_t proto, const struct ip_endpoi
 {
     if (l->proto != proto || l->lcl.port.raw != lcl->port.raw)
         return 0;
+    if (hs_unlikely(l->session && l->session->ops->listens_at)) {
+        int here = l->session->ops->listens_at(l->session, &lcl->ip);
+        if (here >= 0)
+            return here ? 3 : 0;
+    }
     if (ip_addr_eq(&l->lcl.ip, &lcl->ip))
         return 3;
     if (!ip_addr_is_any(&l->lcl.ip))

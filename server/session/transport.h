@@ -81,10 +81,15 @@ struct transport_ops {
 
     int (*listen)(struct worker *w, struct listener *l);       /* may be NULL */
     void (*unlisten)(struct worker *w, struct listener *l);    /* drop half-open connections of it */
+    /* A bound session may have several addresses: 1 this is one, 0 it is none, -1 the one that it is bound to counts. NULL = always -1. */
+    int (*listens_at)(const struct session *s, const struct ip_addr *ip);
     /* Starts a connection for s; lcl is complete (address and port chosen and reserved). *out = the new connection. A datagram
      * transport is done when it returns 0: the session layer tells the program, session_connected() is not called. */
     int (*connect)(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                    struct transport_conn **out);
+    /* A program of this host is called by another one, and l would take a packet for it: must it be called by packets, for something of
+     * the transport that cut-through has not? NULL = never. */
+    bool (*needs_packets)(struct worker *w, const struct session *s, const struct listener *l);
     /* May connect() with the very addresses and ports of c end c and take its place (TCP: TIME-WAIT)? NULL = never. */
     bool (*is_replaceable)(struct worker *w, const struct transport_conn *c);
     void (*shutdown_wr)(struct worker *w, struct transport_conn *c);  /* FIN after what is in the tx FIFO */

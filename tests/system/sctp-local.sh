@@ -5,9 +5,14 @@
 only_hoststack
 need_stack
 PROBE=$top_builddir/tests/system/sctp_probe OPTIONS=$top_builddir/tests/system/sctp_options PASS=$top_builddir/tests/system/sctp_pass
+EXT=$top_builddir/tests/system/sctp_ext LIB=$top_builddir/tests/system/sctp_lib EXAMPLE=$top_builddir/examples/vcl_sctp
 [ -x "$PROBE" ] && [ -x "$OPTIONS" ] || bail "sctp_probe and sctp_options are built"
 
-conf_head a >"$TMP/a.conf"
+{
+    conf_head a
+    echo 'port loop0 { device loopback }'
+    conf_addrs loop0 10.77.0.1 fd77::1
+} >"$TMP/a.conf"
 server_start a ''
 
 # probe WHAT ARGUMENT...: its own TAP counts as one result, the lines that failed are shown.
@@ -50,6 +55,56 @@ passing exec 127.0.0.1 7141 2
 passing exec ::1 7142 2
 passing pass 127.0.0.1 7143 1
 passing peel 127.0.0.1 7144 1
+
+# ext ADDRESS PORT SCENARIO: both ends have the extensions on, so that they speak by packets, of a loopback address or of an interface's
+ext() {
+    local log=$TMP/serve.$2 pid
+    TMO=60 bg "$log" pre a "$EXT" serve "$1" "$2"
+    pid=$bg_pid
+    wait_for 10 listening "$log" || not_ok "a server at $1 listens" "$(cat "$log")"
+    check_eq "by packets: $3, $1" "$(TMO=60 pre a "$EXT" call "$1" "$2" "$3" 2>&1 | tail -n 1)" "done"
+    wait_for 10 pid_gone "$pid"
+    check "and it ended in order, $1" grep -q '^ended; denied 0' "$log"
+}
+port=7150
+for ip in 127.0.0.1 ::1 10.77.0.1 fd77::1; do
+    ext $ip $((port++)) streams
+done
+IDATA=1 ext ::1 $((port++)) interleave
+check "each request was carried out" [ "$(ctl a --json show sctp | jq '[.[].reconfigs] | add')" -ge 12 ]
+
+# The native API
+for ip in 127.0.0.1 ::1; do
+    TMO=30 bg "$TMP/native" pre a "$EXAMPLE" serve $ip 7160
+    wait_for 10 listening "$TMP/native"
+    out=$(TMO=20 pre a "$EXAMPLE" call $ip 7160 2>&1)
+    check_eq "native API: streams, payload protocols and flags, $ip" "$(sort <<<"$out")" "$(
+        echo 'association: 4 streams out, 4 in'
+        echo 'association: state 3'
+        for i in {0..11}; do
+            kind=ordered
+            [ $((i % 3)) != 2 ] || kind=unordered
+            echo "stream $((i % 4)), payload protocol $((100 + i)), $kind: message $i"
+        done | sort
+    )"
+done
+
+# libsctp's calls, cut-through and by packets
+if [ -x "$LIB" ]; then
+    for ips in '127.0.0.1 ::1' '10.77.0.1 fd77::1'; do
+        # shellcheck disable=SC2086 # two words
+        PROGRAM=$LIB probe "libsctp, $ips" calls $ips
+        # shellcheck disable=SC2086
+        PACKETS=1 PROGRAM=$LIB probe "libsctp by packets, $ips" calls $ips
+    done
+    for ip in 127.0.0.1 fd77::1; do
+        PROGRAM=$LIB probe "SCTP_AUTOCLOSE, $ip" autoclose $ip
+        PROGRAM=$LIB probe "a process that is killed, $ip" killed $ip
+        PACKETS=1 PROGRAM=$LIB probe "by packets, $ip" killed $ip
+    done
+else
+    skip "libsctp's calls" "no libsctp-dev when this was built"
+fi
 check_eq "nothing is left in the server" "$(wait_for 10 server_is_empty a && echo yes)" yes
 
 if command -v checksctp >/dev/null; then

@@ -365,5 +365,10 @@ static void one_packet_of_answers(bool v4)
     script_say("DATA tsn=0 sid=99 + DATA tsn=1 sid=98"); /* s6.5 */
     script_expect("ERROR cause=1 + ERROR cause=1");
     script_expect("SACK cum=1");
+    script_say("SHUTDOWN cum=-1 + HEARTBEAT x=00010008aaaaaaaa"); /* s9.2 */
+    script_expect("HEARTBEAT_ACK + SHUTDOWN_ACK");
+    script_expect_none();
+    script_say("SHUTDOWN_COMPLETE");
+    cr_expect_eq(env_n_assocs(0), 0);
 }
 BOTH(one_packet_of_answers)
