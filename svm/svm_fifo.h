@@ -166,6 +166,10 @@ int svm_fifo_peek_iov(struct svm_fifo_cons *f, uint32_t offset, uint32_t len, st
 int svm_fifo_drop(struct svm_fifo_cons *f, uint32_t len);      /* 0 or -EPROTO (len > available) */
 bool svm_fifo_cons_is_fin(const struct svm_fifo_cons *f);      /* FIN set (ends the stream once avail is 0; reload avail after it) */
 int svm_fifo_cons_rst(const struct svm_fifo_cons *f);          /* 0, or the -errno with RST (a garbage value counts as -ECONNRESET) */
+static inline uint32_t svm_fifo_cons_settle(const struct svm_fifo_cons *f) /* enum svm_settle; behind a full fence */
+{
+    return __atomic_load_n(&f->line->settle, __ATOMIC_ACQUIRE);
+}
 void svm_fifo_cons_set_closed(struct svm_fifo_cons *f);        /* SVM_FIFO_RD_CLOSED */
 void svm_fifo_cons_event_taken(struct svm_fifo_cons *f, uint32_t evt_seq);
 bool svm_fifo_cons_arm(struct svm_fifo_cons *f);               /* true: bytes, FIN or RST came meanwhile */

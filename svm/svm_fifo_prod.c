@@ -400,10 +400,9 @@ void svm_fifo_prod_give_back(struct svm_fifo_prod *f)
 
 static void gain_flags(struct svm_fifo_prod *f, uint32_t bits)
 {
-    uint32_t flags = __atomic_load_n(&f->line->flags, __ATOMIC_RELAXED) | bits;
-
-    /* Release: pairs with the acquire of flags in svm_fifo_cons_is_fin() and _rst(): tail and error come first. */
-    __atomic_store_n(&f->line->flags, flags, __ATOMIC_RELEASE);
+    /* Release: pairs with the acquire of flags in svm_fifo_cons_is_fin() and _rst(): tail and error come first. The server may set
+     * SVM_FIFO_MOVED at the same moment. */
+    __atomic_fetch_or(&f->line->flags, bits, __ATOMIC_RELEASE);
 }
 
 void svm_fifo_prod_set_fin(struct svm_fifo_prod *f)

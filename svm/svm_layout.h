@@ -29,7 +29,7 @@
 #include "common/types.h"
 
 enum svm_limits {
-    SVM_ABI_VERSION = 5,
+    SVM_ABI_VERSION = 6,
     SVM_MAGIC = 0x4d565348,      /* "HSVM" */
     SVM_MAX_SERVER_WORKERS = 16,
     SVM_MAX_BANKS = 64,          /* per client */
@@ -80,6 +80,12 @@ enum svm_fifo_cons_flags {   /* svm_fifo_cons_line.flags, only ever gain bits */
     SVM_FIFO_RD_MOVED = 1u << 2,  /* cut-through, by the server: another process reads now, over another FIFO; SVM_MSG_MOVED was posted before */
 };
 
+enum svm_settle {
+    SVM_SETTLE_NONE,
+    SVM_SETTLE_BEGUN, /* the positions follow within microseconds */
+    SVM_SETTLE_DONE,
+};
+
 /* Written by the producer only.
  * Order: bytes, then ring/gen, then `tail` with store-release; the consumer load-acquires `tail` first.
  * Ring rule: ring[gen & 1] is the current ring, the other slot the previous one. A byte at position p lies in the current
@@ -99,7 +105,7 @@ struct svm_fifo_prod_line {
 } HS_ALIGNED_LINE;
 static_assert(sizeof(struct svm_fifo_prod_line) == 64, "svm_fifo_prod_line");
 
-/* Written by the consumer only. */
+/* Written by the consumer, but for what the server settles. */
 struct svm_fifo_cons_line {
     uint32_t head;        /* stream position of the next byte to take; store-release after the bytes were copied */
     uint32_t evt_ack;     /* events "data" that the consumer is done with: evt_ack == evt_seq means "tell me" */
@@ -110,7 +116,12 @@ struct svm_fifo_cons_line {
      * written, in nanoseconds since 1970. Told only after they were published: who reads bytes beyond it has found them this moment. */
     uint32_t stamp_tail;
     uint64_t stamp_ns;
-    uint32_t pad[8];
+    /* Written by the server, in a PAIR slot only: this side is used no more. The stream positions that counted are here, whatever this side
+     * has done since. A side looks after each step, behind a full fence. */
+    uint32_t settle;       /* enum svm_settle */
+    uint32_t settled_head; /* of the bytes that this side took, those before it */
+    uint32_t settled_tail; /* of those that it wrote into the other FIFO */
+    uint32_t pad[5];
 } HS_ALIGNED_LINE;
 static_assert(sizeof(struct svm_fifo_cons_line) == 64, "svm_fifo_cons_line");
 

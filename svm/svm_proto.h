@@ -301,6 +301,7 @@ enum svm_claim_flags {
     SVM_CLAIM_ONLY = 1u << 4,       /* nobody else holds it */
     SVM_CLAIM_SIDE1 = 1u << 5,      /* PAIR slot of a program with itself: which side this is */
     SVM_CLAIM_REST = 1u << 6,       /* SVM_ATT_REST_GET tells what comes before the bytes in the slot */
+    SVM_CLAIM_CARRIED = 1u << 7,    /* SCTP; in ACCEPT, too: was cut-through, the server carries records as they are from FIFO to FIFO */
 };
 
 enum svm_msg_flags {

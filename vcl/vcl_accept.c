@@ -55,6 +55,7 @@ void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t se
         vcl_tcp_keys_inherit(s, l);
     if (s->sctp) {
         vcl_sctp_inherit(s, l);
+        s->sctp->is_carried = m->attr & SVM_CLAIM_CARRIED;
         vcl_sctp_begin(s);
     }
     vcl_socket_set_state(s, VCL_CONNECTED);

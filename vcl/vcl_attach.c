@@ -792,6 +792,8 @@ int vcl_identify(int fd, struct vcl_socket **out)
         s->has_lcl = true;
         s->has_rmt = id.rmt_port.raw != 0;
         vcl_socket_set_shared(s);
+        if (s->sctp)
+            s->sctp->is_carried = id.state & SVM_CLAIM_CARRIED;
         s->unclaimed = id.state & (SVM_CLAIM_FIFOS | SVM_CLAIM_CONNECTS);
         vcl_socket_set_state(s, id.state & SVM_CLAIM_LISTENS    ? VCL_LISTENING
                                 : id.state & SVM_CLAIM_CONNECTS ? VCL_CONNECTING

@@ -2,11 +2,11 @@
  *
  * The FIFOs of such a session are in the memory of who used it last. Another process finds "moved" in them, or none at all (a fork's
  * child), and asks the server, which gives it new ones with all that was in the old. What was written or read at that very moment is
- * settled afterwards: the old lines tell how much of it counted.
+ * settled afterwards: the old lines tell how much of it counted. So they do when the server goes between the two ends (svm_layout.h, settle).
  *   waiting: who only waits for such a session asks again every now and then, less often while it asks in vain. */
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 #include "vcl/vcl_sys.h"
 
 enum { CLAIM_AGAIN_MIN_NS = 1000000, CLAIM_AGAIN_MAX_NS = 32000000, SETTLE_NS = 1000000000 };
@@ -66,52 +66,71 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
     return rc;
 }
 
-/* True: not moved after all. Otherwise waits until the positions stand. */
-static bool settled_here(struct vcl_socket *s)
+struct positions {
+    uint32_t head, tail; /* what this side has taken before counts, and what it has written before */
+};
+
+/* False: not moved after all. Otherwise waits until the positions stand. */
+static bool settled(struct vcl_socket *s, struct positions *at)
 {
     const struct svm_fifo_prod_line *line = vcl_rx_last(s)->peer;
+    const struct svm_fifo_cons_line *own = vcl_rx_last(s)->line;
+    uint32_t by_server;
     int64_t until = 0;
 
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* after our own position was published; pairs with vcl_claim_peer_moved() and the server */
-    if (hs_likely(!(__atomic_load_n(&line->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_MOVED)))
-        return true;
-    while (!(__atomic_load_n(&line->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_SETTLED)) {
+    by_server = svm_fifo_cons_settle(vcl_rx_last(s));
+    if (hs_likely(!(__atomic_load_n(&line->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_MOVED) && by_server == SVM_SETTLE_NONE))
+        return false;
+    while (by_server != SVM_SETTLE_DONE && !(by_server == SVM_SETTLE_NONE && __atomic_load_n(&line->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_SETTLED)) {
+        int64_t now = vcl_now_ns();
+
         if (!until)
-            until = vcl_now_ns() + SETTLE_NS;
-        else if (vcl_now_ns() > until) /* its other end has died in between */
+            until = now + (by_server == SVM_SETTLE_NONE ? SETTLE_NS : VCL_ANSWER_NS);
+        else if (now > until) /* its other end has died in between */
             break;
         sys_ppoll(NULL, 0, &(struct timespec){ 0, 20000 }, NULL); /* allowed in every sandbox that may wait at all */
+        by_server = svm_fifo_cons_settle(vcl_rx_last(s));
     }
-    return false;
+    if (by_server == SVM_SETTLE_NONE) {
+        *at = (struct positions){ __atomic_load_n(&line->space_bytes, __ATOMIC_RELAXED), __atomic_load_n(&s->tx.peer->head, __ATOMIC_ACQUIRE) };
+        return true;
+    }
+    *at = (struct positions){ __atomic_load_n(&own->settled_head, __ATOMIC_RELAXED), __atomic_load_n(&own->settled_tail, __ATOMIC_RELAXED) };
+    vcl_socket_set_shared(s); /* to be claimed */
+    return true;
 }
 
 uint32_t vcl_claim_settle_tx(struct vcl_socket *s, uint32_t n)
 {
+    struct positions at;
     uint32_t lost;
 
-    if (settled_here(s))
+    if (!settled(s, &at))
         return n;
-    lost = s->tx.tail - __atomic_load_n(&s->tx.peer->head, __ATOMIC_ACQUIRE);
+    lost = s->tx.tail - at.tail;
     return (int32_t)lost <= 0 ? n : lost >= n ? 0 : n - lost;
 }
 
 uint32_t vcl_claim_settle_rx(struct vcl_socket *s, uint32_t n, bool is_peek)
 {
+    struct positions at;
     uint32_t over;
 
-    if (s->rest || settled_here(s))
+    if (s->rest || !settled(s, &at))
         return n;
     if (is_peek) /* the ring may have been somebody else's by then */
         return 0;
-    over = s->rx.head - __atomic_load_n(&s->rx.peer->space_bytes, __ATOMIC_RELAXED);
+    over = s->rx.head - at.head;
     return (int32_t)over <= 0 ? n : over >= n ? 0 : n - over;
 }
 
 bool vcl_claim_is_elsewhere(const struct vcl_socket *s)
 {
-    const struct svm_fifo_prod_line *line = s->rest ? s->rest->next.peer : s->rx.peer;
+    const struct svm_fifo_cons *rx = s->rest ? &s->rest->next : &s->rx;
 
-    return s->unclaimed || (s->has_fifos && __atomic_load_n(&line->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_MOVED);
+    return s->unclaimed || (s->has_fifos && (__atomic_load_n(&rx->peer->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_MOVED ||
+                                             svm_fifo_cons_settle(rx) != SVM_SETTLE_NONE));
 }
 
 /* ---- asking for it ---- */
@@ -250,6 +269,10 @@ void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
     s->rest_unshare = m->attr & SVM_CLAIM_ONLY && s->rest_read;
     s->shared = !(m->attr & SVM_CLAIM_ONLY) || s->rest_read;
     s->wr_shut = s->wr_shut || m->attr & SVM_CLAIM_WR_SHUT;
+    if (s->sctp) {
+        s->sctp->is_carried = m->attr & SVM_CLAIM_CARRIED;
+        vcl_sctp_hello_again(s);
+    }
     if (s->wr_shut && s->local && !s->is_dgram)
         end_again(s);
     if (vcl_poll_now(s) & EPOLLIN)
@@ -260,9 +283,16 @@ void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
 void vcl_claim_on_taken(struct vcl_socket *s)
 {
     struct svm_msg m = vcl_socket_msg(s, SVM_MSG_UNLINK);
+    struct vcl_rest *rest;
 
     m.u.conn.slot = (struct svm_msg_slot){ s->slot_seg, s->slot };
+    if (s->rest)
+        vcl_rest_share(s);
+    pthread_mutex_lock(&s->lock);
+    rest = vcl_rest_detach(s);
+    pthread_mutex_unlock(&s->lock);
     vcl_socket_fifos_drop(s);
+    s->rest_due = rest;
     s->unclaimed = true;
     vcl_socket_set_shared(s);
     vcl_socket_post(s, &m);

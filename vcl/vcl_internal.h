@@ -596,6 +596,11 @@ void vcl_segment_life_free(struct vcl_life *life);
 void vcl_segment_forget(struct vcl_worker *w); /* in a fork's child: the books; the memory is not mapped there */
 
 /* ---- sessions of several processes: vcl_claim.c ---- */
+/* After a step in the FIFOs, behind a full fence: another process may use the socket by now, see vcl_claim_settle_*(). Socket lock held. */
+static inline bool vcl_claim_may_be(const struct vcl_socket *s)
+{
+    return s->shared || svm_fifo_cons_settle(hs_likely(!s->rest) ? &s->rx : &s->rest->next) != SVM_SETTLE_NONE;
+}
 bool vcl_claim_is_elsewhere(const struct vcl_socket *s);  /* socket lock held */
 int vcl_claim(struct vcl_socket *s);                      /* now; 0 or -errno */
 int vcl_claim_soon(struct vcl_socket *s);                 /* the same; -EAGAIN: it takes longer, or the server keeps too much for it already */
@@ -619,6 +624,7 @@ int vcl_rest_keep(struct vcl_socket *s, struct svm_fifo_cons *from);   /* all un
 void vcl_rest_turn(struct vcl_socket *s);                 /* rx shows what is left of it, or the FIFO behind it */
 int64_t vcl_rest_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags); /* 0: nothing left, rx comes */
 void vcl_rest_install(struct vcl_socket *s);              /* what vcl_rest_fetch() brought; rx is mapped */
+struct vcl_rest *vcl_rest_detach(struct vcl_socket *s);
 void vcl_rest_drop(struct vcl_socket *s);                 /* lock or nobody else knows the socket */
 int vcl_rest_share(struct vcl_socket *s);                 /* other holders may read it from now on; worker lock, no socket lock */
 int vcl_rest_fetch(struct vcl_socket *s);                 /* worker lock */
@@ -626,7 +632,7 @@ void vcl_rest_tell(struct vcl_socket *s);                 /* the server need not
 void vcl_rest_in_child(struct vcl_socket *s);
 int vcl_worker_rest_put(struct vcl_worker *w, struct svm_handle h, int fd, uint32_t *id);   /* worker lock */
 int vcl_worker_rest_get(struct vcl_worker *w, struct svm_handle h, int *fd, uint32_t *id);  /* fd -1: there is none any more */
-/* After writing or reading n bytes of a shared socket: how many of them counted. Socket lock held. */
+/* After writing or reading n bytes, with vcl_claim_may_be(): how many of them counted. Socket lock held. */
 uint32_t vcl_claim_settle_tx(struct vcl_socket *s, uint32_t n);
 uint32_t vcl_claim_settle_rx(struct vcl_socket *s, uint32_t n, bool is_peek);
 

@@ -79,6 +79,16 @@ static void rest_end(struct vcl_socket *s)
     rest_free(r);
 }
 
+/* It comes again with the next FIFOs; NULL: none, or the server keeps it for whoever claims the socket. */
+struct vcl_rest *vcl_rest_detach(struct vcl_socket *s)
+{
+    struct vcl_rest *r = s->rest && !s->rest->id ? s->rest : NULL;
+
+    if (r)
+        s->rest = NULL;
+    return r;
+}
+
 void vcl_rest_drop(struct vcl_socket *s)
 {
     rest_free(s->rest);
@@ -330,7 +340,8 @@ void vcl_rest_tell(struct vcl_socket *s)
 /* What the server keeps comes with the claim. What it could not keep is not to be had, and may not be skipped in silence. */
 void vcl_rest_in_child(struct vcl_socket *s)
 {
-    bool missed = s->rest && !s->rest->id && rest_left(s->rest, &(uint32_t){ 0 }) > 0;
+    const struct vcl_rest *r = s->rest ? s->rest : s->rest_due;
+    bool missed = r && !r->id && rest_left(r, &(uint32_t){ 0 }) > 0;
 
     vcl_rest_drop(s);
     if (missed && vcl_state(s) == VCL_CONNECTED) {

@@ -69,6 +69,32 @@ static int put_hello(struct vcl_socket *s)
     return svm_fifo_enqueue_record(&s->tx, iov, 2);
 }
 
+/* Socket lock held. */
+static void say_hello(struct vcl_socket *s)
+{
+    uint32_t tail = s->tx.tail;
+
+    s->sctp->hello_due = false;
+    if (put_hello(s) != 0)
+        return;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    s->sctp->hello_due = vcl_claim_may_be(s) && vcl_claim_settle_tx(s, s->tx.tail - tail) == 0;
+}
+
+void vcl_sctp_hello_again(struct vcl_socket *s)
+{
+    bool data = false;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->sctp->hello_due && s->has_fifos) {
+        say_hello(s);
+        data = !s->sctp->hello_due && svm_fifo_prod_event_due(&s->tx);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (data)
+        post_data(s);
+}
+
 void vcl_sctp_begin(struct vcl_socket *s)
 {
     struct vcl_sctp_front f;
@@ -77,8 +103,8 @@ void vcl_sctp_begin(struct vcl_socket *s)
     pthread_mutex_lock(&s->lock);
     s->sctp->out_streams = s->sctp->o.init.sinit_num_ostreams;
     vcl_sctp_hold_room(s, sizeof(struct svm_sctp_record) + sizeof(struct vcl_sctp_hello));
-    if (s->local)
-        (void)put_hello(s);
+    if (vcl_sctp_is_near(s))
+        say_hello(s);
     else
         (void)vcl_sctp_look(s, &f); /* COMM_UP stands first and tells the numbers of streams */
     vcl_sctp_send_held(s);
@@ -91,7 +117,7 @@ void vcl_sctp_begin(struct vcl_socket *s)
 /* RFC 9260 s9.2: whoever receives a SHUTDOWN ends its own sending; all that was sent before is in the FIFO already. */
 bool vcl_sctp_answer_fin(struct vcl_socket *s)
 {
-    if (!s->local || !s->has_fifos || s->wr_shut || !svm_fifo_cons_is_fin(vcl_rx_last(s)) || svm_fifo_cons_rst(vcl_rx_last(s)))
+    if (!vcl_sctp_is_near(s) || !s->has_fifos || s->wr_shut || !svm_fifo_cons_is_fin(vcl_rx_last(s)) || svm_fifo_cons_rst(vcl_rx_last(s)))
         return false;
     s->wr_shut = true;
     svm_fifo_prod_set_fin(&s->tx);
@@ -122,7 +148,7 @@ int vcl_sctp_subscribe(struct vcl_socket *s, uint32_t on, uint32_t mask)
     before = s->sctp->o.events;
     s->sctp->o.events = (before & ~mask) | (on & mask);
     if (s->has_fifos && !(before & dry) && s->sctp->o.events & dry) {
-        tell = s->local;
+        tell = vcl_sctp_is_near(s);
         s->sctp->due |= tell ? VCL_SCTP_DRY : 0;
     }
     pthread_mutex_unlock(&s->lock);
@@ -198,13 +224,13 @@ int vcl_sctp_abort(struct vcl_socket *s)
     pthread_mutex_lock(&s->lock);
     if (!s->has_fifos)
         rc = -EPIPE;
-    else if (s->local)
+    else if (vcl_sctp_is_near(s))
         svm_fifo_prod_set_rst(&s->tx, -ECONNRESET);
     else
         rc = svm_fifo_enqueue_record(&s->tx, &iov, 1);
     if (rc == 0)
-        data = svm_fifo_prod_event_due(&s->tx) || s->local;
-    if (rc == 0 && s->local) {
+        data = svm_fifo_prod_event_due(&s->tx) || vcl_sctp_is_near(s);
+    if (rc == 0 && vcl_sctp_is_near(s)) {
         s->wr_shut = true;
         s->sctp->aborted = true;
         if (vcl_sctp_wants_note(s->sctp, SCTP_ASSOC_CHANGE))

@@ -44,7 +44,7 @@ struct change { int name; const void *val; socklen_t len; };
 static int change_one(struct vcl_socket *a, void *arg)
 {
     const struct change *c = arg;
-    int rc = a->local ? 0 : vcl_sctp_server_set(a, c->name, c->val, c->len);
+    int rc = vcl_sctp_is_near(a) ? 0 : vcl_sctp_server_set(a, c->name, c->val, c->len);
 
     return rc == -EOPNOTSUPP || rc == -ENOTCONN ? 0 : rc;
 }

@@ -149,7 +149,7 @@ static void note_up(struct vcl_socket *s, struct vcl_sctp_front *f)
     memcpy(&up, f->head, sizeof(up));
     if (up.sac_type != SCTP_ASSOC_CHANGE || (up.sac_state != SCTP_COMM_UP && up.sac_state != SCTP_RESTART))
         return;
-    if (s->local) {
+    if (vcl_sctp_is_near(s)) {
         take_hello(s, f);
         return;
     }
@@ -205,7 +205,7 @@ static uint8_t due_note(struct vcl_socket *s, bool is_empty)
     }
     if (!s->has_fifos || c->aborted)
         return 0;
-    if (!s->local || !is_empty)
+    if (!vcl_sctp_is_near(s) || !is_empty)
         return 0;
     rst = svm_fifo_cons_rst(vcl_rx_last(s));
     fin = svm_fifo_cons_is_fin(vcl_rx_last(s)) || atomic_load_explicit(&s->peer_gone, memory_order_acquire);

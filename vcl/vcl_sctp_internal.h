@@ -94,6 +94,8 @@ struct vcl_sctp {
     bool i_shut;                 /* we began to shut down */
     bool aborted;                /* cut-through: by this side */
     bool fin_due;                /* cut-through: the peer must be told of our end */
+    bool is_carried;             /* was cut-through: the server carries the records as they are */
+    bool hello_due;              /* cut-through: what begins the association was put where nobody reads it */
 };
 
 enum vcl_sctp_kind { VCL_SCTP_NOTE, VCL_SCTP_DATA };
@@ -108,9 +110,12 @@ struct vcl_sctp_front {
     uint8_t head[VCL_SCTP_NOTE_HEAD];
 };
 
+/* The other end is a program of this host, and there is no protocol but these records between the two. */
+static inline bool vcl_sctp_is_near(const struct vcl_socket *s) { return s->local || s->sctp->is_carried; }
 static inline bool vcl_sctp_is_many(const struct vcl_socket *s) { return s->sctp && s->sctp->many; }
 
 /* vcl_sctp.c */
+void vcl_sctp_hello_again(struct vcl_socket *s);              /* with new FIFOs */
 int vcl_sctp_new(struct vcl_socket *s);                       /* 0, -ENOMEM */
 void vcl_sctp_free(struct vcl_socket *s);
 void vcl_sctp_inherit(struct vcl_socket *s, const struct vcl_socket *listener);

@@ -170,7 +170,7 @@ static int learn_peers(struct vcl_socket *a, void *arg)
     pthread_mutex_lock(&a->lock);
     known = a->sctp->peers != NULL;
     pthread_mutex_unlock(&a->lock);
-    if (known || a->local || a->rmt.port.raw != rmt->port.raw || vcl_state(a) != VCL_CONNECTED)
+    if (known || vcl_sctp_is_near(a) || a->rmt.port.raw != rmt->port.raw || vcl_state(a) != VCL_CONNECTED)
         return 0;
     n = vcl_sctp_ask_peers(a, ip);
     peers = n ? malloc(n * sizeof(*peers)) : NULL;

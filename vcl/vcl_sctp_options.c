@@ -187,9 +187,9 @@ static int set_server(struct vcl_socket *s, const struct row *r, const void *val
 {
     uint8_t local[sizeof(struct sctp_paddrparams)];
 
-    if (s->local && (r->is & ACTION))
+    if (vcl_sctp_is_near(s) && (r->is & ACTION))
         return r->local_error;
-    if (s->local && r->addr_at != NO_ADDR && len <= sizeof(local)) {
+    if (vcl_sctp_is_near(s) && r->addr_at != NO_ADDR && len <= sizeof(local)) {
         int rc;
 
         memcpy(local, val, len);
@@ -274,7 +274,7 @@ static int get_server(struct vcl_socket *s, const struct row *r, void *val, sock
 
     if (!(r->is & VARIES))
         *len = r->size;
-    if (!s->local || r->addr_at == NO_ADDR)
+    if (!vcl_sctp_is_near(s) || r->addr_at == NO_ADDR)
         return vcl_sctp_ask_get(s, r->name, val, len);
     memcpy(asked, at, sizeof(asked));
     rc = name_local(s, r, val);

@@ -65,7 +65,7 @@ static void tell(const struct vcl_socket *s, const struct vcl_sctp_front *f, str
     struct vcl_sctp_msg *m = info->sctp;
 
     info->peer = s->rmt;
-    if (!s->local && f->kind == VCL_SCTP_DATA && f->r.h.rmt_port.raw) {
+    if (!vcl_sctp_is_near(s) && f->kind == VCL_SCTP_DATA && f->r.h.rmt_port.raw) {
         info->peer = (struct ip_endpoint){ f->r.h.rmt_ip, f->r.h.rmt_port };
         s->sctp->from = info->peer.ip; /* the answer may be sent there */
         s->sctp->has_from = true;
@@ -146,15 +146,18 @@ static int take_record(struct vcl_socket *s, struct taking *t, struct vcl_msg_in
     return rc ? rc : 1;
 }
 
-/* The same of a socket that another process may claim at this moment: what it was given as well does not count here. */
-static int take_shared(struct vcl_socket *s, struct taking *t, struct vcl_msg_info *info)
+/* The same; another process may claim the socket at this moment: what it was given as well does not count here. */
+static int take_settled(struct vcl_socket *s, struct taking *t, struct vcl_msg_info *info)
 {
     struct taking before = *t;
     uint32_t head = s->rx.head, n;
     int rc = take_record(s, t, info);
 
     n = s->has_fifos ? s->rx.head - head : 0;
-    if (rc != 1 || n == 0 || vcl_claim_settle_rx(s, n, false) == n)
+    if (rc != 1 || n == 0)
+        return rc;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (hs_likely(!vcl_claim_may_be(s)) || vcl_claim_settle_rx(s, n, false) == n)
         return rc;
     *t = before;
     s->sctp->rx_done = 0;
@@ -208,7 +211,7 @@ ssize_t vcl_sctp_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
             return rc;
         pthread_mutex_lock(&s->lock);
         if (rc == 0 && (s->has_fifos || s->sctp->due)) {
-            rc = hs_unlikely(s->shared) ? take_shared(s, &t, info) : take_record(s, &t, info);
+            rc = take_settled(s, &t, info);
             space = s->has_fifos && svm_fifo_cons_space_due(&s->rx);
             fin_due = s->sctp->fin_due;
             s->sctp->fin_due = false;

@@ -138,12 +138,13 @@ static int put_message(struct vcl_socket *s, const struct iovec *iov, int n_iov,
     (void)n_iov;
     uint32_t tail = s->tx.tail;
     rc = svm_fifo_enqueue_record(&s->tx, all, n);
-    if (hs_unlikely(s->shared) && rc == 0 && vcl_claim_settle_tx(s, s->tx.tail - tail) == 0)
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (rc == 0 && hs_unlikely(vcl_claim_may_be(s)) && vcl_claim_settle_tx(s, s->tx.tail - tail) == 0)
         return -EAGAIN; /* it came too late there: another process has claimed the socket */
     s->sctp->tx_want = rc ? (uint32_t)(len + (size_t)k * (sizeof(*r) + 8)) : 0;
     if (rc == -EAGAIN && svm_fifo_prod_unread(&s->tx) == 0)
         return -ENOBUFS; /* nothing is in its way but memory */
-    if (rc == 0 && s->local && vcl_sctp_wants_note(s->sctp, SCTP_SENDER_DRY_EVENT))
+    if (rc == 0 && vcl_sctp_is_near(s) && vcl_sctp_wants_note(s->sctp, SCTP_SENDER_DRY_EVENT))
         s->sctp->due |= VCL_SCTP_DRY; /* what is in the FIFO is with the other program: nothing is outstanding */
     return rc;
 }
@@ -154,7 +155,7 @@ static int put_numbered(struct vcl_socket *s, const struct iovec *iov, int n_iov
 {
     int rc;
 
-    if (!s->local)
+    if (!vcl_sctp_is_near(s))
         return put_message(s, iov, n_iov, len, i, info);
     i.flags &= SCTP_UNORDERED;
     number(s, &i);
@@ -298,7 +299,7 @@ ssize_t vcl_sctp_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
         return rc;
     if (i.flags & (SCTP_EOF | SCTP_ABORT))
         return send_end(s, &i);
-    if (hs_unlikely(i.stream >= s->sctp->out_streams) && !s->local && vcl_state(s) == VCL_CONNECTED)
+    if (hs_unlikely(i.stream >= s->sctp->out_streams) && !vcl_sctp_is_near(s) && vcl_state(s) == VCL_CONNECTED)
         ask_streams(s);
     for (;;) {
         bool data = false, dry;

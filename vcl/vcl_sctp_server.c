@@ -16,7 +16,7 @@ struct vcl_sctp_kept {
 
 bool vcl_sctp_is_there(const struct vcl_socket *s)
 {
-    return !s->local && !vcl_handle_is_none(s->handle);
+    return !vcl_sctp_is_near(s) && !vcl_handle_is_none(s->handle);
 }
 
 /* ---- kept, in the order in which they were set ---- */
@@ -233,7 +233,7 @@ static int moment_new(struct vcl_socket *s, struct vcl_socket **out)
     return rc;
 }
 
-static bool is_fixed(const struct vcl_socket *s) { return vcl_state(s) == VCL_CONNECTED && !s->local; }
+static bool is_fixed(const struct vcl_socket *s) { return vcl_state(s) == VCL_CONNECTED && !vcl_sctp_is_near(s); }
 
 int vcl_sctp_ask_set(struct vcl_socket *s, int name, const void *val, uint32_t len, bool whole)
 {

@@ -42,7 +42,7 @@ int vcl_sctp_get_status(struct vcl_socket *s, void *val, socklen_t *len)
 
     if (!is_up(s))
         return -EINVAL;
-    if (!s->local) {
+    if (!vcl_sctp_is_near(s)) {
         *len = sizeof(st);
         return vcl_sctp_server_get(s, SCTP_STATUS, val, len);
     }
@@ -75,7 +75,7 @@ int vcl_sctp_get_peer_info(struct vcl_socket *s, void *val, socklen_t *len)
 
     if (!is_up(s))
         return -EINVAL;
-    if (!s->local) {
+    if (!vcl_sctp_is_near(s)) {
         *len = sizeof(p);
         return vcl_sctp_server_get(s, SCTP_GET_PEER_ADDR_INFO, val, len);
     }
@@ -89,7 +89,7 @@ int vcl_sctp_set_primary(struct vcl_socket *s, const void *val, socklen_t len)
 {
     if (!is_up(s))
         return -EINVAL;
-    if (!s->local)
+    if (!vcl_sctp_is_near(s))
         return vcl_sctp_server_set(s, SCTP_PRIMARY_ADDR, val, len);
     return vcl_sctp_is_local_peer(s, (const uint8_t *)val + offsetof(struct sctp_prim, ssp_addr)) ? 0 : -EINVAL;
 }
@@ -100,7 +100,7 @@ int vcl_sctp_get_primary(struct vcl_socket *s, void *val, socklen_t *len)
 
     if (!is_up(s))
         return -EINVAL;
-    if (!s->local)
+    if (!vcl_sctp_is_near(s))
         return vcl_sctp_server_get(s, SCTP_PRIMARY_ADDR, val, len);
     put_addr(s, &s->rmt, &p.ssp_addr);
     return vcl_sctp_put(val, len, &p, sizeof(p));
@@ -112,7 +112,7 @@ int vcl_sctp_get_stats(struct vcl_socket *s, void *val, socklen_t *len)
 
     if (!is_up(s))
         return -EINVAL;
-    if (!s->local)
+    if (!vcl_sctp_is_near(s))
         return vcl_sctp_server_get(s, SCTP_GET_ASSOC_STATS, val, len);
     put_addr(s, &s->rmt, &st.sas_obs_rto_ipaddr);
     return vcl_sctp_put(val, len, &st, sizeof(st));
@@ -125,7 +125,7 @@ static int get_given_up(struct vcl_socket *s, int name, void *val, socklen_t *le
 
     if (!is_up(s))
         return -EINVAL;
-    if (!s->local)
+    if (!vcl_sctp_is_near(s))
         return vcl_sctp_server_get(s, name, val, len);
     memcpy(&v, val, sizeof(v));
     if (v.sprstat_policy == 0 || (v.sprstat_policy & ~(SCTP_PR_SCTP_MASK | SCTP_PR_SCTP_ALL)) ||
@@ -159,7 +159,7 @@ int vcl_sctp_get_peer_addrs(struct vcl_socket *s, void *val, socklen_t *len)
 {
     if (!is_up(s))
         return -EINVAL;
-    return s->local ? put_one_addr(s, &s->rmt, val, len) : vcl_sctp_server_get(s, SCTP_GET_PEER_ADDRS, val, len);
+    return vcl_sctp_is_near(s) ? put_one_addr(s, &s->rmt, val, len) : vcl_sctp_server_get(s, SCTP_GET_PEER_ADDRS, val, len);
 }
 
 int vcl_sctp_get_local_addrs(struct vcl_socket *s, void *val, socklen_t *len)

@@ -554,7 +554,7 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
     pthread_mutex_lock(&s->lock);
     if (s->has_fifos && s->shared && !vcl_claim_is_elsewhere(s) && !s->is_dgram && !s->sctp && linger != 0 && svm_fifo_cons_avail(&s->rx) > 0)
         linger = SVM_CLOSE_UNREAD;
-    if (s->has_fifos && !s->shared) {
+    if (s->has_fifos && !vcl_claim_may_be(s)) {
         s->rd_closed_told = true;
         if (!s->is_dgram && !s->is_records && (s->sctp ? vcl_sctp_has_data(s) : svm_fifo_cons_avail(&s->rx) > 0))
             linger = 0;
@@ -565,7 +565,10 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
             svm_fifo_prod_set_fin(&s->tx);
         svm_fifo_cons_set_closed(vcl_rx_last(s));
         *tell_peer = s->local && !svm_fifo_prod_peer_closed(&s->tx); /* it does not hear it from the server */
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the marks first; pairs with local_settle_begin() in the server */
     }
+    if (s->has_fifos && vcl_claim_may_be(s))
+        vcl_socket_set_shared(s); /* the server must hear of it soon */
     pthread_mutex_unlock(&s->lock);
     return linger;
 }

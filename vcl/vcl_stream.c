@@ -167,13 +167,15 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
             pthread_mutex_lock(&s->lock);
             if (hs_likely(s->has_fifos)) {
                 n = want > done ? take_some(s, iov, n_iov, done, flags, &stop) : 0;
-                if (hs_unlikely(s->shared) && n > 0 && (n = vcl_claim_settle_rx(s, (uint32_t)n, flags & MSG_PEEK)) == 0) {
+                if (n > 0 && !(flags & MSG_PEEK))
+                    space = svm_fifo_cons_space_due(&s->rx); /* a full fence */
+                else if (n > 0)
+                    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+                if (n > 0 && hs_unlikely(vcl_claim_may_be(s)) && (n = vcl_claim_settle_rx(s, (uint32_t)n, flags & MSG_PEEK)) == 0) {
                     /* another process has been given them */
                     pthread_mutex_unlock(&s->lock);
                     continue;
                 }
-                if (n > 0 && !(flags & MSG_PEEK))
-                    space = svm_fifo_cons_space_due(&s->rx);
                 if (n == 0)
                     rc = want == 0 && svm_fifo_cons_avail(&s->rx) > 0 ? 1 : vcl_stream_empty_means(s, done == 0);
             } else {
@@ -343,12 +345,13 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
                 return pending_error(s);
             pthread_mutex_lock(&s->lock);
             n = put_some(s, iov, n_iov, done, want, flags, !has_looked);
-            if (hs_unlikely(s->shared) && n > 0 && (n = vcl_claim_settle_tx(s, (uint32_t)n)) == 0) { /* came too late there */
-                pthread_mutex_unlock(&s->lock);
-                continue;
+            if (n > 0) {
+                data = svm_fifo_prod_event_due(&s->tx); /* a full fence */
+                if (hs_unlikely(vcl_claim_may_be(s)) && (n = vcl_claim_settle_tx(s, (uint32_t)n)) == 0) { /* came too late there */
+                    pthread_mutex_unlock(&s->lock);
+                    continue;
+                }
             }
-            if (n > 0)
-                data = svm_fifo_prod_event_due(&s->tx);
             pthread_mutex_unlock(&s->lock);
             if (hs_unlikely(n == READ_ELSEWHERE)) { /* the message about it is here */
                 vcl_worker_turn(s->w);
@@ -485,7 +488,7 @@ int vcl_shutdown(struct vcl_socket *s, int how)
 {
     struct vcl_worker *w = s->w;
     struct svm_msg m;
-    bool data = false;
+    bool data = false, tell = !s->local;
 
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
         return -EINVAL;
@@ -515,12 +518,15 @@ int vcl_shutdown(struct vcl_socket *s, int how)
     /* Linux answers bytes for a stream that is shut both ways with a reset; the server's connections do that by themselves. */
     if (s->rd_shut && s->wr_shut && s->local && s->has_fifos)
         svm_fifo_cons_set_closed(vcl_rx_last(s));
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the marks first; pairs with local_settle_begin() in the server */
+    if (!s->has_fifos || vcl_claim_may_be(s))
+        tell = true;
     pthread_mutex_unlock(&s->lock);
     vcl_socket_event_due(s, data, false);
     m = vcl_socket_msg(s, SVM_MSG_SHUTDOWN);
     m.u.value = how;
     pthread_mutex_lock(&w->lock);
-    if (!s->local || s->shared)
+    if (tell)
         vcl_socket_post(s, &m);
     vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
     pthread_mutex_unlock(&w->lock);
@@ -580,19 +586,47 @@ int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t m
     }
 }
 
+/* Bytes that were looked at in place, and have moved since: they come again, and are thrown away. */
+static int drop_again(struct vcl_socket *s, uint32_t len)
+{
+    while (len) {
+        struct vcl_deadline d = vcl_deadline_ns(VCL_ANSWER_NS);
+        int64_t n = 0;
+        int rc = vcl_socket_enter(s);
+
+        if (rc == 0) {
+            pthread_mutex_lock(&s->lock);
+            n = s->has_fifos ? svm_fifo_cons_avail(&s->rx) : 0;
+            n = n > 0 ? (int64_t)hs_min_u64((uint64_t)n, len) : 0;
+            if (n > 0)
+                svm_fifo_drop(&s->rx, (uint32_t)n);
+            pthread_mutex_unlock(&s->lock);
+            len -= (uint32_t)n;
+        }
+        if (n == 0 && rc == 0)
+            rc = vcl_wait_socket(s, vcl_ready_read, &d);
+        if (rc && rc != -EINTR)
+            return -ECONNRESET;
+    }
+    return 0;
+}
+
 int vcl_recv_release(struct vcl_socket *s, uint32_t len)
 {
+    uint32_t again = 0;
     bool space = false;
     int rc = -ENOTCONN;
 
     pthread_mutex_lock(&s->lock);
     if (s->has_fifos) {
         rc = svm_fifo_cons_avail(&s->rx) < (int64_t)len ? -EINVAL : svm_fifo_drop(&s->rx, len);
-        space = !rc && svm_fifo_cons_space_due(&s->rx);
+        space = !rc && svm_fifo_cons_space_due(&s->rx); /* a full fence */
+        if (!rc && len && hs_unlikely(vcl_claim_may_be(s)))
+            again = len - vcl_claim_settle_rx(s, len, false);
     }
     pthread_mutex_unlock(&s->lock);
     vcl_socket_event_due(s, false, space);
-    return rc;
+    return hs_unlikely(again) ? drop_again(s, again) : rc;
 }
 
 int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, int flags)
@@ -639,9 +673,9 @@ int vcl_send_commit(struct vcl_socket *s, uint32_t len)
     if (s->has_fifos) {
         nobody = len && s->local && svm_fifo_prod_peer_closed(&s->tx);
         rc = svm_fifo_commit(&s->tx, nobody ? 0 : len);
+        data = !rc && len && !nobody && svm_fifo_prod_event_due(&s->tx); /* a full fence */
         if (!rc)
-            rc = hs_unlikely(s->shared) && len && !nobody ? (int)vcl_claim_settle_tx(s, len) : (int)len;
-        data = rc > 0 && !nobody && svm_fifo_prod_event_due(&s->tx);
+            rc = len && !nobody && hs_unlikely(vcl_claim_may_be(s)) ? (int)vcl_claim_settle_tx(s, len) : (int)len;
     }
     pthread_mutex_unlock(&s->lock);
     if (hs_unlikely(nobody))

@@ -104,7 +104,8 @@ bool vcl_arm_read(struct vcl_socket *s)
     if (vcl_sctp_is_many(s))
         return vcl_sctp_many_arm_read(s);
     pthread_mutex_lock(&s->lock);
-    if (hs_unlikely(s->shared) && vcl_claim_is_elsewhere(s)) {
+    if (hs_unlikely(s->has_fifos ? vcl_claim_may_be(s) : s->shared) && vcl_claim_is_elsewhere(s)) {
+        s->shared = true;
         vcl_claim_want(s);
         ready = false;
     } else if (s->has_fifos) {
@@ -126,7 +127,8 @@ bool vcl_arm_write(struct vcl_socket *s)
     if (vcl_sctp_is_many(s))
         return vcl_sctp_many_arm_write(s);
     pthread_mutex_lock(&s->lock);
-    if (hs_unlikely(s->shared) && vcl_claim_is_elsewhere(s)) {
+    if (hs_unlikely(s->has_fifos ? vcl_claim_may_be(s) : s->shared) && vcl_claim_is_elsewhere(s)) {
+        s->shared = true;
         vcl_claim_want(s);
         ready = false;
     } else if (s->has_fifos) {

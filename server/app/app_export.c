@@ -109,6 +109,7 @@ static void identify_hold(struct worker *w, void *arg)
         m->flags = s->flags;
         m->state = s->state == SESSION_LISTENING ? SVM_CLAIM_LISTENS : s->state == SESSION_BOUND ? 0
                    : s->state == SESSION_CONNECTING ? SVM_CLAIM_CONNECTS : SVM_CLAIM_FIFOS;
+        m->state |= session_is_carried(s) ? SVM_CLAIM_CARRIED : 0;
         m->lcl_ip = s->lcl.ip;
         m->lcl_port = s->lcl.port;
         m->rmt_ip = s->rmt.ip;

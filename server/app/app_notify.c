@@ -132,6 +132,7 @@ static void notify_accept(struct worker *w, struct app_worker *a, struct listene
 
     (void)w;
     m.ctx = listener_ctx(l, a);
+    m.attr = session_is_carried(s) ? SVM_CLAIM_CARRIED : 0;
     fill_conn(&m, s, 0);
     app_notify_post(port_client_of(a), &m);
 }

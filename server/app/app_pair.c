@@ -33,6 +33,7 @@ static int slot_take(struct app_pair *p)
         return -ENOBUFS;
     }
     p->n_used++;
+    p->slot_next[slot] = 1; /* while it is in use: who counts on it */
     svm_slot_pair_clear(svm_slot_pair_at(&p->seg, p->slots_off, slot));
     return (int)slot;
 }
@@ -140,8 +141,15 @@ void app_pair_get(struct worker *w, struct app_worker *side0, struct app_worker 
     *tail = wait;
 }
 
+void app_pair_hold(struct app_pair *p, uint32_t slot)
+{
+    p->slot_next[slot]++;
+}
+
 void app_pair_put(struct worker *w, struct app_pair *p, int slot)
 {
+    if (--p->slot_next[slot] > 0)
+        return;
     p->slot_next[slot] = p->free_head;
     p->free_head = (uint32_t)slot + 1;
     p->n_used--;

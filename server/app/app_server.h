@@ -66,7 +66,8 @@ struct app_worker;
 struct app_pair;
 void app_pair_get(struct worker *w, struct app_worker *side0, struct app_worker *side1,
                   void (*done)(struct worker *w, void *arg, struct app_pair *pair, int slot), void *arg);
-void app_pair_put(struct worker *w, struct app_pair *pair, int slot);      /* both sides are done with the slot */
+void app_pair_put(struct worker *w, struct app_pair *pair, int slot);      /* done with the slot: free when all are who count on it */
+void app_pair_hold(struct app_pair *pair, uint32_t slot);                 /* one more does */
 uint32_t app_pair_seg_id(const struct app_pair *pair);
 struct svm_slot_pair *app_pair_slot(const struct app_pair *pair, uint32_t slot); /* SHARED */
 struct svm_region app_pair_region(const struct app_pair *pair);

@@ -173,8 +173,10 @@ bool local_accepted(struct worker *w, struct session *p)
         p->app->ops->peer_gone(w, p->app, p);
         return true;
     }
-    if (s->app && s->local_moving)
+    if (s->app && s->local_moving) {
         s->app->ops->moved(w, s->app, s);
+        local_old_watch(w, s);
+    }
     s->local_moving = false;
     local_claims_go_on(w, s);
     return true;

@@ -31,6 +31,7 @@ void local_fail(struct worker *w, struct session *s, int error);   /* the connec
 extern const struct transport_ops local_relay_ops;
 int local_relay_connect(struct worker *w, struct listener *l, struct session *s);
 int local_relay_between(struct worker *w, struct session *p, struct session *s); /* both have FIFOs; 0 or -ENOMEM */
+void local_relay_undo(struct worker *w, struct session *p, struct session *s);   /* nothing has gone through it yet */
 
 /* local_wait.c: connects that find the backlog full, in line for room in it */
 void local_wait_add(struct worker *w, struct listener *l, struct session *s);
@@ -46,5 +47,8 @@ void local_old_put(struct worker *w, struct session *s);           /* its progra
 bool local_keep(struct session *s, const struct app_worker *a);    /* the other end may read in a's memory: not yet CLOSED */
 void local_claims_go_on(struct worker *w, struct session *s);      /* one of its holders has gone, or its peer is there now */
 void local_forget(struct worker *w, struct session *s, const struct app_worker *a); /* a holds it no more */
+/* Slots that went over to the server: `a` (NULL: everybody) looks no more at `slot` (NULL: any). */
+void local_left_free(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot);
+bool local_left_has(const struct session *s, const struct app_worker *a);
 
 #endif

@@ -5,7 +5,7 @@
  *        -> TAKEN to the former user, if it holds p still; it answers UNLINK -> the old slot is free
  *
  * Is there nobody at the other end any more, the server puts what is left there into a FIFO of its own making. Does nobody use it at the
- * moment, the two become ends of a relay (local_take.c). */
+ * moment, has nobody accepted it yet, or does its program not answer, the two become ends of a relay (local_take.c). */
 #include "server/local/local_internal.h"
 
 #include <errno.h>
@@ -17,7 +17,15 @@
 static struct session *peer_of(const struct session *s) { return s->local ? s->peer : NULL; }
 static struct local_old *old_slots(const struct session *s) { return s && s->rare ? s->rare->old_slots : NULL; }
 
-static bool old_keep(struct session *s, struct app_pair *pair, const struct svm_msg_slot *slot, struct app_worker *former)
+enum { ANSWER_US = 20000 }; /* a program that waits answers within microseconds */
+
+void local_old_free(struct worker *w, struct local_old *o)
+{
+    timer_stop(&o->timer, &w->timers);
+    free(o);
+}
+
+bool local_old_keep(struct session *s, const struct session *p, struct app_worker *former)
 {
     enum { MOVES_MAX = 32 };
     unsigned n = 0;
@@ -26,15 +34,10 @@ static bool old_keep(struct session *s, struct app_pair *pair, const struct svm_
     struct local_old *o = n < MOVES_MAX && session_rare_get(s) ? malloc(sizeof(*o)) : NULL; /* more only where programs do not answer */
     if (!o)
         return false;
-    *o = (struct local_old){ .next = s->rare->old_slots, .pair = pair, .slot = *slot, .side = s->local_side, .is_read = true,
-                              .told = s->app, .former = former };
+    *o = (struct local_old){ .next = s->rare->old_slots, .owner = s->handle, .pair = p->pair, .slot = p->slot, .side = s->local_side,
+                              .is_read = true, .told = s->app, .former = former };
     s->rare->old_slots = o;
     return true;
-}
-
-bool local_old_keep(struct session *s, const struct session *p, struct app_worker *former)
-{
-    return old_keep(s, p->pair, &p->slot, former);
 }
 
 /* Frees what nobody uses, tells the former user when only it is left. p: the other end, NULL = gone and with it all former users. */
@@ -59,7 +62,7 @@ static void old_check(struct worker *w, struct session *s, struct session *p)
         }
         *at = o->next;
         app_pair_put(w, o->pair, (int)o->slot.slot);
-        free(o);
+        local_old_free(w, o);
     }
 }
 
@@ -74,7 +77,7 @@ void local_old_put(struct worker *w, struct session *s)
         struct local_old *o = s->rare->old_slots;
         s->rare->old_slots = o->next;
         if (!session_rare_get(p)) { /* no memory: the slot is lost with its segment, rather than given to another */
-            free(o);
+            local_old_free(w, o);
             continue;
         }
         o->next = p->rare->old_slots;
@@ -107,14 +110,16 @@ void local_sides(struct session *s)
 /* Those who had to wait for an answer: one of them, or they wait on. */
 static void claims_retry(struct worker *w, struct session *p)
 {
-    for (struct session_hold *h = p->holds, *next; h && p->local && !p->local_joining; h = next) {
-        next = h->s_next;
-        if (!h->wants || h->closed)
+    for (struct session_hold *h = p->holds; h && !p->local_joining;) {
+        if (!h->wants || h->closed) {
+            h = h->s_next;
             continue;
+        }
         h->wants = false;
         session_claim(w, h->a, p, h->ctx);
         if (h->wants)
             return;
+        h = p->holds; /* some may have gone */
     }
 }
 
@@ -140,7 +145,8 @@ void local_unlinked(struct worker *w, struct session *s, const struct app_worker
         return;
     if (peer_of(s))
         claims_retry(w, s->peer);
-    claims_retry(w, s);
+    if (session_from_handle(w, handle) == s)
+        claims_retry(w, s);
 }
 
 void local_claims_go_on(struct worker *w, struct session *s)
@@ -173,6 +179,35 @@ void local_forget(struct worker *w, struct session *s, const struct app_worker *
     }
     if (peer_of(s))
         old_check(w, s->peer, s);
+}
+
+/* ---- without its answer ---- */
+
+static void no_answer(struct worker *w, struct timer_node *t)
+{
+    struct local_old *o = hs_container_of(t, struct local_old, timer);
+    struct session *s = session_from_handle(w, o->owner), *p = s ? peer_of(s) : NULL;
+    struct svm_handle peer;
+
+    if (!o->is_read || !p || !s->pair || s->state != SESSION_ESTABLISHED || p->state != SESSION_ESTABLISHED)
+        return;
+    if (s->local_joining || p->local_joining || local_part(w, s) != 0) {
+        timer_start(&w->timers, &o->timer, w->now_us + ANSWER_US);
+        return;
+    }
+    peer = p->handle;
+    claims_retry(w, s);
+    p = session_from_handle(w, peer);
+    if (p)
+        claims_retry(w, p);
+}
+
+void local_old_watch(struct worker *w, struct session *s)
+{
+    struct local_old *o = s->rare->old_slots;
+
+    o->timer.fire = no_answer;
+    timer_start(&w->timers, &o->timer, w->now_us + ANSWER_US);
 }
 
 /* ---- with somebody at the other end ---- */
@@ -225,6 +260,7 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
     session_set_user(w, p, c.to);
     session_claim_done(w, p, 0, 0);
     s->app->ops->moved(w, s->app, s);
+    local_old_watch(w, s);
     __atomic_fetch_or(&former->side[former_side].rx.flags, SVM_FIFO_RD_MOVED, __ATOMIC_RELEASE);
 }
 
@@ -236,7 +272,7 @@ static int take_rest(struct worker *w, struct session *p, struct app_worker *a)
 {
     struct app_pair *pair = p->pair;
     struct svm_slot_pair *slot = app_pair_slot(pair, p->slot.slot);
-    unsigned side = p->local_side;
+    struct svm_slot_cli *own = &slot->side[p->local_side], *gone = &slot->side[1 - p->local_side];
     struct svm_region_table regions = { .n = 2 };
     struct svm_fifo_cons reader;
     struct svm_fifo_cons_line line;
@@ -248,34 +284,20 @@ static int take_rest(struct worker *w, struct session *p, struct app_worker *a)
         return err;
     regions.r[0] = regions.r[1] = app_pair_region(pair);
     memset(&line, 0, sizeof(line));
-    line.head = __atomic_load_n(&slot->side[side].rx.head, __ATOMIC_ACQUIRE);
-    svm_fifo_cons_init(&reader, &line, &slot->side[1 - side].tx, &regions, p->fifos->rx.max_size);
+    local_settle_begin(own); /* a former user that still holds the connection finds it there */
+    line.head = __atomic_load_n(&own->rx.head, __ATOMIC_ACQUIRE);
+    svm_fifo_cons_init(&reader, &line, &gone->tx, &regions, p->fifos->rx.max_size);
     n = svm_fifo_cons_avail(&reader);
     pieces = n > 0 ? svm_fifo_peek_iov(&reader, 0, (uint32_t)n, iov) : 0;
     if (pieces > 0 && svm_fifo_enqueue_iov(&p->fifos->rx, iov, pieces) != n)
         svm_fifo_prod_set_rst(&p->fifos->rx, -ECONNRESET);
-    svm_urgent_move(p->fifos->rx.line, &slot->side[1 - side].tx, line.head);
+    svm_urgent_move(p->fifos->rx.line, &gone->tx, line.head);
     if (n < 0 || pieces < 0 || svm_fifo_cons_rst(&reader))
         svm_fifo_prod_set_rst(&p->fifos->rx, -ECONNRESET);
     svm_fifo_prod_set_fin(&p->fifos->rx);
     p->rx_fin = true;
-    /* Nobody writes these lines any more; a former user that still holds the connection finds it here. */
-    __atomic_store_n(&slot->side[1 - side].tx.space_bytes, line.head, __ATOMIC_RELAXED);
-    __atomic_fetch_or(&slot->side[1 - side].tx.flags, SVM_FIFO_MOVED | SVM_FIFO_SETTLED, __ATOMIC_RELEASE);
+    local_settle_end(own, line.head, __atomic_load_n(&own->tx.tail, __ATOMIC_ACQUIRE));
     return 0;
-}
-
-void local_leave_slot(struct worker *w, struct session *p, struct app_pair *pair, const struct svm_msg_slot *slot,
-                      struct app_worker *former)
-{
-    struct session_hold *h = former ? session_hold_of(p, former) : NULL;
-
-    if (!h || h->closed || !old_keep(p, pair, slot, former)) {
-        app_pair_put(w, pair, (int)slot->slot);
-        return;
-    }
-    p->rare->old_slots->is_read = false;
-    p->rare->old_slots->former_told = true; /* session_set_user() does */
 }
 
 static void claim_alone(struct worker *w, struct session *p, struct app_worker *a)
@@ -295,7 +317,8 @@ static void claim_alone(struct worker *w, struct session *p, struct app_worker *
     p->peer = NULL;
     p->pair = NULL;
     p->local_user = NULL;
-    local_leave_slot(w, p, pair, &old, former);
+    local_left_add(p, former, pair, &old); /* it is told by session_set_user() */
+    app_pair_put(w, pair, (int)old.slot);
     if (s) {
         local_old_put(w, s);
         s->peer = NULL;
@@ -324,7 +347,7 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
         session_claim_done(w, p, 0, 0);
         return;
     }
-    if (p->local_moving || (s && s->state == SESSION_ACCEPTING)) { /* until a program has named the other end */
+    if (p->local_moving && !s) { /* nobody accepts at the moment */
         h->wants = true;
         return;
     }
@@ -336,18 +359,21 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
         claim_alone(w, p, a);
         return;
     }
-    if (s->state != SESSION_ESTABLISHED) {
+    if (s->state != SESSION_ESTABLISHED && s->state != SESSION_ACCEPTING) {
         refuse(w, p, a, -ECONNABORTED);
         return;
     }
-    if (p->local_joining || s->local_joining || (p->app && is_read(p)) || (s->app && is_read(s))) {
+    if (p->local_joining || s->local_joining || (!p->local_moving && ((p->app && is_read(p)) || (s->app && is_read(s))))) {
         h->wants = true;
         return;
     }
-    if (!s->app || is_read(p)) { /* the other end is changing hands as well; or who had p went before it has answered */
-        int err = local_split(w, p, a, s->app ? p : s);
+    if (!s->app || s->state == SESSION_ACCEPTING || is_read(p)) {
+        /* The other end is changing hands as well, or has not been accepted; or who had p went before it has answered. */
+        int err = local_part(w, p);
         h->wants = err == -EINPROGRESS;
-        if (err != 0 && err != -EINPROGRESS)
+        if (err == 0)
+            session_claim(w, a, p, h->ctx);
+        else if (err != -EINPROGRESS)
             refuse(w, p, a, err);
         return;
     }

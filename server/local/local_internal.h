@@ -1,6 +1,8 @@
 /* local_internal.h - slots that a connection has moved away from: local.c and local_claim.c
  *
- * The list is of the end whose program is told (MOVED) and has not answered yet (UNLINK); until then it may read and write there.
+ *   local_old   of the end whose program is told (MOVED) and has not answered yet (UNLINK); until then it may read and write there.
+ *               Does it sleep on, the connection goes through the server instead (local_take.c)
+ *   local_left  the server has taken what was in the slot; a program may look at it until it has answered (UNLINK)
  * Owner:  the session; what a former user still holds goes to the other end's list when the session goes.
  * Thread: owning worker. */
 #ifndef HOSTSTACK_SERVER_LOCAL_INTERNAL_H
@@ -11,11 +13,13 @@
 
 struct local_old {
     struct local_old *next;
+    struct timer_node timer;         /* while `told` has not answered */
+    struct svm_handle owner;         /* session whose program that is */
     struct app_pair *pair;
     struct svm_msg_slot slot;
     uint8_t side;                    /* of that end in the slot */
     bool is_read;                    /* `told` has not answered */
-    bool is_ours;                    /* and will not: the server takes what is there (local_take.c) */
+    bool is_ours;                    /* and will not: the server takes what is there */
     struct app_worker *told;         /* whose answer counts, even when it has let go meanwhile; NULL = died */
     struct app_worker *former;       /* who used the other end in this slot, and has not let go of it; NULL = nobody */
     bool former_told;
@@ -24,15 +28,18 @@ struct local_old {
 /* Keeps the slot of p for s, whose program may use it. False: no memory (the slot is lost with its segment, rather than given to
  * another), or it was moved so often that it must end. */
 bool local_old_keep(struct session *s, const struct session *p, struct app_worker *former);
+void local_old_watch(struct worker *w, struct session *s); /* it has been told: an answer comes soon, or the server does without it */
+void local_old_free(struct worker *w, struct local_old *o);
 /* Which sides of the segment the ends of a connection have: a program with itself connects from 0 to 1. */
 void local_sides(struct session *s);
 
-/* The slot that p has had: free, or its former user's until that one has heard. */
-void local_leave_slot(struct worker *w, struct session *p, struct app_pair *pair, const struct svm_msg_slot *slot,
-                      struct app_worker *former);
-
-/* local_take.c: p, claimed by a, and its peer become the ends of a relay; nobody uses `gone`, one of the two.
- * -EINPROGRESS: who has let go of `gone` is answering after all; its UNLINK comes. */
-int local_split(struct worker *w, struct session *p, struct app_worker *a, struct session *gone);
+/* local_take.c: s and its peer become the ends of a relay, with all that their programs have written, whatever these do at this moment.
+ * Nobody uses the ends; who wants to claims them. -EINPROGRESS: a program that was told of a move is answering at last; its UNLINK comes. */
+int local_part(struct worker *w, struct session *s);
+/* Positions of `side` stand where they are: it is used no more. Between the two the server looks at them. */
+void local_settle_begin(struct svm_slot_cli *side);
+void local_settle_end(struct svm_slot_cli *side, uint32_t head, uint32_t tail);
+/* `user`, if it holds s, may look at the slot until it says UNLINK for s. */
+void local_left_add(struct session *s, struct app_worker *user, struct app_pair *pair, const struct svm_msg_slot *slot);
 
 #endif

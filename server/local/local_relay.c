@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "server/local/local.h"
+#include "svm/svm_sctp.h"
 
 enum { RETRY_US = 20000, SYN_LIFE_US = 127000000 }; /* a full backlog: as long as Linux tries on with its tcp_syn_retries of 6 */
 
@@ -65,8 +66,38 @@ static void done(struct worker *w, struct relay_conn *c)
     conn_free(w, c);
 }
 
-/* Bytes of c to the other end's receive FIFO. True: the budget is used up. */
-static bool pump(struct worker *w, struct relay_conn *c, unsigned budget)
+/* SCTP, record by record: a reader finds whole ones. -EPROTO: not what the program's library writes. */
+static int pump_records(struct worker *w, struct relay_conn *c, unsigned budget)
+{
+    struct session *s = c->base.session, *to = c->peer->base.session;
+    uint32_t avail, moved = 0;
+
+    c->blocked = false;
+    while ((avail = session_tx_avail(w, s)) > 0 && moved < budget) {
+        struct svm_dgram_hdr h;
+        struct iovec iov[4];
+        uint32_t len;
+
+        if (avail < sizeof(h))
+            return -EPROTO;
+        session_tx_copy(w, s, 0, &h, sizeof(h));
+        len = h.hdr_len + ((h.data_len + 7u) & ~7u);
+        if (h.hdr_len < sizeof(h) || h.data_len > SVM_SCTP_RECORD_MAX || len > avail || (!to->rd_closed && len > session_rx_max(to)))
+            return -EPROTO;
+        if (!to->rd_closed && (session_rx_space(w, to) < len ||
+                               session_rx_enqueue_record(w, to, iov, session_tx_peek_iov(w, s, 0, len, iov)) != 0)) {
+            c->blocked = true;
+            session_rx_want_space(w, to, len);
+            return 0;
+        }
+        session_tx_drop(w, s, len);
+        moved += len;
+    }
+    return avail > 0;
+}
+
+/* Bytes of c to the other end's receive FIFO. 1: the budget is used up. */
+static int pump(struct worker *w, struct relay_conn *c, unsigned budget)
 {
     struct session *s = c->base.session, *to = c->peer->base.session;
     uint32_t n = hs_min_u32(session_tx_avail(w, s), budget);
@@ -86,7 +117,7 @@ static bool pump(struct worker *w, struct relay_conn *c, unsigned budget)
         if (moved == 0) {
             c->blocked = true;
             session_rx_want_space(w, to, hs_min_u32(n, session_rx_max(to) / 4));
-            return false;
+            return 0;
         }
         session_tx_drop(w, s, moved);
         n -= moved;
@@ -98,6 +129,8 @@ static enum transport_tx_verdict relay_tx(struct worker *w, struct transport_con
 {
     struct relay_conn *c = of(b), *p = c->peer;
     struct session *s = b->session;
+    bool records = session_is_carried(s);
+    int more;
 
     if (s->state == SESSION_CONNECTING)
         return TRANSPORT_TX_DONE;
@@ -120,8 +153,16 @@ static enum transport_tx_verdict relay_tx(struct worker *w, struct transport_con
         if (s->app)
             s->app->ops->space(w, s->app, s);
     }
-    if (pump(w, c, budget))
+    more = records ? pump_records(w, c, budget) : pump(w, c, budget);
+    if (more > 0)
         return TRANSPORT_TX_MORE;
+    if (records && (more < 0 || svm_fifo_cons_rst(&s->fifos->tx))) { /* an ABORT is nothing but that */
+        fail(w, p, -ECONNRESET);
+        fail(w, c, -ECONNABORTED);
+        return TRANSPORT_TX_DONE;
+    }
+    if (records && svm_fifo_cons_is_fin(&s->fifos->tx)) /* an answer to the peer's SHUTDOWN is told there alone */
+        s->tx_fin_told = true;
     if (session_tx_avail(w, s) > 0 || !session_tx_is_fin(s))
         return TRANSPORT_TX_DONE;
     if (!c->fin_sent) {
@@ -182,7 +223,8 @@ static void relay_close(struct worker *w, struct transport_conn *b, int linger_s
     struct relay_conn *c = of(b);
 
     (void)linger_s;
-    if (session_rx_unread(w, b->session) > 0) { /* bytes that nobody will read: the peer must know (RFC 9293 SHLD-3) */
+    /* Bytes that nobody will read: the peer must know (RFC 9293 SHLD-3). Of records the library says so, notifications do not count. */
+    if (!session_is_carried(b->session) && session_rx_unread(w, b->session) > 0) {
         relay_reset(w, b);
         return;
     }
@@ -308,4 +350,15 @@ int local_relay_between(struct worker *w, struct session *p, struct session *s)
     s->conn = &d->base;
     p->ops = s->ops = &local_relay_ops;
     return 0;
+}
+
+void local_relay_undo(struct worker *w, struct session *p, struct session *s)
+{
+    struct session *ends[2] = { p, s };
+
+    for (int i = 0; i < 2; i++) {
+        conn_free(w, of(ends[i]->conn));
+        ends[i]->conn = NULL;
+        ends[i]->ops = transport_get(ends[i]->proto);
+    }
 }

@@ -124,6 +124,7 @@ bool session_holds_any(const struct session *s, const struct app_worker *a); /* 
 uint32_t session_ctx(const struct session *s, const struct app_worker *a); /* under which a holder knows it */
 /* The program has named an accepted session. False: it is not waiting for that. */
 bool session_accepted(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx);
+bool session_is_carried(const struct session *s); /* SCTP, was cut-through: see SVM_CLAIM_CARRIED */
 uint32_t listener_ctx(const struct listener *l, const struct app_worker *a); /* a's number of it */
 struct session *session_from_handle(struct worker *w, struct svm_handle h);  /* NULL = stale */
 void app_worker_detach(struct worker *w, struct app_worker *a);  /* the client has died: closes its sessions in order */

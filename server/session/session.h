@@ -43,6 +43,7 @@ struct session_rare {
     struct session_rest *tx_rest;      /* comes before what is in `tx`; NULL = none */
     struct session_old *old;           /* slots of former users that still hold it */
     struct local_old *old_slots;       /* cut-through: those it had before it moved; the other program may still write there */
+    struct local_left *left_slots;     /* was cut-through: those that programs may look at still */
     struct session_attrs *attrs;       /* attributes set while there was no connection; NULL = none */
     struct session_option *option;     /* parts of an option (session_option.c); NULL = none under way */
     void *transport_data;              /* the transport's own, see session_gone() */

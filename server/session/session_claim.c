@@ -11,11 +11,17 @@
 #include <unistd.h>
 #include "server/local/local.h"
 
+bool session_is_carried(const struct session *s)
+{
+    return hs_unlikely(s->proto == SVM_PROTO_SCTP) && s->ops == &local_relay_ops;
+}
+
 static uint8_t claim_flags(const struct session *s)
 {
     return (uint8_t)((s->has_fifos || s->is_asleep || s->local ? SVM_CLAIM_FIFOS : 0) | (s->state == SESSION_LISTENING ? SVM_CLAIM_LISTENS : 0) |
                      (s->state == SESSION_CONNECTING ? SVM_CLAIM_CONNECTS : 0) | (s->tx_fin_told ? SVM_CLAIM_WR_SHUT : 0) |
-                     (s->rare && s->rare->rest_fd ? SVM_CLAIM_REST : 0) | (session_open_holds(s) == 1 ? SVM_CLAIM_ONLY : 0));
+                     (s->rare && s->rare->rest_fd ? SVM_CLAIM_REST : 0) | (session_open_holds(s) == 1 ? SVM_CLAIM_ONLY : 0) |
+                     (session_is_carried(s) ? SVM_CLAIM_CARRIED : 0));
 }
 
 /* ---- what a former cut-through peer wrote: kept here for the next holder, looked at by programs only ---- */

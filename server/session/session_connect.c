@@ -496,5 +496,9 @@ bool session_accepted(struct worker *w, struct app_worker *a, struct session *s,
     listener_taken(w, s);
     if (s->state == SESSION_ACCEPTING)
         s->state = SESSION_ESTABLISHED;
+    if (hs_unlikely(local_left_has(s, a))) { /* of its slot the server has made a relay meanwhile */
+        s->app = NULL;
+        a->ops->taken(w, a, s);
+    }
     return true;
 }

@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "server/local/local.h"
 #include "svm/svm_urgent.h"
 #include "svm/svm_ring_alloc.h"
 
-enum { LIMBO_AREA = 256 << 20, LIMBO_FIFO_MAX = 64 << 10 };
+enum { LIMBO_AREA = 256 << 20, LIMBO_FIFO_MAX = 64 << 10, LIMBO_RECORDS_MAX = 256 << 10 };
 
 struct limbo_lines {
     struct svm_fifo_prod_line rx_prod, tx_prod;
@@ -173,7 +174,7 @@ struct session_fifos *session_fifos_look(struct worker *w, struct session *s, st
 
 int session_fifos_make(struct worker *w, struct session *s, struct app_worker *a)
 {
-    return fifos_make(w, s, a, LIMBO_FIFO_MAX);
+    return fifos_make(w, s, a, s->proto == SVM_PROTO_SCTP ? LIMBO_RECORDS_MAX : LIMBO_FIFO_MAX); /* several of the largest records */
 }
 
 /* A slot that its program may still look at: it says "moved" there. */
@@ -185,6 +186,7 @@ struct session_old {
 
 void session_old_free(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot)
 {
+    local_left_free(w, s, a, slot);
     for (struct session_old **p = s->rare ? &s->rare->old : NULL, *o; p && (o = *p);) {
         if ((a && o->mem != a) || (slot && (o->slot.seg_id != slot->seg_id || o->slot.slot != slot->slot))) {
             p = &o->next;
@@ -356,6 +358,8 @@ int session_fifos_move(struct worker *w, struct session *s, struct app_worker *t
         __atomic_store_n(&old_tx.line->head, old_tx.tail_seen, __ATOMIC_RELAXED);
         set_flag(old.line, SVM_FIFO_SETTLED);
     }
+    if (svm_fifo_cons_is_fin(&old_tx) && session_is_carried(s))
+        s->tx_fin_told = true;
     if (s->rx_fin)
         svm_fifo_prod_set_fin(&s->fifos->rx);
     if (s->error && s->state == SESSION_DEAD)

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """both_ends.py - both ends of one connection go to a child each before either child has used it; every byte comes once, in order
-usage: both_ends.py ADDRESS MODE    prints "ok", or what is wrong
+usage: both_ends.py ADDRESS MODE [sctp]    prints "ok", or what is wrong
 modes: unread   both parents have written, nobody has read    end       and both have ended what they write (shutdown)
        server   the accepting end is used first               silent    nothing was written before
        late     the connecting end goes to a child before anybody has accepted
        twice    the connecting end's parent writes, hands over, and the child hands over once more, while the other end is unclaimed"""
 import os, signal, socket, sys
 
-PART = 150000
+SCTP = len(sys.argv) > 3
+PART = 60000 if SCTP else 150000 # small messages that nobody reads find less room than one large piece
+MESSAGE = 7500
 
 
 def data(seed, n):
@@ -15,10 +17,19 @@ def data(seed, n):
 
 
 def read_all(s, n):
+    """Up to n bytes, or the end; SCTP: messages as put() makes them."""
     got = b""
-    while len(got) < n and (b := s.recv(n - len(got))):
+    while len(got) < n and (b := s.recv(MESSAGE if SCTP else n - len(got))):
+        if SCTP and len(b) != min(MESSAGE, n - len(got)):
+            os.write(1, f"a message of {len(b)} bytes after {len(got)}\n".encode())
+            os._exit(1)
         got += b
     return got
+
+
+def put(s, bytes):
+    for at in range(0, len(bytes), MESSAGE if SCTP else PART):
+        s.sendall(bytes[at:at + (MESSAGE if SCTP else PART)])
 
 
 def same(got, want, who):
@@ -71,18 +82,24 @@ def main(addr, mode):
     def exchange(s, mine, theirs, who):
         """The parent wrote `before` bytes; the child writes as many more, and reads all of the other end's."""
         if not ends:
-            s.sendall(data(mine, 2 * PART)[before:])
-            s.shutdown(socket.SHUT_WR)
-        same(read_all(s, 3 * PART), data(theirs, before if ends else 2 * PART), who)
+            put(s, data(mine, 2 * PART)[before:])
+            if not SCTP: # an association ends as a whole
+                s.shutdown(socket.SHUT_WR)
+        same(read_all(s, (2 if SCTP else 3) * PART), data(theirs, before if ends else 2 * PART), who)
+        if SCTP:
+            s.sendall(b"end")
+            same(s.recv(10), b"end", who)
 
     def server():
-        l = socket.create_server((addr, 0), family=f)
+        l = socket.socket(f, socket.SOCK_STREAM, socket.IPPROTO_SCTP if SCTP else 0)
+        l.bind((addr, 0))
+        l.listen()
         os.write(address[1], str(l.getsockname()[1]).encode())
         if mode == "late":
             parents.open()
             accepted.wait()
         c, _ = l.accept()
-        c.sendall(data(5, before))
+        put(c, data(5, before))
         if ends:
             c.shutdown(socket.SHUT_WR)
 
@@ -99,8 +116,9 @@ def main(addr, mode):
         sys.exit(0 if ended(pid) else 1)
 
     def client():
-        s = socket.create_connection((addr, int(os.read(address[0], 16))))
-        s.sendall(data(3, before))
+        s = socket.socket(f, socket.SOCK_STREAM, socket.IPPROTO_SCTP if SCTP else 0)
+        s.connect((addr, int(os.read(address[0], 16))))
+        put(s, data(3, before))
         if ends:
             s.shutdown(socket.SHUT_WR)
         def work():
@@ -125,4 +143,4 @@ def main(addr, mode):
     print("ok" if all([ended(p) for p in pids]) else "failed")
 
 
-main(*sys.argv[1:])
+main(*sys.argv[1:3])

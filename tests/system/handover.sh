@@ -1,5 +1,5 @@
 #!/bin/bash
-# handover.sh - both ends of a cut-through connection go to other processes while bytes are unread, or before anybody used them; nothing is left behind
+# handover.sh - ends of a cut-through connection go to other processes while bytes are unread, before anybody used them, or while a peer sleeps
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 need jq python3
@@ -30,7 +30,18 @@ done
 for a in 127.0.0.1 ::1; do
     for mode in silent unread end server twice late; do
         check_eq "both ends, $mode, $a" "$(TMO=60 pre a python3 "$top_srcdir/tests/system/both_ends.py" "$a" $mode 2>&1)" ok
+        [ $mode = end ] || # an association ends as a whole
+            check_eq "both ends, SCTP, $mode, $a" "$(TMO=60 pre a python3 "$top_srcdir/tests/system/both_ends.py" "$a" $mode sctp 2>&1)" ok
     done
+done
+asleep() { # ADDRESS MODE
+    check_eq "a peer that sleeps, $2, $1" "$(TMO=60 pre a python3 "$top_srcdir/tests/system/sleeping_peer.py" "$1" "$2" 2>&1)" ok
+}
+for mode in stop spin part chain back die closed early both; do
+    asleep 127.0.0.1 $mode
+done
+for mode in stop die early; do
+    asleep ::1 $mode
 done
 back() { [ "$(server_counts a)" = "$empty" ]; }
 wait_for 30 back && ok "nothing is left in the server" || not_ok "nothing is left in the server" "before $empty"$'\n'"after  $(server_counts a)"
