@@ -167,17 +167,19 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
             pthread_mutex_lock(&s->lock);
             if (hs_likely(s->has_fifos)) {
                 n = want > done ? take_some(s, iov, n_iov, done, flags, &stop) : 0;
-                if (n > 0 && !(flags & MSG_PEEK))
-                    space = svm_fifo_cons_space_due(&s->rx); /* a full fence */
-                else if (n > 0)
-                    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-                if (n > 0 && hs_unlikely(vcl_claim_may_be(s)) && (n = vcl_claim_settle_rx(s, (uint32_t)n, flags & MSG_PEEK)) == 0) {
-                    /* another process has been given them */
-                    pthread_mutex_unlock(&s->lock);
-                    continue;
-                }
-                if (n == 0)
+                if (hs_likely(n > 0)) {
+                    if (hs_unlikely(flags & MSG_PEEK))
+                        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+                    else
+                        space = svm_fifo_cons_space_due(&s->rx); /* a full fence */
+                    if (hs_unlikely(vcl_claim_may_be(s)) && (n = vcl_claim_settle_rx(s, (uint32_t)n, flags & MSG_PEEK)) == 0) {
+                        /* another process has been given them */
+                        pthread_mutex_unlock(&s->lock);
+                        continue;
+                    }
+                } else if (n == 0) {
                     rc = want == 0 && svm_fifo_cons_avail(&s->rx) > 0 ? 1 : vcl_stream_empty_means(s, done == 0);
+                }
             } else {
                 rc = s->unclaimed ? -EAGAIN : -ECONNRESET;
             }
