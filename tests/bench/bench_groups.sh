@@ -278,18 +278,24 @@ group_vhost() {
     packets vhost vhost_k vhost_h
     side vhost_native native_b $S4 'hoststack to hoststack, vhost, native API'
     row stream/vhost-native/tx/1/131072 Gbit/s higher - s_stream vhost_k vhost_native tx 131072 1
+    # To the guest: the other server's program is the one that writes.
+    side vhost_guest_k in_s $M4 'kernel to kernel, veth'
+    side vhost_guest native $K4 'hoststack to hoststack, vhost, native API'
+    row stream/vhost-native/to-guest/1/131072 Gbit/s higher - s_stream vhost_guest_k vhost_guest tx 131072 1
 }
 vhost() {
     group_begin 4 1500
     { conf_head a; printf 'port p0 { device net_vhost0,iface=%s/vhost.sock }\ntcp { cc-algo cubic  msl 100ms }\n' "$TMP"; conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"
     { conf_head b
-      printf 'port p0 { device net_virtio_user0,path=%s/vhost.sock,packed_vq=1,mrg_rxbuf=1,queue_size=1024,mac=02:00:00:00:77:02 }\n' "$TMP"
+      printf 'port p0 { device net_virtio_user0,path=%s/vhost.sock,mac=02:00:00:00:77:02 }\n' "$TMP"
       printf 'tcp { cc-algo cubic  msl 100ms }\n'; conf_addrs p0 $K4 $K6; } >"$TMP/b.conf"
     FIFO=4m server_start a "$NS_S"
     FIFO=4m server_start b "$NS_S"
     serve_load stack $S4 7001
     serve_load in_s $L4 7001
+    serve_load in_k $M4 7001
     serve_native
+    serve native_b '^ready' "$NATIVE" server $K4 7020
     reach() { TMO=3 stack_b "$LOAD" conn $S4 7001 1 0.01; }
     wait_for 10 reach || { echo "bench: the two servers do not reach each other" >&2; exit 1; }
 }
