@@ -134,7 +134,9 @@ void port_vhost_notify(struct port_vhost *v, unsigned queue, bool on)
     if (v->vid >= 0)
         rte_vhost_enable_guest_notification(v->vid, (uint16_t)(queue * 2 + 1), on);
     rte_spinlock_unlock(&v->lock);
-    if (!on)
+    if (on)
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the wish is seen by the guest before we look for packets once more */
+    else
         epoll_wait(v->queue[queue].epfd, ev, HS_ARRAY_LEN(ev), 0); /* what has come counts as seen */
 }
 
