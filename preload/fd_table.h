@@ -40,6 +40,8 @@ struct fd_socket {
     bool is_v6;
     bool is_listener;
     bool is_accepted;
+    bool is_copy;              /* its kernel descriptor is a copy of an idle socket (preload_number.c) */
+    bool has_dups;             /* more than one number has led to it */
     bool is_exported;          /* its kernel descriptor is a pair's end that the server knows (preload_exec.c) */
     bool listener_blocking;    /* BOTH: the kernel's side is always non-blocking, this is what the program believes */
     bool is_spawn_named;       /* a file action of posix_spawn() has named it */

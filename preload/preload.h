@@ -41,6 +41,7 @@ struct preload {
     struct preload_tls tls;
     struct preload_async async;
     pthread_mutex_t init_lock;
+    _Atomic int common[2];      /* idle sockets, [1] with O_NONBLOCK (preload_number.c); 0 = not made yet */
     pthread_mutex_t numbers_lock; /* a number of a socket of ours is closed, or gets another descriptor */
 };
 extern struct preload preload;
@@ -97,6 +98,14 @@ static inline bool preload_is_foreign(void)
 {
     return syscall(SYS_getpid) != atomic_load_explicit(&preload.pid, memory_order_relaxed);
 }
+
+/* preload_number.c */
+int preload_number_new(int flags, bool *is_copy);       /* of a connection, SOCK_NONBLOCK, SOCK_CLOEXEC: the number, or -errno */
+/* fd, and every other number of f, leads to the kernel's file of `fresh`; each keeps its FD_CLOEXEC. */
+void preload_number_replace(int fd, struct fd_file *f, int fresh);
+int preload_number_own(int fd, struct fd_file *f);      /* before the kernel's file is changed in anything else but O_NONBLOCK; -errno */
+void preload_number_own_all(void);                      /* while the program may still open descriptors */
+bool preload_number_nonblock(int fd, struct fd_file *f, bool on); /* false: it has a file of its own, change that */
 
 /* preload_socket.c */
 void preload_socket_release(struct fd_file *f);

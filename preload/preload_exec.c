@@ -21,23 +21,6 @@ enum { EXEC_MARK = 0x48534b, EXEC_LIST_SIZE = 4096, EXEC_ARGS_MAX = 4096 };
 
 /* ---- telling the server ---- */
 
-/* Every number of the file gets the new descriptor, with its own FD_CLOEXEC. The lock: a number that another thread closes now could be
- * given to a file of its own before dup3() closes that one. */
-static void exec_replace(struct fd_file *f, int fresh)
-{
-    pthread_mutex_lock(&preload.numbers_lock);
-    for (int fd = fd_table_next(&preload.fds, 0); fd >= 0; fd = fd_table_next(&preload.fds, (unsigned)fd + 1)) {
-        struct fd_file *g = preload_get(fd);
-        if (g == f) {
-            int flags = libc_real()->fcntl(fd, F_GETFD);
-            libc_real()->dup3(fresh, fd, flags >= 0 && (flags & FD_CLOEXEC) ? O_CLOEXEC : 0);
-        }
-        if (g)
-            preload_put(g);
-    }
-    pthread_mutex_unlock(&preload.numbers_lock);
-}
-
 static void exec_export_pair(int fd, struct fd_file *f)
 {
     int sv[2], flags = libc_real()->fcntl(fd, F_GETFL);
@@ -49,10 +32,12 @@ static void exec_export_pair(int fd, struct fd_file *f)
     if (vcl_export(f->sock.vcl, sv[0], sv[1]) == 0) {
         if (preload_async_is_used(f))
             preload_async_copy(f, sv[0]);
-        exec_replace(f, sv[0]);
+        preload_number_replace(fd, f, sv[0]);
         /* A vfork child has changed its own descriptors in its parent's memory. */
-        if (!preload_is_foreign())
+        if (!preload_is_foreign()) {
             f->sock.is_exported = true;
+            f->sock.is_copy = false;
+        }
     }
     libc_real()->close(sv[0]);
     libc_real()->close(sv[1]);
@@ -320,6 +305,8 @@ static void exec_adopt_number(int fd, bool believes_blocking)
         if (at == fd || libc_real()->getsockopt(at, SOL_SOCKET, SO_COOKIE, &other, &len) != 0 || other != cookie)
             continue;
         struct fd_file *f = preload_get(at);
+        if (f)
+            f->sock.has_dups = true;
         if (f && fd_table_install(&preload.fds, fd, f) < 0)
             preload_put(f);
         return;

@@ -21,7 +21,7 @@ int preload_close(int fd)
     /* The entry goes first: once the kernel has the number back, another thread may be given it. */
     if (preload_is_foreign())
         return (int)preload_kernel(libc_real()->close(fd));
-    pthread_mutex_lock(&preload.numbers_lock); /* see exec_replace() */
+    pthread_mutex_lock(&preload.numbers_lock); /* see preload_number_replace() */
     struct fd_file *f = fd_table_take(&preload.fds, fd);
     int r = (int)preload_kernel(libc_real()->close(fd));
     pthread_mutex_unlock(&preload.numbers_lock);
@@ -96,6 +96,8 @@ static int preload_dup_done(int fd, int to)
         preload_put(f);
         f = NULL;
     }
+    if (f && f->kind == FD_SOCKET)
+        f->sock.has_dups = true;
     if (f && fd_table_install(&preload.fds, to, f) < 0) /* takes over the reference */
         preload_put(f);
     if (!f && (f = fd_table_take(&preload.fds, to)) != NULL) /* what dup2 has closed */
@@ -148,6 +150,17 @@ static int preload_set_flags(int fd, struct fd_file *f, fcntl_fn real, void *arg
 {
     int flags = (int)(intptr_t)arg;
     bool forced = preload_is_both(f) && f->sock.is_listener;
+    if (hs_likely(f->sock.is_copy)) {
+        int now = real(fd, F_GETFL);
+        /* What else there is in flags that F_SETFL changes: O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME. */
+        if (now >= 0 && ((now ^ flags) & (O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME)) == 0 && preload_number_nonblock(fd, f, flags & O_NONBLOCK)) {
+            vcl_socket_set_nonblock(f->sock.vcl, flags & O_NONBLOCK);
+            return 0;
+        }
+        now = preload_number_own(fd, f);
+        if (now < 0)
+            return now;
+    }
     int r = (int)preload_kernel(real(fd, F_SETFL, forced ? (void *)(intptr_t)(flags | O_NONBLOCK) : arg));
     if (r < 0)
         return r;
@@ -165,7 +178,10 @@ static int preload_fcntl_socket(int fd, struct fd_file *f, fcntl_fn real, int cm
 {
     if (cmd == F_SETFL)
         return preload_set_flags(fd, f, real, arg);
-    int r = (int)preload_kernel(real(fd, cmd, arg));
+    int r = cmd == F_SETOWN || cmd == F_SETOWN_EX || cmd == F_SETSIG ? preload_number_own(fd, f) : 0;
+    if (r < 0)
+        return r;
+    r = (int)preload_kernel(real(fd, cmd, arg));
     if (cmd == F_GETFL && r >= 0 && f->sock.listener_blocking)
         r &= ~O_NONBLOCK;
     if ((cmd == F_SETOWN || cmd == F_SETOWN_EX || cmd == F_SETSIG) && r == 0)
@@ -227,7 +243,7 @@ static int preload_ioctl_nonblock(int fd, struct fd_file *f, void *arg)
     bool on = *(int *)arg != 0;
     if (preload_is_both(f) && f->sock.is_listener) {
         f->sock.listener_blocking = !on;
-    } else {
+    } else if (!preload_number_nonblock(fd, f, on)) {
         int r = (int)preload_kernel(libc_real()->ioctl(fd, FIONBIO, arg));
         if (r < 0)
             return r;
@@ -257,7 +273,10 @@ static int preload_ioctl_fionread(int fd, struct fd_file *f, void *arg)
 /* FIOASYNC, FIOSETOWN, SIOCSPGRP: as F_SETFL and F_SETOWN above. */
 static int preload_ioctl_async(int fd, struct fd_file *f, unsigned long request, void *arg)
 {
-    int r = (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
+    int r = preload_number_own(fd, f);
+    if (r < 0)
+        return r;
+    r = (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
     if (r == 0 && (r = preload_async_changed(fd, f)) < 0 && request == FIOASYNC)
         libc_real()->ioctl(fd, request, &(int){ 0 });
     return r;

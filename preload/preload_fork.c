@@ -61,8 +61,10 @@ enum { FORK_FEW_FILES = 64 };
 static void preload_before_sandbox(void)
 {
     int saved = errno;
-    if (atomic_load_explicit(&preload.is_initialised, memory_order_acquire) && !preload_is_foreign())
+    if (atomic_load_explicit(&preload.is_initialised, memory_order_acquire) && !preload_is_foreign()) {
         vcl_fork_claim_all();
+        preload_number_own_all();
+    }
     errno = saved;
 }
 

@@ -4,7 +4,7 @@
  *   bind/connect/sendto an address    of the kernel only -> KERNEL, of the stack -> STACK, wildcard or loopback -> BOTH
  *   connect on BOTH or to loopback    the stack if it has a listener there, else KERNEL
  *   transparent TLS                   streams -> STACK, whatever the address (preload_tls.c)
- *   accept from the stack's queue     STACK, an AF_UNIX socket holds the number; from the kernel's: a plain kernel descriptor
+ *   accept from the stack's queue     STACK, a copy of an idle socket holds the number; from the kernel's: a plain kernel descriptor
  */
 #include <netinet/in.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static int preload_proto(int domain, int type, int proto)
     return -1;
 }
 
-int preload_socket_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serve serve)
+static int preload_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serve serve, bool is_copy)
 {
     struct fd_file *f = fd_file_new(&preload.fds, FD_SOCKET);
     if (!f) {
@@ -36,6 +36,7 @@ int preload_socket_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serv
     f->sock.is_v6 = is_v6;
     f->sock.proto = vcl_socket_proto(vs);
     f->sock.is_accepted = serve == FD_STACK && vcl_is_connected(vs);
+    f->sock.is_copy = is_copy;
     atomic_store_explicit(&f->sock.serve, serve, memory_order_release);
     int r = fd_table_install(&preload.fds, fd, f);
     if (r < 0)
@@ -43,6 +44,10 @@ int preload_socket_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serv
     return r;
 }
 
+int preload_socket_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serve serve)
+{
+    return preload_track(fd, vs, is_v6, serve, false);
+}
 struct fd_file *preload_socket_adopt(int fd, struct vcl_socket *vs, enum fd_serve serve)
 {
     return preload_socket_track(fd, vs, vcl_socket_is_v6(vs), serve) < 0 ? NULL : preload_get(fd);
@@ -344,13 +349,14 @@ static int preload_accept_stack(struct fd_file *f, struct sockaddr *sa, socklen_
 {
     struct vcl_socket *vs = NULL;
     int fd = -1, r = 0;
+    bool is_copy;
     /* With nothing there this arms the listener and says so; nothing is made for it. */
     if (vcl_readable_bytes(f->sock.vcl) <= 0 && (r = vcl_accept(f->sock.vcl, MSG_DONTWAIT, &vs)) < 0)
         return r;
     /* The number first, as Linux does: out of descriptors, the connection must stay in the queue. */
-    fd = libc_real()->socket(AF_UNIX, SOCK_STREAM | flags, 0);
+    fd = preload_number_new(flags, &is_copy);
     if (fd < 0) {
-        r = -errno;
+        r = fd;
         goto put_socket;
     }
     if (!vs && (r = vcl_accept(f->sock.vcl, MSG_DONTWAIT, &vs)) < 0) {
@@ -361,7 +367,7 @@ static int preload_accept_stack(struct fd_file *f, struct sockaddr *sa, socklen_
     struct ip_endpoint peer;
     vcl_accepted_from(vs, &peer);
     preload_fill_sockaddr(&peer, f->sock.is_v6, sa, len);
-    r = preload_socket_track(fd, vs, f->sock.is_v6, FD_STACK);
+    r = preload_track(fd, vs, f->sock.is_v6, FD_STACK, is_copy);
     if (preload_is_tls(f))
         preload_tls_accepted();
     if (r == 0)

@@ -182,6 +182,8 @@ int vcl_event_fd(void);
 #define VCL_SET_DOORBELL_DATA 0xd00be11d00be11edull
 /* A descriptor that the library keeps for itself (attach socket, doorbells, ...): preload/ protects it from the program's close(),
  * dup2() and close_range(). Lock-free. The library keeps them at high numbers, out of the way of "lowest free first". */
+int vcl_fd_keep(int fd);                  /* makes fd one of those: its new number, or -errno (fd < 0: errno's); fd is closed */
+void vcl_fd_close(int *fd);               /* ends one; *fd becomes -1 */
 bool vcl_is_internal_fd(int fd);
 int vcl_internal_fd_next(unsigned from);  /* the first such descriptor >= from, or -1 */
 

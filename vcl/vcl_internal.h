@@ -221,9 +221,7 @@ uint32_t vcl_worker_index(void);
 int vcl_worker_index_set(uint32_t index);
 void vcl_log(int level, const char *fmt, ...) HS_PRINTF(2, 3);
 
-int vcl_fd_keep(int fd);                       /* moves it up and remembers it: the new number; closes fd; -errno */
 int vcl_fd_dup(int fd);                        /* a copy that is ours, fd stays the caller's */
-void vcl_fd_close(int *fd);
 
 /* ---- sockets ---- */
 enum vcl_state {
