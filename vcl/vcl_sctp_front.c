@@ -158,6 +158,15 @@ static void note_up(struct vcl_socket *s, struct vcl_sctp_front *f)
     s->sctp->in_streams = up.sac_inbound_streams;
 }
 
+/* Cut-through another program has written it, which may tell of itself but nothing of the association. */
+static bool is_hello(const struct vcl_sctp_front *f)
+{
+    struct sctp_assoc_change up;
+
+    memcpy(&up, f->head, sizeof(up));
+    return f->r.h.data_len == sizeof(struct vcl_sctp_hello) && up.sac_type == SCTP_ASSOC_CHANGE && up.sac_state == SCTP_COMM_UP;
+}
+
 /* The notification at the front of the FIFO: 1 = the program wants it, 0 = dropped, or -errno. */
 static int look_note(struct vcl_socket *s, struct vcl_sctp_front *f)
 {
@@ -174,6 +183,8 @@ static int look_note(struct vcl_socket *s, struct vcl_sctp_front *f)
     f->len = f->r.h.data_len;
     f->tail_off = f->head_len;
     memcpy(&type, f->head, sizeof(type));
+    if (s->local && !is_hello(f))
+        return -EPROTO;
     note_up(s, f);
     if (!vcl_sctp_wants_note(c, type)) {
         int rc = drop_record(s, &f->r);
@@ -292,7 +303,7 @@ int vcl_sctp_look(struct vcl_socket *s, struct vcl_sctp_front *f)
     f->made = 0;
     f->tail = NULL;
     for (;;) {
-        int rc = s->has_fifos ? peek_record(s, &f->r) : 0;
+        int rc = s->has_fifos && !s->sctp->is_broken ? peek_record(s, &f->r) : 0;
         uint8_t which;
 
         if (rc < 0)

@@ -96,6 +96,7 @@ struct vcl_sctp {
     bool fin_due;                /* cut-through: the peer must be told of our end */
     bool is_carried;             /* was cut-through: the server carries the records as they are */
     bool hello_due;              /* cut-through: what begins the association was put where nobody reads it */
+    bool is_broken;              /* cut-through: what the peer has written makes no sense; nothing more of it is read */
 };
 
 enum vcl_sctp_kind { VCL_SCTP_NOTE, VCL_SCTP_DATA };

@@ -198,6 +198,25 @@ static void after(struct vcl_socket *s, bool space, bool fin_due)
         vcl_socket_rearm(s);
 }
 
+/* The FIFO cannot be read: the association is over. True: the program is to be told by a notification. */
+static bool broken(struct vcl_socket *s)
+{
+    bool tell;
+
+    pthread_mutex_lock(&s->w->lock);
+    vcl_socket_fail(s, -ECONNRESET);
+    pthread_mutex_unlock(&s->w->lock);
+    pthread_mutex_lock(&s->lock);
+    tell = !s->sctp->is_broken && s->sctp->parent && vcl_sctp_wants_note(s->sctp, SCTP_ASSOC_CHANGE);
+    s->sctp->is_broken = true;
+    s->sctp->in_message = false;
+    s->sctp->rx_done = 0;
+    if (tell)
+        s->sctp->due |= VCL_SCTP_LOST;
+    pthread_mutex_unlock(&s->lock);
+    return tell;
+}
+
 ssize_t vcl_sctp_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
 {
     struct vcl_tries tries = vcl_tries_begin(s, flags);
@@ -229,9 +248,8 @@ ssize_t vcl_sctp_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
             continue;
         }
         if (rc < 0) {
-            pthread_mutex_lock(&s->w->lock);
-            vcl_socket_fail(s, -ECONNRESET);
-            pthread_mutex_unlock(&s->w->lock);
+            if (broken(s))
+                continue;
             return -ECONNRESET;
         }
         if ((rc == 1 && (t.ends || t.done == t.want || flags & MSG_PEEK)) || (rc == 0 && t.done)) {

@@ -73,11 +73,27 @@ done
 IDATA=1 ext ::1 $((port++)) interleave
 check "each request was carried out" [ "$(ctl a --json show sctp | jq '[.[].reconfigs] | add')" -ge 12 ]
 
+# A peer that writes nonsense: who serves goes on.
+liar=$top_builddir/tests/hostile/sctp_liar seed=${HS_SEED:-$((SRANDOM & 0x7fffffff))}
+for ip in 127.0.0.1 ::1; do
+    TMO=60 bg "$TMP/victim.log" pre a "$liar" serve $ip 7170
+    pid=$bg_pid
+    wait_for 10 listening "$TMP/victim.log"
+    TMO=40 VCL_CONFIG=$TMP/a.vcl check "300 associations with a liar, $ip (seed $seed)" "$liar" lie $ip 7170 300 "$seed"
+    probe "an honest one after them, $ip" call $ip 7170
+    check "who serves is alive" kill -0 "$pid"
+    nobody() { [ "$(tail -n 1 "$TMP/victim.log")" = nobody ]; }
+    check "and has heard of the end of each, $ip" wait_for 10 nobody
+    end_pid "$pid"
+done
+
 # The native API
 for ip in 127.0.0.1 ::1; do
     TMO=30 bg "$TMP/native" pre a "$EXAMPLE" serve $ip 7160
     wait_for 10 listening "$TMP/native"
+    pid=$bg_pid
     out=$(TMO=20 pre a "$EXAMPLE" call $ip 7160 2>&1)
+    wait_for 10 pid_gone "$pid"
     check_eq "native API: streams, payload protocols and flags, $ip" "$(sort <<<"$out")" "$(
         echo 'association: 4 streams out, 4 in'
         echo 'association: state 3'
