@@ -55,10 +55,11 @@ static void ready_free(struct sctp_ep *ep)
 
 void sctp_ep_free(struct worker *w, struct sctp_ep *ep)
 {
-    (void)w;
     while (ep->assocs)
         sctp_assoc_detach(ep->assocs);
     ready_free(ep);
+    for (unsigned i = 0; i < SCTP_ADDRS; i++)
+        session_endpoint_release(w, ep->also[i]);
     sctp_keys_put(&ep->cfg.auth);
     free(ep);
 }

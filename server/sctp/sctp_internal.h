@@ -294,6 +294,7 @@ struct sctp_ep {                     /* what a session has of SCTP */
     int drain_error;                 /* draining: the association is gone, its last messages are not in the FIFO yet */
     struct session *s;
     struct sctp_cfg cfg;
+    struct session_endpoint *also[SCTP_ADDRS]; /* of cfg.lcl, for which the session's own does not stand */
     struct sctp_assoc *assocs;       /* one at most */
     struct sctp_ready *ready, **ready_tail;
     uint32_t ready_bytes;

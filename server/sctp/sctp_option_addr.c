@@ -47,6 +47,24 @@ static int bindx_addrs(const struct sctp_opt_call *c, struct ip_addr *out)
     return sctp_opt_addrs(c, out, &port);
 }
 
+/* The port is the socket's there, too, as long as it is bound to an address, not to all. */
+static int add_one(struct sctp_opt_call *c, const struct ip_addr *ip)
+{
+    struct sctp_cfg *g = &c->ep->cfg;
+    struct session *s = c->ep->s;
+    struct ip_addr bound = session_bound_addr(s);
+    int rc = 0;
+
+    if (g->n_lcl == SCTP_ADDRS)
+        return -ENOMEM;
+    c->ep->also[g->n_lcl] = NULL;
+    if (s->endpoint && !ip_addr_is_any(&bound) && !ip_addr_eq(&bound, ip))
+        rc = session_endpoint_also(c->w, s, ip, &c->ep->also[g->n_lcl]);
+    if (rc == 0)
+        g->lcl[g->n_lcl++] = *ip;
+    return rc;
+}
+
 int sctp_opt_bindx_add(struct sctp_opt_call *c)
 {
     struct ip_addr a[SCTP_ADDRS];
@@ -63,11 +81,9 @@ int sctp_opt_bindx_add(struct sctp_opt_call *c)
     if (g->n_lcl == 0 && !ip_addr_is_any(&c->ep->s->lcl.ip))
         g->lcl[g->n_lcl++] = c->ep->s->lcl.ip;
     for (int i = 0; i < n; i++) {
-        if (place_of(g, &a[i]) >= 0)
-            continue;
-        if (g->n_lcl == SCTP_ADDRS)
-            return -ENOMEM;
-        g->lcl[g->n_lcl++] = a[i];
+        int rc = place_of(g, &a[i]) >= 0 ? 0 : add_one(c, &a[i]);
+        if (rc != 0)
+            return rc;
     }
     return 0;
 }
@@ -88,8 +104,12 @@ int sctp_opt_bindx_rem(struct sctp_opt_call *c)
     if (c->a)
         return ask(c, SCTP_P_DEL_IP, a, n);
     for (int i = 0; i < n; i++)
-        if ((at = place_of(g, &a[i])) >= 0)
+        if ((at = place_of(g, &a[i])) >= 0) {
+            session_endpoint_release(c->w, c->ep->also[at]);
             g->lcl[at] = g->lcl[--g->n_lcl];
+            c->ep->also[at] = c->ep->also[g->n_lcl];
+            c->ep->also[g->n_lcl] = NULL;
+        }
     return 0;
 }
 

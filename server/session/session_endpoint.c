@@ -107,6 +107,22 @@ int session_endpoint_listen(struct worker *w, struct session_endpoint *e)
     return err;
 }
 
+int session_endpoint_also(struct worker *w, const struct session *s, const struct ip_addr *ip, struct session_endpoint **out)
+{
+    struct session_bind_args args = { .proto = s->proto, .flags = s->flags, .lcl = { *ip, s->lcl.port } };
+    int err;
+
+    *out = NULL;
+    err = session_endpoint_reserve(w, &args, s->endpoint->ns, s->fib, out);
+    if (err == 0 && s->endpoint->is_listening)
+        err = session_endpoint_listen(w, *out);
+    if (err != 0 && *out) {
+        session_endpoint_release(w, *out);
+        *out = NULL;
+    }
+    return err;
+}
+
 void session_endpoint_release(struct worker *w, struct session_endpoint *e)
 {
     struct session_stack *ss = w->stack->session;

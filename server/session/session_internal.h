@@ -126,7 +126,6 @@ void session_fifos_put(struct worker *w, struct session *s);       /* the halves
 int session_endpoint_reserve(struct worker *w, const struct session_bind_args *args, uint32_t ns, uint16_t fib,
                              struct session_endpoint **out);      /* chooses the port when it is 0 */
 int session_endpoint_listen(struct worker *w, struct session_endpoint *e);  /* -EADDRINUSE: somebody listens there */
-void session_endpoint_release(struct worker *w, struct session_endpoint *e);
 bool session_endpoint_is_taken(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, uint16_t fib);
 
 /* session_listener.c */

@@ -206,6 +206,11 @@ bool session_tx_is_fin(const struct session *s);                     /* the prog
  * worker. *lcl gets the address (from the route to rmt when it is a wildcard) and the port. */
 int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint16_t fib, struct ip_endpoint *lcl);
 
+/* The port of a bound session at one more address: kept until session_endpoint_release(). 0, -EADDRINUSE, -ENOMEM. */
+struct session_endpoint;
+int session_endpoint_also(struct worker *w, const struct session *s, const struct ip_addr *ip, struct session_endpoint **out);
+void session_endpoint_release(struct worker *w, struct session_endpoint *e); /* NULL is allowed */
+
 int transport_register(const struct transport_ops *ops);             /* before workers start; -EEXIST */
 const struct transport_ops *transport_get(uint8_t proto);            /* NULL = not served */
 

@@ -277,6 +277,9 @@ static int test_addresses(int *fd, int *at, struct at *a4, struct at *a6, sctp_a
     check(sctp_bindx(*at, (struct sockaddr *)&a6->ss, 1, SCTP_BINDX_ADD_ADDR) == 0 && (port = port_of(*at)) != 0, "sctp_bindx()");
     ((struct sockaddr_in *)&a4->ss)->sin_port = ((struct sockaddr_in6 *)&a6->ss)->sin6_port = htons(port);
     check(sctp_bindx(*at, (struct sockaddr *)&a4->ss, 1, SCTP_BINDX_ADD_ADDR) == 0, "sctp_bindx() of the other family");
+    *fd = new_socket(AF_INET, ONE);
+    check(bind(*fd, (struct sockaddr *)&a4->ss, a4->len) < 0 && errno == EADDRINUSE, "where nobody else can bind: EADDRINUSE");
+    close(*fd);
     n = sctp_getladdrs(*at, 0, &list);
     check(n == 2, "sctp_getladdrs()");
     if (n > 0)
