@@ -4,7 +4,7 @@
  * In the child, sessions keep their numbers and handles; their FIFOs are in the parent's memory, which is not mapped there. When it uses
  * one it claims it (vcl_claim.c). */
 #include <stdlib.h>
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_sctp_internal.h"
 #include "vcl/vcl_sys.h"
 
 static bool has_sessions(const struct vcl_worker *w)
@@ -26,9 +26,14 @@ static void mark_shared(struct vcl_worker *w)
 /* One that has listened and waits for nothing there may sleep from now on, as nginx's master does, while its children accept. */
 static void return_unwanted(struct vcl_worker *w)
 {
-    for (uint32_t i = 0; i < w->table_size; i++)
-        if (w->table[i] && w->table[i]->armed == VCL_ARM_WEAK)
-            vcl_accept_return_all(w->table[i]);
+    for (uint32_t i = 0; i < w->table_size; i++) {
+        struct vcl_socket *l = w->table[i];
+
+        if (l && l->armed == VCL_ARM_ON && vcl_sctp_is_many(l) && !l->n_in_subs)
+            vcl_accept_arm(l, VCL_ARM_WEAK);
+        if (l && l->armed == VCL_ARM_WEAK)
+            vcl_accept_return_all(l);
+    }
 }
 
 /* What cannot be shared the child does not read: vcl_rest_in_child() ends its connection. */

@@ -183,7 +183,7 @@ static int look_note(struct vcl_socket *s, struct vcl_sctp_front *f)
     f->len = f->r.h.data_len;
     f->tail_off = f->head_len;
     memcpy(&type, f->head, sizeof(type));
-    if (s->local && !is_hello(f))
+    if (vcl_sctp_is_near(s) && !is_hello(f))
         return -EPROTO;
     note_up(s, f);
     if (!vcl_sctp_wants_note(c, type)) {

@@ -255,6 +255,26 @@ int vcl_sctp_many_each(struct vcl_socket *s, int (*fn)(struct vcl_socket *a, voi
     return rc;
 }
 
+/* ---- after a fork: the socket is several processes' ---- */
+static int claim_one(struct vcl_socket *a, void *arg)
+{
+    (void)arg;
+    if (a->shared && vcl_state(a) == VCL_CONNECTED)
+        (void)vcl_socket_enter_soon(a); /* not now: it says so again when it is here */
+    return 0;
+}
+
+/* Who uses it gets what calls from now on, and has the associations that there are. */
+static void take_over(struct vcl_socket *s)
+{
+    if (vcl_state(s) == VCL_LISTENING && s->armed != VCL_ARM_ON) {
+        pthread_mutex_lock(&s->w->lock);
+        vcl_accept_arm(s, VCL_ARM_ON);
+        pthread_mutex_unlock(&s->w->lock);
+    }
+    (void)vcl_sctp_many_each(s, claim_one, NULL);
+}
+
 /* ---- readiness: of all of them ---- */
 bool vcl_sctp_many_arm_read(struct vcl_socket *s)
 {
@@ -358,10 +378,13 @@ ssize_t vcl_sctp_many_recv(struct vcl_socket *s, const struct iovec *iov, int n_
     struct vcl_msg_info own = { .flags = 0 };
 
     for (;;) {
-        struct vcl_socket *a = next_readable(s);
+        struct vcl_socket *a;
         ssize_t n;
         int rc;
 
+        if (hs_unlikely(s->shared))
+            take_over(s);
+        a = next_readable(s);
         if (a) {
             if (!info)
                 info = &own;
@@ -494,6 +517,8 @@ ssize_t vcl_sctp_many_send(struct vcl_socket *s, const struct iovec *iov, int n_
     struct vcl_socket *a;
     ssize_t n;
 
+    if (hs_unlikely(s->shared))
+        take_over(s);
     if (m && sflags & SCTP_SENDALL)
         return send_all(s, &o, m);
     if (info && info->has_peer) {

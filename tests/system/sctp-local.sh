@@ -117,6 +117,8 @@ if [ -x "$LIB" ]; then
         PROGRAM=$LIB probe "SCTP_AUTOCLOSE, $ip" autoclose $ip
         PROGRAM=$LIB probe "a process that is killed, $ip" killed $ip
         PACKETS=1 PROGRAM=$LIB probe "by packets, $ip" killed $ip
+        PROGRAM=$LIB probe "a one-to-many socket in a child, $ip" forked $ip
+        PACKETS=1 PROGRAM=$LIB probe "the same by packets, $ip" forked $ip
     done
 else
     skip "libsctp's calls" "no libsctp-dev when this was built"

@@ -3,6 +3,7 @@
  * usage: sctp_lib calls A4 A6       two addresses of this host; both ends are in this process, cut-through
  *        sctp_lib autoclose ADDRESS SCTP_AUTOCLOSE of the one who is called, and of the one who calls
  *        sctp_lib killed ADDRESS    the other end is killed
+ *        sctp_lib forked ADDRESS    a one-to-many socket with an association goes on in a child, and the parent ends
  * PACKETS=1: an extension is on at both ends, so that they speak by packets. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -410,6 +411,83 @@ static void killed(const char *text)
     close(at);
 }
 
+/* Messages come back, a notification each before and after, until whoever calls has gone. */
+static void echo(int at, int ended)
+{
+    while (ended) {
+        struct sctp_recvv_rn rn;
+        struct iovec iov = { buf, sizeof(buf) };
+        socklen_t len = sizeof(rn);
+        unsigned kind;
+        int flags = 0;
+        ssize_t n = sctp_recvv(at, &iov, 1, NULL, NULL, &rn, &len, &kind, &flags);
+        struct sctp_sndinfo back = { .snd_sid = rn.recvv_rcvinfo.rcv_sid, .snd_assoc_id = rn.recvv_rcvinfo.rcv_assoc_id };
+
+        if (n <= 0)
+            _exit(1);
+        if (!(flags & MSG_NOTIFICATION)) {
+            iov.iov_len = (size_t)n;
+            if (sctp_sendv(at, &iov, 1, NULL, 0, &back, sizeof(back), SCTP_SENDV_SNDINFO, 0) != n)
+                _exit(1);
+        } else if (((union sctp_notification *)buf)->sn_header.sn_type == SCTP_ASSOC_CHANGE) {
+            bool up = ((union sctp_notification *)buf)->sn_assoc_change.sac_state == SCTP_COMM_UP;
+
+            ended -= !up;
+        }
+    }
+}
+
+static bool answers(int fd, const char *text)
+{
+    struct sctp_recvv_rn rn;
+    unsigned kind;
+
+    return send(fd, text, strlen(text), 0) == (ssize_t)strlen(text) && came(fd, text, &rn, &kind) && rn.recvv_rcvinfo.rcv_sid == 0;
+}
+
+/* As daemons do: what serves is the child of what has made the socket. */
+static void forked(const char *text)
+{
+    struct at to = resolve(text, 0);
+    int at = new_socket(to.ss.ss_family, MANY), port[2], fd, status = 0;
+    struct sctp_event none = { .se_type = SCTP_ASSOC_CHANGE };
+    pid_t server, daemon;
+
+    must(pipe(port), "pipe");
+    must(bind(at, (struct sockaddr *)&to.ss, to.len), "bind");
+    must(listen(at, 8), "listen");
+    ((struct sockaddr_in *)&to.ss)->sin_port = htons(port_of(at));
+    server = fork();
+    if (server == 0) {
+        struct sctp_recvv_rn rn;
+        unsigned kind;
+
+        if (!state_is(at, SCTP_COMM_UP, NULL) || !came(at, "parent", &rn, &kind)) /* this one has an association */
+            _exit(1);
+        daemon = fork();
+        if (daemon == 0) {
+            char b = 0;
+
+            echo(at, 2);
+            _exit(write(port[1], &b, 1) != 1);
+        }
+        _exit(0);
+    }
+    close(at);
+    close(port[1]);
+    fd = new_socket(to.ss.ss_family, ONE);
+    setsockopt(fd, IPPROTO_SCTP, SCTP_EVENT, &none, sizeof(none));
+    check(connect(fd, (struct sockaddr *)&to.ss, to.len) == 0 && send(fd, "parent", 6, 0) == 6, "a child takes a call");
+    check(waitpid(server, &status, 0) == server && status == 0, "forks, and ends");
+    check(answers(fd, "grandchild"), "its own child answers");
+    at = new_socket(to.ss.ss_family, ONE);
+    setsockopt(at, IPPROTO_SCTP, SCTP_EVENT, &none, sizeof(none));
+    check(connect(at, (struct sockaddr *)&to.ss, to.len) == 0 && answers(at, "another"), "and takes calls");
+    close(fd);
+    close(at);
+    check(read(port[0], buf, 1) == 1, "and hears of their ends");
+}
+
 int main(int argc, char **argv)
 {
     by_packets = getenv("PACKETS") != NULL;
@@ -417,6 +495,8 @@ int main(int argc, char **argv)
         calls(argv[2], argv[3]);
     else if (argc == 3 && !strcmp(argv[1], "autoclose"))
         autoclose(argv[2]);
+    else if (argc == 3 && !strcmp(argv[1], "forked"))
+        forked(argv[2]);
     else if (argc == 3 && !strcmp(argv[1], "killed"))
         killed(argv[2]);
     else
