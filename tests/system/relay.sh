@@ -7,21 +7,26 @@
 [ "${LONG:-0}" != 0 ] || FIFO=${FIFO:-1m} # what is written in the last moment has to arrive, too
 relay_start
 
-# case_of WHAT MODE SECONDS FAMILY WORDS...: adds to sum_h and sum_k
+# case_of WHAT MODE SECONDS FAMILY WORDS...: adds to ratios, in hundredths of the kernel's rate
 case_of() {
     local what=$1
     shift
     if streams "$@"; then ok "$what: every byte arrives"; else not_ok "$what: every byte arrives"; return; fi
     diag "$what: stack $((rate_h / 1000)) kbit/s, kernel $((rate_k / 1000)) kbit/s"
-    sum_h=$((sum_h + rate_h)) sum_k=$((sum_k + rate_k))
+    ratios+=($((rate_h * 100 / (rate_k + 1))))
 }
-sums() { # WHAT PERCENT: as fast as the kernel, to so many percent
-    if [ $((sum_h * 100)) -ge $((sum_k * $2)) ]; then ok "$1: $2 % of the kernel's rate or more"
-    else not_ok "$1: $2 % of the kernel's rate or more" "stack $sum_h, kernel $sum_k bit/s"; fi
-    sum_h=0 sum_k=0
+# medians WHAT PERCENT: as fast as the kernel, but for so many percent that are the machine's: it runs both at once, and whoever is scheduled
+# late loses a window
+medians() {
+    local sorted median
+    mapfile -t sorted < <(printf '%s\n' ${ratios[@]+"${ratios[@]}"} | sort -n)
+    median=${sorted[${#sorted[@]} / 2]:-0}
+    if [ "$median" -ge "$2" ]; then ok "$1: $median % of the kernel's rate"
+    else not_ok "$1: $2 % of the kernel's rate or more" "${sorted[*]}"; fi
+    ratios=()
 }
 link=(rate=100000000 queue=300)
-sum_h=0 sum_k=0
+ratios=()
 
 if [ "${LONG:-0}" = 0 ]; then
     # In two seconds chance has its part: only what is wrong by a factor is seen here, for each case.
@@ -58,7 +63,7 @@ if [ "$LONG" != fair ]; then
                     case_of "$mode, $impair, $((delay / 500)) ms, v$family, seed $seed" $mode 10 $family seed=$seed delay-us=$delay $impair "${link[@]}"
                     family=$((10 - family))
                 done
-                sums "$mode, $impair, $((delay / 500)) ms" 85
+                medians "$mode, $impair, $((delay / 500)) ms" 95
             done
         done
     done
