@@ -156,6 +156,7 @@ static inline bool svm_fifo_cons_failed(const struct svm_fifo_cons *f) { return 
 void svm_fifo_cons_init(struct svm_fifo_cons *f, struct svm_fifo_cons_line *line, const struct svm_fifo_prod_line *peer,
                         const struct svm_region_table *regions, uint32_t max_size);
 bool svm_fifo_cons_is_plain(const struct svm_fifo_cons *f, uint32_t max_size); /* as svm_fifo_prod_is_plain() */
+uint32_t svm_fifo_cons_ring_size(const struct svm_fifo_cons *f); /* of the producer's ring, 0 = none; may be old by the next call */
 int64_t svm_fifo_cons_avail(struct svm_fifo_cons *f);          /* readable bytes (reloads tail), or -EPROTO */
 int64_t svm_fifo_dequeue(struct svm_fifo_cons *f, void *buf, uint32_t len);   /* copies and drops; 0 = empty */
 int64_t svm_fifo_dequeue_iov(struct svm_fifo_cons *f, const struct iovec *iov, int n_iov);

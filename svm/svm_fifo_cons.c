@@ -58,6 +58,18 @@ static bool load_ring(const struct svm_fifo_cons *f, const struct svm_ring_desc 
     return ring_check(f->regions, offset64, word, data, size);
 }
 
+uint32_t svm_fifo_cons_ring_size(const struct svm_fifo_cons *f)
+{
+    uint32_t gen, start, size;
+    uint8_t *data;
+
+    if (svm_fifo_cons_failed(f))
+        return 0;
+    /* Acquire: as in reload(). */
+    gen = __atomic_load_n(&f->peer->gen, __ATOMIC_ACQUIRE);
+    return load_ring(f, &f->peer->ring[gen & 1], &start, &data, &size) ? size : 0;
+}
+
 /* Copies the current descriptor. A bad one is an error only when a byte is needed from it. The producer cannot rewrite it while we
  * see unread bytes, since for that our head would have to reach a start that lies behind them. The previous one is looked at when a
  * byte of its ring is wanted, and checked each time: the producer rewrites it only when no unread byte is there. */

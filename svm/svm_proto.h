@@ -279,6 +279,7 @@ enum svm_msg_type {
     SVM_MSG_ERROR,      /* soft error for SO_ERROR (UDP: -ECONNREFUSED from ICMP); 0: a record in the FIFO says which */
     SVM_MSG_RECALL,     /* ctx and handle of a listener that this worker has armed weakly: another one really accepts from it now;
                            what was named and not accepted is handed back with RETURN */
+    SVM_MSG_IDLE,       /* nothing has gone on for a while: who has no byte in the tx FIFO may give back its ring. No answer */
 
     /* both ways, and between cut-through peers; no handle check beyond ownership */
     SVM_MSG_DATA = 64,  /* the FIFO that the sender produces has bytes, or FIN/RST. u.value = evt_seq */

@@ -235,6 +235,15 @@ static void on_reset(struct vcl_socket *s, int error)
     vcl_socket_fail(s, fin && error == -ECONNRESET ? -EPIPE : error);
 }
 
+/* Nobody may be about to write to the ring: not another process, nor who has reserved a part of it. */
+static void on_idle(struct vcl_socket *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->has_fifos && !s->local && !s->shared && !s->w->zero_copy)
+        svm_fifo_prod_give_back(&s->tx);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* Cut-through: another program has the other end now. */
 static void on_moved(struct vcl_socket *s, const struct svm_msg *m)
 {
@@ -313,6 +322,9 @@ void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t serve
         break;
     case SVM_MSG_TAKEN:
         vcl_claim_on_taken(s);
+        break;
+    case SVM_MSG_IDLE:
+        on_idle(s);
         break;
     case SVM_MSG_RECALL:
         if (vcl_state(s) == VCL_LISTENING && s->armed != VCL_ARM_ON)

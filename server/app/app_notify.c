@@ -222,6 +222,12 @@ static void notify_soft_error(struct worker *w, struct app_worker *a, struct ses
     notify_error(a, s, SVM_MSG_ERROR, error);
 }
 
+static void notify_idle(struct worker *w, struct app_worker *a, struct session *s)
+{
+    (void)w;
+    notify_error(a, s, SVM_MSG_IDLE, 0);
+}
+
 static void notify_peer_gone(struct worker *w, struct app_worker *a, struct session *s)
 {
     (void)w;
@@ -340,6 +346,7 @@ const struct app_ops app_client_ops = {
     .claimed = notify_claimed,
     .taken = notify_taken,
     .recall = notify_recall,
+    .idle = notify_idle,
     .closed = notify_closed,
     .violation = notify_violation,
 };

@@ -12,7 +12,8 @@
 #include "svm/svm_urgent.h"
 #include "svm/svm_ring_alloc.h"
 
-enum { LIMBO_AREA = 256 << 20, LIMBO_FIFO_MAX = 64 << 10, LIMBO_RECORDS_MAX = 256 << 10 };
+enum { LIMBO_AREA = 256 << 20, LIMBO_FIFO_MAX = 64 << 10, LIMBO_RECORDS_MAX = 256 << 10,
+       TX_RING_KEPT = 4 << 10 /* a message for each would cost more */ };
 
 struct limbo_lines {
     struct svm_fifo_prod_line rx_prod, tx_prod;
@@ -149,6 +150,15 @@ void session_idle(struct worker *w, struct session *s)
     session_fifos_put(w, s);
     s->has_fifos = false;
     s->is_asleep = true;
+}
+
+void session_rings_idle(struct worker *w, struct session *s)
+{
+    if (!s->has_fifos)
+        return;
+    svm_fifo_prod_give_back(&s->fifos->rx);
+    if (s->app && s->app->ops->idle && svm_fifo_cons_avail(&s->fifos->tx) == 0 && svm_fifo_cons_ring_size(&s->fifos->tx) > TX_RING_KEPT)
+        s->app->ops->idle(w, s->app, s);
 }
 
 bool session_wake(struct worker *w, struct session *s)

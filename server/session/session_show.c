@@ -54,6 +54,7 @@ static json_t *row(struct worker *w, struct session *s, bool verbose)
     if (f) {
         json_object_set_new(o, "rx_fifo_size", json_integer(f->rx.mask ? f->rx.mask + 1 : 0));
         json_object_set_new(o, "rx_fifo_max", json_integer(f->rx.max_size));
+        json_object_set_new(o, "tx_fifo_size", json_integer(svm_fifo_cons_ring_size(&f->tx)));
         json_object_set_new(o, "tx_fifo_max", json_integer(f->tx.max_size));
         json_object_set_new(o, "rx_out_of_order", json_integer(f->rx.n_ooo));
     }

@@ -193,6 +193,8 @@ bool session_may_send(struct worker *w, const struct session *s, const struct ip
 /* Nothing goes on: the server's halves of its FIFOs go, if they can be made again as they were. The calls above make them again, and
  * session_wake(): false = no memory. */
 void session_idle(struct worker *w, struct session *s);
+/* Nothing goes on: gives back what the receive FIFO has no bytes in, and asks the program for the same of the other one. */
+void session_rings_idle(struct worker *w, struct session *s);
 bool session_wake(struct worker *w, struct session *s);
 uint16_t session_fib(const struct session *s);                       /* interface table of its namespace */
 uint32_t session_layer_cfg(const struct session *s);      /* what its program chose for the transport (struct session) */

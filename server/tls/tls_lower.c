@@ -373,7 +373,7 @@ void tls_lower_idle(struct tls_conn *c)
     if (c->lower->has_fifos)
         svm_fifo_prod_give_back(&c->lower->fifos->rx);
     svm_fifo_prod_give_back(&c->out);
-    if (c->base.session && c->base.session->has_fifos)
-        svm_fifo_prod_give_back(&c->base.session->fifos->rx);
+    if (c->base.session)
+        session_rings_idle(c->w, c->base.session);
     trim(tw, TLS_TRIM_STEP);
 }

@@ -22,7 +22,7 @@
 enum { FINISHED = 20, KEY_UPDATE = 24, NEW_TICKET = 4, HELLO_REQUEST = 0, CLIENT_HELLO = 1 };                      /* messages */
 enum { CLOSE_NOTIFY = 0, UNEXPECTED = 10, BAD_MAC = 20, OVERFLOW = 22, BAD_PARAMETER = 47, DECODE_ERROR = 50, USER_CANCELED = 90,
        NO_RENEGOTIATION = 100 };                                                                                    /* alerts */
-enum { WARNING = 1, FATAL = 2, WARNINGS_MAX = 5, FAST_MIN = 64, OPENED_MAX = TLS_REC_PLAIN_MAX + 2048,
+enum { WARNING = 1, FATAL = 2, WARNINGS_MAX = 5, USELESS_MAX = 32, FAST_MIN = 64, OPENED_MAX = TLS_REC_PLAIN_MAX + 2048,
        MESSAGE_MAX = (64 << 10) + 512 /* a ticket, with what is around it */ };
 
 struct tls_own {
@@ -33,6 +33,7 @@ struct tls_own {
     uint8_t *part;               /* of a message that goes on in the next record; NULL: none */
     uint32_t part_len;
     uint32_t n_warnings;
+    uint32_t n_useless;          /* records without text, key updates and wishes to negotiate anew since the last text */
     bool is_server;
     bool owes_update;            /* the peer waits for our KeyUpdate (RFC 8446 s4.6.3) */
     bool closed;                 /* close_notify has come */
@@ -327,9 +328,20 @@ static enum tls_status take_update(struct tls_session *s, const uint8_t *body, u
         return refuse(s, len != 1 ? DECODE_ERROR : UNEXPECTED, "bad key update");
     if (body[0] > 1)
         return refuse(s, BAD_PARAMETER, "bad key update");
+    if (++o->n_useless > USELESS_MAX) /* each costs more than its sender pays for it */
+        return refuse(s, UNEXPECTED, "too many key updates");
     if (!tls_record_keys_update(&o->rx, &o->suite, false))
         return ended_by(s, -ENOMEM, "no memory for keys");
     o->owes_update |= body[0];
+    return TLS_DONE;
+}
+
+/* RFC 5246 s7.2.2: refused, the connection goes on. */
+static enum tls_status refuse_anew(struct tls_session *s)
+{
+    if (++s->own->n_useless > USELESS_MAX)
+        return refuse(s, UNEXPECTED, "too many wishes to negotiate anew");
+    send_alert(s, WARNING, NO_RENEGOTIATION);
     return TLS_DONE;
 }
 
@@ -346,8 +358,8 @@ static enum tls_status take_whole(struct tls_session *s, const uint8_t *b, uint3
             return TLS_DONE;
         if (o->suite.is_1_3 && b[0] == KEY_UPDATE)
             st = take_update(s, b + 4, n, n == len - 4);
-        else if (!o->suite.is_1_3 && b[0] == (o->is_server ? CLIENT_HELLO : HELLO_REQUEST)) /* RFC 5246 s7.2.2: refused, the connection goes on */
-            send_alert(s, WARNING, NO_RENEGOTIATION);
+        else if (!o->suite.is_1_3 && b[0] == (o->is_server ? CLIENT_HELLO : HELLO_REQUEST))
+            st = refuse_anew(s);
         else if (!o->suite.is_1_3 || o->is_server || b[0] != NEW_TICKET) /* a ticket that comes late is not kept */
             st = refuse(s, UNEXPECTED, "unexpected message");
         if (st != TLS_DONE)
@@ -429,7 +441,9 @@ static enum tls_status open_apart(struct tls_session *s, uint8_t type, const str
         return refuse(s, UNEXPECTED, "unexpected record");
     if (type == TLS_CT_DATA) {
         if (text > 0)
-            o->n_warnings = 0;
+            o->n_warnings = o->n_useless = 0;
+        else if (++o->n_useless > USELESS_MAX)
+            return refuse(s, UNEXPECTED, "too many empty records");
         return give_kept(s, to, n_to, n);
     }
     st = type == TLS_CT_ALERT       ? take_alert(s, o->kept, text)
@@ -474,7 +488,7 @@ static enum tls_status open_next(struct tls_session *s, const struct iovec *to, 
         return open_apart(s, TLS_CT_DATA, record, pieces, len, to, n_to, n);
     io->drop(s->io.arg, TLS_REC_HEADER + len);
     o->rx.seq++;
-    o->n_warnings = 0;
+    o->n_warnings = o->n_useless = 0;
     *n = len - over;
     return TLS_DONE;
 }

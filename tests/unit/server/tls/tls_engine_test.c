@@ -384,6 +384,35 @@ Test(tls_engine, what_may_not_be_in_pieces)
     peer_free(&p);
 }
 
+/* What says nothing may be said 32 times between texts, and once more is too often. */
+static void flood(struct peer *p, bool of_updates, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (!of_updates) {
+            say(p, TLS_CT_DATA, "", 0);
+            continue;
+        }
+        say(p, TLS_CT_HANDSHAKE, updated, sizeof(updated));
+        cr_assert(tls_record_keys_update(&p->tx, &p->suite, true));
+    }
+}
+
+Test(tls_engine, floods_without_text)
+{
+    for (unsigned how = 0; how < 4; how++) {
+        struct peer p;
+        peer_new(&p, how & 1, TLS1_3_VERSION);
+        for (unsigned i = 0; i < 3; i++) {
+            flood(&p, how & 2, 32);
+            say(&p, TLS_CT_DATA, "text", 4);
+            takes(&p, "text");
+        }
+        flood(&p, how & 2, 33);
+        is_refused(&p, UNEXPECTED);
+        peer_free(&p);
+    }
+}
+
 /* RFC 8446 s6.1: nothing follows our close_notify, whatever the peer asks for; its own direction goes on. */
 Test(tls_engine, nothing_follows_close_notify)
 {
