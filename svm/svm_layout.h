@@ -116,12 +116,16 @@ struct svm_fifo_cons_line {
      * written, in nanoseconds since 1970. Told only after they were published: who reads bytes beyond it has found them this moment. */
     uint32_t stamp_tail;
     uint64_t stamp_ns;
-    /* Written by the server, in a PAIR slot only: this side is used no more. The stream positions that counted are here, whatever this side
-     * has done since. A side looks after each step, behind a full fence. */
-    uint32_t settle;       /* enum svm_settle */
-    uint32_t settled_head; /* of the bytes that this side took, those before it */
-    uint32_t settled_tail; /* of those that it wrote into the other FIFO */
-    uint32_t pad[5];
+    union {
+        struct {
+            /* Written by the server, in a PAIR slot only: this side is used no more. The stream positions that counted are here, whatever
+             * this side has done since. A side looks after each step, behind a full fence. */
+            uint32_t settle;       /* enum svm_settle */
+            uint32_t settled_head; /* of the bytes that this side took, those before it */
+            uint32_t settled_tail; /* of those that it wrote into the other FIFO */
+        };
+        uint8_t kept[32];          /* in an S slot: of the server's transport, while nothing goes on (session_keep()). Nobody else looks at it */
+    };
 } HS_ALIGNED_LINE;
 static_assert(sizeof(struct svm_fifo_cons_line) == 64, "svm_fifo_cons_line");
 

@@ -388,7 +388,9 @@ enum svm_attr {
     SVM_ATTR_FASTOPEN_NO_COOKIE, /* of a listener: data in a SYN is taken without one */
     SVM_ATTR_FASTOPEN_KEY, /* of a listener: SVM_FASTOPEN_KEY bytes, or twice as many: then those of the key before */
     SVM_ATTR_NO_CHECK6_RX, /* IPv6 datagrams without checksum are for this socket, too (UDP_NO_CHECK6_RX) */
-    SVM_ATTR_TCP_INFO4,  /* get only: svm_tcp_info4 */
+    SVM_ATTR_TCP_INFO4,  /* get only: svm_tcp_info4, */
+    SVM_ATTR_TCP_INFO5,  /* svm_tcp_info5, and */
+    SVM_ATTR_TCP_INFO6,  /* svm_tcp_info6 */
 };
 enum { SVM_FASTOPEN_KEY = 16 };
 enum svm_recverr { SVM_RECVERR_V4 = 1, SVM_RECVERR_V6 = 2 }; /* by the family of the packet: IP_RECVERR, IPV6_RECVERR */
@@ -431,6 +433,17 @@ struct svm_tcp_info3 {
 struct svm_tcp_info4 {
     uint32_t segs_in, segs_out, data_segs_in, data_segs_out; /* ever; wrap */
 };
+struct svm_tcp_info5 {
+    uint64_t bytes_sent, bytes_retrans;
+    uint64_t delivery_rate;                        /* bytes a second */
+    uint32_t delivered, delivered_ce, dsack_dups, reord_seen;
+};
+struct svm_tcp_info6 {
+    uint32_t busy_ms, rwnd_limited_ms, sndbuf_limited_ms; /* busy: with both others; wrap */
+    uint32_t rcv_ooopack, last_data_recv_ms;
+    uint32_t rate_app_limited;                     /* 1: the delivery rate is what the program wrote */
+};
+static_assert(sizeof(struct svm_tcp_info5) <= 40 && sizeof(struct svm_tcp_info6) <= 40, "svm_tcp_info fits a message");
 static_assert(sizeof(struct svm_mcast) <= 40 && sizeof(struct svm_mcast_filter) <= 40, "svm_mcast fits a message");
 static_assert(sizeof(struct svm_tcp_info) <= 40 && sizeof(struct svm_tcp_info2) <= 40 && sizeof(struct svm_tcp_info3) <= 40,
               "svm_tcp_info fits a message");

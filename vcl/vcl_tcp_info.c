@@ -55,7 +55,7 @@ static void fill_second(const struct svm_tcp_info2 *in, struct tcp_info *ti)
     ti->tcpi_lost = in->lost;
     ti->tcpi_retrans = in->retrans;
     ti->tcpi_last_data_sent = in->last_data_sent_ms;
-    ti->tcpi_last_data_recv = ti->tcpi_last_ack_recv = in->last_recv_ms;
+    ti->tcpi_last_ack_recv = in->last_recv_ms;
     ti->tcpi_pmtu = in->pmtu;
     ti->tcpi_advmss = in->advmss;
     ti->tcpi_rcv_ssthresh = ti->tcpi_rcv_space = in->rcv_wnd;
@@ -81,6 +81,27 @@ static void fill_fourth(const struct svm_tcp_info4 *in, struct tcp_info *ti)
     ti->tcpi_data_segs_out = in->data_segs_out;
 }
 
+static void fill_fifth(const struct svm_tcp_info5 *in, struct tcp_info *ti)
+{
+    ti->tcpi_bytes_sent = in->bytes_sent;
+    ti->tcpi_bytes_retrans = in->bytes_retrans;
+    ti->tcpi_delivery_rate = in->delivery_rate;
+    ti->tcpi_delivered = in->delivered;
+    ti->tcpi_delivered_ce = in->delivered_ce;
+    ti->tcpi_dsack_dups = in->dsack_dups;
+    ti->tcpi_reord_seen = in->reord_seen;
+}
+
+static void fill_sixth(const struct svm_tcp_info6 *in, struct tcp_info *ti)
+{
+    ti->tcpi_busy_time = in->busy_ms * 1000ull;
+    ti->tcpi_rwnd_limited = in->rwnd_limited_ms * 1000ull;
+    ti->tcpi_sndbuf_limited = in->sndbuf_limited_ms * 1000ull;
+    ti->tcpi_rcv_ooopack = in->rcv_ooopack;
+    ti->tcpi_last_data_recv = in->last_data_recv_ms;
+    ti->tcpi_delivery_rate_app_limited = in->rate_app_limited & 1;
+}
+
 /* What is asked for counts: a short buffer, as of programs with the older struct, costs no further question. */
 int vcl_tcp_info(struct vcl_socket *s, void *val, socklen_t *len)
 {
@@ -89,6 +110,8 @@ int vcl_tcp_info(struct vcl_socket *s, void *val, socklen_t *len)
     struct svm_tcp_info2 second;
     struct svm_tcp_info3 third;
     struct svm_tcp_info4 fourth;
+    struct svm_tcp_info5 fifth;
+    struct svm_tcp_info6 sixth;
 
     memset(&ti, 0, sizeof(ti));
     if (s->local || vcl_state(s) != VCL_CONNECTED) {
@@ -103,6 +126,10 @@ int vcl_tcp_info(struct vcl_socket *s, void *val, socklen_t *len)
             fill_third(&third, &ti);
         if (*len > offsetof(struct tcp_info, tcpi_segs_out) && ask(s, SVM_ATTR_TCP_INFO4, &fourth, sizeof(fourth)))
             fill_fourth(&fourth, &ti);
+        if (*len > offsetof(struct tcp_info, tcpi_last_data_recv) && ask(s, SVM_ATTR_TCP_INFO6, &sixth, sizeof(sixth)))
+            fill_sixth(&sixth, &ti);
+        if (*len > offsetof(struct tcp_info, tcpi_delivery_rate) && ask(s, SVM_ATTR_TCP_INFO5, &fifth, sizeof(fifth)))
+            fill_fifth(&fifth, &ti);
     }
     if (*len > sizeof(ti))
         *len = sizeof(ti);

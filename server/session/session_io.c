@@ -131,6 +131,15 @@ uint32_t session_rx_unread(struct worker *w, struct session *s)
     return n > 0 ? (uint32_t)n : 0;
 }
 
+bool session_tx_is_short(struct worker *w, struct session *s)
+{
+    const struct svm_fifo_cons *f = &s->fifos->tx;
+
+    if (!has_fifos(w, s))
+        return false;
+    return f->tail_seen - f->head >= f->max_size || __atomic_load_n(&f->peer->space_want, __ATOMIC_RELAXED) != f->space_acked;
+}
+
 uint32_t session_rx_max(const struct session *s)
 {
     return s->has_fifos ? s->fifos->rx.max_size : 0;

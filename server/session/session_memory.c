@@ -174,6 +174,36 @@ bool session_wake(struct worker *w, struct session *s)
     return true;
 }
 
+/* In a line that only the server writes. */
+static struct svm_fifo_cons_line *own_line(struct worker *w, struct session *s)
+{
+    struct app_fifos f;
+
+    if (!s->is_asleep)
+        return s->has_fifos ? s->fifos->tx.line : NULL;
+    s->mem->ops->fifos_at(w, s->mem, &s->slot, &f);
+    return f.tx_cons;
+}
+
+bool session_keep(struct worker *w, struct session *s, const void *bytes)
+{
+    struct svm_fifo_cons_line *line = own_line(w, s);
+
+    if (line)
+        memcpy(line->kept, bytes, sizeof(line->kept));
+    return line != NULL;
+}
+
+bool session_kept(struct worker *w, struct session *s, void *bytes)
+{
+    const struct svm_fifo_cons_line *line = own_line(w, s);
+
+    if (line)
+        memcpy(bytes, line->kept, sizeof(line->kept));
+    return line != NULL;
+}
+static_assert(SESSION_KEPT == sizeof(((struct svm_fifo_cons_line *)0)->kept), "what the line has room for");
+
 struct session_fifos *session_fifos_look(struct worker *w, struct session *s, struct session_fifos *room)
 {
     if (!s->is_asleep)
@@ -360,6 +390,7 @@ int session_fifos_move(struct worker *w, struct session *s, struct app_worker *t
         set_flag(old.line, SVM_FIFO_MOVED);
         __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before its program's positions are read; pairs with settled_here() (vcl_claim.c) */
     }
+    memcpy(s->fifos->tx.line->kept, old_tx.line->kept, SESSION_KEPT);
     err = move_rx(s, &old);
     if (err == 0)
         err = session_tx_keep(s, &old_tx);

@@ -196,6 +196,12 @@ void session_idle(struct worker *w, struct session *s);
 /* Nothing goes on: gives back what the receive FIFO has no bytes in, and asks the program for the same of the other one. */
 void session_rings_idle(struct worker *w, struct session *s);
 bool session_wake(struct worker *w, struct session *s);
+enum { SESSION_KEPT = 32 };
+/* Bytes that a transport leaves with the session, in memory that the slot has anyway, until it asks for them. false: no place. */
+bool session_keep(struct worker *w, struct session *s, const void *bytes);
+bool session_kept(struct worker *w, struct session *s, void *bytes);
+/* The program waits for room to write, or has filled all there is. */
+bool session_tx_is_short(struct worker *w, struct session *s);
 uint16_t session_fib(const struct session *s);                       /* interface table of its namespace */
 uint32_t session_layer_cfg(const struct session *s);      /* what its program chose for the transport (struct session) */
 uint8_t session_connect_how(const struct session *s);     /* enum svm_connect_how */

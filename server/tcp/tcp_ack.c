@@ -129,6 +129,8 @@ static void window_opened(struct worker *w, struct tcp_conn *c)
 {
     if (c->flags & TCP_F_PROBE_OUT) { /* one byte or the FIN: sent together with what follows */
         tcp_sent_clear(w, c);
+        if (!(c->flags & TCP_F_FIN_SENT))
+            tcp_count_again(c, 1);
         c->snd_nxt = c->snd_una;
         c->flags &= ~(TCP_F_PROBE_OUT | TCP_F_FIN_SENT);
         tcp_rexmt_stop(c);
@@ -170,7 +172,12 @@ static void ack_effects(struct worker *w, struct tcp_conn *c, const struct tcp_s
     if (n->delivered) {
         c->delivered += n->delivered;
         c->sent->delivered_us = (uint32_t)w->now_us;
+        tcp_rate_sample(w, c, n);
+        if (hs_unlikely((seg->flags & TCP_ECE) && (c->lflags & TCP_LF_ECN)))
+            tcp_count_delivered_ce(c, n->delivered);
     }
+    if (hs_unlikely(n->reordered))
+        c->n.reord_seen++;
     if (n->rtt_us)
         tcp_min_rtt_update(w, c, n->rtt_us);
     if (is_plain(c, n)) {

@@ -204,7 +204,8 @@ int tcp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void 
     int32_t v;
     int rc;
 
-    if (attr == SVM_ATTR_TCP_INFO || attr == SVM_ATTR_TCP_INFO2 || attr == SVM_ATTR_TCP_INFO3 || attr == SVM_ATTR_TCP_INFO4)
+    if (attr == SVM_ATTR_TCP_INFO || attr == SVM_ATTR_TCP_INFO2 || attr == SVM_ATTR_TCP_INFO3 ||
+        (attr >= SVM_ATTR_TCP_INFO4 && attr <= SVM_ATTR_TCP_INFO6))
         return tcp_info_get(w, c, attr, val, len);
     if (attr >= SVM_ATTR_TCP_KEYS && attr <= SVM_ATTR_TCP_AO_KEY)
         return tcp_auth_attr_get(w, c, attr, val, len);

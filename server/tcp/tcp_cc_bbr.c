@@ -80,19 +80,6 @@ static void bw_update(struct bbr *b, uint32_t rate)
     }
 }
 
-/* The slower of how fast it was sent and how fast it was acknowledged (delivery-rate s2.2.2); 0 = says nothing. */
-static uint32_t rate_of(const struct worker *w, const struct tcp_conn *c, const struct bbr *b, const struct tcp_ack_news *n)
-{
-    uint32_t sent = n->rate_sent_us - n->rate_first_us, acked = (uint32_t)w->now_us - n->rate_delivered_us;
-    uint32_t us = hs_max_u32(sent, acked);
-    uint64_t rate;
-
-    if (us == 0 || us < b->min_rtt_us)
-        return 0; /* ACKs that were merged on their way */
-    rate = (uint64_t)(c->delivered - n->rate_delivered) * 1000000 / us / TCP_PACE_UNIT;
-    return (uint32_t)hs_min_u64(rate, UINT32_MAX);
-}
-
 static void round_and_rate(struct worker *w, struct tcp_conn *c, struct bbr *b, const struct tcp_ack_news *n)
 {
     uint32_t rate;
@@ -106,7 +93,7 @@ static void round_and_rate(struct worker *w, struct tcp_conn *c, struct bbr *b, 
         b->round_start = true;
         b->conserve = false;
     }
-    rate = rate_of(w, c, b, n);
+    rate = tcp_rate_of(w, c, n, b->min_rtt_us);
     if (rate && (!n->rate_app_limited || rate >= b->bw[0])) /* what the program held back is only a lower bound */
         bw_update(b, rate);
 }
@@ -309,10 +296,7 @@ static void bbr_acked(struct worker *w, struct tcp_conn *c, uint32_t acked, uint
 static void bbr_ack(struct worker *w, struct tcp_conn *c, const struct tcp_ack_news *n)
 {
     struct bbr *b = bbr_of(c);
-    struct tcp_sent *s = c->sent;
 
-    if (s->is_app_limited && seq_gt(c->delivered, s->app_limited))
-        s->is_app_limited = false;
     if (!c->srtt_us || !b->bw[0])
         first_rate(w, c);
     round_and_rate(w, c, b, n);

@@ -258,6 +258,7 @@ void tcp_conn_begin(struct worker *w, struct tcp_conn *c)
         c->rto_us = 3000000; /* RFC 6298 s5.7 */
     c->rcv_mss = (uint16_t)hs_min_u32(c->adv_mss, TCP_MSS_DEFAULT_V4);
     c->quick_acks = TCP_QUICK_ACKS;
+    c->data_time_ms = tcp_now_ms(w);
 }
 
 void tcp_conn_established(struct worker *w, struct tcp_conn *c)

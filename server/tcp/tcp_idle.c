@@ -66,12 +66,14 @@ static void compact(const struct tcp_conn *c, struct tcp_idle *i)
     *i = (struct tcp_idle){
         .base = c->base, .state = TCP_S_IDLE, .cc = tcp_cc_number(c->cc), .snd_wscale = c->snd_wscale, .rcv_wscale = c->rcv_wscale,
         .flags = c->flags & KEPT_FLAGS, .lflags = c->lflags & KEPT_LFLAGS,
-        .snd_nxt = c->snd_nxt, .snd_wnd = c->snd_wnd, .snd_max_wnd = c->snd_max_wnd, .rcv_nxt = c->rcv_nxt, .rcv_adv = c->rcv_adv,
+        .snd_nxt = c->snd_nxt, .snd_wnd = c->snd_wnd, .rcv_nxt = c->rcv_nxt, .rcv_adv = c->rcv_adv,
         .irs = c->irs, .iss = c->iss, .ts_recent = c->ts_recent,
-        .rcv_time_ms = c->rcv_time_ms, .snd_time_ms = c->snd_time_ms,
+        .rcv_time_ms = c->rcv_time_ms, .data_time_ms = c->data_time_ms, .snd_time_ms = c->snd_time_ms,
         .srtt_us = c->srtt_us, .rttvar_us = c->rttvar_us, .min_rtt_us = c->min_rtt_us,
         .segs_in = c->segs_in, .segs_out = c->segs_out, .data_segs_in = c->data_segs_in, .data_segs_out = c->data_segs_out,
-        .cwnd = c->cwnd, .ssthresh = c->ssthresh, .total_retrans = c->total_retrans, .user_timeout_ms = c->user_timeout_ms,
+        .cwnd_segs = (uint16_t)hs_min_u32(c->cwnd / c->mss, UINT16_MAX),
+        .ssthresh_segs = (uint16_t)hs_min_u32(c->ssthresh / c->mss, UINT16_MAX), .rate = c->rate, .busy_ms = c->busy_ms,
+        .rate_app_limited = c->rate_app_limited, .total_retrans = c->total_retrans, .user_timeout_ms = c->user_timeout_ms,
         .peer_mss = c->peer_mss, .adv_mss = c->adv_mss, .rcv_mss = c->rcv_mss, .user_mss = c->user_mss,
         .keepidle_s = c->keepidle_s, .keepintvl_s = c->keepintvl_s, .acked_wraps = c->acked_wraps, .rcvd_wraps = c->rcvd_wraps,
         .keepcnt = c->keepcnt, .tos = c->tos, .ttl = c->ttl, .quick_acks = c->quick_acks,
@@ -85,9 +87,10 @@ static void compact(const struct tcp_conn *c, struct tcp_idle *i)
 static void go_to_sleep(struct worker *w, struct tcp_conn *c)
 {
     struct tcp_worker *tw = tcp_worker_of(w);
-    struct tcp_idle *i = tcp_arena_take(arena_of(tw, c->flags));
+    struct tcp_idle *i;
 
-    if (!i)
+    tcp_busy_set(w, c, TCP_BUSY_NOT);
+    if (!session_keep(w, c->base.session, &c->n) || !(i = tcp_arena_take(arena_of(tw, c->flags))))
         return;
     compact(c, i);
     session_conn_moved(w, &c->base, &i->base);
@@ -132,7 +135,7 @@ static void restore(const struct tcp_idle *i, struct tcp_conn *c)
     c->flags = i->flags, c->lflags = i->lflags;
     c->snd_una = c->snd_nxt = c->data_una = c->snd_wl2 = c->snd_sml = i->snd_nxt;
     c->recover = c->snd_una - 1;
-    c->snd_wnd = i->snd_wnd, c->snd_max_wnd = i->snd_max_wnd;
+    c->snd_wnd = c->snd_max_wnd = i->snd_wnd;
     c->rcv_nxt = c->last_ack_sent = c->snd_wl1 = c->rcv_mark_seq = i->rcv_nxt;
     c->rcv_adv = i->rcv_adv;
     c->irs = i->irs, c->iss = i->iss;
@@ -141,7 +144,7 @@ static void restore(const struct tcp_idle *i, struct tcp_conn *c)
     c->snd_time_ms = c->min_rtt_ms = i->snd_time_ms;
     c->srtt_us = i->srtt_us, c->rttvar_us = i->rttvar_us, c->min_rtt_us = i->min_rtt_us;
     c->segs_in = i->segs_in, c->segs_out = i->segs_out, c->data_segs_in = i->data_segs_in, c->data_segs_out = i->data_segs_out;
-    c->cwnd = i->cwnd, c->ssthresh = i->ssthresh;
+    c->data_time_ms = i->data_time_ms, c->rate = i->rate, c->rate_app_limited = i->rate_app_limited, c->busy_ms = i->busy_ms;
     c->total_retrans = i->total_retrans, c->user_timeout_ms = i->user_timeout_ms;
     c->peer_mss = i->peer_mss, c->adv_mss = i->adv_mss, c->rcv_mss = i->rcv_mss, c->user_mss = i->user_mss;
     c->keepidle_s = i->keepidle_s, c->keepintvl_s = i->keepintvl_s, c->keepcnt = i->keepcnt;
@@ -161,8 +164,12 @@ static void expand(struct worker *w, const struct tcp_idle *i, struct tcp_conn *
     c->rcv_mark_us = (uint32_t)w->now_us;
     c->last_oow_ack_ms = tcp_now_ms(w) - 60000;
     c->cc = tcp_cc_at(i->cc);
+    if (c->base.session)
+        (void)session_kept(w, c->base.session, &c->n);
     if (tcp_conn_path_update(w, c) != 0) /* the route, and with it the size of segments, may be another one now */
         c->flags |= TCP_F_PMTU_LOW; /* there is none: asked again before something is sent */
+    c->cwnd = (uint32_t)i->cwnd_segs * c->mss;
+    c->ssthresh = i->ssthresh_segs == UINT16_MAX ? UINT32_MAX : (uint32_t)i->ssthresh_segs * c->mss;
     if (c->cc->wake)
         c->cc->wake(w, c, i->cc_kept);
     tcp_timer_init(c);

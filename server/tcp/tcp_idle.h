@@ -23,15 +23,17 @@ struct tcp_idle {
     uint32_t flags;
     /* As in struct tcp_conn: */
     uint32_t snd_nxt;           /* = snd_una, data_una, snd_wl2 */
-    uint32_t snd_wnd, snd_max_wnd;
+    uint32_t snd_wnd;           /* = snd_max_wnd */
     uint32_t rcv_nxt;           /* = last_ack_sent, snd_wl1 */
     uint32_t rcv_adv;
     uint32_t irs, iss;
     uint32_t ts_recent;
     uint32_t rcv_time_ms;       /* stands for ts_recent_ms */
+    uint32_t data_time_ms;
     uint32_t snd_time_ms;       /* stands for min_rtt_ms */
     uint32_t srtt_us, rttvar_us, min_rtt_us;
-    uint32_t cwnd, ssthresh;
+    uint16_t cwnd_segs, ssthresh_segs; /* in segments: cwnd begins anew after a pause in any case. UINT16_MAX: no ssthresh, or beyond that */
+    uint32_t rate, busy_ms;
     uint32_t cc_kept[2];        /* tcp_cc_ops.keep() */
     uint32_t total_retrans;
     uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
@@ -44,6 +46,7 @@ struct tcp_idle {
     uint8_t tos, ttl;
     uint8_t quick_acks;
     uint8_t reo_mult, reo_persist;
+    bool rate_app_limited;
 };
 /* With TCP_F_KEEPALIVE. */
 struct tcp_idle_timed {

@@ -1,7 +1,36 @@
-/* tcp_info.c - what TCP_INFO tells of a connection, by Linux's meaning of each field */
+/* tcp_info.c - what TCP_INFO tells of a connection, by Linux's meaning of each field, and what is counted for nothing else */
 #include <errno.h>
 #include "server/tcp/tcp_cc.h"
 #include "server/tcp/tcp_sent.h"
+
+/* ---- counted ---- */
+
+/* By the millisecond clock, as Linux does by its jiffies: spans below its tick count when it ticks within them, which is right on average. */
+static void busy_add(uint32_t now_ms, const struct tcp_conn *c, uint32_t *busy, uint32_t *rwnd, uint32_t *sndbuf)
+{
+    uint32_t *to[] = { [TCP_BUSY_SENDING] = busy, [TCP_BUSY_RWND] = rwnd, [TCP_BUSY_SNDBUF] = sndbuf };
+
+    if (c->busy != TCP_BUSY_NOT)
+        *to[c->busy] += now_ms - c->busy_since_ms;
+}
+
+void tcp_busy_set(struct worker *w, struct tcp_conn *c, enum tcp_busy busy)
+{
+    if (hs_likely(c->busy == busy))
+        return;
+    busy_add(tcp_now_ms(w), c, &c->busy_ms, &c->n.rwnd_ms, &c->n.sndbuf_ms);
+    c->busy_since_ms = tcp_now_ms(w);
+    c->busy = busy & 15;
+}
+
+static uint32_t segments(const struct tcp_conn *c, uint32_t bytes)
+{
+    return c->mss ? (bytes + c->mss - 1) / c->mss : 0;
+}
+
+void tcp_count_delivered_ce(struct tcp_conn *c, uint32_t bytes) { c->n.delivered_ce += segments(c, bytes); }
+
+/* ---- told ---- */
 
 static void fill_first(const struct tcp_conn *c, struct svm_tcp_info *ti)
 {
@@ -27,11 +56,6 @@ static void fill_first(const struct tcp_conn *c, struct svm_tcp_info *ti)
         .snd_cwnd = c->mss ? c->cwnd / c->mss : 0,
         .total_retrans = c->total_retrans,
     };
-}
-
-static uint32_t segments(const struct tcp_conn *c, uint32_t bytes)
-{
-    return c->mss ? (bytes + c->mss - 1) / c->mss : 0;
 }
 
 static void fill_second(struct worker *w, const struct tcp_conn *c, struct svm_tcp_info2 *ti)
@@ -78,6 +102,48 @@ static void fill_third(struct worker *w, const struct tcp_conn *c, struct svm_tc
     };
 }
 
+/* Each segment is delivered once, however often it was sent; and so is the SYN. */
+static uint32_t delivered(const struct tcp_conn *c)
+{
+    uint32_t missing = c->snd_nxt - c->snd_una;
+
+    if (c->sent)
+        missing -= hs_min_u32(c->sent->sacked + c->sent->reno_sacked, missing);
+    return tcp_is_synchronized(c) && c->state != TCP_S_SYN_RCVD ? 1 + c->data_segs_out - c->total_retrans - segments(c, missing) : 0;
+}
+
+static void fill_fifth(const struct tcp_conn *c, struct svm_tcp_info5 *ti)
+{
+    bool sync = tcp_is_synchronized(c) && c->state != TCP_S_SYN_RCVD;
+    uint16_t wraps = (uint16_t)(c->acked_wraps + (c->snd_nxt < c->snd_una));
+
+    *ti = (struct svm_tcp_info5){
+        .bytes_sent = sync ? bytes_until(c->snd_nxt, wraps, c->iss + 1, (c->flags & TCP_F_FIN_SENT) && c->snd_nxt == c->fin_seq + 1) +
+                             c->n.bytes_retrans : 0,
+        .bytes_retrans = c->n.bytes_retrans,
+        .delivery_rate = (uint64_t)c->rate * TCP_PACE_UNIT,
+        .delivered = delivered(c),
+        .delivered_ce = c->n.delivered_ce,
+        .dsack_dups = c->n.dsack_dups,
+        .reord_seen = c->n.reord_seen,
+    };
+}
+
+static void fill_sixth(struct worker *w, const struct tcp_conn *c, struct svm_tcp_info6 *ti)
+{
+    uint32_t sending = c->busy_ms, rwnd = c->n.rwnd_ms, sndbuf = c->n.sndbuf_ms;
+
+    busy_add(tcp_now_ms(w), c, &sending, &rwnd, &sndbuf);
+    *ti = (struct svm_tcp_info6){
+        .busy_ms = sending + rwnd + sndbuf,
+        .rwnd_limited_ms = rwnd,
+        .sndbuf_limited_ms = sndbuf,
+        .rcv_ooopack = c->n.rcv_ooopack,
+        .last_data_recv_ms = tcp_now_ms(w) - c->data_time_ms,
+        .rate_app_limited = c->rate_app_limited,
+    };
+}
+
 int tcp_info_get(struct worker *w, const struct tcp_conn *c, uint8_t attr, void *val, uint32_t *len)
 {
     union {
@@ -85,6 +151,8 @@ int tcp_info_get(struct worker *w, const struct tcp_conn *c, uint8_t attr, void 
         struct svm_tcp_info2 second;
         struct svm_tcp_info3 third;
         struct svm_tcp_info4 fourth;
+        struct svm_tcp_info5 fifth;
+        struct svm_tcp_info6 sixth;
     } ti;
     uint32_t n;
 
@@ -100,6 +168,14 @@ int tcp_info_get(struct worker *w, const struct tcp_conn *c, uint8_t attr, void 
     case SVM_ATTR_TCP_INFO4:
         ti.fourth = (struct svm_tcp_info4){ c->segs_in, c->segs_out, c->data_segs_in, c->data_segs_out };
         n = sizeof(ti.fourth);
+        break;
+    case SVM_ATTR_TCP_INFO5:
+        fill_fifth(c, &ti.fifth);
+        n = sizeof(ti.fifth);
+        break;
+    case SVM_ATTR_TCP_INFO6:
+        fill_sixth(w, c, &ti.sixth);
+        n = sizeof(ti.sixth);
         break;
     default:
         fill_third(w, c, &ti.third);

@@ -366,14 +366,16 @@ void tcp_input_synchronized(struct worker *w, struct tcp_conn *c, struct tcp_seg
 
 /* ---- demultiplexing ---- */
 
-static void count_in(struct tcp_conn *c, const struct tcp_seg *seg)
+static void count_in(const struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
 {
     const struct pkt_meta *m = pkt_meta(seg->p);
     uint32_t n = tcp_segments_of(seg->len, m->flags & PKT_GSO ? m->gso_size : 0);
 
     c->segs_in += n;
-    if (seg->len)
+    if (seg->len) {
         c->data_segs_in += n;
+        c->data_time_ms = tcp_now_ms(w);
+    }
 }
 
 static void seg_demux(struct worker *w, struct tcp_seg *seg)
@@ -387,7 +389,7 @@ static void seg_demux(struct worker *w, struct tcp_seg *seg)
 
         if (hs_unlikely(!c)) /* the peer sends it again */
             return;
-        count_in(c, seg);
+        count_in(w, c, seg);
         if (hs_unlikely(seg->o.sig || (c->lflags & TCP_LF_AUTH)) && !tcp_auth_input(w, c, seg))
             return;
         if (hs_likely(c->state != TCP_S_SYN_SENT && c->state != TCP_S_TIME_WAIT)) {

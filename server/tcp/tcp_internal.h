@@ -108,6 +108,22 @@ enum tcp_rexmt_mode {
     TCP_REXMT_REO,                /* reordering timer, likewise (RFC 8985 s6.2 step 5) */
 };
 
+enum tcp_busy {                   /* what holds sending back: the times of TCP_INFO */
+    TCP_BUSY_NOT,                 /* nothing to send, nothing in flight */
+    TCP_BUSY_SENDING,
+    TCP_BUSY_RWND,                /* the peer's window */
+    TCP_BUSY_SNDBUF,              /* the room that the program has to write in */
+};
+
+/* Counted for TCP_INFO alone. Of an idle connection the session keeps it. */
+struct tcp_counts {
+    uint64_t bytes_retrans;
+    uint32_t delivered_ce;        /* segments acknowledged with ECE */
+    uint32_t dsack_dups, reord_seen, rcv_ooopack;
+    uint32_t rwnd_ms, sndbuf_ms;
+};
+static_assert(sizeof(struct tcp_counts) == SESSION_KEPT, "fits what the session can keep");
+
 enum tcp_open_step {              /* Fast Open of ours (tcp_fastopen_client.c) */
     TCP_OPEN_USUAL,
     TCP_OPEN_WAITS,               /* nothing is sent: the program's first bytes go into the SYN */
@@ -195,6 +211,8 @@ struct tcp_conn {
     struct timer_node t_rexmt;
     /* ---- counted, and the congestion control's own */
     uint32_t segs_in, segs_out, data_segs_in, data_segs_out; /* TCP_INFO */
+    uint32_t data_time_ms;      /* last data that came in */
+    uint32_t rate;              /* at which data was delivered last, in units of TCP_PACE_UNIT bytes a second */
     union {
         uint64_t cc_priv[6];    /* of the congestion control */
         struct {                /* SYN-RCVD from a listener */
@@ -231,6 +249,10 @@ struct tcp_conn {
     uint8_t dup_acks;
     uint8_t reo_mult;           /* reordering window in quarters of min_rtt, beyond the first (RFC 8985 s6.2 step 4) */
     uint8_t reo_persist;        /* recoveries for which it stays raised */
+    uint8_t busy : 4;           /* enum tcp_busy, since busy_since_ms */
+    uint8_t rate_app_limited : 1;
+    uint32_t busy_since_ms, busy_ms; /* busy_ms: TCP_BUSY_SENDING only */
+    struct tcp_counts n;
 };
 static_assert(offsetof(struct tcp_conn, rcv_mark_us) + sizeof(uint32_t) <= 2 * HS_CACHE_LINE, "receiving: two lines");
 static_assert(offsetof(struct tcp_conn, snd_una) == 2 * HS_CACHE_LINE && offsetof(struct tcp_conn, has_trouble) < 4 * HS_CACHE_LINE,
@@ -278,6 +300,13 @@ struct tcp_worker {
 static inline uint32_t tcp_segments_of(uint32_t len, uint32_t gso_size)
 {
     return hs_unlikely(gso_size && len > gso_size) ? (len + gso_size - 1) / gso_size : 1;
+}
+
+/* len bytes that were sent before are sent once more. */
+static inline void tcp_count_again(struct tcp_conn *c, uint32_t len)
+{
+    c->total_retrans += tcp_segments_of(len, c->mss);
+    c->n.bytes_retrans += len;
 }
 
 /* One segment as it was received, trimmed on its way. */
@@ -518,7 +547,9 @@ int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const
 int tcp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len);
 void tcp_attr_inherit(struct worker *w, struct tcp_conn *c, const struct listener *l);
 
-/* tcp_info.c: SVM_ATTR_TCP_INFO, 2 to 4 */
+/* tcp_info.c: SVM_ATTR_TCP_INFO, 2 to 6, and what is counted for it */
+void tcp_busy_set(struct worker *w, struct tcp_conn *c, enum tcp_busy busy);
+void tcp_count_delivered_ce(struct tcp_conn *c, uint32_t bytes);
 int tcp_info_get(struct worker *w, const struct tcp_conn *c, uint8_t attr, void *val, uint32_t *len);
 
 /* tcp_show.c */

@@ -48,6 +48,7 @@ void tcp_rack_dsack(struct worker *w, struct tcp_conn *c)
     struct tcp_sent *s = c->sent;
 
     (void)w;
+    c->n.reord_seen++; /* as Linux */
     c->lflags |= TCP_LF_REORDERING; /* the original was not lost, it came late */
     c->reo_persist = RACK_REO_PERSIST;
     if (s->has_dsack_round && seq_lt(c->snd_una, s->dsack_round))
@@ -143,7 +144,7 @@ void tcp_tlp_fire(struct worker *w, struct tcp_conn *c)
         len = end - start - fin;
         if (tcp_send_data(w, c, start, len, fin) == 0) {
             tcp_count(w, TCP_C_retransmits);
-            c->total_retrans++;
+            tcp_count_again(c, len);
             s->tlp_is_rtx = true;
             tcp_sent_resent(w, c, start, len + fin);
             c->flags &= ~TCP_F_RTT_TIMING; /* Karn */

@@ -252,6 +252,7 @@ void tcp_rcv_text(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
             tcp_rcv_ack_now(w, c);
         } else if (c->rcv_nxt == before) { /* a hole before it: duplicate ACK, one for each segment (RFC 5681 s4.2) */
             tcp_count(w, TCP_C_out_of_order);
+            c->n.rcv_ooopack += tcp_segments_of(len, pkt_meta(seg->p)->flags & PKT_GSO ? pkt_meta(seg->p)->gso_size : 0);
             tcp_send_ack(w, c);
         } else if (had_hole) { /* fills a hole: ACK at once, the sender waits for it */
             tcp_rcv_ack_now(w, c);

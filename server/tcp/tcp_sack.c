@@ -22,6 +22,7 @@ void tcp_sack_update(struct worker *w, struct tcp_conn *c, const struct tcp_seg 
         /* Of what was sent, and not longer ago than any window: else it is old, or made up. */
         if (seq_lt(b->start, b->end) && seq_leq(b->end, c->snd_nxt) && seq_geq(b->start, c->snd_una - c->snd_max_wnd)) {
             tcp_count(w, TCP_C_spurious_dsack);
+            c->n.dsack_dups += b->end - b->start > c->mss ? (b->end - b->start) / c->mss : 1;
             n->dsack = true;
             n->dsack_start = b->start;
             n->dsack_end = b->end;

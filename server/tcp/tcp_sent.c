@@ -24,7 +24,7 @@ static struct tcp_sent *sent_alloc(struct worker *w, struct tcp_conn *c)
     s->cap = TCP_RUNS_INLINE;
     s->fack = c->snd_una;
     s->first_us = s->delivered_us = (uint32_t)w->now_us;
-    s->is_app_limited = c->cc->model; /* nothing was in flight: the program held it back, not the path */
+    s->is_app_limited = true; /* nothing was in flight: the program held it back, not the path */
     s->app_limited = c->delivered;
     c->sent = s;
     return s;
@@ -215,8 +215,10 @@ static void run_delivered(const struct worker *w, struct tcp_conn *c, const stru
         n->rtt_us = age;
         if (seq_leq(end, c->recover) || c->ca_state != TCP_CA_LOSS)
             n->original = true;
-        if (seq_lt(end, s->fack))
+        if (seq_lt(end, s->fack)) {
             c->lflags |= TCP_LF_REORDERING;
+            n->reordered = true;
+        }
     }
     if (seq_gt(end, s->fack))
         s->fack = end;

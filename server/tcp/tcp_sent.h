@@ -80,6 +80,7 @@ struct tcp_ack_news {
     bool original;           /* something arrived that was never sent again */
     bool rtx_delivered;      /* something arrived that was */
     bool is_duplicate;       /* RFC 5681 s2 */
+    bool reordered;          /* ... and below something that had arrived before */
     /* delivery rate (draft-cheng-iccrg-delivery-rate-estimation): of the most recently sent run that was delivered */
     bool has_rate, rate_app_limited;
     uint32_t rate_sent_us, rate_delivered, rate_delivered_us, rate_first_us, rate_end;
@@ -121,6 +122,11 @@ void tcp_sent_unmark_lost(struct tcp_conn *c);
 void tcp_sent_forget_sacks(struct tcp_conn *c);              /* the peer has reneged (RFC 2018 s8) */
 void tcp_sent_clear(struct worker *w, struct tcp_conn *c);   /* nothing is in flight any more */
 void tcp_sent_pool_free(struct tcp_worker *tw);
+
+/* tcp_rate.c: the delivery rate (draft-cheng-iccrg-delivery-rate-estimation) */
+/* Of what this ACK tells, in units of TCP_PACE_UNIT bytes a second; 0 = nothing, as when it was sooner than any round trip. */
+uint32_t tcp_rate_of(const struct worker *w, const struct tcp_conn *c, const struct tcp_ack_news *n, uint32_t min_rtt_us);
+void tcp_rate_sample(const struct worker *w, struct tcp_conn *c, const struct tcp_ack_news *n); /* c->delivered counts it already */
 
 /* tcp_sack.c */
 void tcp_sack_update(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg, struct tcp_ack_news *n);

@@ -148,6 +148,7 @@ static void rexmt_data(struct worker *w, struct tcp_conn *c)
         bool fin = (c->flags & TCP_F_FIN_SENT) && c->snd_una == c->fin_seq;
 
         tcp_count(w, TCP_C_window_probes);
+        tcp_count_again(c, fin ? 0 : 1);
         tcp_sent_refused(w, c);
         tcp_send_data(w, c, c->snd_una, fin ? 0 : 1, fin);
         return;
@@ -192,6 +193,7 @@ static void persist(struct worker *w, struct tcp_conn *c)
         c->snd_nxt++;
         c->flags |= TCP_F_PROBE_OUT;
     } else {
+        tcp_count_again(c, fin ? 0 : 1);
         tcp_sent_refused(w, c);
     }
     tcp_send_data(w, c, c->snd_una, fin ? 0 : 1, fin);

@@ -60,7 +60,7 @@ static int64_t send_lost(struct worker *w, struct tcp_conn *c, uint32_t burst)
     if (rc == -ENOBUFS)
         return rc;
     tcp_count(w, TCP_C_retransmits);
-    c->total_retrans++;
+    tcp_count_again(c, len);
     tcp_undo_resent(c, start, len + fin);
     tcp_sent_resent(w, c, start, len + fin);
     c->sent->prr_out += len + fin;
@@ -235,6 +235,20 @@ static void note_app_limited(struct tcp_conn *c, const struct tx_room *r)
     c->sent->app_limited = c->delivered + pipe;
 }
 
+/* All has been sent that may be: what holds back the rest, or what the program would write? */
+static enum tcp_busy busy_by(struct worker *w, struct tcp_conn *c, const struct tx_room *r)
+{
+    uint32_t segment = hs_min_u32(r->unsent, c->mss);
+
+    if (!r->unsent && c->snd_una == c->snd_nxt)
+        return TCP_BUSY_NOT;
+    if (r->wnd < segment && r->cwnd >= segment)
+        return TCP_BUSY_RWND;
+    if (!r->unsent && r->cwnd >= c->mss && session_tx_is_short(w, c->base.session))
+        return TCP_BUSY_SNDBUF;
+    return TCP_BUSY_SENDING;
+}
+
 /* Without memory: once more in the next turn. */
 static enum transport_tx_verdict tx_idle(struct worker *w, struct transport_conn *b, unsigned budget_bytes)
 {
@@ -292,10 +306,12 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
     c->flags &= ~TCP_F_PUSH_PARTIAL;
     if (c->sent)
         rto_ensure(w, c);
-    if (n > 0)
+    if (n > 0) {
+        tcp_busy_set(w, c, TCP_BUSY_SENDING);
         return TRANSPORT_TX_MORE;
-    if (hs_unlikely(c->cc->model))
-        note_app_limited(c, &room);
+    }
+    tcp_busy_set(w, c, busy_by(w, c, &room));
+    note_app_limited(c, &room);
     tx_blocked(w, c, &room);
     return TRANSPORT_TX_DONE;
 }

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -172,6 +172,42 @@ static void serve(int fd)
     }
 }
 
+static bool info_is(bool right, const char *what, uint64_t a, uint64_t b)
+{
+    if (!right)
+        fprintf(stderr, "relay_load: TCP_INFO: %s: %lu, %lu\n", what, a, b);
+    return right;
+}
+
+/* What TCP_INFO must say when all that was sent has arrived, over the stack as over the kernel. */
+static void check_info(int fd, uint64_t bytes, uint64_t us)
+{
+    struct tcp_info ti = { 0 };
+    socklen_t len = sizeof(ti);
+    uint64_t first, segments;
+    bool right;
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &ti, &len) < 0)
+        die("TCP_INFO");
+    if (len < sizeof(ti))
+        return; /* a kernel of before */
+    first = ti.tcpi_bytes_sent - ti.tcpi_bytes_retrans;
+    segments = ti.tcpi_data_segs_out - ti.tcpi_total_retrans;
+    right = info_is(first == bytes, "bytes sent for the first time", first, bytes);
+    right &= info_is(ti.tcpi_bytes_acked - bytes <= 2, "bytes acknowledged", ti.tcpi_bytes_acked, bytes);
+    right &= info_is((ti.tcpi_total_retrans != 0) == (ti.tcpi_bytes_retrans != 0), "sent again", ti.tcpi_total_retrans, ti.tcpi_bytes_retrans);
+    right &= info_is(ti.tcpi_delivered + segments / 50 >= segments && ti.tcpi_delivered <= segments + segments / 50 + 4, "segments delivered",
+                     ti.tcpi_delivered, segments);
+    right &= info_is(ti.tcpi_busy_time >= us / 2 && ti.tcpi_busy_time <= 2 * us + 10000000, "microseconds busy", ti.tcpi_busy_time, us);
+    right &= info_is(ti.tcpi_rwnd_limited + ti.tcpi_sndbuf_limited <= ti.tcpi_busy_time, "microseconds limited",
+                     ti.tcpi_rwnd_limited + ti.tcpi_sndbuf_limited, ti.tcpi_busy_time);
+    right &= info_is(ti.tcpi_delivery_rate != 0, "delivery rate", ti.tcpi_delivery_rate, bytes * 1000000 / us);
+    right &= info_is(ti.tcpi_snd_wnd != 0 && ti.tcpi_unacked <= 1 && ti.tcpi_notsent_bytes == 0, "in flight", ti.tcpi_unacked,
+                     ti.tcpi_notsent_bytes);
+    if (!right)
+        exit(1);
+}
+
 static int server(const struct addrinfo *ai)
 {
     int one = 1, s = socket(ai->ai_family, SOCK_STREAM, 0);
@@ -223,11 +259,12 @@ static int client(const struct addrinfo *ai, const char *mode, const char *secon
         r = receive_for(fd, (uint64_t)h.ms * 1000);
         write_all(fd, &r, sizeof(r));
     } else {
-        uint64_t sent = send_for(fd, (uint64_t)h.ms * 1000);
+        uint64_t begun = now_us(), sent = send_for(fd, (uint64_t)h.ms * 1000);
 
         read_all(fd, &r, sizeof(r));
         if (r.bytes != sent)
             die("bytes are missing");
+        check_info(fd, sent + sizeof(h), now_us() - begun);
     }
     close(fd);
     printf("bytes %lu bits_per_s %lu\n", r.bytes, r.bits_per_s);

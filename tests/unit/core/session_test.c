@@ -354,11 +354,16 @@ Test(session, idle_one_whose_user_lets_go_goes_on)
     struct sim_sock *s, *c = idle_pair("10.7.0.2", 93, &s);
     struct session *held = c->session;
     struct sim_app *other;
+    uint8_t left[SESSION_KEPT], found[SESSION_KEPT] = { 0 };
 
+    memset(left, 0x5a, sizeof(left)); /* what its transport leaves with it goes where its bytes go */
+    cr_assert(held->is_asleep && session_keep(fx.stack[0]->worker[0], held, left));
     cr_assert_eq(sim_app_create(fx.stack[0]->worker[0], NULL, &other), 0);
     cr_assert_eq(session_hold(fx.stack[0]->worker[0], held, sim_app_worker(other), 1), 0);
     session_close(fx.stack[0]->worker[0], sim_app_worker(client), held, -1); /* its user lets go: the server keeps it */
     core_run(&fx, 10000);
+    cr_assert(session_kept(fx.stack[0]->worker[0], held, found));
+    cr_assert_arr_eq(found, left, sizeof(left));
     cr_assert_eq(sim_write_pattern(s, 2, 500), 500);
     core_run(&fx, 10000);
     cr_assert_eq(session_rx_unread(fx.stack[0]->worker[0], held), 500);

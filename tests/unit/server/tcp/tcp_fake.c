@@ -31,6 +31,9 @@ void session_lookup_del(struct worker *w, struct transport_conn *c)
 
 void session_idle(struct worker *w, struct session *s) { (void)w, (void)s; }
 bool session_wake(struct worker *w, struct session *s) { return (void)w, s != NULL; }
+bool session_keep(struct worker *w, struct session *s, const void *bytes) { return (void)w, memcpy(s->kept, bytes, SESSION_KEPT) != NULL; }
+bool session_kept(struct worker *w, struct session *s, void *bytes) { return (void)w, memcpy(bytes, s->kept, SESSION_KEPT) != NULL; }
+bool session_tx_is_short(struct worker *w, struct session *s) { return (void)w, s->tx_len == FAKE_FIFO; }
 
 void session_conn_moved(struct worker *w, const struct transport_conn *from, struct transport_conn *to)
 {

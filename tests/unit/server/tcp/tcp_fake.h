@@ -28,6 +28,7 @@ struct session {
     uint32_t tx_urgent_end;              /* set by the test: offset behind the urgent byte, 0 = none */
     uint32_t tx_len;
     uint8_t tx[FAKE_FIFO];
+    uint8_t kept[SESSION_KEPT];
 };
 
 struct listener {

@@ -776,6 +776,90 @@ Test(tcp_flow, tcp_info_bytes_over_the_wrap, .init = init, .fini = fini)
     cr_assert_eq(three.bytes_received, 2000, "a FIN is no byte");
 }
 
+static void info_of(struct script *t, uint8_t attr, void *val, uint32_t size)
+{
+    uint32_t len = size;
+
+    cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, attr, val, &len), 0);
+    cr_assert_eq(len, size);
+}
+
+/* Four segments, of which the first is sent again; then what the peer reports of it, and what is out of order here. An idle connection
+ * remembers all of it. */
+Test(tcp_flow, tcp_info_of_a_known_transfer, .init = init, .fini = fini)
+{
+    static const uint8_t some[4000];
+    struct script *t = &T;
+    struct svm_tcp_info5 five;
+    struct svm_tcp_info6 six;
+    uint32_t base, begun_ms;
+
+    script_open(t, false, true);
+    base = t->rcv;
+    info_of(t, SVM_ATTR_TCP_INFO5, &five, sizeof(five));
+    cr_assert(five.bytes_sent == 0 && five.bytes_retrans == 0 && five.delivered == 1, "the SYN: %u", five.delivered);
+    begun_ms = tcp_now_ms(&t->h.w);
+    fake_write(&t->h, t->s, some, 4000);
+    while (take(t))
+        ;
+    info_of(t, SVM_ATTR_TCP_INFO5, &five, sizeof(five));
+    cr_assert(five.bytes_sent == 4000 && five.bytes_retrans == 0 && five.delivered == 1);
+    fake_advance(&t->h, 1000);
+    send_sack(t, base + 1000, base + 4000);
+    EXPECT(t, TCP_ACK, base, t->snd, 1000);
+    info_of(t, SVM_ATTR_TCP_INFO5, &five, sizeof(five));
+    cr_assert(five.bytes_sent == 5000 && five.bytes_retrans == 1000 && five.delivered == 4, "%u delivered", five.delivered);
+    fake_advance(&t->h, 1000);
+    t->rcv += 4000;
+    send_sack(t, base, base + 1000); /* D-SACK: it was needless */
+    info_of(t, SVM_ATTR_TCP_INFO5, &five, sizeof(five));
+    cr_assert(five.bytes_sent == 5000 && five.delivered == 5 && five.dsack_dups == 1 && five.reord_seen > 0);
+    cr_assert(five.delivery_rate > 1000000 && five.delivery_rate < 4000000, "4000 bytes in 1 or 2 ms: %lu", (unsigned long)five.delivery_rate);
+    info_of(t, SVM_ATTR_TCP_INFO6, &six, sizeof(six));
+    cr_assert_eq(six.busy_ms, tcp_now_ms(&t->h.w) - begun_ms, "%u", six.busy_ms);
+    cr_assert(six.rwnd_limited_ms == 0 && six.sndbuf_limited_ms == 0 && six.rate_app_limited);
+    fake_advance(&t->h, 5000);
+    send_seg(t, TCP_ACK, t->snd + 100, t->rcv, some, 100);
+    fake_advance(&t->h, 7000);
+    info_of(t, SVM_ATTR_TCP_INFO6, &six, sizeof(six));
+    cr_assert(six.rcv_ooopack == 1 && six.last_data_recv_ms == 7, "%u", six.last_data_recv_ms);
+}
+
+/* What holds the sender back, and for how long. */
+Test(tcp_flow, tcp_info_times, .init = init, .fini = fini)
+{
+    static const uint8_t some[FAKE_FIFO];
+    struct script *t = &T;
+    struct svm_tcp_info6 six;
+
+    script_open(t, false, true);
+    t->wnd = 2000;
+    send_ack(t);
+    fake_write(&t->h, t->s, some, 5000);
+    fake_advance(&t->h, 30000); /* the peer's window is full */
+    while (take(t))
+        ;
+    t->wnd = 60000;
+    t->rcv += 2000;
+    send_ack(t);
+    fake_advance(&t->h, 10000);
+    info_of(t, SVM_ATTR_TCP_INFO6, &six, sizeof(six));
+    cr_assert(six.rwnd_limited_ms == 30 && six.busy_ms == 40 && six.sndbuf_limited_ms == 0, "%u of %u", six.rwnd_limited_ms, six.busy_ms);
+    while (take(t))
+        ;
+    t->rcv += 3000;
+    send_ack(t);
+    fake_advance(&t->h, 100000); /* idle */
+    info_of(t, SVM_ATTR_TCP_INFO6, &six, sizeof(six));
+    cr_assert_eq(six.busy_ms, 40);
+    script_conn(t)->cwnd = 10 * FAKE_FIFO;
+    script_conn(t)->snd_wnd = 10 * FAKE_FIFO;
+    fake_write(&t->h, t->s, some, FAKE_FIFO);
+    fake_advance(&t->h, 20000);
+    info_of(t, SVM_ATTR_TCP_INFO6, &six, sizeof(six));
+    cr_assert(six.sndbuf_limited_ms == 20 && six.busy_ms == 60, "%u of %u", six.sndbuf_limited_ms, six.busy_ms);
+}
+
 Test(tcp_flow, connect_without_route_or_to_multicast, .init = init, .fini = fini)
 {
     struct script *t = &T;
