@@ -10,6 +10,7 @@ stack() { spre a "$@"; }
 stack_b() { spre b "$@"; }
 inside() { VCL=$TMP/a.global.vcl spre a "$@"; }   # without the local scope: TCP inside the server
 native() { in_s env VCL_CONFIG="$TMP/a.vcl" "$@"; }
+native_inside() { in_s env VCL_CONFIG="$TMP/a.global.vcl" "$@"; }
 native_b() { in_s env VCL_CONFIG="$TMP/b.vcl" "$@"; }
 at_cpu0() { local run=$1; shift; "$run" taskset -c 0 "$@"; }
 stack_cpu0() { at_cpu0 stack "$@"; }
@@ -37,7 +38,7 @@ group_begin() { # NAME MTU: namespaces, the stack's link without a server, and t
     ip -n "$NS_K" link set vk1 up
     for ns in "$NS_S" "$NS_K"; do
         ip netns exec "$ns" sysctl -qw net.ipv4.ip_local_port_range='2000 65000' net.ipv4.tcp_tw_reuse=1 net.core.somaxconn=4096 \
-            net.ipv4.ip_local_reserved_ports=5201,6379,7001-7020,8080,8443
+            net.ipv4.ip_local_reserved_ports=5201,6379,7001-7021,8080,8443
     done
 }
 group_end() { # SERVER...
@@ -91,6 +92,7 @@ local_sides() {
     side inside inside $S4 'TCP inside one server'
     side ring ring - 'raw ring of two processes'
     side native native $S4 'cut-through, native API'
+    side native_inside native_inside $S4 'TCP inside one server, native API'
     side link_k in_k $L4 'kernel to kernel, veth'
     side link_h in_k $S4 'kernel to hoststack, veth'
     side out_k in_s $M4 'kernel to kernel, veth'
@@ -126,7 +128,8 @@ group_local() {
     streams inside loopback inside '64 16384'
     streams_many inside loopback inside
     row core/mtu1500/stream Gbit/s higher - s_stream_per_core - inside tx 16384 1
-    row core/mtu1500/conn conn/s higher - s_conn_per_core - inside 32
+    row core/mtu1500/conn conn/s higher - s_native_conn_per_core - native_inside 128
+    full row core/mtu1500/conn-preloaded conn/s higher - s_conn_per_core - inside 32
     round_trips inside loopback inside
     connections inside loopback inside
     placement_rows

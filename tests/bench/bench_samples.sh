@@ -57,6 +57,8 @@ per_core() {
 with_warm_up=$(awk -v s="$secs" 'BEGIN { print s * 1.25 }')
 s_stream_per_core() { per_core "$with_warm_up" s_stream "$@"; }
 s_conn_per_core() { per_core "$secs" s_conn "$@"; }
+s_native_conn() { TMO=$tmo "$1" "$top_builddir/tests/bench/native_conn" "$2" 7021 "$3" "$secs"; } # RUN ADDRESS AT-ONCE
+s_native_conn_per_core() { per_core "$secs" s_native_conn "$@"; }
 
 # ---- memory ----
 slab_kb() { sed -n 's/^Slab: *\([0-9]*\) kB/\1/p' /proc/meminfo; }
