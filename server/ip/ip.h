@@ -47,6 +47,9 @@ struct ip_route_cache {        /* valid while generation matches the route table
     uint32_t confirmed;        /* ip_confirm_time() of the last confirmation */
 };
 
+/* The way that c remembers leads to ourselves still. */
+bool ip_cache_is_local(struct worker *w, const struct ip_route_cache *c);
+
 void ip_worker_input(struct worker *w, struct interface *ifc, struct pkt **pkts, unsigned n); /* at the IP header */
 /* p: at the L4 header, meta.flags PKT_L4_CSUM_NEEDED / PKT_GSO, gso_size, l4_len set by the transport (checksum field holds
  * pkt_pseudo_sum()). Takes p always. 0, or -ENETUNREACH, -EMSGSIZE (larger than MTU and dont_fragment and not GSO), -ENOBUFS. A

@@ -382,6 +382,12 @@ int ip_output_on(struct worker *w, struct interface *ifc, const struct ip_addr *
     return output_way(w, p, tx, &way);
 }
 
+bool ip_cache_is_local(struct worker *w, const struct ip_route_cache *c)
+{
+    return c->is_local && c->generation == route_generation(w->stack->routes) &&
+           interface_addr_state_get(c->next_hop) == INTERFACE_ADDR_PREFERRED;
+}
+
 int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
 {
     struct ip_way way;

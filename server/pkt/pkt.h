@@ -40,6 +40,7 @@ struct pkt_meta {                /* in the mbuf's private area */
     uint16_t trace;              /* number of a followed packet, 0 = none; means nothing while capture_is_on() is false, as the next */
     uint32_t capture;            /* number of its record in a capture, 0 = none */
     uint32_t l4_total;           /* L4 header + payload bytes, as the IP header says */
+    uint32_t from, to;           /* with PKT_LOCAL: what the transport that sent it says to itself about both ends; 0 = nothing */
 };
 enum { PKT_PRIV_SIZE = 96, PKT_HEADROOM = 128, PKT_SMALL_DATA = 3584, PKT_BIG_DATA = 65535 - PKT_HEADROOM };
 static_assert(sizeof(struct pkt_meta) <= PKT_PRIV_SIZE, "pkt_meta fits the private area");

@@ -161,6 +161,17 @@ static bool tuple_is_free(struct worker *w, const struct transport_ops *ops, con
     return !c || (ops->is_replaceable && ops->is_replaceable(w, c));
 }
 
+/* The ports that will be asked for next: their place in the table, and what is there, come into the cache meanwhile. */
+static void ports_ahead(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib)
+{
+    struct ip_endpoint one = *lcl, two = *lcl;
+
+    one.port = be16_of((uint16_t)(be16_get(lcl->port) + 1));
+    two.port = be16_of((uint16_t)(be16_get(lcl->port) + 2));
+    session_lookup_next(w, session_lookup_soon(w, proto, &one, rmt, fib));
+    (void)session_lookup_soon(w, proto, &two, rmt, fib);
+}
+
 /* RFC 6056 s3.3.4, algorithm 4: a keyed hash of the other three parts of the tuple gives where to begin, and one of several
  * counters how far, so that the ports for one destination follow each other and tell nothing of those for another. */
 int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint16_t fib, struct ip_endpoint *lcl)
@@ -198,6 +209,7 @@ int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpo
             continue;
         if (tuple_is_free(w, ops, lcl, rmt, fib) && !session_endpoint_is_taken(w, proto, lcl, fib)) {
             *next = (uint16_t)((*next + i + 1) % RANGE);
+            ports_ahead(w, proto, lcl, rmt, fib);
             return 0;
         }
     }

@@ -17,6 +17,8 @@ enum session_limits {
     SESSION_TX_BUDGET = 128 * 1024,  /* bytes a session may send in one turn */
     SESSION_TX_TURN = 256,           /* sessions served in one turn */
     SESSION_PORT_BUCKETS = 1024,     /* listeners and reserved endpoints, by port */
+    SESSION_HASHED = 64,
+    SESSION_KEY_WORDS = 5,           /* addresses, ports and table of a connection */
     SESSION_EPHEMERAL_LO = 32768, SESSION_EPHEMERAL_HI = 60999, /* as Linux */
     SESSION_MAX_ATTRS = 63,
     SESSION_SPARE_FIFOS = 64,        /* kept for the next sessions: where they come and go fast, as many as come at once */
@@ -84,6 +86,10 @@ struct session_worker {
     struct session *free;            /* through queue_next */
     struct transport_conn **table;   /* lookup, power of two buckets */
     uint32_t table_mask, n_conns;
+    struct session_hashed {
+        uint64_t key[SESSION_KEY_WORDS]; /* all zero: nobody's */
+        uint32_t hash;
+    } hashed[SESSION_HASHED];        /* which were asked for last */
     struct listener *listener[SESSION_PORT_BUCKETS];
     uint32_t n_listeners;
     struct listener *replicas;

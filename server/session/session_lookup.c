@@ -8,7 +8,7 @@
 static uint32_t tuple_hash(const struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                            uint16_t fib)
 {
-    uint64_t key[5] = { (uint64_t)lcl->port.raw << 48 | (uint64_t)rmt->port.raw << 32 | (uint64_t)fib << 16 | proto };
+    uint64_t key[SESSION_KEY_WORDS] = { (uint64_t)lcl->port.raw << 48 | (uint64_t)rmt->port.raw << 32 | (uint64_t)fib << 16 | proto };
     size_t n = 1;
 
     if (ip_addr_is_v4(&lcl->ip)) {
@@ -18,8 +18,27 @@ static uint32_t tuple_hash(const struct worker *w, uint8_t proto, const struct i
         memcpy(&key[3], &rmt->ip, sizeof(rmt->ip));
         n = 5;
     }
-    /* Keyed, so that nobody outside can make chains long. */
-    return (uint32_t)siphash13_words(w->secret, key, n);
+    /* One connection is often asked for several times: soon, is it free, is it there, put it in. */
+    struct session_hashed *memo = &w->session->hashed[(be16_get(lcl->port) ^ be16_get(rmt->port)) % SESSION_HASHED];
+    if (memcmp(key, memo->key, sizeof(key)) != 0) {
+        /* Keyed, so that nobody outside can make chains long. */
+        memo->hash = (uint32_t)siphash13_words(w->secret, key, n);
+        memcpy(memo->key, key, sizeof(key));
+    }
+    return memo->hash;
+}
+
+uint32_t session_lookup_soon(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib)
+{
+    uint32_t hash = tuple_hash(w, proto, lcl, rmt, fib);
+
+    __builtin_prefetch(&w->session->table[hash & w->session->table_mask]);
+    return hash;
+}
+
+void session_lookup_next(struct worker *w, uint32_t hash)
+{
+    __builtin_prefetch(w->session->table[hash & w->session->table_mask]);
 }
 
 static void table_grow(struct session_worker *sw)
@@ -48,7 +67,8 @@ void session_lookup_add(struct worker *w, struct transport_conn *c)
     assert(!c->in_lookup);
     if (sw->n_conns > sw->table_mask)
         table_grow(sw);
-    c->hash = tuple_hash(w, c->proto, &c->lcl, &c->rmt, c->fib);
+    if (!c->hash)
+        c->hash = tuple_hash(w, c->proto, &c->lcl, &c->rmt, c->fib);
     c->lookup_next = sw->table[c->hash & sw->table_mask];
     sw->table[c->hash & sw->table_mask] = c;
     c->in_lookup = true;
@@ -68,6 +88,7 @@ void session_lookup_del(struct worker *w, struct transport_conn *c)
         }
     }
     c->in_lookup = false;
+    c->hash = 0; /* it may come back with other addresses */
     sw->n_conns--;
 }
 
@@ -76,18 +97,24 @@ void session_conn_moved(struct worker *w, const struct transport_conn *from, str
     struct session_worker *sw = w->session;
     struct transport_conn **p = &sw->table[from->hash & sw->table_mask];
 
-    assert(from->in_lookup && to->session && to->session->conn == from);
+    assert(from->in_lookup && (!to->session || to->session->conn == from));
     while (*p != from)
         p = &(*p)->lookup_next;
     *p = to;
-    to->session->conn = to;
+    if (to->session)
+        to->session->conn = to;
 }
 
 struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
                                       const struct ip_endpoint *rmt, uint16_t fib)
 {
+    return session_lookup_hashed(w, tuple_hash(w, proto, lcl, rmt, fib), proto, lcl, rmt, fib);
+}
+
+struct transport_conn *session_lookup_hashed(struct worker *w, uint32_t hash, uint8_t proto, const struct ip_endpoint *lcl,
+                                             const struct ip_endpoint *rmt, uint16_t fib)
+{
     struct session_worker *sw = w->session;
-    uint32_t hash = tuple_hash(w, proto, lcl, rmt, fib);
 
     for (struct transport_conn *c = sw->table[hash & sw->table_mask]; c; c = c->lookup_next) {
         if (c->hash == hash && c->proto == proto && c->fib == fib && c->lcl.port.raw == lcl->port.raw &&

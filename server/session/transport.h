@@ -116,10 +116,16 @@ struct transport_ops {
 /* Lookup tables of this worker. Keys: proto, lcl, rmt, fib. */
 void session_lookup_add(struct worker *w, struct transport_conn *c);
 void session_lookup_del(struct worker *w, struct transport_conn *c);
-/* A connection with a session goes on at another address, where its copy is: for the tables and for its session. */
+/* A connection goes on at another address, where its copy is: for the tables and for its session, if it has one. */
 void session_conn_moved(struct worker *w, const struct transport_conn *from, struct transport_conn *to);
 struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
                                       const struct ip_endpoint *rmt, uint16_t fib);
+/* In three steps, each for a whole batch, so that nobody waits for memory: the hash, the connection's lines, the connection. A
+ * connection that is put in with its `hash` set has the right one. */
+uint32_t session_lookup_soon(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib);
+void session_lookup_next(struct worker *w, uint32_t hash);
+struct transport_conn *session_lookup_hashed(struct worker *w, uint32_t hash, uint8_t proto, const struct ip_endpoint *lcl,
+                                             const struct ip_endpoint *rmt, uint16_t fib);
 /* Best listener: exact address, then wildcard (IPv6 wildcard serves IPv4 unless V6ONLY); with SO_REUSEPORT one of the group by
  * flow hash; NULL = none, or the rules of its namespace refuse it. */
 struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,

@@ -3,6 +3,7 @@
 #include "server/tcp/tcp_auth.h"
 #include "server/tcp/tcp_cc.h"
 #include "server/tcp/tcp_idle.h"
+#include "server/tcp/tcp_wait.h"
 
 void tcp_config_defaults(struct tcp_config *cfg)
 {
@@ -62,6 +63,7 @@ static int tcp_worker_init(struct worker *w)
     tw->w = w;
     tcp_arena_init(&tw->conns, (sizeof(struct tcp_conn) + HS_CACHE_LINE - 1) / HS_CACHE_LINE * HS_CACHE_LINE);
     tcp_idle_init(w);
+    tcp_wait_init(w);
     tcp_config_defaults(&tw->cfg);
     return 0;
 }

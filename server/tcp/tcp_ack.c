@@ -133,6 +133,7 @@ static void window_opened(struct worker *w, struct tcp_conn *c)
             tcp_count_again(c, 1);
         c->snd_nxt = c->snd_una;
         c->flags &= ~(TCP_F_PROBE_OUT | TCP_F_FIN_SENT);
+        c->has_sent_all = false;
         tcp_rexmt_stop(c);
         c->backoff = 0;
         return;
@@ -228,7 +229,9 @@ enum tcp_ack_verdict tcp_ack_process(struct worker *w, struct tcp_conn *c, struc
         acked_new(w, c, seg, &n);
     if (c->sent)
         ack_effects(w, c, seg, &n);
-    if (c->base.session)
+    if (c->base.session && !(c->has_sent_all && c->snd_una == c->snd_nxt))
         tcp_tx_request(w, c);
+    else
+        tcp_busy_set(w, c, TCP_BUSY_NOT);
     return TCP_ACK_OK;
 }

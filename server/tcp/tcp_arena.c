@@ -96,6 +96,25 @@ void *tcp_arena_take(struct tcp_arena *a)
     return place;
 }
 
+enum { NAME_PLACE_BITS = 10 };
+static_assert(SLAB_SIZE / HS_CACHE_LINE <= 1 << NAME_PLACE_BITS, "no place is smaller than a line");
+
+uint32_t tcp_arena_name(const struct tcp_arena *a, void *place)
+{
+    struct tcp_slab *s = slab_of(place);
+    uint32_t i = (uint32_t)((uint8_t *)place - (uint8_t *)(s + 1)) / a->size;
+
+    return (s->index << NAME_PLACE_BITS | i) + 1;
+}
+
+void *tcp_arena_named(const struct tcp_arena *a, uint32_t name)
+{
+    uint32_t slab = (name - 1) >> NAME_PLACE_BITS, i = (name - 1) & ((1u << NAME_PLACE_BITS) - 1);
+    struct tcp_slab *s = name && slab < a->n_slabs ? a->slabs[slab] : NULL;
+
+    return s && i < s->n_touched ? slab_place(a, s, i) : NULL;
+}
+
 void tcp_arena_give(struct tcp_arena *a, void *place)
 {
     struct tcp_slab *s = slab_of(place);

@@ -21,6 +21,9 @@ void tcp_arena_init(struct tcp_arena *a, uint32_t size);
 void *tcp_arena_take(struct tcp_arena *a);          /* zeroed */
 void tcp_arena_give(struct tcp_arena *a, void *place); /* its first 8 bytes are written, the others stay until it is taken again */
 void tcp_arena_trim(struct tcp_arena *a);           /* gives empty slabs back; not while somebody looks at a place given back just now */
+/* A name of a taken place, never 0, and the place of that name, which may be free by now: NULL or memory of one. */
+uint32_t tcp_arena_name(const struct tcp_arena *a, void *place);
+void *tcp_arena_named(const struct tcp_arena *a, uint32_t name);
 /* The first place from number *i on that was ever taken since its slab is there; *i = its number. NULL: there is none. */
 void *tcp_arena_next(const struct tcp_arena *a, uint32_t *i);
 void tcp_arena_fini(struct tcp_arena *a);

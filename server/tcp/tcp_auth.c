@@ -277,9 +277,10 @@ int tcp_auth_of_answer(struct worker *w, const struct tcp_seg *seg, struct tcp_c
     const struct listener *l;
 
     if (b) {
-        const struct tcp_auth *a = tcp_of_base(b)->state == TCP_S_IDLE ? NULL : tcp_auth_of_conn(w, tcp_of_base(b));
+        uint8_t state = tcp_of_base(b)->state;
+        const struct tcp_auth *a = state == TCP_S_IDLE || state == TCP_S_WAITING ? NULL : tcp_auth_of_conn(w, tcp_of_base(b));
 
-        if (!a) /* nor has one that is idle */
+        if (!a) /* nor has one of the compact forms */
             return seg->o.sig ? -EACCES : 0;
         *c = tcp_of_base(b);
         memcpy((void *)out, a, size_of(a));

@@ -4,6 +4,7 @@
 #include "server/tcp/tcp_idle.h"
 #include "server/tcp/tcp_sent.h"
 #include "server/tcp/tcp_trace.h"
+#include "server/tcp/tcp_wait.h"
 
 /* ---- states ---- */
 
@@ -21,14 +22,14 @@ static const uint16_t tcp_edges[TCP_S_MAX] = {
     [TCP_S_CLOSE_WAIT] = TCP_EDGE(LAST_ACK) | TCP_EDGE(CLOSED),
     [TCP_S_LAST_ACK] = TCP_EDGE(CLOSED),
     [TCP_S_CLOSED] = TCP_EDGE(FREE),
-    /* TCP_S_IDLE: never that of a struct tcp_conn */
+    /* TCP_S_IDLE, TCP_S_WAITING: never that of a struct tcp_conn */
 };
 
 static const char *const tcp_state_names[TCP_S_MAX] = {
     [TCP_S_FREE] = "FREE", [TCP_S_ESTABLISHED] = "ESTABLISHED", [TCP_S_SYN_SENT] = "SYN-SENT", [TCP_S_SYN_RCVD] = "SYN-RCVD",
     [TCP_S_FIN_WAIT_1] = "FIN-WAIT-1", [TCP_S_FIN_WAIT_2] = "FIN-WAIT-2", [TCP_S_TIME_WAIT] = "TIME-WAIT",
     [TCP_S_CLOSED] = "CLOSED", [TCP_S_CLOSE_WAIT] = "CLOSE-WAIT", [TCP_S_LAST_ACK] = "LAST-ACK", [TCP_S_CLOSING] = "CLOSING",
-    [TCP_S_IDLE] = "ESTABLISHED",
+    [TCP_S_IDLE] = "ESTABLISHED", [TCP_S_WAITING] = "TIME-WAIT",
 };
 
 const char *tcp_state_name(enum tcp_state s)
@@ -66,6 +67,7 @@ struct tcp_conn *tcp_conn_alloc(struct worker *w, const struct ip_endpoint *lcl,
     c = tcp_arena_take(&tw->conns);
     if (!c)
         return NULL;
+    c->place = tcp_arena_name(&tw->conns, c);
     c->base.lcl = *lcl;
     c->base.rmt = *rmt;
     c->base.proto = SVM_PROTO_TCP;
@@ -127,7 +129,7 @@ void tcp_conn_give(struct worker *w, struct tcp_conn *c)
 
     c->state = TCP_S_FREE;
     tcp_arena_give(&tw->conns, c);
-    if (tw->conns.n_taken == 0)
+    if (tw->conns.n_taken + tw->waits.n_taken == 0)
         tcp_idle_unwatch(w);
 }
 
@@ -149,6 +151,7 @@ void tcp_conn_free_all(struct worker *w)
         c->base.session = NULL; /* the session layer is being taken down too */
         tcp_conn_free(w, c);
     }
+    tcp_wait_free_all(w);
     tcp_idle_free_all(w);
     tcp_arena_fini(&tw->conns);
     tcp_sent_pool_free(tw);
@@ -239,6 +242,7 @@ int tcp_conn_path_update(struct worker *w, struct tcp_conn *c)
 
         c->adv_mss = (uint16_t)(c->user_mss ? hs_min_u32(adv, c->user_mss) : adv);
     }
+    c->tso_max = (uint16_t)hs_min_u32(tso_max, UINT16_MAX);
     tcp_conn_mss_update(c, tso_max);
     return rc;
 }
@@ -247,7 +251,10 @@ void tcp_conn_begin(struct worker *w, struct tcp_conn *c)
 {
     const struct tcp_config *cfg = &tcp_worker_of(w)->cfg;
 
-    tcp_conn_path_update(w, c);
+    if (ip_cache_is_local(w, &c->route)) /* as it was for the SYN: no smaller path in between */
+        tcp_conn_mss_update(c, c->tso_max);
+    else
+        tcp_conn_path_update(w, c);
     c->ca_state = TCP_CA_OPEN;
     c->recover = c->snd_una - 1; /* RFC 6582 s3.2 step 1: the first loss counts */
     c->snd_sml = c->snd_una;

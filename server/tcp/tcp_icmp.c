@@ -28,7 +28,7 @@ void tcp_icmp_error(struct worker *w, const struct transport_error *e)
     be32 quoted;
     uint32_t seq;
 
-    if (!c || c->state == TCP_S_TIME_WAIT || c->state == TCP_S_IDLE || e->l4_len < 8) {
+    if (!c || c->state == TCP_S_TIME_WAIT || c->state == TCP_S_IDLE || c->state == TCP_S_WAITING || e->l4_len < 8) {
         tcp_count(w, TCP_C_icmp_ignored);
         return;
     }

@@ -120,8 +120,9 @@ static void watch_fire(struct worker *w, struct timer_node *t)
         tcp_arena_trim(&tw->conns);
         tcp_arena_trim(&tw->idle);
         tcp_arena_trim(&tw->idle_timed);
+        tcp_arena_trim(&tw->waits);
     }
-    if (tw->conns.n_taken && !timer_is_running(t))
+    if (tw->conns.n_taken + tw->waits.n_taken && !timer_is_running(t))
         timer_start(&w->timers, t, w->now_us + (c ? WATCH_STEP_US : WATCH_ROUND_US));
 }
 
@@ -200,6 +201,7 @@ struct tcp_conn *tcp_idle_wake_now(struct worker *w, struct tcp_idle *i)
         return NULL;
     }
     expand(w, i, c);
+    c->place = tcp_arena_name(&tcp_worker_of(w)->conns, c);
     session_conn_moved(w, &i->base, &c->base);
     if (i->flags & TCP_F_KEEPALIVE && timer_is_running(timer_of(i)))
         timer_start(&w->timers, &c->t_misc, timer_of(i)->expires_us);

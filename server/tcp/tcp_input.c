@@ -3,6 +3,7 @@
 #include "server/capture/capture.h"
 #include "server/ip/interface.h"
 #include "server/tcp/tcp_idle.h"
+#include "server/tcp/tcp_wait.h"
 
 enum { TCP_TS_RECENT_MAX_AGE_MS = 24u * 24 * 3600 * 1000 }; /* RFC 7323 s5.5: 24 days */
 
@@ -22,6 +23,7 @@ static bool addresses_ok(const struct pkt_meta *m)
 static bool seg_parse(struct worker *w, struct pkt *p, struct tcp_seg *seg)
 {
     struct pkt_meta *m = pkt_meta(p);
+    bool is_ours = m->flags & PKT_LOCAL; /* connect() and bind() have looked at its addresses */
     const struct tcp_hdr *h;
     unsigned hdr_len;
 
@@ -31,12 +33,12 @@ static bool seg_parse(struct worker *w, struct pkt *p, struct tcp_seg *seg)
     hdr_len = tcp_hdr_len(h);
     if (hdr_len < sizeof(*h) || hdr_len > pkt_len(p) || pkt_pullup(p, hdr_len) != 0)
         return seg_drop(w, TCP_C_runt);
-    if ((m->flags & PKT_BCAST) || ip_addr_is_multicast(&m->dst) || ip_addr_is_broadcast(&m->dst))
+    if ((m->flags & PKT_BCAST) || (!is_ours && (ip_addr_is_multicast(&m->dst) || ip_addr_is_broadcast(&m->dst))))
         return seg_drop(w, TCP_C_bcast); /* MUST-57 */
     if (!(m->flags & PKT_L4_CSUM_GOOD) && pkt_l4_checksum(p) != 0)
         return seg_drop(w, TCP_C_bad_checksum); /* MUST-3 */
     h = (const struct tcp_hdr *)(const void *)pkt_data(p);
-    if (!addresses_ok(m) || h->src_port.raw == 0 || h->dst_port.raw == 0)
+    if ((!is_ours && !addresses_ok(m)) || h->src_port.raw == 0 || h->dst_port.raw == 0)
         return seg_drop(w, TCP_C_bad_source); /* MUST-63 */
     if (tcp_options_parse((const uint8_t *)(h + 1), hdr_len - (unsigned)sizeof(*h), &seg->o) != 0)
         return seg_drop(w, TCP_C_bad_options);
@@ -378,13 +380,46 @@ static void count_in(const struct worker *w, struct tcp_conn *c, const struct tc
     }
 }
 
+static bool is_of(const struct tcp_conn *c, const struct tcp_seg *seg)
+{
+    return c->base.in_lookup && c->base.lcl.port.raw == seg->dst.port.raw && c->base.rmt.port.raw == seg->src.port.raw &&
+           c->base.fib == seg->fib && ip_addr_eq(&c->base.lcl.ip, &seg->dst.ip) && ip_addr_eq(&c->base.rmt.ip, &seg->src.ip);
+}
+
+/* Both ends are of this worker: each tells the other where it is, so that the table is asked once. What is in that place now must be in
+ * the table with the addresses and ports of the segment: then it is what the table would give. */
+static struct transport_conn *seg_conn(struct worker *w, const struct tcp_seg *seg)
+{
+    const struct pkt_meta *m = pkt_meta(seg->p);
+    struct transport_conn *b;
+
+    if (m->flags & PKT_LOCAL) {
+        struct tcp_conn *c = tcp_arena_named(&tcp_worker_of(w)->conns, m->to);
+
+        if (c && c->state != TCP_S_FREE && is_of(c, seg)) {
+            c->peer = m->from;
+            return &c->base;
+        }
+    }
+    if (seg->hash)
+        b = session_lookup_hashed(w, seg->hash, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+    else
+        b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+    if (b && m->flags & PKT_LOCAL && tcp_of_base(b)->state < TCP_S_IDLE)
+        tcp_of_base(b)->peer = m->from;
+    return b;
+}
+
 static void seg_demux(struct worker *w, struct tcp_seg *seg)
 {
-    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+    struct transport_conn *b = seg_conn(w, seg);
     uint32_t iss_floor = 0;
     struct listener *l;
 
-    if (b) {
+    if (b && tcp_of_base(b)->state == TCP_S_WAITING) {
+        if (tcp_wait_input(w, tcp_wait_of(tcp_of_base(b)), seg, &iss_floor, &l))
+            return;
+    } else if (b) {
         struct tcp_conn *c = tcp_idle_wake(w, b);
 
         if (hs_unlikely(!c)) /* the peer sends it again */
@@ -431,21 +466,58 @@ static void input_watched(struct worker *w, struct pkt **pkts, unsigned n)
     tcp_rcv_flush_acks(w);
 }
 
-void tcp_input(struct worker *w, struct pkt **pkts, unsigned n)
+/* The connections of a batch come into the cache while the segments before theirs are looked at. What cannot be read yet is left to
+ * seg_parse(). */
+static void look_ahead(struct worker *w, struct pkt **pkts, unsigned n, uint32_t *hash)
 {
+    struct tcp_arena *conns = &tcp_worker_of(w)->conns;
+
+    for (unsigned i = 0; i < n; i++) {
+        const struct pkt_meta *m = pkt_meta(pkts[i]);
+        const struct tcp_hdr *h = (const struct tcp_hdr *)(const void *)pkt_data(pkts[i]);
+        const uint8_t *c = m->flags & PKT_LOCAL ? tcp_arena_named(conns, m->to) : NULL;
+
+        hash[i] = 0;
+        if (c) {
+            __builtin_prefetch(c);
+            __builtin_prefetch(c + HS_CACHE_LINE);
+            __builtin_prefetch(c + 2 * HS_CACHE_LINE);
+        } else if (pkt_first_len(pkts[i]) >= sizeof(*h)) {
+            struct ip_endpoint src = { m->src, h->src_port }, dst = { m->dst, h->dst_port };
+
+            hash[i] = session_lookup_soon(w, SVM_PROTO_TCP, &dst, &src, m->ifc ? m->ifc->fib : 0);
+        }
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (hash[i])
+            session_lookup_next(w, hash[i]);
+    }
+}
+
+static void input_some(struct worker *w, struct pkt **pkts, unsigned n)
+{
+    uint32_t hash[WORKER_BURST];
     struct tcp_seg seg;
 
-    if (capture_is_on(w)) {
-        input_watched(w, pkts, n);
-        return;
-    }
+    look_ahead(w, pkts, n, hash);
     for (unsigned i = 0; i < n; i++) {
         if (i + 1 < n)
             __builtin_prefetch(pkt_data(pkts[i + 1]));
         tcp_count(w, TCP_C_segments_in);
+        seg.hash = hash[i];
         if (seg_parse(w, pkts[i], &seg))
             seg_demux(w, &seg);
         pkt_free(pkts[i]);
     }
+}
+
+void tcp_input(struct worker *w, struct pkt **pkts, unsigned n)
+{
+    if (capture_is_on(w)) {
+        input_watched(w, pkts, n);
+        return;
+    }
+    for (unsigned i = 0; i < n; i += WORKER_BURST)
+        input_some(w, pkts + i, hs_min_u32(n - i, WORKER_BURST));
     tcp_rcv_flush_acks(w);
 }

@@ -10,7 +10,8 @@
  *
  * Owner:  connections: the worker's arena (tcp_conn.c); scoreboards: tcp_sack.c.
  * Thread: owning worker only.
- * Memory: process-private. A connection is one struct tcp_conn, while nothing comes and goes one struct tcp_idle (tcp_idle.h).
+ * Memory: process-private. A connection is one struct tcp_conn, while nothing comes and goes one struct tcp_idle (tcp_idle.h), in
+ *         TIME-WAIT one struct tcp_wait (tcp_wait.h).
  * Errors: 0 or -errno; input: exactly one counter per segment that was not used. */
 #ifndef HOSTSTACK_SERVER_TCP_INTERNAL_H
 #define HOSTSTACK_SERVER_TCP_INTERNAL_H
@@ -36,6 +37,7 @@ enum tcp_state { /* numbers as TCP_INFO shows them */
     TCP_S_LAST_ACK = 9,
     TCP_S_CLOSING = 11,
     TCP_S_IDLE = 12,              /* ESTABLISHED, and no struct tcp_conn: tcp_idle.h */
+    TCP_S_WAITING = 13,           /* TIME-WAIT, and no struct tcp_conn: tcp_wait.h */
     TCP_S_MAX
 };
 
@@ -204,13 +206,16 @@ struct tcp_conn {
     uint8_t tos;
     uint8_t rexmt_mode;         /* enum tcp_rexmt_mode */
     uint8_t retransmits;        /* timeouts in a row */
+    bool has_trouble : 1;       /* rexmt_first_us or soft_error is set */
+    bool has_sent_all : 1;      /* tcp_tx() found nothing that was not sent: what the program writes next makes an event */
     uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
-    bool has_trouble;           /* rexmt_first_us or soft_error is set */
     /* ---- of other layers */
     struct ip_route_cache route;
     struct timer_node t_rexmt;
     /* ---- counted, and the congestion control's own */
-    uint32_t segs_in, segs_out, data_segs_in, data_segs_out; /* TCP_INFO */
+    uint32_t segs_in, segs_out; /* TCP_INFO, as two below */
+    uint32_t place;             /* tcp_arena_name() of this one */
+    uint32_t peer;              /* and of the other end, when that was on this worker last; 0 = none */
     uint32_t data_time_ms;      /* last data that came in */
     uint32_t rate;              /* at which data was delivered last, in units of TCP_PACE_UNIT bytes a second */
     union {
@@ -224,6 +229,7 @@ struct tcp_conn {
         } open;
     };
     /* ---- rare */
+    uint32_t data_segs_in, data_segs_out;
     uint64_t rexmt_first_us;    /* when the oldest unacknowledged byte timed out first (R2, user timeout); 0 = not */
     struct timer_node t_delack, t_misc;
     uint32_t iss, irs;
@@ -242,7 +248,7 @@ struct tcp_conn {
     uint16_t adv_mss;           /* what our SYN offered */
     uint16_t peer_mss;          /* MSS option of the peer */
     uint16_t user_mss;          /* TCP_MAXSEG, 0 = none */
-    uint16_t path_mtu;
+    uint16_t path_mtu, tso_max; /* of the route, as far as 16 bits say */
     uint16_t auth;              /* with TCP_LF_AUTH: its number in tcp_worker.auths */
     uint8_t auth_len;           /* likewise: what the signature takes of each segment's options; else 0 */
     uint8_t keepcnt;
@@ -255,7 +261,7 @@ struct tcp_conn {
     struct tcp_counts n;
 };
 static_assert(offsetof(struct tcp_conn, rcv_mark_us) + sizeof(uint32_t) <= 2 * HS_CACHE_LINE, "receiving: two lines");
-static_assert(offsetof(struct tcp_conn, snd_una) == 2 * HS_CACHE_LINE && offsetof(struct tcp_conn, has_trouble) < 4 * HS_CACHE_LINE,
+static_assert(offsetof(struct tcp_conn, snd_una) == 2 * HS_CACHE_LINE && offsetof(struct tcp_conn, backoff) < 4 * HS_CACHE_LINE,
               "sending: two lines");
 static_assert(offsetof(struct tcp_conn, t_rexmt) + sizeof(struct timer_node) == 5 * HS_CACHE_LINE, "its way and its timer: one line");
 static_assert(sizeof(struct tcp_conn) <= 576, "nine lines while there is traffic; see struct tcp_idle");
@@ -272,9 +278,12 @@ struct tcp_worker {
     struct tcp_conn *ack_list;     /* ACKs due at the end of the batch */
     struct tcp_arena conns;
     struct tcp_arena idle, idle_timed; /* tcp_idle.c */
+    struct tcp_arena waits;        /* tcp_wait.c */
+    struct tcp_wait *wait_first, *wait_last; /* oldest first */
+    struct timer_node wait_timer;  /* when the first one's time is up */
     struct timer_node idle_watch;  /* looks for connections that have become idle */
     uint32_t idle_next;            /* place in `conns` where it goes on */
-    uint32_t n_conns, n_time_wait, n_half_open; /* n_conns: with idle ones */
+    uint32_t n_conns, n_time_wait, n_half_open; /* n_conns: with those of the compact forms */
     uint32_t n_fastopen;           /* with TCP_F_FASTOPEN in SYN-RCVD */
     struct tcp_fastopen_resets fo_resets;
     uint32_t n_orphans;            /* closed by their programs, not yet at an end: TIME-WAIT is counted for itself */
@@ -330,6 +339,7 @@ struct tcp_seg {
     uint16_t wnd;       /* as on the wire */
     uint8_t flags;
     bool had_data;      /* before trimming */
+    uint32_t hash;      /* of its connection (session_lookup_soon()); 0 = not asked for */
     struct tcp_opts o;
 };
 
@@ -338,7 +348,7 @@ static inline struct tcp_worker *tcp_worker_of(struct worker *w)
     return worker_transport_state(w, SVM_PROTO_TCP);
 }
 static inline void tcp_count(struct worker *w, enum tcp_counter c) { tcp_worker_of(w)->counters[c]++; }
-/* In TCP_S_IDLE only `base`, `state` and `flags` are there: see tcp_idle_wake(). */
+/* In TCP_S_IDLE and TCP_S_WAITING only `base`, `state` and `flags` are there: see tcp_idle_wake(). With a session it is not in the latter. */
 static inline struct tcp_conn *tcp_of_base(struct transport_conn *b) { return (struct tcp_conn *)b; }
 static inline uint32_t tcp_now_ms(const struct worker *w) { return (uint32_t)(w->now_us / 1000); }
 static inline uint32_t tcp_ts_now(const struct worker *w, const struct tcp_conn *c) { return tcp_now_ms(w) + c->ts_offset; }
@@ -433,6 +443,7 @@ bool tcp_rcv_trim(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg);
 void tcp_rcv_text(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg);
 void tcp_rcv_ack_later(struct worker *w, struct tcp_conn *c);   /* owed, may be delayed */
 void tcp_rcv_ack_now(struct worker *w, struct tcp_conn *c);     /* at the end of the batch */
+void tcp_rcv_settle_later(struct worker *w, struct tcp_conn *c); /* the next looks at it, whether an ACK is owed or not */
 void tcp_rcv_flush_acks(struct worker *w);
 uint32_t tcp_rcv_window(struct worker *w, struct tcp_conn *c);  /* bytes to advertise; moves rcv_adv */
 void tcp_rx_space(struct worker *w, struct transport_conn *b);
@@ -503,8 +514,15 @@ void tcp_pace_sent(struct worker *w, struct tcp_conn *c, uint32_t len);
 
 /* tcp_timewait.c */
 void tcp_timewait_enter(struct worker *w, struct tcp_conn *c);
-/* True: the segment was used up. False: a new SYN took the connection's place, go on at the listener l with *iss_floor. l may be
- * NULL: then nothing can take the place. */
+enum tcp_timewait_verdict {
+    TCP_TIMEWAIT_STAYS,           /* the segment was used up */
+    TCP_TIMEWAIT_ANEW,            /* likewise, and 2 MSL begin again */
+    TCP_TIMEWAIT_OVER,            /* a new SYN takes the place: go on at the listener, with *iss_floor */
+};
+/* What a segment means; l may be NULL: then nothing can take the place. */
+enum tcp_timewait_verdict tcp_timewait_judge(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg, const struct listener *l,
+                                             uint32_t *iss_floor);
+/* The same, done. True: the segment was used up; false: go on at the listener l. */
 bool tcp_timewait_input(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg, const struct listener *l, uint32_t *iss_floor);
 bool tcp_timewait_is_replaceable(struct worker *w, const struct transport_conn *b); /* by connect(), with the same ports */
 int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,

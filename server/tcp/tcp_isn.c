@@ -8,9 +8,23 @@ static uint64_t tuple_hash(struct worker *w, const struct ip_endpoint *lcl, cons
         struct ip_addr lcl, rmt;
         be16 lport, rport;
         uint32_t use;
-    } in = { lcl->ip, rmt->ip, lcl->port, rmt->port, 1 };
+    } in;
+    struct {
+        be32 lcl, rmt;
+        be16 lport, rport;
+        uint32_t use;
+    } in4;
 
-    static_assert(sizeof(in) == 40, "no padding goes into the hash");
+    static_assert(sizeof(in) == 40 && sizeof(in4) == 16, "no padding goes into the hash");
+    if (ip_addr_is_v4(&lcl->ip)) {
+        in4.lcl = lcl->ip.w[3], in4.rmt = rmt->ip.w[3];
+        in4.lport = lcl->port, in4.rport = rmt->port;
+        in4.use = 1;
+        return siphash24(w->secret, &in4, sizeof(in4));
+    }
+    in.lcl = lcl->ip, in.rmt = rmt->ip;
+    in.lport = lcl->port, in.rport = rmt->port;
+    in.use = 1;
     return siphash24(w->secret, &in, sizeof(in));
 }
 

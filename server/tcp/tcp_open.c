@@ -129,6 +129,9 @@ struct tcp_conn *tcp_passive_new(struct worker *w, struct listener *l, const str
     tcp_attr_inherit(w, c, l);
     tcp_apply_syn_options(w, c, seg);
     tcp_conn_path_update(w, c);
+    c->base.hash = seg->hash;
+    if (pkt_meta(seg->p)->flags & PKT_LOCAL)
+        c->peer = pkt_meta(seg->p)->from;
     c->irs = seg->seq;
     c->rcv_nxt = seg->seq + 1; /* text in the SYN is not kept, unless for Fast Open: the peer sends it again */
     c->rcv_adv = c->rcv_nxt + hs_min_u32((uint32_t)rx_max, UINT16_MAX);

@@ -1,6 +1,7 @@
 /* tcp_output.c - building and sending single segments: SYN, ACK, data, probes, RST (RFC 9293 s3.1, s3.5) */
 #include <errno.h>
 #include <openssl/crypto.h>
+#include "server/capture/capture.h"
 #include "server/tcp/tcp_auth.h"
 #include "server/tcp/tcp_sent.h"
 
@@ -14,6 +15,7 @@ struct tcp_out {       /* one segment to be built in front of the payload of p *
     uint8_t opt[TCP_OPT_MAX];
     struct tcp_auth *auth;     /* signs it, as what its connection sends; NULL = nobody */
     struct tcp_conn *auth_conn; /* NULL = of none that is remembered */
+    uint32_t from, to;         /* its own place and its peer's, 0 = unknown (tcp_conn.place) */
 };
 
 static struct pkt *out_alloc(struct worker *w, uint32_t len)
@@ -49,6 +51,8 @@ static int out_send(struct worker *w, struct tcp_out *o, const struct ip_endpoin
     m->l4_len = hdr_len;
     m->l4_total = hdr_len + o->len;
     m->flags = PKT_L4_CSUM_NEEDED;
+    m->from = o->from;
+    m->to = o->to;
     m->gso_size = gso_size;
     if (gso_size)
         m->flags |= PKT_GSO;
@@ -57,7 +61,10 @@ static int out_send(struct worker *w, struct tcp_out *o, const struct ip_endpoin
         pkt_free(o->p);
         return -EOPNOTSUPP;
     }
-    h->checksum.raw = pkt_pseudo_sum(m, m->l4_total);
+    if (!tx->cache || !ip_cache_is_local(w, tx->cache) || capture_is_on(w))
+        h->checksum.raw = pkt_pseudo_sum(m, m->l4_total);
+    else
+        h->checksum.raw = 0; /* nobody looks at that of what never leaves this stack */
     tcp_count(w, TCP_C_segments_out);
     rc = ip_output(w, o->p, tx);
     if (rc != 0)
@@ -105,6 +112,8 @@ static int conn_send(struct worker *w, struct tcp_conn *c, struct tcp_out *o, ui
         o->urgent = o->flags & (TCP_SYN | TCP_RST) ? 0 : tcp_urg_pointer(w, c, o->seq);
         o->flags |= o->urgent ? TCP_URG : 0;
     }
+    o->from = c->place;
+    o->to = c->peer;
     n = tcp_segments_of(o->len, gso_size);
     c->segs_out += n;
     if (o->len)

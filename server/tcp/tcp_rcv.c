@@ -1,15 +1,20 @@
 /* tcp_rcv.c - the text and the FIN of an acceptable segment, the window, and when to acknowledge
  * (RFC 9293 s3.10.7.4 seventh and eighth, s3.8.6.2.2, RFC 5681 s4.2) */
 #include <errno.h>
-#include "server/tcp/tcp_internal.h"
+#include "server/tcp/tcp_wait.h"
 
 /* ---- acknowledging ---- */
 
 void tcp_rcv_ack_now(struct worker *w, struct tcp_conn *c)
 {
+    c->flags |= TCP_F_ACK_NOW;
+    tcp_rcv_settle_later(w, c);
+}
+
+void tcp_rcv_settle_later(struct worker *w, struct tcp_conn *c)
+{
     struct tcp_worker *tw = tcp_worker_of(w);
 
-    c->flags |= TCP_F_ACK_NOW;
     if (c->flags & TCP_F_ON_ACK_LIST)
         return;
     c->flags |= TCP_F_ON_ACK_LIST;
@@ -27,7 +32,7 @@ void tcp_rcv_ack_later(struct worker *w, struct tcp_conn *c)
     tcp_delack_start(w, c);
 }
 
-/* One ACK a connection and batch (MUST-58). */
+/* One ACK a connection and batch (MUST-58). What has come to TIME-WAIT without a timer is nobody's by now. */
 void tcp_rcv_flush_acks(struct worker *w)
 {
     struct tcp_worker *tw = tcp_worker_of(w);
@@ -39,6 +44,8 @@ void tcp_rcv_flush_acks(struct worker *w)
         c->flags &= ~TCP_F_ON_ACK_LIST;
         if (c->flags & TCP_F_ACK_NOW)
             tcp_send_ack(w, c);
+        if (c->state == TCP_S_TIME_WAIT && !timer_is_running(&c->t_misc))
+            tcp_wait_begin(w, c);
     }
 }
 

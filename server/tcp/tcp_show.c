@@ -2,6 +2,7 @@
 #include <jansson.h>
 #include "server/tcp/tcp_cc.h"
 #include "server/tcp/tcp_idle.h"
+#include "server/tcp/tcp_wait.h"
 
 struct counter_desc { const char *name, *severity, *text; };
 
@@ -117,23 +118,50 @@ static json_t *timer_row(const struct worker *w, const struct tcp_conn *c)
     return o;
 }
 
-/* Every connection, also those that no session shows: half open, and in TIME-WAIT. Of idle ones those with a timer, the upper half of
- * the numbers. */
+static json_t *wait_row(struct worker *w, const struct tcp_wait *t)
+{
+    struct tcp_conn c;
+    json_t *o;
+
+    tcp_wait_expand(w, t, &c);
+    o = timer_row(w, &c);
+    json_object_set_new(o, "time_wait_ms", json_real(t->until_us > w->now_us ? (double)(t->until_us - w->now_us) / 1000 : 0.0));
+    return o;
+}
+
+/* Every connection, also those that no session shows: half open, and in TIME-WAIT. Of idle ones those with a timer. The two upper bits of
+ * `from` say which arena it counts. */
 uint32_t tcp_show_timers(struct worker *w, uint32_t from, unsigned max, struct json_t *array)
 {
-    enum { IDLE = 1u << 31 };
+    enum { IN_ARENA = (1u << 30) - 1, IDLE = 1u << 30 };
+    const uint32_t waits = 2u << 30;
     struct tcp_worker *tw = tcp_worker_of(w);
+    uint32_t arena = from & ~(uint32_t)IN_ARENA;
     const struct tcp_idle_timed *i;
+    const struct tcp_wait *t;
     const struct tcp_conn *c;
     struct tcp_conn room;
 
-    for (; from < (uint32_t)IDLE && max && (c = tcp_conn_next(tw, &from)); from++, max--)
-        json_array_append_new(array, timer_row(w, c));
-    if (!max)
-        return from;
-    for (from = from < (uint32_t)IDLE ? 0 : from - (uint32_t)IDLE; max && (i = tcp_arena_next(&tw->idle_timed, &from)); from++, max--) {
-        if (i->i.state == TCP_S_IDLE)
-            json_array_append_new(array, timer_row(w, tcp_idle_look(w, &i->i.base, &room)));
+    from &= IN_ARENA;
+    if (arena == 0) {
+        for (; max && (c = tcp_conn_next(tw, &from)); from++, max--)
+            json_array_append_new(array, timer_row(w, c));
+        if (!max)
+            return from;
+        arena = IDLE, from = 0;
     }
-    return max ? UINT32_MAX : from + (uint32_t)IDLE;
+    if (arena == IDLE) {
+        for (; max && (i = tcp_arena_next(&tw->idle_timed, &from)); from++, max--) {
+            if (i->i.state == TCP_S_IDLE)
+                json_array_append_new(array, timer_row(w, tcp_idle_look(w, &i->i.base, &room)));
+        }
+        if (!max)
+            return from | (uint32_t)IDLE;
+        from = 0;
+    }
+    for (; max && (t = tcp_arena_next(&tw->waits, &from)); from++, max--) {
+        if (t->state == TCP_S_WAITING)
+            json_array_append_new(array, wait_row(w, t));
+    }
+    return max ? UINT32_MAX : from | waits;
 }

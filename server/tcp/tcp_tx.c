@@ -281,6 +281,7 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
     if (hs_unlikely(c->flags & TCP_F_PMTU_LOW))
         tcp_pmtu_raise(w, c);
     c->flags &= ~TCP_F_CWND_LIMITED;
+    c->has_sent_all = false;
     burst = c->pace_rate ? tcp_pace_burst(c) : UINT32_MAX;
     do {
         if (hs_unlikely(c->pace_rate) && tcp_pace_must_wait(w, c)) {
@@ -310,6 +311,7 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
         tcp_busy_set(w, c, TCP_BUSY_SENDING);
         return TRANSPORT_TX_MORE;
     }
+    c->has_sent_all = !room.unsent && !room.fin;
     tcp_busy_set(w, c, busy_by(w, c, &room));
     note_app_limited(c, &room);
     tx_blocked(w, c, &room);

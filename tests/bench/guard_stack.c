@@ -13,7 +13,7 @@
 #include "tests/sim/sim_app.h"
 #include "tests/unit/svm/svm_test.h"
 
-enum { TIMES = 1000, BULK_TIMES = 100, CONNS = 200, TURN_US = 20, SEGMENT = 1000, BULK = 65536, WIRE_LEN = 256, DATAGRAM = 200 };
+enum { TIMES = 1000, BULK_TIMES = 100, CONNS = 200, AT_ONCE = 32, TURN_US = 20, SEGMENT = 1000, BULK = 65536, WIRE_LEN = 256, DATAGRAM = 200 };
 
 static uint8_t data[BULK] HS_ALIGNED_LINE, sink[BULK] HS_ALIGNED_LINE;
 
@@ -241,6 +241,13 @@ GUARD_OP(tcp_close)(void) /* both sides, to TIME-WAIT */
     settle();
 }
 
+static void turns_inside(void)
+{
+    now_us += TURN_US;
+    while (step(1) > 0)
+        ;
+}
+
 GUARD_OP(tcp_conn_inside)(const struct ip_endpoint *at) /* both ends on one worker: connect, accept, a question, an answer, both close */
 {
     open_from(1, at);
@@ -255,6 +262,30 @@ GUARD_OP(tcp_conn_inside)(const struct ip_endpoint *at) /* both ends on one work
     settle();
 }
 
+/* The same of so many at once: what a turn costs by itself is shared, and packets come in batches. */
+GUARD_OP(tcp_conns_inside)(const struct ip_endpoint *at)
+{
+    struct sim_sock *asks[AT_ONCE], *answers[AT_ONCE];
+
+    for (unsigned i = 0; i < AT_ONCE; i++)
+        guard_must(sim_connect(app[1], SVM_PROTO_TCP, NULL, at, &asks[i]) == 0, "connect");
+    turns_inside();
+    for (unsigned i = 0; i < AT_ONCE; i++)
+        guard_must((answers[i] = sim_accept(listener)) != NULL && sim_write(asks[i], data, 64) == 64, "a connection");
+    turns_inside();
+    for (unsigned i = 0; i < AT_ONCE; i++)
+        guard_must(sim_read(answers[i], sink, BULK) == 64 && sim_write(answers[i], data, 64) == 64, "a question");
+    turns_inside();
+    for (unsigned i = 0; i < AT_ONCE; i++) {
+        guard_must(sim_read(asks[i], sink, BULK) == 64, "an answer");
+        sim_sock_free(asks[i]);
+    }
+    turns_inside();
+    for (unsigned i = 0; i < AT_ONCE; i++)
+        sim_sock_free(answers[i]);
+    turns_inside();
+}
+
 static void tcp_connections(const struct ip_endpoint *at)
 {
     for (unsigned i = 0; i < CONNS; i++) {
@@ -266,6 +297,9 @@ static void tcp_connections(const struct ip_endpoint *at)
     for (unsigned i = 0; i < CONNS; i++)
         op_tcp_conn_inside(at);
     guard_done("tcp_conn_inside", CONNS);
+    for (unsigned i = 0; i < CONNS / AT_ONCE; i++)
+        op_tcp_conns_inside(at);
+    guard_done("tcp_conns_inside", CONNS / AT_ONCE * AT_ONCE);
 }
 
 /* ---- the session layer alone: the transport is left out, the connection is of no use afterwards ---- */

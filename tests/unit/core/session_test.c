@@ -426,6 +426,44 @@ static void reuse_of_time_wait(const char *any, const char *us, const char *to)
 Test(session, connect_reuses_ports_in_time_wait_v4) { reuse_of_time_wait("0.0.0.0", "10.7.0.1", "10.7.0.2"); }
 Test(session, connect_reuses_ports_in_time_wait_v6) { reuse_of_time_wait("::", "fd07::1", "fd07::2"); }
 
+/* Both ends on one worker find each other by place: places are taken again and again by others, in any order, and no byte goes astray. */
+static void inside_one_worker(const char *ip)
+{
+    enum { N = 24, ROUNDS = 40 };
+    struct sim_sock *l = listen_on(client, ip, 80, N), *c[N] = { NULL }, *s[N];
+    uint64_t seed = 1;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < N; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            if (c[i] && seed >> 63) {
+                sim_sock_free(c[i]);
+                core_run(&fx, 200);
+                sim_sock_free(s[i]);
+                c[i] = NULL;
+            }
+            if (c[i])
+                continue;
+            c[i] = connect_to(ip, 80);
+            core_run(&fx, 200);
+            s[i] = sim_accept(l);
+            cr_assert(c[i]->connected && s[i]);
+        }
+        for (int i = 0; i < N; i++) {
+            cr_assert_eq(sim_write_pattern(c[i], (uint32_t)i, 100), 100);
+            cr_assert_eq(sim_write_pattern(s[i], (uint32_t)i + N, 3000), 3000);
+        }
+        core_run(&fx, 100000); /* the ACK of the last round's bytes may be delayed, and Nagle waits for it */
+        for (int i = 0; i < N; i++) {
+            cr_assert_eq(sim_read_check(s[i], (uint32_t)i, 1000), 100, "round %d, %d", round, i);
+            cr_assert_eq(sim_read_check(c[i], (uint32_t)i + N, 5000), 3000, "round %d, %d", round, i);
+        }
+    }
+}
+
+Test(session, inside_one_worker_v4) { inside_one_worker("10.7.0.1"); }
+Test(session, inside_one_worker_v6) { inside_one_worker("fd07::1"); }
+
 static bool put_rest(struct sim_sock *s)
 {
     uint32_t id;

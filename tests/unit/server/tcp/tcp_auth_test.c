@@ -397,7 +397,7 @@ Test(tcp_auth, time_wait, .init = init, .fini = fini)
     took("secret");
     put("secret", TCP_ACK | TCP_FIN, t->snd, t->rcv + 1, NULL, 0, NULL, 0);
     took("secret");
-    cr_assert_eq(script_conn(t)->state, TCP_S_TIME_WAIT);
+    cr_assert(script_in_time_wait(t));
     put(NULL, TCP_ACK | TCP_FIN, t->snd, t->rcv + 1, NULL, 0, NULL, 0);
     EXPECT_NOTHING(t);
     put("secret", TCP_ACK | TCP_FIN, t->snd, t->rcv + 1, NULL, 0, NULL, 0);

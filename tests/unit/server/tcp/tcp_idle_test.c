@@ -422,6 +422,29 @@ Test(tcp_idle_no_memory, shutdown_resets, .init = no_memory_init)
 
 /* ---- the arena ---- */
 
+Test(tcp_arena, names)
+{
+    enum { N = 600 }; /* of more than one slab */
+    uint8_t *place[N];
+    struct tcp_arena a;
+
+    tcp_arena_init(&a, 576);
+    for (uint32_t i = 0; i < N; i++)
+        place[i] = tcp_arena_take(&a);
+    for (uint32_t i = 0; i < N; i++)
+        cr_assert(tcp_arena_name(&a, place[i]) && tcp_arena_named(&a, tcp_arena_name(&a, place[i])) == place[i]);
+    cr_assert_null(tcp_arena_named(&a, 0));
+    cr_assert_null(tcp_arena_named(&a, tcp_arena_name(&a, place[N - 1]) + 1), "never taken");
+    cr_assert_null(tcp_arena_named(&a, 1000), "no such place in a slab");
+    cr_assert_null(tcp_arena_named(&a, UINT32_MAX));
+    uint32_t last = tcp_arena_name(&a, place[N - 1]);
+    for (uint32_t i = 0; i < N; i++)
+        tcp_arena_give(&a, place[i]);
+    tcp_arena_trim(&a);
+    cr_assert_not(tcp_arena_named(&a, 1) && tcp_arena_named(&a, last), "its slab has gone");
+    tcp_arena_fini(&a);
+}
+
 Test(tcp_arena, gives_back_empty_slabs)
 {
     enum { N = 5000 };

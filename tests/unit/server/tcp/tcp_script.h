@@ -44,6 +44,10 @@ static inline void script_init(struct script *t)
 }
 
 static inline struct tcp_conn *script_conn(struct script *t) { return (struct tcp_conn *)t->h.lookup; }
+static inline bool script_in_time_wait(struct script *t) /* in one form or the other */
+{
+    return script_conn(t)->state == TCP_S_TIME_WAIT || script_conn(t)->state == TCP_S_WAITING;
+}
 
 static inline void send_seg(struct script *t, uint8_t flags, uint32_t seq, uint32_t ack, const void *data, uint32_t len)
 {

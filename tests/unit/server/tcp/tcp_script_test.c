@@ -1,4 +1,5 @@
 /* tcp_script_test.c - segment by segment: opening, closing, resets, TIME-WAIT, PAWS (RFC 9293 s3.10, RFC 5961, RFC 6191) */
+#include <jansson.h>
 #include "tests/unit/server/tcp/tcp_script.h"
 
 static struct script T;
@@ -300,12 +301,12 @@ Test(tcp_script, active_close_and_time_wait, .init = init, .fini = fini)
     cr_assert(t->s->is_closed);
     send_seg(t, TCP_FIN | TCP_ACK, t->snd++, t->rcv, NULL, 0);
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
-    cr_assert_eq(script_conn(t)->state, TCP_S_TIME_WAIT);
+    cr_assert(script_in_time_wait(t));
     fake_advance(&t->h, 40000000);
     send_seg(t, TCP_FIN | TCP_ACK, t->snd - 1, t->rcv, NULL, 0); /* our ACK was lost: again, and 2 MSL anew */
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
     fake_advance(&t->h, 40000000);
-    cr_assert_eq(script_conn(t)->state, TCP_S_TIME_WAIT);
+    cr_assert(script_in_time_wait(t));
     send_seg(t, TCP_RST, t->snd, 0, NULL, 0); /* RFC 1337 */
     cr_assert_not_null(script_conn(t));
     fake_advance(&t->h, 21000000);
@@ -327,7 +328,7 @@ Test(tcp_script, simultaneous_close, .init = init, .fini = fini)
     cr_assert_not(t->s->is_closed);
     t->rcv++;
     send_ack(t);
-    cr_assert_eq(script_conn(t)->state, TCP_S_TIME_WAIT);
+    cr_assert(script_in_time_wait(t));
     cr_assert(t->s->is_closed);
 }
 
@@ -351,7 +352,7 @@ Test(tcp_script, half_close_still_receives, .init = init, .fini = fini)
     send_seg(t, TCP_FIN | TCP_ACK, t->snd++, t->rcv, NULL, 0);
     cr_assert(t->s->rx_fin);
     cr_assert_not(t->s->is_closed);
-    cr_assert_eq(script_conn(t)->state, TCP_S_TIME_WAIT);
+    cr_assert_eq(script_conn(t)->state, TCP_S_TIME_WAIT, "its program may still ask for it: as it is");
     tcp_transport_ops.close(&t->h.w, t->s->conn, -1);
     cr_assert(t->s->is_closed);
 }
@@ -455,8 +456,41 @@ static uint32_t into_time_wait(struct script *t, bool ts)
     EXPECT(t, TCP_FIN | TCP_ACK, t->rcv++, t->snd, 0);
     send_seg(t, TCP_FIN | TCP_ACK, t->snd++, t->rcv, NULL, 0);
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
-    cr_assert_eq(script_conn(t)->state, TCP_S_TIME_WAIT);
+    cr_assert_eq(script_conn(t)->state, TCP_S_WAITING, "nobody holds it: the compact form");
+    cr_assert_eq(t->h.tw.conns.n_taken, 0);
     return t->rcv;
+}
+
+/* All that is sent from the compact form is as it was, and it ends in time, in order. */
+Test(tcp_script, time_wait_compact, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct json_t *rows = json_array();
+    struct tcp_opts o;
+
+    into_time_wait(t, true);
+    cr_assert_eq(t->h.tw.n_time_wait, 1);
+    cr_assert_eq(t->h.tw.n_conns, 1);
+    cr_assert_eq(tcp_show_timers(&t->h.w, 0, 10, rows), UINT32_MAX);
+    cr_assert_eq(json_array_size(rows), 1);
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(rows, 0), "state")), "TIME-WAIT");
+    cr_assert_float_eq(json_real_value(json_object_get(json_array_get(rows, 0), "time_wait_ms")), 60000, 1);
+    json_decref(rows);
+    fake_advance(&t->h, 50000000);
+    send_seg(t, TCP_FIN | TCP_ACK, t->snd - 1, t->rcv, NULL, 0); /* our ACK was lost: again, and 2 MSL anew */
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    cr_assert_eq(tcp_options_parse(t->seg.opt, t->seg.opt_len, &o), 0);
+    cr_assert(o.has_ts && o.tsecr == t->tsval && o.tsval != 0);
+    send_seg(t, TCP_ACK, t->snd + 5, t->rcv, "x", 1); /* not what it expects: one ACK for many */
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    send_seg(t, TCP_ACK, t->snd + 5, t->rcv, "x", 1);
+    EXPECT_NOTHING(t);
+    fake_advance(&t->h, 59000000);
+    cr_assert_eq(script_conn(t)->state, TCP_S_WAITING);
+    fake_advance(&t->h, 1100000);
+    cr_assert_null(script_conn(t));
+    cr_assert_eq(t->h.tw.n_time_wait + t->h.tw.n_conns + t->h.tw.waits.n_taken, 0);
+    cr_assert_not(timer_is_running(&t->h.tw.wait_timer));
 }
 
 Test(tcp_script, time_wait_reuse_by_timestamp, .init = init, .fini = fini)
