@@ -179,6 +179,27 @@ topo_veth() {
         ip -n "$NS_S" addr add $S6/64 dev vs0 nodad
     fi
 }
+# topo_router MTU: K is a router now, behind it namespace R, over a link that takes so much
+R4=10.78.0.2 R6=fd78::2
+topo_router() {
+    NS_R=$NS_K-r
+    make_ns "$NS_R"
+    in_k sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+    ip -n "$NS_K" link add kr0 mtu "$1" type veth peer name rk0 mtu "$1" netns "$NS_R" || bail "second veth pair can be made"
+    ip -n "$NS_K" link set kr0 up
+    ip -n "$NS_R" link set rk0 up
+    ip -n "$NS_K" addr add 10.78.0.1/24 dev kr0
+    ip -n "$NS_K" addr add fd78::1/64 dev kr0 nodad
+    ip -n "$NS_R" addr add $R4/24 dev rk0
+    ip -n "$NS_R" addr add $R6/64 dev rk0 nodad
+    ip -n "$NS_R" route add default via 10.78.0.1
+    ip -n "$NS_R" -6 route add default via fd78::1
+    if [ "$HS_STACK" = kernel ]; then
+        ip -n "$NS_S" route add default via $K4
+        ip -n "$NS_S" -6 route add default via $K6
+    fi
+}
+in_r() { $HS_EXEC ip netns exec "$NS_R" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
 # Both, with server a at its end; stack() for its programs, global() for those that go through its TCP, not cut-through.
 veth_server() {
     topo_veth

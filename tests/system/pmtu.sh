@@ -8,25 +8,12 @@ need_root
 need_stack
 need nft jq
 topo_veth
-# Behind the router: namespace R, its link takes no more than 1280 bytes.
-NS_R=$TAG-r R4=10.88.0.2 R6=fd88::2
-make_ns "$NS_R"
-in_r() { $HS_EXEC ip netns exec "$NS_R" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
-ip -n "$NS_K" link add kr0 mtu 1280 type veth peer name rk0 mtu 1280 netns "$NS_R" || bail "second veth pair can be made"
-ip -n "$NS_K" link set kr0 up
-ip -n "$NS_R" link set rk0 up
-ip -n "$NS_K" addr add 10.88.0.1/24 dev kr0
-ip -n "$NS_K" addr add fd88::1/64 dev kr0 nodad
-ip -n "$NS_R" addr add $R4/24 dev rk0
-ip -n "$NS_R" addr add $R6/64 dev rk0 nodad
-ip -n "$NS_R" route add default via 10.88.0.1
-ip -n "$NS_R" -6 route add default via fd88::1
-in_k sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+topo_router 1280
 # The receiver says that it takes 1460 bytes: a SYN's MSS must not hide what the path takes.
-ip -n "$NS_R" route change default via 10.88.0.1 advmss 1460
-ip -n "$NS_R" -6 route change default via fd88::1 advmss 1440
+ip -n "$NS_R" route change default via 10.78.0.1 advmss 1460
+ip -n "$NS_R" -6 route change default via fd78::1 advmss 1440
 conf_packet a >"$TMP/a.conf"
-printf 'route 10.88.0.0/24 via %s\nroute fd88::/64 via %s\n' $K4 $K6 >>"$TMP/a.conf"
+printf 'route 10.78.0.0/24 via %s\nroute fd78::/64 via %s\n' $K4 $K6 >>"$TMP/a.conf"
 server_start a "$NS_S"
 stat() { ctl a --json show tcp | jq "[.[].$1] | add"; }
 

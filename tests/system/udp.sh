@@ -6,31 +6,7 @@
 need_root
 need_stack
 PROBE=$top_builddir/tests/system/udp_probe
-R4=10.78.0.2 R6=fd78::2
 B4=10.77.0.7 B6=fd77::7
-
-# A router behind the kernel's end, whose other link is narrow.
-add_narrow_link() {
-    NS_R=$TAG-r$1
-    make_ns "$NS_R"
-    in_k sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-    ip -n "$NS_K" link add vr0 mtu 1300 type veth peer name vr1 mtu 1300 netns "$NS_R" || bail "veth pair can be made"
-    ip -n "$NS_K" link set vr0 up
-    ip -n "$NS_R" link set vr1 up
-    ip -n "$NS_K" addr add 10.78.0.1/24 dev vr0
-    ip -n "$NS_K" addr add fd78::1/64 dev vr0 nodad
-    ip -n "$NS_R" addr add $R4/24 dev vr1
-    ip -n "$NS_R" addr add $R6/64 dev vr1 nodad
-    ip -n "$NS_R" route add default via 10.78.0.1
-    ip -n "$NS_R" route add default via fd78::1
-    if [ "$HS_STACK" = kernel ]; then
-        ip -n "$NS_S" route add default via $K4
-        ip -n "$NS_S" route add default via $K6
-        ip -n "$NS_S" addr add $B4/24 dev vs0
-        ip -n "$NS_S" addr add $B6/64 dev vs0 nodad
-    fi
-}
-in_r() { $HS_EXEC ip netns exec "$NS_R" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
 serve() { # SIDE ADDRESS PORT: UDP echo, id in $bg_pid
     bg "$TMP/srv.$2.$3" "$1" "$ECHO" -u server "$2" "$3"
     wait_for 5 listening "$TMP/srv.$2.$3" || not_ok "the server at $2 $3 listens" "$(cat "$TMP/srv.$2.$3")"
@@ -57,7 +33,11 @@ bare() { # WHAT FROM TO ADDRESS
 for n in 1 2 3; do
     NS_S=$TAG-s$n NS_K=$TAG-k$n served=()
     topo_veth
-    add_narrow_link $n
+    topo_router 1300
+    if [ "$HS_STACK" = kernel ]; then
+        ip -n "$NS_S" addr add $B4/24 dev vs0
+        ip -n "$NS_S" addr add $B6/64 dev vs0 nodad
+    fi
     {
         conf_head a $n
         printf 'port wire0 { device packet iface=vs0  rx-queues %s }\n' $n

@@ -33,3 +33,24 @@ table netdev lossy {
 }
 NFT
 }
+# we_call WHAT ADDRESS-OF-THE-PEER PORT
+we_call() {
+    local log=$TMP/peer.$3 pid out
+    TMO=60 bg "$log" in_k "$PEER" serve "$2" "$3"
+    pid=$bg_pid
+    wait_for 10 grep -q listening "$log" || not_ok "usrsctp listens at $2" "$(cat "$log")"
+    if out=$(TMO=60 spre a "$PROBE" call "$2" "$3" 2>&1); then ok "$1"; else not_ok "$1" "$(tail -n 8 <<<"$out")"; fi
+    wait_for 10 pid_gone "$pid"
+    check "and usrsctp had all of them, $2" grep -q 'echoed 90' "$log"
+}
+# it_calls WHAT OUR-ADDRESS PORT COUNT SIZE
+it_calls() {
+    local log=$TMP/serve.$3 pid out
+    TMO=90 bg "$log" spre a "$PROBE" serve "$2" "$3"
+    pid=$bg_pid
+    wait_for 10 grep -q ready "$log" || not_ok "we listen at $2" "$(cat "$log")"
+    out=$(TMO=80 in_k "$PEER" call "$2" "$3" "$4" "$5" 2>&1)
+    check_eq "$1" "$(tail -n 1 <<<"$out")" "checked $4" || diag "$(tail -n 5 "$log")"
+    wait_for 10 pid_gone "$pid"
+    check "and the association ends in order, $2 $5" grep -q '^ok 1 - the association ends in order' "$log"
+}
