@@ -17,32 +17,10 @@ count() { ctl a --json show errors | jq --arg n "$1" '[.[] | select(.layer == "u
 told() { check "$@"; [ ! -s "$TMP/told" ] || diag "$(cat "$TMP/told")"; : >"$TMP/told"; } # check, with what the load says of itself
 
 # ---- unbound, with dnsperf at a rate; the kernel does the same beside it
-zone="local-zone: \"hoststack.\" static"
-for i in {1..200}; do
-    zone+=$'\n'"    local-data: \"h$i.hoststack. 3600 IN A 192.0.2.$i\""
-    echo "h$i.hoststack A" >>"$TMP/queries"
-done
+# shellcheck source=tests/system/unbound_lib.sh
+. "$top_srcdir/tests/system/unbound_lib.sh"
 unbound_start() { # SIDE ADDRESS-4 ADDRESS-6
-    cat >"$TMP/$1.unbound" <<CONF
-server:
-    use-syslog: no
-    logfile: ""
-    username: ""
-    chroot: ""
-    directory: "$TMP"
-    pidfile: ""
-    num-threads: 2
-    so-reuseport: yes
-    do-daemonize: no
-    interface: $2@5300
-    interface: $3@5300
-    access-control: 0.0.0.0/0 allow
-    access-control: ::/0 allow
-    module-config: "iterator"
-    $zone
-remote-control:
-    control-enable: no
-CONF
+    unbound_conf "$TMP/$1.unbound" "$2" "$3" 5300 "$unbound_zone"
     bg "$TMP/$1.log" "$1" unbound -d -c "$TMP/$1.unbound"
     unbound_pids+=("$bg_pid")
 }

@@ -3,37 +3,11 @@
 # shellcheck source=tests/system/apps/apps.sh
 . "$(dirname "$0")/apps.sh"
 app_begin unbound dnsperf "$PYTHON"
-unbound_conf() { # FILE ADDRESS-4 ADDRESS-6 PORT MORE
-    cat >"$1" <<CONF
-server:
-    verbosity: 1
-    use-syslog: no
-    logfile: ""
-    username: ""
-    chroot: ""
-    directory: "$TMP"
-    pidfile: ""
-    num-threads: 2
-    so-reuseport: yes
-    do-daemonize: no
-    do-not-query-localhost: no
-    interface: $2@$4
-    interface: $3@$4
-    access-control: 0.0.0.0/0 allow
-    access-control: ::/0 allow
-    module-config: "iterator"
-$5
-remote-control:
-    control-enable: no
-CONF
-}
-zone="    local-zone: \"hoststack.\" static"
-for i in {1..200}; do zone+=$'\n'"    local-data: \"h$i.hoststack. 3600 IN A 192.0.2.$i\""; done
-: >"$TMP/queries"
-for i in {1..200}; do echo "h$i.hoststack A" >>"$TMP/queries"; done
+# shellcheck source=tests/system/unbound_lib.sh
+. "$top_srcdir/tests/system/unbound_lib.sh"
 for i in {1..50}; do echo "h$i.hoststack A" >>"$TMP/few"; done
-unbound_conf "$TMP/u.conf" $S4 $S6 5300 "$zone"
-unbound_conf "$TMP/k.conf" $K4 $K6 5300 "$zone"
+unbound_conf "$TMP/u.conf" $S4 $S6 5300 "$unbound_zone"
+unbound_conf "$TMP/k.conf" $K4 $K6 5300 "$unbound_zone"
 forward='    do-tcp: yes
 forward-zone:
     name: "hoststack."
