@@ -136,6 +136,7 @@ static inline void svm_fifo_prod_set_floor(struct svm_fifo_prod *f, uint32_t byt
 }
 int svm_fifo_prod_grow(struct svm_fifo_prod *f, uint32_t at_least); /* 0, -ENOMEM, -EAGAIN (previous ring still in use) */
 void svm_fifo_prod_give_back(struct svm_fifo_prod *f);         /* frees what is unused: previous ring; all rings when empty */
+void svm_fifo_prod_fail(struct svm_fifo_prod *f);              /* the peer broke the contract elsewhere: from now on -EPROTO */
 void svm_fifo_prod_set_fin(struct svm_fifo_prod *f);
 void svm_fifo_prod_set_rst(struct svm_fifo_prod *f, int error);
 bool svm_fifo_prod_peer_closed(const struct svm_fifo_prod *f); /* SVM_FIFO_RD_CLOSED */
@@ -157,6 +158,7 @@ void svm_fifo_cons_init(struct svm_fifo_cons *f, struct svm_fifo_cons_line *line
                         const struct svm_region_table *regions, uint32_t max_size);
 bool svm_fifo_cons_is_plain(const struct svm_fifo_cons *f, uint32_t max_size); /* as svm_fifo_prod_is_plain() */
 uint32_t svm_fifo_cons_ring_size(const struct svm_fifo_cons *f); /* of the producer's ring, 0 = none; may be old by the next call */
+void svm_fifo_cons_fail(struct svm_fifo_cons *f);              /* as svm_fifo_prod_fail() */
 int64_t svm_fifo_cons_avail(struct svm_fifo_cons *f);          /* readable bytes (reloads tail), or -EPROTO */
 int64_t svm_fifo_dequeue(struct svm_fifo_cons *f, void *buf, uint32_t len);   /* copies and drops; 0 = empty */
 int64_t svm_fifo_dequeue_iov(struct svm_fifo_cons *f, const struct iovec *iov, int n_iov);

@@ -8,6 +8,8 @@ static int fail(struct svm_fifo_cons *f)
     return -EPROTO;
 }
 
+void svm_fifo_cons_fail(struct svm_fifo_cons *f) { (void)fail(f); }
+
 void svm_fifo_cons_init(struct svm_fifo_cons *f, struct svm_fifo_cons_line *line, const struct svm_fifo_prod_line *peer,
                         const struct svm_region_table *regions, uint32_t max_size)
 {

@@ -15,6 +15,8 @@ static int fail(struct svm_fifo_prod *f)
     return -EPROTO;
 }
 
+void svm_fifo_prod_fail(struct svm_fifo_prod *f) { (void)fail(f); }
+
 void svm_fifo_prod_init(struct svm_fifo_prod *f, struct svm_fifo_prod_line *line, const struct svm_fifo_cons_line *peer,
                         const struct svm_region_table *regions, const struct svm_ring_ops *ops, void *ring_ctx,
                         uint32_t max_size)

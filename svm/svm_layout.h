@@ -10,7 +10,8 @@
  *         it hands the segment out, and the lines of a free slot (below)
  *   P     one page per client worker, written by that client, read-only for the server and cut-through peers:
  *         whether the client worker sleeps
- *   PAIR  one per pair of cut-through client workers, written by both (each its own lines), server maps it too
+ *   PAIR  one per pair of cut-through client workers, written by both (each its own lines), server maps it too. A program believes
+ *         nothing there that would make it wait: whether it has to, SRV and its own S say
  *
  * A client has banks 0..n-1; bank k is the two segments S_k and C_k of equal slot count. Bank 0 also holds the
  * message queues. A session occupies one slot of a bank (network session), or one slot of a PAIR segment.
@@ -29,7 +30,7 @@
 #include "common/types.h"
 
 enum svm_limits {
-    SVM_ABI_VERSION = 6,
+    SVM_ABI_VERSION = 7,
     SVM_MAGIC = 0x4d565348,      /* "HSVM" */
     SVM_MAX_SERVER_WORKERS = 16,
     SVM_MAX_BANKS = 64,          /* per client */
@@ -152,8 +153,10 @@ static_assert(sizeof(struct svm_slot_pair) == 256, "slot_pair");
 
 /* Producer's line, followed by nothing; the entries are elsewhere in the producer's segment. */
 struct svm_msgq_prod_line {
-    uint32_t tail; /* messages ever posted; store-release after the entry */
-    uint32_t pad[15];
+    uint32_t tail;  /* messages ever posted; store-release after the entry */
+    uint32_t moves; /* in an S segment: slots that this client used while the other end is being told that another program goes on there.
+                       0: SVM_FIFO_MOVED without SVM_FIFO_SETTLED is a lie */
+    uint32_t pad[14];
 } HS_ALIGNED_LINE;
 /* Consumer's line, in the consumer's segment. */
 struct svm_msgq_cons_line {
@@ -195,6 +198,8 @@ struct svm_presence_page { /* P segment, written by the client worker */
 struct svm_server_page {   /* SRV segment, written by the server */
     struct svm_sleep_line sleep[SVM_MAX_SERVER_WORKERS];
     uint32_t net_generation;   /* changes when addresses or routes change */
+    /* Odd: this worker is at enum svm_settle of some slot. SVM_SETTLE_BEGUN while it is even, or after it has changed, is a lie. */
+    uint32_t settling[SVM_MAX_SERVER_WORKERS];
 };
 
 #endif

@@ -252,7 +252,7 @@ enum svm_msg_type {
     SVM_MSG_ATTR_GET,   /* answer ATTR */
     SVM_MSG_DETACH,     /* this worker lets go of everything in order (vppcom_app_destroy) */
     SVM_MSG_CLAIM,      /* a holder wants to use a session that another process has used, or nobody: its FIFOs move into this client's
-                           memory. ctx: this client's number for it from now on. Answer CLAIMED */
+                           memory. ctx: this client's number for it from now on. u.conn.question: the asker's. Answer CLAIMED */
     SVM_MSG_UNLINK,     /* answer to TAKEN, and to MOVED when all of the slot before has been read: u.conn.slot is not used here any more */
 
     SVM_MSG_REST_READ,  /* u.value = number of a SVM_ATT_REST that has been read to its end. No answer */
@@ -263,7 +263,8 @@ enum svm_msg_type {
     SVM_MSG_CONNECTED,  /* handle, lcl, rmt, slot; with error: a session that is named waits for CLOSE */
     SVM_MSG_ATTR,
     SVM_MSG_CLOSED,     /* nothing more will come for this handle, its slot is free; ctx may be used again */
-    SVM_MSG_CLAIMED,    /* as CONNECTED, attr = enum svm_claim_flags. With error: nothing has changed */
+    SVM_MSG_CLAIMED,    /* as CONNECTED, attr = enum svm_claim_flags, question. With error: nothing has changed; -EINPROGRESS: another
+                           CLAIMED follows, when the other end's program has answered or the server does without it */
     SVM_MSG_CONNECTING, /* CONNECTED will come. error 0: all as there, and what is written now goes into the SYN, which waits for it;
                            -EINPROGRESS: the connection begins the usual way */
 
@@ -331,7 +332,12 @@ struct svm_msg {
     union {
         struct {
             struct ip_addr lcl_ip, rmt_ip;
-            be16 lcl_port, rmt_port;
+            union {
+                struct {
+                    be16 lcl_port, rmt_port;
+                };
+                uint32_t question;  /* CLAIM, and of the last one, repeated in CLAIMED: the low 8 bits */
+            };
             int32_t error;
             struct svm_msg_slot slot;
         } conn;

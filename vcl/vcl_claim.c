@@ -3,14 +3,19 @@
  * The FIFOs of such a session are in the memory of who used it last. Another process finds "moved" in them, or none at all (a fork's
  * child), and asks the server, which gives it new ones with all that was in the old. What was written or read at that very moment is
  * settled afterwards: the old lines tell how much of it counted. So they do when the server goes between the two ends (svm_layout.h, settle).
+ *   the peer: what it can write is asked of the server (await_settled(), vcl_claim_on_claimed())
  *   waiting: who only waits for such a session asks again every now and then, less often while it asks in vain. */
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include "vcl/vcl_sctp_internal.h"
 #include "vcl/vcl_sys.h"
 
-enum { CLAIM_AGAIN_MIN_NS = 1000000, CLAIM_AGAIN_MAX_NS = 32000000, SETTLE_NS = 1000000000 };
-enum { CLAIM_SOON_NS = 50000000 }; /* the server's answer; with another program's at the other end it may take longer */
+enum { CLAIM_AGAIN_MIN_NS = 1000000, CLAIM_AGAIN_MAX_NS = 32000000 };
+enum { CLAIM_SOON_NS = 50000000,   /* the server's answer */
+       CLAIM_GRACE_NS = 2000000,   /* and another program's at the other end, for a call that must not wait */
+       SETTLE_NS = 1000000000,     /* what the server does within microseconds */
+       PEER_SETTLE_NS = 50000000,  /* what the other end's program does so */
+       LIE_LOG_NS = 1000000000 };
 
 /* ---- what happened while the session went elsewhere ---- */
 static uint32_t flag_set(struct svm_fifo_prod *f, uint32_t bits)
@@ -66,33 +71,99 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
     return rc;
 }
 
+/* ---- whom to believe ---- */
+
+/* Words in a PAIR slot are the peer's to write, whoever should have written them. They make nobody wait, unless memory that the server
+ * alone writes says that it may be so; and who learns from them that the socket is elsewhere asks the server, once. Does that know of
+ * nothing, the peer has lied, and its connection ends. */
+void vcl_claim_lied(struct vcl_socket *s)
+{
+    int64_t now = vcl_now_ns();
+
+    svm_fifo_prod_fail(&s->tx);
+    svm_fifo_cons_fail(vcl_rx_last(s));
+    if (now - atomic_exchange(&s->w->lie_said_ns, now) > LIE_LOG_NS)
+        vcl_log(0, "the program at the other end of a cut-through connection broke the contract: the connection is reset");
+}
+
+void vcl_claim_begin(struct vcl_socket *s)
+{
+    s->moved_seen = s->claim_waited = false;
+    if (++s->claim_no == 0) /* answers that are on their way are about other FIFOs */
+        s->claim_no = 1;
+}
+
+struct said {
+    uint32_t settle, flags;
+};
+
+static struct said what_is_said(const struct svm_fifo_cons *rx)
+{
+    return (struct said){ svm_fifo_cons_settle(rx), __atomic_load_n(&rx->peer->flags, __ATOMIC_ACQUIRE) };
+}
+
+static bool is_settled(struct said w)
+{
+    return w.settle == SVM_SETTLE_DONE || (w.settle == SVM_SETTLE_NONE && w.flags & SVM_FIFO_SETTLED);
+}
+
+/* Until the positions stand. False: the peer has lied, or takes too long for what it does within microseconds. Socket lock held: the
+ * server's memory stays mapped as long as the socket has FIFOs. */
+static bool await_settled(const struct vcl_socket *s, const struct svm_fifo_cons *rx)
+{
+    const struct vcl_worker *w = s->w;
+    const uint32_t *settling = &w->srv->settling[s->server_worker], *moves = &w->in[s->server_worker].peer->moves;
+    uint32_t first_turn = 0;
+    int64_t until = 0;
+
+    for (;;) {
+        struct said said = what_is_said(rx);
+        /* Acquire: what the server had to say before is there. Looked at after the words, and these once more after it. */
+        uint32_t turn = __atomic_load_n(settling, __ATOMIC_ACQUIRE), n_moves = __atomic_load_n(moves, __ATOMIC_ACQUIRE);
+        bool may_be = !s->local;
+        int64_t now;
+
+        if (is_settled(said))
+            return true;
+        if (said.settle == SVM_SETTLE_BEGUN) {
+            may_be = turn & 1 && (!first_turn || turn == first_turn);
+            first_turn = turn;
+        } else if (said.settle == SVM_SETTLE_NONE && s->local) {
+            may_be = s->shared && n_moves;
+        }
+        if (!may_be)
+            return is_settled(what_is_said(rx));
+        now = vcl_now_ns();
+        if (!until)
+            until = now + (s->local && said.settle == SVM_SETTLE_NONE ? PEER_SETTLE_NS : SETTLE_NS);
+        else if (now > until)
+            return false;
+        sys_ppoll(NULL, 0, &(struct timespec){ 0, 20000 }, NULL); /* allowed in every sandbox that may wait at all */
+    }
+}
+
 struct positions {
     uint32_t head, tail; /* what this side has taken before counts, and what it has written before */
 };
 
-/* False: not moved after all. Otherwise waits until the positions stand. */
+/* False: not moved after all, or all is lost. Otherwise waits until the positions stand. */
 static bool settled(struct vcl_socket *s, struct positions *at)
 {
-    const struct svm_fifo_prod_line *line = vcl_rx_last(s)->peer;
-    const struct svm_fifo_cons_line *own = vcl_rx_last(s)->line;
-    uint32_t by_server;
-    int64_t until = 0;
+    const struct svm_fifo_cons *rx = vcl_rx_last(s);
+    const struct svm_fifo_prod_line *line = rx->peer;
+    const struct svm_fifo_cons_line *own = rx->line;
+    struct said said;
 
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* after our own position was published; pairs with vcl_claim_peer_moved() and the server */
-    by_server = svm_fifo_cons_settle(vcl_rx_last(s));
-    if (hs_likely(!(__atomic_load_n(&line->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_MOVED) && by_server == SVM_SETTLE_NONE))
+    said = what_is_said(rx);
+    if (hs_likely(!(said.flags & SVM_FIFO_MOVED) && said.settle == SVM_SETTLE_NONE) || svm_fifo_cons_failed(rx))
         return false;
-    while (by_server != SVM_SETTLE_DONE && !(by_server == SVM_SETTLE_NONE && __atomic_load_n(&line->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_SETTLED)) {
-        int64_t now = vcl_now_ns();
-
-        if (!until)
-            until = now + (by_server == SVM_SETTLE_NONE ? SETTLE_NS : VCL_ANSWER_NS);
-        else if (now > until) /* its other end has died in between */
-            break;
-        sys_ppoll(NULL, 0, &(struct timespec){ 0, 20000 }, NULL); /* allowed in every sandbox that may wait at all */
-        by_server = svm_fifo_cons_settle(vcl_rx_last(s));
+    if (!await_settled(s, rx)) {
+        vcl_claim_lied(s);
+        return false;
     }
-    if (by_server == SVM_SETTLE_NONE) {
+    s->moved_seen = true;
+    if (svm_fifo_cons_settle(rx) == SVM_SETTLE_NONE) {
         *at = (struct positions){ __atomic_load_n(&line->space_bytes, __ATOMIC_RELAXED), __atomic_load_n(&s->tx.peer->head, __ATOMIC_ACQUIRE) };
         return true;
     }
@@ -129,8 +200,10 @@ bool vcl_claim_is_elsewhere(const struct vcl_socket *s)
 {
     const struct svm_fifo_cons *rx = s->rest ? &s->rest->next : &s->rx;
 
-    return s->unclaimed || (s->has_fifos && (__atomic_load_n(&rx->peer->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_MOVED ||
-                                             svm_fifo_cons_settle(rx) != SVM_SETTLE_NONE));
+    if (s->unclaimed || !s->has_fifos || svm_fifo_cons_failed(rx))
+        return s->unclaimed;
+    return s->moved_seen || __atomic_load_n(&rx->peer->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_MOVED ||
+           svm_fifo_cons_settle(rx) != SVM_SETTLE_NONE;
 }
 
 /* ---- asking for it ---- */
@@ -150,9 +223,21 @@ static bool is_elsewhere(struct vcl_socket *s)
     return yes && !vcl_handle_is_none(s->handle);
 }
 
+/* Its answer is about what the words in the FIFOs say now. Worker lock held. */
+static struct svm_msg claim_msg(struct vcl_socket *s)
+{
+    struct svm_msg m = vcl_socket_msg(s, SVM_MSG_CLAIM);
+
+    if (++s->claim_no == 0)
+        s->claim_no = 1;
+    m.u.conn.question = s->claim_no;
+    return m;
+}
+
 static int claim(struct vcl_socket *s, int64_t timeout_ns)
 {
     struct svm_msg m;
+    bool yes;
     int rc = 0;
 
     if (hs_unlikely(s->rest_read))
@@ -160,24 +245,48 @@ static int claim(struct vcl_socket *s, int64_t timeout_ns)
     if (!is_elsewhere(s))
         return 0;
     pthread_mutex_lock(&s->op_lock);
-    if (is_elsewhere(s)) {
-        m = vcl_socket_msg(s, SVM_MSG_CLAIM);
+    pthread_mutex_lock(&s->w->lock);
+    m = claim_msg(s);
+    yes = is_elsewhere(s);
+    pthread_mutex_unlock(&s->w->lock);
+    if (yes)
         rc = vcl_socket_request_within(s, VCL_OP_CLAIM, &m, timeout_ns);
-    }
     pthread_mutex_unlock(&s->op_lock);
     return rc;
 }
 
-int vcl_claim(struct vcl_socket *s)
+static bool is_here(struct vcl_socket *s)
 {
-    return claim(s, VCL_ANSWER_NS);
+    return vcl_state(s) == VCL_DEAD || !is_elsewhere(s);
+}
+
+/* The server waits for another program's answer, or does without it before long. */
+static int wait_here(struct vcl_socket *s, int64_t timeout_ns)
+{
+    struct vcl_deadline d = vcl_deadline_ns(timeout_ns);
+
+    vcl_claim_want(s);
+    while (vcl_wait_socket(s, is_here, &d) == -EINTR)
+        ;
+    return is_here(s) ? 0 : -EINPROGRESS;
+}
+
+int vcl_claim(struct vcl_socket *s, int64_t timeout_ns)
+{
+    int rc = claim(s, VCL_ANSWER_NS);
+
+    return rc == -EINPROGRESS ? wait_here(s, timeout_ns) : rc;
 }
 
 int vcl_claim_soon(struct vcl_socket *s)
 {
     int rc = claim(s, CLAIM_SOON_NS);
 
-    if (rc == -ETIMEDOUT || rc == -EAGAIN) { /* who waits goes on asking */
+    if (rc == -EINPROGRESS && !s->claim_waited) { /* a program that is awake answers at once; another one delays nobody a second time */
+        s->claim_waited = true;
+        rc = wait_here(s, CLAIM_GRACE_NS);
+    }
+    if (rc == -ETIMEDOUT || rc == -EAGAIN || rc == -EINPROGRESS) { /* who waits goes on asking */
         vcl_claim_want(s);
         rc = -EAGAIN;
     }
@@ -212,8 +321,9 @@ void vcl_claim_again(struct vcl_worker *w)
             want_end(s);
             continue;
         }
-        m = vcl_socket_msg(s, SVM_MSG_CLAIM);
-        vcl_socket_post(s, &m);
+        m = claim_msg(s);
+        if (is_elsewhere(s))
+            vcl_socket_post(s, &m);
     }
 }
 
@@ -252,6 +362,14 @@ void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
 
     if (vcl_state(s) == VCL_ZOMBIE)
         return;
+    if (!error && s->has_fifos && s->local && (uint8_t)m->u.conn.question == s->claim_no) {
+        pthread_mutex_lock(&s->lock);
+        if (!svm_fifo_cons_failed(vcl_rx_last(s)))
+            vcl_claim_lied(s);
+        pthread_mutex_unlock(&s->lock);
+        vcl_socket_fail(s, -ECONNRESET);
+        return;
+    }
     if (!error && !s->has_fifos && m->attr & SVM_CLAIM_FIFOS) {
         error = m->attr & SVM_CLAIM_REST ? vcl_rest_fetch(s) : 0;
         if (!error)
@@ -260,7 +378,7 @@ void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
             error = -ECONNRESET;
     }
     if (error) {
-        if (error != -EALREADY && error != -EAGAIN)
+        if (error != -EALREADY && error != -EAGAIN && error != -EINPROGRESS)
             vcl_socket_fail(s, error);
         return;
     }

@@ -182,6 +182,7 @@ struct vcl_worker {
     int ask_again_error;             /* what is said before ask_again_ns */
     int64_t no_memory_until_ns, claim_at_ns, claim_pause_ns;
     atomic_uint n_wanted;            /* sockets that are elsewhere and waited for */
+    atomic_llong lie_said_ns;        /* when a peer's lie was logged last */
     struct vcl_spin spin;
     atomic_uint poll_turn;           /* polls that sockets alone answered */
     bool lost;                       /* hang-up seen; handled at the end of the drain */
@@ -299,7 +300,7 @@ struct vcl_socket {
     bool died_connected;             /* DEAD after it was CONNECTED: later reads see the end, not an error */
     atomic_bool waits_for_data;      /* CONNECTING: the SYN goes out with the first bytes that are written (RFC 7413) */
     atomic_bool peer_gone;
-    bool want_space;                 /* an event "space" was asked for */
+    bool moved_seen;                 /* words that the peer can write have said that the socket is elsewhere: so it is, or the peer lies */
     atomic_bool reset_told;          /* the program has been given the error of a reset */
     uint8_t side;                    /* in a PAIR slot */
     struct {                         /* urgent data of the peer (vcl_urgent.c); socket lock */
@@ -311,7 +312,9 @@ struct vcl_socket {
     uint32_t rest_told;              /* number of the one to be told of; see rest_read */
     struct vcl_pair *pair;
     uint32_t slot, slot_seg;
-    uint32_t server_worker;          /* whose queue it came through */
+    uint8_t server_worker;           /* whose queue it came through */
+    uint8_t claim_no;                /* number of the last claim of the FIFOs that are mapped, never 0; worker lock */
+    bool claim_waited;               /* a call has waited for another program's answer; op_lock */
     uint32_t ctx;
     struct svm_handle handle;
     struct vcl_socket *listener;     /* while on its accept queue */
@@ -361,6 +364,7 @@ static inline uint8_t vcl_state(const struct vcl_socket *s) { return atomic_load
 void vcl_socket_set_state(struct vcl_socket *s, uint8_t state);
 int vcl_socket_adopt(struct vcl_socket *s);     /* attach; 0 or -errno */
 int vcl_socket_enter(struct vcl_socket *s);     /* attach, and claim what another process has */
+int vcl_socket_enter_within(struct vcl_socket *s, int64_t timeout_ns); /* -EINPROGRESS: it takes longer */
 int vcl_socket_enter_soon(struct vcl_socket *s);/* for reading and writing: -EAGAIN when it is not to be had at once */
 struct vcl_socket *vcl_socket_alloc(struct vcl_worker *w, uint8_t proto, bool is_v6);
 void vcl_socket_free(struct vcl_socket *s);
@@ -383,6 +387,7 @@ int vcl_socket_request_within(struct vcl_socket *s, uint8_t op, const struct svm
 int vcl_socket_await(struct vcl_socket *s, uint8_t op, int64_t timeout_ns); /* of a request that is posted already */
 void vcl_socket_event_due(struct vcl_socket *s, bool data, bool space); /* tells the other side; no lock held */
 int vcl_socket_take_error(struct vcl_socket *s);
+int vcl_socket_broken(struct vcl_socket *s);    /* the peer broke the contract: what a call comes to, -errno or 1 = the end; no lock held */
 bool vcl_stream_is_over(struct vcl_socket *s);
 void vcl_socket_tell_closed(struct vcl_socket *s);  /* cut-through: FIN or RST in the FIFO, and an event; worker lock held */
 struct svm_handle vcl_handle_none(void);
@@ -600,8 +605,10 @@ static inline bool vcl_claim_may_be(const struct vcl_socket *s)
     return s->shared || svm_fifo_cons_settle(hs_likely(!s->rest) ? &s->rx : &s->rest->next) != SVM_SETTLE_NONE;
 }
 bool vcl_claim_is_elsewhere(const struct vcl_socket *s);  /* socket lock held */
-int vcl_claim(struct vcl_socket *s);                      /* now; 0 or -errno */
-int vcl_claim_soon(struct vcl_socket *s);                 /* the same; -EAGAIN: it takes longer, or the server keeps too much for it already */
+int vcl_claim(struct vcl_socket *s, int64_t timeout_ns);  /* 0, -EINPROGRESS when it takes longer, or another -errno */
+int vcl_claim_soon(struct vcl_socket *s);                 /* 0; -EAGAIN: it takes longer, or the server keeps too much for it already */
+void vcl_claim_begin(struct vcl_socket *s);               /* other FIFOs from now on; worker lock, and the socket's or nobody uses them */
+void vcl_claim_lied(struct vcl_socket *s);                /* its peer has broken the contract: the FIFOs are dead. Socket lock held */
 void vcl_claim_want(struct vcl_socket *s);                /* when somebody here waits for it; socket lock may be held */
 void vcl_claim_again(struct vcl_worker *w);               /* for those that wait; worker lock held */
 int64_t vcl_claim_cap_ns(const struct vcl_worker *w);     /* until then */

@@ -205,6 +205,7 @@ int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m)
              : map_bank_fifos(s, &slot);
     if (!rc) {
         s->has_fifos = true;
+        vcl_claim_begin(s);
         if (hs_unlikely(s->rest_due != NULL))
             vcl_rest_install(s);
         vcl_stamps_want(s);
@@ -260,6 +261,7 @@ int vcl_socket_remap_pair(struct vcl_socket *s, const struct svm_msg *m)
 {
     struct svm_msg_slot slot = m->u.conn.slot;
 
+    vcl_claim_begin(s);
     return map_pair_fifos(s, &slot, m->attr & SVM_CLAIM_SIDE1);
 }
 
@@ -392,6 +394,17 @@ int vcl_socket_take_error(struct vcl_socket *s)
     return error;
 }
 
+int vcl_socket_broken(struct vcl_socket *s)
+{
+    int error;
+
+    pthread_mutex_lock(&s->w->lock);
+    vcl_socket_fail(s, -ECONNRESET);
+    pthread_mutex_unlock(&s->w->lock);
+    error = vcl_socket_take_error(s);
+    return error ? error : 1;
+}
+
 int vcl_take_error(struct vcl_socket *s)
 {
     int error;
@@ -520,14 +533,16 @@ int vcl_socket_adopt(struct vcl_socket *s)
 }
 
 /* And it is here, if another process has used it. */
-int vcl_socket_enter(struct vcl_socket *s)
+int vcl_socket_enter_within(struct vcl_socket *s, int64_t timeout_ns)
 {
     int rc = vcl_socket_adopt(s);
 
     if (hs_unlikely(!rc && s->shared))
-        rc = vcl_claim(s);
+        rc = vcl_claim(s, timeout_ns);
     return rc;
 }
+
+int vcl_socket_enter(struct vcl_socket *s) { return vcl_socket_enter_within(s, VCL_ANSWER_NS); }
 
 int vcl_socket_enter_soon(struct vcl_socket *s)
 {

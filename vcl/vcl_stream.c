@@ -5,6 +5,8 @@
 
 enum {
     COPY_PIECE = 128 << 10, /* published at once: the other side can begin before a large write is done */
+    AGAIN_NS = 100000000,   /* bytes that come again are there as soon as the server has the socket's other end, or has taken its part */
+    SHUTDOWN_CLAIM_NS = 50000000,
 };
 
 static bool blocks(const struct vcl_socket *s, int flags)
@@ -197,7 +199,8 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
                 fetch_bank(s);
                 continue;
             }
-            return done ? (ssize_t)done : -ECONNRESET;
+            rc = vcl_socket_broken(s);
+            return done || rc == 1 ? (ssize_t)done : rc;
         }
         done += (size_t)n;
         if (hs_likely(done && (stop || done == want || done >= enough(s, want, flags) || flags & MSG_PEEK)))
@@ -368,8 +371,11 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
                     write_to_nobody(s);
                 return (ssize_t)want;
             }
-            if (hs_unlikely(n < 0))
-                return done ? (ssize_t)done : n == -EPROTO ? -ECONNRESET : (ssize_t)n;
+            if (hs_unlikely(n < 0)) {
+                if (n == -EPROTO)
+                    n = (rc = vcl_socket_broken(s)) == 1 ? -EPIPE : rc;
+                return done ? (ssize_t)done : (ssize_t)n;
+            }
             done += (size_t)n;
             vcl_spin_said(&s->w->spin, (size_t)n);
             if (hs_unlikely(vcl_state(s) == VCL_CONNECTING) && (rc = early_sent(s, flags)) != 0)
@@ -491,6 +497,7 @@ int vcl_shutdown(struct vcl_socket *s, int how)
     struct vcl_worker *w = s->w;
     struct svm_msg m;
     bool data = false, tell = !s->local;
+    int rc;
 
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
         return -EINVAL;
@@ -504,7 +511,8 @@ int vcl_shutdown(struct vcl_socket *s, int how)
     s->connect_untold = false;
     if (!vcl_is_connected(s) || vcl_stream_is_over(s))
         return -ENOTCONN;
-    if (vcl_socket_enter(s))
+    rc = vcl_socket_enter_within(s, SHUTDOWN_CLAIM_NS);
+    if (rc && rc != -EINPROGRESS) /* else the server tells whoever has the other end */
         return -ENOTCONN;
     pthread_mutex_lock(&s->lock);
     if (how != SHUT_RD && !s->wr_shut && s->has_fifos) {
@@ -592,9 +600,9 @@ int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t m
 static int drop_again(struct vcl_socket *s, uint32_t len)
 {
     while (len) {
-        struct vcl_deadline d = vcl_deadline_ns(VCL_ANSWER_NS);
+        struct vcl_deadline d = vcl_deadline_ns(AGAIN_NS);
         int64_t n = 0;
-        int rc = vcl_socket_enter(s);
+        int rc = vcl_socket_enter_within(s, AGAIN_NS);
 
         if (rc == 0) {
             pthread_mutex_lock(&s->lock);
@@ -603,6 +611,8 @@ static int drop_again(struct vcl_socket *s, uint32_t len)
             if (n > 0)
                 svm_fifo_drop(&s->rx, (uint32_t)n);
             pthread_mutex_unlock(&s->lock);
+            if (n < 0)
+                return -ECONNRESET;
             len -= (uint32_t)n;
         }
         if (n == 0 && rc == 0)
@@ -707,7 +717,7 @@ int64_t vcl_readable_bytes(struct vcl_socket *s)
     vcl_worker_turn(s->w);
     if (vcl_state(s) == VCL_LISTENING)
         return atomic_load(&s->n_acc);
-    if (hs_unlikely(s->shared) && vcl_socket_enter(s))
+    if (hs_unlikely(s->shared) && vcl_socket_enter_soon(s))
         return 0;
     pthread_mutex_lock(&s->lock);
     if (s->has_fifos) {

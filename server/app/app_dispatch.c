@@ -178,7 +178,7 @@ static void do_claim(struct app_port_client *pc, const struct svm_msg *m, struct
     if (!s)
         answer(pc, m, SVM_MSG_CLAIMED, -EBADF);
     else
-        session_claim(pc->w, &pc->aw, s, m->ctx);
+        session_claim(pc->w, &pc->aw, s, m->ctx, (uint8_t)m->u.conn.question);
 }
 
 void app_dispatch(struct app_port_client *pc, const struct svm_msg *m)

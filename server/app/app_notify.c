@@ -265,6 +265,7 @@ static void notify_claimed(struct worker *w, struct app_worker *a, struct sessio
     (void)w;
     m.ctx = session_ctx(s, a);
     fill_conn(&m, s, error);
+    m.u.conn.question = session_question(s, a);
     m.attr = (uint8_t)(flags | (s->local && s->local_side ? SVM_CLAIM_SIDE1 : 0));
     app_notify_post(port_client_of(a), &m);
 }

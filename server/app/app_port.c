@@ -1,6 +1,7 @@
 /* app_port.c - a worker's end of all client queues: taking turns, waking, coming and going of clients */
 #include "server/app/app_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -260,12 +261,40 @@ bool app_port_is_to_nap(struct worker *w)
     return false;
 }
 
+static struct svm_server_page *server_page(struct worker *w)
+{
+    return w->app ? (struct svm_server_page *)(void *)w->app->as->srv.base : NULL;
+}
+
 struct svm_sleep_line *app_port_sleep_line(struct worker *w)
 {
-    struct svm_server_page *page;
+    struct svm_server_page *page = server_page(w);
 
-    if (!w->app)
-        return NULL;
-    page = (struct svm_server_page *)(void *)w->app->as->srv.base;
-    return &page->sleep[w->index];
+    return page ? &page->sleep[w->index] : NULL;
+}
+
+void app_port_settling(struct worker *w, bool begins)
+{
+    struct svm_server_page *page = server_page(w);
+    uint32_t turn = page ? page->settling[w->index] : !begins;
+
+    assert((turn & 1) != begins);
+    if (!page)
+        return;
+    /* Release, at the end after SVM_SETTLE_DONE; the beginning is ordered by the release of SVM_SETTLE_BEGUN. Pairs with the acquire in
+     * vcl_claim.c. */
+    __atomic_store_n(&page->settling[w->index], turn + 1, __ATOMIC_RELEASE);
+}
+
+void app_port_moves(struct worker *w, uint32_t client_id, int n)
+{
+    for (struct app_port_client *pc = w->app ? w->app->clients : NULL; pc; pc = pc->next) {
+        struct svm_msgq_prod_line *line = pc->out.line;
+
+        if (pc->aw.client_id != client_id || !pc->has_queues)
+            continue;
+        /* Release: pairs with the acquire in vcl_claim.c. Who is told of the move, or has answered, comes after, or before. */
+        __atomic_store_n(&line->moves, line->moves + (uint32_t)n, __ATOMIC_RELEASE);
+        return;
+    }
 }

@@ -23,6 +23,10 @@ void app_port_clear_bells(struct worker *w); /* after waking: empties the pipes 
 void app_port_nap(struct worker *w);
 /* Before each sleep: true, it shall be a nap; false, any, and who has been told something without being woken is woken now. */
 bool app_port_is_to_nap(struct worker *w);
+/* Around the settling of slots (svm_server_page.settling): what programs see begun is so, or over. */
+void app_port_settling(struct worker *w, bool begins);
+/* svm_msgq_prod_line.moves of that client: n more, or fewer. */
+void app_port_moves(struct worker *w, uint32_t client_id, int n);
 /* The worker's sleep announcement for its clients (SRV page); NULL without app server. */
 struct svm_sleep_line *app_port_sleep_line(struct worker *w);
 

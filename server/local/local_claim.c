@@ -17,10 +17,34 @@
 static struct session *peer_of(const struct session *s) { return s->local ? s->peer : NULL; }
 static struct local_old *old_slots(const struct session *s) { return s && s->rare ? s->rare->old_slots : NULL; }
 
-enum { ANSWER_US = 20000 }; /* a program that waits answers within microseconds */
+enum { ANSWER_US = 20000,   /* a program that waits answers within microseconds */
+       LATE_MAX = 50 };      /* and one that has begun to ends within them */
+
+/* Its former user may find "moved" there before "settled", from now on until told has answered. */
+static void old_count(struct worker *w, struct local_old *o)
+{
+    if (!o->former)
+        return;
+    o->counted_for = o->former->client_id;
+    app_port_moves(w, o->counted_for, 1);
+}
+
+static void old_uncount(struct worker *w, struct local_old *o)
+{
+    if (o->counted_for)
+        app_port_moves(w, o->counted_for, -1);
+    o->counted_for = 0;
+}
+
+static void old_answered(struct worker *w, struct local_old *o)
+{
+    o->is_read = false;
+    old_uncount(w, o);
+}
 
 void local_old_free(struct worker *w, struct local_old *o)
 {
+    old_uncount(w, o);
     timer_stop(&o->timer, &w->timers);
     free(o);
 }
@@ -71,7 +95,7 @@ void local_old_put(struct worker *w, struct session *s)
     struct session *p = peer_of(s);
 
     for (struct local_old *o = old_slots(s); o; o = o->next)
-        o->is_read = false;
+        old_answered(w, o);
     old_check(w, s, p);
     while (old_slots(s) && p) { /* a former user of p: its affair alone now */
         struct local_old *o = s->rare->old_slots;
@@ -116,7 +140,7 @@ static void claims_retry(struct worker *w, struct session *p)
             continue;
         }
         h->wants = false;
-        session_claim(w, h->a, p, h->ctx);
+        session_claim(w, h->a, p, h->ctx, h->question);
         if (h->wants)
             return;
         h = p->holds; /* some may have gone */
@@ -135,7 +159,7 @@ void local_unlinked(struct worker *w, struct session *s, const struct app_worker
             if (o->former == a && o->former_told)
                 o->former = NULL;
             else if (ends[i] == s && o->told == a)
-                o->is_read = false;
+                old_answered(w, o);
         }
     }
     old_check(w, s, peer_of(s));
@@ -183,15 +207,36 @@ void local_forget(struct worker *w, struct session *s, const struct app_worker *
 
 /* ---- without its answer ---- */
 
+/* A program has marked its line as answering, which takes microseconds, and has not come to its end: the word may be a lie, and neither it
+ * nor the server can go on from where it stands. */
+static void end_both(struct worker *w, struct session *s, struct session *p)
+{
+    struct session *ends[2] = { s, p };
+
+    for (int i = 0; i < 2; i++) {
+        ends[i]->error = -ECONNRESET;
+        ends[i]->state = SESSION_DEAD;
+        if (ends[i]->app)
+            ends[i]->app->ops->reset(w, ends[i]->app, ends[i], -ECONNRESET);
+    }
+}
+
 static void no_answer(struct worker *w, struct timer_node *t)
 {
     struct local_old *o = hs_container_of(t, struct local_old, timer);
     struct session *s = session_from_handle(w, o->owner), *p = s ? peer_of(s) : NULL;
     struct svm_handle peer;
+    int err;
 
     if (!o->is_read || !p || !s->pair || s->state != SESSION_ESTABLISHED || p->state != SESSION_ESTABLISHED)
         return;
-    if (s->local_joining || p->local_joining || local_part(w, s) != 0) {
+    if (s->local_joining || p->local_joining)
+        err = -EAGAIN;
+    else
+        err = local_part(w, s);
+    if (err == -EINPROGRESS && ++o->n_late >= LATE_MAX)
+        end_both(w, s, p);
+    else if (err != 0) {
         timer_start(&w->timers, &o->timer, w->now_us + ANSWER_US);
         return;
     }
@@ -224,6 +269,20 @@ static void refuse(struct worker *w, struct session *p, struct app_worker *a, in
         a->ops->claimed(w, a, p, 0, error);
 }
 
+static void claim_anew(struct worker *w, struct app_worker *a, struct session *p)
+{
+    const struct session_hold *h = session_hold_of(p, a);
+
+    session_claim(w, a, p, h->ctx, h->question);
+}
+
+/* It is told again when the claim has come to something: until then it need not wait. */
+static void claim_later(struct worker *w, struct session *p, struct session_hold *h)
+{
+    h->wants = true;
+    h->a->ops->claimed(w, h->a, p, 0, -EINPROGRESS);
+}
+
 static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
 {
     struct claiming c = *(struct claiming *)arg;
@@ -242,7 +301,7 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
         if (pair)
             app_pair_put(w, pair, slot);
         if (is_held && pair && has_changed) /* the other end has gone, or nobody uses it now */
-            session_claim(w, c.to, p, session_hold_of(p, c.to)->ctx);
+            claim_anew(w, c.to, p);
         else if (is_held)
             refuse(w, p, c.to, pair ? -ECONNABORTED : slot == -ECONNREFUSED ? -ECONNRESET : slot);
         if (p)
@@ -257,6 +316,7 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
     p->local_user = c.to;
     s->local_user = c.other;
     local_sides(s);
+    old_count(w, s->rare->old_slots);
     session_set_user(w, p, c.to);
     session_claim_done(w, p, 0, 0);
     s->app->ops->moved(w, s->app, s);
@@ -284,6 +344,7 @@ static int take_rest(struct worker *w, struct session *p, struct app_worker *a)
         return err;
     regions.r[0] = regions.r[1] = app_pair_region(pair);
     memset(&line, 0, sizeof(line));
+    app_port_settling(w, true);
     local_settle_begin(own); /* a former user that still holds the connection finds it there */
     line.head = __atomic_load_n(&own->rx.head, __ATOMIC_ACQUIRE);
     svm_fifo_cons_init(&reader, &line, &gone->tx, &regions, p->fifos->rx.max_size);
@@ -297,6 +358,7 @@ static int take_rest(struct worker *w, struct session *p, struct app_worker *a)
     svm_fifo_prod_set_fin(&p->fifos->rx);
     p->rx_fin = true;
     local_settle_end(own, line.head, __atomic_load_n(&own->tx.tail, __ATOMIC_ACQUIRE));
+    app_port_settling(w, false);
     return 0;
 }
 
@@ -348,7 +410,7 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
         return;
     }
     if (p->local_moving && !s) { /* nobody accepts at the moment */
-        h->wants = true;
+        claim_later(w, p, h);
         return;
     }
     if (!p->pair) {
@@ -360,20 +422,21 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
         return;
     }
     if (s->state != SESSION_ESTABLISHED && s->state != SESSION_ACCEPTING) {
-        refuse(w, p, a, -ECONNABORTED);
+        refuse(w, p, a, p->state == SESSION_DEAD && p->error ? p->error : -ECONNABORTED);
         return;
     }
     if (p->local_joining || s->local_joining || (!p->local_moving && ((p->app && is_read(p)) || (s->app && is_read(s))))) {
-        h->wants = true;
+        claim_later(w, p, h);
         return;
     }
     if (!s->app || s->state == SESSION_ACCEPTING || is_read(p)) {
         /* The other end is changing hands as well, or has not been accepted; or who had p went before it has answered. */
         int err = local_part(w, p);
-        h->wants = err == -EINPROGRESS;
         if (err == 0)
-            session_claim(w, a, p, h->ctx);
-        else if (err != -EINPROGRESS)
+            claim_anew(w, a, p);
+        else if (err == -EINPROGRESS)
+            claim_later(w, p, h);
+        else
             refuse(w, p, a, err);
         return;
     }

@@ -8,6 +8,7 @@
 #ifndef HOSTSTACK_SERVER_LOCAL_INTERNAL_H
 #define HOSTSTACK_SERVER_LOCAL_INTERNAL_H
 
+#include "server/app/app_port.h"
 #include "server/app/app_server.h"
 #include "server/local/local.h"
 
@@ -20,6 +21,8 @@ struct local_old {
     uint8_t side;                    /* of that end in the slot */
     bool is_read;                    /* `told` has not answered */
     bool is_ours;                    /* and will not: the server takes what is there */
+    uint8_t n_late;                  /* times that it was due */
+    uint32_t counted_for;            /* client that is told that this move is going on (app_port_moves()); 0 = none */
     struct app_worker *told;         /* whose answer counts, even when it has let go meanwhile; NULL = died */
     struct app_worker *former;       /* who used the other end in this slot, and has not let go of it; NULL = nobody */
     bool former_told;
@@ -37,6 +40,7 @@ void local_sides(struct session *s);
  * Nobody uses the ends; who wants to claims them. -EINPROGRESS: a program that was told of a move is answering at last; its UNLINK comes. */
 int local_part(struct worker *w, struct session *s);
 /* Positions of `side` stand where they are: it is used no more. Between the two the server looks at them. */
+/* app_port_settling() around both. */
 void local_settle_begin(struct svm_slot_cli *side);
 void local_settle_end(struct svm_slot_cli *side, uint32_t head, uint32_t tail);
 /* `user`, if it holds s, may look at the slot until it says UNLINK for s. */

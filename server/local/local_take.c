@@ -98,29 +98,31 @@ static int take_written(struct session *s, struct session *reads, struct app_pai
     return err ? err : svm_fifo_cons_rst(&fifo);
 }
 
-static int take_slot(struct session *s, struct session *p, struct app_pair *pair, const struct svm_msg_slot *at, unsigned side)
+static int take_slot(struct worker *w, struct session *s, struct session *p, struct app_pair *pair, const struct svm_msg_slot *at, unsigned side)
 {
     struct svm_slot_pair *slot = app_pair_slot(pair, at->slot);
     struct svm_slot_cli *own = &slot->side[side], *peer = &slot->side[1 - side];
     uint32_t own_head, own_tail, peer_head, peer_tail;
     int err, peer_err;
 
+    app_port_settling(w, true);
     local_settle_begin(own);
     local_settle_begin(peer);
     err = take_written(s, p, pair, own, peer, &peer_head, &own_tail);
     peer_err = take_written(p, s, pair, peer, own, &own_head, &peer_tail);
     local_settle_end(own, own_head, own_tail);
     local_settle_end(peer, peer_head, peer_tail);
+    app_port_settling(w, false);
     return err ? err : peer_err;
 }
 
 /* A slot that was left before, and its program has not answered: what is there comes first. */
-static int take_unanswered(struct session *s, struct session *p)
+static int take_unanswered(struct worker *w, struct session *s, struct session *p)
 {
     int err = 0;
 
     for (struct local_old *o = s->rare ? s->rare->old_slots : NULL; o; o = o->next) {
-        int rc = o->is_read ? take_slot(s, p, o->pair, &o->slot, o->side) : 0;
+        int rc = o->is_read ? take_slot(w, s, p, o->pair, &o->slot, o->side) : 0;
         err = err ? err : rc;
     }
     return err;
@@ -213,9 +215,9 @@ int local_part(struct worker *w, struct session *s)
 
     if (err != 0)
         return err;
-    err = take_unanswered(s, p);
-    unanswered = take_unanswered(p, s);
-    taken = take_slot(s, p, pair, &slot, s->local_side);
+    err = take_unanswered(w, s, p);
+    unanswered = take_unanswered(w, p, s);
+    taken = take_slot(w, s, p, pair, &slot, s->local_side);
     leave_slots(w, s, p);
     leave_slots(w, p, s);
     local_left_add(s, s->local_user, pair, &slot);

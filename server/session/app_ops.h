@@ -115,7 +115,7 @@ bool session_is_held_by(const struct session *s, const struct app_worker *a);
 int session_hold_all(struct worker *w, struct app_worker *parent, struct app_worker *a, const struct svm_handle *without, unsigned n);
 int session_hold(struct worker *w, struct session *s, struct app_worker *a, uint32_t ctx); /* one more holder: 0, -ENOMEM, -ECONNABORTED */
 /* A holder wants to use the session: FIFOs in its memory, events go to it as `ctx`. ops->claimed() tells, now or later. */
-void session_claim(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx);
+void session_claim(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx, uint8_t question);
 void session_unlink(struct worker *w, struct app_worker *a, struct session *s, const struct svm_msg_slot *slot); /* SVM_MSG_UNLINK */
 /* SVM_ATT_REST: takes the fd unless it says an error. SVM_ATT_REST_GET: a copy, -ENOENT = none. SVM_MSG_REST_READ. */
 int session_rest_put(struct session *s, struct app_worker *a, int fd, uint32_t *id);
@@ -123,6 +123,7 @@ int session_rest_get(const struct session *s, uint32_t *id);
 void session_rest_drop(struct session *s);
 bool session_holds_any(const struct session *s, const struct app_worker *a); /* also when it has let go of a cut-through end */
 uint32_t session_ctx(const struct session *s, const struct app_worker *a); /* under which a holder knows it */
+uint8_t session_question(const struct session *s, const struct app_worker *a); /* its number of its last claim */
 /* The program has named an accepted session. False: it is not waiting for that. */
 bool session_accepted(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx);
 bool session_is_carried(const struct session *s); /* SCTP, was cut-through: see SVM_CLAIM_CARRIED */

@@ -29,6 +29,7 @@ struct session_hold {
     struct session_hold *s_next;              /* all holds of a session */
     uint32_t ctx;                             /* the number under which a knows it */
     bool wants;                               /* cut-through: its claim waits for an answer of the other end */
+    uint8_t question;                         /* its number of the last claim */
     bool closed;                              /* cut-through: has let go, but the other end may still read in its memory */
 };
 

@@ -106,12 +106,20 @@ static int claim_fifos(struct worker *w, struct session *s, struct app_worker *a
     return session_rest_is_full(s) ? -EAGAIN : session_fifos_move(w, s, a, keep);
 }
 
-void session_claim(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx)
+uint8_t session_question(const struct session *s, const struct app_worker *a)
+{
+    const struct session_hold *h = session_hold_of(s, a);
+
+    return h ? h->question : 0;
+}
+
+void session_claim(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx, uint8_t question)
 {
     struct session_hold *h = session_hold_of(s, a);
     int err = 0;
 
     h->ctx = ctx;
+    h->question = question;
     if (s->state == SESSION_LISTENING || s->state == SESSION_BOUND) { /* used by all of them at once */
         a->ops->claimed(w, a, s, claim_flags(s), 0);
         return;

@@ -1,0 +1,41 @@
+#!/bin/bash
+# settle.sh - a cut-through peer lies in the words by which connections change hands: who serves it waits for nobody, and nothing is left
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/../system/lib.sh"
+need_root
+need jq
+need_stack
+only_hoststack
+n=${HS_LIES:-12}
+seed=${HS_SEED:-$((SRANDOM & 0x7fffffff))}
+hostile=$top_builddir/tests/hostile
+veth_server
+
+for at in $S4 $S6; do
+    serve_echo echo stack "$at" 7000
+    echo_pid=$bg_pid
+    empty=$(server_counts a)
+    for mode in begun done blink moved settled early words; do
+        what="$at, $mode, seed $seed"
+        bg "$TMP/steady" stack "$hostile/steady" "$at" 7100 "$n" 7000
+        steady_pid=$bg_pid
+        is_ready() { grep -q ready "$TMP/steady"; }
+        wait_for 10 is_ready || bail "$what: it listens" "$(cat "$TMP/steady")"
+        TMO=120 check "$what: the liar has had its say" in_s env VCL_CONFIG="$TMP/a.vcl" "$hostile/settle_liar" "$at" 7100 "$mode" "$n" "$seed"
+        wait_for 60 pid_gone "$steady_pid" || kill "$steady_pid"
+        line=$(grep connections "$TMP/steady")
+        [ -n "$line" ] && ok "$what: $line" || not_ok "$what: the other connection goes on" "$(tail -n 5 "$TMP/steady")"
+        slow=$(sed -n 's/.* \([0-9]*\) slow.*/\1/p' <<<"$line")
+        ms=$(sed -n 's/.* \([0-9]*\) ms$/\1/p' <<<"$line")
+        # A call of many thousands may wait for the processor; one that waits for the peer does so in each connection, or for a second.
+        check "$what: no call waits for the peer" test "${slow:-999}" -le "$((n / 4))" -a "${ms:-999}" -lt 500
+        case $mode in words) ;; *) check "$what: the peer was told off" grep -q 'broke the contract' "$TMP/steady" ;; esac
+        back() { [ "$(server_counts a)" = "$empty" ]; }
+        wait_for 30 back && ok "$what: nothing is left in the server" || not_ok "$what: nothing is left in the server" "before $empty"$'\n'"after  $(server_counts a)"
+    done
+    end_pid "$echo_pid"
+done
+server_alive a && ok "the server lives" || not_ok "the server lives" "seed $seed"
+server_stop a
+check "no sanitizer has anything to say" eval "! grep -E 'ERROR: (Address|Leak)Sanitizer|runtime error:' '$TMP/a.log'"
+finish

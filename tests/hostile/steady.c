@@ -1,0 +1,202 @@
+/* steady.c - an honest program that serves peers of any kind, and measures how long its calls take
+ *
+ * usage: steady ADDRESS PORT CONNECTIONS ECHO-PORT    run preloaded; who serves ECHO-PORT sends back what it gets
+ * Connections are used without waiting and with timeouts; some are shared with a child that holds them, or uses them as well. After each
+ * one the connection to the echo server, which it has had all the time, must work. Prints what it did, and the calls that took longest. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ROUNDS = 60, SLOW_US = 40000, OWN_WAIT_US = 5000 };
+
+enum call { RECV, SEND, POLL, EPOLL, FIONREAD_, SHUTDOWN, CLOSE, FORK, EXIT, OTHER, N_CALLS };
+static const char *const names[] = { "recv", "send", "poll", "epoll_wait", "FIONREAD", "shutdown", "close", "fork", "exit", "the other one" };
+static int64_t longest[N_CALLS];
+static unsigned n_slow, n_resets;
+static int64_t begun_us;
+
+static int64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void begin(void) { begun_us = now_us(); }
+
+static void end(enum call c)
+{
+    int64_t took = now_us() - begun_us;
+
+    longest[c] = took > longest[c] ? took : longest[c];
+    n_slow += took > SLOW_US;
+}
+
+static int fail(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static int at(const char *addr, const char *port, bool serves)
+{
+    struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)atoi(port)) };
+    struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)) };
+    bool is_v6 = inet_pton(AF_INET6, addr, &a6.sin6_addr) == 1;
+    struct sockaddr *sa = is_v6 ? (void *)&a6 : (void *)&a4;
+    socklen_t len = is_v6 ? sizeof(a6) : sizeof(a4);
+    int fd;
+
+    inet_pton(AF_INET, addr, &a4.sin_addr);
+    fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || (serves ? bind(fd, sa, len) != 0 || listen(fd, 8) != 0 : connect(fd, sa, len) != 0))
+        fail(serves ? "listen" : "connect");
+    return fd;
+}
+
+/* What happens to other connections is none of this one's affair. */
+static void other_works(int fd)
+{
+    static uint8_t out[1000], in[1000];
+    size_t got = 0;
+
+    for (size_t i = 0; i < sizeof(out); i++)
+        out[i] = (uint8_t)rand();
+    begin();
+    if (send(fd, out, sizeof(out), 0) != sizeof(out))
+        fail("send to the echo server");
+    while (got < sizeof(in)) {
+        ssize_t n = recv(fd, in + got, sizeof(in) - got, 0);
+        if (n <= 0)
+            fail("recv from the echo server");
+        got += (size_t)n;
+    }
+    end(OTHER);
+    if (memcmp(in, out, sizeof(in)) != 0) {
+        fputs("steady: other bytes come back\n", stderr);
+        exit(1);
+    }
+}
+
+static void ended(int sig)
+{
+    (void)sig;
+    exit(0);
+}
+
+/* Holds the connection; busy: and uses it. */
+static pid_t share(int fd, bool busy)
+{
+    pid_t pid;
+
+    begin();
+    pid = fork();
+    if (pid == 0) {
+        signal(SIGTERM, ended);
+        for (char buf[100]; busy;) {
+            (void)recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+            usleep(2000);
+        }
+        for (;;)
+            pause();
+    }
+    end(FORK);
+    return pid > 0 ? pid : fail("fork");
+}
+
+static bool is_over(ssize_t n)
+{
+    n_resets += n < 0 && errno == ECONNRESET;
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static void serve(int fd, int ep, bool waits)
+{
+    struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+    int flags = waits ? 0 : MSG_DONTWAIT, n;
+    char buf[300];
+    ssize_t got;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        struct pollfd p = { .fd = fd, .events = POLLIN | POLLOUT };
+
+        begin();
+        got = recv(fd, buf, sizeof(buf), flags);
+        end(RECV);
+        if (is_over(got))
+            break;
+        begin();
+        got = send(fd, buf, 100, flags | MSG_NOSIGNAL);
+        end(SEND);
+        if (is_over(got))
+            break;
+        begin();
+        poll(&p, 1, 0);
+        end(POLL);
+        epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
+        begin();
+        epoll_wait(ep, &ev, 1, 1);
+        end(EPOLL);
+        epoll_ctl(ep, EPOLL_CTL_DEL, fd, &ev);
+        begin();
+        ioctl(fd, FIONREAD, &n);
+        end(FIONREAD_);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int l, other, ep = epoll_create1(0), n, i;
+    enum call worst = RECV;
+
+    if (argc != 5)
+        return 2;
+    n = atoi(argv[3]);
+    l = at(argv[1], argv[2], true);
+    other = at(argv[1], argv[4], false);
+    puts("ready");
+    fflush(stdout);
+    for (i = 0; i < n; i++) {
+        struct timeval t = { .tv_usec = OWN_WAIT_US };
+        int fd = accept(l, NULL, NULL);
+        pid_t child = 0;
+
+        if (fd < 0)
+            fail("accept");
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+        if (i % 3)
+            child = share(fd, i % 3 == 2);
+        serve(fd, ep, i % 2);
+        begin();
+        shutdown(fd, SHUT_WR);
+        end(SHUTDOWN);
+        begin();
+        close(fd);
+        end(CLOSE);
+        if (child) {
+            begin();
+            kill(child, SIGTERM);
+            waitpid(child, NULL, 0);
+            end(EXIT);
+        }
+        other_works(other);
+    }
+    for (int c = 0; c < N_CALLS; c++)
+        worst = longest[c] > longest[worst] ? (enum call)c : worst;
+    printf("%d connections, %u resets, %u slow, the longest was %s: %lld ms\n", n, n_resets, n_slow, names[worst], (long long)longest[worst] / 1000);
+    return 0;
+}
