@@ -17,12 +17,13 @@ for at in $S4 $S6; do
     empty=$(server_counts a)
     for mode in begun done blink moved settled early words; do
         what="$at, $mode, seed $seed"
-        bg "$TMP/steady" stack "$hostile/steady" "$at" 7100 "$n" 7000
+        bg "$TMP/steady" stack "$hostile/steady" "$at" 7100 7000
         steady_pid=$bg_pid
         is_ready() { grep -q ready "$TMP/steady"; }
         wait_for 10 is_ready || bail "$what: it listens" "$(cat "$TMP/steady")"
         TMO=120 check "$what: the liar has had its say" in_s env VCL_CONFIG="$TMP/a.vcl" "$hostile/settle_liar" "$at" 7100 "$mode" "$n" "$seed"
-        wait_for 60 pid_gone "$steady_pid" || kill "$steady_pid"
+        kill "$steady_pid"
+        wait_for 30 pid_gone "$steady_pid" || kill -9 "$steady_pid"
         line=$(grep connections "$TMP/steady")
         [ -n "$line" ] && ok "$what: $line" || not_ok "$what: the other connection goes on" "$(tail -n 5 "$TMP/steady")"
         slow=$(sed -n 's/.* \([0-9]*\) slow.*/\1/p' <<<"$line")

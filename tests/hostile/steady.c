@@ -1,6 +1,6 @@
 /* steady.c - an honest program that serves peers of any kind, and measures how long its calls take
  *
- * usage: steady ADDRESS PORT CONNECTIONS ECHO-PORT    run preloaded; who serves ECHO-PORT sends back what it gets
+ * usage: steady ADDRESS PORT ECHO-PORT    run preloaded, until SIGTERM; who serves ECHO-PORT sends back what it gets
  * Connections are used without waiting and with timeouts; some are shared with a child that holds them, or uses them as well. After each
  * one the connection to the echo server, which it has had all the time, must work. Prints what it did, and the calls that took longest. */
 #include <arpa/inet.h>
@@ -97,6 +97,29 @@ static void ended(int sig)
     exit(0);
 }
 
+static volatile sig_atomic_t is_done;
+
+static void told_to_end(int sig)
+{
+    (void)sig;
+    is_done = 1;
+}
+
+/* -1: there will be none. */
+static int next_one(int l)
+{
+    for (;;) {
+        int fd = accept(l, NULL, NULL);
+
+        if (fd >= 0)
+            return fd;
+        if (errno != EAGAIN && errno != EINTR)
+            fail("accept");
+        if (is_done)
+            return -1;
+    }
+}
+
 /* Holds the connection; busy: and uses it. */
 static pid_t share(int fd, bool busy)
 {
@@ -159,28 +182,27 @@ static void serve(int fd, int ep, bool waits)
 
 int main(int argc, char **argv)
 {
-    int l, other, ep = epoll_create1(0), n, i;
+    struct timeval look = { .tv_usec = 100000 };
+    int l, other, ep = epoll_create1(0), n, fd;
     enum call worst = RECV;
 
-    if (argc != 5)
+    if (argc != 4)
         return 2;
-    n = atoi(argv[3]);
+    signal(SIGTERM, told_to_end);
     l = at(argv[1], argv[2], true);
-    other = at(argv[1], argv[4], false);
+    setsockopt(l, SOL_SOCKET, SO_RCVTIMEO, &look, sizeof(look));
+    other = at(argv[1], argv[3], false);
     puts("ready");
     fflush(stdout);
-    for (i = 0; i < n; i++) {
+    for (n = 0; (fd = next_one(l)) >= 0; n++) {
         struct timeval t = { .tv_usec = OWN_WAIT_US };
-        int fd = accept(l, NULL, NULL);
         pid_t child = 0;
 
-        if (fd < 0)
-            fail("accept");
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
-        if (i % 3)
-            child = share(fd, i % 3 == 2);
-        serve(fd, ep, i % 2);
+        if (n % 3)
+            child = share(fd, n % 3 == 2);
+        serve(fd, ep, n % 2);
         begin();
         shutdown(fd, SHUT_WR);
         end(SHUTDOWN);
