@@ -32,6 +32,8 @@ int svm_msgq_post(struct svm_msgq_prod *q, const struct svm_msg *m);  /* 0, -EAG
 uint32_t svm_msgq_free(struct svm_msgq_prod *q);
 bool svm_msgq_is_behind(struct svm_msgq_prod *q, uint32_t n);         /* more than n messages have not been taken yet */
 int svm_msgq_take(struct svm_msgq_cons *q, struct svm_msg *out, int max); /* number taken, or -EPROTO */
+/* Messages that the last take saw and left. */
+static inline uint32_t svm_msgq_known(const struct svm_msgq_cons *q) { return q->failed ? 0 : q->tail_seen - q->head; }
 bool svm_msgq_is_empty(const struct svm_msgq_cons *q);                 /* reloads */
 
 /* Sleep announcements (svm_layout.h). */

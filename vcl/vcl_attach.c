@@ -498,6 +498,7 @@ void vcl_worker_forget_server(struct vcl_worker *w, bool in_child)
     w->page = NULL;
     w->n_server_workers = 0;
     w->n_pending = 0;
+    memset(w->server_kept, 0, sizeof(w->server_kept));
     w->n_sleepers = 0;
     w->lost = false;
     memset(w->who, 0, sizeof(w->who));
@@ -511,6 +512,9 @@ void vcl_worker_forget_server(struct vcl_worker *w, bool in_child)
         if (p->n_sockets == 0 && !w->zero_copy) {
             drop_pair(w, i);
         } else {
+            free(p->kept);
+            p->kept = NULL;
+            p->n_kept = 0;
             atomic_store(&p->gone, true);
         }
     }

@@ -103,6 +103,8 @@ struct vcl_pair {
     struct vcl_socket **by_slot_self;/* n_slots: side 1 when this worker is at both ends */
     atomic_bool gone;                /* SVM_ATT_SEGMENT_GONE came: unmap when no socket is left */
     bool failed;                     /* the peer broke the contract, or it could not be mapped (base is NULL) */
+    uint8_t *kept;                   /* n_slots; kinds of messages that found its queue full and are pending; NULL = never any */
+    uint32_t n_kept;
     uint32_t n_sockets;
 };
 
@@ -172,6 +174,7 @@ struct vcl_worker {
     uint32_t *table_next;
     struct vcl_pending *pending;
     uint32_t n_pending, pending_size;
+    uint32_t server_kept[SVM_MAX_SERVER_WORKERS]; /* of them */
     uint32_t n_sleepers;
     struct vcl_waiter *waiters;
     int spare_fds[16];               /* eventfds of waiters, kept */

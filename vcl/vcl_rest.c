@@ -10,7 +10,7 @@
 #include "vcl/vcl_internal.h"
 #include "vcl/vcl_sys.h"
 
-enum { REST_MAX_FIFOS = 16 };
+enum { REST_MAX_FIFOS = 16, OWN_TRIES = 1000 }; /* tries: other holders read as well, each moves on when it has been faster */
 
 static void rest_free(struct vcl_rest *r)
 {
@@ -139,7 +139,7 @@ int64_t vcl_rest_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
 
     for (int i = 0; i < n_iov; i++)
         want += iov[i].iov_len;
-    for (;;) {
+    for (unsigned tries = 0; tries < OWN_TRIES; tries++) {
         uint32_t head, n;
 
         vcl_rest_turn(s);
@@ -155,6 +155,7 @@ int64_t vcl_rest_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
         vcl_rest_turn(s);
         return n;
     }
+    return -EPROTO;
 }
 
 /* What is left of the rest before, then all unread bytes of `from`. rx is the FIFO that comes next. */
@@ -175,7 +176,11 @@ int vcl_rest_keep(struct vcl_socket *s, struct svm_fifo_cons *from)
     if (!page)
         return -ENOMEM;
     page->head = 0;
-    while (had) {
+    for (unsigned tries = 0; had; tries++) {
+        if (tries == OWN_TRIES) {
+            free(page);
+            return -EPROTO;
+        }
         memcpy(page->bytes, before->page->bytes + head, had);
         if (rest_own(before, head, had))
             break;

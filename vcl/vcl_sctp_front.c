@@ -5,6 +5,8 @@
  * streams it wants, the end of its FIFO is its SHUTDOWN or ABORT, and the notifications of it are made here. */
 #include "vcl/vcl_sctp_internal.h"
 
+enum { NOTES_MAX = SVM_PAIR_FIFO_MAX / sizeof(struct svm_sctp_record) }; /* that are thrown away in a call: as many as a FIFO holds */
+
 bool vcl_sctp_wants_note(const struct vcl_sctp *c, unsigned type)
 {
     if (type == SCTP_SEND_FAILED_EVENT && c->o.events & 1u << (SCTP_SEND_FAILED - SCTP_SN_TYPE_BASE))
@@ -302,7 +304,7 @@ int vcl_sctp_look(struct vcl_socket *s, struct vcl_sctp_front *f)
 {
     f->made = 0;
     f->tail = NULL;
-    for (;;) {
+    for (unsigned n = 0; n < NOTES_MAX; n++) {
         int rc = s->has_fifos && !s->sctp->is_broken ? peek_record(s, &f->r) : 0;
         uint8_t which;
 
@@ -325,6 +327,7 @@ int vcl_sctp_look(struct vcl_socket *s, struct vcl_sctp_front *f)
         if (rc)
             return rc;
     }
+    return 0; /* for this time */
 }
 
 int vcl_sctp_next(struct vcl_socket *s, const struct vcl_sctp_front *f)
@@ -349,7 +352,8 @@ bool vcl_sctp_has_data(struct vcl_socket *s)
 {
     struct vcl_sctp_front f;
 
-    while (vcl_sctp_look(s, &f) == 1) {
+    /* A peer may put them there as fast as they are thrown away. */
+    for (unsigned n = 0; n < NOTES_MAX && vcl_sctp_look(s, &f) == 1; n++) {
         if (f.kind == VCL_SCTP_DATA)
             return true;
         if (vcl_sctp_next(s, &f) != 0)

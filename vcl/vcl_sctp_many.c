@@ -379,6 +379,7 @@ ssize_t vcl_sctp_many_recv(struct vcl_socket *s, const struct iovec *iov, int n_
 
     for (;;) {
         struct vcl_socket *a;
+        bool is_away;
         ssize_t n;
         int rc;
 
@@ -392,10 +393,12 @@ ssize_t vcl_sctp_many_recv(struct vcl_socket *s, const struct iovec *iov, int n_
             went_on(s, a, n > 0 && !(info->flags & MSG_EOR) && !(flags & MSG_PEEK));
             if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR)) /* over, and nothing more to tell of it */
                 forget(s, a);
+            is_away = n == -EAGAIN && a->shared; /* another process has it, and hands it over */
             vcl_socket_put(a);
             if (n > 0)
                 return n;
-            continue;
+            if (!is_away)
+                continue;
         }
         reap(s);
         rc = atomic_exchange(&s->error, 0);

@@ -208,6 +208,7 @@ void vcl_segment_pair_free(struct vcl_pair *p)
     vcl_arena_fini(&p->arena);
     free(p->by_slot);
     free(p->by_slot_self);
+    free(p->kept);
     vcl_bell_drop(&p->peer_bell);
     free(p);
 }

@@ -76,9 +76,33 @@ static void ring_pair(struct vcl_pair *p)
         vcl_bell_ring(&p->peer_bell);
 }
 
-/* Nothing is dropped: what finds a full queue waits here, in order, and the next turn tries again. */
-static int keep_pending(struct vcl_worker *w, int pair, uint32_t to, const struct svm_msg *m)
+static uint8_t kind_of(const struct svm_msg *m)
 {
+    return m->type == SVM_MSG_DATA ? 1 : m->type == SVM_MSG_SPACE ? 2 : m->type == SVM_MSG_URGENT ? 4 : 8;
+}
+
+/* One of each kind for a slot says all. So a peer that takes nothing from its queue, and says that it has, makes nobody keep more. */
+static bool pair_has_kept(struct vcl_pair *p, const struct svm_msg *m)
+{
+    return p->kept && m->ctx < p->n_slots && p->kept[m->ctx] & kind_of(m);
+}
+
+static int pair_keep(struct vcl_pair *p, const struct svm_msg *m)
+{
+    if (!p->kept)
+        p->kept = calloc(p->n_slots, 1);
+    if (!p->kept || m->ctx >= p->n_slots)
+        return -ENOMEM;
+    p->kept[m->ctx] |= kind_of(m);
+    p->n_kept++;
+    return 0;
+}
+
+/* Nothing is dropped: what finds a full queue waits here, in order with all that is for that queue, and the next turn tries again. */
+static int keep_pending(struct vcl_worker *w, struct vcl_pair *p, uint32_t to, const struct svm_msg *m)
+{
+    if (p && pair_has_kept(p, m))
+        return 0;
     if (w->n_pending == w->pending_size) {
         uint32_t n = w->pending_size ? 2 * w->pending_size : 64;
         struct vcl_pending *grown = realloc(w->pending, n * sizeof(*grown));
@@ -88,7 +112,10 @@ static int keep_pending(struct vcl_worker *w, int pair, uint32_t to, const struc
         w->pending = grown;
         w->pending_size = n;
     }
-    w->pending[w->n_pending++] = (struct vcl_pending){ .pair = pair, .to = to, .msg = *m };
+    if (p && pair_keep(p, m) != 0)
+        return -ENOMEM;
+    w->server_kept[to] += !p;
+    w->pending[w->n_pending++] = (struct vcl_pending){ .pair = p ? (int)p->index : -1, .to = to, .msg = *m };
     return 0;
 }
 
@@ -108,14 +135,26 @@ static int post_server(struct vcl_worker *w, uint32_t to, const struct svm_msg *
     return rc;
 }
 
+/* The peer broke the contract: no word of it counts any more. */
+static void pair_fail(struct vcl_pair *p)
+{
+    p->failed = p->out.failed = p->in.failed = true;
+    for (uint32_t k = 0; k < p->n_slots; k++) {
+        if (p->by_slot[k])
+            vcl_socket_fail(p->by_slot[k], -ECONNRESET);
+        if (p->by_slot_self[k])
+            vcl_socket_fail(p->by_slot_self[k], -ECONNRESET);
+    }
+}
+
 static int post_pair(struct vcl_pair *p, const struct svm_msg *m)
 {
-    int rc = svm_msgq_post(&p->out, m);
+    int rc = p->failed ? -EPROTO : svm_msgq_post(&p->out, m);
 
     if (hs_likely(rc == 0))
         ring_pair(p);
-    else if (rc == -EPROTO)
-        p->failed = true;
+    else if (rc == -EPROTO && !p->failed)
+        pair_fail(p);
     return rc;
 }
 
@@ -125,15 +164,15 @@ int vcl_worker_post(struct vcl_worker *w, uint32_t to, const struct svm_msg *m)
 
     if (hs_unlikely(!atomic_load_explicit(&w->attached, memory_order_relaxed) || w->lost || to >= w->n_server_workers))
         return -ENETDOWN;
-    rc = w->n_pending ? -EAGAIN : post_server(w, to, m);
-    return rc == -EAGAIN ? keep_pending(w, -1, to, m) : rc;
+    rc = w->server_kept[to] ? -EAGAIN : post_server(w, to, m);
+    return rc == -EAGAIN ? keep_pending(w, NULL, to, m) : rc;
 }
 
 int vcl_worker_post_late(struct vcl_worker *w, uint32_t to, const struct svm_msg *m, uint32_t at_most)
 {
     if (hs_unlikely(!atomic_load_explicit(&w->attached, memory_order_relaxed) || w->lost || to >= w->n_server_workers))
         return -ENETDOWN;
-    if (w->n_pending || svm_msgq_is_behind(&w->out[to], at_most) || svm_msgq_post(&w->out[to], m) != 0)
+    if (w->server_kept[to] || svm_msgq_is_behind(&w->out[to], at_most) || svm_msgq_post(&w->out[to], m) != 0)
         return vcl_worker_post(w, to, m);
     ring_server_late(w, to);
     return 0;
@@ -145,8 +184,8 @@ int vcl_worker_post_pair(struct vcl_worker *w, struct vcl_pair *p, const struct 
 
     if (hs_unlikely(p->failed))
         return -EPROTO;
-    rc = w->n_pending ? -EAGAIN : post_pair(p, m);
-    return rc == -EAGAIN ? keep_pending(w, (int)p->index, 0, m) : rc;
+    rc = p->n_kept ? -EAGAIN : post_pair(p, m);
+    return rc == -EAGAIN ? keep_pending(w, p, 0, m) : rc;
 }
 
 /* Tries again what found its queue full. Messages to one queue keep their order; a full one does not hold up the others. */
@@ -163,15 +202,21 @@ static void flush_pending(struct vcl_worker *w)
                 rc = post_server(w, p->to, &p->msg);
             if (rc == -EAGAIN)
                 full_servers |= 1u << p->to;
+            else
+                w->server_kept[p->to]--;
         } else {
             struct vcl_pair *pair = (uint32_t)p->pair < w->n_pairs ? w->pairs[p->pair] : NULL;
 
-            if (!pair)
-                rc = 0; /* the peer has gone */
+            if (!pair || !pair_has_kept(pair, &p->msg))
+                rc = 0; /* the peer has gone, another has its place */
             else if (pair->full_at != flush)
                 rc = post_pair(pair, &p->msg);
-            if (rc == -EAGAIN)
+            if (rc == -EAGAIN) {
                 pair->full_at = flush;
+            } else if (pair && pair_has_kept(pair, &p->msg)) {
+                pair->kept[p->msg.ctx] &= (uint8_t)~kind_of(&p->msg);
+                pair->n_kept--;
+            }
         }
         if (rc == -EAGAIN)
             w->pending[kept++] = *p;
@@ -201,23 +246,19 @@ static void drain_server(struct vcl_worker *w, uint32_t i)
         w->lost = true; /* the server's counters are out of bounds: nothing that it says can be trusted */
 }
 
+/* What is there now. What comes meanwhile is told by another ring of the bell, and who never stops keeps nobody here. */
 static void drain_pair(struct vcl_pair *p)
 {
     struct svm_msg batch[TAKE_BATCH];
     int n;
 
-    while ((n = svm_msgq_take(&p->in, batch, TAKE_BATCH)) > 0) {
+    do {
+        n = svm_msgq_take(&p->in, batch, TAKE_BATCH);
         for (int k = 0; k < n; k++)
             vcl_worker_dispatch_pair(p, &batch[k]);
-        if (n < TAKE_BATCH)
-            return;
-    }
-    if (n < 0) {
-        p->failed = true;
-        for (uint32_t k = 0; k < p->n_slots; k++)
-            if (p->by_slot[k])
-                vcl_socket_fail(p->by_slot[k], -ECONNRESET);
-    }
+    } while (n > 0 && svm_msgq_known(&p->in) > 0);
+    if (n < 0)
+        pair_fail(p);
 }
 
 void vcl_worker_drain(struct vcl_worker *w)

@@ -1,7 +1,9 @@
 /* sctp_liar.c - cut-through SCTP with a peer that writes what it likes: records of every kind of nonsense, from a seed
  *
  * usage: sctp_liar lie ADDRESS PORT LIVES SEED   each life is an association with who serves there
- *        sctp_liar serve ADDRESS PORT            a one-to-many socket that wants to know everything; sends every message back
+ *        sctp_liar flood ADDRESS PORT MS         an association that says hello without end
+ *        sctp_liar serve ADDRESS PORT [calm]     a one-to-many socket that wants to know everything; sends every message back.
+ *                                                calm: wants to know nothing
  * What serves is run preloaded, what lies has the library within: it writes into the FIFO by itself. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -82,6 +84,41 @@ static int life(const struct ip_endpoint *to)
     return rc;
 }
 
+/* Records that are thrown away by whoever does not want to know of them. */
+static int flood(const struct ip_endpoint *to, long ms)
+{
+    struct vcl_sctp_hello h = { .up = { .sac_type = SCTP_ASSOC_CHANGE, .sac_length = sizeof(h.up), .sac_state = SCTP_COMM_UP,
+                                        .sac_outbound_streams = 1, .sac_inbound_streams = 1 } };
+    struct svm_sctp_record r;
+    struct iovec iov[2] = { { &r, sizeof(r) }, { &h, sizeof(h) } };
+    struct vcl_socket *s;
+    int rc = vcl_process_init();
+    int64_t end = vcl_now_ns() + ms * 1000000;
+
+    if (rc == 0)
+        rc = vcl_socket_new(SVM_PROTO_SCTP, !ip_addr_is_v4(&to->ip), &s);
+    if (rc)
+        return 1;
+    rc = vcl_connect(s, to);
+    r = vcl_sctp_record(s, sizeof(h));
+    r.info.flags = SCTP_NOTIFICATION;
+    puts("flooding");
+    fflush(stdout);
+    while (rc == 0 && vcl_now_ns() < end) {
+        bool data;
+
+        pthread_mutex_lock(&s->lock);
+        for (int i = 0; i < 1000; i++)
+            (void)svm_fifo_enqueue_record(&s->tx, iov, 2);
+        data = svm_fifo_prod_event_due(&s->tx);
+        pthread_mutex_unlock(&s->lock);
+        vcl_socket_event_due(s, data, false);
+    }
+    vcl_socket_put(s);
+    vcl_detach();
+    return rc != 0;
+}
+
 static int lies(const struct ip_endpoint *to, long lives)
 {
     int rc = vcl_process_init();
@@ -94,7 +131,7 @@ static int lies(const struct ip_endpoint *to, long lives)
     return rc != 0;
 }
 
-static int serve(const struct ip_endpoint *at)
+static int serve(const struct ip_endpoint *at, int wants)
 {
     static char buf[1 << 20];
     struct sockaddr_storage ss;
@@ -102,7 +139,7 @@ static int serve(const struct ip_endpoint *at)
     int fd = socket(ss.ss_family, SOCK_SEQPACKET, IPPROTO_SCTP), on = 1;
     char control[CMSG_SPACE(sizeof(struct sctp_rcvinfo)) + CMSG_SPACE(sizeof(struct sctp_nxtinfo))];
 
-    for (uint16_t type = SCTP_ASSOC_CHANGE; type <= SCTP_STREAM_CHANGE_EVENT; type++)
+    for (uint16_t type = SCTP_ASSOC_CHANGE; wants && type <= SCTP_STREAM_CHANGE_EVENT; type++)
         setsockopt(fd, IPPROTO_SCTP, SCTP_EVENT, &(struct sctp_event){ .se_type = type, .se_on = 1 }, sizeof(struct sctp_event));
     setsockopt(fd, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof(on));
     setsockopt(fd, IPPROTO_SCTP, SCTP_RECVNXTINFO, &on, sizeof(on));
@@ -156,5 +193,7 @@ int main(int argc, char **argv)
         state = strtoull(argv[5], NULL, 10);
         return lies(&at, atol(argv[4]));
     }
-    return serve(&at);
+    if (argc == 5 && !strcmp(argv[1], "flood"))
+        return flood(&at, atol(argv[4]));
+    return serve(&at, argc == 4);
 }

@@ -1,10 +1,11 @@
-/* settle_liar.c - a cut-through peer that writes what it likes into the words by which a connection changes hands
+/* settle_liar.c - a cut-through peer that writes what it likes into the words by which a connection changes hands, and its queue
  *
  * usage: settle_liar ADDRESS PORT MODE CONNECTIONS SEED
  * modes: begun     the server is at work on the victim's positions, for ever     done      it has been, and nothing counts
  *        moved     another program has the victim's end, for ever                settled   it has, and nothing counts
  *        blink     done, seen by every other look                                early     moved, before there is anything to move
- *        words     anything, anywhere in the slot
+ *        words     anything, anywhere in the slot                                   flood     its queue of messages is full, always
+ *        deaf      it takes no message, and says of each event that it is done with it
  * It has the library within, lets that connect, and never calls it again until the victim has gone. */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #include "common/splitmix.h"
 #include "vcl/vcl_internal.h"
 
-enum { LIFE_NS = 400000000, PIECE = 200 };
+enum { LIFE_NS = 600000000, PIECE = 200 };
 
 static uint64_t state;
 static uint64_t rnd(void) { return hs_splitmix(&state); }
@@ -66,6 +67,24 @@ static void talk(struct vcl_socket *s)
     vcl_socket_event_due(s, data, space);
 }
 
+/* Without a pause, so that whoever takes them one by one never comes to an end. */
+static void flood(struct vcl_pair *p)
+{
+    for (int i = 0; i < 1000; i++) {
+        p->out.head_seen = p->out.peer->head;
+        p->out.tail = p->out.head_seen + p->out.mask + 1;
+        put(&p->out.line->tail, p->out.tail);
+    }
+}
+
+static void deaf(struct svm_slot_cli *own, const struct svm_slot_cli *victim)
+{
+    for (int i = 0; i < 1000; i++) {
+        put(&own->rx.head, __atomic_load_n(&victim->tx.tail, __ATOMIC_ACQUIRE));
+        put(&own->rx.evt_ack, __atomic_load_n(&victim->tx.evt_seq, __ATOMIC_ACQUIRE));
+    }
+}
+
 static int life(const struct ip_endpoint *to, const char *mode)
 {
     struct svm_slot_cli *own, *victim;
@@ -85,6 +104,10 @@ static int life(const struct ip_endpoint *to, const char *mode)
         victim = (void *)(uintptr_t)s->rx.peer;
         talk(s);
         for (unsigned turn = 0; vcl_now_ns() < end && !svm_fifo_prod_peer_closed(&s->tx); turn++) {
+            if (strcmp(mode, "flood") == 0 || strcmp(mode, "deaf") == 0) {
+                mode[0] == 'f' ? flood(s->pair) : deaf(own, victim);
+                continue;
+            }
             if (strcmp(mode, "early") == 0 || rnd() % 8 == 0 || turn > 20)
                 lie(mode, own, victim, turn);
             talk(s);

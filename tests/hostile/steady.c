@@ -2,9 +2,11 @@
  *
  * usage: steady ADDRESS PORT ECHO-PORT    run preloaded, until SIGTERM; who serves ECHO-PORT sends back what it gets
  * Connections are used without waiting and with timeouts; some are shared with a child that holds them, or uses them as well. After each
- * one the connection to the echo server, which it has had all the time, must work. Prints what it did, and the calls that took longest. */
+ * one, and before it ends, the connection to the echo server, which it has had all the time, must work; its peer hears of what is written
+ * there without another call. Prints what it did, and the calls that took longest. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -20,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 60, SLOW_US = 40000, OWN_WAIT_US = 5000 };
+enum { ROUNDS = 60, SLOW_US = 40000, OWN_WAIT_US = 5000, EVENTS = 100, TOLD_US = 300000, MEMORY_MAX = 4 << 20 };
 
 enum call { RECV, SEND, POLL, EPOLL, FIONREAD_, SHUTDOWN, CLOSE, FORK, EXIT, OTHER, N_CALLS };
 static const char *const names[] = { "recv", "send", "poll", "epoll_wait", "FIONREAD", "shutdown", "close", "fork", "exit", "the other one" };
@@ -91,6 +93,20 @@ static void other_works(int fd)
     }
 }
 
+/* Who gets it is not in this process: the news has gone out with the call that wrote. */
+static void other_is_told(int fd)
+{
+    char c = 'c';
+
+    if (send(fd, &c, 1, 0) != 1)
+        fail("send to the echo server");
+    usleep(TOLD_US);
+    if (recv(fd, &c, 1, MSG_DONTWAIT) != 1) {
+        fputs("steady: the echo server was not told\n", stderr);
+        exit(1);
+    }
+}
+
 static void ended(int sig)
 {
     (void)sig;
@@ -123,12 +139,17 @@ static int next_one(int l)
 /* Holds the connection; busy: and uses it. */
 static pid_t share(int fd, bool busy)
 {
+    sigset_t term, before;
     pid_t pid;
 
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, &before); /* the child's handler comes first */
     begin();
     pid = fork();
     if (pid == 0) {
         signal(SIGTERM, ended);
+        sigprocmask(SIG_SETMASK, &before, NULL);
         for (char buf[100]; busy;) {
             (void)recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
             usleep(2000);
@@ -137,6 +158,7 @@ static pid_t share(int fd, bool busy)
             pause();
     }
     end(FORK);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     return pid > 0 ? pid : fail("fork");
 }
 
@@ -166,6 +188,8 @@ static void serve(int fd, int ep, bool waits)
         end(SEND);
         if (is_over(got))
             break;
+        for (int k = 0; k < EVENTS && !waits; k++) /* each an event, if the peer says that it has heard of the one before */
+            (void)send(fd, "x", 1, flags | MSG_NOSIGNAL);
         begin();
         poll(&p, 1, 0);
         end(POLL);
@@ -184,11 +208,13 @@ int main(int argc, char **argv)
 {
     struct timeval look = { .tv_usec = 100000 };
     int l, other, ep = epoll_create1(0), n, fd;
+    size_t memory;
     enum call worst = RECV;
 
     if (argc != 4)
         return 2;
     signal(SIGTERM, told_to_end);
+    memory = mallinfo2().uordblks;
     l = at(argv[1], argv[2], true);
     setsockopt(l, SOL_SOCKET, SO_RCVTIMEO, &look, sizeof(look));
     other = at(argv[1], argv[3], false);
@@ -203,6 +229,9 @@ int main(int argc, char **argv)
         if (n % 3)
             child = share(fd, n % 3 == 2);
         serve(fd, ep, n % 2);
+        other_works(other);
+        if (n % 6 == 0)
+            other_is_told(other);
         begin();
         shutdown(fd, SHUT_WR);
         end(SHUTDOWN);
@@ -216,6 +245,11 @@ int main(int argc, char **argv)
             end(EXIT);
         }
         other_works(other);
+    }
+    memory = mallinfo2().uordblks - memory;
+    if (memory > MEMORY_MAX) {
+        fprintf(stderr, "steady: %zu bytes of memory are kept for the peer\n", memory);
+        return 1;
     }
     for (int c = 0; c < N_CALLS; c++)
         worst = longest[c] > longest[worst] ? (enum call)c : worst;
