@@ -8,6 +8,14 @@ static_assert((int)VPPCOM_SCTP_UNORDERED == (int)SCTP_UNORDERED && (int)VPPCOM_S
               (int)VPPCOM_SCTP_SACK_IMMEDIATELY == (int)SCTP_SACK_IMMEDIATELY, "flags are those of the socket calls");
 enum { SEND_FLAGS = VPPCOM_SCTP_UNORDERED | VPPCOM_SCTP_ADDR_OVER | VPPCOM_SCTP_SACK_IMMEDIATELY };
 
+/* One message, and what stands beside it. */
+struct sctp_call {
+    struct iovec iov;
+    struct vcl_sctp_msg m;
+    struct vcl_msg_info info;
+    struct vcl_socket *s;
+};
+
 static struct vcl_socket *sctp_socket(uint32_t session, int *rc)
 {
     struct vcl_socket *s = vppcom_socket(session);
@@ -16,48 +24,52 @@ static struct vcl_socket *sctp_socket(uint32_t session, int *rc)
     return *rc ? NULL : s;
 }
 
+static int sctp_call(struct sctp_call *c, uint32_t session, void *buf, uint32_t len)
+{
+    int rc;
+
+    *c = (struct sctp_call){ .iov = { buf, len > INT32_MAX ? INT32_MAX : len } };
+    c->info.sctp = &c->m;
+    c->s = sctp_socket(session, &rc);
+    return rc;
+}
+
 int vppcom_session_send_sctp(uint32_t session, void *buf, uint32_t len, int flags, vppcom_endpt_t *ep, const vppcom_sctp_msg_t *msg)
 {
-    struct iovec iov = { buf, len > INT32_MAX ? INT32_MAX : len };
-    struct vcl_sctp_msg m = { .stream = 0 };
-    struct vcl_msg_info info = { .sctp = &m };
-    int rc;
-    struct vcl_socket *s = sctp_socket(session, &rc);
+    struct sctp_call c;
+    int rc = sctp_call(&c, session, buf, len);
 
-    if (!s)
+    if (rc)
         return rc;
     if (msg) {
         if (msg->flags & ~SEND_FLAGS || msg->pr_policy & ~SCTP_PR_SCTP_MASK)
             return VPPCOM_EINVAL;
-        m = (struct vcl_sctp_msg){ .stream = msg->stream, .flags = msg->flags, .ppid = msg->ppid, .context = msg->context, .has_snd = true,
-                                   .has_pr = msg->pr_policy != 0, .pr_policy = msg->pr_policy, .pr_value = msg->pr_value };
+        c.m = (struct vcl_sctp_msg){ .stream = msg->stream, .flags = msg->flags, .ppid = msg->ppid, .context = msg->context, .has_snd = true,
+                                     .has_pr = msg->pr_policy != 0, .pr_policy = msg->pr_policy, .pr_value = msg->pr_value };
     }
     if (ep) {
-        rc = vppcom_ep_get(ep, &info.peer);
+        rc = vppcom_ep_get(ep, &c.info.peer);
         if (rc)
             return rc;
-        info.has_peer = true;
+        c.info.has_peer = true;
     }
-    return (int)vcl_send(s, &iov, 1, flags, &info);
+    return (int)vcl_send(c.s, &c.iov, 1, flags, &c.info);
 }
 
 int vppcom_session_recv_sctp(uint32_t session, void *buf, uint32_t len, int flags, vppcom_endpt_t *ep, vppcom_sctp_msg_t *msg)
 {
-    struct iovec iov = { buf, len > INT32_MAX ? INT32_MAX : len };
-    struct vcl_sctp_msg m = { .stream = 0 };
-    struct vcl_msg_info info = { .sctp = &m };
-    int rc;
-    struct vcl_socket *s = sctp_socket(session, &rc);
+    struct sctp_call c;
+    int rc = sctp_call(&c, session, buf, len);
 
-    if (!s)
+    if (rc)
         return rc;
-    rc = (int)vcl_recv(s, &iov, 1, flags, &info);
+    rc = (int)vcl_recv(c.s, &c.iov, 1, flags, &c.info);
     if (rc >= 0 && ep)
-        vppcom_ep_put(info.has_peer ? &info.peer : &s->rmt, ep);
+        vppcom_ep_put(c.info.has_peer ? &c.info.peer : &c.s->rmt, ep);
     if (rc >= 0 && msg)
-        *msg = (vppcom_sctp_msg_t){ .stream = m.stream, .flags = m.flags, .ppid = m.ppid, .context = m.context, .assoc_id = m.assoc_id,
-                                    .tsn = m.tsn, .ssn = m.ssn, .is_whole = (info.flags & MSG_EOR) != 0,
-                                    .is_notification = (info.flags & MSG_NOTIFICATION) != 0 };
+        *msg = (vppcom_sctp_msg_t){ .stream = c.m.stream, .flags = c.m.flags, .ppid = c.m.ppid, .context = c.m.context,
+                                    .assoc_id = c.m.assoc_id, .tsn = c.m.tsn, .ssn = c.m.ssn, .is_whole = (c.info.flags & MSG_EOR) != 0,
+                                    .is_notification = (c.info.flags & MSG_NOTIFICATION) != 0 };
     return rc;
 }
 

@@ -17,47 +17,11 @@ import socket
 import sys
 import time
 
+sys.dont_write_bytecode = True
+from handover_lib import child, data, die, ended, read_all, same
+
 PART = 150000
 POLL = 0.002
-
-
-def data(seed, n):
-    return bytes((i * seed + (i >> 8)) & 255 for i in range(n))
-
-
-def read_all(s, n):
-    got = b""
-    while len(got) < n and (b := s.recv(n - len(got))):
-        got += b
-    return got
-
-
-def die(text):
-    os.write(1, (text + "\n").encode())
-    os._exit(1)
-
-
-def same(got, want, who):
-    if got != want:
-        at = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b), min(len(got), len(want)))
-        die(f"{who}: {len(got)} bytes of {len(want)}, the first wrong one is {at}")
-
-
-def child(work):
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(50)
-        try:
-            work()
-        except BaseException as e:
-            os.write(1, f"{type(e).__name__}: {e}\n".encode())
-            os._exit(1)
-        os._exit(0)
-    return pid
-
-
-def ended(pid):
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def is_stopped(pid):
