@@ -2,10 +2,12 @@
  *
  * The client library (vcl/) inside this shared object calls read, close, epoll_wait ... like any code. Without help those would
  * bind to our own stand-ins. The linker's --wrap sends its references to the __wrap_NAME functions below, which
- * go straight to libc (sources.am makes the list of options from the same table). */
+ * go straight to libc (sources.am makes the list of options from the same table). Whoever calls so holds locks or references:
+ * pthread_cancel() must not end the thread inside. */
 #include <dlfcn.h>
 #include <stdarg.h>
 #include "preload/libc_calls.h"
+#include "preload/preload_cancel.h"
 
 struct libc_calls libc_calls_table;
 bool libc_calls_ready;
@@ -37,10 +39,22 @@ __attribute__((constructor(101))) static void libc_calls_construct(void)
     libc_calls_load();
 }
 
+/* syscall() is no cancellation point, and what the client library makes all its calls by. */
+static inline __attribute__((always_inline)) int wrap_off(const char *name)
+{
+    return __builtin_strcmp(name, "syscall") == 0 ? -1 : preload_cancel_off();
+}
+static inline __attribute__((always_inline)) void wrap_restore(const int *state)
+{
+    if (*state >= 0)
+        preload_cancel_restore(state);
+}
+#define WRAP_UNCANCELLED(name) __attribute__((cleanup(wrap_restore), unused)) const int wrap_was = wrap_off(name)
+
 #define CALL(ret, name, params, args) \
-    ret __wrap_##name params;         \
     ret __wrap_##name params          \
     {                                 \
+        WRAP_UNCANCELLED(#name);      \
         return libc_real()->name args; \
     }
 #define VCALL(ret, name, params, args) ret __wrap_##name params;

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -34,6 +35,14 @@ struct libc_calls {
 #undef CALL
 #undef VCALL
 };
+
+/* The same with cancellation off (preload_cancel.h), for who holds something: LIBC_UNCANCELLED(close)(fd). */
+#define CALL(ret, name, params, args) ret __wrap_##name params;
+#define VCALL(ret, name, params, args)
+#include "preload/libc_calls.def"
+#undef CALL
+#undef VCALL
+#define LIBC_UNCANCELLED(name) __wrap_##name
 
 /* Hidden; use libc_real(). */
 extern struct libc_calls libc_calls_table;

@@ -12,6 +12,7 @@ struct preload preload = {
     .numbers_lock = PTHREAD_MUTEX_INITIALIZER,
     .tls = { .lock = PTHREAD_MUTEX_INITIALIZER },
     .async = { .lock = PTHREAD_MUTEX_INITIALIZER },
+    .cancel = { .lock = PTHREAD_MUTEX_INITIALIZER },
 };
 
 static void preload_start(void)
@@ -20,6 +21,7 @@ static void preload_start(void)
     const char *report = getenv("HOSTSTACK_REPORT");
     preload.report = report && *report && strcmp(report, "0") != 0;
     preload_fork_register();
+    preload_cancel_start();
     if (preload.report)
         atexit(preload_report_exit);
     preload_tls_start();
@@ -35,6 +37,7 @@ bool preload_init(void)
 {
     if (hs_likely(atomic_load_explicit(&preload.is_initialised, memory_order_acquire)))
         return !preload.broken;
+    PRELOAD_UNCANCELLED; /* files are read, and libc allocates */
     pthread_mutex_lock(&preload.init_lock);
     if (!atomic_load_explicit(&preload.is_initialised, memory_order_relaxed)) {
         preload_start();

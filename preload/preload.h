@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include "preload/fd_table.h"
 #include "preload/libc_calls.h"
+#include "preload/preload_cancel.h"
 #include "vcl/vcl.h"
 
 struct preload_stamp { unsigned long ino; long sec, nsec, size; };  /* of a file: has it changed? */
@@ -40,6 +41,7 @@ struct preload {
     _Atomic bool is_initialised;
     struct preload_tls tls;
     struct preload_async async;
+    struct preload_cancels cancel;
     pthread_mutex_t init_lock;
     _Atomic int common[2];      /* idle sockets, [1] with O_NONBLOCK (preload_number.c); 0 = not made yet */
     pthread_mutex_t numbers_lock; /* a number of a socket of ours is closed, or gets another descriptor */
@@ -49,9 +51,11 @@ extern struct preload preload;
 /* Lazy: at the first INET socket, not at program start. False: nothing of ours will work, use the kernel. */
 bool preload_init(void);
 
-/* The one place that sets errno. */
+/* The one place that sets errno, and where a cancelled thread ends: nothing is held any more. */
 static inline long preload_result(long r)
 {
+    if (hs_unlikely(preload_cancel.must_end))
+        r = preload_cancel_end(r);
     if (hs_unlikely(r < 0)) {
         errno = (int)-r;
         return -1;

@@ -71,7 +71,7 @@ static void preload_epoll_kick_done(struct fd_file *e)
 {
     int fd = atomic_exchange(&e->epoll.kick_fd, 0);
     if (fd)
-        libc_real()->close(fd - 1);
+        LIBC_UNCANCELLED(close)(fd - 1);
 }
 
 static int preload_epoll_set(int epfd, struct fd_file *e, struct vcl_set **out)
@@ -169,6 +169,7 @@ static bool preload_watch_is_spent(const struct fd_watch *w)
     unsigned fd, events = 1;
     if (!(w->ev.events & EPOLLONESHOT))
         return false;
+    PRELOAD_UNCANCELLED;
     snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", w->epfd);
     FILE *info = fopen(path, "re");
     while (info && fgets(line, sizeof(line), info))
@@ -295,31 +296,54 @@ static int preload_epoll_wait_set(struct vcl_set *set, struct epoll_event *event
     return vcl_set_wait(set, events, max, timeout, mask);
 }
 
-/* No stack socket in it so far: the kernel's wait, unless a set appears meanwhile. -ECANCELED: it did, wait again there. */
+static void preload_epoll_waited(struct fd_file *e)
+{
+    if (atomic_fetch_sub(&e->epoll.kernel_waiters, 1) == 1)
+        preload_epoll_kick_done(e);
+}
+static void preload_epoll_cancelled(void *e)
+{
+    preload_epoll_waited(e);
+    preload_put(e);
+}
+
+/* Through milliseconds where they do: epoll_pwait2 is young. */
+static int preload_epoll_wait_plain(int epfd, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *mask)
+{
+    if (!timeout)
+        return libc_real()->epoll_pwait(epfd, events, max, -1, mask);
+    if (timeout->tv_nsec % 1000000 == 0 && timeout->tv_sec < INT32_MAX / 1000 - 1)
+        return libc_real()->epoll_pwait(epfd, events, max, (int)(timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000), mask);
+    return libc_real()->epoll_pwait2 ? libc_real()->epoll_pwait2(epfd, events, max, timeout, mask) : (errno = ENOSYS, -1);
+}
+
+/* Apart from those that come here alone: what may be left by a jump costs them a quarter more. */
+static __attribute__((noinline)) long preload_epoll_wait_shared(int epfd, struct fd_file *e, struct epoll_event *events, int max,
+                                                                const struct timespec *timeout, const sigset_t *mask)
+{
+    long n;
+    PRELOAD_KERNEL_SLEEP(n, preload_epoll_cancelled, e, preload_epoll_wait_plain(epfd, events, max, timeout, mask));
+    return n;
+}
+
+/* No stack socket in it so far: the kernel's wait, unless a set appears meanwhile. -ESTALE: it did, wait again there. */
 static int preload_epoll_wait_kernel(int epfd, struct fd_file *e, struct epoll_event *events, int max,
                                      const struct timespec *timeout, const sigset_t *mask)
 {
     int r;
     atomic_fetch_add(&e->epoll.kernel_waiters, 1); /* before the look at the set, see preload_epoll_kick() */
     if (atomic_load(&e->epoll.set)) {
-        r = -ECANCELED;
+        r = -ESTALE;
     } else {
-        /* Through milliseconds where they do: epoll_pwait2 is young. */
-        if (!timeout)
-            r = libc_real()->epoll_pwait(epfd, events, max, -1, mask);
-        else if (timeout->tv_nsec % 1000000 == 0 && timeout->tv_sec < INT32_MAX / 1000 - 1)
-            r = libc_real()->epoll_pwait(epfd, events, max, (int)(timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000), mask);
-        else
-            r = libc_real()->epoll_pwait2 ? libc_real()->epoll_pwait2(epfd, events, max, timeout, mask) : (errno = ENOSYS, -1);
-        r = (int)preload_kernel(r);
+        r = __libc_single_threaded ? (int)preload_kernel(preload_epoll_wait_plain(epfd, events, max, timeout, mask))
+                                   : (int)preload_epoll_wait_shared(epfd, e, events, max, timeout, mask);
         if (r > 0 && atomic_load(&e->epoll.set)) {
             r = vcl_set_sort_out(atomic_load(&e->epoll.set), events, r);
             if (r == 0)
-                r = -ECANCELED;
+                r = -ESTALE;
         }
     }
-    if (atomic_fetch_sub(&e->epoll.kernel_waiters, 1) == 1)
-        preload_epoll_kick_done(e);
+    preload_epoll_waited(e);
     return r;
 }
 
@@ -333,7 +357,7 @@ static int preload_epoll_wait(int epfd, struct fd_file *e, struct epoll_event *e
     if (timeout)
         clock_gettime(CLOCK_MONOTONIC, &begin);
     int r = preload_epoll_wait_kernel(epfd, e, events, max, timeout, mask);
-    if (r != -ECANCELED)
+    if (r != -ESTALE)
         return r;
     struct timespec left = { 0, 0 };
     if (timeout) {
@@ -362,6 +386,7 @@ HS_EXPORT int hs_epoll_pwait2(int epfd, struct epoll_event *events, int max, con
     if (!e)
         return libc_real()->epoll_pwait2 ? libc_real()->epoll_pwait2(epfd, events, max, timeout, mask)
                                          : (int)preload_result(-ENOSYS);
+    preload_cancel_point(e);
     int r = preload_epoll_wait(epfd, e, events, max, timeout, mask);
     preload_put(e);
     return (int)preload_result(r);
@@ -373,6 +398,7 @@ HS_EXPORT int hs_epoll_pwait(int epfd, struct epoll_event *events, int max, int 
     if (!e)
         return libc_real()->epoll_pwait(epfd, events, max, timeout_ms, mask);
     struct timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
+    preload_cancel_point(e);
     int r = preload_epoll_wait(epfd, e, events, max, timeout_ms < 0 ? NULL : &ts, mask);
     preload_put(e);
     return (int)preload_result(r);

@@ -39,8 +39,8 @@ static void exec_export_pair(int fd, struct fd_file *f)
             f->sock.is_copy = false;
         }
     }
-    libc_real()->close(sv[0]);
-    libc_real()->close(sv[1]);
+    LIBC_UNCANCELLED(close)(sv[0]);
+    LIBC_UNCANCELLED(close)(sv[1]);
 }
 
 /* False: it cannot be passed on. */
@@ -61,7 +61,7 @@ static bool exec_export(int fd, struct fd_file *f)
     int self = pidfd_open(getpid(), 0);
     if (self >= 0) {
         vcl_export(f->sock.vcl, fd, self);
-        libc_real()->close(self);
+        LIBC_UNCANCELLED(close)(self);
     }
     return true;
 }

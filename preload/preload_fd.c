@@ -23,7 +23,7 @@ int preload_close(int fd)
         return (int)preload_kernel(libc_real()->close(fd));
     pthread_mutex_lock(&preload.numbers_lock); /* see preload_number_replace() */
     struct fd_file *f = fd_table_take(&preload.fds, fd);
-    int r = (int)preload_kernel(libc_real()->close(fd));
+    int r = (int)preload_kernel(LIBC_UNCANCELLED(close)(fd));
     pthread_mutex_unlock(&preload.numbers_lock);
     if (f)
         preload_put(f);
@@ -32,8 +32,10 @@ int preload_close(int fd)
 
 HS_EXPORT int hs_close(int fd)
 {
-    if (hs_unlikely(fd_table_has(&preload.fds, fd)))
+    if (hs_unlikely(fd_table_has(&preload.fds, fd))) {
+        preload_cancel_point(NULL);
         return (int)preload_result(preload_close(fd));
+    }
     /* Programs that close all they see (daemons) must not take the library's own: to them it is not open. */
     if (hs_unlikely(preload_is_own_fd(fd)) && !preload_is_foreign())
         return (int)preload_result(-EBADF);

@@ -7,7 +7,7 @@ enum { SENDFILE_PIECE = 1 << 20, SENDFILE_MAX = 0x7ffff000 }; /* sendfile(2): at
 
 static ssize_t preload_file_read(int in, const struct iovec *iov, int n, const off64_t *offset)
 {
-    return preload_kernel(offset ? preadv64(in, iov, n, *offset) : libc_real()->readv(in, iov, n));
+    return preload_kernel(offset ? preadv64(in, iov, n, *offset) : LIBC_UNCANCELLED(readv)(in, iov, n));
 }
 
 /* Bytes [from, to) of the pieces came too late there: another process has the socket. They are out of the file already. */
@@ -47,6 +47,7 @@ static ssize_t preload_sendfile_piece(struct fd_file *f, int in, const off64_t *
         raise(SIGPIPE);
     if (n < 0)
         return n;
+    PRELOAD_UNCANCELLED; /* what is read is out of the file */
     ssize_t r = preload_file_read(in, iov, n, offset);
     int done = vcl_send_commit(f->sock.vcl, r > 0 ? (uint32_t)r : 0);
     if (hs_likely(done < 0 || done == r || r < 0))
@@ -83,10 +84,18 @@ HS_EXPORT ssize_t hs_sendfile64(int out, int in, off64_t *offset, size_t len)
         preload_put(f);
         return preload_result(-EINVAL);
     }
+    int state = -1;
     f = preload_get_stack(out);
     if (hs_likely(!f))
         return libc_real()->sendfile64(out, in, offset, len);
+    /* As libc's it is no cancellation point, and ends only who may be ended anywhere. */
+    if (hs_unlikely(preload_cancel.is_async))
+        preload_cancel_point(f);
+    else
+        state = preload_cancel_off();
     ssize_t r = preload_sendfile(f, in, offset, len);
+    if (state >= 0)
+        preload_cancel_restore(&state);
     preload_put(f);
     return preload_result(r);
 }
@@ -103,10 +112,11 @@ static bool preload_pipe_blocks(int pipe, unsigned flags)
 }
 
 /* splice(2): between a pipe and the socket; waits until the pipe has bytes, or room. 0 or -errno. */
-static int preload_pipe_wait(int pipe, short events, unsigned flags)
+static int preload_pipe_wait(struct fd_file *f, int pipe, short events, unsigned flags)
 {
     struct pollfd p = { .fd = pipe, .events = events };
-    long r = preload_kernel(libc_real()->poll(&p, 1, preload_pipe_blocks(pipe, flags) ? -1 : 0));
+    long r;
+    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, libc_real()->poll(&p, 1, preload_pipe_blocks(pipe, flags) ? -1 : 0));
     return r < 0 ? (int)r : r == 0 ? -EAGAIN : 0;
 }
 
@@ -135,13 +145,13 @@ static ssize_t preload_splice_copy(struct fd_file *f, int pipe, size_t want)
     size_t len = want < sizeof(buf) ? want : sizeof(buf);
     struct iovec iov = { .iov_base = buf, .iov_len = len };
     ssize_t n = preload_recv_stack(f, &iov, 1, 0, NULL);
-    return n <= 0 ? n : preload_kernel(libc_real()->write(pipe, buf, (size_t)n));
+    return n <= 0 ? n : preload_kernel(LIBC_UNCANCELLED(write)(pipe, buf, (size_t)n));
 }
 
 static ssize_t preload_splice_in(struct fd_file *f, int pipe, size_t len, unsigned flags)
 {
     struct iovec iov[4];
-    ssize_t r = preload_pipe_wait(pipe, POLLOUT, flags);
+    ssize_t r = preload_pipe_wait(f, pipe, POLLOUT, flags);
     if (r < 0)
         return r;
     size_t room = preload_pipe_room(pipe), want = len < room ? len : room, total = 0;
@@ -151,7 +161,8 @@ static ssize_t preload_splice_in(struct fd_file *f, int pipe, size_t len, unsign
         int n = preload_splice_segments(f, iov, (uint32_t)(want - total), total ? MSG_DONTWAIT : 0);
         if (n <= 0)
             return total ? (ssize_t)total : n;
-        r = preload_kernel(libc_real()->writev(pipe, iov, n));
+        PRELOAD_UNCANCELLED;
+        r = preload_kernel(LIBC_UNCANCELLED(writev)(pipe, iov, n));
         if (r > 0 && (n = vcl_recv_release(f->sock.vcl, (uint32_t)r)) < 0)
             r = n;
         if (r <= 0)
@@ -164,7 +175,7 @@ static ssize_t preload_splice_in(struct fd_file *f, int pipe, size_t len, unsign
 static ssize_t preload_splice_out(struct fd_file *f, int pipe, size_t len, unsigned flags)
 {
     int held = 0;
-    ssize_t r = preload_pipe_wait(pipe, POLLIN, flags);
+    ssize_t r = preload_pipe_wait(f, pipe, POLLIN, flags);
     if (r < 0)
         return r;
     if (libc_real()->ioctl(pipe, FIONREAD, &held) < 0 || held <= 0)
@@ -184,6 +195,7 @@ HS_EXPORT ssize_t hs_splice(int in, off64_t *in_off, int out, off64_t *out_off, 
         f = preload_get_stack(out);
     if (hs_likely(!f))
         return libc_real()->splice(in, in_off, out, out_off, len, flags);
+    preload_cancel_point(f);
     ssize_t r;
     if (len > SPLICE_MAX)
         len = SPLICE_MAX;

@@ -13,6 +13,7 @@ static void preload_fork_prepare(void)
     pthread_mutex_lock(&preload.init_lock);
     pthread_mutex_lock(&preload.numbers_lock);
     pthread_mutex_lock(&preload.async.lock);
+    pthread_mutex_lock(&preload.cancel.lock);
     vcl_fork_prepare();
     fd_table_fork_prepare(&preload.fds);
 }
@@ -21,6 +22,7 @@ static void preload_fork_parent(void)
 {
     fd_table_fork_done(&preload.fds, false);
     vcl_fork_parent();
+    pthread_mutex_unlock(&preload.cancel.lock);
     pthread_mutex_unlock(&preload.async.lock);
     pthread_mutex_unlock(&preload.numbers_lock);
     pthread_mutex_unlock(&preload.init_lock);
@@ -34,6 +36,7 @@ static void preload_fork_child(void)
     pthread_mutex_init(&preload.init_lock, NULL);
     pthread_mutex_init(&preload.numbers_lock, NULL);
     pthread_mutex_init(&preload.async.lock, NULL);
+    preload_cancel_fork_child();
 }
 
 void preload_fork_register(void)

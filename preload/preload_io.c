@@ -42,6 +42,7 @@ ssize_t preload_send(int fd, struct fd_file *f, const struct iovec *iov, int n, 
 static ssize_t preload_recv_buffer(int fd, struct fd_file *f, void *buf, size_t len, int flags)
 {
     struct iovec iov = { .iov_base = buf, .iov_len = len };
+    preload_cancel_point(f);
     ssize_t r = preload_recv(fd, f, &iov, 1, flags);
     preload_put(f);
     return preload_result(r);
@@ -50,6 +51,7 @@ static ssize_t preload_recv_buffer(int fd, struct fd_file *f, void *buf, size_t 
 static ssize_t preload_send_buffer(int fd, struct fd_file *f, const void *buf, size_t len, int flags)
 {
     struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+    preload_cancel_point(f);
     ssize_t r = preload_send(fd, f, &iov, 1, flags);
     preload_put(f);
     return preload_result(r);
@@ -103,6 +105,7 @@ HS_EXPORT ssize_t hs_readv(int fd, const struct iovec *iov, int n)
     struct fd_file *f = preload_get_receiver(fd);
     if (hs_likely(!f))
         return libc_real()->readv(fd, iov, n);
+    preload_cancel_point(f);
     ssize_t r = preload_iov_length(iov, n);
     if (r > 0)
         r = preload_recv(fd, f, iov, n, 0);
@@ -115,6 +118,7 @@ HS_EXPORT ssize_t hs_writev(int fd, const struct iovec *iov, int n)
     struct fd_file *f = preload_get_stack(fd);
     if (hs_likely(!f))
         return libc_real()->writev(fd, iov, n);
+    preload_cancel_point(f);
     ssize_t r = preload_iov_length(iov, n);
     if (r > 0) /* a vector of no bytes is nothing at all, not even an empty datagram */
         r = preload_send(fd, f, iov, n, 0);

@@ -8,6 +8,7 @@
 
 /* recvmsg() and sendmsg() in full: addresses, ancillary data, both sides. */
 ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags);
+ssize_t preload_sendmsg_kernel(int fd, struct fd_file *f, const struct msghdr *msg, int flags); /* the kernel's side alone */
 ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int flags);
 /* The stack's side alone, with restarts after signals; send raises SIGPIPE where POSIX says so. */
 ssize_t preload_recv_stack(struct fd_file *f, const struct iovec *iov, int n, int flags, struct vcl_msg_info *info);

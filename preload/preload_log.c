@@ -8,7 +8,7 @@
 static void preload_log_write(const char *line, size_t len)
 {
     int saved = errno;
-    ssize_t r = libc_real()->write(STDERR_FILENO, line, len);
+    ssize_t r = LIBC_UNCANCELLED(write)(STDERR_FILENO, line, len);
     (void)r; /* nobody to tell */
     errno = saved;
 }

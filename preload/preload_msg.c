@@ -34,7 +34,7 @@ static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int 
 
 static ssize_t preload_recvmsg_kernel(int fd, struct msghdr *msg, int flags)
 {
-    return preload_kernel(libc_real()->recvmsg(fd, msg, flags | MSG_DONTWAIT));
+    return preload_kernel(LIBC_UNCANCELLED(recvmsg)(fd, msg, flags | MSG_DONTWAIT));
 }
 
 /* A thread may wait for answers before another one's first send decides who serves the socket: it waits for both. */
@@ -49,7 +49,11 @@ static ssize_t preload_recv_undecided(int fd, struct fd_file *f, struct msghdr *
         if (r < 0 && !(r == -EINTR && preload_must_restart(f, SO_RCVTIMEO)))
             return r;
     }
-    return preload_serve(f) >= FD_STACK ? preload_recvmsg(fd, f, msg, flags) : preload_kernel(libc_real()->recvmsg(fd, msg, flags));
+    if (preload_serve(f) >= FD_STACK)
+        return preload_recvmsg(fd, f, msg, flags);
+    ssize_t r;
+    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, libc_real()->recvmsg(fd, msg, flags));
+    return r;
 }
 
 ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags)
@@ -93,6 +97,7 @@ HS_EXPORT ssize_t hs_recvmsg(int fd, struct msghdr *msg, int flags)
             preload_rights_received(msg);
         return n;
     }
+    preload_cancel_point(f);
     ssize_t r = preload_recvmsg(fd, f, msg, flags);
     preload_put(f);
     return preload_result(r);
@@ -103,6 +108,7 @@ HS_EXPORT ssize_t hs_recvfrom(int fd, void *buf, size_t len, int flags, struct s
     struct fd_file *f = preload_get_receiver(fd);
     if (hs_likely(!f))
         return libc_real()->recvfrom(fd, buf, len, flags, sa, sa_len);
+    preload_cancel_point(f);
     struct iovec iov = { .iov_base = buf, .iov_len = len };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = sa, .msg_namelen = sa && sa_len ? *sa_len : 0 };
     ssize_t r = sa && !sa_len ? -EFAULT : preload_recvmsg(fd, f, &msg, flags);
@@ -163,6 +169,7 @@ HS_EXPORT int hs_recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, st
                 preload_rights_received(&vec[i].msg_hdr);
         return got;
     }
+    preload_cancel_point(f);
     int r = preload_recvmmsg(fd, f, vec, n < IOV_MAX ? n : IOV_MAX, flags, timeout);
     preload_put(f);
     return (int)preload_result(r);
@@ -227,6 +234,13 @@ static int preload_parse_cmsgs(const struct msghdr *msg, struct vcl_msg_info *in
     return 0;
 }
 
+ssize_t preload_sendmsg_kernel(int fd, struct fd_file *f, const struct msghdr *msg, int flags)
+{
+    ssize_t r;
+    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, libc_real()->sendmsg(fd, msg, flags & ~VCL_SEND_MORE));
+    return r;
+}
+
 /* f: any socket that is not the kernel's for good. */
 ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int flags)
 {
@@ -245,12 +259,12 @@ ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int
     struct vcl_msg_info info = { .flags = 0 };
     if (is_udp && msg->msg_name) {
         if (ip_endpoint_from_sockaddr(msg->msg_name, msg->msg_namelen, &info.peer) < 0)
-            return to_stack ? -EAFNOSUPPORT : preload_kernel(libc_real()->sendmsg(fd, msg, flags & ~VCL_SEND_MORE));
+            return to_stack ? -EAFNOSUPPORT : preload_sendmsg_kernel(fd, f, msg, flags);
         info.has_peer = true;
         preload_route_datagram(fd, f, &info.peer, &to_stack);
     }
     if (!to_stack)
-        return preload_kernel(libc_real()->sendmsg(fd, msg, flags & ~VCL_SEND_MORE));
+        return preload_sendmsg_kernel(fd, f, msg, flags);
     if (msg->msg_control && msg->msg_controllen) {
         int r = preload_parse_cmsgs(msg, &info);
         if (r < 0)
@@ -282,6 +296,7 @@ HS_EXPORT ssize_t hs_sendmsg(int fd, const struct msghdr *msg, int flags)
             preload_rights_sent(msg);
         return libc_real()->sendmsg(fd, msg, flags);
     }
+    preload_cancel_point(f);
     ssize_t r = preload_sendmsg(fd, f, msg, flags);
     preload_put(f);
     return preload_result(r);
@@ -292,6 +307,7 @@ HS_EXPORT ssize_t hs_sendto(int fd, const void *buf, size_t len, int flags, cons
     struct fd_file *f = preload_get_sender(fd, flags);
     if (hs_likely(!f))
         return libc_real()->sendto(fd, buf, len, flags, sa, sa_len);
+    preload_cancel_point(f);
     struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = (void *)sa, .msg_namelen = sa ? sa_len : 0 };
     ssize_t r = preload_sendmsg(fd, f, &msg, flags);
@@ -308,6 +324,7 @@ HS_EXPORT int hs_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
                 preload_rights_sent(&vec[i].msg_hdr);
         return libc_real()->sendmmsg(fd, vec, n, flags);
     }
+    preload_cancel_point(f);
     long r = 0;
     unsigned i;
     bool is_batch = f->sock.proto == SVM_PROTO_UDP && n > 1;
@@ -320,7 +337,7 @@ HS_EXPORT int hs_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
     if (is_batch)
         vcl_dgram_flush(f->sock.vcl);
     preload_put(f);
-    return i ? (int)i : (int)preload_result(r);
+    return (int)preload_result(i ? (long)i : r);
 }
 int preload_plain_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags) { return hs_sendmmsg(fd, vec, n, flags); }
 HS_EXPORT int hs___sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags) { return hs_sendmmsg(fd, vec, n, flags); }

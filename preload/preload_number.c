@@ -63,7 +63,7 @@ int preload_number_own(int fd, struct fd_file *f)
     if (fresh < 0)
         return -errno;
     preload_number_replace(fd, f, fresh);
-    libc_real()->close(fresh);
+    LIBC_UNCANCELLED(close)(fresh);
     if (!preload_is_foreign()) /* a vfork child has changed its own descriptors, in its parent's memory */
         f->sock.is_copy = false;
     return 0;

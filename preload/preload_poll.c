@@ -13,6 +13,7 @@ struct poll_list {
     struct fd_file **files;  /* references to give back */
     unsigned n, n_files;
     bool has_sets;           /* epoll sets are among them */
+    void *heap;
     struct vcl_pollfd v_small[POLL_ON_STACK];
     struct fd_file *files_small[POLL_ON_STACK];
 };
@@ -44,6 +45,13 @@ static void poll_list_fini(struct poll_list *l)
     }
 }
 
+static void poll_list_cancelled(void *arg)
+{
+    struct poll_list *l = arg;
+    poll_list_fini(l);
+    free(l->heap);
+}
+
 static void poll_list_add(struct poll_list *l, int fd, short events)
 {
     struct fd_file *f = fd < 0 ? NULL : preload_get(fd);
@@ -72,9 +80,12 @@ static bool poll_concerns(const struct pollfd *fds, nfds_t n)
 /* One wait. */
 static int poll_list_wait(struct poll_list *l, struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-    if (l->n_files == 0)
-        return (int)preload_kernel(libc_real()->ppoll(fds, n, timeout, mask));
-    int r = vcl_poll_wait(l->v, l->n, timeout, mask);
+    int r;
+    if (l->n_files == 0) {
+        PRELOAD_KERNEL_SLEEP(r, poll_list_cancelled, l, (int)libc_real()->ppoll(fds, n, timeout, mask));
+        return r;
+    }
+    r = vcl_poll_wait(l->v, l->n, timeout, mask);
     if (r < 0)
         return r;
     r = 0;
@@ -101,7 +112,7 @@ static bool poll_settle_sets(struct pollfd *fds, nfds_t n, int *ready)
             vcl_set_settle(set);
             if (ready && fds[i].revents) {
                 struct pollfd now = { .fd = fds[i].fd, .events = fds[i].events };
-                *ready -= libc_real()->poll(&now, 1, 0) == 0;
+                *ready -= LIBC_UNCANCELLED(poll)(&now, 1, 0) == 0;
                 fds[i].revents = now.revents;
             }
         }
@@ -139,9 +150,11 @@ static int poll_list_wait_sets(struct poll_list *l, struct pollfd *fds, nfds_t n
     }
 }
 
-static int preload_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+/* heap: of the caller's, freed if the thread is cancelled. */
+static int preload_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, void *heap)
 {
     struct poll_list l;
+    l.heap = heap;
     int r = poll_list_init(&l, (unsigned)n);
     if (r < 0)
         return r;
@@ -156,15 +169,17 @@ HS_EXPORT int hs_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time
 {
     if (hs_likely(!poll_concerns(fds, n)))
         return libc_real()->ppoll(fds, n, timeout, mask);
-    return (int)preload_result(preload_poll(fds, n, timeout, mask));
+    preload_cancel_point(NULL);
+    return (int)preload_result(preload_poll(fds, n, timeout, mask, NULL));
 }
 
 HS_EXPORT int hs_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
     if (hs_likely(!poll_concerns(fds, n)))
         return libc_real()->poll(fds, n, timeout_ms);
+    preload_cancel_point(NULL);
     struct timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
-    return (int)preload_result(preload_poll(fds, n, timeout_ms < 0 ? NULL : &ts, NULL));
+    return (int)preload_result(preload_poll(fds, n, timeout_ms < 0 ? NULL : &ts, NULL, NULL));
 }
 HS_EXPORT int hs___poll(struct pollfd *fds, nfds_t n, int timeout_ms) { return hs_poll(fds, n, timeout_ms); }
 
@@ -262,7 +277,7 @@ static int preload_select(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struc
     if (n > POLL_ON_STACK && !(p = malloc((size_t)n * sizeof(*p))))
         return -ENOMEM;
     int n_poll = select_collect(p, n, rd, wr, ex);
-    int r = preload_poll(p, (nfds_t)n_poll, timeout, mask);
+    int r = preload_poll(p, (nfds_t)n_poll, timeout, mask, p != small ? p : NULL);
     if (r >= 0)
         r = select_distribute(p, n_poll, n, rd, wr, ex);
     if (p != small)
@@ -274,6 +289,7 @@ HS_EXPORT int hs_pselect(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct
 {
     if (hs_likely(!select_concerns(n, rd, wr, ex)))
         return libc_real()->pselect(n, rd, wr, ex, timeout, mask);
+    preload_cancel_point(NULL);
     return (int)preload_result(preload_select(n, rd, wr, ex, timeout, mask));
 }
 
@@ -281,6 +297,7 @@ HS_EXPORT int hs_select(int n, fd_set *rd, fd_set *wr, fd_set *ex, struct timeva
 {
     if (hs_likely(!select_concerns(n, rd, wr, ex)))
         return libc_real()->select(n, rd, wr, ex, timeout);
+    preload_cancel_point(NULL);
     if (!timeout)
         return (int)preload_result(preload_select(n, rd, wr, ex, NULL, NULL));
     if (timeout->tv_sec < 0 || timeout->tv_usec < 0)

@@ -20,7 +20,7 @@ int preload_sctp_placeholder(int kernel_fd, int type)
         return fd;
     /* The number that the kernel gave for the program stays its number. */
     int r = libc_real()->dup3(fd, kernel_fd, type & SOCK_CLOEXEC ? O_CLOEXEC : 0);
-    libc_real()->close(fd);
+    LIBC_UNCANCELLED(close)(fd);
     return r;
 }
 
@@ -51,7 +51,7 @@ bool preload_sctp_peeloff(struct fd_file *f, int level, int name, void *val, soc
         *r = preload_socket_track(fd, vs, f->sock.is_v6, FD_STACK);
     }
     if (*r < 0) {
-        libc_real()->close(fd);
+        LIBC_UNCANCELLED(close)(fd);
         return true;
     }
     arg.p_arg.sd = *r = fd;

@@ -70,7 +70,7 @@ static int preload_socket_sctp(int kernel_fd, int domain, int type)
     vcl_socket_set_nonblock(vs, type & SOCK_NONBLOCK);
     int r = preload_socket_track(fd, vs, domain == AF_INET6, FD_STACK);
     if (r < 0) {
-        libc_real()->close(fd);
+        LIBC_UNCANCELLED(close)(fd);
         return (int)preload_result(r);
     }
     return fd;
@@ -95,7 +95,7 @@ HS_EXPORT int hs_socket(int domain, int type, int proto)
     }
     if (r == 0 || !tls)
         return fd; /* out of memory, or the configuration is wrong: the kernel alone serves it */
-    libc_real()->close(fd); /* it would speak in clear */
+    LIBC_UNCANCELLED(close)(fd); /* it would speak in clear */
     return (int)preload_result(r == -ENOMEM ? -ENOBUFS : r);
 }
 
@@ -162,7 +162,7 @@ static int preload_free_port(const struct fd_file *f, const struct sockaddr *sa,
         return -errno;
     int r = libc_real()->bind(t, sa, len) < 0 ? -errno : 0;
     *port = r < 0 ? 0 : preload_kernel_port(t);
-    libc_real()->close(t);
+    LIBC_UNCANCELLED(close)(t);
     return r;
 }
 
@@ -374,7 +374,7 @@ static int preload_accept_stack(struct fd_file *f, struct sockaddr *sa, socklen_
         return fd;
     vs = NULL; /* tracking took it over */
 close_number:
-    libc_real()->close(fd);
+    LIBC_UNCANCELLED(close)(fd);
 put_socket:
     if (vs)
         vcl_socket_put(vs);
@@ -397,7 +397,7 @@ static int preload_accept(int fd, struct fd_file *f, struct sockaddr *sa, sockle
     for (;;) {
         int r = preload_accept_stack(f, sa, len, flags);
         if (r == -EAGAIN && preload_is_both(f))
-            r = (int)preload_kernel(libc_real()->accept4(fd, sa, len, flags));
+            r = (int)preload_kernel(LIBC_UNCANCELLED(accept4)(fd, sa, len, flags));
         if (r != -EAGAIN || !preload_accept_waits(f))
             return r;
         r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
@@ -413,6 +413,7 @@ HS_EXPORT int hs_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
     struct fd_file *f = preload_get_stack(fd);
     if (hs_likely(!f))
         return libc_real()->accept4(fd, sa, len, flags);
+    preload_cancel_point(f);
     int r = preload_accept(fd, f, sa, len, flags);
     preload_put(f);
     return (int)preload_result(r);
@@ -425,6 +426,7 @@ HS_EXPORT int hs_accept(int fd, struct sockaddr *sa, socklen_t *len)
     struct fd_file *f = preload_get_stack(fd);
     if (hs_likely(!f))
         return libc_real()->accept(fd, sa, len);
+    preload_cancel_point(f);
     int r = preload_accept(fd, f, sa, len, 0);
     preload_put(f);
     return (int)preload_result(r);
@@ -434,9 +436,16 @@ HS_EXPORT int hs_accept(int fd, struct sockaddr *sa, socklen_t *len)
 
 enum { IS_KERNELS = 1 };
 
+static int preload_connect_plain(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len)
+{
+    long r;
+    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, libc_real()->connect(fd, sa, len));
+    return (int)r;
+}
+
 static int preload_connect_kernel(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len, const char *why)
 {
-    int r = (int)preload_kernel(libc_real()->connect(fd, sa, len));
+    int r = preload_connect_plain(fd, f, sa, len);
     /* After a failure the program may try another address on the same socket. */
     if (r == 0 || r == -EINPROGRESS || r == -EINTR)
         preload_socket_decide(fd, f, FD_KERNEL, why);
@@ -449,7 +458,7 @@ static int preload_connect_stack(struct fd_file *f, const struct ip_endpoint *e,
     do
         r = is_early ? vcl_connect_early(f->sock.vcl, e) : vcl_connect(f->sock.vcl, e);
     while (r == -EINTR && preload_must_restart(f, SO_SNDTIMEO));
-    if (r < 0 && r != -EINPROGRESS && r != -EALREADY && r != -EINTR && r != -EISCONN)
+    if (r < 0 && r != -EINPROGRESS && r != -EALREADY && r != -EINTR && r != -EISCONN && r != -ECANCELED)
         vcl_connect_failed(f->sock.vcl);
     return r;
 }
@@ -529,7 +538,7 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
         return preload_serve(f) == FD_STACK || f->sock.is_listener
                    ? preload_connect_refuse(f, sa, len)
                : is_early ? IS_KERNELS
-                   : (int)preload_kernel(libc_real()->connect(fd, sa, len));
+                   : preload_connect_plain(fd, f, sa, len);
     if (f->sock.is_listener && f->sock.proto != SVM_PROTO_SCTP)
         return -EISCONN;
     int r = preload_tls_connect(f);
@@ -556,6 +565,7 @@ HS_EXPORT int hs_connect(int fd, const struct sockaddr *sa, socklen_t len)
     struct fd_file *f = preload_get_socket(fd);
     if (hs_likely(!f))
         return libc_real()->connect(fd, sa, len);
+    preload_cancel_point(f);
     int r = preload_connect(fd, f, sa, len, false);
     preload_put(f);
     return (int)preload_result(r);
@@ -572,7 +582,7 @@ ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, 
     if (dontwait)
         vcl_socket_set_nonblock(f->sock.vcl, false);
     if (r == IS_KERNELS) {
-        r = preload_kernel(libc_real()->sendmsg(fd, msg, flags));
+        r = preload_sendmsg_kernel(fd, f, msg, flags);
         if (r >= 0 || r == -EINPROGRESS || r == -EINTR)
             preload_socket_decide(fd, f, FD_KERNEL, "the stack has no route to the peer");
         return r;
@@ -581,9 +591,9 @@ ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, 
         return r;
     flags &= ~MSG_FASTOPEN;
     if (preload_serve(f) != FD_STACK)
-        return preload_kernel(libc_real()->sendmsg(fd, &(struct msghdr){ .msg_iov = msg->msg_iov, .msg_iovlen = msg->msg_iovlen }, flags));
+        return preload_sendmsg_kernel(fd, f, &(struct msghdr){ .msg_iov = msg->msg_iov, .msg_iovlen = msg->msg_iovlen }, flags);
     r = preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL);
-    if (r < 0)
+    if (r < 0 && r != -ECANCELED)
         vcl_connect_failed(f->sock.vcl);
     return r;
 }

@@ -4,9 +4,24 @@
 #include <sys/syscall.h>
 #include "preload/preload.h"
 
+static bool is_ours(long number)
+{
+    return number == SYS_close || number == SYS_close_range || number == SYS_accept4 || number == SYS_recvmmsg || number == SYS_sendmmsg;
+}
+
+static void syscall_done(const int *state)
+{
+    if (*state >= 0)
+        preload_cancel_restore(state);
+}
+
 /* Variadic in C; on the ABIs that this is built for its arguments arrive as these do. */
 HS_EXPORT long hs_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
+    /* syscall() is no cancellation point; who may be cancelled anywhere may be so there. */
+    __attribute__((cleanup(syscall_done))) int state = -1;
+    if (is_ours(number) && hs_likely(!preload_cancel.is_async))
+        state = preload_cancel_off();
     switch (number) {
     case SYS_close:
         return preload_plain_close((int)a);

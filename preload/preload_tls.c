@@ -39,6 +39,7 @@ static struct preload_stamp stamp_of(const struct stat *st)
 static char *slurp(const char *path, size_t *len, struct preload_stamp *stamp)
 {
     enum { FILE_MAX = 128 << 10 };
+    PRELOAD_UNCANCELLED;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
     char *text = NULL;
@@ -49,12 +50,12 @@ static char *slurp(const char *path, size_t *len, struct preload_stamp *stamp)
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && st.st_size <= FILE_MAX)
         text = malloc((size_t)st.st_size);
     while (text && *len < (size_t)st.st_size) {
-        ssize_t n = libc_real()->read(fd, text + *len, (size_t)st.st_size - *len);
+        ssize_t n = LIBC_UNCANCELLED(read)(fd, text + *len, (size_t)st.st_size - *len);
         if (n <= 0)
             break;
         *len += (size_t)n;
     }
-    libc_real()->close(fd);
+    LIBC_UNCANCELLED(close)(fd);
     if (text)
         *stamp = stamp_of(&st);
     return text;

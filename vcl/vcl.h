@@ -175,6 +175,11 @@ struct vcl_pollfd {
 };
 int vcl_poll_wait(struct vcl_pollfd *fds, unsigned n, const struct timespec *timeout, const sigset_t *sigmask);
 
+/* For pthread_cancel(): a blocking read, write, connect or wait of a thread ends with -ECANCELED, its locks and references given back, when
+ * is_interrupted(), asked by that thread before it sleeps, says so. vcl_interrupt() makes a thread that sleeps already ask again. */
+void vcl_on_interrupt(bool (*is_interrupted)(void));
+void vcl_interrupt(pthread_t thread);
+
 /* A descriptor that is readable while events are in this worker's queues (vppcom_mq_epoll_fd, nested epoll); -errno. */
 int vcl_event_fd(void);
 /* data.u64 of the doorbell's events in a set's kernel descriptor. A plain epoll_wait() that began before the set existed returns it

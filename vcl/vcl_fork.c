@@ -110,6 +110,7 @@ static void socket_in_child(struct vcl_socket *s)
 static void worker_in_child(struct vcl_worker *w)
 {
     pthread_mutex_init(&w->lock, NULL);
+    w->sleepers = NULL;
     vcl_worker_forget_server(w, true);
     atomic_store(&w->n_wanted, 0);
     while (w->n_spare_fds)
@@ -163,7 +164,7 @@ void vcl_set_after_fork(void)
         if (set->news)
             vcl_fd_close(&set->epfd);
         set->wake_pending = false;
-        set->n_waiting = 0;
+        set->n_waiting = set->n_interrupts = 0;
         memset(set->worker_epoch, 0, sizeof(set->worker_epoch));
     }
 }

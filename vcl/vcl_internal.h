@@ -176,7 +176,7 @@ struct vcl_worker {
     uint32_t n_pending, pending_size;
     uint32_t server_kept[SVM_MAX_SERVER_WORKERS]; /* of them */
     uint32_t n_sleepers;
-    struct vcl_waiter *waiters;
+    struct vcl_sleeper *sleepers;    /* for vcl_interrupt() */
     int spare_fds[16];               /* eventfds of waiters, kept */
     unsigned n_spare_fds;
     struct vcl_who_entry who[VCL_WHO_CACHE];
@@ -215,6 +215,7 @@ struct vcl_process {
     int fd_base;
     atomic_ulong fd_map[16];         /* internal descriptors from fd_base on */
     struct vcl_set *all_sets;
+    bool (*is_interrupted)(void);    /* vcl_on_interrupt(); NULL: waits end by signals and time alone */
     struct vcl_tls_table tls;
 };
 struct vcl_process *vcl_process(void);
@@ -493,13 +494,21 @@ struct vcl_waiter {                  /* a thread asleep for a socket (on its sta
     bool woken;
     bool reads;                      /* blocked in a call that reads a stream */
 };
+struct vcl_sleeper {                 /* a thread asleep in a call that vcl_interrupt() may end (on its stack), worker lock */
+    struct vcl_sleeper *next, *prev;
+    pthread_t thread;
+    int fd;                          /* eventfd to wake it by, or -1 */
+    struct vcl_set *set;             /* it sleeps in: woken by the set's; else NULL */
+    bool woken;
+};
 int64_t vcl_now_ns(void);
 struct vcl_deadline { int64_t at_ns; bool forever; };
 struct vcl_deadline vcl_deadline_of(const struct timespec *timeout);
 struct vcl_deadline vcl_deadline_ns(int64_t timeout_ns);  /* 0 = for ever */
 bool vcl_deadline_left(const struct vcl_deadline *d, struct timespec *left); /* false: it has passed */
 
-/* Waits until ready(s) or deadline or signal. 0, -EAGAIN (deadline), -EINTR. No lock held. ready() is called without locks and arms
+/* Waits until ready(s) or deadline or signal. 0, -EAGAIN (deadline), -EINTR, -ECANCELED (vcl_interrupt(); only when ready is one of
+ * vcl_ready_read, _write, _connect: what the server is asked is waited for in any case). No lock held. ready() is called without locks and arms
  * what has to be armed; it must be true when the socket has failed. */
 int vcl_wait_socket(struct vcl_socket *s, bool (*ready)(struct vcl_socket *s), const struct vcl_deadline *d);
 
@@ -512,6 +521,10 @@ int vcl_again_write(struct vcl_socket *s, struct vcl_tries *t);
 void vcl_waiter_link(struct vcl_socket *s, struct vcl_waiter *wt);    /* worker lock held */
 void vcl_waiter_unlink(struct vcl_socket *s, struct vcl_waiter *wt);
 void vcl_waiter_wake_all(struct vcl_socket *s);
+/* vcl_interrupt.c; worker lock held. After linking, with no lock: vcl_is_interrupted(), and only then to sleep. */
+void vcl_sleeper_link(struct vcl_worker *w, struct vcl_sleeper *sl, int fd, struct vcl_set *set);
+void vcl_sleeper_unlink(struct vcl_worker *w, struct vcl_sleeper *sl);
+bool vcl_is_interrupted(void);
 bool vcl_threads_share(void);        /* other threads may drain the queues */
 int64_t vcl_sleep_cap_ns(const struct vcl_worker *w); /* longest sleep now; -1 = any */
 bool vcl_ready_read(struct vcl_socket *s);
@@ -663,6 +676,7 @@ struct vcl_set {
     int epfd;
     int wake_fd;                     /* eventfd in epfd: wakes threads in epoll_wait there; -1 until needed */
     uint32_t n_waiting;              /* threads in epoll_wait */
+    uint32_t n_interrupts;           /* of them woken by vcl_interrupt() and not awake yet */
     struct vcl_sub *subs;
     struct vcl_sub *rdy_head, *rdy_tail;
     struct vcl_worker *workers[VCL_MAX_SET_WORKERS];

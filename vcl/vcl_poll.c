@@ -104,6 +104,7 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
 {
     struct timespec left = { 0, 0 };
     const struct timespec *timeout = NULL;
+    struct vcl_sleeper sl;
     int n, got = 0;
     unsigned rang = 0;
     bool retry = false;
@@ -116,6 +117,8 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
         struct vcl_worker *w = set->workers[i];
 
         pthread_mutex_lock(&w->lock);
+        if (i == 0)
+            vcl_sleeper_link(w, &sl, -1, set);
         vcl_worker_sleep_begin(w);
         vcl_worker_drain(w);
         retry = shorten(&left, &timeout, vcl_sleep_cap_ns(w)) || retry;
@@ -126,7 +129,9 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
     vcl_set_join_all(set);
     pthread_mutex_unlock(&set->lock);
     n = vcl_set_collect(set, ev, max);
-    if (n == 0) {
+    if (n == 0 && vcl_is_interrupted()) {
+        got = -ECANCELED;
+    } else if (n == 0) {
         retry = shorten_for_claims(set->workers, set->n_workers, &left, &timeout) || retry;
         got = sys_epoll_pwait(set->epfd, ev, max, timeout, mask);
         got = got < 0 ? -errno : got;
@@ -140,6 +145,8 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
         struct vcl_worker *w = set->workers[i];
 
         pthread_mutex_lock(&w->lock);
+        if (i == 0)
+            vcl_sleeper_unlink(w, &sl);
         vcl_worker_sleep_end(w);
         pthread_mutex_unlock(&w->lock);
     }
@@ -221,6 +228,7 @@ struct poll_wait {
     struct vcl_worker *workers[VCL_MAX_SET_WORKERS];
     unsigned n_workers;
     int wake_fd;
+    struct vcl_sleeper sleeper;   /* of workers[0] */
 };
 
 static short to_poll(uint32_t ev) { return (short)(ev & 0x23ff); } /* EPOLL* and POLL* have the same numbers */
@@ -298,6 +306,8 @@ static void sleep_begin(struct poll_wait *pw, struct timespec *left, const struc
         pthread_mutex_lock(&w->lock);
         if (pw->wake_fd < 0 && vcl_threads_share() && !w->sandboxed)
             pw->wake_fd = vcl_worker_spare_fd(w);
+        if (i == 0)
+            vcl_sleeper_link(w, &pw->sleeper, pw->wake_fd, NULL);
         vcl_worker_sleep_begin(w);
         for (unsigned k = 0; k < pw->n; k++)
             if (pw->fds[k].socket && pw->fds[k].socket->w == w) {
@@ -311,6 +321,8 @@ static void sleep_begin(struct poll_wait *pw, struct timespec *left, const struc
         shorten(left, timeout, vcl_sleep_cap_ns(w));
         pthread_mutex_unlock(&w->lock);
     }
+    if (pw->wake_fd < 0 && vcl_threads_share())
+        shorten(left, timeout, VCL_REATTACH_NS); /* no descriptor to be woken by */
     if (pw->wake_fd >= 0)
         pw->kernel[pw->n_own++] = (struct pollfd){ .fd = pw->wake_fd, .events = POLLIN };
 }
@@ -324,6 +336,8 @@ static void sleep_end(struct poll_wait *pw, bool slept)
         const struct pollfd *bell = own++, *att = w->sandboxed ? NULL : own++;
 
         pthread_mutex_lock(&w->lock);
+        if (i == 0)
+            vcl_sleeper_unlink(w, &pw->sleeper);
         vcl_worker_sleep_end(w);
         /* Still linked: a connection that another process uses is asked for only while somebody waits for it. */
         worker_rang(w, slept && bell->revents, slept && att && att->revents);
@@ -393,7 +407,9 @@ static int poll_run(struct poll_wait *pw, const struct vcl_deadline *d, const si
         sleep_begin(pw, &left, &timeout);
         k = 0;
         slept = !arm_sockets(pw);
-        if (slept) {
+        if (slept && vcl_is_interrupted()) {
+            k = -ECANCELED;
+        } else if (slept) {
             shorten_for_claims(pw->workers, pw->n_workers, &left, &timeout);
             k = sys_ppoll(pw->kernel, pw->n_own, timeout, mask) < 0 ? -errno : 0;
         } else {

@@ -96,7 +96,7 @@ void vcl_set_clear_wake(struct vcl_set *set)
 {
     uint64_t n;
 
-    if (!set->wake_pending)
+    if (!set->wake_pending || set->n_interrupts) /* the thread that it is for has not woken yet */
         return;
     set->wake_pending = false;
     if (sys_read(set->wake_fd, &n, sizeof(n)) < 0)

@@ -286,12 +286,19 @@ static void eventfd_clear(int fd)
         return;
 }
 
-/* Worker lock held at entry and at return; sleeps without it. 0, or -EINTR. */
+/* A wait of the program's, not one for an answer of the server's. */
+static bool is_programs(bool (*ready)(struct vcl_socket *s))
+{
+    return ready == vcl_ready_read || ready == vcl_ready_write || ready == vcl_ready_connect;
+}
+
+/* Worker lock held at entry and at return; sleeps without it. 0, -EINTR, or -ECANCELED. */
 static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*ready)(struct vcl_socket *s),
                          const struct vcl_deadline *d)
 {
     struct vcl_waiter wt = { .thread = pthread_self(), .fd = vcl_threads_share() && !w->sandboxed ? vcl_worker_spare_fd(w) : -1,
                              .reads = ready == vcl_ready_read && !s->is_dgram && vcl_state(s) != VCL_LISTENING };
+    struct vcl_sleeper sl;
     struct pollfd fds[3];
     struct timespec left, *timeout = NULL;
     int64_t cap;
@@ -299,6 +306,7 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
     int n = 0;
 
     vcl_waiter_link(s, &wt);
+    vcl_sleeper_link(w, &sl, wt.fd, NULL);
     vcl_worker_sleep_begin(w);
     if (vcl_worker_has_work(w) || w->n_pending)
         vcl_worker_drain(w);
@@ -311,6 +319,8 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
     pthread_mutex_lock(&w->lock);
     cap = vcl_sleep_cap_ns(w); /* arming may have found that another process uses it: nobody rings when it can be claimed */
     pthread_mutex_unlock(&w->lock);
+    if (wt.fd < 0 && vcl_threads_share() && (cap < 0 || cap > VCL_REATTACH_NS))
+        cap = VCL_REATTACH_NS; /* no descriptor to be woken by */
     if (!d->forever) {
         if (!vcl_deadline_left(d, &left))
             left = (struct timespec){ 0, 0 };
@@ -320,7 +330,9 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
         left = (struct timespec){ 0, cap };
         timeout = &left;
     }
-    if (!is_ready)
+    if (!is_ready && is_programs(ready) && vcl_is_interrupted())
+        n = -ECANCELED;
+    else if (!is_ready)
         n = sys_ppoll(fds, w->sandboxed ? 1 : 3, timeout, NULL) < 0 ? -errno : 0;
 
     pthread_mutex_lock(&w->lock);
@@ -333,8 +345,9 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
         vcl_worker_retry_attach(w);
     vcl_worker_drain(w);
     vcl_waiter_unlink(s, &wt);
+    vcl_sleeper_unlink(w, &sl);
     if (wt.fd >= 0) {
-        if (wt.woken)
+        if (wt.woken || sl.woken)
             eventfd_clear(wt.fd);
         vcl_worker_put_fd(w, wt.fd);
     }
@@ -380,8 +393,8 @@ int vcl_wait_socket(struct vcl_socket *s, bool (*ready)(struct vcl_socket *s), c
         pthread_mutex_lock(&w->lock);
         rc = sleep_on_bell(w, s, ready, d);
         pthread_mutex_unlock(&w->lock);
-        if (rc == -EINTR)
-            return ready(s) ? 0 : -EINTR;
+        if (rc == -EINTR || rc == -ECANCELED)
+            return ready(s) ? 0 : rc;
     }
 }
 
