@@ -29,7 +29,9 @@ out=${top_builddir:?}/fuzz-corpus
 target=${FUZZ_TARGET:-fuzz_tls}
 mkdir -p "$out/$target" || exit 1
 src=${top_srcdir:?}
-clang -g -O1 -std=gnu11 -D_GNU_SOURCE -DHS_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -I"$src" \
-    "$src/tests/fuzz/$target.c" "$src"/tests/fuzz/fuzz_pair.c "$src"/server/tls/tls_openssl*.c "$src"/server/tls/tls_record.c "$src"/common/siphash.c \
-    -lssl -lcrypto -o "$out/$target.bin" || exit 1
+mb=
+! grep -q '^#define HAVE_IPSEC_MB' "${top_builddir:?}/config.h" || mb=-lIPSec_MB
+clang -g -O1 -std=gnu11 -D_GNU_SOURCE -DHS_LIBFUZZER -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -I"$src" -I"${top_builddir:?}" \
+    "$src/tests/fuzz/$target.c" "$src"/tests/fuzz/fuzz_pair.c "$src"/server/tls/tls_openssl*.c "$src"/server/tls/tls_record.c "$src"/server/tls/tls_aead*.c "$src"/server/tls/tls_keymem.c "$src"/common/siphash.c \
+    -lssl -lcrypto $mb -o "$out/$target.bin" || exit 1
 exec "$out/$target.bin" -max_total_time="${FUZZ_SECONDS:-600}" -max_len=16384 -artifact_prefix="$out/" "$out/$target"
