@@ -178,22 +178,30 @@ static int no_password(char *buf, int size, int rwflag, void *arg)
     return -1; /* else OpenSSL would ask at the terminal */
 }
 
-static int use_chain(SSL_CTX *ctx, const char *pem, size_t len)
+/* NULL, or what is wrong: a chain is used as a whole, whatever of it could be read. */
+static const char *use_chain(SSL_CTX *ctx, const char *pem, size_t len)
 {
+    static const char bad[] = "the certificate cannot be used";
     BIO *b = BIO_new_mem_buf(pem, (int)len);
     X509 *x = b ? PEM_read_bio_X509_AUX(b, NULL, no_password, NULL) : NULL;
-    int ok = x && SSL_CTX_use_certificate(ctx, x) == 1, n = 0;
+    const char *fault = x && SSL_CTX_use_certificate(ctx, x) == 1 ? NULL : bad;
+    unsigned n = 0;
 
     X509_free(x);
-    while (ok && (x = PEM_read_bio_X509(b, NULL, no_password, NULL)) != NULL) {
-        ok = n++ < CHAIN_MAX && SSL_CTX_add0_chain_cert(ctx, x) == 1;
-        if (!ok)
+    while (!fault && (x = PEM_read_bio_X509(b, NULL, no_password, NULL)) != NULL) {
+        if (n++ == CHAIN_MAX)
+            fault = "more than 10 certificates follow the first one";
+        else if (SSL_CTX_add0_chain_cert(ctx, x) != 1)
+            fault = bad;
+        if (fault)
             X509_free(x);
     }
-    BIO_free(b);
-    if (ok)
+    if (!fault && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        fault = "a certificate behind the first one cannot be read";
+    else if (!fault)
         ERR_clear_error(); /* the end of the text */
-    return ok;
+    BIO_free(b);
+    return fault;
 }
 
 static int use_key(SSL_CTX *ctx, const char *pem, size_t len)
@@ -259,6 +267,7 @@ static int pair_new(void *e, const char *cert, size_t cert_len, const char *key,
 {
     struct tls_openssl *o = e;
     struct tls_pair *p = calloc(1, sizeof(*p));
+    const char *fault;
     int rc;
 
     ERR_clear_error();
@@ -270,8 +279,9 @@ static int pair_new(void *e, const char *cert, size_t cert_len, const char *key,
         rc = say(-ENOMEM, err, err_len, "no context");
         goto undo;
     }
-    if (!use_chain(p->ctx, cert, cert_len)) {
-        rc = say(-EINVAL, err, err_len, "the certificate cannot be used");
+    fault = use_chain(p->ctx, cert, cert_len);
+    if (fault) {
+        rc = say(-EINVAL, err, err_len, fault);
         goto undo;
     }
     if (!use_key(p->ctx, key, key_len)) {

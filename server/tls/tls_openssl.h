@@ -79,6 +79,7 @@ void tls_openssl_resume_close(struct tls_openssl *o);
 int tls_openssl_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal);
 void tls_openssl_keep(struct tls_openssl *o, uint64_t key, SSL_SESSION *session);  /* takes it */
 SSL_SESSION *tls_openssl_take_kept(struct tls_openssl *o, uint64_t key);           /* the caller's; NULL = none */
+void tls_openssl_forget_kept(struct tls_openssl *o, uint64_t key);
 
 /* tls_openssl_dtls.c */
 int tls_openssl_on_cookie(SSL *ssl, unsigned char *cookie, unsigned *len);

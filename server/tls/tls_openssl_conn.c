@@ -93,6 +93,8 @@ static enum tls_status fail(struct tls_session *s)
     long verify = SSL_get_verify_result(s->ssl);
 
     s->error_code = code_of(s, err);
+    if (!SSL_is_server(s->ssl))
+        tls_openssl_forget_kept(s->o, s->kept_key); /* RFC 5246 s7.2.2, RFC 8446 s6.2: what failed is not resumed */
     if (s->error_code == -EKEYREJECTED && verify != X509_V_OK)
         snprintf(s->error, sizeof(s->error), "%s: %s", reason, X509_verify_cert_error_string(verify));
     else if (s->error_code == -ECONNRESET)

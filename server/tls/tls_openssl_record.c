@@ -288,7 +288,7 @@ static bool pay(struct tls_session *s)
 static enum tls_status ended_by(struct tls_session *s, int code, const char *reason)
 {
     if (!s->own->is_server)
-        SSL_SESSION_free(tls_openssl_take_kept(s->o, s->kept_key));
+        tls_openssl_forget_kept(s->o, s->kept_key);
     s->own->failed = true;
     s->error_code = code;
     snprintf(s->error, sizeof(s->error), "%s", reason);

@@ -111,17 +111,36 @@ void tls_openssl_keep(struct tls_openssl *o, uint64_t key, SSL_SESSION *session)
     pthread_mutex_unlock(&o->lock);
 }
 
-/* A ticket is used once, so that nobody can tell connections of one client by it (RFC 8446 C.4). */
+static bool is_expired(const SSL_SESSION *s) { return time(NULL) - (time_t)SSL_SESSION_get_time(s) >= (time_t)SSL_SESSION_get_timeout(s); }
+
+/* A ticket of TLS 1.3 is used once, so that nobody can tell connections of one client by it (RFC 8446 C.4): each connection brings new ones. One of
+ * 1.2 is all there is until the server gives another, which it does not at each resumption (RFC 5077 s3.3): the connection gets a copy. */
 SSL_SESSION *tls_openssl_take_kept(struct tls_openssl *o, uint64_t key)
 {
     struct tls_kept *k = slot_of(o, key);
     SSL_SESSION *s = NULL;
 
     pthread_mutex_lock(&o->lock);
-    if (k->key == key) {
-        s = k->session;
-        k->session = NULL;
+    if (k->session && k->key == key) {
+        if (SSL_SESSION_get_protocol_version(k->session) == TLS1_3_VERSION || is_expired(k->session)) {
+            s = k->session;
+            k->session = NULL;
+        } else {
+            s = SSL_SESSION_dup(k->session);
+        }
     }
     pthread_mutex_unlock(&o->lock);
     return s;
+}
+
+void tls_openssl_forget_kept(struct tls_openssl *o, uint64_t key)
+{
+    struct tls_kept *k = slot_of(o, key);
+
+    pthread_mutex_lock(&o->lock);
+    if (k->key == key) {
+        SSL_SESSION_free(k->session);
+        k->session = NULL;
+    }
+    pthread_mutex_unlock(&o->lock);
 }

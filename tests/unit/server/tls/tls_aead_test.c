@@ -236,6 +236,25 @@ Test(tls_aead, records_of_one_library_are_opened_by_the_other)
 
 /* ---- memory of keys ---- */
 
+/* What the kernel says of the page that p is in: VmFlags of proc(5). */
+static bool page_has(const void *p, const char *flag)
+{
+    FILE *f = fopen("/proc/self/smaps", "r");
+    char line[512], flags[512] = "";
+    unsigned long from, to;
+    bool is_it = false;
+
+    cr_assert(f);
+    while (!flags[0] && fgets(line, sizeof(line), f)) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            is_it = from <= (uintptr_t)p && (uintptr_t)p < to;
+        else if (is_it && strncmp(line, "VmFlags:", 8) == 0)
+            strcpy(flags, line + 8);
+    }
+    fclose(f);
+    return strstr(flags, flag);
+}
+
 Test(tls_aead, memory_of_keys)
 {
     enum { N = 100, SIZE = 2500 };
@@ -258,6 +277,9 @@ Test(tls_aead, memory_of_keys)
             tls_keymem_put(m, p[(i * 37 + round) % N]);
         cr_assert_leq(tls_keymem_bytes(m), 64 << 10, "the system has it back");
     }
+    p[0] = tls_keymem_get(m);
+    cr_assert(page_has(p[0], "lo") && page_has(p[0], "dd"), "locked, and in no core dump");
+    tls_keymem_put(m, p[0]);
     tls_keymem_put(m, NULL);
     tls_keymem_free(m);
 }

@@ -10,15 +10,12 @@
 #include "server/tls/tls_openssl.h"
 #include "server/tls/tls_record.h"
 #include "tests/unit/server/tls/engine_open.h"
+#include "tests/unit/server/tls/engine_pipe.h"
 
-enum { PIPE = 1 << 17, KEY_UPDATE = 24, NEW_TICKET = 4, UNEXPECTED = 10, DECODE_ERROR = 50 };
+enum { KEY_UPDATE = 24, NEW_TICKET = 4, UNEXPECTED = 10, BAD_MAC = 20, OVERFLOW = 22, DECODE_ERROR = 50 };
 
-struct pipe {
-    uint8_t data[PIPE];
-    uint32_t at, len;
-};
 struct peer {                    /* the other end of `s` */
-    struct pipe in, out;         /* of s */
+    struct engine_pipes io;      /* of s */
     struct tls_session *s;
     SSL *ssl;
     bool is_server;              /* s is */
@@ -31,65 +28,6 @@ static struct tls_openssl *o;
 static struct tls_aeads theirs;  /* what the peer seals with: not what the engine does */
 static SSL_CTX *ctx[2];          /* servers, clients */
 static const struct tls_engine *const e = &tls_openssl_engine;
-
-/* ---- pipes in place ---- */
-
-static int io_read(void *arg, void *buf, size_t len)
-{
-    struct pipe *p = &((struct peer *)arg)->in;
-    uint32_t n = hs_min_u32((uint32_t)len, p->len - p->at);
-
-    memcpy(buf, p->data + p->at, n);
-    p->at += n;
-    return (int)n;
-}
-
-static void put(struct pipe *p, const void *data, uint32_t len)
-{
-    cr_assert(len <= PIPE - p->len);
-    memcpy(p->data + p->len, data, len);
-    p->len += len;
-}
-
-static int io_write(void *arg, const void *buf, size_t len)
-{
-    put(&((struct peer *)arg)->out, buf, (uint32_t)len);
-    return (int)len;
-}
-
-static int io_peek(void *arg, uint32_t len, struct iovec iov[4])
-{
-    struct pipe *p = &((struct peer *)arg)->in;
-
-    iov[0] = (struct iovec){ p->data + p->at, hs_min_u32(len, p->len - p->at) };
-    return iov[0].iov_len > 0;
-}
-
-static void io_drop(void *arg, uint32_t len)
-{
-    struct pipe *p = &((struct peer *)arg)->in;
-
-    cr_assert(len <= p->len - p->at);
-    p->at += len;
-}
-
-static bool io_is_ended(void *arg)
-{
-    (void)arg;
-    return false;
-}
-
-static int io_reserve(void *arg, uint32_t len, struct iovec iov[2])
-{
-    struct pipe *p = &((struct peer *)arg)->out;
-
-    iov[0] = (struct iovec){ p->data + p->len, len };
-    return len <= PIPE - p->len;
-}
-
-static void io_commit(void *arg, uint32_t len) { ((struct peer *)arg)->out.len += len; }
-
-static const struct tls_io_in_place place = { io_peek, io_drop, io_is_ended, io_reserve, io_commit };
 
 /* ---- the peer ---- */
 
@@ -112,15 +50,15 @@ static void carry(struct peer *p)
     uint8_t b[4096];
     int n;
 
-    BIO_write(SSL_get_rbio(p->ssl), p->out.data + p->out.at, (int)(p->out.len - p->out.at));
-    p->out.at = p->out.len = 0;
+    BIO_write(SSL_get_rbio(p->ssl), p->io.out.data + p->io.out.at, (int)(p->io.out.len - p->io.out.at));
+    p->io.out.at = p->io.out.len = 0;
     while ((n = BIO_read(SSL_get_wbio(p->ssl), b, sizeof(b))) > 0)
-        put(&p->in, b, (uint32_t)n);
+        engine_pipe_put(&p->io.in, b, (uint32_t)n);
 }
 
 static void peer_new(struct peer *p, bool is_server, int version)
 {
-    struct tls_io io = { p, io_read, io_write, NULL, NULL, &place };
+    struct tls_io io = { &p->io, engine_pipe_read, engine_pipe_write, NULL, NULL, &engine_pipe_place };
     struct ip_endpoint to = { 0 };
     enum tls_status st = TLS_WANT_READ;
     uint8_t b[64];
@@ -155,7 +93,7 @@ static void peer_new(struct peer *p, bool is_server, int version)
     cr_assert(tls_record_keys_of_secret(&p->tx, &p->suite, true) && tls_record_keys_of_secret(&p->rx, &p->suite, false));
     p->tx.seq = is_server ? 0 : 1;
     p->rx.seq = is_server ? 2 : 0;
-    p->out.len = p->out.at = 0;
+    p->io.out.len = p->io.out.at = 0;
 }
 
 static void peer_free(struct peer *p)
@@ -168,28 +106,28 @@ static void peer_free(struct peer *p)
 
 static void say(struct peer *p, uint8_t type, const void *data, uint32_t len)
 {
-    struct iovec from = { (void *)(uintptr_t)data, len }, to = { p->in.data + p->in.len, TLS_REC_HEADER + len + 1 + TLS_REC_TAG };
+    struct iovec from = { (void *)(uintptr_t)data, len }, to = { p->io.in.data + p->io.in.len, TLS_REC_HEADER + len + 1 + TLS_REC_TAG };
 
     cr_assert(tls_record_seal(&p->tx, &p->suite, type, &from, 1, len, &to, 1));
-    p->in.len += (uint32_t)to.iov_len;
+    p->io.in.len += (uint32_t)to.iov_len;
 }
 
 /* The next record of s; its type, 0: none. */
 static uint8_t hear(struct peer *p, uint8_t *data, uint32_t *len)
 {
-    const uint8_t *b = p->out.data + p->out.at;
-    struct iovec record, to = { data, PIPE };
+    const uint8_t *b = p->io.out.data + p->io.out.at;
+    struct iovec record, to = { data, ENGINE_PIPE };
     uint8_t type = TLS_CT_DATA;
     uint32_t body;
 
     *len = 0;
-    if (p->out.at == p->out.len)
+    if (p->io.out.at == p->io.out.len)
         return 0;
     body = (uint32_t)b[3] << 8 | b[4];
     record = (struct iovec){ (void *)(uintptr_t)b, TLS_REC_HEADER + body };
     cr_assert(tls_record_open(&p->rx, &p->suite, &type, &record, 1, body, &to, 1), "under the key that is its turn");
     p->rx.seq++;
-    p->out.at += TLS_REC_HEADER + body;
+    p->io.out.at += TLS_REC_HEADER + body;
     *len = body - 1 - TLS_REC_TAG;
     return type;
 }
@@ -216,7 +154,7 @@ static void takes(struct peer *p, const char *text)
 
 static void is_refused(struct peer *p, uint8_t alert)
 {
-    static uint8_t b[PIPE];
+    static uint8_t b[ENGINE_PIPE];
     enum tls_status st;
     uint32_t len;
     size_t n;
@@ -239,7 +177,7 @@ static void writes(struct peer *p, const char *text)
 
 static void hears(struct peer *p, uint8_t type, const void *data, uint32_t len)
 {
-    static uint8_t b[PIPE];
+    static uint8_t b[ENGINE_PIPE];
     uint32_t n;
 
     cr_assert_eq(hear(p, b, &n), type);
@@ -313,23 +251,23 @@ Test(tls_engine, key_update_over_records_to_a_client) { key_update_in_records(fa
 
 Test(tls_engine, octet_by_octet)
 {
-    static struct pipe all;
+    static struct engine_pipe all;
     static uint8_t b[TLS_RECORD_MAX];
     struct peer p;
     char got[16] = "";
     size_t n;
 
     peer_new(&p, true, TLS1_3_VERSION);
-    p.in.at = p.in.len = 0;
+    p.io.in.at = p.io.in.len = 0;
     say(&p, TLS_CT_HANDSHAKE, please_update, 3);
     say(&p, TLS_CT_HANDSHAKE, please_update + 3, 2);
     cr_assert(tls_record_keys_update(&p.tx, &p.suite, true));
     say(&p, TLS_CT_DATA, "text", 4);
-    all = p.in;
-    p.in.len = 0;
+    all = p.io.in;
+    p.io.in.len = 0;
     for (uint32_t i = 0; i < all.len; i++) {
         enum tls_status st;
-        put(&p.in, all.data + i, 1);
+        engine_pipe_put(&p.io.in, all.data + i, 1);
         while ((st = take(&p, b, &n)) == TLS_DONE)
             strncat(got, (char *)b, n);
         cr_assert_eq(st, TLS_WANT_READ);
@@ -384,6 +322,58 @@ Test(tls_engine, what_may_not_be_in_pieces)
     peer_free(&p);
 }
 
+/* ---- RFC 8446 s5.1, s5.2: records of any length up to 2^14, many at once; none longer ---- */
+
+Test(tls_engine, records_of_all_lengths)
+{
+    static uint8_t text[TLS_RECORD_MAX], b[TLS_RECORD_MAX];
+    static const uint32_t lens[] = { 1, 0, 2, 15, 16, 17, 63, 0, 0, 64, 65, 127, 1000, 4096, TLS_RECORD_MAX - 1, TLS_RECORD_MAX };
+    struct peer p;
+    size_t n;
+
+    for (uint32_t i = 0; i < sizeof(text); i++)
+        text[i] = (uint8_t)(i * 7);
+    peer_new(&p, true, TLS1_3_VERSION);
+    for (uint32_t room = 1; room <= sizeof(b); room = room * 5 + 3) {
+        uint32_t all = 0, got = 0;
+        for (unsigned i = 0; i < HS_ARRAY_LEN(lens); all += lens[i++])
+            say(&p, TLS_CT_DATA, text, lens[i]);
+        for (unsigned i = 0; i < HS_ARRAY_LEN(lens); i++)
+            for (uint32_t at = 0; at < lens[i]; at += (uint32_t)n, got += (uint32_t)n) {
+                struct iovec to = { b, room };
+                do
+                    cr_assert_eq(e->readv(p.s, &to, 1, &n), TLS_DONE);
+                while (n == 0);
+                cr_assert(n <= lens[i] - at && memcmp(b, text + at, n) == 0, "record %u", i);
+            }
+        cr_assert_eq(got, all);
+        cr_assert_eq(take(&p, b, &n), TLS_WANT_READ);
+    }
+    peer_free(&p);
+}
+
+Test(tls_engine, records_that_are_too_long_or_too_short)
+{
+    static uint8_t text[TLS_RECORD_MAX + 1];
+    static const struct { uint8_t head[5], alert; } bad[] = {
+        { { TLS_CT_DATA, 3, 3, (TLS_RECORD_MAX + 257) >> 8, 1 }, OVERFLOW }, { { TLS_CT_DATA, 3, 3, 0xff, 0xff }, OVERFLOW },
+        { { TLS_CT_DATA, 3, 3, 0, 0 }, BAD_MAC }, { { TLS_CT_DATA, 3, 3, 0, 16 }, BAD_MAC }, { { TLS_CT_ALERT, 3, 3, 0, 2 }, UNEXPECTED },
+        { { TLS_CT_DATA, 3, 1, 0, 20 }, 70 }, { { 'G', 'E', 'T', ' ', '/' }, 70 },
+    };
+    struct peer p;
+
+    for (unsigned i = 0; i < 2 * HS_ARRAY_LEN(bad); i++) { /* by the header alone: nobody waits for the rest */
+        peer_new(&p, i & 1, TLS1_3_VERSION);
+        engine_pipe_put(&p.io.in, bad[i >> 1].head, sizeof(bad[0].head));
+        is_refused(&p, bad[i >> 1].alert);
+        peer_free(&p);
+    }
+    peer_new(&p, true, TLS1_3_VERSION);
+    say(&p, TLS_CT_DATA, text, sizeof(text));
+    is_refused(&p, OVERFLOW);
+    peer_free(&p);
+}
+
 /* What says nothing may be said 32 times between texts, and once more is too often. */
 static void flood(struct peer *p, bool of_updates, unsigned n)
 {
@@ -425,7 +415,7 @@ Test(tls_engine, nothing_follows_close_notify)
     cr_assert(tls_record_keys_update(&p.tx, &p.suite, true));
     say(&p, TLS_CT_DATA, "more", 4);
     takes(&p, "more");
-    cr_assert_eq(p.out.at, p.out.len);
+    cr_assert_eq(p.io.out.at, p.io.out.len);
     peer_free(&p);
 }
 
