@@ -1,5 +1,6 @@
 /* tls_openssl.c - the engine over OpenSSL 3.0: what is trusted, certificates and keys, and what both sides may agree on */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,27 @@ static SSL_CTX *client_ctx(const struct tls_openssl *o, const SSL_METHOD *method
     return ctx;
 }
 
+/* What OpenSSL frees is cleansed, all of it: its readers of keys leave copies in what they free (3.0: the octets of the text's base64). */
+static void free_clean(void *p, const char *file, int line)
+{
+    (void)file, (void)line;
+    if (p)
+        explicit_bzero(p, malloc_usable_size(p));
+    free(p);
+}
+
+static void *realloc_clean(void *p, size_t len, const char *file, int line)
+{
+    size_t had = p ? malloc_usable_size(p) : 0;
+    void *to = len ? malloc(len) : NULL;
+
+    if (to && p)
+        memcpy(to, p, hs_min_u64(had, len));
+    if (to || !len)
+        free_clean(p, file, line);
+    return to;
+}
+
 static int openssl_open(const struct tls_config *cfg, char *err, size_t err_len, void **out)
 {
     struct tls_openssl *o = calloc(1, sizeof(*o));
@@ -136,6 +158,7 @@ static int openssl_open(const struct tls_config *cfg, char *err, size_t err_len,
 
     if (!o)
         return say(-ENOMEM, err, err_len, "no memory");
+    (void)CRYPTO_set_mem_functions(NULL, realloc_clean, free_clean); /* not in programs of tests that have used OpenSSL already */
     /* Private keys are kept in memory that is locked and cleansed, as far as the limit on locked memory allows. */
     if (!CRYPTO_secure_malloc_initialized())
         (void)CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN);
