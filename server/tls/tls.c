@@ -27,7 +27,8 @@ static int worker_init(struct worker *w)
     void *area;
 
     tw->w = w;
-    tw->ready_tail = &tw->ready;
+    tls_queue_init(&tw->ready);
+    tls_queue_init(&tw->shaking);
     pthread_mutex_init(&tw->done.lock, NULL);
     svm_ring_alloc_init(&tw->rings);
     tw->gather = malloc(TLS_RECORD_MAX);
@@ -60,6 +61,10 @@ void tls_worker_clear(struct worker *w)
         struct tls_conn *c = tw->conns[i];
         if (!c)
             continue;
+        if (c->lower && c->lower->has_fifos && c->has_fifos) { /* its ring is in our memory, and the session goes after that */
+            svm_fifo_prod_fini(&c->lower->fifos->rx);
+            c->lower->has_fifos = false;
+        }
         c->lower = NULL;
         if (c->job)
             c->job->at_thread = false; /* the threads have ended */
@@ -68,8 +73,8 @@ void tls_worker_clear(struct worker *w)
         c->listener = NULL;
         tls_conn_free_if_done(c);
     }
-    tw->ready = NULL;
-    tw->ready_tail = &tw->ready;
+    tls_queue_init(&tw->ready);
+    tls_queue_init(&tw->shaking);
     tw->done.first = NULL;
     for (struct tls_listener *tl = tw->listeners; tl; tl = tl->next) {
         tls_profile_put(w->stack, tl->profile);

@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include "server/tls/dtls.h"
+
+enum { TURN_CONNS = 256 };
 
 /* ---- table ---- */
 
@@ -74,16 +77,20 @@ void tls_conn_free_if_done(struct tls_conn *c)
     free(c);
 }
 
+void tls_queue_init(struct tls_queue *q) { *q = (struct tls_queue){ NULL, &q->first }; }
+
 void tls_conn_ready(struct tls_conn *c)
 {
     struct tls_worker *tw = tls_worker_of(c->w);
+    bool is_shaking = c->state == TLS_S_NEW || c->state == TLS_S_LOWER || c->state == TLS_S_HANDSHAKE;
+    struct tls_queue *q = is_shaking ? &tw->shaking : &tw->ready;
 
     if (c->on_ready)
         return;
     c->on_ready = true;
     c->ready_next = NULL;
-    *tw->ready_tail = c;
-    tw->ready_tail = &c->ready_next;
+    *q->last = c;
+    q->last = &c->ready_next;
 }
 
 /* ---- ends ---- */
@@ -301,7 +308,7 @@ static void shake(struct tls_conn *c)
     struct tls_stack *ts = c->w->stack->tls;
     struct tls_worker *tw = tls_worker_of(c->w);
 
-    tw->budget -= hs_min_u32(tw->budget, ts->pool ? TLS_HANDSHAKE_GIVE : TLS_HANDSHAKE_COST);
+    tw->shake_budget -= hs_min_u32(tw->shake_budget, ts->pool ? TLS_HANDSHAKE_GIVE : TLS_HANDSHAKE_COST);
     if (ts->pool)
         shake_at_pool(c);
     else
@@ -409,22 +416,47 @@ static void run(struct tls_conn *c)
     tls_conn_free_if_done(c);
 }
 
+static struct tls_conn *queue_take(struct tls_queue *q)
+{
+    struct tls_conn *c = q->first;
+
+    q->first = c->ready_next;
+    if (!q->first)
+        q->last = &q->first;
+    c->on_ready = false;
+    return c;
+}
+
+/* Processor time of this thread: who had the core meanwhile is no reason to do less. */
+static uint64_t spent_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* A step may be a signature, which cannot be left in the middle: one of RSA-4096 takes longer than all else in a turn. So there is one at
+ * least in each turn, and others only as long as they are short. */
+static unsigned shake_some(struct tls_worker *tw)
+{
+    uint64_t end = tw->shaking.first ? spent_us() + TLS_HANDSHAKES_US : 0;
+    unsigned n = 0;
+
+    while (tw->shaking.first && tw->shake_budget && n < TURN_CONNS && (n == 0 || spent_us() < end)) {
+        run(queue_take(&tw->shaking));
+        n++;
+    }
+    return n;
+}
+
 unsigned tls_turn(struct worker *w)
 {
     struct tls_worker *tw = tls_worker_of(w);
-    unsigned n = w->stack->tls && w->stack->tls->pool ? tls_pool_take(tw) : 0;
+    unsigned done = w->stack->tls && w->stack->tls->pool ? tls_pool_take(tw) : 0, n = 0;
 
-    tw->budget = tw->tx_budget = TLS_TURN_BYTES;
-    while (tw->ready && tw->budget) {
-        struct tls_conn *c = tw->ready;
-        tw->ready = c->ready_next;
-        if (!tw->ready)
-            tw->ready_tail = &tw->ready;
-        c->on_ready = false;
-        n++;
-        run(c);
-        if (n >= 256)
-            break;
-    }
-    return n;
+    tw->budget = tw->tx_budget = tw->shake_budget = TLS_TURN_BYTES;
+    for (; tw->ready.first && tw->budget && n < TURN_CONNS; n++)
+        run(queue_take(&tw->ready));
+    return done + n + shake_some(tw);
 }

@@ -32,6 +32,7 @@ enum tls_tuning {
     TLS_TURN_BYTES = 256 * 1024,       /* of records, opened and made in one turn of a worker */
     TLS_HANDSHAKE_COST = 64 * 1024,    /* a step of a handshake counts as so many bytes ... */
     TLS_HANDSHAKE_GIVE = 4 * 1024,     /* ... or, where a thread does it, so many */
+    TLS_HANDSHAKES_US = 1000,          /* of a worker's own time: after so long no other step begins in this turn */
     TLS_PIECE = 64 * 1024,             /* opened for one connection before the next one's turn */
     TLS_GATHER = 4096,                 /* a shorter piece before the end of a ring goes into one record with what follows */
     TLS_OVERHEAD = 512,                /* of a record, generously */
@@ -114,12 +115,16 @@ struct tls_counters {
 };
 #undef TLS_COUNTER
 
+struct tls_queue {                     /* by ready_next */
+    struct tls_conn *first, **last;
+};
+
 struct tls_worker {
     struct worker *w;
     struct tls_conn **conns;           /* by index; [0] unused */
     uint32_t n_conns, n_slots, n_doors;
     uint32_t *free_slots, n_free;
-    struct tls_conn *ready, **ready_tail;
+    struct tls_queue ready, shaking;   /* the second: those in their handshake, so that nobody who is through it waits for them */
     struct tls_listener *listeners;
     struct tls_app *apps;
     struct tls_conn *connecting;       /* tls_connect() makes the lower session for it */
@@ -133,7 +138,7 @@ struct tls_worker {
     struct dtls_frags *frags;          /* NULL until a ClientHello comes in pieces */
     uint32_t n_handshakes;
     struct tls_done done;              /* handshakes that threads have brought on */
-    uint32_t budget, tx_budget;        /* bytes left of this turn: of handshakes and what is opened; of what is sent */
+    uint32_t budget, tx_budget, shake_budget; /* bytes left of this turn: of what is opened; of what is sent; of handshakes */
     struct tls_counters count;
     struct hs_log_limit log_limit;
 };
@@ -161,6 +166,7 @@ uint32_t tls_store_generation(struct stack *s);
 
 /* tls_conn.c */
 struct tls_conn *tls_conn_new(struct worker *w);
+void tls_queue_init(struct tls_queue *q);
 void tls_conn_ready(struct tls_conn *c);
 void tls_conn_fail(struct tls_conn *c, int error, const char *why);
 void tls_conn_finish_lower(struct tls_conn *c);        /* all is said: FIN, then wait a little for the peer's */

@@ -54,6 +54,10 @@ check "show session verbose" wait_for 10 shown "dtls DTLSv1.2 ECDHE-ECDSA-AES256
 
 # ---- floods: nobody is remembered who has not brought a cookie back; and few who have
 check_eq "a cookie counts at the address it was sent to" "$(in_k timeout 60 python3 "$top_srcdir/tests/system/dtls_hello.py" replay $S6 $port)" refused
+for a in $S4 $S6; do # RFC 9147 s5.1: it must be of no use to have somebody else answered
+    check_eq "an answer to the shortest ClientHellos at $a is no longer than they, and one" \
+        "$(in_k timeout 60 python3 "$top_srcdir/tests/system/dtls_hello.py" shortest $a $port)" "no more 1"
+done
 greeted=$(stat_of dtls_greeted)
 check "10000 forged ClientHellos, and noise" in_k timeout 60 python3 "$top_srcdir/tests/system/dtls_hello.py" flood $S4 $port 10000
 was_greeted() { [ $(($(stat_of dtls_greeted) - greeted)) -gt 3000 ]; }
@@ -191,4 +195,18 @@ fi
 end_pid "$server_of_port"
 server_alive a && ok "the server lives" || not_ok "the server lives"
 check "nothing is left" wait_for 20 stat_is connections 0
+
+# ---- a small MTU: flights that are longer go in datagrams that fit, not in fragments of IP
+server_stop a
+{ conf_packet a 2 | sed 's/no-dad/no-dad  mtu 1280/'; conf_tls; } >"$TMP/a.conf"
+server_start a "$NS_S"
+cat "$PKI"/{server,rsa,rsa,rsa,ca}.pem >"$PKI/long.pem"
+dtls_server -c "$PKI/long.pem" -k "$PKI/server.key"
+for a in "$S4 1252" "$S6 1232"; do
+    flight=$(in_k timeout 60 python3 "$top_srcdir/tests/system/dtls_hello.py" flight "${a% *}" $port)
+    if [ "${flight% *}" -le "${a#* }" ] && [ "${flight#* }" -ge 3 ]; then ok "a long chain to ${a% *}: datagrams that fit"; else
+        not_ok "a long chain to ${a% *}: datagrams that fit" "longest, number: $flight"; fi
+    TO=$(at "${a% *}") check "and it is taken" talk
+done
+end_pid "$server_of_port"
 finish

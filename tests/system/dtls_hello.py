@@ -3,6 +3,9 @@
 #   dtls_hello.py flood ADDRESS PORT N     N ClientHellos without cookie from addresses that are not theirs, and as many datagrams of noise
 #   dtls_hello.py replay ADDRESS PORT      is a cookie taken from another port than it was given to? prints "refused" or "taken"
 #   dtls_hello.py half ADDRESS PORT N      N clients bring their cookies back, and say no more; prints how many were answered
+#   dtls_hello.py shortest ADDRESS PORT    the shortest ClientHellos there are, whole, as a first piece, and many in one datagram; prints the most
+#                                          bytes that an answer had more than was asked with, and how many answers there were for a question
+#   dtls_hello.py flight ADDRESS PORT      brings its cookie back; prints how long the longest datagram of the answer is, and how many there are
 #   dtls_hello.py pieces ADDRESS PORT SIZE together|apart      ClientHellos in fragments of SIZE bytes, in one datagram or one each; prints "welcome"
 import os
 import random
@@ -79,6 +82,45 @@ elif what == "half":
                 answered += kind(answer) == SERVER_HELLO
                 clients.remove(s)
     print(answered)
+elif what == "shortest":
+    def record(body, at, end, seq=0):
+        part = body[at:end]
+        message = b"\1" + struct.pack("!I", len(body))[1:] + b"\0\0" + struct.pack("!I", at)[1:] + struct.pack("!I", len(part))[1:] + part
+        return b"\x16\xfe\xfd" + struct.pack("!HHI", 0, 0, seq) + struct.pack("!H", len(message)) + message
+
+    # version, random, no session, no cookie; one suite, no compression; no extensions
+    body = b"\xfe\xfd" + os.urandom(32) + b"\0\0" + b"\0\2\xc0\x2b" + b"\1\0"
+    head = 2 + 32 + 2
+    asked = [record(body, 0, len(body)), record(body, 0, head), record(body, 0, head) * 5,
+             record(body, 0, 20) + record(body, 20, len(body), 1), record(body, 0, len(body)) * 10]
+    most, answers = -65536, []
+    for data in asked:
+        s = client()
+        first = ask(s, data)
+        s.settimeout(0.5)
+        got = [first]
+        try:
+            while True:
+                got.append(s.recv(65536))
+        except socket.timeout:
+            pass
+        most = max(most, sum(map(len, got)) - len(data))
+        answers.append(len(got))
+        assert all(kind(a) == HELLO_VERIFY_REQUEST for a in got), got
+    print("no more" if most <= 0 else most, max(answers))
+elif what == "flight":
+    s = client()
+    answer = ask(s, hello())
+    s.send(hello(cookie_of(answer), 1))
+    longest, n, first = 0, 0, None
+    s.settimeout(0.7)  # the flight goes again after a second
+    try:
+        while True:
+            answer = s.recv(65536)
+            longest, n = max(longest, len(answer)), n + 1
+    except socket.timeout:
+        pass
+    print(longest, n)
 elif what == "pieces":
     size, where = int(sys.argv[4]), sys.argv[5]
 
