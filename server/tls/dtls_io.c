@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum { HDR_MAX = 256, RX_RING_FLOOR = 128 << 10, GREET_COST = 2048, GREET_PIECE = 64, READ_PIECE = 32 };
-enum { HANDSHAKE_RECORD = 22, CLIENT_HELLO = 1, VERSION_HIGH = 0xfe };
+enum { HANDSHAKE_RECORD = 22, CLIENT_HELLO = 1, VERSION_HIGH = 0xfe, RANDOM_AT = 13 + 12 + 2 };
 
 static uint32_t padded(uint32_t n) { return (n + 7) & ~7u; }
 
@@ -279,8 +279,10 @@ static bool greet_anew(struct tls_conn *c)
 
     tw->budget -= hs_min_u32(tw->budget, GREET_COST);
     tw->greeting_len = n > 0 ? dtls_frag_take(tw, &c->base.lcl, &c->base.rmt, tw->gather, (uint32_t)n) : 0;
-    if (tw->greeting_len == 0)
+    if (tw->greeting_len < RANDOM_AT + TLS_RANDOM || c->w->stack->tls->engine->has_random(c->engine, tw->gather + RANDOM_AT)) {
+        tw->greeting_len = 0; /* the one that c began with, late or doubled on its way, or sent by who has seen it: its cookie is good still */
         return false;
+    }
     is_over = dtls_greet_anew(c);
     tw->greeting_len = 0;
     return is_over;

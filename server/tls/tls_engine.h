@@ -20,7 +20,7 @@ struct tls_config;   /* tls.h */
 struct tls_pair;     /* the engine's: certificate chain and private key */
 struct tls_session;  /* the engine's: one connection */
 
-enum tls_limits { TLS_PAIRS_MAX = SVM_TLS_PAIRS_MAX, TLS_RECORD_MAX = 16384, TLS_TEXT_MAX = 200 };
+enum tls_limits { TLS_PAIRS_MAX = SVM_TLS_PAIRS_MAX, TLS_RECORD_MAX = 16384, TLS_TEXT_MAX = 200, TLS_RANDOM = 32 };
 
 enum tls_status {
     TLS_DONE,
@@ -102,6 +102,7 @@ struct tls_engine {
     /* DTLS, a server that keeps nothing: answers the datagram that io->read() gives next. True: it was a ClientHello with our cookie (RFC 6347
      * s4.2.1), the handshake may begin, io->arg is the connection's from now on. */
     bool (*greet)(struct tls_session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+    bool (*has_random)(const struct tls_session *s, const uint8_t random[TLS_RANDOM]); /* the ClientHello that it is of had this one */
     void (*set_io_arg)(struct tls_session *s, void *arg);
     int64_t (*timeout_us)(const struct tls_session *s); /* DTLS: until on_timeout() is to be called; -1: no flight waits for an answer */
     enum tls_status (*on_timeout)(struct tls_session *s);

@@ -349,6 +349,7 @@ const struct tls_engine tls_openssl_engine = {
     .key_is_old = tls_openssl_key_is_old,
     .close_notify = tls_openssl_close_notify,
     .greet = tls_openssl_greet,
+    .has_random = tls_openssl_has_random,
     .set_io_arg = tls_openssl_set_io_arg,
     .timeout_us = tls_openssl_timeout_us,
     .on_timeout = tls_openssl_on_timeout,

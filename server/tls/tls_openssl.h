@@ -85,6 +85,7 @@ void tls_openssl_forget_kept(struct tls_openssl *o, uint64_t key);
 int tls_openssl_on_cookie(SSL *ssl, unsigned char *cookie, unsigned *len);
 int tls_openssl_on_cookie_back(SSL *ssl, const unsigned char *cookie, unsigned len);
 bool tls_openssl_greet(struct tls_session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
+bool tls_openssl_has_random(const struct tls_session *s, const uint8_t random[TLS_RANDOM]);
 void tls_openssl_set_io_arg(struct tls_session *s, void *arg);
 int64_t tls_openssl_timeout_us(const struct tls_session *s);
 enum tls_status tls_openssl_on_timeout(struct tls_session *s);

@@ -147,6 +147,13 @@ bool tls_openssl_greet(struct tls_session *s, const struct ip_endpoint *lcl, con
     return rc == 1;
 }
 
+bool tls_openssl_has_random(const struct tls_session *s, const uint8_t random[TLS_RANDOM])
+{
+    uint8_t own[TLS_RANDOM];
+
+    return SSL_get_client_random(s->ssl, own, sizeof(own)) == sizeof(own) && memcmp(own, random, sizeof(own)) == 0;
+}
+
 void tls_openssl_set_io_arg(struct tls_session *s, void *arg) { s->io.arg = arg; }
 
 int64_t tls_openssl_timeout_us(const struct tls_session *s)

@@ -688,6 +688,8 @@ int64_t sim_recvfrom(struct sim_sock *s, struct ip_endpoint *from, void *buf, ui
         int64_t n = svm_fifo_peek(&s->rx, 0, &h, sizeof(h));
         if (n < 0)
             return n;
+        if (n == 0 && (s->is_reset || svm_fifo_cons_is_fin(&s->rx)))
+            return -ENOTCONN; /* nothing follows */
         if (n == 0)
             continue;
         if ((size_t)n < sizeof(h) || h.hdr_len < sizeof(h) || h.version != 1)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # tls.sh - TLS and DTLS over the simulated network, with damaged records in between; SIM_TLS_SEEDS=A-B asks for other seeds
 command -v openssl >/dev/null || { echo "1..0 # SKIP skipped: no program 'openssl' here"; exit 0; }
-seeds=${SIM_TLS_SEEDS:-1-40}
+seeds=${SIM_TLS_SEEDS:-1-60}
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 ec="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
