@@ -56,7 +56,7 @@ struct transport_error {
 enum transport_tx_verdict {
     TRANSPORT_TX_DONE,     /* nothing more can or need be sent now: the transport will ask by session_tx_schedule() when that
                               changes (ACK, timer), and new bytes of the program schedule by themselves */
-    TRANSPORT_TX_MORE,     /* budget used up, wants another turn */
+    TRANSPORT_TX_MORE,     /* budget used up (the last packet may go beyond it), wants another turn */
 };
 
 struct transport_ops {

@@ -106,7 +106,7 @@ static void tx_room(struct worker *w, struct tcp_conn *c, struct tx_room *r)
 }
 
 /* How much of the new data to send as one packet; 0 = wait. */
-static uint32_t new_data_len(struct tcp_conn *c, const struct tx_room *r, uint32_t budget)
+static uint32_t new_data_len(struct tcp_conn *c, const struct tx_room *r, uint32_t burst)
 {
     /* CWR belongs to one segment: a port that cuts super-frames would put it into each. */
     uint32_t len = hs_min_u32(hs_min_u32(r->unsent, r->wnd), hs_unlikely(c->lflags & TCP_LF_CWR) ? c->mss : c->gso_max);
@@ -117,7 +117,7 @@ static uint32_t new_data_len(struct tcp_conn *c, const struct tx_room *r, uint32
             return 0;
         len = r->cwnd;
     }
-    len = hs_min_u32(len, hs_max_u32(budget, c->mss)); /* never more than there is: less than a segment may be left */
+    len = hs_min_u32(len, hs_max_u32(burst, c->mss)); /* never more than there is: less than a segment may be left */
     if (len > c->mss) {
         uint32_t part = len % c->mss;
 
@@ -159,7 +159,7 @@ static int send_at_nxt(struct worker *w, struct tcp_conn *c, uint32_t len, bool 
 }
 
 /* *r: what there was before. */
-static int64_t send_new(struct worker *w, struct tcp_conn *c, uint32_t budget, struct tx_room *r)
+static int64_t send_new(struct worker *w, struct tcp_conn *c, uint32_t burst, struct tx_room *r)
 {
     uint32_t len, urg_end;
     bool fin;
@@ -167,7 +167,7 @@ static int64_t send_new(struct worker *w, struct tcp_conn *c, uint32_t budget, s
     tx_room(w, c, r);
     if (r->unsent && r->wnd && hs_unlikely(session_tx_urgent(c->base.session, &urg_end)))
         tcp_urg_begin(w, c);
-    len = r->unsent ? new_data_len(c, r, budget) : 0;
+    len = r->unsent ? new_data_len(c, r, burst) : 0;
     fin = r->fin && len == r->unsent && r->wnd > len;
     if (len == 0 && !fin)
         return 0;
@@ -291,7 +291,7 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
         }
         n = send_lost(w, c, burst);
         if (n == 0)
-            n = send_new(w, c, hs_min_u32(left > 0 ? (uint32_t)left : 1, burst), &room);
+            n = send_new(w, c, burst, &room);
         if (n == 0 && hs_unlikely(frto_gives_up(c)))
             n = send_lost(w, c, burst);
         if (n < 0) {
@@ -303,7 +303,9 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
         if (hs_unlikely(c->pace_rate) && n > 0)
             tcp_pace_sent(w, c, (uint32_t)n);
         left -= n;
-    } while (n > 0 && left > 0);
+        /* What is left of the budget cuts no packet: a small one costs nearly what a super-frame does. It is over when it is nearer to what
+         * was sent than to that and one more. */
+    } while (n > 0 && left >= c->gso_max / 2);
     c->flags &= ~TCP_F_PUSH_PARTIAL;
     if (c->sent)
         rto_ensure(w, c);

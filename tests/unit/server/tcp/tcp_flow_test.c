@@ -367,6 +367,31 @@ Test(tcp_flow, super_frames, .init = init, .fini = fini)
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 1500);
 }
 
+/* A turn's budget is not a reason for small packets: whole super-frames, as many as come nearest to it. */
+Test(tcp_flow, budget_cuts_no_super_frame, .init = init, .fini = fini)
+{
+    const struct { unsigned budget, frames; } row[] = { { 1, 1 }, { 4000, 1 }, { 5999, 1 }, { 6000, 2 }, { 8200, 2 }, { 10000, 3 }, { 99999, 5 } };
+    struct script *t = &T;
+
+    t->h.tso_max = 4300;
+    script_open(t, false, false);
+    script_conn(t)->cwnd = 20000;
+    for (unsigned i = 0; i < HS_ARRAY_LEN(row); i++) {
+        memcpy(t->s->tx, bytes, 20000);
+        t->s->tx_len = 20000;
+        tcp_transport_ops.tx(&t->h.w, t->s->conn, row[i].budget);
+        for (unsigned k = 0; k < row[i].frames; k++)
+            EXPECT(t, TCP_ACK, t->rcv + k * 4000, t->snd, 4000);
+        EXPECT_NOTHING(t);
+        while (tcp_transport_ops.tx(&t->h.w, t->s->conn, 1) == TRANSPORT_TX_MORE)
+            ;
+        drain(t);
+        t->rcv += 20000;
+        send_ack(t);
+        cr_assert_eq(t->s->tx_len, 0);
+    }
+}
+
 /* ---- loss ---- */
 
 Test(tcp_flow, fast_retransmit_newreno, .init = init, .fini = fini)
