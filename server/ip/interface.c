@@ -255,7 +255,7 @@ static void add_offloads(const struct port *p, json_t *row)
     static const struct { uint32_t bit; const char *name; } names[] = {
         { PORT_TX_CSUM, "tx-checksum" }, { PORT_RX_CSUM, "rx-checksum" }, { PORT_TX_TSO, "tso" },
         { PORT_TX_SCTP_CSUM, "tx-sctp-checksum" },
-        { PORT_RX_LRO, "lro" }, { PORT_TX_VLAN, "vlan-insert" }, { PORT_RX_VLAN, "vlan-strip" },
+        { PORT_TX_ATTACHED, "tx-attached" }, { PORT_RX_LRO, "lro" }, { PORT_TX_VLAN, "vlan-insert" }, { PORT_RX_VLAN, "vlan-strip" },
     };
     json_t *offloads = json_array();
 

@@ -279,6 +279,8 @@ static int to_ourselves(struct worker *w, struct pkt *p, const struct ip_tx *tx,
     m->ip_proto = tx->ip_proto;
     if (ip->local_tail - ip->local_head == IP_LOCAL_QUEUE)
         return drop_out(w, p, IP_DROP_LOCAL_QUEUE, -ENOBUFS);
+    if (hs_unlikely(pkt_own(w->pools, p) < 0)) /* it waits */
+        return drop_out(w, p, IP_DROP_NO_BUFFER, -ENOBUFS);
     m->flags = PKT_LOCAL | PKT_L4_CSUM_GOOD; /* never left the machine */
     m->l2_len = m->l3_len = 0;
     m->ttl = tx->ttl ? tx->ttl : IP_DEFAULT_TTL;

@@ -232,6 +232,10 @@ static void neigh_enqueue(struct worker *w, struct neigh *n, struct pkt *p)
 {
     struct neigh_table *t = w->ip->neigh;
 
+    if (hs_unlikely(pkt_own(w->pools, p) < 0)) {
+        neigh_drop_unsent(w, p, NEIGH_DROP_NO_BUFFER);
+        return;
+    }
     if (n->n_queued == NEIGH_QUEUE || (n->n_queued && t->n_waiting >= NEIGH_QUEUE_TOTAL)) { /* s7.2.2: the newest replaces the oldest */
         neigh_drop_unsent(w, n->queue[0], NEIGH_DROP_QUEUE_FULL);
         n->n_queued--;

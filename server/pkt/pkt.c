@@ -185,6 +185,50 @@ void pkt_chain(struct pkt *head, struct pkt *tail)
     rte_pktmbuf_chain(&head->m, &tail->m); /* fails only beyond 65535 pieces: fragments are at least 8 bytes of 65535 */
 }
 
+static void attached_freed(void *addr HS_UNUSED, void *opaque HS_UNUSED) {}
+
+int pkt_attach(struct pkt_pools *pools, struct pkt *p, const struct iovec *iov, int n)
+{
+    struct rte_mbuf *last = &p->m;
+
+    for (int i = 0; i < n; i++) {
+        struct rte_mbuf *m = rte_pktmbuf_alloc(pools->small);
+        if (hs_unlikely(!m)) {
+            pkt_trim(p, p->m.data_len);
+            return -ENOBUFS;
+        }
+        /* DPDK wants to count references, which nobody takes. The private area of a piece that is not the first has no other use. */
+        struct rte_mbuf_ext_shared_info *info = (struct rte_mbuf_ext_shared_info *)(m + 1);
+        *info = (struct rte_mbuf_ext_shared_info){ .free_cb = attached_freed };
+        rte_mbuf_ext_refcnt_set(info, 1);
+        rte_pktmbuf_attach_extbuf(m, iov[i].iov_base, RTE_BAD_IOVA, (uint16_t)iov[i].iov_len, info);
+        m->data_len = (uint16_t)iov[i].iov_len;
+        last->next = m;
+        last = m;
+        p->m.nb_segs++;
+        p->m.pkt_len += m->data_len;
+    }
+    pkt_meta(p)->flags |= PKT_ATTACHED;
+    return 0;
+}
+
+int pkt_own(struct pkt_pools *pools, struct pkt *p)
+{
+    uint32_t first = pkt_first_len(p), len = pkt_len(p) - first;
+    struct pkt *copy;
+
+    if (!(pkt_meta(p)->flags & PKT_ATTACHED))
+        return 0;
+    copy = pkt_alloc(pools, len);
+    if (!copy)
+        return -ENOBUFS;
+    pkt_copy_out(p, first, pkt_append(copy, (uint16_t)len), len);
+    pkt_trim(p, first);
+    pkt_chain(p, copy);
+    pkt_meta(p)->flags &= (uint16_t)~PKT_ATTACHED;
+    return 0;
+}
+
 static uint16_t fold(uint32_t sum)
 {
     sum = (sum & 0xffff) + (sum >> 16);

@@ -25,6 +25,7 @@ enum pkt_flags {
     PKT_LOCAL = 1u << 4,         /* looped back inside the stack (a stack address talks to a stack address) */
     PKT_CLONED = 1u << 5,        /* copy of a packet of another worker (worker_clone_to_all): learn from it, never answer it */
     PKT_VLAN = 1u << 6,          /* the frame's 802.1Q tag is not in it: pkt_vlan_tci(). The port has taken it out, or will put it in */
+    PKT_ATTACHED = 1u << 7,      /* tx: what follows the first piece is memory of somebody else: pkt_attach() */
 };
 
 struct pkt_meta {                /* in the mbuf's private area */
@@ -73,6 +74,10 @@ int pkt_pullup(struct pkt *p, uint32_t n);
 int pkt_trim(struct pkt *p, uint32_t new_len);         /* drops bytes at the end (link padding) */
 void pkt_copy_out(struct pkt *p, uint32_t off, void *buf, uint32_t len);
 void pkt_chain(struct pkt *head, struct pkt *tail);    /* tail's pieces go behind head's; gives tail away */
+/* Puts memory of somebody else behind the headers in p, which has one piece; nothing is copied, and nothing freed with p. Whoever attaches
+ * knows until when that memory stays; a packet that has to wait longer gets its own (pkt_own()). -ENOBUFS: p is as it was. */
+int pkt_attach(struct pkt_pools *pools, struct pkt *p, const struct iovec *iov, int n);
+int pkt_own(struct pkt_pools *pools, struct pkt *p);   /* copies what is attached, if anything is. -ENOBUFS: p is as it was */
 uint16_t pkt_raw_sum(struct pkt *p, uint32_t off);     /* one's-complement sum from off to the end, not inverted */
 /* The pieces of p from byte `off` on; number of iovs, or -E2BIG: more than max. */
 int pkt_iov(struct pkt *p, uint32_t off, struct iovec *iov, int max);

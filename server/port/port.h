@@ -17,6 +17,7 @@ enum port_offloads {
     PORT_RX_VLAN = 1u << 6,   /* 802.1Q tags come beside the frame (PKT_VLAN) */
     PORT_TX_VLAN = 1u << 7,   /* takes PKT_VLAN */
     PORT_TX_SCTP_CSUM = 1u << 9, /* completes PKT_L4_CSUM_NEEDED of SCTP: CRC32c */
+    PORT_TX_ATTACHED = 1u << 10, /* takes PKT_ATTACHED: has copied the bytes, or will not send them, when tx_burst has taken the packet */
     PORT_RX_CALL = 1u << 8,   /* rx_burst is a system call: not to be made in vain more than needed */
 };
 

@@ -329,7 +329,7 @@ struct port *sim_port_new(struct sim_end *e, struct pkt_pools *pools)
     p->n_tx_queues = e->n_queues;
     p->offloads = PORT_MT_TX;
     if (e->params.offload) {
-        p->offloads |= PORT_TX_CSUM | PORT_TX_TSO | PORT_RX_CSUM;
+        p->offloads |= PORT_TX_CSUM | PORT_TX_TSO | PORT_RX_CSUM | PORT_TX_ATTACHED;
         p->tso_max = SIM_FRAME_MAX - ETHER_HDR;
     }
     if (e->params.vlan)

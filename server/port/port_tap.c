@@ -256,7 +256,7 @@ int port_tap_open(struct port *p, const struct port_config *cfg, const char *arg
         return ret;
     }
     p->n_rx_queues = p->n_tx_queues = n;
-    p->offloads = PORT_TX_CSUM | PORT_TX_TSO | PORT_RX_CSUM | PORT_MT_TX | PORT_RX_CALL;
+    p->offloads = PORT_TX_CSUM | PORT_TX_TSO | PORT_RX_CSUM | PORT_MT_TX | PORT_RX_CALL | PORT_TX_ATTACHED;
     p->tso_max = VNET_TSO_MAX;
     return 0;
 }

@@ -95,6 +95,8 @@ struct session_worker {
     struct listener *replicas;
     unsigned (*turns[SVM_PROTO_MAX])(struct worker *w); /* of the transports that have work of their own */
     unsigned n_turns;
+    bool is_tx_run;                  /* transport_ops.tx is called by session_tx_run() */
+    bool has_attached;               /* it has attached bytes of its session's FIFO to packets */
     struct session *evt_head, **evt_tail;
     struct session *tx_head, **tx_tail;
     struct session_fifos *spare[SESSION_SPARE_FIFOS];

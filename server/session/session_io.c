@@ -290,6 +290,23 @@ int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, ui
     return n;
 }
 
+int session_tx_attach_iov(struct worker *w, struct session *s, uint32_t offset, uint32_t len, struct iovec iov[4])
+{
+    struct session_worker *sw = w->session;
+    uint64_t sum = 0;
+    int n;
+
+    if (!sw->is_tx_run || hs_unlikely(rest_len(s)))
+        return 0;
+    n = session_tx_peek_iov(w, s, offset, len, iov);
+    for (int i = 0; i < n; i++)
+        sum += iov[i].iov_len;
+    if (hs_unlikely(sum != len))
+        return 0;
+    sw->has_attached = true;
+    return n;
+}
+
 /* Bytes that a misbehaving program has made unreadable are sent as zeros until it is dropped: the peer's stream keeps its length. */
 void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void *dst, uint32_t len)
 {
@@ -378,6 +395,21 @@ static bool tx_arm(struct session *s)
     return s->fifos->tx.tail_seen != seen;
 }
 
+static enum transport_tx_verdict tx_call(struct worker *w, struct session *s)
+{
+    struct session_worker *sw = w->session;
+    enum transport_tx_verdict v;
+
+    sw->is_tx_run = true;
+    v = s->ops->tx(w, s->conn, SESSION_TX_BUDGET);
+    sw->is_tx_run = false;
+    if (sw->has_attached) {
+        sw->has_attached = false;
+        worker_tx_settle(w);
+    }
+    return v;
+}
+
 unsigned session_tx_run(struct worker *w)
 {
     struct session_worker *sw = w->session;
@@ -395,7 +427,7 @@ unsigned session_tx_run(struct worker *w)
         n++;
         if (s->conn && has_fifos(w, s)) {
             struct svm_handle h = s->handle;
-            enum transport_tx_verdict v = s->ops->tx(w, s->conn, SESSION_TX_BUDGET);
+            enum transport_tx_verdict v = tx_call(w, s);
             if (session_from_handle(w, h) == s && has_fifos(w, s) && (v == TRANSPORT_TX_MORE || tx_arm(s)))
                 session_tx_schedule(w, s);
         }

@@ -187,6 +187,9 @@ void session_closed(struct worker *w, struct session *s);            /* orderly 
 uint32_t session_tx_avail(struct worker *w, struct session *s);      /* bytes in the FIFO, sent or not */
 /* In place; fewer than len where what a former user of the session has left ends (session_claim.c). */
 int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, uint32_t len, struct iovec iov[4]);
+/* As above, for packets that these pieces are attached to (pkt_attach()): all of len, or 0: copy. They hold until ops->tx() returns; the
+ * session layer has the packets sent then, or gives them copies, so that nothing refers to a FIFO whose bytes are dropped or memory freed. */
+int session_tx_attach_iov(struct worker *w, struct session *s, uint32_t offset, uint32_t len, struct iovec iov[4]);
 void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void *dst, uint32_t len);
 /* After session_tx_avail(): there is an urgent byte that is not dropped yet; *end: offset of the one after it. */
 bool session_tx_urgent(const struct session *s, uint32_t *end);

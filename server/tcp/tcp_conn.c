@@ -228,6 +228,7 @@ int tcp_conn_path_update(struct worker *w, struct tcp_conn *c)
     if (rc == 0) {
         mtu = path.mtu;
         tso_max = path.offloads & PORT_TX_TSO ? path.tso_max : 0;
+        c->takes_attached = path.offloads & PORT_TX_ATTACHED;
         if (path.is_local)
             c->flags |= TCP_F_LOCAL;
     }

@@ -207,6 +207,7 @@ struct tcp_conn {
     uint8_t rexmt_mode;         /* enum tcp_rexmt_mode */
     uint8_t retransmits;        /* timeouts in a row */
     bool has_trouble : 1;       /* rexmt_first_us or soft_error is set */
+    bool takes_attached : 1;    /* the port does, as far as is known: PORT_TX_ATTACHED */
     bool has_sent_all : 1;      /* tcp_tx() found nothing that was not sent: what the program writes next makes an event */
     uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
     /* ---- of other layers */

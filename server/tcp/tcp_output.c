@@ -5,6 +5,8 @@
 #include "server/tcp/tcp_auth.h"
 #include "server/tcp/tcp_sent.h"
 
+enum { TCP_ATTACH_MIN = 16384 };
+
 struct tcp_out {       /* one segment to be built in front of the payload of p */
     struct pkt *p;
     uint32_t seq, ack, len;
@@ -50,7 +52,7 @@ static int out_send(struct worker *w, struct tcp_out *o, const struct ip_endpoin
     m->ip_proto = tx->ip_proto;
     m->l4_len = hdr_len;
     m->l4_total = hdr_len + o->len;
-    m->flags = PKT_L4_CSUM_NEEDED;
+    m->flags |= PKT_L4_CSUM_NEEDED;
     m->from = o->from;
     m->to = o->to;
     m->gso_size = gso_size;
@@ -184,19 +186,44 @@ int tcp_send_ack(struct worker *w, struct tcp_conn *c)
 /* Keep-alive (RFC 9293 s3.8.4): SEG.SEQ = SND.NXT - 1 makes any peer answer with an ACK. */
 int tcp_send_probe(struct worker *w, struct tcp_conn *c) { return send_empty(w, c, c->snd_una - 1); }
 
+/* Where the payload lies, if the port reads it there; 0: it is copied. A few bytes are as soon copied as attached. What a program changes
+ * while it is sent must make a wrong checksum and nothing else: a signature is of bytes that stay, and a capture is of what was sent. */
+static int attached(struct worker *w, const struct tcp_conn *c, uint32_t seq, uint32_t len, struct iovec iov[4])
+{
+    if (len < TCP_ATTACH_MIN || !c->takes_attached || (c->lflags & TCP_LF_AUTH) || capture_is_on(w))
+        return 0;
+    return session_tx_attach_iov(w, c->base.session, seq - c->data_una, len, iov);
+}
+
+/* A packet with len bytes of the FIFO from sequence number seq on. NULL: none left. */
+static struct pkt *data_alloc(struct worker *w, struct tcp_conn *c, uint32_t seq, uint32_t len)
+{
+    struct iovec iov[4];
+    int n = attached(w, c, seq, len, iov);
+    struct pkt *p = out_alloc(w, n ? 0 : len);
+
+    if (!p)
+        return NULL;
+    if (n && hs_unlikely(pkt_attach(w->pools, p, iov, n) < 0)) {
+        tcp_count(w, TCP_C_tx_no_packet);
+        pkt_free(p);
+        return NULL;
+    }
+    if (len && !n)
+        session_tx_copy(w, c->base.session, seq - c->data_una, pkt_append(p, (uint16_t)len), len);
+    return p;
+}
+
 /* len bytes from the FIFO at sequence number seq, as one segment or as a super-frame of mss-sized ones. */
 int tcp_send_data(struct worker *w, struct tcp_conn *c, uint32_t seq, uint32_t len, bool fin)
 {
     struct tcp_out o = { .seq = seq, .ack = c->rcv_nxt, .len = len, .flags = TCP_ACK };
 
-    o.p = out_alloc(w, len);
+    o.p = data_alloc(w, c, seq, len);
     if (!o.p)
         return -ENOBUFS;
-    if (len) {
-        session_tx_copy(w, c->base.session, seq - c->data_una, pkt_append(o.p, (uint16_t)len), len);
-        if (seq_geq(seq + len, c->snd_nxt) && session_tx_avail(w, c->base.session) == seq + len - c->data_una)
-            o.flags |= TCP_PSH; /* the last of what the program has written (MUST-61) */
-    }
+    if (len && seq_geq(seq + len, c->snd_nxt) && session_tx_avail(w, c->base.session) == seq + len - c->data_una)
+        o.flags |= TCP_PSH; /* the last of what the program has written (MUST-61) */
     if (fin)
         o.flags |= TCP_FIN;
     o.opt_len = (uint8_t)tcp_options_build(c, seq_lt(seq, c->snd_nxt) && c->sent ? tcp_rtx_ts(w, c) : tcp_ts_now(w, c), false, o.opt);

@@ -142,13 +142,52 @@ static void tx_flush_port(struct worker *w, unsigned port)
     }
 }
 
+static void tx_drop(struct worker *w, struct pkt *p, const char *why)
+{
+    if (capture_is_on(w))
+        capture_drop(w, p, "port", why);
+    worker_count(&w->priv->counters.tx_drops, 1);
+    pkt_free(p);
+}
+
+void worker_tx_settle(struct worker *w)
+{
+    for (unsigned port = 0; port < w->stack->n_ports; port++) {
+        struct worker_tx_buf *b = &w->priv->tx[port];
+        unsigned kept = 0;
+
+        if (!b->has_attached)
+            continue;
+        b->has_attached = false;
+        if (b->n)
+            tx_flush_port(w, port);
+        for (unsigned i = 0; i < b->n; i++) {
+            if (pkt_own(w->pools, b->p[i]) == 0)
+                b->p[kept++] = b->p[i];
+            else
+                tx_drop(w, b->p[i], "takes nothing, no packet buffer");
+        }
+        b->n = kept;
+    }
+}
+
 void worker_tx(struct worker *w, unsigned port, struct pkt *p)
 {
     struct worker_tx_buf *b = &w->priv->tx[port];
     const struct port *out = w->stack->port[port];
-
+    uint32_t offloads = port_offloads(out);
     /* A queue has one user: with fewer queues than workers, worker 0 sends for all. */
-    if (w->index != 0 && out->n_tx_queues < w->stack->n_workers && !(port_offloads(out) & PORT_MT_TX)) {
+    bool is_passed_on = w->index != 0 && out->n_tx_queues < w->stack->n_workers && !(offloads & PORT_MT_TX);
+
+    if (pkt_meta(p)->flags & PKT_ATTACHED) {
+        if (hs_likely(!is_passed_on && (offloads & PORT_TX_ATTACHED))) {
+            b->has_attached = true;
+        } else if (pkt_own(w->pools, p) < 0) {
+            tx_drop(w, p, "no packet buffer");
+            return;
+        }
+    }
+    if (is_passed_on) {
         if (!worker_hand_over(w, w->stack->worker[0], p, port, HANDOVER_TX))
             pkt_free(p);
         return;
@@ -158,10 +197,7 @@ void worker_tx(struct worker *w, unsigned port, struct pkt *p)
     if (b->n == WORKER_TX_BUF)
         tx_flush_port(w, port);
     if (b->n == WORKER_TX_BUF) {
-        if (capture_is_on(w))
-            capture_drop(w, p, "port", "takes nothing, queue full");
-        worker_count(&w->priv->counters.tx_drops, 1);
-        pkt_free(p);
+        tx_drop(w, p, "takes nothing, queue full");
         return;
     }
     b->p[b->n++] = p;

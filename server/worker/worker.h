@@ -81,6 +81,8 @@ unsigned worker_step(struct worker *w, uint64_t now_us);   /* one turn; returns 
 uint64_t worker_next_event_us(const struct worker *w);     /* when the next timer is due; UINT64_MAX = none */
 /* Queue a packet at its Ethernet header for port `port`; sent at the end of the turn, or when the buffer is full. Takes it. */
 void worker_tx(struct worker *w, unsigned port, struct pkt *p);
+/* What is attached to queued packets is about to go: they are sent now, and those that a port does not take get a copy. */
+void worker_tx_settle(struct worker *w);
 /* A copy of p (at the Ethernet header, from port `port`) comes to every other worker's eth_input() with PKT_CLONED. Keeps p; a copy
  * that finds no room is lost, as a frame may be. */
 void worker_clone_to_all(struct worker *w, unsigned port, struct pkt *p);

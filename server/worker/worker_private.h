@@ -36,6 +36,7 @@ static_assert(sizeof(struct worker_command) == 16, "ring element");
 
 struct worker_tx_buf {
     unsigned n;
+    bool has_attached;            /* some of them are PKT_ATTACHED */
     uint64_t stuck_since_us;      /* 0 = the port took what it was given */
     struct pkt *p[WORKER_TX_BUF];
 };

@@ -1,4 +1,5 @@
 /* pkt_test.c - packets of several pieces: trimming, pulling up, checksums; and the simulated network replays from its seed */
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 
@@ -261,4 +262,124 @@ Test(pkt, simulation_replays_from_its_seed)
         cr_assert(a[i].sent > 500);
     }
     cr_assert(da > 800 && da < 1100, "%u of 1000 came through", da);
+}
+
+/* ---- attached memory ---- */
+
+enum { ATT_LEN = 900, ATT_HEAD = 8 };
+static uint8_t attached[ATT_LEN];
+
+static struct pkt *with_attached(void)
+{
+    struct pkt *p = pkt_alloc(n.w->pools, ATT_HEAD);
+    const struct iovec iov[2] = { { attached, 301 }, { attached + 301, ATT_LEN - 301 } };
+
+    memset(pkt_append(p, ATT_HEAD), 'a', ATT_HEAD);
+    memset(attached, 'a', ATT_LEN);
+    cr_assert_eq(pkt_attach(n.w->pools, p, iov, 2), 0);
+    cr_assert(pkt_meta(p)->flags & PKT_ATTACHED);
+    cr_assert_eq(pkt_len(p), ATT_HEAD + ATT_LEN);
+    return p;
+}
+
+static bool is_all(const uint8_t *b, uint32_t len, uint8_t what)
+{
+    for (uint32_t i = 0; i < len; i++) {
+        if (b[i] != what)
+            return false;
+    }
+    return true;
+}
+
+Test(pkt, attached_bytes_are_read_where_they_are_until_they_are_owned)
+{
+    unsigned before = rte_mempool_in_use_count(n.s->pools.small);
+    uint8_t out[ATT_HEAD + ATT_LEN];
+    struct pkt *p = with_attached();
+    struct iovec iov[4];
+
+    cr_assert_eq(pkt_iov(p, ATT_HEAD, iov, 4), 2);
+    cr_assert(iov[0].iov_base == attached && iov[1].iov_base == attached + 301, "nothing was copied");
+    memset(attached, 'b', ATT_LEN);
+    cr_assert_eq(pkt_own(n.w->pools, p), 0);
+    cr_assert(!(pkt_meta(p)->flags & PKT_ATTACHED));
+    memset(attached, 'c', ATT_LEN);
+    pkt_copy_out(p, 0, out, sizeof(out));
+    cr_assert(is_all(out, ATT_HEAD, 'a') && is_all(out + ATT_HEAD, ATT_LEN, 'b'));
+    cr_assert_eq(pkt_own(n.w->pools, p), 0, "a second time there is nothing to do");
+    pkt_free(p);
+    pkt_free(with_attached());
+    cr_assert_eq(rte_mempool_in_use_count(n.s->pools.small), before);
+}
+
+Test(pkt, attaching_without_packets_left)
+{
+    static struct pkt *hold[65536];
+    unsigned n_hold = 0;
+    uint8_t out[ATT_HEAD + ATT_LEN];
+    struct pkt *p = pkt_alloc(n.w->pools, ATT_HEAD), *full = with_attached();
+    const struct iovec iov[2] = { { attached, 1 }, { attached + 1, 1 } };
+
+    memset(pkt_append(p, ATT_HEAD), 'x', ATT_HEAD);
+    while (n_hold < HS_ARRAY_LEN(hold) && (hold[n_hold] = pkt_alloc(n.w->pools, 1)))
+        n_hold++;
+    cr_assert(n_hold > 0 && n_hold < HS_ARRAY_LEN(hold));
+    pkt_free(hold[--n_hold]); /* one of the two that are needed */
+    cr_assert_eq(pkt_attach(n.w->pools, p, iov, 2), -ENOBUFS);
+    cr_assert(pkt_len(p) == ATT_HEAD && p->m.nb_segs == 1 && !(pkt_meta(p)->flags & PKT_ATTACHED));
+    hold[n_hold++] = pkt_alloc(n.w->pools, 1);
+    cr_assert_eq(pkt_own(n.w->pools, full), -ENOBUFS);
+    cr_assert(pkt_meta(full)->flags & PKT_ATTACHED);
+    pkt_copy_out(full, 0, out, sizeof(out));
+    cr_assert(is_all(out, sizeof(out), 'a'));
+    while (n_hold)
+        pkt_free(hold[--n_hold]);
+    pkt_free(p);
+    pkt_free(full);
+}
+
+static void send_attached(const char *dst)
+{
+    struct ip_tx tx = { .dst = net_ip(dst), .ip_proto = NET_PROTO };
+
+    net_forget(&n);
+    tx.src = ip_addr_any(ip_addr_is_v4(&tx.dst));
+    cr_assert_eq(ip_output(n.w, with_attached(), &tx), 0);
+    memset(attached, 'b', ATT_LEN); /* dropped and written anew: the packet still waits */
+}
+
+static void expect_frame(const char *dst)
+{
+    uint32_t headers = ATT_HEAD + (net_ip(dst).w[0].raw ? 54 : 34);
+
+    cr_assert_eq(n.n_frames, 1, "%s", dst);
+    cr_assert_eq(n.frame[0].len, headers + ATT_LEN);
+    cr_assert(is_all(n.frame[0].b + headers, ATT_LEN, 'a'), "%s", dst);
+}
+
+/* In the queue of a port that does not take attached memory, for an address that is asked for, and to ourselves. */
+Test(pkt, what_waits_owns_its_bytes)
+{
+    static const char *const peer[] = { "10.0.0.2", "fd00::2" }, *const unknown[] = { "10.0.0.9", "fd00::9" },
+                      *const us[] = { "10.0.0.1", "fd00::1" };
+
+    for (unsigned v6 = 0; v6 < 2; v6++) {
+        struct ip_addr ip = net_ip(unknown[v6]);
+        unsigned inputs = n.n_input;
+
+        send_attached(peer[v6]);
+        net_run_us(&n, 10);
+        expect_frame(peer[v6]);
+        send_attached(unknown[v6]);
+        net_run_us(&n, 10);
+        net_forget(&n);
+        cr_assert_eq(neigh_set_permanent(n.w, n.ifc, &ip, PEER_MAC), 0);
+        net_run_us(&n, 10);
+        expect_frame(unknown[v6]);
+        send_attached(us[v6]);
+        net_run_us(&n, 10);
+        cr_assert_eq(n.n_input, inputs + 1);
+        cr_assert_eq(n.last_len, ATT_HEAD + ATT_LEN);
+        cr_assert(is_all(n.last_input, n.last_len, 'a'), "%s", us[v6]);
+    }
 }

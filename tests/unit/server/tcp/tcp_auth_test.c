@@ -35,7 +35,8 @@ static void fini(void)
 static void sign(struct pkt *p, const char *key)
 {
     struct pkt_meta *m = pkt_meta(p);
-    uint8_t buf[4096], *h = pkt_data(p), digest[16];
+    static uint8_t buf[65536];
+    uint8_t *h = pkt_data(p), digest[16];
     unsigned n = 0, hdr = tcp_hdr_len((struct tcp_hdr *)(void *)h), total = pkt_len(p);
 
     if (IP_HDR == 20) {
@@ -221,6 +222,23 @@ Test(tcp_auth, all_that_leaves_is_signed, .init = init, .fini = fini)
     tcp_transport_ops.reset(&t->h.w, t->s->conn);
     took("secret");
     cr_assert_eq(t->seg.flags, TCP_RST | TCP_ACK);
+}
+
+/* A signature is of bytes that nobody changes before they are sent: those of the program are copied, though the port would take them. */
+Test(tcp_auth, what_is_signed_is_copied, .init = init, .fini = fini)
+{
+    static const uint8_t mss[] = { 2, 4, 30000 >> 8, 30000 & 255 };
+    static uint8_t data[40000];
+    struct script *t = &T;
+
+    t->h.tso_max = t->h.mtu = 65000;
+    t->h.takes_attached = true;
+    open_signed(mss, sizeof(mss));
+    cr_assert_eq(script_conn(t)->mss, 30000 - 20);
+    fake_write(&t->h, t->s, data, sizeof(data));
+    took("secret");
+    cr_assert_eq(t->seg.len, 30000 - 20);
+    cr_assert_eq(t->h.n_attach_asked, 0);
 }
 
 /* 40 bytes hold 20 of signature and one or two SACK blocks, but no timestamps besides. */

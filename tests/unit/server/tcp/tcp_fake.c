@@ -271,6 +271,13 @@ void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void 
     memcpy(dst, s->tx + offset, len);
 }
 
+int session_tx_attach_iov(struct worker *w, struct session *s, uint32_t offset, uint32_t len, struct iovec iov[4])
+{
+    (void)offset, (void)len, (void)iov;
+    host_of(w)->n_attach_asked++;
+    return s->used ? 0 : -EPROTO; /* what is sent waits here for long: copies */
+}
+
 void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
 {
     (void)w;
@@ -324,7 +331,8 @@ int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, st
 
     (void)fib;
     (void)dst;
-    *out = (struct ip_path){ .mtu = h->mtu, .offloads = h->tso_max ? PORT_TX_TSO | PORT_TX_CSUM : 0, .tso_max = h->tso_max,
+    *out = (struct ip_path){ .mtu = h->mtu, .offloads = (h->tso_max ? PORT_TX_TSO | PORT_TX_CSUM : 0u) |
+                             (h->takes_attached ? PORT_TX_ATTACHED : 0u), .tso_max = h->tso_max,
                              .ifc = &h->ifc };
     return h->route_error;
 }

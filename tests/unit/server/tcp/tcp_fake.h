@@ -55,6 +55,8 @@ struct fake_host {
     unsigned n_out;
     uint16_t mtu;
     uint32_t tso_max;
+    bool takes_attached;
+    unsigned n_attach_asked;             /* how often session_tx_attach_iov() was */
     uint32_t layer_cfg;                  /* of sessions that connect */
     uint8_t connect_how;                 /* likewise */
     int route_error, output_error;

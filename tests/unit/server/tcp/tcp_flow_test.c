@@ -367,6 +367,29 @@ Test(tcp_flow, super_frames, .init = init, .fini = fini)
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 1500);
 }
 
+Test(tcp_flow, payload_is_attached_where_the_port_takes_that, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    for (unsigned takes = 0; takes < 2; takes++) {
+        t->h.tso_max = 65535;
+        t->h.takes_attached = takes;
+        if (takes)
+            cr_assert_eq(tcp_conn_path_update(&t->h.w, script_conn(t)), 0);
+        else
+            script_open(t, false, false);
+        script_conn(t)->cwnd = 40000;
+        fake_write(&t->h, t->s, bytes, 1000);
+        EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+        cr_assert_eq(t->h.n_attach_asked, 0, "a few bytes are copied");
+        fake_write(&t->h, t->s, bytes, 30000);
+        cr_assert_eq(t->h.n_attach_asked, takes);
+        EXPECT(t, TCP_ACK, t->rcv + 1000, t->snd, 30000);
+        t->rcv += 31000;
+        send_ack(t);
+    }
+}
+
 /* A turn's budget is not a reason for small packets: whole super-frames, as many as come nearest to it. */
 Test(tcp_flow, budget_cuts_no_super_frame, .init = init, .fini = fini)
 {
