@@ -73,6 +73,19 @@ uint64_t siphash24(const uint8_t key[16], const void *data, size_t len)
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
+uint64_t siphash24_words(const uint8_t key[16], const uint64_t *words, size_t n)
+{
+    struct sip_state s = sip_begin(key);
+
+    for (size_t i = 0; i < n; i++)
+        sip_absorb(&s, words[i]);
+    sip_absorb(&s, (uint64_t)(n * 8) << 56);
+    s.v2 ^= 0xff;
+    for (int i = 0; i < 4; i++)
+        sip_round(&s);
+    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
 static inline void sip_absorb1(struct sip_state *s, uint64_t word)
 {
     s->v3 ^= word;

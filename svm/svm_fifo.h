@@ -145,6 +145,7 @@ static inline uint32_t svm_fifo_prod_peer_flags(const struct svm_fifo_prod *f) /
     return __atomic_load_n(&f->peer->flags, __ATOMIC_ACQUIRE);
 }
 bool svm_fifo_prod_event_due(struct svm_fifo_prod *f);         /* true: post SVM_MSG_DATA with value f->evt_seq */
+bool svm_fifo_prod_event_is(struct svm_fifo_prod *f);          /* the same behind a full fence of the caller's, one for many FIFOs */
 /* own: the line of the other direction, written by this side. Times can be told (SVM_FIFO_RD_STAMPS) if it follows the producer's in a slot. */
 static inline void svm_fifo_prod_set_stamps(struct svm_fifo_prod *f, const struct svm_fifo_cons_line *own)
 {
@@ -181,5 +182,10 @@ void svm_fifo_cons_want_stamps(struct svm_fifo_cons *f);       /* SVM_FIFO_RD_ST
  * 0 = not told, or the very last ones, just now. */
 int64_t svm_fifo_cons_stamp(const struct svm_fifo_cons *f, uint32_t offset);
 bool svm_fifo_cons_space_due(struct svm_fifo_cons *f);         /* true: post SVM_MSG_SPACE */
+bool svm_fifo_cons_space_is(struct svm_fifo_cons *f);          /* the same behind a full fence of the caller's, one for many FIFOs */
+/* Nothing was taken since it said "tell me" last: it need not say so again. For a line that nobody else can write to. */
+static inline bool svm_fifo_cons_is_armed(const struct svm_fifo_cons *f) { return f->line->evt_ack == f->evt_taken; }
+/* The next bytes come into the cache, if the peer's line, which should be there, names a ring of ours. */
+void svm_fifo_cons_prefetch(const struct svm_fifo_cons *f);
 
 #endif

@@ -295,10 +295,15 @@ bool svm_fifo_cons_arm(struct svm_fifo_cons *f)
 
 bool svm_fifo_cons_space_due(struct svm_fifo_cons *f)
 {
-    uint32_t want, unread, bytes;
-
     /* Full fence: head before space_want; pairs with the fence in svm_fifo_prod_want_space(). */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return svm_fifo_cons_space_is(f);
+}
+
+bool svm_fifo_cons_space_is(struct svm_fifo_cons *f)
+{
+    uint32_t want, unread, bytes;
+
     /* Acquire: pairs with the release of space_want in svm_fifo_prod_want_space(): space_bytes comes first. */
     want = __atomic_load_n(&f->peer->space_want, __ATOMIC_ACQUIRE);
     if (hs_likely(want == f->space_acked))
@@ -310,4 +315,23 @@ bool svm_fifo_cons_space_due(struct svm_fifo_cons *f)
     f->space_acked = want;
     __atomic_store_n(&f->line->space_ack, want, __ATOMIC_RELAXED);
     return true;
+}
+
+void svm_fifo_cons_prefetch(const struct svm_fifo_cons *f)
+{
+    const struct svm_ring_desc *d;
+    uint32_t word, region, size, n;
+    const struct svm_region_table *t = f->regions;
+
+    if (f->cur_size) {
+        __builtin_prefetch(f->cur_data + (f->head & (f->cur_size - 1)));
+        return;
+    }
+    d = &f->peer->ring[__atomic_load_n(&f->peer->gen, __ATOMIC_RELAXED) & 1];
+    word = __atomic_load_n((const uint32_t *)(const void *)&d->region, __ATOMIC_RELAXED);
+    region = svm_ring_word_region(word);
+    size = 1u << (svm_ring_word_log2(word) & 31);
+    n = t ? __atomic_load_n(&t->n, __ATOMIC_ACQUIRE) : 0;
+    if (region < n && region < SVM_MAX_BANKS) /* whatever the rest says: a prefetch has no effect but on the cache */
+        __builtin_prefetch(t->r[region].base + ((uint64_t)__atomic_load_n(&d->offset64, __ATOMIC_RELAXED) << 6) + (f->head & (size - 1)));
 }

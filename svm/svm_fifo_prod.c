@@ -440,6 +440,11 @@ bool svm_fifo_prod_event_due(struct svm_fifo_prod *f)
 {
     /* Full fence: tail or flags before evt_ack; pairs with the fence in svm_fifo_cons_arm(): one side sees the other. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return svm_fifo_prod_event_is(f);
+}
+
+bool svm_fifo_prod_event_is(struct svm_fifo_prod *f)
+{
     if (hs_unlikely(__atomic_load_n(&f->peer->flags, __ATOMIC_RELAXED) & SVM_FIFO_RD_STAMPS) && f->has_stamps)
         put_stamp(f);
     if (__atomic_load_n(&f->peer->evt_ack, __ATOMIC_RELAXED) != f->evt_seq)

@@ -83,6 +83,7 @@ int svm_msgq_post(struct svm_msgq_prod *q, const struct svm_msg *m)
     }
     q->entries[q->tail & q->mask] = *m;
     q->tail++;
+    __builtin_prefetch(&q->entries[q->tail & q->mask], 1); /* the taker has read it */
     /* Release: pairs with the acquire of tail in svm_msgq_take() and svm_msgq_is_empty(). */
     __atomic_store_n(&q->line->tail, q->tail, __ATOMIC_RELEASE);
     return 0;

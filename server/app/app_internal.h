@@ -38,6 +38,9 @@ enum app_limits {
     APP_PAIR_QUEUE_LOG2 = 12,
     APP_NAPS = 3,               /* after cut-through connections come or go */
     APP_LATE_MAX = 64,          /* notices of their end from which on a sleeping client is woken all the same */
+    APP_SPARES = 32,            /* slots, and rings of each of ... */
+    APP_SPARE_ORDERS = 6,       /* ... the smallest sizes, that stay with the worker while its program has others */
+    APP_SPARE_BYTES = 16 << 10, /* no more of one size */
 };
 
 /* What an epoll event is about. */
@@ -57,6 +60,13 @@ struct app_event {
     enum app_event_type type;
 };
 
+/* Given back by one session, for the next: no lock is taken, and they are in this core's cache. */
+struct app_spares {
+    uint8_t n_slots, n_rings[APP_SPARE_ORDERS];
+    struct svm_msg_slot slot[APP_SPARES];
+    struct app_spare_ring { uint32_t offset64; uint16_t region; } ring[APP_SPARE_ORDERS][APP_SPARES];
+};
+
 struct app_port_client {        /* worker's */
     struct app_worker aw;       /* first: what the session layer passes back */
     struct app_client *client;
@@ -74,6 +84,8 @@ struct app_port_client {        /* worker's */
     bool has_queues, on_list, is_dirty, is_leaving, is_failed, done_told;
     const char *fail_text;
     struct app_event done_event, fail_event;
+    uint64_t ring_bytes;        /* of its sessions; atomic: read by the control thread */
+    struct app_spares spares;
 };
 
 struct app_bank {
@@ -81,7 +93,6 @@ struct app_bank {
     uint64_t slots_off;
     uint32_t seg_id;
     uint32_t n_slots;
-    uint32_t n_used;
     /* Index + 1 in slot_next, 0 = none; by server worker: that a slot is free and that it is used again are told through the same
      * queue, so that the program hears it in this order. */
     uint32_t free_head[SVM_MAX_SERVER_WORKERS];
@@ -139,7 +150,6 @@ struct app_client {
     uint32_t n_banks;
     struct svm_ring_alloc rings;
     uint32_t n_slots_used;
-    uint64_t ring_bytes;
     struct svm_region_table rx_regions, tx_regions; /* S and C of the banks; entries are complete before n counts them */
 
     struct app_port_client per[];  /* by worker index */

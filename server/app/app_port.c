@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+#include "server/session/session_run.h"
 
 int app_port_create(struct worker *w)
 {
@@ -104,6 +105,8 @@ static unsigned take_burst(struct app_port_client *pc)
         app_port_fail(pc, "its queue's counters are out of bounds");
         return 0;
     }
+    if (n > 1)
+        session_ahead_of(pc->w, m, (unsigned)n);
     for (int i = 0; i < n && !pc->is_failed; i++)
         app_dispatch(pc, &m[i]);
     return (unsigned)n;

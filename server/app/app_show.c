@@ -37,11 +37,13 @@ static json_t *client_row(const struct app_client *c)
     static const char *const states[] = { "new", "forked", "attached", "leaving" };
     json_t *o = json_object();
     uint32_t sessions = 0, in = 0, out = 0;
+    uint64_t ring_bytes = 0;
 
     for (unsigned i = 0; i < c->as->stack->n_workers; i++) {
         sessions += __atomic_load_n(&c->per[i].aw.n_sessions, __ATOMIC_RELAXED);
         in += __atomic_load_n(&c->per[i].in.head, __ATOMIC_RELAXED); /* the workers' own counts; as they are just now */
         out += __atomic_load_n(&c->per[i].out.tail, __ATOMIC_RELAXED);
+        ring_bytes += __atomic_load_n(&c->per[i].ring_bytes, __ATOMIC_RELAXED);
     }
     json_object_set_new(o, "client", json_integer(c->client_id));
     json_object_set_new(o, "app", json_integer(c->app_id));
@@ -55,7 +57,7 @@ static json_t *client_row(const struct app_client *c)
     json_object_set_new(o, "messages_out", json_integer(out));
     json_object_set_new(o, "banks", json_integer(c->n_banks));
     json_object_set_new(o, "descriptors", json_integer(app_client_fds(c)));
-    json_object_set_new(o, "rx_ring_bytes", json_integer((json_int_t)__atomic_load_n(&c->ring_bytes, __ATOMIC_RELAXED)));
+    json_object_set_new(o, "rx_ring_bytes", json_integer((json_int_t)ring_bytes));
     return o;
 }
 

@@ -75,7 +75,8 @@ struct session {
     uint8_t state;                     /* enum session_state */
     uint8_t proto;
     uint8_t flags;                     /* SVM_BIND_*, SVM_CONN_* */
-    uint8_t connect_how : 7;           /* enum svm_connect_how */
+    uint8_t connect_how : 5;           /* enum svm_connect_how */
+    bool rx_news : 1, tx_news : 1;     /* on_evt_list: since bytes or a FIN came, since bytes of its program were acknowledged */
     bool is_asleep : 1;                /* its slot has its FIFOs, the server's halves are gone until session_wake() */
     uint16_t fib;
     uint32_t ctx;

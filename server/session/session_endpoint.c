@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
 #include "common/siphash.h"
 #include "server/ip/ip.h"
 
@@ -172,6 +173,21 @@ static void ports_ahead(struct worker *w, uint8_t proto, const struct ip_endpoin
     (void)session_lookup_soon(w, proto, &two, rmt, fib);
 }
 
+/* Most connections of a host go to few destinations: the hash of the last one is kept. */
+static uint64_t source_hash(struct worker *w, uint8_t proto, const struct ip_addr *lcl, const struct ip_endpoint *rmt)
+{
+    struct session_worker *sw = w->session;
+    uint64_t key[SESSION_KEY_WORDS] = { [4] = (uint64_t)proto << 32 | rmt->port.raw };
+
+    memcpy(&key[0], lcl, sizeof(*lcl));
+    memcpy(&key[2], &rmt->ip, sizeof(rmt->ip));
+    if (memcmp(key, sw->source_key, sizeof(key)) != 0) {
+        sw->source_hash = siphash24_words(w->secret, key, SESSION_KEY_WORDS);
+        memcpy(sw->source_key, key, sizeof(key));
+    }
+    return sw->source_hash;
+}
+
 /* RFC 6056 s3.3.4, algorithm 4: a keyed hash of the other three parts of the tuple gives where to begin, and one of several
  * counters how far, so that the ports for one destination follow each other and tell nothing of those for another. */
 int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint16_t fib, struct ip_endpoint *lcl)
@@ -179,10 +195,6 @@ int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpo
     enum { RANGE = SESSION_EPHEMERAL_HI - SESSION_EPHEMERAL_LO + 1 };
     struct session_worker *sw = w->session;
     const struct transport_ops *ops = transport_get(proto);
-    struct {
-        struct ip_addr lcl, rmt;
-        uint32_t rport, proto; /* whole words: no padding goes into the hash */
-    } key;
     uint64_t h;
     uint16_t *next;
     uint32_t first;
@@ -196,11 +208,7 @@ int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpo
     }
     if (lcl->port.raw)
         return tuple_is_free(w, ops, lcl, rmt, fib) ? 0 : -EADDRNOTAVAIL; /* as Linux */
-    key.lcl = lcl->ip;
-    key.rmt = rmt->ip;
-    key.rport = rmt->port.raw;
-    key.proto = proto;
-    h = siphash24(w->secret, &key, sizeof(key));
+    h = source_hash(w, proto, &lcl->ip, rmt);
     next = &sw->port_table[(h >> 32) % HS_ARRAY_LEN(sw->port_table)];
     first = (uint32_t)((h + *next) % RANGE);
     for (uint32_t i = 0; i < RANGE; i++) {

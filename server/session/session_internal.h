@@ -21,7 +21,7 @@ enum session_limits {
     SESSION_KEY_WORDS = 5,           /* addresses, ports and table of a connection */
     SESSION_EPHEMERAL_LO = 32768, SESSION_EPHEMERAL_HI = 60999, /* as Linux */
     SESSION_MAX_ATTRS = 63,
-    SESSION_SPARE_FIFOS = 64,        /* kept for the next sessions: where they come and go fast, as many as come at once */
+    SESSION_SPARE_FIFOS = 256,       /* kept for the next sessions: where they come and go fast, as many as come and go at once */
 };
 
 struct session_attrs {               /* set before there was a connection; a listener's pass on to what it accepts */
@@ -103,6 +103,7 @@ struct session_worker {
     unsigned n_spare;
     struct session_limbo *limbo;     /* FIFO memory of sessions that nobody has taken yet; made at first need */
     uint16_t port_table[1024];       /* RFC 6056 s3.3.4: increments of algorithm 4 */
+    uint64_t source_key[SESSION_KEY_WORDS], source_hash; /* and the hash of the destination that was asked for last; all zero: none */
 };
 
 /* session_pool.c */

@@ -23,10 +23,17 @@ static void evt_list_add(struct worker *w, struct session *s)
 
     if (s->on_evt_list)
         return;
+    s->rx_news = s->tx_news = false;
     s->on_evt_list = true;
     s->evt_next = NULL;
     *sw->evt_tail = s;
     sw->evt_tail = &s->evt_next;
+}
+
+static void rx_news(struct worker *w, struct session *s)
+{
+    evt_list_add(w, s);
+    s->rx_news = true;
 }
 
 int64_t session_rx_enqueue(struct worker *w, struct session *s, uint32_t offset, const void *data, uint32_t len)
@@ -39,7 +46,7 @@ int64_t session_rx_enqueue(struct worker *w, struct session *s, uint32_t offset,
         return -ENOBUFS;
     n = svm_fifo_enqueue_at(&s->fifos->rx, offset, data, len);
     if (hs_likely(n > 0))
-        evt_list_add(w, s);
+        rx_news(w, s);
     else if (hs_unlikely(n == -EPROTO))
         session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
     return n == -EPROTO || n == -ENOMEM ? -ENOBUFS : n;
@@ -50,7 +57,7 @@ int session_rx_enqueue_record(struct worker *w, struct session *s, const struct 
     int err = has_fifos(w, s) ? svm_fifo_enqueue_record(&s->fifos->rx, iov, n_iov) : -ENOBUFS;
 
     if (err == 0)
-        evt_list_add(w, s);
+        rx_news(w, s);
     else if (err == -EPROTO)
         session_app_fail(w, s, "the head of a receive FIFO is out of bounds");
     return err == 0 ? 0 : -ENOBUFS;
@@ -79,7 +86,7 @@ void session_tx_direct_want(struct worker *w, struct session *s, uint32_t bytes)
 void session_rx_commit(struct worker *w, struct session *s, uint32_t len)
 {
     if (has_fifos(w, s) && svm_fifo_commit(&s->fifos->rx, len) == 0 && len)
-        evt_list_add(w, s);
+        rx_news(w, s);
 }
 
 /* What may be advertised of `space` free bytes. A peer may fill all of it while the program reads nothing, and a FIFO can link only one
@@ -108,6 +115,20 @@ uint32_t session_rx_space(struct worker *w, struct session *s)
         return 0;
     }
     return s->rd_closed ? s->fifos->rx.max_size : (uint32_t)n;
+}
+
+bool session_rx_is_steady(const struct session *s, uint32_t wnd, uint32_t step)
+{
+    const struct svm_fifo_prod *f;
+    uint32_t top;
+
+    if (!s->has_fifos || s->rd_closed || s->rx_streams)
+        return false;
+    f = &s->fifos->rx;
+    if (f->failed || f->no_mem || f->old_log2 || f->cur_log2 >= RX_STREAM_LOG2 || f->tail - f->head_seen > f->max_size / 2)
+        return false;
+    top = seq_gt(s->rx_edge, f->tail) ? s->rx_edge - f->tail : 0; /* rx_promise() */
+    return wnd + step > hs_max_u32(top, 1u << RX_STREAM_LOG2);
 }
 
 void session_rx_is_stream(struct session *s)
@@ -198,14 +219,26 @@ void session_rx_fin(struct worker *w, struct session *s)
     if (!has_fifos(w, s))
         return;
     svm_fifo_prod_set_fin(&s->fifos->rx);
-    evt_list_add(w, s);
+    rx_news(w, s);
 }
 
-unsigned session_events_flush(struct worker *w)
+static inline void tell_news(struct worker *w, struct session *s)
 {
-    struct session_worker *sw = w->session;
+    if (!s->app || !has_fifos(w, s))
+        return;
+    if (s->tx_news && svm_fifo_cons_space_is(&s->fifos->tx))
+        s->app->ops->space(w, s->app, s);
+    if (s->rx_news && svm_fifo_prod_event_is(&s->fifos->rx))
+        s->app->ops->data(w, s->app, s);
+}
+
+static __attribute__((noinline)) unsigned events_flush(struct worker *w, struct session_worker *sw)
+{
     unsigned n = 0;
 
+    /* Full fence, for all of them: tails, flags and heads before what the programs say. Pairs with those in svm_fifo_cons_arm() and
+     * svm_fifo_prod_want_space(). What the programs' side is told calls nothing that moves those (app_ops.h). */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     while (sw->evt_head) {
         struct session *s = sw->evt_head;
         sw->evt_head = s->evt_next;
@@ -213,10 +246,16 @@ unsigned session_events_flush(struct worker *w)
             sw->evt_tail = &sw->evt_head;
         s->on_evt_list = false;
         n++;
-        if (s->app && has_fifos(w, s) && svm_fifo_prod_event_due(&s->fifos->rx))
-            s->app->ops->data(w, s->app, s);
+        tell_news(w, s);
     }
     return n;
+}
+
+unsigned session_events_flush(struct worker *w)
+{
+    struct session_worker *sw = w->session;
+
+    return sw->evt_head ? events_flush(w, sw) : 0;
 }
 
 void session_rx_space_kick(struct worker *w, struct session *s)
@@ -248,6 +287,7 @@ void session_tx_kick(struct worker *w, struct session *s)
         return;
     /* The value in the message is the program's word; what counts for arming is what the FIFO says now. */
     svm_fifo_cons_event_taken(&s->fifos->tx, __atomic_load_n(&s->fifos->tx.peer->evt_seq, __ATOMIC_RELAXED));
+    svm_fifo_cons_prefetch(&s->fifos->tx);
     session_tx_schedule(w, s);
 }
 
@@ -352,8 +392,10 @@ void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
         session_app_fail(w, s, "the tail of a transmit FIFO has moved back");
         return;
     }
-    if (svm_fifo_cons_space_due(&s->fifos->tx) && s->app)
-        s->app->ops->space(w, s->app, s);
+    if (s->app && s->state != SESSION_CLOSING) { /* whether it waits for room is looked at with the events */
+        evt_list_add(w, s);
+        s->tx_news = true;
+    }
 }
 
 uint32_t session_layer_cfg(const struct session *s)
@@ -391,6 +433,9 @@ static bool tx_arm(struct session *s)
 {
     uint32_t seen = s->fifos->tx.tail_seen;
 
+    /* It writes no more, or its next bytes make an event, or one that has been made is on its way. */
+    if (s->state == SESSION_CLOSING || svm_fifo_cons_is_armed(&s->fifos->tx))
+        return false;
     (void)svm_fifo_cons_arm(&s->fifos->tx);
     return s->fifos->tx.tail_seen != seen;
 }

@@ -306,6 +306,11 @@ int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
     return 0;
 }
 
+bool listener_has_attrs(const struct listener *l)
+{
+    return l->attrs.is_set != 0;
+}
+
 uint32_t listener_layer_cfg(const struct listener *l)
 {
     return l->layer_cfg;

@@ -36,6 +36,8 @@ uint32_t session_lookup_soon(struct worker *w, uint8_t proto, const struct ip_en
     return hash;
 }
 
+void session_lookup_fetch(struct worker *w, uint32_t hash) { __builtin_prefetch(&w->session->table[hash & w->session->table_mask]); }
+
 void session_lookup_next(struct worker *w, uint32_t hash)
 {
     __builtin_prefetch(w->session->table[hash & w->session->table_mask]);
@@ -65,7 +67,7 @@ void session_lookup_add(struct worker *w, struct transport_conn *c)
     struct session_worker *sw = w->session;
 
     assert(!c->in_lookup);
-    if (sw->n_conns > sw->table_mask)
+    if (sw->n_conns > sw->table_mask / 2) /* most places hold one or none: who asks for a new port waits for no chain */
         table_grow(sw);
     if (!c->hash)
         c->hash = tuple_hash(w, c->proto, &c->lcl, &c->rmt, c->fib);

@@ -17,6 +17,9 @@ unsigned session_events_flush(struct worker *w);
 unsigned session_tx_run(struct worker *w);
 /* What transports do of themselves; returns how much was done. */
 unsigned session_transports_turn(struct worker *w);
+/* What a burst of messages is about comes into the cache, all of it before the first is looked at (session_ahead.c). */
+struct svm_msg;
+void session_ahead_of(struct worker *w, const struct svm_msg *m, unsigned n);
 bool session_has_work(const struct worker *w);   /* something is on those lists */
 void session_abort_all(struct worker *w);        /* resets what is left; the worker does not run any more */
 uint32_t session_count(const struct worker *w);

@@ -124,6 +124,7 @@ struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const str
  * connection that is put in with its `hash` set has the right one. */
 uint32_t session_lookup_soon(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib);
 void session_lookup_next(struct worker *w, uint32_t hash);
+void session_lookup_fetch(struct worker *w, uint32_t hash); /* the first step alone, of a hash that is known */
 struct transport_conn *session_lookup_hashed(struct worker *w, uint32_t hash, uint8_t proto, const struct ip_endpoint *lcl,
                                              const struct ip_endpoint *rmt, uint16_t fib);
 /* Best listener: exact address, then wildcard (IPv6 wildcard serves IPv4 unless V6ONLY); with SO_REUSEPORT one of the group by
@@ -147,6 +148,7 @@ struct listener_info {
 void listener_info(const struct listener *l, struct listener_info *out);
 /* Options a new connection takes over from its listener (SVM_ATTR_* set before accept). 0 or -ENOENT. */
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value);
+bool listener_has_attrs(const struct listener *l);        /* one of them, or the algorithm below */
 uint32_t listener_layer_cfg(const struct listener *l);    /* as in listener_info(); 0 = nothing */
 const char *listener_congestion(const struct listener *l);                    /* SVM_ATTR_CONGESTION; NULL = not set */
 unsigned listener_fastopen_key(const struct listener *l, const uint8_t **key); /* SVM_ATTR_FASTOPEN_KEY: how many there are, 0 = none */
@@ -156,6 +158,11 @@ void listener_half_open(struct listener *l, int delta);   /* half-open connectio
  * (listener went, backlog full): the transport resets or drops as its protocol says. */
 int session_accept(struct worker *w, struct listener *l, struct transport_conn *c);
 void session_connected(struct worker *w, struct session *s, int error); /* error: the connection is gone, detached */
+
+/* For a batch of segments, each step for all of them: what bytes for s need comes into the cache. NULL is allowed. */
+void session_ahead_rx(const struct session *s);
+void session_ahead_rx_fifos(const struct session *s);
+void session_ahead_rx_lines(const struct session *s);
 
 /* Receive side. offset = distance from the next expected byte; bytes beyond are kept in place (svm_fifo_enqueue_at).
  * Returns bytes that became readable in order, or -ENOBUFS. */
@@ -168,6 +175,8 @@ int session_rx_reserve(struct worker *w, struct session *s, uint32_t want, struc
 void session_rx_commit(struct worker *w, struct session *s, uint32_t len);
 /* Bytes that may be promised to the peer: will fit whether the program reads or not. Never takes back what it has once said. */
 uint32_t session_rx_window(struct worker *w, struct session *s);
+/* Whatever the program has read meanwhile: the window is not `step` bytes larger than `wnd`, and half of the FIFO is free. */
+bool session_rx_is_steady(const struct session *s, uint32_t wnd, uint32_t step);
 void session_rx_is_stream(struct session *s);                        /* it comes fast: the window need not be modest any more */
 uint32_t session_rx_unread(struct worker *w, struct session *s);     /* bytes in order that the program has not taken */
 uint32_t session_rx_max(const struct session *s);                    /* the FIFO's configured maximum */

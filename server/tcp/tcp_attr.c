@@ -155,6 +155,8 @@ void tcp_attr_inherit(struct worker *w, struct tcp_conn *c, const struct listene
     const char *cc = listener_congestion(l);
     int32_t v;
 
+    if (!listener_has_attrs(l))
+        return;
     if (cc && tcp_cc_find(cc))
         c->cc = tcp_cc_find(cc); /* begins with ESTABLISHED */
     for (unsigned i = 0; i < HS_ARRAY_LEN(attrs); i++) {

@@ -393,13 +393,9 @@ static struct transport_conn *seg_conn(struct worker *w, const struct tcp_seg *s
     const struct pkt_meta *m = pkt_meta(seg->p);
     struct transport_conn *b;
 
-    if (m->flags & PKT_LOCAL) {
-        struct tcp_conn *c = tcp_arena_named(&tcp_worker_of(w)->conns, m->to);
-
-        if (c && c->state != TCP_S_FREE && is_of(c, seg)) {
-            c->peer = m->from;
-            return &c->base;
-        }
+    if (seg->there && seg->there->state != TCP_S_FREE && is_of(seg->there, seg)) {
+        seg->there->peer = m->from;
+        return &seg->there->base;
     }
     if (seg->hash)
         b = session_lookup_hashed(w, seg->hash, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
@@ -466,22 +462,46 @@ static void input_watched(struct worker *w, struct pkt **pkts, unsigned n)
     tcp_rcv_flush_acks(w);
 }
 
+/* Of those whose sender has told its peer's place. */
+static void look_ahead_sessions(struct worker *w, const struct tcp_conn *const *there, unsigned n)
+{
+    const struct session *s[WORKER_BURST];
+    unsigned n_s = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        const struct tcp_conn *c = there[i];
+
+        if (!c || c->state == TCP_S_FREE)
+            continue;
+        if (c->state >= TCP_S_FIN_WAIT_1) /* it may leave the table, or go on in it elsewhere */
+            session_lookup_fetch(w, c->base.hash);
+        if (!c->base.session || (n_s && s[n_s - 1] == c->base.session))
+            continue;
+        s[n_s++] = c->base.session;
+        session_ahead_rx(c->base.session);
+    }
+    for (unsigned i = 0; i < n_s; i++)
+        session_ahead_rx_fifos(s[i]);
+    for (unsigned i = 0; i < n_s; i++)
+        session_ahead_rx_lines(s[i]);
+}
+
 /* The connections of a batch come into the cache while the segments before theirs are looked at. What cannot be read yet is left to
  * seg_parse(). */
-static void look_ahead(struct worker *w, struct pkt **pkts, unsigned n, uint32_t *hash)
+static void look_ahead(struct worker *w, struct pkt **pkts, unsigned n, uint32_t *hash, struct tcp_conn **there)
 {
     struct tcp_arena *conns = &tcp_worker_of(w)->conns;
 
     for (unsigned i = 0; i < n; i++) {
         const struct pkt_meta *m = pkt_meta(pkts[i]);
         const struct tcp_hdr *h = (const struct tcp_hdr *)(const void *)pkt_data(pkts[i]);
-        const uint8_t *c = m->flags & PKT_LOCAL ? tcp_arena_named(conns, m->to) : NULL;
+        struct tcp_conn *c = there[i] = m->flags & PKT_LOCAL ? tcp_arena_named(conns, m->to) : NULL;
 
         hash[i] = 0;
         if (c) {
             __builtin_prefetch(c);
-            __builtin_prefetch(c + HS_CACHE_LINE);
-            __builtin_prefetch(c + 2 * HS_CACHE_LINE);
+            __builtin_prefetch((const uint8_t *)c + HS_CACHE_LINE);
+            __builtin_prefetch((const uint8_t *)c + 2 * HS_CACHE_LINE);
         } else if (pkt_first_len(pkts[i]) >= sizeof(*h)) {
             struct ip_endpoint src = { m->src, h->src_port }, dst = { m->dst, h->dst_port };
 
@@ -492,19 +512,23 @@ static void look_ahead(struct worker *w, struct pkt **pkts, unsigned n, uint32_t
         if (hash[i])
             session_lookup_next(w, hash[i]);
     }
+    if (n > 1)
+        look_ahead_sessions(w, (const struct tcp_conn *const *)there, n);
 }
 
 static void input_some(struct worker *w, struct pkt **pkts, unsigned n)
 {
+    struct tcp_conn *there[WORKER_BURST];
     uint32_t hash[WORKER_BURST];
     struct tcp_seg seg;
 
-    look_ahead(w, pkts, n, hash);
+    look_ahead(w, pkts, n, hash, there);
     for (unsigned i = 0; i < n; i++) {
         if (i + 1 < n)
             __builtin_prefetch(pkt_data(pkts[i + 1]));
         tcp_count(w, TCP_C_segments_in);
         seg.hash = hash[i];
+        seg.there = there[i];
         if (seg_parse(w, pkts[i], &seg))
             seg_demux(w, &seg);
         pkt_free(pkts[i]);

@@ -341,6 +341,7 @@ struct tcp_seg {
     uint8_t flags;
     bool had_data;      /* before trimming */
     uint32_t hash;      /* of its connection (session_lookup_soon()); 0 = not asked for */
+    struct tcp_conn *there; /* what is in the place that its sender named, whatever that is by now; NULL = none named */
     struct tcp_opts o;
 };
 

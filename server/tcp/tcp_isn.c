@@ -4,28 +4,18 @@
 
 static uint64_t tuple_hash(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt)
 {
-    struct {
-        struct ip_addr lcl, rmt;
-        be16 lport, rport;
-        uint32_t use;
-    } in;
-    struct {
-        be32 lcl, rmt;
-        be16 lport, rport;
-        uint32_t use;
-    } in4;
+    enum { USE = 1 }; /* what else the secret hashes has other bytes there */
+    uint64_t in[5], ports = (uint64_t)USE << 32 | (uint32_t)rmt->port.raw << 16 | lcl->port.raw;
 
-    static_assert(sizeof(in) == 40 && sizeof(in4) == 16, "no padding goes into the hash");
     if (ip_addr_is_v4(&lcl->ip)) {
-        in4.lcl = lcl->ip.w[3], in4.rmt = rmt->ip.w[3];
-        in4.lport = lcl->port, in4.rport = rmt->port;
-        in4.use = 1;
-        return siphash24(w->secret, &in4, sizeof(in4));
+        in[0] = (uint64_t)rmt->ip.w[3].raw << 32 | lcl->ip.w[3].raw;
+        in[1] = ports;
+        return siphash24_words(w->secret, in, 2);
     }
-    in.lcl = lcl->ip, in.rmt = rmt->ip;
-    in.lport = lcl->port, in.rport = rmt->port;
-    in.use = 1;
-    return siphash24(w->secret, &in, sizeof(in));
+    memcpy(&in[0], &lcl->ip, sizeof(lcl->ip));
+    memcpy(&in[2], &rmt->ip, sizeof(rmt->ip));
+    in[4] = ports;
+    return siphash24_words(w->secret, in, 5);
 }
 
 /* ISN = M + F(tuple, secret), M a clock of 4 us (RFC 9293 s3.4.1): for one tuple the numbers only move on. */

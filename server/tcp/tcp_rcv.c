@@ -61,10 +61,12 @@ uint32_t tcp_rcv_window(struct worker *w, struct tcp_conn *c)
 
     if (!s || (c->flags & TCP_F_RCV_FIN && c->rcv_nxt == c->rcv_fin_seq + 1))
         return hs_min_u32(old, limit);
-    room = session_rx_space(w, s);
     max = hs_min_u32(session_rx_max(s), limit);
-    space = hs_min_u32(session_rx_window(w, s), limit);
     step = hs_min_u32(max / 2, c->rcv_mss ? c->rcv_mss : c->adv_mss);
+    if (session_rx_is_steady(s, old, step)) /* a short exchange: the program's lines need not come here for that */
+        return hs_min_u32(old, limit);
+    room = session_rx_space(w, s);
+    space = hs_min_u32(session_rx_window(w, s), limit);
     if (c->state == TCP_S_SYN_SENT || c->state == TCP_S_SYN_RCVD)
         space = hs_min_u32(space, UINT16_MAX); /* the SYN's window is not scaled: promise no more than it says */
     else

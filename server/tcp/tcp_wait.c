@@ -44,8 +44,11 @@ static void wait_fire(struct worker *w, struct timer_node *timer)
     struct tcp_wait *t;
 
     for (unsigned n = 0; n < END_AT_ONCE && (t = tw->wait_first) && t->until_us <= w->now_us; n++) {
-        if (t->next)
-            __builtin_prefetch(t->next);
+        if (t->next) { /* the next one's place in the table, and the one behind it */
+            session_lookup_fetch(w, t->next->base.hash);
+            if (t->next->next)
+                __builtin_prefetch(t->next->next);
+        }
         tcp_wait_end(w, t);
     }
     if (tw->wait_first)

@@ -51,7 +51,7 @@ Test(siphash, agrees_with_openssl_at_every_length_and_alignment)
             cr_assert_eq(siphash24(key, buf + off, len), openssl_siphash(key, buf + off, len, 2, 4), "off %u len %zu", off, len);
 }
 
-Test(siphash, short_rounds_agree_with_openssl)
+Test(siphash, words_agree_with_openssl_and_with_bytes)
 {
     uint64_t words[16];
     uint8_t key[16];
@@ -60,8 +60,10 @@ Test(siphash, short_rounds_agree_with_openssl)
         key[i] = (uint8_t)(17 * i + 3);
     for (unsigned i = 0; i < 16; i++)
         words[i] = i * 0x9e3779b97f4a7c15ull + 7;
-    for (size_t n = 0; n <= 16; n++)
+    for (size_t n = 0; n <= 16; n++) {
         cr_assert_eq(siphash13_words(key, words, n), openssl_siphash(key, words, n * 8, 1, 3), "%zu words", n);
+        cr_assert_eq(siphash24_words(key, words, n), siphash24(key, words, n * 8), "%zu words", n);
+    }
 }
 
 Test(siphash, key_matters)

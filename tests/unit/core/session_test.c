@@ -500,3 +500,55 @@ Test(session, kept_bytes_of_former_peers_are_bounded)
     cr_assert_eq(fcntl(fd, F_GETFD), -1, "goes with its session");
     cr_assert(put_rest(u[7]));
 }
+
+static void exchange(struct sim_sock *from, struct sim_sock *to, uint32_t n, uint32_t *seed)
+{
+    cr_assert_eq(sim_write_pattern(from, *seed, n), n);
+    core_run(&fx, 300);
+    cr_assert_eq(sim_read_check(to, *seed, n + 1), n);
+}
+
+/* The line where a program says what it has read is asked for when the window may move by it, and not for each segment. */
+static void short_exchanges(const char *bind_ip, const char *to_ip)
+{
+    struct sim_sock *l = listen_on(server, bind_ip, 80, 8), *c = connect_to(to_ip, 80), *s;
+    uint32_t ask = 1, answer = 2;
+
+    core_run(&fx, 10000);
+    s = sim_accept(l);
+    cr_assert(c->connected && s);
+    exchange(c, s, 64, &ask);
+    exchange(s, c, 64, &answer);
+    core_run(&fx, 100000);
+    cr_assert_eq(s->session->fifos->rx.tail, 64);
+    cr_assert_eq(s->session->fifos->rx.head_seen, 0, "nobody had to know");
+    cr_assert_eq(c->session->fifos->rx.head_seen, 0);
+    for (int i = 0; i < 500; i++) { /* several times the modest window, at no moment much of it unread */
+        exchange(c, s, 1000, &ask);
+        exchange(s, c, 700, &answer);
+    }
+    cr_assert_gt(s->session->fifos->rx.head_seen, 400000);
+    cr_assert_gt(c->session->fifos->rx.head_seen, 250000);
+}
+
+Test(session, short_exchanges_v4) { short_exchanges("10.7.0.2", "10.7.0.2"); }
+Test(session, short_exchanges_v6) { short_exchanges("fd07::2", "fd07::2"); }
+
+Test(session, steady_window)
+{
+    struct sim_sock *l = listen_on(server, "10.7.0.2", 80, 8), *s;
+
+    connect_to("10.7.0.2", 80);
+    core_run(&fx, 10000);
+    s = sim_accept(l);
+    cr_assert(session_rx_is_steady(s->session, 65000, 1000));
+    cr_assert_not(session_rx_is_steady(s->session, 64000, 1000), "it may have become larger by so much");
+    s->session->rd_closed = true;
+    cr_assert_not(session_rx_is_steady(s->session, 65000, 1000), "all of the FIFO is offered");
+    s->session->rd_closed = false;
+    session_rx_is_stream(s->session);
+    cr_assert_not(session_rx_is_steady(s->session, 65000, 1000));
+    s->session->rx_streams = false;
+    s->session->fifos->rx.head_seen = s->session->fifos->rx.tail - s->session->fifos->rx.max_size / 2 - 1;
+    cr_assert_not(session_rx_is_steady(s->session, 65000, 1000), "the program may be behind");
+}
