@@ -1,6 +1,7 @@
 /* preload_opt.c - getsockopt, setsockopt, getsockname, getpeername
  *
  * Until it is decided who serves a socket, the kernel's answer counts and both sides are told. With BOTH it stays so for setting. */
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
@@ -29,7 +30,7 @@ static const struct { int level, name; enum option_rule rule; } option_rules[] =
     { SOL_SOCKET, SO_TIMESTAMPING, OPTION_REFUSED },
     { SOL_SOCKET, SO_TIMESTAMP, OPTION_REFUSED }, { SOL_SOCKET, SO_TIMESTAMPNS, OPTION_REFUSED },
     { SOL_SOCKET, SO_PEEK_OFF, OPTION_REFUSED },
-    { SOL_SOCKET, SO_BINDTODEVICE, OPTION_KERNEL }, { SOL_SOCKET, SO_MARK, OPTION_KERNEL },
+    { SOL_SOCKET, SO_MARK, OPTION_KERNEL },
     { SOL_SOCKET, SO_ATTACH_FILTER, OPTION_KERNEL }, { SOL_SOCKET, SO_ATTACH_BPF, OPTION_KERNEL },
     { IPPROTO_IP, IP_TRANSPARENT, OPTION_KERNEL }, { IPPROTO_IPV6, IPV6_TRANSPARENT, OPTION_KERNEL },
     { IPPROTO_IP, IP_ADD_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, OPTION_EITHER },
@@ -58,11 +59,47 @@ static bool preload_option_has(int level, int name, enum option_rule rule)
     return false;
 }
 
+static bool is_device(int level, int name) { return level == SOL_SOCKET && (name == SO_BINDTODEVICE || name == SO_BINDTOIFINDEX); }
+
+/* An interface of the kernel's alone: it serves the socket, also one that both have served so far. */
+static void leave_to_kernel(int fd, struct fd_file *f)
+{
+    int flags = f->sock.listener_blocking ? libc_real()->fcntl(fd, F_GETFL) : -1;
+
+    if (flags >= 0)
+        libc_real()->fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    preload_socket_decide(fd, f, FD_KERNEL, "bound to an interface that only the kernel has");
+}
+
+/* Both sides are bound. The kernel's to an index that no interface has where the stack alone has that one: then it gets nothing. */
+static int set_device(int fd, struct fd_file *f, int name, const void *val, socklen_t len)
+{
+    int32_t index = vcl_device(f->sock.vcl), own;
+    int stack = vcl_setsockopt(f->sock.vcl, SOL_SOCKET, name, val, len);
+    if (preload_serve(f) == FD_STACK || (stack < 0 && stack != -ENODEV))
+        return stack;
+    int r = (int)preload_kernel(libc_real()->setsockopt(fd, SOL_SOCKET, name, val, len));
+    if (stack == 0 && r == -ENODEV) {
+        own = vcl_device(f->sock.vcl);
+        r = (int)preload_kernel(libc_real()->setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &own, sizeof(own)));
+    } else if (stack < 0 && r == 0) {
+        leave_to_kernel(fd, f);
+    }
+    if (r < 0 && stack == 0) /* as it was */
+        (void)vcl_setsockopt(f->sock.vcl, SOL_SOCKET, SO_BINDTOIFINDEX, &index, sizeof(index));
+    return r;
+}
+
 HS_EXPORT int hs_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
     struct fd_file *f = preload_get_told(fd);
     if (hs_likely(!f))
         return libc_real()->setsockopt(fd, level, name, val, len);
+    if (is_device(level, name)) {
+        int rc = set_device(fd, f, name, val, len);
+        preload_put(f);
+        return (int)preload_result(rc);
+    }
     int stack = vcl_setsockopt(f->sock.vcl, level, name, val, len);
     int r = stack;
     bool is_key = preload_option_has(level, name, OPTION_KEY);
@@ -84,11 +121,13 @@ HS_EXPORT int hs_setsockopt(int fd, int level, int name, const void *val, sockle
     return (int)preload_result(r);
 }
 
-/* The filter of a group, which one of the two may not have joined, then the other tells. false: not that, or the kernel's alone. */
-static bool get_filter(int fd, int level, int name, void *val, socklen_t *len, int *r)
+/* The filter of a group, which one of the two may not have joined, then the other tells; an interface, whose name one may not have. false:
+ * not that, or the kernel's alone. */
+static bool get_by_stack(int fd, int level, int name, void *val, socklen_t *len, int *r)
 {
-    bool is_filter = (level == IPPROTO_IP && (name == IP_MSFILTER || name == MCAST_MSFILTER)) || (level == IPPROTO_IPV6 && name == MCAST_MSFILTER);
-    struct fd_file *f = is_filter ? preload_get_told(fd) : NULL;
+    bool is_asked = is_device(level, name) || (level == IPPROTO_IP && (name == IP_MSFILTER || name == MCAST_MSFILTER)) ||
+                     (level == IPPROTO_IPV6 && name == MCAST_MSFILTER);
+    struct fd_file *f = is_asked ? preload_get_told(fd) : NULL;
 
     if (!f)
         return false;
@@ -104,7 +143,7 @@ static bool get_filter(int fd, int level, int name, void *val, socklen_t *len, i
 HS_EXPORT int hs_getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 {
     int r;
-    if (get_filter(fd, level, name, val, len, &r))
+    if (get_by_stack(fd, level, name, val, len, &r))
         return (int)preload_result(r);
     struct fd_file *f = preload_get_stack(fd);
     if (hs_likely(!f))
@@ -127,6 +166,14 @@ HS_EXPORT int hs_getsockopt(int fd, int level, int name, void *val, socklen_t *l
     return (int)preload_result(r);
 }
 
+/* ipv6(7): a link-local address is one of the interface that the socket is bound to. */
+static void put_scope(const struct fd_file *f, struct sockaddr *sa, socklen_t room)
+{
+    struct sockaddr_in6 *a = (struct sockaddr_in6 *)(void *)sa;
+    if (f->sock.is_v6 && room >= sizeof(*a) && IN6_IS_ADDR_LINKLOCAL(&a->sin6_addr))
+        a->sin6_scope_id = (uint32_t)vcl_device(f->sock.vcl);
+}
+
 HS_EXPORT int hs_getsockname(int fd, struct sockaddr *sa, socklen_t *len)
 {
     struct fd_file *f = preload_get_stack(fd);
@@ -141,7 +188,9 @@ HS_EXPORT int hs_getsockname(int fd, struct sockaddr *sa, socklen_t *len)
     } else if (preload_is_both(f)) { /* bound to the same on both sides */
         r = (int)preload_kernel(libc_real()->getsockname(fd, sa, len));
     } else if ((r = vcl_local_endpoint(f->sock.vcl, &e)) == 0) {
+        socklen_t room = *len;
         preload_fill_sockaddr(&e, f->sock.is_v6, sa, len);
+        put_scope(f, sa, room);
     }
     preload_put(f);
     return (int)preload_result(r);
@@ -158,8 +207,11 @@ HS_EXPORT int hs_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
         r = -EFAULT;
     else if (r == 0 && (int)*len < 0)
         r = -EINVAL;
-    if (r == 0)
+    if (r == 0) {
+        socklen_t room = *len;
         preload_fill_sockaddr(&e, f->sock.is_v6, sa, len);
+        put_scope(f, sa, room);
+    }
     preload_put(f);
     return (int)preload_result(r);
 }

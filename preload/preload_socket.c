@@ -227,8 +227,10 @@ static int preload_bind(int fd, struct fd_file *f, const struct sockaddr *sa, so
         return vcl_bind(f->sock.vcl, &e);
     if (preload_serve(f) != FD_UNDECIDED || f->sock.needs_stack)
         return -EINVAL; /* bound already */
-    int r;
-    switch (preload_is_stack_only(f) ? VCL_SERVE_STACK : vcl_who_serves_bind(f->sock.proto, &e)) {
+    int r = f->sock.is_v6 ? vcl_device_scope(f->sock.vcl, sa, len, true) : 0;
+    if (r < 0 && r != -ENODEV)
+        return r;
+    switch (r ? VCL_SERVE_KERNEL : preload_is_stack_only(f) ? VCL_SERVE_STACK : vcl_who_serves_bind(f->sock.proto, &e)) {
     case VCL_SERVE_KERNEL:
         r = (int)preload_kernel(libc_real()->bind(fd, sa, len));
         if (r == 0)
@@ -541,12 +543,15 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
                    : preload_connect_plain(fd, f, sa, len);
     if (f->sock.is_listener && f->sock.proto != SVM_PROTO_SCTP)
         return -EISCONN;
-    int r = preload_tls_connect(f);
+    int r = preload_tls_connect(f), scope = f->sock.proto == SVM_PROTO_SCTP || !f->sock.is_v6 ? 0 : vcl_device_scope(f->sock.vcl, sa, len, false);
     if (r < 0)
         return r;
+    if (scope < 0 && (scope != -ENODEV || preload_serve(f) == FD_STACK))
+        return scope == -ENODEV ? -ENETUNREACH : scope;
     if (preload_serve(f) == FD_STACK)
         return preload_connect_stack(f, &e, is_early);
-    switch (preload_is_stack_only(f) ? VCL_SERVE_STACK : vcl_who_serves_connect(f->sock.proto, &e)) {
+    switch (scope ? VCL_SERVE_KERNEL : preload_is_stack_only(f) || vcl_device_is_stacks(f->sock.vcl) ? VCL_SERVE_STACK :
+            vcl_who_serves_connect(f->sock.proto, &e)) {
     case VCL_SERVE_KERNEL:
         if (is_early)
             return IS_KERNELS;
@@ -604,7 +609,7 @@ ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, 
 void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, bool *to_stack)
 {
     enum fd_serve serve = preload_serve(f);
-    *to_stack = serve == FD_STACK || vcl_who_serves_connect(f->sock.proto, to) == VCL_SERVE_STACK;
+    *to_stack = serve == FD_STACK || vcl_device_is_stacks(f->sock.vcl) || vcl_who_serves_connect(f->sock.proto, to) == VCL_SERVE_STACK;
     if (serve == FD_UNDECIDED) /* the first datagram decides, as it binds */
         preload_socket_decide(fd, f, *to_stack ? FD_STACK : FD_KERNEL,
                               *to_stack ? NULL : "sent to an address that the kernel serves");

@@ -32,6 +32,7 @@ enum svm_att_type {
     SVM_ATT_TLS_CONFIG = 17,/* svm_att_tls_config; the same answers */
     SVM_ATT_TLS_DEL = 18,   /* svm_att_simple: forget that number; SVM_ATT_OK or _ERROR */
     SVM_ATT_TCP_KEY = 19,   /* svm_att_tcp_key (svm_tcp_key.h): a key for a peer; SVM_ATT_OK (value = number of the set) or _ERROR */
+    SVM_ATT_DEVICE = 20,    /* svm_att_device: the interface with this name, or without one with this index; answer SVM_ATT_DEVICE_IS */
     /* server -> client */
     SVM_ATT_WELCOME = 64,   /* svm_att_welcome + fds (below) */
     SVM_ATT_ERROR = 65,     /* svm_att_error: request refused; after HELLO the server hangs up */
@@ -39,6 +40,7 @@ enum svm_att_type {
     SVM_ATT_SEGMENT_GONE = 67, /* svm_att_segment without fds: unmap PAIR segment seg_id, its peer has gone and no session is left */
     SVM_ATT_IDENTIFIED = 69, /* svm_att_identified */
     SVM_ATT_OK = 68,        /* svm_att_simple: FORK noted (value = fork token) */
+    SVM_ATT_DEVICE_IS = 70, /* svm_att_device, both known; index 0: the client's namespace has none */
 };
 
 enum svm_att_limits {
@@ -113,6 +115,19 @@ enum svm_who {
     SVM_WHO_INTERFACE = 1u << 0, /* an address of a stack interface */
     SVM_WHO_ROUTED = 1u << 1,    /* a route of the stack leads there */
     SVM_WHO_HAS_PORTS = 1u << 2, /* the server has any port at all (else: cut-through only) */
+};
+
+/* Interfaces as SO_BINDTODEVICE and SO_BINDTOIFINDEX name them: a name of the configuration, or of the kernel's interface that a port is
+ * on. The index is that one's, and a number that no interface of the kernel has where there is none. */
+enum {
+    SVM_DEVICE_NAME = 32,
+    SVM_DEVICE_LO = 1,               /* loopback, of every namespace: 127.0.0.0/8 and ::1 are there */
+    SVM_DEVICE_OWN = 1 << 24,        /* and more: interfaces that the kernel has not */
+};
+struct svm_att_device {
+    uint32_t type;
+    int32_t index;
+    char name[SVM_DEVICE_NAME];      /* NUL-terminated */
 };
 
 struct svm_att_simple {
@@ -339,7 +354,7 @@ struct svm_msg {
                 uint32_t question;  /* CLAIM, and of the last one, repeated in CLAIMED: the low 8 bits */
             };
             int32_t error;
-            struct svm_msg_slot slot;
+            struct svm_msg_slot slot; /* c->s BIND, CONNECT: seg_id is the interface that it is bound to, 0 = none */
         } conn;
         struct {
             int32_t error;
@@ -397,6 +412,7 @@ enum svm_attr {
     SVM_ATTR_TCP_INFO4,  /* get only: svm_tcp_info4, */
     SVM_ATTR_TCP_INFO5,  /* svm_tcp_info5, and */
     SVM_ATTR_TCP_INFO6,  /* svm_tcp_info6 */
+    SVM_ATTR_DEVICE,     /* SO_BINDTOIFINDEX: index of the interface, 0 = none */
 };
 enum { SVM_FASTOPEN_KEY = 16 };
 enum svm_recverr { SVM_RECVERR_V4 = 1, SVM_RECVERR_V6 = 2 }; /* by the family of the packet: IP_RECVERR, IPV6_RECVERR */

@@ -123,6 +123,13 @@ uint32_t vcl_recv_wants(const struct vcl_socket *s);
 int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, socklen_t len);
 int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen_t *len);
 
+/* The interface that it is bound to (SO_BINDTOIFINDEX): its index, 0 = none. One of the stack's, and not loopback: no other serves it. */
+int32_t vcl_device(const struct vcl_socket *s);
+bool vcl_device_is_stacks(const struct vcl_socket *s);
+/* sin6_scope_id of a link-local address that it will be bound or connected to, which binds it, too (ipv6(7)): 0, -EINVAL (of a peer: it is
+ * bound to another one), -ENODEV (no interface of the stack). */
+int vcl_device_scope(struct vcl_socket *s, const struct sockaddr *sa, socklen_t len, bool is_bind);
+
 /* A session may leave this process by exec or SCM_RIGHTS: the server notes the kernel descriptor that stands for it, and holds it until
  * `lifeline` ends (the other end of a socket pair; a pidfd). Both stay the caller's. */
 int vcl_export(struct vcl_socket *s, int placeholder, int lifeline);

@@ -18,6 +18,7 @@ struct att_in {                /* one message of the attach socket */
         struct svm_att_simple simple;
         struct svm_att_error error;
         struct svm_att_identified identified;
+        struct svm_att_device device;
         uint8_t bytes[ATT_BUF];
     } u;
     size_t len;
@@ -584,6 +585,29 @@ int vcl_worker_who(struct vcl_worker *w, const struct ip_addr *ip, uint32_t *ans
 out:
     pthread_mutex_unlock(&w->lock);
     return rc;
+}
+
+int vcl_worker_device(struct vcl_worker *w, struct svm_att_device *d)
+{
+    struct att_in in;
+    int rc = vcl_worker_attach(w);
+
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&w->lock);
+    rc = !atomic_load(&w->attached) || w->lost ? -ENETDOWN : att_send(w->att_fd, d, sizeof(*d), -1);
+    if (!rc)
+        rc = att_answer(w, &in, SVM_ATT_DEVICE_IS);
+    pthread_mutex_unlock(&w->lock);
+    if (rc)
+        return rc;
+    *d = in.u.device;
+    d->name[sizeof(d->name) - 1] = '\0';
+    if (in.len < sizeof(*d))
+        d->index = 0;
+    d->type = SVM_ATT_DEVICE;
+    close_fds(&in);
+    return 0;
 }
 
 /* What is queued here the child does not get. What is too much for the list goes back to the server, which offers it again. */

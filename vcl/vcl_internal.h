@@ -31,6 +31,7 @@ enum vcl_limits {
     VCL_RECORD_MAX = 65536,          /* data bytes of one datagram */
     VCL_MESSAGE_MAX = 16384,         /* of one DTLS record */
     VCL_WHO_CACHE = 64,
+    VCL_DEVICE_NAME = 16,            /* IFNAMSIZ */
     VCL_MET = 8,
     VCL_MET_NS = 1000000000,
     VCL_MAX_SET_WORKERS = 16,
@@ -261,6 +262,8 @@ struct vcl_rare_opts {
     bool broadcast, pktinfo, pktinfo6, mcast_loop, mcast_loop6, mcast_all, mcast_all6;
     bool recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro, no_check6_tx, no_check6_rx;
     bool debug, prefer_busy_poll, late_port; /* hints */
+    int32_t device;                  /* index of the interface that it is bound to, 0 = none */
+    char device_name[VCL_DEVICE_NAME];
 };
 
 struct vcl_sctp;
@@ -407,6 +410,8 @@ int32_t vcl_rx_stamp_told(const struct vcl_socket *s);
 void vcl_stamps_want(struct vcl_socket *s);               /* a stream's new FIFO, or option: whether times are wanted; socket lock held */
 int64_t vcl_stream_stamp(struct vcl_socket *s, uint32_t offset); /* when the bytes came that end `offset` behind head; 0: nobody asks */
 void vcl_options_send_int(struct vcl_socket *s, uint8_t attr, int32_t v);
+int vcl_device_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: not one of an interface's */
+int vcl_device_get(struct vcl_socket *s, int level, int name, void *val, socklen_t *len);       /* likewise */
 int vcl_mcast_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: not an option of groups */
 int vcl_mcast_get(struct vcl_socket *s, int level, int name, void *val, socklen_t *len); /* likewise */
 void vcl_mcast_free(struct vcl_socket *s);
@@ -577,6 +582,7 @@ struct vcl_pair *vcl_worker_pair(struct vcl_worker *w, uint32_t seg_id);   /* wa
 struct vcl_bank *vcl_worker_bank(struct vcl_worker *w, uint32_t seg_id, uint16_t *index);
 void vcl_worker_reap_pairs(struct vcl_worker *w);         /* unmaps those that are gone; worker lock held */
 int vcl_worker_who(struct vcl_worker *w, const struct ip_addr *ip, uint32_t *answer);
+int vcl_worker_device(struct vcl_worker *w, struct svm_att_device *d); /* SVM_ATT_DEVICE, and the answer */
 void vcl_worker_met(struct vcl_worker *w, const struct ip_endpoint *rmt, bool is_there); /* worker lock held */
 int vcl_worker_fork_token(struct vcl_worker *w, uint64_t *token, int *lifeline);
 void vcl_worker_forget_server(struct vcl_worker *w, bool in_child);

@@ -75,7 +75,7 @@ static const struct opt_row rows[] = {
     RARE(SOL_SOCKET, SO_PREFER_BUSY_POLL, 0, ANY, prefer_busy_poll), /* a hint */
     HINT(SOL_SOCKET, SO_INCOMING_CPU, ANY, incoming_cpu, INT32_MIN, INT32_MAX),
     NONE(SOL_SOCKET, SO_DONTROUTE, ANY, 0), NONE(SOL_SOCKET, SO_NO_CHECK, ANY, 0), NONE(SOL_SOCKET, SO_BSDCOMPAT, ANY, 0),
-    NONE(SOL_SOCKET, SO_SNDLOWAT, ANY, 1), NONE(SOL_SOCKET, SO_BINDTOIFINDEX, ANY, 0),
+    NONE(SOL_SOCKET, SO_SNDLOWAT, ANY, 1),
     NONE(SOL_SOCKET, SO_TIMESTAMP, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPNS, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPING, ANY, 0),
     NONE(SOL_SOCKET, SO_TIMESTAMP_NEW, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPNS_NEW, ANY, 0),
     NONE(SOL_SOCKET, SO_MARK, ANY, 0), NONE(SOL_SOCKET, SO_RXQ_OVFL, ANY, 0), NONE(SOL_SOCKET, SO_WIFI_STATUS, ANY, 0),
@@ -299,6 +299,8 @@ void vcl_options_push(struct vcl_socket *s)
             post_int(s, rows[i].attr, row_get(s, &rows[i]));
             changed &= ~(UINT64_C(1) << rows[i].attr);
         }
+    if (changed & UINT64_C(1) << SVM_ATTR_DEVICE)
+        post_int(s, SVM_ATTR_DEVICE, s->rare_opt->device);
     if (changed & UINT64_C(1) << SVM_ATTR_CONGESTION)
         post_bytes(s, SVM_ATTR_CONGESTION, s->rare_opt->congestion, sizeof(s->rare_opt->congestion));
     if (changed & UINT64_C(1) << SVM_ATTR_MAX_PACING)
@@ -728,8 +730,9 @@ int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, s
         return -EINVAL;
     if (!level_is_known(s, level))
         return -ENOPROTOOPT;
-    if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
-        return len == 0 || (val && !*(const char *)val) ? 0 : -ENODEV; /* the stack's interfaces are no devices of the kernel */
+    rc = vcl_device_set(s, level, name, val, len);
+    if (rc <= 0)
+        return rc;
     if (!val && len)
         return -EFAULT;
     if (level == IPPROTO_SCTP)
@@ -809,9 +812,6 @@ static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t
         return put_int(val, len, s->opt.sndbuf ? s->opt.sndbuf : (int)vcl_config()->tx_fifo_size);
     case SO_MAX_PACING_RATE:
         return get_max_pacing(s, val, len);
-    case SO_BINDTODEVICE:
-        *len = 0;
-        return 0;
     default:
         return -ENOPROTOOPT;
     }
@@ -915,7 +915,9 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
         return vcl_sctp_get(s, name, val, len);
     if (vcl_msg_opt_get(s, level, name, val, len) == 0)
         return 0;
-    int rc = vcl_mcast_get(s, level, name, val, len);
+    int rc = vcl_device_get(s, level, name, val, len);
+    if (rc > 0)
+        rc = vcl_mcast_get(s, level, name, val, len);
     if (rc <= 0)
         return rc;
     r = row_of(s, level, name);

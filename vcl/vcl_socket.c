@@ -436,6 +436,8 @@ struct svm_msg vcl_socket_msg(const struct vcl_socket *s, uint8_t type)
     m.proto = s->proto;
     m.ctx = s->ctx;
     m.handle = s->handle;
+    if (type == SVM_MSG_BIND || type == SVM_MSG_CONNECT)
+        m.u.conn.slot.seg_id = (uint32_t)s->rare_opt->device;
     return m;
 }
 

@@ -133,6 +133,8 @@ typedef enum {
     VPPCOM_ATTR_GET_STREAM_FLAGS,
     VPPCOM_ATTR_SET_APP_PROTO_ERR_CODE,
     VPPCOM_ATTR_GET_APP_PROTO_ERR_CODE,
+    VPPCOM_ATTR_SET_BINDTODEVICE = 256, /* char[]: name of the interface, empty for none; socket(7). Of ours, not VPP's, as the next */
+    VPPCOM_ATTR_GET_BINDTODEVICE,     /* char[16] */
 } vppcom_attr_op_t;
 
 typedef struct vcl_poll_ {

@@ -6,7 +6,8 @@
 #include "vcl/vppcom_internal.h"
 
 struct attr_row {
-    uint8_t op, is_set;
+    uint16_t op;
+    uint8_t is_set;
     int level, name;
 };
 #define ROW(op, level, name) { VPPCOM_ATTR_GET_##op, 0, level, name }, { VPPCOM_ATTR_SET_##op, 1, level, name }
@@ -55,6 +56,22 @@ static int as_option(struct vcl_socket *s, const struct attr_row *r, void *buffe
         return vcl_setsockopt(s, r->level, r->name, buffer, *buflen);
     len = *buflen;
     rc = vcl_getsockopt(s, r->level, r->name, buffer, &len);
+    if (!rc)
+        *buflen = len;
+    return rc;
+}
+
+/* A name in place of a number. */
+static int device(struct vcl_socket *s, bool is_set, void *buffer, uint32_t *buflen)
+{
+    socklen_t len = buflen ? *buflen : 0;
+    int rc;
+
+    if (!buflen || (!buffer && len))
+        return VPPCOM_EINVAL;
+    if (is_set)
+        return vcl_setsockopt(s, SOL_SOCKET, SO_BINDTODEVICE, buffer, len);
+    rc = vcl_getsockopt(s, SOL_SOCKET, SO_BINDTODEVICE, buffer, &len);
     if (!rc)
         *buflen = len;
     return rc;
@@ -149,6 +166,8 @@ static int attr_get(struct vppcom_entry *e, uint32_t op, void *buffer, uint32_t 
         return put_int(buffer, buflen, e->unused);
     case VPPCOM_ATTR_GET_COOKIE:
         return put(buffer, buflen, &e->cookie, sizeof(e->cookie));
+    case VPPCOM_ATTR_GET_BINDTODEVICE:
+        return device(s, false, buffer, buflen);
     case VPPCOM_ATTR_GET_ORIGINAL_DST:
     case VPPCOM_ATTR_GET_EXT_ENDPT:
     case VPPCOM_ATTR_GET_STREAM_FLAGS:
@@ -210,6 +229,8 @@ static int attr_set(struct vppcom_entry *e, uint32_t session, uint32_t op, void 
         return rc ? rc : vrf ? VPPCOM_ENOTSUP : VPPCOM_OK;
     case VPPCOM_ATTR_SET_DSCP:
         return set_dscp(e->s, buffer, buflen);
+    case VPPCOM_ATTR_SET_BINDTODEVICE:
+        return device(e->s, true, buffer, buflen);
     case VPPCOM_ATTR_SET_UNUSED:
         e->unused = true;
         return VPPCOM_OK;

@@ -155,6 +155,16 @@ static void do_who(struct app_client *c, const struct svm_att_who *q)
     app_client_send(c, &m, sizeof(m), NULL, 0);
 }
 
+static void do_device(struct app_client *c, struct svm_att_device *d)
+{
+    uint16_t fib = c->ns ? c->as->ns[c->ns - 1].fib : 0;
+
+    d->type = SVM_ATT_DEVICE_IS;
+    if (!memchr(d->name, 0, sizeof(d->name)) || interface_find_device(c->as->stack, fib, d->name, &d->index) != 0)
+        memset(d->name, 0, sizeof(d->name)), d->index = 0;
+    app_client_send(c, d, sizeof(*d), NULL, 0);
+}
+
 static void do_error(struct app_client *c, int error, const char *text)
 {
     struct svm_att_error m = { .type = SVM_ATT_ERROR, .error = error };
@@ -180,6 +190,7 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
     uint32_t type = 0;
     struct svm_att_hello hello;
     struct svm_att_who who;
+    struct svm_att_device device;
     struct svm_att_tls tls;
     struct svm_att_tls_config tls_config;
     struct svm_att_tcp_key tcp_key;
@@ -197,6 +208,9 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
     } else if (type == SVM_ATT_WHO && len == sizeof(who)) {
         memcpy(&who, buf, sizeof(who));
         do_who(c, &who);
+    } else if (type == SVM_ATT_DEVICE && len == sizeof(device)) {
+        memcpy(&device, buf, sizeof(device));
+        do_device(c, &device);
     } else if (type == SVM_ATT_FORK && len == sizeof(struct svm_att_fork)) {
         memcpy(&forked, buf, sizeof(forked));
         do_fork(c, &forked, fds, n_fds);

@@ -57,6 +57,7 @@ static void do_bind(struct app_port_client *pc, const struct svm_msg *m)
         .flags = scope_flags(pc, m->flags),
         .ctx = m->ctx,
         .lcl = { m->u.conn.lcl_ip, m->u.conn.lcl_port },
+        .device = (int32_t)m->u.conn.slot.seg_id,
     };
     struct session *s = NULL;
     struct svm_msg r;
@@ -111,6 +112,7 @@ static void do_connect(struct app_port_client *pc, const struct svm_msg *m, stru
         .how = m->proto == SVM_PROTO_TCP ? m->attr & (SVM_CONNECT_FASTOPEN | SVM_CONNECT_NO_COOKIE) : 0,
         .lcl = { m->u.conn.lcl_ip, m->u.conn.lcl_port },
         .rmt = { m->u.conn.rmt_ip, m->u.conn.rmt_port },
+        .device = (int32_t)m->u.conn.slot.seg_id,
     };
     struct session *s;
     bool names_one = m->handle.index || m->handle.gen;

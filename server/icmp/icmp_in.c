@@ -41,6 +41,7 @@ struct quote {                   /* the packet that an error is about: src is we
     unsigned l4_len;
     uint32_t total_len;
     uint16_t fib;                /* interface table that the packet belonged to */
+    uint8_t dev;                 /* and its interface */
 };
 
 static bool quote_parse4(const uint8_t *d, unsigned len, struct quote *q)
@@ -153,6 +154,7 @@ static void tell_transport(struct worker *w, const struct quote *q, struct trans
     memcpy(&e->lcl.port, q->l4, 2);
     memcpy(&e->rmt.port, q->l4 + 2, 2);
     e->fib = q->fib;
+    e->dev = q->dev;
     e->l4 = q->l4;
     e->l4_len = q->l4_len;
     ops->icmp_error(w, e);
@@ -187,7 +189,8 @@ void icmp_error_input(struct worker *w, struct pkt *p)
         w->ip->count.icmp[ICMP_DROP_QUOTE]++;
         return;
     }
-    q.fib = m->ifc ? m->ifc->fib : 0;
+    q.fib = (uint16_t)interface_from(m);
+    q.dev = (uint8_t)(interface_from(m) >> 16);
     struct transport_error e = {
         .err = what.err, .hard = what.hard, .mtu = mtu, .origin = v4 ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_ICMP6, .type = h.type,
         .code = h.code, .ttl = m->ttl, .tos = m->tos, .info = info_of(&h, v4, mtu), .offender = m->src,
@@ -251,7 +254,7 @@ void icmp_report_local(struct worker *w, struct pkt *p, int err, bool hard, uint
     unsigned len = hs_min_u32(pkt_len(p) - m->l3_len, sizeof(l4));
     pkt_copy_out(p, m->l3_len, l4, len);
     struct quote q = { .src = m->src, .dst = m->dst, .ip_proto = m->ip_proto, .l4 = l4, .l4_len = len,
-                       .fib = m->ifc ? m->ifc->fib : 0 };
+                       .fib = (uint16_t)interface_from(m), .dev = (uint8_t)(interface_from(m) >> 16) };
     struct transport_error e = { .err = err, .hard = hard, .mtu = mtu, .info = mtu, .offender = m->src };
     as_message(ip_addr_is_v4(&m->src), err, &e);
     if (m->flags & PKT_LOCAL)

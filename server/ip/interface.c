@@ -71,6 +71,7 @@ static int add(struct stack *s, unsigned port, uint16_t vlan, uint16_t fib, uint
         return -ENOMEM;
     }
     ifc->index = s->interfaces->n;
+    interface_number(ifc);
     s->interfaces->ifc[s->interfaces->n++] = ifc;
     *place = ifc;
     if (out)

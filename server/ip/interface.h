@@ -12,11 +12,13 @@
 #ifndef HOSTSTACK_SERVER_INTERFACE_H
 #define HOSTSTACK_SERVER_INTERFACE_H
 
+#include "server/session/transport.h"
 #include "server/worker/worker.h"
 
 enum interface_limits {
     INTERFACE_MAX_ADDRS = 32,
     INTERFACES_MAX = 64,
+    INTERFACE_DEV_LO = INTERFACES_MAX + 1, /* a device, see interface_dev() */
     VLAN_ID_MAX = 4094,            /* IEEE 802.1Q s9.6: 0 is no VLAN, 4095 is reserved */
     INTERFACE_DAD_TRANSMITS = 1,   /* RFC 4862 s5.1 DupAddrDetectTransmits */
     INTERFACE_TOLD_BY = 4,         /* routers that an address remembers */
@@ -55,6 +57,7 @@ struct interface {
     bool has_dhcp;               /* dhcp/ takes what comes to its port */
     struct mcast_ifc *mcast;     /* mcast/: the groups joined here */
     char name[32];               /* the port's, or PORT.VLAN */
+    int32_t ifindex;             /* as programs know it: the kernel's, or SVM_DEVICE_OWN and more */
     struct interface_addr addr[INTERFACE_MAX_ADDRS];
 };
 
@@ -80,8 +83,21 @@ int interface_add_address(struct interface *ifc, const struct ip_prefix *prefix,
 /* Removes it, with the connected route when no other address has that prefix. A place of it stays, for the next one. -ENOENT. */
 int interface_del_address(struct interface *ifc, const struct ip_prefix *prefix);
 struct interface *interface_by_name(const struct stack *s, const char *name); /* NULL = none */
+/* By its name or that of the kernel's interface that its port is on, as programs say it; name empty: by index. -ENODEV: table fib has none;
+ * else *name (room for SVM_DEVICE_NAME) and *index are complete. Control thread. */
+int interface_find_device(const struct stack *s, uint16_t fib, char *name, int32_t *index);
 
 /* ---- any worker ---- */
+
+/* What a socket may be bound to (SO_BINDTODEVICE), as a small number: 0 = nothing, an interface of ours, or INTERFACE_DEV_LO. */
+static inline uint8_t interface_dev(const struct interface *ifc) { return (uint8_t)(ifc->index + 1); }
+static inline struct interface *interface_of_dev(const struct stack *s, uint8_t dev) /* NULL: nothing, or loopback */
+{
+    return dev != 0 && dev <= s->interfaces->n ? s->interfaces->ifc[dev - 1] : NULL;
+}
+/* Of the index that programs know it by. -ENODEV. */
+int interface_dev_of_index(const struct stack *s, uint16_t fib, int32_t index);
+int32_t interface_index_of_dev(const struct stack *s, uint8_t dev);
 
 static inline uint8_t interface_addr_state_get(const struct interface_addr *a)
 {
@@ -97,6 +113,13 @@ bool interface_is_broadcast(const struct interface *ifc, const struct ip_addr *i
 /* Source for dst leaving through ifc (RFC 6724 s5, ip_source.c; IPv4: same prefix as the next hop, else the first). NULL = none. */
 const struct ip_addr *interface_select_source(const struct interface *ifc, const struct ip_addr *dst,
                                               const struct ip_addr *next_hop);
+
+/* Table and device that p came in by, as session_lookup() wants it. What stays on this host comes in where its address is, as on Linux: by
+ * loopback only what was sent to an address of that. */
+static inline uint32_t interface_from(const struct pkt_meta *m)
+{
+    return m->ifc ? session_from(m->ifc->fib, interface_dev(m->ifc)) : session_from(0, INTERFACE_DEV_LO);
+}
 
 struct json_t;
 void interface_show(struct stack *s, struct json_t *array); /* one object per interface: name, mac, mtu, link, addresses, port counters */

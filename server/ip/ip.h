@@ -36,6 +36,7 @@ struct ip_tx {                 /* how to send one packet */
     bool stays;                /* TTL 0: it does not leave this host */
     bool inside;               /* to a loopback address: another connection of this stack is meant, none of the kernel's */
     bool loop;                 /* to a group or a broadcast address: sockets of this host get it, too */
+    uint8_t dev;               /* by this one only: see interface_dev(); 0 = any */
     struct ip_route_cache *cache; /* may be NULL; owned by the connection, zero at first */
 };
 struct ip_route_cache {        /* valid while generation matches the route table's */
@@ -72,6 +73,8 @@ bool ip_pass_on(struct worker *w, unsigned to, struct pkt *p);
 /* Route to dst: MTU in IP bytes, what the port can do (enum port_offloads, tso_max). -ENETUNREACH. */
 struct ip_path { uint16_t mtu; uint32_t offloads; uint32_t tso_max; struct ip_addr src; struct interface *ifc; bool is_local; };
 int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, struct ip_path *out);
+/* The same of who may leave by `dev` only (interface_dev()). IPv4 without a route: dst is taken to be on its link, as Linux does. */
+int ip_path_lookup_by(struct worker *w, uint16_t fib, uint8_t dev, const struct ip_addr *dst, struct ip_path *out);
 bool ip_is_local_addr(struct worker *w, uint16_t fib, const struct ip_addr *a);  /* an address of one of our interfaces, not tentative */
 
 #endif

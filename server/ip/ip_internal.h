@@ -91,6 +91,8 @@ struct ip_worker {
     struct pkt *local[IP_LOCAL_QUEUE];
 };
 
+void interface_number(struct interface *ifc); /* interface_dev.c: sets ifindex, when the rest is there */
+
 static inline struct interface *interface_of_port(const struct stack *s, unsigned port) { return s->interfaces->by_port[port]; }
 
 /* ---- ip_input.c ---- */

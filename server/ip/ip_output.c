@@ -87,7 +87,53 @@ static uint32_t flow_of(struct worker *w, const struct ip_tx *tx, struct pkt *p)
     return (uint32_t)siphash24(w->secret, &key, sizeof(key));
 }
 
-static int way_lookup(struct worker *w, uint16_t fib, const struct ip_addr *src, const struct ip_addr *dst, struct ip_way *way,
+/* An address of ours is reached from everywhere, but by who is bound to another interface than the one that has it: Linux looks for it
+ * on the link of that one. */
+static bool is_ours_for(struct worker *w, uint16_t fib, uint8_t dev, const struct ip_addr *dst)
+{
+    const struct interface_addr *a;
+
+    if (hs_likely(!dev))
+        return ip_is_local_addr(w, fib, dst);
+    if (dev == INTERFACE_DEV_LO)
+        return false;
+    a = interface_find_addr(interface_of_dev(w->stack, dev), dst);
+    return a && interface_addr_state_get(a) == INTERFACE_ADDR_PREFERRED;
+}
+
+/* Two interfaces may have the same prefix: the table has it once. */
+static bool is_on_link(const struct interface *ifc, const struct ip_addr *dst, const struct route *r)
+{
+    for (unsigned i = 0; i < ifc->n_addrs; i++) {
+        const struct interface_addr *a = &ifc->addr[i];
+        struct ip_prefix p = { a->ip, a->len };
+        if (interface_addr_state_get(a) == INTERFACE_ADDR_PREFERRED && (!r || a->len > r->prefix.len) && ip_prefix_contains(&p, dst))
+            return true;
+    }
+    return false;
+}
+
+static int way_by_device(struct worker *w, uint16_t fib, const struct ip_addr *dst, uint8_t dev, struct ip_way *way, const struct route **route)
+{
+    const struct route *r;
+
+    way->ifc = interface_of_dev(w->stack, dev);
+    if (!way->ifc) /* loopback: there is nobody else */
+        return -ENETUNREACH;
+    if (is_scoped(dst))
+        return 0;
+    r = route_lookup_by(w->stack->routes, fib, dst, way->ifc);
+    if (is_on_link(way->ifc, dst, r))
+        return 0;
+    if (!r)
+        return ip_addr_is_v4(dst) ? 0 : -ENETUNREACH; /* IPv4: as Linux, which trusts the program more than the table */
+    if (r->has_gateway)
+        way->nh = &r->gateway;
+    *route = r;
+    return 0;
+}
+
+static int way_lookup(struct worker *w, uint16_t fib, uint8_t dev, const struct ip_addr *src, const struct ip_addr *dst, struct ip_way *way,
                       const struct route **route)
 {
     const struct stack *s = w->stack;
@@ -96,10 +142,12 @@ static int way_lookup(struct worker *w, uint16_t fib, const struct ip_addr *src,
     *route = NULL;
     way->nh = dst;
     way->ifc = NULL;
-    if (ip_is_local_addr(w, fib, dst))
+    if (is_ours_for(w, fib, dev, dst))
         return 0;
     if (ip_addr_is_loopback(dst) || ip_addr_is_any(dst))
         return -ENETUNREACH; /* the kernel's own loopback; programs meet there by cut-through, not over IP */
+    if (hs_unlikely(dev))
+        return way_by_device(w, fib, dst, dev, way, route);
     if (is_scoped(dst)) {
         way->ifc = interface_of_source(s, fib, src);
         if (way->ifc)
@@ -122,10 +170,15 @@ static int way_lookup(struct worker *w, uint16_t fib, const struct ip_addr *src,
 
 int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, struct ip_path *out)
 {
+    return ip_path_lookup_by(w, fib, 0, dst, out);
+}
+
+int ip_path_lookup_by(struct worker *w, uint16_t fib, uint8_t dev, const struct ip_addr *dst, struct ip_path *out)
+{
     struct ip_addr any = ip_addr_any(ip_addr_is_v4(dst));
     const struct route *r;
     struct ip_way way;
-    int ret = way_lookup(w, fib, &any, dst, &way, &r);
+    int ret = way_lookup(w, fib, dev, &any, dst, &way, &r);
 
     if (ret < 0)
         return ret;
@@ -139,7 +192,7 @@ int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, st
         return -EADDRNOTAVAIL;
     const struct port *port = w->stack->port[way.ifc->port];
     *out = (struct ip_path){ .mtu = way.ifc->mtu, .offloads = port_offloads(port), .tso_max = port->tso_max, .src = *src, .ifc = way.ifc };
-    for (r = r ? r->next : NULL; r; r = r->next) { /* of several hops: what goes by each of them */
+    for (r = r && !dev ? r->next : NULL; r; r = r->next) { /* of several hops: what goes by each of them */
         port = w->stack->port[r->ifc->port];
         out->mtu = (uint16_t)hs_min_u32(out->mtu, r->ifc->mtu);
         out->offloads &= port_offloads(port);
@@ -409,10 +462,10 @@ int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
     }
     if (hs_unlikely(tx->inside))
         return to_ourselves(w, p, tx, NULL);
-    int ret = way_lookup(w, tx->fib, &tx->src, &tx->dst, &way, &r);
+    int ret = way_lookup(w, tx->fib, tx->dev, &tx->src, &tx->dst, &way, &r);
     if (ret < 0)
         return drop_out(w, p, IP_DROP_TX_NO_ROUTE, ret);
-    if (hs_unlikely(r && r->next))
+    if (hs_unlikely(r && r->next && !tx->dev))
         r = choose_hop(w, r, tx, p, &way);
     struct ip_tx full = *tx;
     if (hs_unlikely(ip_addr_is_any(&tx->src))) {

@@ -47,6 +47,22 @@ int port_option_next(const char **args, char *key, size_t key_len, char *val, si
     return 1;
 }
 
+/* Devices that take the frames of an interface of the kernel's, the same for both: what it is called there. Of a tap the kernel has the
+ * other end. */
+static void note_kernel_name(struct port *p, const char *device)
+{
+    static const char *const words[] = { "packet", "net_af_packet", "net_af_xdp" };
+    char key[32], val[256];
+    const char *args = device;
+    bool is_one = false;
+
+    for (unsigned i = 0; i < HS_ARRAY_LEN(words); i++)
+        is_one |= strncmp(device, words[i], strlen(words[i])) == 0; /* "net_af_packet0,iface=veth0", too */
+    while (is_one && port_option_next(&args, key, sizeof(key), val, sizeof(val)) == 1)
+        if (strcmp(key, "iface") == 0)
+            snprintf(p->kernel_name, sizeof(p->kernel_name), "%.15s", val);
+}
+
 int port_open(const struct port_config *cfg, struct pkt_pools *pools, struct port **out, char *err, size_t err_len)
 {
     const char *args;
@@ -72,6 +88,7 @@ int port_open(const struct port_config *cfg, struct pkt_pools *pools, struct por
         free(p);
         return ret;
     }
+    note_kernel_name(p, cfg->device);
     *out = p;
     return 0;
 }

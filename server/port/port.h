@@ -42,6 +42,7 @@ struct port_ops {
 struct port {
     const struct port_ops *ops;
     char name[32];
+    char kernel_name[16];    /* of the kernel's interface whose frames it has; empty: none */
     uint8_t mac[6];
     uint16_t mtu;            /* IP bytes */
     uint32_t offloads;       /* enum port_offloads; atomic: PORT_TX_TSO may follow the other end, see port_offloads() */

@@ -99,6 +99,31 @@ static uint32_t *trie_slot(struct route_table *t, uint16_t fib, const struct ip_
     return &t->node[at].route;
 }
 
+static const struct route *hop_by(const struct route *r, const struct interface *ifc)
+{
+    while (r && r->ifc != ifc)
+        r = r->next;
+    return r;
+}
+
+const struct route *route_lookup_by(const struct route_table *t, uint16_t fib, const struct ip_addr *dst, const struct interface *ifc)
+{
+    const struct route *best = NULL, *r;
+    bool v4 = ip_addr_is_v4(dst);
+
+    if (fib >= ROUTE_MAX_FIBS)
+        return NULL;
+    uint32_t at = t->root[fib][v4];
+    for (unsigned i = v4 ? 96 : 0; at != 0; i++) {
+        if (t->node[at].route && (r = hop_by(t->route[t->node[at].route - 1], ifc)))
+            best = r;
+        if (i == 128)
+            break;
+        at = t->node[at].child[addr_bit(dst, i)];
+    }
+    return best;
+}
+
 const struct route *route_lookup(const struct route_table *t, uint16_t fib, const struct ip_addr *dst)
 {
     bool v4 = ip_addr_is_v4(dst);

@@ -49,6 +49,8 @@ int route_add_connected(struct interface *ifc, const struct ip_prefix *prefix); 
 int route_del(struct route_table *t, uint16_t fib, const struct ip_prefix *prefix, enum route_kind kind); /* -ENOENT */
 void route_changed(struct route_table *t);  /* what connections keep of earlier lookups is void */
 const struct route *route_lookup(const struct route_table *t, uint16_t fib, const struct ip_addr *dst); /* NULL = none */
+/* The same of those that leave by ifc, and the hop that does. */
+const struct route *route_lookup_by(const struct route_table *t, uint16_t fib, const struct ip_addr *dst, const struct interface *ifc);
 uint32_t route_generation(const struct route_table *t);
 
 int route_table_create(struct route_table **out);

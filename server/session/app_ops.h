@@ -77,6 +77,7 @@ struct session_bind_args {
     uint8_t flags;                 /* SVM_BIND_*, SVM_CONN_V6, SVM_CONN_SCOPE_* */
     uint32_t ctx;
     struct ip_endpoint lcl;        /* port 0: chosen */
+    int32_t device;                /* index of the interface that it is bound to, as programs know it; 0 = none */
 };
 int session_bind(struct worker *w, struct app_worker *a, const struct session_bind_args *args, struct session **out);
 int session_listen(struct worker *w, struct app_worker *a, struct session *bound, uint32_t backlog);
@@ -88,6 +89,7 @@ struct session_below_args {
     const struct listener *above;  /* its flags and options; NULL: flags, options are set later */
     uint8_t proto, flags;
     bool reserve;                  /* lcl is nobody's yet */
+    uint8_t dev;                   /* session_dev() of the one above, without a listener */
     struct ip_endpoint lcl, rmt;
 };
 int session_open_below(struct worker *w, struct app_worker *a, const struct session_below_args *args, struct session **out);
@@ -100,6 +102,7 @@ struct session_connect_args {
     struct session *bound;         /* or NULL */
     uint32_t layer_cfg;            /* see struct session */
     uint8_t how;                   /* enum svm_connect_how */
+    int32_t device;                /* as above; not looked at with `bound` */
     struct ip_endpoint lcl, rmt;
 };
 int session_connect(struct worker *w, struct app_worker *a, const struct session_connect_args *args, struct session **out);

@@ -116,6 +116,8 @@ int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const vo
         return s->conn && s->ops->attr_set ? s->ops->attr_set(w, s->conn, attr, val, len) : -ENOPROTOOPT;
     if (attr == SVM_ATTR_SCTP)
         return session_option_set_part(w, s, val, len);
+    if (attr == SVM_ATTR_DEVICE)
+        return session_device_set(w, s, val, len);
     if (attr == SVM_ATTR_TCP_KEYS)
         return keys_changed(w, s, val, len);
     if (attr > SVM_ATTR_TCP_KEYS && attr <= SVM_ATTR_TCP_AO_KEY)
@@ -156,6 +158,8 @@ int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *va
 
     if (attr == SVM_ATTR_SCTP)
         return session_option_get_part(w, s, val, len);
+    if (attr == SVM_ATTR_DEVICE)
+        return session_device_get(w, s, val, len);
     if (attr == SVM_ATTR_RX_FIFO || attr == SVM_ATTR_TX_FIFO) {
         if (*len < sizeof(v))
             return -EINVAL;

@@ -40,6 +40,7 @@ int session_bind(struct worker *w, struct app_worker *a, const struct session_bi
     const struct transport_ops *ops = transport_get(args->proto);
     struct session_bind_args place;
     struct session *s;
+    uint8_t dev;
     int err;
 
     if (!ops)
@@ -48,19 +49,23 @@ int session_bind(struct worker *w, struct app_worker *a, const struct session_bi
         return -EACCES;
     if (!may_bind(w, a, args))
         return -EADDRNOTAVAIL;
+    err = session_device_of(w, args->proto, a->fib, args->device, &dev);
+    if (err != 0)
+        return err;
     s = session_alloc(w, args->proto);
     if (!s)
         return -ENOMEM;
     place = *args;
     if (ops->ip_proto == 0)
         place.proto = ops->over; /* its ports are those of the transport below */
-    err = session_endpoint_reserve(w, &place, a->ns, a->fib, &s->endpoint);
+    err = session_endpoint_reserve(w, &place, a->ns, a->fib, dev, &s->endpoint);
     if (err != 0) {
         session_free(w, s);
         return err;
     }
     s->state = SESSION_BOUND;
     s->flags = args->flags;
+    s->dev = dev;
     s->fib = a->fib;
     s->ctx = args->ctx;
     s->lcl = s->endpoint->lcl;
@@ -140,6 +145,7 @@ int session_listen_below(struct worker *w, struct app_worker *a, const struct li
         return -ENOMEM;
     s->state = SESSION_BOUND;
     s->flags = above->flags;
+    s->dev = above->dev;
     s->fib = above->fib;
     s->ctx = ctx;
     s->lcl = above->lcl;
@@ -175,12 +181,12 @@ static int choose_below(struct worker *w, struct session *s, const struct sessio
 
     if (args->reserve) {
         struct session_bind_args place = { .proto = args->proto, .flags = args->flags, .lcl = args->lcl };
-        err = session_endpoint_reserve(w, &place, s->app->ns, s->fib, &s->endpoint);
+        err = session_endpoint_reserve(w, &place, s->app->ns, s->fib, s->dev, &s->endpoint);
         if (err == 0)
             s->lcl = s->endpoint->lcl;
     }
     if (err == 0 && s->rmt.port.raw && ip_addr_is_any(&s->lcl.ip))
-        err = session_choose_source(w, s->proto, &s->rmt, s->fib, &s->lcl);
+        err = session_choose_source(w, s->proto, &s->rmt, session_from(s->fib, s->dev), &s->lcl);
     if (err == 0 && s->rmt.port.raw && !args->above && !session_may_send(w, s, &s->lcl, &s->rmt))
         err = -ECONNREFUSED;
     return err;
@@ -195,6 +201,7 @@ int session_open_below(struct worker *w, struct app_worker *a, const struct sess
         return -ENOMEM;
     s->state = SESSION_BOUND;
     s->flags = args->above ? args->above->flags : args->flags;
+    s->dev = args->above ? args->above->dev : args->dev;
     s->fib = a->fib;
     s->lcl = args->lcl;
     s->rmt = args->rmt;
@@ -237,7 +244,7 @@ static int connect_datagram(struct worker *w, struct session *s, const struct ip
     int err = 0;
 
     if (rmt->port.raw && ip_addr_is_any(&lcl.ip))
-        err = session_choose_source(w, s->proto, rmt, s->fib, &lcl);
+        err = session_choose_source(w, s->proto, rmt, session_from(s->fib, s->dev), &lcl);
     if (err == 0 && rmt->port.raw && !session_may_send(w, s, &lcl, rmt))
         err = -ECONNREFUSED;
     if (err == 0)
@@ -252,7 +259,7 @@ static int connect_datagram(struct worker *w, struct session *s, const struct ip
 
 static int connect_global(struct worker *w, struct session *s, struct app_worker *a)
 {
-    int err = session_choose_source(w, s->proto, &s->rmt, s->fib, &s->lcl);
+    int err = session_choose_source(w, s->proto, &s->rmt, session_from(s->fib, s->dev), &s->lcl);
 
     if (err == 0 && !session_may_send(w, s, &s->lcl, &s->rmt))
         err = -ECONNREFUSED;
@@ -296,7 +303,7 @@ static bool goes_by_packets(struct worker *w, const struct session *s, uint8_t f
     if (!s->ops->needs_packets || !(flags & SVM_CONN_SCOPE_GLOBAL) || (s->fib != 0 && ip_addr_is_loopback(&s->rmt.ip)) ||
         (ip_addr_eq(&s->lcl.ip, &s->rmt.ip) && s->lcl.port.raw == s->rmt.port.raw))
         return false;
-    l = session_lookup_listener(w, s->proto, &s->rmt, &s->lcl, s->fib);
+    l = session_lookup_listener(w, s->proto, &s->rmt, &s->lcl, session_from(s->fib, session_device_to(w, s->fib, &s->rmt.ip)));
     return l && !l->is_internal && session_may_send(w, s, &s->lcl, &s->rmt) && s->ops->needs_packets(w, s, l);
 }
 
@@ -323,7 +330,8 @@ static int connect_stream(struct worker *w, struct session *s, struct app_worker
 
     if (s->ops->ip_proto == 0)
         return connect_layered(w, s, a);
-    int err = flags & SVM_CONN_SCOPE_LOCAL ? listener_find_local(w, s->proto, &s->lcl, &s->rmt, a->ns, &l) : 0;
+    bool meets = !s->dev || s->dev == session_device_to(w, 0, &s->rmt.ip);
+    int err = flags & SVM_CONN_SCOPE_LOCAL && meets ? listener_find_local(w, s->proto, &s->lcl, &s->rmt, a->ns, &l) : 0;
     if (err != 0)
         return err;
     if (l) {
@@ -339,7 +347,7 @@ static int connect_stream(struct worker *w, struct session *s, struct app_worker
         return 0;
     }
     if (ip_addr_is_loopback(&s->rmt.ip) || ip_addr_is_any(&s->rmt.ip))
-        return -ECONNREFUSED;
+        return meets ? -ECONNREFUSED : -ENETUNREACH;
     if (!(flags & SVM_CONN_SCOPE_GLOBAL))
         return -ENETUNREACH;
     if (ip_addr_is_multicast(&s->rmt.ip) || ip_addr_is_broadcast(&s->rmt.ip)) /* RFC 9293 MUST-46 */
@@ -352,10 +360,14 @@ int session_connect(struct worker *w, struct app_worker *a, const struct session
     const struct transport_ops *ops = transport_get(args->proto);
     struct session *s = args->bound, *from = NULL;
     bool is_new;
+    uint8_t dev;
     int err;
 
     if (!ops)
         return -EPROTONOSUPPORT;
+    err = s ? 0 : session_device_of(w, args->proto, a->fib, args->device, &dev);
+    if (err != 0)
+        return err;
     if (s && s->proto != args->proto)
         return -EINVAL;
     if (s && args->flags & SVM_BIND_SEQPACKET) { /* an endpoint of many: a new session begins there */
@@ -365,7 +377,8 @@ int session_connect(struct worker *w, struct app_worker *a, const struct session
     is_new = !s;
     if (ops->is_datagram) {
         if (!s) {
-            struct session_bind_args b = { .proto = args->proto, .flags = args->flags, .ctx = args->ctx, .lcl = args->lcl };
+            struct session_bind_args b = { .proto = args->proto, .flags = args->flags, .ctx = args->ctx, .lcl = args->lcl,
+                                           .device = args->device };
             err = session_bind(w, a, &b, &s);
             if (err != 0)
                 return err;
@@ -385,6 +398,7 @@ int session_connect(struct worker *w, struct app_worker *a, const struct session
         s = session_alloc(w, args->proto);
         if (!s)
             return -ENOMEM;
+        s->dev = from ? from->dev : dev;
         s->fib = a->fib;
         s->lcl = from ? from->lcl : args->lcl;
         if (from)
@@ -466,6 +480,7 @@ int session_accept(struct worker *w, struct listener *l, struct transport_conn *
         return -ENOMEM;
     s->state = SESSION_ACCEPTING;
     s->flags = (uint8_t)(l->flags & SVM_CONN_V6);
+    s->dev = l->dev;
     s->fib = l->fib;
     s->lcl = c->lcl;
     s->rmt = c->rmt;

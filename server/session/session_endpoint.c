@@ -31,6 +31,9 @@ static bool addresses_overlap(const struct ip_endpoint *a, uint8_t a_flags, cons
     return b_any && !b4 && !(b_flags & SVM_BIND_V6ONLY);
 }
 
+/* Bound to different interfaces: no packet is for both. */
+static bool devices_meet(uint8_t a, uint8_t b) { return !a || !b || a == b; }
+
 static bool may_share(const struct session_endpoint *e, const struct session_bind_args *args)
 {
     if (e->flags & args->flags & SVM_BIND_REUSEPORT)
@@ -39,21 +42,22 @@ static bool may_share(const struct session_endpoint *e, const struct session_bin
     return (e->flags & args->flags & SVM_BIND_REUSEADDR) && !(e->proto != SVM_PROTO_UDP && e->is_listening);
 }
 
-static bool is_free(struct worker *w, const struct session_bind_args *args, const struct ip_endpoint *lcl, uint32_t ns, uint16_t fib)
+static bool is_free(struct worker *w, const struct session_bind_args *args, const struct ip_endpoint *lcl, uint32_t ns, uint16_t fib,
+                    uint8_t dev)
 {
     const struct session_stack *ss = w->stack->session;
 
     if (args->proto == SVM_PROTO_UDP && lcl->port.raw == w->stack->udp_encap.port.raw)
         return false; /* the stack's own, at all addresses */
     for (const struct session_endpoint *e = ss->bucket[bucket_of(lcl->port)]; e; e = e->next) {
-        if (e->proto == args->proto && e->lcl.port.raw == lcl->port.raw && e->ns == ns && e->fib == fib &&
+        if (e->proto == args->proto && e->lcl.port.raw == lcl->port.raw && e->ns == ns && e->fib == fib && devices_meet(e->dev, dev) &&
             addresses_overlap(&e->lcl, e->flags, lcl, args->flags) && !may_share(e, args))
             return false;
     }
     return true;
 }
 
-int session_endpoint_reserve(struct worker *w, const struct session_bind_args *args, uint32_t ns, uint16_t fib,
+int session_endpoint_reserve(struct worker *w, const struct session_bind_args *args, uint32_t ns, uint16_t fib, uint8_t dev,
                              struct session_endpoint **out)
 {
     enum { RANGE = SESSION_EPHEMERAL_HI - SESSION_EPHEMERAL_LO + 1 };
@@ -66,20 +70,20 @@ int session_endpoint_reserve(struct worker *w, const struct session_bind_args *a
         return -ENOMEM;
     pthread_mutex_lock(&ss->lock);
     if (lcl.port.raw) {
-        if (is_free(w, args, &lcl, ns, fib))
+        if (is_free(w, args, &lcl, ns, fib, dev))
             err = 0;
     } else { /* RFC 6056 s3.3.1: a random start, then the next free one */
         uint32_t start = (uint32_t)(worker_random(w) % RANGE);
         for (uint32_t i = 0; i < RANGE && err != 0; i++) {
             lcl.port = be16_of((uint16_t)(SESSION_EPHEMERAL_LO + (start + i) % RANGE));
-            if (is_free(w, args, &lcl, ns, fib))
+            if (is_free(w, args, &lcl, ns, fib, dev))
                 err = 0;
         }
     }
     if (err == 0) {
         unsigned b = bucket_of(lcl.port);
         *e = (struct session_endpoint){ .next = ss->bucket[b], .lcl = lcl, .proto = args->proto, .flags = args->flags,
-                                        .fib = fib, .ns = ns };
+                                        .dev = dev, .fib = fib, .ns = ns };
         ss->bucket[b] = e;
     }
     pthread_mutex_unlock(&ss->lock);
@@ -98,7 +102,7 @@ int session_endpoint_listen(struct worker *w, struct session_endpoint *e)
     pthread_mutex_lock(&ss->lock);
     for (const struct session_endpoint *o = ss->bucket[bucket_of(e->lcl.port)]; o; o = o->next) {
         if (o != e && o->is_listening && o->proto == e->proto && o->lcl.port.raw == e->lcl.port.raw && o->ns == e->ns &&
-            o->fib == e->fib && addresses_overlap(&o->lcl, o->flags, &e->lcl, e->flags) &&
+            o->fib == e->fib && devices_meet(o->dev, e->dev) && addresses_overlap(&o->lcl, o->flags, &e->lcl, e->flags) &&
             !(o->flags & e->flags & SVM_BIND_REUSEPORT))
             err = -EADDRINUSE;
     }
@@ -114,7 +118,7 @@ int session_endpoint_also(struct worker *w, const struct session *s, const struc
     int err;
 
     *out = NULL;
-    err = session_endpoint_reserve(w, &args, s->endpoint->ns, s->fib, out);
+    err = session_endpoint_reserve(w, &args, s->endpoint->ns, s->fib, s->dev, out);
     if (err == 0 && s->endpoint->is_listening)
         err = session_endpoint_listen(w, *out);
     if (err != 0 && *out) {
@@ -141,6 +145,15 @@ void session_endpoint_release(struct worker *w, struct session_endpoint *e)
     free(e);
 }
 
+void session_endpoint_dev(struct worker *w, struct session_endpoint *e, uint8_t dev)
+{
+    struct session_stack *ss = w->stack->session;
+
+    pthread_mutex_lock(&ss->lock);
+    e->dev = dev;
+    pthread_mutex_unlock(&ss->lock);
+}
+
 bool session_endpoint_is_taken(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, uint16_t fib)
 {
     struct session_stack *ss = w->stack->session;
@@ -155,9 +168,9 @@ bool session_endpoint_is_taken(struct worker *w, uint8_t proto, const struct ip_
 }
 
 static bool tuple_is_free(struct worker *w, const struct transport_ops *ops, const struct ip_endpoint *lcl,
-                          const struct ip_endpoint *rmt, uint16_t fib)
+                          const struct ip_endpoint *rmt, uint32_t from)
 {
-    struct transport_conn *c = session_lookup(w, ops->proto, lcl, rmt, fib);
+    struct transport_conn *c = session_lookup(w, ops->proto, lcl, rmt, from);
 
     return !c || (ops->is_replaceable && ops->is_replaceable(w, c));
 }
@@ -190,24 +203,25 @@ static uint64_t source_hash(struct worker *w, uint8_t proto, const struct ip_add
 
 /* RFC 6056 s3.3.4, algorithm 4: a keyed hash of the other three parts of the tuple gives where to begin, and one of several
  * counters how far, so that the ports for one destination follow each other and tell nothing of those for another. */
-int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint16_t fib, struct ip_endpoint *lcl)
+int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint32_t from, struct ip_endpoint *lcl)
 {
     enum { RANGE = SESSION_EPHEMERAL_HI - SESSION_EPHEMERAL_LO + 1 };
     struct session_worker *sw = w->session;
     const struct transport_ops *ops = transport_get(proto);
+    uint16_t fib = (uint16_t)from;
     uint64_t h;
     uint16_t *next;
     uint32_t first;
 
     if (ip_addr_is_any(&lcl->ip)) {
         struct ip_path path;
-        int err = ip_path_lookup(w, fib, &rmt->ip, &path);
+        int err = ip_path_lookup_by(w, fib, (uint8_t)(from >> 16), &rmt->ip, &path);
         if (err != 0)
             return err;
         lcl->ip = path.src;
     }
     if (lcl->port.raw)
-        return tuple_is_free(w, ops, lcl, rmt, fib) ? 0 : -EADDRNOTAVAIL; /* as Linux */
+        return tuple_is_free(w, ops, lcl, rmt, from) ? 0 : -EADDRNOTAVAIL; /* as Linux */
     h = source_hash(w, proto, &lcl->ip, rmt);
     next = &sw->port_table[(h >> 32) % HS_ARRAY_LEN(sw->port_table)];
     first = (uint32_t)((h + *next) % RANGE);
@@ -215,7 +229,7 @@ int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpo
         lcl->port = be16_of((uint16_t)(SESSION_EPHEMERAL_LO + (first + i) % RANGE));
         if (w->stack->n_workers > 1 && worker_rss_owner(w->stack, ops->ip_proto, rmt, lcl) != w->index)
             continue;
-        if (tuple_is_free(w, ops, lcl, rmt, fib) && !session_endpoint_is_taken(w, proto, lcl, fib)) {
+        if (tuple_is_free(w, ops, lcl, rmt, from) && !session_endpoint_is_taken(w, proto, lcl, fib)) {
             *next = (uint16_t)((*next + i + 1) % RANGE);
             ports_ahead(w, proto, lcl, rmt, fib);
             return 0;

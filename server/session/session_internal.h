@@ -50,6 +50,7 @@ struct listener {
     struct ip_endpoint lcl;
     struct svm_handle handle;
     uint8_t proto, flags;
+    uint8_t dev;                     /* see struct session */
     uint16_t fib;
     uint32_t ns;
     uint32_t backlog, n_half_open, n_waiting;  /* waiting: established or half joined, nobody has taken them */
@@ -69,6 +70,7 @@ struct session_endpoint {
     struct session_endpoint *next;
     struct ip_endpoint lcl;
     uint8_t proto, flags;
+    uint8_t dev;
     uint16_t fib;
     uint32_t ns;
     bool is_listening;
@@ -132,9 +134,10 @@ void session_limbo_destroy(struct session_limbo *l);
 void session_fifos_put(struct worker *w, struct session *s);       /* the halves themselves, when the session is freed */
 
 /* session_endpoint.c */
-int session_endpoint_reserve(struct worker *w, const struct session_bind_args *args, uint32_t ns, uint16_t fib,
+int session_endpoint_reserve(struct worker *w, const struct session_bind_args *args, uint32_t ns, uint16_t fib, uint8_t dev,
                              struct session_endpoint **out);      /* chooses the port when it is 0 */
 int session_endpoint_listen(struct worker *w, struct session_endpoint *e);  /* -EADDRINUSE: somebody listens there */
+void session_endpoint_dev(struct worker *w, struct session_endpoint *e, uint8_t dev);
 bool session_endpoint_is_taken(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, uint16_t fib);
 
 /* session_listener.c */
@@ -165,6 +168,13 @@ void listener_replicate_end(struct worker *w, const struct listener *l);
 void session_leave(struct worker *w, struct session *s, struct app_worker *a); /* a, one of several holders, uses it no more */
 void session_set_user(struct worker *w, struct session *s, struct app_worker *a);
 void session_claim_done(struct worker *w, struct session *s, uint8_t flags, int error); /* tells its user */
+
+/* session_device.c: SO_BINDTODEVICE */
+int session_device_set(struct worker *w, struct session *s, const void *val, uint32_t len);
+int session_device_get(struct worker *w, const struct session *s, void *val, uint32_t *len);
+int session_device_of(struct worker *w, uint8_t proto, uint16_t fib, int32_t index, uint8_t *dev); /* -ENODEV */
+/* By which a program of this host is reached at this address; 0: not at all. */
+uint8_t session_device_to(struct worker *w, uint16_t fib, const struct ip_addr *ip);
 
 /* session_attr.c */
 void session_attrs_apply(struct worker *w, struct session *s);    /* what was set before the connection was there */

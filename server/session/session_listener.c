@@ -38,7 +38,7 @@ struct listener *listener_insert(struct worker *w, const struct listener *like)
 int listener_create(struct worker *w, struct session *s, uint32_t backlog)
 {
     struct listener like = {
-        .session = s, .lcl = s->lcl, .handle = s->handle, .ctx = s->ctx, .proto = s->proto, .flags = s->flags, .fib = s->fib,
+        .session = s, .lcl = s->lcl, .handle = s->handle, .ctx = s->ctx, .proto = s->proto, .flags = s->flags, .dev = s->dev, .fib = s->fib,
         .ns = s->app->ns, .backlog = backlog ? backlog : 1, .app_id = s->app->app_id, .layer_cfg = s->layer_cfg,
         .is_internal = s->app->ops->is_internal,
     };
@@ -119,23 +119,36 @@ struct listener *listener_of_session(struct worker *w, struct svm_handle h)
 }
 
 
+enum { EXACT = 8, BOUND = 2 };
+
 /* Points of a match: the address itself counts more than the family's wildcard, and that more than ::. 0 = no match. */
-static int match(const struct listener *l, uint8_t proto, const struct ip_endpoint *lcl)
+static int match_address(const struct listener *l, uint8_t proto, const struct ip_endpoint *lcl)
 {
     if (l->proto != proto || l->lcl.port.raw != lcl->port.raw)
         return 0;
     if (hs_unlikely(l->session && l->session->ops->listens_at)) {
         int here = l->session->ops->listens_at(l->session, &lcl->ip);
         if (here >= 0)
-            return here ? 3 : 0;
+            return here ? EXACT : 0;
     }
     if (ip_addr_eq(&l->lcl.ip, &lcl->ip))
-        return 3;
+        return EXACT;
     if (!ip_addr_is_any(&l->lcl.ip))
         return 0;
     if (ip_addr_is_v4(&l->lcl.ip) == ip_addr_is_v4(&lcl->ip))
         return 2;
     return !ip_addr_is_v4(&l->lcl.ip) && !(l->flags & SVM_BIND_V6ONLY) ? 1 : 0;
+}
+
+/* Who is bound to the device counts more than who is not, the addresses being alike (Linux: both kinds of wildcard are). dev 0: none is
+ * said. */
+static int match(const struct listener *l, uint8_t proto, const struct ip_endpoint *lcl, uint8_t dev)
+{
+    int points = match_address(l, proto, lcl);
+
+    if (hs_likely(!l->dev) || points == 0)
+        return points;
+    return l->dev == dev ? points + BOUND : 0;
 }
 
 static uint32_t flow_hash(struct worker *w, const struct ip_endpoint *rmt)
@@ -150,7 +163,8 @@ static uint32_t flow_hash(struct worker *w, const struct ip_endpoint *rmt)
 
 static bool is_group(const struct listener *a, const struct listener *b)
 {
-    return (a->flags & b->flags & SVM_BIND_REUSEPORT) && ip_addr_eq(&a->lcl.ip, &b->lcl.ip) && a->ns == b->ns && a->fib == b->fib;
+    return (a->flags & b->flags & SVM_BIND_REUSEPORT) && ip_addr_eq(&a->lcl.ip, &b->lcl.ip) && a->ns == b->ns && a->fib == b->fib &&
+           a->dev == b->dev;
 }
 
 /* SO_REUSEPORT: one of the group, by the peer's address and port. Those that nobody accepts from are passed over while another
@@ -181,13 +195,14 @@ static struct listener *group_member(struct worker *w, struct listener *first, c
 }
 
 /* ns: of this namespace only, ANY_NS: of any. */
-static struct listener *find_global(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, uint16_t fib, uint32_t ns)
+static struct listener *find_global(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, uint32_t from, uint32_t ns)
 {
     struct listener *best = NULL;
     int points = 0;
 
     for (struct listener *l = w->session->listener[bucket_of(lcl->port)]; l; l = l->next) {
-        int p = l->fib == fib && (l->flags & SVM_CONN_SCOPE_GLOBAL) && (ns == ANY_NS || l->ns == ns) ? match(l, proto, lcl) : 0;
+        int p = l->fib == (uint16_t)from && (l->flags & SVM_CONN_SCOPE_GLOBAL) && (ns == ANY_NS || l->ns == ns)
+                    ? match(l, proto, lcl, (uint8_t)(from >> 16)) : 0;
         if (p > points) {
             points = p;
             best = l;
@@ -199,7 +214,7 @@ static struct listener *find_global(struct worker *w, uint8_t proto, const struc
 /* What the rules make of a packet for `found` (maybe NULL): they may say no, or name another listener. Where nobody listens, any
  * namespace may have a redirect. */
 static struct listener *apply_rules(struct worker *w, struct listener *found, uint8_t proto, const struct ip_endpoint *lcl,
-                                    const struct ip_endpoint *rmt, uint16_t fib)
+                                    const struct ip_endpoint *rmt, uint32_t from)
 {
     struct ip_endpoint to = *lcl;
     enum session_rule_action action = SESSION_RULE_ALLOW;
@@ -215,16 +230,16 @@ static struct listener *apply_rules(struct worker *w, struct listener *found, ui
     if (action == SESSION_RULE_ALLOW)
         return found;
     to.port = be16_of(port);
-    return find_global(w, proto, &to, fib, ns);
+    return find_global(w, proto, &to, from, ns);
 }
 
 struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
-                                         const struct ip_endpoint *rmt, uint16_t fib)
+                                         const struct ip_endpoint *rmt, uint32_t from)
 {
-    struct listener *best = find_global(w, proto, lcl, fib, ANY_NS);
+    struct listener *best = find_global(w, proto, lcl, from, ANY_NS);
 
     if (hs_unlikely(w->stack->session->n_rules))
-        best = apply_rules(w, best, proto, lcl, rmt, fib);
+        best = apply_rules(w, best, proto, lcl, rmt, from);
     if (hs_unlikely(best && (best->flags & SVM_BIND_REUSEPORT)))
         return group_member(w, best, rmt);
     return best;
@@ -236,11 +251,11 @@ static struct listener *find_local(struct worker *w, uint8_t proto, const struct
     struct listener *best = NULL;
     int points = 0;
     struct ip_endpoint to = *rmt;
-    bool here = ip_addr_is_loopback(&to.ip) || ip_addr_is_any(&to.ip) || ip_is_local_addr(w, 0, &to.ip);
+    uint8_t here = session_device_to(w, 0, &to.ip);
 
     for (struct listener *l = w->session->listener[bucket_of(to.port)]; l; l = l->next) {
-        int p = l->ns == ns && (l->flags & SVM_CONN_SCOPE_LOCAL) ? match(l, proto, &to) : 0;
-        if (p == 0 || (p < 3 && !here))
+        int p = l->ns == ns && (l->flags & SVM_CONN_SCOPE_LOCAL) ? match(l, proto, &to, here) : 0;
+        if (p == 0 || (p < EXACT && !here))
             continue; /* an address that is not ours: only who is bound to just that */
         if (p > points || (p == points && !best->acceptors && l->acceptors)) {
             points = p;

@@ -108,19 +108,41 @@ void session_conn_moved(struct worker *w, const struct transport_conn *from, str
 }
 
 struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
-                                      const struct ip_endpoint *rmt, uint16_t fib)
+                                      const struct ip_endpoint *rmt, uint32_t from)
 {
-    return session_lookup_hashed(w, tuple_hash(w, proto, lcl, rmt, fib), proto, lcl, rmt, fib);
+    return session_lookup_hashed(w, tuple_hash(w, proto, lcl, rmt, (uint16_t)from), proto, lcl, rmt, from);
+}
+
+/* A connection's protocol, device and table, compared at once: in the table and bound to no device, it is the same for all packets. */
+struct session_place {
+    uint8_t proto;
+    bool in_lookup : 1;
+    uint8_t dev : 7;
+    uint16_t fib;
+};
+enum { PLACE = offsetof(struct transport_conn, proto) };
+static_assert(offsetof(struct transport_conn, fib) - PLACE == offsetof(struct session_place, fib) &&
+              offsetof(struct transport_conn, hash) - PLACE == sizeof(struct session_place), "one word of both");
+
+static bool is_place(const struct transport_conn *c, const struct session_place *p)
+{
+    return memcmp((const char *)c + PLACE, p, sizeof(*p)) == 0;
+}
+
+static __attribute__((noinline)) bool is_bound_place(const struct transport_conn *c, uint8_t proto, uint32_t from)
+{
+    return c->dev && c->proto == proto && c->fib == (uint16_t)from && (from >> 16 == 0 || from >> 16 == c->dev);
 }
 
 struct transport_conn *session_lookup_hashed(struct worker *w, uint32_t hash, uint8_t proto, const struct ip_endpoint *lcl,
-                                             const struct ip_endpoint *rmt, uint16_t fib)
+                                             const struct ip_endpoint *rmt, uint32_t from)
 {
+    const struct session_place place = { .proto = proto, .in_lookup = true, .fib = (uint16_t)from };
     struct session_worker *sw = w->session;
 
     for (struct transport_conn *c = sw->table[hash & sw->table_mask]; c; c = c->lookup_next) {
-        if (c->hash == hash && c->proto == proto && c->fib == fib && c->lcl.port.raw == lcl->port.raw &&
-            c->rmt.port.raw == rmt->port.raw && ip_addr_eq(&c->lcl.ip, &lcl->ip) && ip_addr_eq(&c->rmt.ip, &rmt->ip))
+        if (c->hash == hash && c->lcl.port.raw == lcl->port.raw && c->rmt.port.raw == rmt->port.raw && ip_addr_eq(&c->lcl.ip, &lcl->ip) &&
+            ip_addr_eq(&c->rmt.ip, &rmt->ip) && (hs_likely(is_place(c, &place)) || is_bound_place(c, proto, from)))
             return c;
     }
     return NULL;

@@ -69,6 +69,7 @@ static void add(struct worker *w, void *arg)
     if (l) { /* again: its options or backlog have changed */
         l->backlog = c->like.backlog;
         l->layer_cfg = c->like.layer_cfg;
+        l->dev = c->like.dev;
         l->attrs = c->like.attrs;
     } else {
         l = listener_insert(w, &c->like);

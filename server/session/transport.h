@@ -30,8 +30,9 @@ struct json_t;
 
 struct transport_conn {
     struct ip_endpoint lcl, rmt;
-    uint8_t proto;             /* enum svm_proto */
-    bool in_lookup;
+    uint8_t proto;             /* enum svm_proto; this and the next two: struct session_place in session_lookup.c */
+    bool in_lookup : 1;
+    uint8_t dev : 7;           /* bound to that interface: interface_dev(); 0 = none */
     uint16_t fib;              /* interface table; 0 = default */
     uint32_t hash;             /* of the 6-tuple, kept for removal */
     struct session *session;   /* NULL = none */
@@ -42,6 +43,7 @@ struct transport_conn {
 struct transport_error {
     struct ip_endpoint lcl, rmt; /* of the packet */
     uint16_t fib;
+    uint8_t dev;                 /* that the message came in by */
     const uint8_t *l4;           /* what is quoted of it from its L4 header on: 8 bytes or more */
     unsigned l4_len;
     int err;                     /* -errno Linux gives */
@@ -102,6 +104,7 @@ struct transport_ops {
      * NULL: it goes through c. Then: app_ops.space() when so many bytes have room there. */
     struct session *(*tx_direct)(struct worker *w, struct transport_conn *c);
     void (*tx_direct_want)(struct worker *w, struct transport_conn *c, uint32_t bytes);
+    int (*set_device)(struct worker *w, struct transport_conn *c, uint8_t dev); /* c is bound to it from now on; NULL: nothing to do */
     int (*attr_set)(struct worker *w, struct transport_conn *c, uint8_t attr, const void *val, uint32_t len); /* -ENOPROTOOPT */
     int (*attr_get)(struct worker *w, struct transport_conn *c, uint8_t attr, void *val, uint32_t *len);      /* len: in size, out used */
     /* Options by number, before and after there is a connection. *len: bytes in val, out: of the result; val has room for SVM_SCTP_OPT_MAX. */
@@ -113,24 +116,26 @@ struct transport_ops {
 
 /* ---- offered by the session layer to transports ---- */
 
-/* Lookup tables of this worker. Keys: proto, lcl, rmt, fib. */
+/* Lookup tables of this worker. Keys: proto, lcl, rmt, and where a packet comes from: the interface table and the device (interface_dev()).
+ * Whoever is bound to a device is found for packets of that one only; connections also where none is said (0). */
+static inline uint32_t session_from(uint16_t fib, uint8_t dev) { return (uint32_t)dev << 16 | fib; }
 void session_lookup_add(struct worker *w, struct transport_conn *c);
 void session_lookup_del(struct worker *w, struct transport_conn *c);
 /* A connection goes on at another address, where its copy is: for the tables and for its session, if it has one. */
 void session_conn_moved(struct worker *w, const struct transport_conn *from, struct transport_conn *to);
 struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
-                                      const struct ip_endpoint *rmt, uint16_t fib);
+                                      const struct ip_endpoint *rmt, uint32_t from);
 /* In three steps, each for a whole batch, so that nobody waits for memory: the hash, the connection's lines, the connection. A
  * connection that is put in with its `hash` set has the right one. */
 uint32_t session_lookup_soon(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib);
 void session_lookup_next(struct worker *w, uint32_t hash);
 void session_lookup_fetch(struct worker *w, uint32_t hash); /* the first step alone, of a hash that is known */
 struct transport_conn *session_lookup_hashed(struct worker *w, uint32_t hash, uint8_t proto, const struct ip_endpoint *lcl,
-                                             const struct ip_endpoint *rmt, uint16_t fib);
-/* Best listener: exact address, then wildcard (IPv6 wildcard serves IPv4 unless V6ONLY); with SO_REUSEPORT one of the group by
- * flow hash; NULL = none, or the rules of its namespace refuse it. */
+                                             const struct ip_endpoint *rmt, uint32_t from);
+/* Best listener: exact address, then one bound to the device, then wildcard (IPv6 wildcard serves IPv4 unless V6ONLY); with SO_REUSEPORT
+ * one of the group by flow hash; NULL = none, or the rules of its namespace refuse it. */
 struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
-                                         const struct ip_endpoint *rmt, uint16_t fib);
+                                         const struct ip_endpoint *rmt, uint32_t from);
 /* Datagrams: a bound session without a peer (rmt 0.0.0.0:0 in ops->connect) is found as a listener; its session, or NULL. A
  * session whose peer is set gets ops->connect() again with s->conn set: the transport changes that connection. */
 struct session *listener_session(const struct listener *l);
@@ -150,6 +155,7 @@ void listener_info(const struct listener *l, struct listener_info *out);
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value);
 bool listener_has_attrs(const struct listener *l);        /* one of them, or the algorithm below */
 uint32_t listener_layer_cfg(const struct listener *l);    /* as in listener_info(); 0 = nothing */
+uint8_t listener_dev(const struct listener *l);           /* bound to that interface: what it accepts is, too */
 const char *listener_congestion(const struct listener *l);                    /* SVM_ATTR_CONGESTION; NULL = not set */
 unsigned listener_fastopen_key(const struct listener *l, const uint8_t **key); /* SVM_ATTR_FASTOPEN_KEY: how many there are, 0 = none */
 void listener_half_open(struct listener *l, int delta);   /* half-open connections count against the backlog */
@@ -221,6 +227,7 @@ bool session_kept(struct worker *w, struct session *s, void *bytes);
 /* The program waits for room to write, or has filled all there is. */
 bool session_tx_is_short(struct worker *w, struct session *s);
 uint16_t session_fib(const struct session *s);                       /* interface table of its namespace */
+uint8_t session_dev(const struct session *s);                        /* bound to that interface: see interface_dev(); 0 = none */
 uint32_t session_layer_cfg(const struct session *s);      /* what its program chose for the transport (struct session) */
 uint8_t session_connect_how(const struct session *s);     /* enum svm_connect_how */
 /* From within ops->connect(): it sends nothing before the program has written; ops->tx() will be called then. */
@@ -230,7 +237,7 @@ bool session_tx_is_fin(const struct session *s);                     /* the prog
 
 /* Local ports (RFC 6056 s3.3.3 algorithm 3, hash with a secret and a random increment); the port is chosen so that answers reach this
  * worker. *lcl gets the address (from the route to rmt when it is a wildcard) and the port. */
-int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint16_t fib, struct ip_endpoint *lcl);
+int session_choose_source(struct worker *w, uint8_t proto, const struct ip_endpoint *rmt, uint32_t from, struct ip_endpoint *lcl);
 
 /* The port of a bound session at one more address: kept until session_endpoint_release(). 0, -EADDRINUSE, -ENOMEM. */
 struct session_endpoint;

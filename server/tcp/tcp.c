@@ -99,6 +99,7 @@ const struct transport_ops tcp_transport_ops = {
     .reset = tcp_reset,
     .tx = tcp_tx,
     .rx_space = tcp_rx_space,
+    .set_device = tcp_set_device,
     .attr_set = tcp_attr_set,
     .attr_get = tcp_attr_get,
     .session_gone = tcp_session_gone,

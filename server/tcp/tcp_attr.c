@@ -144,6 +144,19 @@ int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const
     return set_int(w, c, attr, v);
 }
 
+/* Its next packet asks for the way anew. */
+int tcp_set_device(struct worker *w, struct transport_conn *b, uint8_t dev)
+{
+    struct tcp_conn *c = tcp_idle_wake(w, b);
+
+    if (!c)
+        return -ENOMEM;
+    c->base.dev = dev & 127;
+    c->route = (struct ip_route_cache){ 0 };
+    (void)tcp_conn_path_update(w, c);
+    return 0;
+}
+
 /* What a program set on the listener holds for what it accepts, as on Linux. */
 void tcp_attr_inherit(struct worker *w, struct tcp_conn *c, const struct listener *l)
 {

@@ -239,7 +239,7 @@ bool tcp_auth_input(struct worker *w, struct tcp_conn *c, const struct tcp_seg *
 {
     /* In TIME-WAIT a SYN is for the listener, whose key may be another one by now. */
     const struct listener *l = c->state == TCP_S_TIME_WAIT && is_first_syn(seg)
-                                   ? session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib) : NULL;
+                                   ? session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, tcp_seg_from(seg)) : NULL;
 
     return l ? tcp_auth_listen_input(w, l, seg) : tcp_auth_is_ok(w, tcp_auth_of_conn(w, c), c, seg);
 }
@@ -273,7 +273,7 @@ bool tcp_auth_sign(struct worker *w, struct tcp_auth *a, struct tcp_conn *c, str
  * (RFC 5925 s7.7). */
 int tcp_auth_of_answer(struct worker *w, const struct tcp_seg *seg, struct tcp_conn **c, struct tcp_auth *out)
 {
-    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, tcp_seg_from(seg));
     const struct listener *l;
 
     if (b) {
@@ -288,7 +288,7 @@ int tcp_auth_of_answer(struct worker *w, const struct tcp_seg *seg, struct tcp_c
     }
     if (!seg->o.sig)
         return 0;
-    l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+    l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, tcp_seg_from(seg));
     if (!l || !listener_layer_cfg(l) || tcp_keys_find(w->stack, listener_layer_cfg(l), &seg->src.ip, out) != 1)
         return -EACCES;
     return out->kind == SVM_TCP_KEY_AO ? -EACCES : 1;

@@ -223,7 +223,7 @@ int tcp_conn_path_update(struct worker *w, struct tcp_conn *c)
     struct ip_path path;
     uint32_t tso_max = 0;
     uint16_t mtu = v4 ? 576 : 1280; /* no route now: the sizes that every path takes */
-    int rc = ip_path_lookup(w, c->base.fib, &c->base.rmt.ip, &path);
+    int rc = ip_path_lookup_by(w, c->base.fib, c->base.dev, &c->base.rmt.ip, &path);
 
     if (rc == 0) {
         mtu = path.mtu;

@@ -65,7 +65,7 @@ static int32_t listener_rx_max(const struct listener *l)
 void tcp_cookie_reply(struct worker *w, struct listener *l, const struct tcp_seg *seg)
 {
     struct tcp_worker *tw = tcp_worker_of(w);
-    struct tcp_conn c = { .state = TCP_S_SYN_RCVD, .base = { .lcl = seg->dst, .rmt = seg->src, .fib = seg->fib } };
+    struct tcp_conn c = { .state = TCP_S_SYN_RCVD, .base = { .lcl = seg->dst, .rmt = seg->src, .dev = listener_dev(l) & 127, .fib = seg->fib } };
     uint32_t now_ms = tcp_now_ms(w), period = (uint32_t)(w->now_us / COOKIE_PERIOD_US);
     int32_t rx_max = listener_rx_max(l), v;
     uint8_t opt[TCP_OPT_MAX];
@@ -90,7 +90,8 @@ void tcp_cookie_reply(struct worker *w, struct listener *l, const struct tcp_seg
     tcp_count(w, TCP_C_cookies_sent);
     tw->cookie_until_us = w->now_us + 2 * (uint64_t)COOKIE_PERIOD_US;
     tcp_send_syn_ack_to(w, seg, cookie_of(w, seg, seg->seq, period, mss_index(seg)),
-                        (uint16_t)hs_min_u32((uint32_t)rx_max, UINT16_MAX), opt, opt_len, tcp_auth_of_conn(w, &c));
+                        (uint16_t)hs_min_u32((uint32_t)rx_max, UINT16_MAX), opt, opt_len, tcp_auth_of_conn(w, &c),
+                        listener_dev(l));
     tcp_auth_release(w, &c);
 }
 

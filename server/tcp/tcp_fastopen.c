@@ -42,7 +42,7 @@ static uint64_t cookie_by_key(const struct tcp_conn *c, const uint8_t *key)
 
 unsigned tcp_fastopen_put(struct worker *w, const struct tcp_conn *c, uint8_t *opt)
 {
-    const struct listener *l = session_lookup_listener(w, SVM_PROTO_TCP, &c->base.lcl, &c->base.rmt, c->base.fib);
+    const struct listener *l = session_lookup_listener(w, SVM_PROTO_TCP, &c->base.lcl, &c->base.rmt, session_from(c->base.fib, c->base.dev));
     const uint8_t *key;
     uint64_t cookie = l && listener_fastopen_key(l, &key) ? cookie_by_key(c, key) : cookie_of(w, c, period_now(w));
 

@@ -382,7 +382,7 @@ static void count_in(const struct worker *w, struct tcp_conn *c, const struct tc
 
 static bool is_of(const struct tcp_conn *c, const struct tcp_seg *seg)
 {
-    return c->base.in_lookup && c->base.lcl.port.raw == seg->dst.port.raw && c->base.rmt.port.raw == seg->src.port.raw &&
+    return c->base.in_lookup && !c->base.dev && c->base.lcl.port.raw == seg->dst.port.raw && c->base.rmt.port.raw == seg->src.port.raw &&
            c->base.fib == seg->fib && ip_addr_eq(&c->base.lcl.ip, &seg->dst.ip) && ip_addr_eq(&c->base.rmt.ip, &seg->src.ip);
 }
 
@@ -401,6 +401,8 @@ static struct transport_conn *seg_conn(struct worker *w, const struct tcp_seg *s
         b = session_lookup_hashed(w, seg->hash, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
     else
         b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+    if (b && hs_unlikely(b->dev) && session_from(b->fib, b->dev) != tcp_seg_from(seg))
+        b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, tcp_seg_from(seg));
     if (b && m->flags & PKT_LOCAL && tcp_of_base(b)->state < TCP_S_IDLE)
         tcp_of_base(b)->peer = m->from;
     return b;
@@ -431,11 +433,11 @@ static void seg_demux(struct worker *w, struct tcp_seg *seg)
             input_syn_sent(w, c, seg);
             return;
         }
-        l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+        l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, tcp_seg_from(seg));
         if (tcp_timewait_input(w, c, seg, l, &iss_floor))
             return;
     } else {
-        l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+        l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, tcp_seg_from(seg));
     }
     if (l) {
         tcp_listen_input(w, l, seg, iss_floor);

@@ -16,6 +16,7 @@
 #ifndef HOSTSTACK_SERVER_TCP_INTERNAL_H
 #define HOSTSTACK_SERVER_TCP_INTERNAL_H
 
+#include "server/ip/interface.h"
 #include "server/ip/ip.h"
 #include "server/session/transport.h"
 #include "server/tcp/tcp.h"
@@ -345,6 +346,8 @@ struct tcp_seg {
     struct tcp_opts o;
 };
 
+static inline uint32_t tcp_seg_from(const struct tcp_seg *seg) { return interface_from(pkt_meta(seg->p)); }
+
 static inline struct tcp_worker *tcp_worker_of(struct worker *w)
 {
     return worker_transport_state(w, SVM_PROTO_TCP);
@@ -464,7 +467,7 @@ void tcp_tx_request(struct worker *w, struct tcp_conn *c);
 bool tcp_send_probe_data(struct worker *w, struct tcp_conn *c);
 
 void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len,
-                         struct tcp_auth *auth); /* NULL = not signed */
+                         struct tcp_auth *auth, uint8_t dev); /* auth NULL = not signed; dev: the listener's */
 
 void tcp_user_timeout_input(struct worker *w, struct tcp_conn *c, uint32_t peer_s); /* tcp_attr.c; RFC 5482 */
 
@@ -527,7 +530,7 @@ enum tcp_timewait_verdict tcp_timewait_judge(struct worker *w, struct tcp_conn *
 /* The same, done. True: the segment was used up; false: go on at the listener l. */
 bool tcp_timewait_input(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg, const struct listener *l, uint32_t *iss_floor);
 bool tcp_timewait_is_replaceable(struct worker *w, const struct transport_conn *b); /* by connect(), with the same ports */
-int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
+int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint32_t from,
                            uint32_t *iss_floor); /* connect() to a tuple in TIME-WAIT: 0, -EADDRNOTAVAIL */
 
 /* tcp_cookie.c */
@@ -564,6 +567,7 @@ void tcp_pmtu_raise(struct worker *w, struct tcp_conn *c);      /* with TCP_F_PM
 
 /* tcp_attr.c */
 int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len);
+int tcp_set_device(struct worker *w, struct transport_conn *b, uint8_t dev);
 int tcp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr, void *val, uint32_t *len);
 void tcp_attr_inherit(struct worker *w, struct tcp_conn *c, const struct listener *l);
 

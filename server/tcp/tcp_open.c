@@ -67,8 +67,8 @@ static bool is_directed_broadcast(struct worker *w, const struct tcp_conn *c)
 {
     struct ip_path path;
 
-    return !(c->flags & TCP_F_LOCAL) && ip_addr_is_v4(&c->base.rmt.ip) && ip_path_lookup(w, c->base.fib, &c->base.rmt.ip, &path) == 0 && path.ifc &&
-           interface_is_broadcast(path.ifc, &c->base.rmt.ip);
+    return !(c->flags & TCP_F_LOCAL) && ip_addr_is_v4(&c->base.rmt.ip) &&
+           ip_path_lookup_by(w, c->base.fib, c->base.dev, &c->base.rmt.ip, &path) == 0 && path.ifc && interface_is_broadcast(path.ifc, &c->base.rmt.ip);
 }
 
 int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
@@ -80,12 +80,13 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
 
     if (ip_addr_is_multicast(&rmt->ip) || ip_addr_is_broadcast(&rmt->ip))
         return -ENETUNREACH; /* MUST-46 */
-    rc = tcp_timewait_take_over(w, lcl, rmt, session_fib(s), &iss_floor);
+    rc = tcp_timewait_take_over(w, lcl, rmt, session_from(session_fib(s), session_dev(s)), &iss_floor);
     if (rc != 0)
         return rc;
     c = tcp_conn_alloc(w, lcl, rmt, session_fib(s));
     if (!c)
         return -ENOMEM;
+    c->base.dev = session_dev(s) & 127;
     rc = session_layer_cfg(s) ? tcp_auth_attach(w, c, session_layer_cfg(s), NULL) : 0;
     if (rc == 0)
         rc = tcp_conn_path_update(w, c);
@@ -119,6 +120,7 @@ struct tcp_conn *tcp_passive_new(struct worker *w, struct listener *l, const str
         tcp_count(w, TCP_C_no_memory);
         return NULL;
     }
+    c->base.dev = listener_dev(l) & 127;
     if (listener_layer_cfg(l) && tcp_auth_attach(w, c, listener_layer_cfg(l), seg) != 0) {
         tcp_count(w, TCP_C_no_memory);
         tcp_conn_free(w, c);
@@ -177,7 +179,7 @@ static bool cookie_input(struct worker *w, struct listener *l, struct tcp_seg *s
     if (!c)
         return false;
     tcp_input_synchronized(w, c, seg);
-    b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib); /* c may be gone */
+    b = session_lookup(w, SVM_PROTO_TCP, &seg->dst, &seg->src, tcp_seg_from(seg)); /* c may be gone */
     if (b && tcp_of_base(b)->state == TCP_S_SYN_RCVD) {
         tcp_conn_free(w, tcp_of_base(b)); /* the accept queue is full, or waits for data */
         tw->cookie_waits_until_us = w->now_us + COOKIE_WAITS_US;

@@ -90,10 +90,10 @@ bool tcp_timewait_is_replaceable(struct worker *w, const struct transport_conn *
 }
 
 /* connect() with the ports of a connection in TIME-WAIT. */
-int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib,
+int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint32_t from,
                            uint32_t *iss_floor)
 {
-    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, lcl, rmt, fib);
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_TCP, lcl, rmt, from);
     struct tcp_conn *c;
 
     if (!b)

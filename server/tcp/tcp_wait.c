@@ -121,7 +121,7 @@ bool tcp_wait_input(struct worker *w, struct tcp_wait *t, struct tcp_seg *seg, u
     tcp_wait_expand(w, t, &c);
     if (hs_unlikely(seg->o.sig) && !tcp_auth_input(w, &c, seg))
         return true;
-    *l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, seg->fib);
+    *l = session_lookup_listener(w, SVM_PROTO_TCP, &seg->dst, &seg->src, tcp_seg_from(seg));
     v = tcp_timewait_judge(w, &c, seg, *l, iss_floor);
     tcp_timer_stop_all(w, &c); /* without a packet for an ACK one was started; the peer asks again */
     t->last_oow_ack_ms = c.last_oow_ack_ms;

@@ -153,7 +153,7 @@ bool dtls_greet(struct tls_conn *door, const struct ip_endpoint *lcl, const stru
 bool dtls_greet_anew(struct tls_conn *c)
 {
     struct ip_endpoint lcl = c->base.lcl, rmt = c->base.rmt;
-    struct listener *l = session_lookup_listener(c->w, SVM_PROTO_DTLS, &lcl, &rmt, c->base.fib);
+    struct listener *l = session_lookup_listener(c->w, SVM_PROTO_DTLS, &lcl, &rmt, session_from(c->base.fib, session_dev(c->lower)));
     struct tls_conn *door = l ? tls_listener_door(c->w, l) : NULL;
     struct tls_stack *ts = c->w->stack->tls;
     bool is_back;
@@ -236,7 +236,8 @@ static int dtls_connect(struct worker *w, struct session *s, const struct ip_end
                         struct transport_conn **out)
 {
     /* Without an endpoint of its own the session below reserves one: a port of the stack's choice. */
-    struct session_below_args args = { .proto = SVM_PROTO_UDP, .flags = s->flags, .reserve = !s->endpoint, .lcl = *lcl, .rmt = *rmt };
+    struct session_below_args args = { .proto = SVM_PROTO_UDP, .flags = s->flags, .reserve = !s->endpoint, .dev = session_dev(s),
+                                       .lcl = *lcl, .rmt = *rmt };
     struct tls_conn *c;
     struct tls_app *a;
     int err;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "server/ip/interface.h"
 #include "server/tls/tls_internal.h"
 
 void tls_config_defaults(struct tls_config *cfg)
@@ -112,7 +113,8 @@ static int tls_connect(struct worker *w, struct session *s, const struct ip_endp
                        struct transport_conn **out)
 {
     struct tls_worker *tw = tls_worker_of(w);
-    struct session_connect_args args = { .proto = SVM_PROTO_TCP, .flags = s->flags, .lcl = *lcl, .rmt = *rmt };
+    struct session_connect_args args = { .proto = SVM_PROTO_TCP, .flags = s->flags, .lcl = *lcl, .rmt = *rmt,
+                                         .device = interface_index_of_dev(w->stack, session_dev(s)) };
     struct session *lower = NULL;
     struct tls_conn *c;
     struct tls_app *a;

@@ -65,6 +65,7 @@ static struct udp_conn *udp_new(struct worker *w, struct session *s)
         return NULL;
     c->base.proto = SVM_PROTO_UDP;
     c->base.fib = s->fib;
+    c->base.dev = s->dev & 127;
     c->base.session = s;
     c->pmtu = IP_PMTU_WANT; /* as Linux */
     c->mcast_ttl = 1;
@@ -88,7 +89,7 @@ static int check_peer(struct worker *w, const struct udp_conn *c, const struct i
         return c->broadcast ? 0 : -EACCES;
     if (ip_addr_is_multicast(&rmt->ip))
         return 0;
-    int ret = ip_path_lookup(w, c->base.fib, &rmt->ip, &path);
+    int ret = ip_path_lookup_by(w, c->base.fib, c->base.dev, &rmt->ip, &path);
     if (ret == 0 && path.ifc && interface_is_broadcast(path.ifc, &rmt->ip) && !c->broadcast)
         ret = -EACCES;
     return ret;
@@ -187,8 +188,9 @@ static void udp_icmp_error(struct worker *w, const struct transport_error *e)
         return;
     }
     bool v4 = ip_addr_is_v4(&e->rmt.ip);
-    struct transport_conn *b = session_lookup(w, SVM_PROTO_UDP, &e->lcl, &e->rmt, e->fib);
-    struct listener *l = b ? NULL : session_lookup_listener(w, SVM_PROTO_UDP, &e->lcl, &e->rmt, e->fib);
+    uint32_t from = session_from(e->fib, e->dev);
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_UDP, &e->lcl, &e->rmt, from);
+    struct listener *l = b ? NULL : session_lookup_listener(w, SVM_PROTO_UDP, &e->lcl, &e->rmt, from);
 
     if (l && listener_session(l))
         b = listener_session(l)->conn;
@@ -210,6 +212,13 @@ static void udp_icmp_error(struct worker *w, const struct transport_error *e)
         udp_deliver_error(w, c, e);
     else
         session_soft_error(w, b->session, e->err);
+}
+
+static int udp_set_device(struct worker *w HS_UNUSED, struct transport_conn *b, uint8_t dev)
+{
+    b->dev = dev & 127;
+    udp_of_base(b)->cache = (struct ip_route_cache){ 0 };
+    return 0;
 }
 
 static int udp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len)
@@ -272,7 +281,7 @@ static int send_mtu(struct worker *w, const struct udp_conn *c, const void *val,
             return -ENOTCONN;
         q.dst = c->base.rmt.ip;
     }
-    int ret = ip_path_lookup(w, c->base.fib, &q.dst, &path);
+    int ret = ip_path_lookup_by(w, c->base.fib, c->base.dev, &q.dst, &path);
     if (ret == 0)
         *mtu = q.by_interface && path.ifc ? path.ifc->mtu : path.mtu;
     return ret;
@@ -300,7 +309,7 @@ static int udp_attr_get(struct worker *w, struct transport_conn *b, uint8_t attr
         struct ip_path path;
         if (!udp_is_connected(c))
             return -ENOTCONN;
-        int ret = ip_path_lookup(w, c->base.fib, &c->base.rmt.ip, &path);
+        int ret = ip_path_lookup_by(w, c->base.fib, c->base.dev, &c->base.rmt.ip, &path);
         if (ret < 0)
             return ret;
         v = path.mtu;
@@ -363,6 +372,7 @@ const struct transport_ops udp_transport_ops = {
     .reset = udp_reset,
     .tx = udp_tx,
     .rx_space = udp_rx_space,
+    .set_device = udp_set_device,
     .attr_set = udp_attr_set,
     .attr_get = udp_attr_get,
     .show = udp_show,

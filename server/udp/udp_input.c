@@ -26,13 +26,13 @@ static bool is_without_checksum6(struct pkt *p, const struct udp_hdr *h) { retur
 static bool takes_without_checksum6(const struct session *s) { return s && s->conn && udp_of_base(s->conn)->no_check6_rx; }
 
 /* Connected sockets first, then the best bound one. */
-static struct session *find_session(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint16_t fib)
+static struct session *find_session(struct worker *w, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint32_t from)
 {
-    struct transport_conn *b = session_lookup(w, SVM_PROTO_UDP, lcl, rmt, fib);
+    struct transport_conn *b = session_lookup(w, SVM_PROTO_UDP, lcl, rmt, from);
 
     if (b)
         return b->session;
-    struct listener *l = session_lookup_listener(w, SVM_PROTO_UDP, lcl, rmt, fib);
+    struct listener *l = session_lookup_listener(w, SVM_PROTO_UDP, lcl, rmt, from);
     struct session *s = l ? listener_session(l) : NULL;
     /* A bound socket that was connected since hears only its peer, who was looked up above. */
     if (s && s->conn && udp_is_connected(udp_of_base(s->conn)))
@@ -49,7 +49,7 @@ static bool find_on_workers(struct worker *w, struct pkt *p, const struct ip_end
     struct pkt_meta *m = pkt_meta(p);
     unsigned n = worker_rss_udp_candidates(w->stack, rmt, lcl, candidate);
 
-    *s = find_session(w, lcl, rmt, m->ifc ? m->ifc->fib : 0);
+    *s = find_session(w, lcl, rmt, interface_from(m));
     for (; m->udp_asked < n; m->udp_asked++) {
         const struct worker_udp_candidate *c = &candidate[m->udp_asked];
         if (c->worker == w->index) {
@@ -117,7 +117,7 @@ void udp_input(struct worker *w, struct pkt **pkts, unsigned n)
             continue;
         }
         if (hs_likely(w->stack->n_workers == 1))
-            s = find_session(w, &lcl, &rmt, m->ifc ? m->ifc->fib : 0);
+            s = find_session(w, &lcl, &rmt, interface_from(m));
         else if (!find_on_workers(w, p, &lcl, &rmt, &s))
             continue;
         if (hs_unlikely(is_bare && !takes_without_checksum6(s))) { /* never ICMP: the port may be what was damaged */

@@ -207,6 +207,8 @@ bool udp_mcast_wants(const struct udp_conn *c, const struct interface *ifc, cons
 
     if (!b->session || b->lcl.port.raw != lcl->port.raw || b->fib != ifc->fib || c->closing)
         return false;
+    if (b->dev && b->dev != interface_dev(ifc))
+        return false;
     if (ip_addr_is_any(&b->lcl.ip)) {
         /* A wildcard covers its own family; :: covers IPv4 too unless IPV6_V6ONLY (RFC 3493 s5.3). */
         if (ip_addr_is_v4(&b->lcl.ip) != ip_addr_is_v4(&lcl->ip) &&

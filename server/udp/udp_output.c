@@ -106,7 +106,7 @@ static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, st
     if (!ip_addr_is_any(&h->lcl_ip) && !ip_addr_eq(&h->lcl_ip, &c->base.lcl.ip) && !ip_is_local_addr(w, c->base.fib, &h->lcl_ip))
         return -EADDRNOTAVAIL;
     if (!tx->cache || ip_addr_is_any(&tx->src)) {
-        int ret = ip_path_lookup(w, c->base.fib, &tx->dst, &path);
+        int ret = ip_path_lookup_by(w, c->base.fib, c->base.dev, &tx->dst, &path);
         *why = UDP_C_tx_unreachable;
         if (ret < 0)
             return ret;
@@ -168,7 +168,7 @@ static struct pkt *build(struct worker *w, struct udp_conn *c, const struct tx_r
 /* 0 or the error for the program. */
 static int send_record(struct worker *w, struct udp_conn *c, struct tx_record *r)
 {
-    struct ip_tx tx = { .fib = c->base.fib, .ip_proto = IPPROTO_UDP, .tos = r->tos, .ttl = r->ttl, .pmtu = c->pmtu };
+    struct ip_tx tx = { .fib = c->base.fib, .dev = c->base.dev, .ip_proto = IPPROTO_UDP, .tos = r->tos, .ttl = r->ttl, .pmtu = c->pmtu };
     enum udp_count why = UDP_C_tx_bad_address;
     int ret = resolve(w, c, r, &tx, &why);
 
@@ -210,7 +210,7 @@ static void tell_too_big(struct worker *w, struct udp_conn *c, const struct tx_r
 {
     struct ip_path path;
 
-    if (ip_path_lookup(w, c->base.fib, &r->h.rmt_ip, &path) < 0)
+    if (ip_path_lookup_by(w, c->base.fib, c->base.dev, &r->h.rmt_ip, &path) < 0)
         return;
     struct transport_error e = { .lcl = c->base.lcl, .rmt = { r->h.rmt_ip, ip_addr_is_v4(&r->h.rmt_ip) ? c->base.rmt.port : r->h.rmt_port },
                                  .err = -EMSGSIZE,

@@ -26,6 +26,7 @@ struct sim_app {
     uint32_t rx_max, tx_max;
     bool no_auto_accept, died;
     uint8_t connect_how;
+    int32_t device;
     struct sim_sock *socks;
     unsigned n_socks;
     struct sim_fifo_mem **mem;     /* by slot */
@@ -430,7 +431,7 @@ static uint8_t conn_flags(const struct ip_endpoint *e)
 
 int sim_bind(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, struct sim_sock **out)
 {
-    struct session_bind_args args = { .proto = proto, .flags = conn_flags(lcl), .lcl = *lcl };
+    struct session_bind_args args = { .proto = proto, .flags = conn_flags(lcl), .lcl = *lcl, .device = a->device };
     struct sim_sock *s = sock_new(a, proto);
     struct session *session;
     int rc;
@@ -473,10 +474,12 @@ void sim_app_connect_how(struct sim_app *a, uint8_t how)
     a->connect_how = how;
 }
 
+void sim_app_device(struct sim_app *a, int32_t index) { a->device = index; }
+
 int sim_connect(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                 struct sim_sock **out)
 {
-    struct session_connect_args args = { .proto = proto, .flags = conn_flags(rmt), .rmt = *rmt };
+    struct session_connect_args args = { .proto = proto, .flags = conn_flags(rmt), .rmt = *rmt, .device = a->device };
     struct sim_sock *s = sock_new(a, proto);
     struct session *session = NULL;
     int rc;

@@ -53,11 +53,11 @@ static bool endpoint_eq(const struct ip_endpoint *a, const struct ip_endpoint *b
 }
 
 struct transport_conn *session_lookup(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
-                                      uint16_t fib)
+                                      uint32_t from)
 {
     (void)proto;
     for (struct transport_conn *c = host_of(w)->lookup; c; c = c->lookup_next) {
-        if (c->fib == fib && endpoint_eq(&c->lcl, lcl) && endpoint_eq(&c->rmt, rmt))
+        if (c->fib == (uint16_t)from && endpoint_eq(&c->lcl, lcl) && endpoint_eq(&c->rmt, rmt))
             return c;
     }
     return NULL;
@@ -71,20 +71,20 @@ uint32_t session_lookup_soon(struct worker *w, uint8_t proto, const struct ip_en
 void session_lookup_next(struct worker *w, uint32_t hash) { (void)w, (void)hash; }
 
 struct transport_conn *session_lookup_hashed(struct worker *w, uint32_t hash, uint8_t proto, const struct ip_endpoint *lcl,
-                                             const struct ip_endpoint *rmt, uint16_t fib)
+                                             const struct ip_endpoint *rmt, uint32_t from)
 {
-    assert(hash == session_lookup_soon(w, proto, lcl, rmt, fib));
-    return session_lookup(w, proto, lcl, rmt, fib);
+    assert(hash == session_lookup_soon(w, proto, lcl, rmt, (uint16_t)from));
+    return session_lookup(w, proto, lcl, rmt, from);
 }
 
 struct listener *session_lookup_listener(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl,
-                                         const struct ip_endpoint *rmt, uint16_t fib)
+                                         const struct ip_endpoint *rmt, uint32_t from)
 {
     struct fake_host *h = host_of(w);
 
     (void)proto;
     (void)rmt;
-    (void)fib;
+    (void)from;
     return h->listening && endpoint_eq(&h->listener.lcl, lcl) ? &h->listener : NULL;
 }
 
@@ -98,6 +98,8 @@ int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
     return *value ? 0 : -ENOENT;
 }
 
+uint8_t listener_dev(const struct listener *l) { return (void)l, 0; }
+uint8_t session_dev(const struct session *s) { return (void)s, 0; }
 uint32_t listener_layer_cfg(const struct listener *l) { return l->layer_cfg; }
 uint32_t session_layer_cfg(const struct session *s) { return s->layer_cfg; }
 const char *listener_congestion(const struct listener *l) { return l->congestion; }
@@ -325,7 +327,7 @@ void ip_confirm_way(struct worker *w, struct ip_route_cache *c)
     (void)c;
 }
 
-int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, struct ip_path *out)
+int ip_path_lookup_by(struct worker *w, uint16_t fib, uint8_t dev HS_UNUSED, const struct ip_addr *dst, struct ip_path *out)
 {
     struct fake_host *h = host_of(w);
 
