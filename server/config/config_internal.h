@@ -32,5 +32,6 @@ int config_take_tls_verify(struct conf_reader *r, void *base);
 int config_take_tls_verify_server(struct conf_reader *r, void *base);
 int config_take_tls_fifo_size(struct conf_reader *r, void *base);
 int config_take_tcp_ecn(struct conf_reader *r, void *base);
+int config_take_tcp_mtu_probing(struct conf_reader *r, void *base);
 
 #endif

@@ -237,6 +237,18 @@ int config_take_interface_address(struct conf_reader *r, void *base)
     return 0;
 }
 
+int config_take_tcp_mtu_probing(struct conf_reader *r, void *base)
+{
+    static const char *const names[] = { [TCP_MTU_PROBING_OFF] = "off", [TCP_MTU_PROBING_BLACK_HOLE] = "black-hole",
+                                         [TCP_MTU_PROBING_ALWAYS] = "always" };
+    unsigned i;
+
+    if (conf_take_choice(r, "mtu-probing of tcp", names, HS_ARRAY_LEN(names), &i) != 0)
+        return -EINVAL;
+    ((struct tcp_config *)base)->mtu_probing = i;
+    return 0;
+}
+
 int config_take_tcp_ecn(struct conf_reader *r, void *base)
 {
     static const char *const names[] = { [TCP_ECN_OFF] = "off", [TCP_ECN_ACCEPT] = "accept", [TCP_ECN_ON] = "on" };

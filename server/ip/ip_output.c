@@ -183,7 +183,7 @@ int ip_path_lookup_by(struct worker *w, uint16_t fib, uint8_t dev, const struct 
     if (ret < 0)
         return ret;
     if (!way.ifc) {
-        *out = (struct ip_path){ .mtu = LOCAL_MTU, .offloads = PORT_TX_CSUM | PORT_TX_TSO | PORT_RX_CSUM, .tso_max = LOCAL_MTU,
+        *out = (struct ip_path){ .mtu = LOCAL_MTU, .link_mtu = LOCAL_MTU, .offloads = PORT_TX_CSUM | PORT_TX_TSO | PORT_RX_CSUM, .tso_max = LOCAL_MTU,
                                  .src = *dst, .is_local = true };
         return 0;
     }
@@ -198,6 +198,7 @@ int ip_path_lookup_by(struct worker *w, uint16_t fib, uint8_t dev, const struct 
         out->offloads &= port_offloads(port);
         out->tso_max = hs_min_u32(out->tso_max, port->tso_max);
     }
+    out->link_mtu = out->mtu;
     out->mtu = pmtu_limit(w, fib, dst, out->mtu);
     return 0;
 }

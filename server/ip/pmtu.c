@@ -28,7 +28,7 @@ void pmtu_learn(struct worker *w, uint16_t fib, const struct ip_addr *dst, uint3
 
     if (mtu < least)
         mtu = least;
-    if (mtu > UINT16_MAX || (e && e->mtu <= mtu))
+    if (mtu > UINT16_MAX || (e && e->mtu < mtu))
         return;
     for (unsigned i = 0; !e && i < PMTU_WAYS; i++)
         if (set[i].until_us <= w->now_us)
@@ -41,6 +41,14 @@ void pmtu_learn(struct worker *w, uint16_t fib, const struct ip_addr *dst, uint3
     }
     *e = (struct pmtu_entry){ .dst = *dst, .until_us = w->now_us + PMTU_LIFETIME_US, .fib = fib, .mtu = (uint16_t)mtu };
     w->ip->pmtu.is_used = true;
+}
+
+void pmtu_arrived(struct worker *w, uint16_t fib, const struct ip_addr *dst, uint16_t mtu)
+{
+    struct pmtu_entry *e = w->ip->pmtu.is_used ? find(w, fib, dst) : NULL;
+
+    if (e && e->mtu < mtu)
+        e->mtu = mtu;
 }
 
 uint16_t pmtu_limit(struct worker *w, uint16_t fib, const struct ip_addr *dst, uint16_t mtu)

@@ -1,4 +1,4 @@
-/* pmtu.h - path MTUs that ICMP has told of, by destination (RFC 1191, RFC 8201 s5.2): a small cache that forgets
+/* pmtu.h - path MTUs that ICMP has told of, or probes of TCP have found, by destination (RFC 1191, RFC 8201 s5.2): a small cache that forgets
  * Owner:  struct ip_worker.
  * Thread: the worker; ICMP errors come to all workers, each keeps what concerns its own sockets.
  * Errors: none; a full set forgets its oldest entry. */
@@ -27,8 +27,10 @@ struct pmtu_table {
     struct pmtu_entry e[PMTU_SETS][PMTU_WAYS];
 };
 
-/* The caller has checked that the message is about a packet of ours. Smaller only. */
+/* The caller has checked that the message is about a packet of ours. Smaller only; the same once more holds longer. */
 void pmtu_learn(struct worker *w, uint16_t fib, const struct ip_addr *dst, uint32_t mtu);
+/* A packet of that size has arrived there: what is known is no less. */
+void pmtu_arrived(struct worker *w, uint16_t fib, const struct ip_addr *dst, uint16_t mtu);
 /* mtu, or what is known of the path if that is less. */
 uint16_t pmtu_limit(struct worker *w, uint16_t fib, const struct ip_addr *dst, uint16_t mtu);
 

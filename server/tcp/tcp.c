@@ -3,6 +3,7 @@
 #include "server/tcp/tcp_auth.h"
 #include "server/tcp/tcp_cc.h"
 #include "server/tcp/tcp_idle.h"
+#include "server/tcp/tcp_pmtu.h"
 #include "server/tcp/tcp_wait.h"
 
 void tcp_config_defaults(struct tcp_config *cfg)
@@ -25,6 +26,8 @@ void tcp_config_defaults(struct tcp_config *cfg)
         .max_time_wait = 65536,
         .max_orphans = 65536,
         .ecn = TCP_ECN_ACCEPT, /* as Linux */
+        .mtu_probing = TCP_MTU_PROBING_BLACK_HOLE,
+        .mtu_interval_us = 600000000,
         .timestamps = true,
         .sack = true,
         .wscale = true,
@@ -34,7 +37,8 @@ void tcp_config_defaults(struct tcp_config *cfg)
 
 static bool config_ok(const struct tcp_config *c)
 {
-    return (!c->cc_algo || tcp_cc_is_known(c->cc_algo)) && c->rto_min_us >= 1000 && c->rto_max_us >= c->rto_min_us &&
+    return (!c->cc_algo || tcp_cc_is_known(c->cc_algo)) && c->rto_min_us >= 1000 &&
+           c->mtu_interval_us >= 1000000 && c->mtu_interval_us <= TCP_PMTU_HELD_MAX_MS * 1000u && c->rto_max_us >= c->rto_min_us &&
            c->delack_us >= TIMER_TICK_US && c->delack_us < 500000 /* MUST-40 */ && c->keepidle_s && c->keepidle_s <= TCP_KEEP_MAX_S &&
            c->keepintvl_s && c->keepintvl_s <= TCP_KEEP_MAX_S &&
            c->keepcnt && c->initial_cwnd_segs >= 1 && c->initial_cwnd_segs <= 1000;

@@ -2,7 +2,7 @@
  * Owner:  registered once with transport_register(); state per worker.
  * Thread: see transport.h; tcp_worker_config() only while the worker does not run, or on it.
  * Errors: 0 or -errno.
- * Spec:   RFC 9293, 2385, 5925, 3042, 3168, 3522, 5681, 5682, 5961, 6191, 6298, 6528, 6582, 6937, 7323, 8985, 9406, 9438 */
+ * Spec:   RFC 9293, 2385, 5925, 3042, 3168, 3522, 4821, 5681, 5682, 5961, 6191, 6298, 6528, 6582, 6937, 7323, 8899, 8985, 9406, 9438 */
 #ifndef HOSTSTACK_SERVER_TCP_H
 #define HOSTSTACK_SERVER_TCP_H
 
@@ -11,6 +11,8 @@
 extern const struct transport_ops tcp_transport_ops;
 
 enum tcp_ecn { TCP_ECN_OFF, TCP_ECN_ACCEPT, TCP_ECN_ON }; /* never; when the peer asks; asked for by us too */
+
+enum tcp_mtu_probing { TCP_MTU_PROBING_OFF, TCP_MTU_PROBING_BLACK_HOLE, TCP_MTU_PROBING_ALWAYS }; /* as Linux's tcp_mtu_probing */
 
 /* Values of the `tcp { }` stanza and the system-wide defaults of per-connection options. */
 struct tcp_config {
@@ -31,6 +33,8 @@ struct tcp_config {
     uint32_t max_time_wait;    /* of one worker: beyond, a connection ends without TIME-WAIT */
     uint32_t max_orphans;      /* of one worker: beyond, close() resets */
     uint32_t ecn;              /* enum tcp_ecn */
+    uint32_t mtu_probing;      /* enum tcp_mtu_probing */
+    uint32_t mtu_interval_us;  /* from one search to the next: PMTU_RAISE_TIMER of RFC 8899, an hour at most */
     bool timestamps, sack, wscale, syn_cookies;
     bool user_timeout_option;  /* RFC 5482; off by default, as its s4 says */
 };

@@ -121,7 +121,8 @@ static bool is_plain(const struct tcp_conn *c, const struct tcp_ack_news *n)
 {
     const struct tcp_sent *s = c->sent;
 
-    return c->ca_state == TCP_CA_OPEN && !n->is_duplicate && !n->dsack && !s->sacked && !s->lost && !s->has_tlp;
+    return c->ca_state == TCP_CA_OPEN && !n->is_duplicate && !n->dsack && !s->sacked && !s->lost && !s->has_tlp &&
+           !s->mtu_probe;
 }
 
 /* What was in flight while the window was closed was refused: it goes out again at once, and cwnd stays. */

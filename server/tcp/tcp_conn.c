@@ -222,24 +222,20 @@ int tcp_conn_path_update(struct worker *w, struct tcp_conn *c)
     bool v4 = ip_addr_is_v4(&c->base.rmt.ip);
     struct ip_path path;
     uint32_t tso_max = 0;
-    uint16_t mtu = v4 ? 576 : 1280; /* no route now: the sizes that every path takes */
+    uint16_t mtu = v4 ? 576 : 1280, link_mtu = 0; /* no route now: the sizes that every path takes */
     int rc = ip_path_lookup_by(w, c->base.fib, c->base.dev, &c->base.rmt.ip, &path);
 
     if (rc == 0) {
         mtu = path.mtu;
+        link_mtu = path.link_mtu;
         tso_max = path.offloads & PORT_TX_TSO ? path.tso_max : 0;
         c->takes_attached = path.offloads & PORT_TX_ATTACHED;
         if (path.is_local)
             c->flags |= TCP_F_LOCAL;
     }
-    /* A size that ICMP has told holds for 10 minutes (RFC 1191 s6.3, RFC 8201 s4). */
-    if (tcp_pmtu_is_held(w, c) && c->path_mtu < mtu)
-        mtu = c->path_mtu;
-    else
-        c->pmtu_until_ms = 0;
-    c->path_mtu = mtu;
+    c->path_mtu = tcp_pmtu_of_path(w, c, mtu, link_mtu);
     if (!c->adv_mss) { /* from the size we can receive, whatever the path may be (MUST-67) */
-        uint32_t adv = (uint32_t)mtu - (v4 ? 20 : 40) - (uint32_t)sizeof(struct tcp_hdr);
+        uint32_t adv = (uint32_t)(link_mtu ? link_mtu : mtu) - (v4 ? 20 : 40) - (uint32_t)sizeof(struct tcp_hdr);
 
         c->adv_mss = (uint16_t)(c->user_mss ? hs_min_u32(adv, c->user_mss) : adv);
     }
@@ -255,7 +251,7 @@ void tcp_conn_begin(struct worker *w, struct tcp_conn *c)
     if (ip_cache_is_local(w, &c->route)) /* as it was for the SYN: no smaller path in between */
         tcp_conn_mss_update(c, c->tso_max);
     else
-        tcp_conn_path_update(w, c);
+        tcp_pmtu_begin(w, c);
     c->ca_state = TCP_CA_OPEN;
     c->recover = c->snd_una - 1; /* RFC 6582 s3.2 step 1: the first loss counts */
     c->snd_sml = c->snd_una;

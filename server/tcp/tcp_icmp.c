@@ -5,13 +5,17 @@
 enum { TCP_MIN_MTU_V4 = 68, TCP_MIN_MTU_V6 = 1280 };
 
 /* A smaller path: what is in flight was dropped for its size, not for congestion: sent again at once, cwnd stays. */
-static void packet_too_big(struct worker *w, struct tcp_conn *c, uint32_t mtu)
+static void packet_too_big(struct worker *w, struct tcp_conn *c, uint32_t seq, uint32_t mtu)
 {
     uint32_t floor = ip_addr_is_v4(&c->base.rmt.ip) ? TCP_MIN_MTU_V4 : TCP_MIN_MTU_V6;
     uint16_t mss = c->mss;
 
-    if (mtu < floor || mtu >= c->path_mtu)
+    if (mtu < floor)
         return;
+    if (mtu >= c->path_mtu) { /* what is larger than that is a probe */
+        tcp_pmtu_probe_too_big(w, c, seq, mtu);
+        return;
+    }
     tcp_count(w, TCP_C_pmtu_lowered);
     tcp_pmtu_lower(w, c, (uint16_t)mtu);
     if (!tcp_can_send(c) || c->mss >= mss || c->snd_una == c->snd_nxt)
@@ -43,7 +47,7 @@ void tcp_icmp_error(struct worker *w, const struct transport_error *e)
         return;
     }
     if (e->mtu) {
-        packet_too_big(w, c, e->mtu);
+        packet_too_big(w, c, seq, e->mtu);
         return;
     }
     /* RFC 5927 s5.2: hard errors end an attempt, never a synchronized connection; soft ones are remembered (MUST-56). */

@@ -40,10 +40,13 @@ static bool has_been_quiet(const struct worker *w, const struct tcp_conn *c, uin
 static bool is_idle(struct worker *w, struct tcp_conn *c)
 {
     struct session *s = c->base.session;
+    uint32_t past = PAST_FLAGS;
     struct session_ooo o;
 
+    if (hs_unlikely(c->flags & TCP_F_PMTU_LOW) && tcp_pmtu_is_kept(w, c))
+        past |= TCP_F_PMTU_LOW;
     if (c->state != TCP_S_ESTABLISHED || !s || c->snd_una != c->snd_nxt || c->sent || c->rexmt_mode != TCP_REXMT_NONE ||
-        c->flags & ~(uint32_t)(KEPT_FLAGS | PAST_FLAGS) || c->lflags & ~(KEPT_LFLAGS | PAST_LFLAGS) || c->ca_state != TCP_CA_OPEN)
+        c->flags & ~(KEPT_FLAGS | past) || c->lflags & ~(KEPT_LFLAGS | PAST_LFLAGS) || c->ca_state != TCP_CA_OPEN)
         return false;
     if (c->keep_probes || c->pace_max || c->linger2_s || c->soft_error || c->last_ack_sent != c->rcv_nxt || c->data_una != c->snd_una)
         return false; /* rare */

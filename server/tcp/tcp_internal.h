@@ -259,6 +259,9 @@ struct tcp_conn {
     uint8_t reo_persist;        /* recoveries for which it stays raised */
     uint8_t busy : 4;           /* enum tcp_busy, since busy_since_ms */
     uint8_t rate_app_limited : 1;
+    uint8_t mtu_probing : 1;    /* path_mtu is raised by probes alone (tcp_pmtu.c) */
+    uint8_t mtu_tries : 2;      /* enum tcp_mtu_tries (tcp_pmtu.h), with pmtu_high */
+    uint16_t pmtu_high;         /* probes of more than path_mtu and up to this may arrive (search_high of RFC 4821 s7.1); 0 = no search */
     uint32_t busy_since_ms, busy_ms; /* busy_ms: TCP_BUSY_SENDING only */
     struct tcp_counts n;
 };
@@ -564,6 +567,14 @@ void tcp_pmtu_lower(struct worker *w, struct tcp_conn *c, uint16_t mtu);
 void tcp_pmtu_timeout(struct worker *w, struct tcp_conn *c);    /* R1 or more timeouts in a row */
 bool tcp_pmtu_is_held(const struct worker *w, const struct tcp_conn *c); /* what was learned last holds still */
 void tcp_pmtu_raise(struct worker *w, struct tcp_conn *c);      /* with TCP_F_PMTU_LOW, before something is sent */
+void tcp_pmtu_begin(struct worker *w, struct tcp_conn *c);      /* tcp_conn_path_update() when the options are negotiated */
+uint16_t tcp_pmtu_of_path(struct worker *w, struct tcp_conn *c, uint16_t mtu, uint16_t link_mtu);
+
+/* tcp_pmtu_search.c */
+int64_t tcp_pmtu_probe(struct worker *w, struct tcp_conn *c);   /* with TCP_F_PMTU_LOW: sends one when it is time */
+void tcp_pmtu_probe_timeout(struct worker *w, struct tcp_conn *c); /* before what is in flight is held for lost */
+void tcp_pmtu_probe_too_big(struct worker *w, struct tcp_conn *c, uint32_t seq, uint32_t mtu); /* says ICMP */
+bool tcp_pmtu_is_kept(struct worker *w, const struct tcp_conn *c); /* with TCP_F_PMTU_LOW: it would be found again */
 
 /* tcp_attr.c */
 int tcp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr, const void *val, uint32_t len);

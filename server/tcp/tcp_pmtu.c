@@ -1,18 +1,31 @@
 /* tcp_pmtu.c - the path MTU over time: packets of full size that vanish without an ICMP error (RFC 2923 s2.1, RFC 4821 s7.7), and
- * trying the route's own size again (RFC 1191 s6.3, RFC 8201 s4) */
+ * larger sizes again (RFC 1191 s6.3, RFC 8201 s4): by sending them after ten minutes, or by probes (tcp_pmtu_search.c) */
+#include "server/tcp/tcp_pmtu.h"
 #include "server/tcp/tcp_trace.h"
 
-enum { TCP_PMTU_HOLD_MS = 10 * 60 * 1000, TCP_PMTU_BASE_V6 = 1280 };
+enum { TCP_PMTU_BASE_V6 = 1280, TCP_PMTU_BASE = 1280 };
 
 /* Tunnels, RFC 4821's choice, and what every IPv4 host takes. IPv6 has links of 1280 and no smaller ones. */
 static const uint16_t steps_v4[] = { 1280, 1024, 576 };
 
+void tcp_pmtu_hold(const struct worker *w, struct tcp_conn *c, uint32_t ms)
+{
+    c->pmtu_until_ms = tcp_now_ms(w) + ms;
+    if (c->pmtu_until_ms == 0)
+        c->pmtu_until_ms = 1;
+}
+
+/* Without SACK a lost probe could not be told from any other loss (RFC 4821 s7.4 asks for that). */
+static bool can_probe(struct worker *w, const struct tcp_conn *c)
+{
+    return tcp_worker_of(w)->cfg.mtu_probing != TCP_MTU_PROBING_OFF && c->flags & TCP_F_SACK && !(c->flags & TCP_F_LOCAL);
+}
+
 void tcp_pmtu_lower(struct worker *w, struct tcp_conn *c, uint16_t mtu)
 {
     c->path_mtu = mtu;
-    c->pmtu_until_ms = tcp_now_ms(w) + TCP_PMTU_HOLD_MS;
-    if (c->pmtu_until_ms == 0)
-        c->pmtu_until_ms = 1;
+    c->pmtu_high = 0;
+    tcp_pmtu_hold(w, c, TCP_PMTU_RAISE_MS);
     c->flags |= TCP_F_PMTU_LOW;
     tcp_conn_path_update(w, c);
     tcp_trace(w, c, TCP_TRACE_MTU, mtu);
@@ -35,7 +48,7 @@ static uint16_t next_step(const struct tcp_conn *c)
 }
 
 /* R1 timeouts in a row and more: perhaps the path is dead, perhaps it only drops what is large. Smaller segments do no harm to the
- * first and are what helps against the second. */
+ * first and are what helps against the second. Which it was, probes tell: the search begins when the connection is well again. */
 void tcp_pmtu_timeout(struct worker *w, struct tcp_conn *c)
 {
     uint16_t mtu = next_step(c);
@@ -44,21 +57,64 @@ void tcp_pmtu_timeout(struct worker *w, struct tcp_conn *c)
         return;
     tcp_count(w, TCP_C_pmtu_black_hole);
     tcp_pmtu_lower(w, c, mtu);
+    if (can_probe(w, c)) {
+        c->mtu_probing = true;
+        tcp_pmtu_hold(w, c, TCP_PMTU_TIMEOUT_MS);
+    }
 }
 
 /* By the time that is left: the difference of the clocks alone would call it the future again after 25 days of silence. */
 bool tcp_pmtu_is_held(const struct worker *w, const struct tcp_conn *c)
 {
-    return c->pmtu_until_ms && c->pmtu_until_ms - tcp_now_ms(w) - 1 < TCP_PMTU_HOLD_MS;
+    return c->pmtu_until_ms && c->pmtu_until_ms - tcp_now_ms(w) - 1 < TCP_PMTU_HELD_MAX_MS;
 }
 
-/* Ten minutes are over: the size that the route has, and if the path still does not take it, ICMP or timeouts will tell. */
+/* mtu: of the route, with what is known of the path; link_mtu: without that, 0 = there is no route now. What this connection has found
+ * holds: for ten minutes, or until a probe has arrived. */
+uint16_t tcp_pmtu_of_path(struct worker *w, struct tcp_conn *c, uint16_t mtu, uint16_t link_mtu)
+{
+    if (c->mtu_probing && c->path_mtu && !link_mtu)
+        return c->path_mtu;
+    if ((c->mtu_probing || tcp_pmtu_is_held(w, c)) && c->path_mtu && c->path_mtu < mtu) {
+        c->flags |= TCP_F_PMTU_LOW;
+        return c->path_mtu;
+    }
+    c->pmtu_until_ms = 0;
+    c->pmtu_high = 0;
+    if (mtu < link_mtu) { /* another connection, or ICMP, has found that out */
+        c->flags |= TCP_F_PMTU_LOW;
+        c->mtu_probing = can_probe(w, c);
+        tcp_pmtu_hold(w, c, c->mtu_probing ? tcp_worker_of(w)->cfg.mtu_interval_us / 1000 : TCP_PMTU_RAISE_MS);
+    }
+    return mtu;
+}
+
+/* The options are negotiated. RFC 4821 s7.2: who does not trust ICMP begins small and searches at once. */
+void tcp_pmtu_begin(struct worker *w, struct tcp_conn *c)
+{
+    tcp_conn_path_update(w, c);
+    if (tcp_worker_of(w)->cfg.mtu_probing != TCP_MTU_PROBING_ALWAYS || !can_probe(w, c) || c->path_mtu <= TCP_PMTU_BASE)
+        return;
+    c->path_mtu = TCP_PMTU_BASE;
+    c->pmtu_until_ms = 0;
+    c->mtu_probing = true;
+    c->flags |= TCP_F_PMTU_LOW;
+    tcp_conn_mss_update(c, c->tso_max);
+}
+
+/* What was learnt has held for its time. Probes find out what is possible now; where there are none: the size that the route has, and if
+ * the path still does not take it, ICMP or timeouts will tell. */
 void tcp_pmtu_raise(struct worker *w, struct tcp_conn *c)
 {
-    if (tcp_pmtu_is_held(w, c))
+    if (c->pmtu_high || tcp_pmtu_is_held(w, c))
         return;
-    if (tcp_conn_path_update(w, c) != 0)
-        return; /* no route now: the next time */
+    if (c->mtu_probing) {
+        tcp_pmtu_search(w, c);
+        return;
+    }
     c->flags &= ~TCP_F_PMTU_LOW;
-    tcp_trace(w, c, TCP_TRACE_MTU, c->path_mtu);
+    if (tcp_conn_path_update(w, c) != 0)
+        c->flags |= TCP_F_PMTU_LOW; /* no route now: the next time */
+    else
+        tcp_trace(w, c, TCP_TRACE_MTU, c->path_mtu);
 }

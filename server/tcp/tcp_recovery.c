@@ -208,6 +208,8 @@ void tcp_recovery_ack(struct worker *w, struct tcp_conn *c, const struct tcp_seg
     if (n->is_duplicate && c->dup_acks < UINT8_MAX)
         c->dup_acks++;
     n->lost = c->flags & TCP_F_SACK ? tcp_rack_detect(w, c, &wait_us) : reno_detect(c, n);
+    if (hs_unlikely(c->sent->mtu_probe))
+        tcp_pmtu_ack(w, c, n);
     if (n->acked && c->ca_state < TCP_CA_RECOVERY)
         c->dup_acks = 0;
     if (n->lost && c->ca_state < TCP_CA_RECOVERY)

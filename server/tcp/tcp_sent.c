@@ -316,6 +316,7 @@ void tcp_sent_mark_all_lost(struct tcp_conn *c)
             tcp_sent_mark_lost(c, r);
     }
     s->reno_sacked = 0;
+    s->mtu_probe = 0; /* that it is missing says nothing about its size */
     c->flags &= ~TCP_F_RTT_TIMING;
 }
 

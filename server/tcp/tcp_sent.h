@@ -62,6 +62,8 @@ struct tcp_sent {
     uint32_t prior_cwnd, prior_ssthresh;
     uint32_t delivered_us, first_us; /* of the last delivery; of the run that it was */
     uint32_t app_limited;    /* until tcp_conn.delivered passes this; with is_app_limited */
+    uint32_t mtu_seq, mtu_end; /* of the probe of the path MTU in flight; with mtu_probe */
+    uint16_t mtu_probe;      /* its size with all headers; 0 = there is none */
     bool last_is_rtx;        /* what was sent last was sent before: a run does not go on across it */
     bool has_dsack_round, has_tlp, has_undo, has_rtx_ts, has_rtx, is_app_limited;
     struct tcp_run inline_r[TCP_RUNS_INLINE];
@@ -127,6 +129,9 @@ void tcp_sent_pool_free(struct tcp_worker *tw);
 /* Of what this ACK tells, in units of TCP_PACE_UNIT bytes a second; 0 = nothing, as when it was sooner than any round trip. */
 uint32_t tcp_rate_of(const struct worker *w, const struct tcp_conn *c, const struct tcp_ack_news *n, uint32_t min_rtt_us);
 void tcp_rate_sample(const struct worker *w, struct tcp_conn *c, const struct tcp_ack_news *n); /* c->delivered counts it already */
+
+/* tcp_pmtu_search.c */
+void tcp_pmtu_ack(struct worker *w, struct tcp_conn *c, struct tcp_ack_news *n); /* with mtu_probe, when losses are known */
 
 /* tcp_sack.c */
 void tcp_sack_update(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg, struct tcp_ack_news *n);

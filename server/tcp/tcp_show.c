@@ -2,6 +2,7 @@
 #include <jansson.h>
 #include "server/tcp/tcp_cc.h"
 #include "server/tcp/tcp_idle.h"
+#include "server/tcp/tcp_pmtu.h"
 #include "server/tcp/tcp_wait.h"
 
 struct counter_desc { const char *name, *severity, *text; };
@@ -22,6 +23,7 @@ static void put_counts(struct worker *w, const struct tcp_conn *c, json_t *obj)
 
     if (tcp_info_get(w, c, SVM_ATTR_TCP_INFO2, &two, &n) == 0) {
         json_object_set_new(obj, "path_mtu", json_integer(two.pmtu));
+        tcp_pmtu_show(w, c, obj);
         json_object_set_new(obj, "not_sent", json_integer(two.notsent));
         json_object_set_new(obj, "sacked_segments", json_integer(two.sacked));
         json_object_set_new(obj, "lost_segments", json_integer(two.lost));

@@ -155,6 +155,7 @@ static void rexmt_data(struct worker *w, struct tcp_conn *c)
     }
     if (c->retransmits >= TCP_R1)
         tcp_pmtu_timeout(w, c);
+    tcp_pmtu_probe_timeout(w, c);
     tcp_loss_enter(w, c);
     tcp_tx_request(w, c);
 }

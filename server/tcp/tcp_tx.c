@@ -290,6 +290,8 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
             return TRANSPORT_TX_DONE;
         }
         n = send_lost(w, c, burst);
+        if (n == 0 && hs_unlikely(c->flags & TCP_F_PMTU_LOW))
+            n = tcp_pmtu_probe(w, c); /* < 0 when it waits for room in cwnd, too */
         if (n == 0)
             n = send_new(w, c, burst, &room);
         if (n == 0 && hs_unlikely(frto_gives_up(c)))

@@ -1,4 +1,4 @@
-/* sim_router.c - a path that gets narrower on its way: larger packets go no further, with an ICMP error to their sender or without
+/* sim_router.c - a path that gets narrower and wider on its way: larger packets go no further, with an ICMP error to their sender or without
  * (RFC 1191 s3, RFC 8201 s4, RFC 2923 for the black hole) */
 #include "tests/sim/sim_router.h"
 
@@ -62,10 +62,13 @@ bool sim_router_passes(const struct sim_router *r, struct sim_link *l, unsigned 
 {
     uint8_t answer[ETH + V6_HDR + ICMP_HDR + QUOTE_MAX];
     bool v4 = frame[12] == 0x08 && frame[13] == 0x00, v6 = frame[12] == 0x86 && frame[13] == 0xdd;
+    const struct sim_router_step *now = NULL;
 
-    if (!r->mtu || now_us < r->from_us || len <= ETH + r->mtu || !(v4 || v6))
+    for (unsigned i = 0; i < r->n && r->step[i].from_us <= now_us; i++)
+        now = &r->step[i];
+    if (!now || !now->mtu || len <= ETH + now->mtu || !(v4 || v6))
         return true;
-    if (r->tells)
-        sim_link_inject(l, end, answer, too_big(frame, len, r->mtu, answer));
+    if (now->tells)
+        sim_link_inject(l, end, answer, too_big(frame, len, now->mtu, answer));
     return false;
 }

@@ -3,7 +3,8 @@
  * Everything follows from the seed: link, options of both sides, programs. Each byte is checked. At the end of a seed no
  * connection, no half-open connection and no packet may be left.
  *
- *   sim_tcp [--seeds A-B] [--seed N] [--digest] [--verbose]    exit 0: all passed; 1: prints the failing seed
+ *   sim_tcp [--seeds A-B] [--seed N] [--path] [--digest] [--verbose]    exit 0: all passed; 1: prints the failing seed
+ *   --path: slow streams over a path that gets narrower and wider while they last, and does not always tell
  *   --digest: prints a hash of every frame and its time: the same for the same seeds in every run */
 #include <errno.h>
 #include <getopt.h>
@@ -40,6 +41,7 @@ struct flow_side {
     uint64_t next_read_us;
     uint32_t idle_at, idle_s;        /* silent for idle_s after so many bytes: beyond the rounds of 32-bit clocks; 0 = not */
     uint64_t next_write_us;
+    uint32_t write_pause_us;         /* between writes; 0 = none */
     uint8_t end;                     /* enum flow_end */
     bool started, shut, done, saw_reset, saw_eof;
     int error;
@@ -65,11 +67,13 @@ struct run {
     struct sim_params link[2];       /* what each side sends over */
     struct sim_router router;        /* the path gets narrower */
     bool crashed, verbose;
+    bool wanders;                    /* --path */
     bool new_stop;                   /* a program has chosen a point in time to go on at */
     bool (*until)(void *arg);
     const char *failure;
     unsigned failed_flow;
     uint64_t bytes;
+    uint64_t *probes;                /* of a larger path MTU: sent, arrived, lost; over all seeds */
     uint64_t *digest;                /* of every frame and its time, over all seeds */
 };
 
@@ -100,14 +104,17 @@ static void choose_link(struct run *r, struct sim_params *p)
 
 static int choose_tcp(struct run *r, unsigned i)
 {
+    uint64_t rng = r->seed * 2 + i; /* of its own: what other choices follow from a seed stays */
     struct tcp_config cfg;
 
     tcp_config_defaults(&cfg);
+    cfg.mtu_probing = sim_below(&rng, TCP_MTU_PROBING_ALWAYS + 1);
     cfg.cc_algo = chance(r, 30) ? "newreno" : chance(r, 50) ? "bbr" : "cubic";
     cfg.sack = !chance(r, 25);
     cfg.timestamps = !chance(r, 25);
     cfg.wscale = !chance(r, 20);
     cfg.ecn = chance(r, 60) ? TCP_ECN_ON : below(r, 2);
+    cfg.sack |= r->wanders; /* there are no probes without */
     return tcp_worker_config(r->pair.stack[i]->worker[0], &cfg);
 }
 
@@ -158,6 +165,35 @@ static void choose_flow(struct run *r, struct flow *f)
     /* Without bytes no SYN would ever leave; a SYN that comes twice, and late, is taken twice when the first connection has gone (s2.1). */
     if (f->side[0].to_send && !f->may_reset && chance(r, 30))
         f->how = SVM_CONNECT_FASTOPEN | (chance(r, 50) ? SVM_CONNECT_NO_COOKIE : 0);
+}
+
+/* With --path: a stream that lasts for minutes, in bursts that are large enough for a probe and what must follow it. */
+static void choose_slow_flow(struct run *r, struct flow *f)
+{
+    f->may_reset = false;
+    f->start_us = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        struct flow_side *s = &f->side[i];
+
+        s->to_send = i == 0 || chance(r, 30) ? 500000 + below(r, 1500000) : below(r, 5000);
+        s->write_max = 10000 + below(r, 30000);
+        s->write_pause_us = 200000 + below(r, 2000000);
+        s->read_max = 100000;
+        s->pause_us = 0;
+        s->idle_s = 0;
+        s->end = END_SHUTDOWN_THEN_CLOSE;
+    }
+    for (unsigned i = 0; i < 2; i++)
+        f->side[i].to_recv = f->side[!i].to_send;
+}
+
+static void choose_path(struct run *r, uint64_t begin_us)
+{
+    r->router = (struct sim_router){ .n = 1 + below(r, SIM_ROUTER_STEPS) };
+    for (unsigned i = 0; i < r->router.n; i++) {
+        begin_us += i ? 5000000 + below(r, 60000000) : below(r, 3000000);
+        r->router.step[i] = (struct sim_router_step){ begin_us, chance(r, 30) ? 0 : 1280 + below(r, 220), chance(r, 25) };
+    }
 }
 
 /* ---- programs ---- */
@@ -216,6 +252,11 @@ static unsigned side_write(struct run *r, unsigned n, struct flow_side *s)
             return work;
         s->sent += (uint32_t)rc;
         work++;
+        if (s->write_pause_us && s->sent < s->to_send) {
+            s->next_write_us = now_us + s->write_pause_us;
+            r->new_stop = true;
+            return work;
+        }
     }
     if (s->shut)
         return work;
@@ -547,6 +588,11 @@ static bool setup(struct run *r)
     uint64_t begin_us;
 
     choose_link(r, &link);
+    if (r->wanders) {
+        link.offload = false;
+        link.mtu = hs_max_u32(link.mtu, 1500);
+        link.loss_ppm = hs_min_u32(link.loss_ppm, 10000); /* a search may last longer than a stream */
+    }
     r->link[0] = r->link[1] = link;
     if (sim_pair_create(&r->pair, r->seed, &link, false) != 0)
         return fail(r, 0, "setup");
@@ -559,7 +605,9 @@ static bool setup(struct run *r)
         r->link[1].offload = link.offload;
     }
     if (chance(r, 20) && !link.offload) /* super-frames are larger than any packet on a path */
-        r->router = (struct sim_router){ .from_us = begin_us + below(r, 3000000), .mtu = 1280 + below(r, 200), .tells = chance(r, 50) };
+        r->router = (struct sim_router){ .n = 1, .step[0] = { begin_us + below(r, 3000000), 1280 + below(r, 200), chance(r, 50) } };
+    if (r->wanders)
+        choose_path(r, begin_us);
     if (r->verbose)
         printf("  link: mtu %u delay %u loss %u ppm burst %u/%u dup %u reorder %u/%u us jitter %u corrupt %u rate %llu queue %u%s\n",
                link.mtu, link.delay_us, link.loss_ppm, link.burst_ppm, link.burst_len, link.dup_ppm, link.reorder_ppm,
@@ -568,14 +616,18 @@ static bool setup(struct run *r)
     for (unsigned i = 0; i < 2; i++) {
         struct sim_app_options opt = { .rx_max = 4096u << below(r, 7), .tx_max = 4096u << below(r, 7), .client_id = i + 1 };
 
+        if (r->wanders)
+            opt.rx_max = opt.tx_max = 262144;
         if (choose_tcp(r, i) != 0 || sim_app_create(r->pair.stack[i]->worker[0], &opt, &r->app[i]) != 0)
             return fail(r, 0, "setup");
     }
-    r->n_flows = 1 + below(r, chance(r, 80) ? 5 : MAX_FLOWS);
+    r->n_flows = 1 + below(r, r->wanders ? 2 : chance(r, 80) ? 5 : MAX_FLOWS);
     for (unsigned n = 0; n < r->n_flows; n++) {
         struct ip_endpoint lcl;
 
         choose_flow(r, &r->flow[n]);
+        if (r->wanders)
+            choose_slow_flow(r, &r->flow[n]);
         r->flow[n].start_us += begin_us;
         lcl = sim_pair_endpoint(1, r->flow[n].v4, (uint16_t)(PORT_BASE + n));
         if (sim_listen(r->app[1], SVM_PROTO_TCP, &lcl, 16, &r->listener[n]) != 0)
@@ -583,7 +635,7 @@ static bool setup(struct run *r)
         if (r->flow[n].how)
             fast_open(r, r->listener[n], r->flow[n].how & SVM_CONNECT_NO_COOKIE && chance(r, 80));
     }
-    if (chance(r, 12)) {
+    if (!r->wanders && chance(r, 12)) {
         r->crash = 1 + below(r, 3);
         r->crash_us = begin_us + below(r, 3000000);
     }
@@ -639,7 +691,17 @@ static bool crashed_or_done(void *arg)
     return all_done(r) || (r->crash >= 2 && r->crashed);
 }
 
-static bool run_seed(uint64_t seed, bool verbose, uint64_t *digest)
+static void count_probes(const struct run *r)
+{
+    for (unsigned i = 0; i < 2 && r->probes; i++) {
+        const uint64_t *n = r->pair.stack[i] ? tcp_worker_of(r->pair.stack[i]->worker[0])->counters : NULL;
+
+        for (unsigned k = 0; n && k < 3; k++)
+            r->probes[k] += n[TCP_C_mtu_probes + k];
+    }
+}
+
+static bool run_seed(uint64_t seed, bool verbose, uint64_t *digest, uint64_t *probes)
 {
     struct run *r = calloc(1, sizeof(*r));
     bool ok;
@@ -648,6 +710,8 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *digest)
     r->seed = r->rng = seed;
     r->verbose = verbose;
     r->digest = digest;
+    r->probes = probes;
+    r->wanders = probes != NULL;
     if (setup(r)) {
         sim_net_set_hook(r->pair.net, programs, r);
         rc = run_while(r, crashed_or_done, sim_net_now_us(r->pair.net) + LIMIT_S * 1000000ull);
@@ -684,6 +748,7 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *digest)
         print_flows(r);
         print_stats(r);
     }
+    count_probes(r);
     ok = !r->failure;
     for (unsigned i = 0; i < 2; i++) {
         if (r->app[i])
@@ -696,16 +761,17 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *digest)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim_tcp [--seeds A-B] [--seed N] [--digest] [--verbose]\n");
+    fprintf(stderr, "usage: sim_tcp [--seeds A-B] [--seed N] [--path] [--digest] [--verbose]\n");
     return 2;
 }
 
 int main(int argc, char **argv)
 {
     static const struct option opts[] = { { "seeds", 1, NULL, 's' }, { "seed", 1, NULL, 'n' }, { "verbose", 0, NULL, 'v' },
-                                          { "digest", 0, NULL, 'd' }, { 0 } };
+                                          { "digest", 0, NULL, 'd' }, { "path", 0, NULL, 'p' }, { 0 } };
     unsigned long long from = 1, to = 1000, failed = 0;
-    bool verbose = false, with_digest = false;
+    bool verbose = false, with_digest = false, with_path = false;
+    uint64_t probes[3] = { 0 };
     uint64_t digest = 0xcbf29ce484222325ull;
     int o;
 
@@ -721,6 +787,10 @@ int main(int argc, char **argv)
             with_digest = true;
             continue;
         }
+        if (o == 'p') {
+            with_path = true;
+            continue;
+        }
         if (o != 'v')
             return usage();
         verbose = true;
@@ -731,9 +801,12 @@ int main(int argc, char **argv)
         return 1;
     }
     for (unsigned long long seed = from; seed <= to; seed++)
-        failed += !run_seed(seed, verbose, with_digest ? &digest : NULL);
+        failed += !run_seed(seed, verbose, with_digest ? &digest : NULL, with_path ? probes : NULL);
     if (with_digest)
         printf("digest %016llx\n", (unsigned long long)digest);
+    if (with_path)
+        printf("%llu probes, %llu arrived, %llu lost\n", (unsigned long long)probes[0], (unsigned long long)probes[1],
+               (unsigned long long)probes[2]);
     printf("%llu seeds, %llu failed\n", to - from + 1, failed);
     return failed ? 1 : 0;
 }

@@ -66,7 +66,7 @@ Test(config, every_stanza)
         "session { segment-size 64m add-segment-size 32m evt-q-length 4096 max-fifo-size 1m\n"
         "  max-clients 2 max-sessions 3 max-listeners 4 max-segments 5 }\n"
         "tcp { cc-algo newreno ecn on rto-min 10ms rto-max 2s delayed-ack 5ms msl 1s fin-wait2 3s initial-cwnd 4\n"
-        "  syn-retries 2 synack-retries 3 data-retries 9 no-timestamps no-sack no-window-scaling }\n"
+        "  syn-retries 2 synack-retries 3 data-retries 9 no-timestamps no-sack no-window-scaling mtu-probing always mtu-probe-interval 3s }\n"
         "namespace blue { secret 0x7 interface wire0 }\n"
         "namespace red { }\n");
     struct ip_addr a;
@@ -108,6 +108,8 @@ Test(config, every_stanza)
     cr_assert(cfg->session.max_listeners == 4 && cfg->session.max_segments == 5);
     cr_assert_str_eq(cfg->tcp.cc_algo, "newreno");
     cr_assert_eq(cfg->tcp.ecn, TCP_ECN_ON);
+    cr_assert_eq(cfg->tcp.mtu_probing, TCP_MTU_PROBING_ALWAYS);
+    cr_assert_eq(cfg->tcp.mtu_interval_us, 3000000);
     cr_assert(cfg->tcp.rto_min_us == 10000 && cfg->tcp.rto_max_us == 2000000 && cfg->tcp.delack_us == 5000);
     cr_assert(cfg->tcp.msl_us == 1000000 && cfg->tcp.fin_wait2_us == 3000000 && cfg->tcp.initial_cwnd_segs == 4);
     cr_assert(cfg->tcp.syn_retries == 2 && cfg->tcp.synack_retries == 3 && cfg->tcp.data_retries == 9);

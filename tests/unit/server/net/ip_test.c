@@ -355,6 +355,32 @@ Test(ip, output_is_fragmented_and_comes_back_whole)
     }
 }
 
+/* What probes of TCP have found, for whoever sends there next; never more than the links take. */
+Test(ip, path_mtu_that_probes_found)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct ip_addr dst = net_ip(i ? "10.0.0.9" : "fd00::9"), other = net_ip(i ? "10.0.0.8" : "fd00::8");
+        struct ip_path path;
+
+        pmtu_arrived(n.w, 0, &dst, 1500);
+        cr_assert_eq(pmtu_limit(n.w, 0, &dst, 1500), 1500, "nothing is known, and that is all");
+        pmtu_learn(n.w, 0, &dst, 1280);
+        pmtu_arrived(n.w, 0, &dst, 1400);
+        pmtu_arrived(n.w, 0, &dst, 1300);
+        cr_assert_eq(ip_path_lookup(n.w, 0, &dst, &path), 0);
+        cr_assert_eq(path.mtu, 1400);
+        cr_assert_eq(path.link_mtu, 1500);
+        cr_assert_eq(ip_path_lookup(n.w, 0, &other, &path), 0);
+        cr_assert_eq(path.mtu, 1500);
+        n.w->now_us += PMTU_LIFETIME_US - 1000000ull;
+        pmtu_learn(n.w, 0, &dst, 1400); /* still so */
+        n.w->now_us += PMTU_LIFETIME_US - 1000000ull;
+        cr_assert_eq(pmtu_limit(n.w, 0, &dst, 1500), 1400);
+        n.w->now_us += 2000000;
+        cr_assert_eq(pmtu_limit(n.w, 0, &dst, 1500), 1500);
+    }
+}
+
 Test(ip, output_too_big_and_unroutable)
 {
     struct ip_tx tx = { .src = net_ip("10.0.0.1"), .dst = net_ip("10.0.0.2"), .ip_proto = NET_PROTO, .dont_fragment = true };

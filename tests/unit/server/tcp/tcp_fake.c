@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <rte_eal.h>
 #include "server/capture/capture.h"
+#include "server/ip/pmtu.h"
 #include "tests/unit/server/tcp/tcp_fake.h"
 
 static struct fake_host *host_of(struct worker *w) { return hs_container_of(w, struct fake_host, w); }
@@ -333,10 +334,40 @@ int ip_path_lookup_by(struct worker *w, uint16_t fib, uint8_t dev HS_UNUSED, con
 
     (void)fib;
     (void)dst;
-    *out = (struct ip_path){ .mtu = h->mtu, .offloads = (h->tso_max ? PORT_TX_TSO | PORT_TX_CSUM : 0u) |
+    *out = (struct ip_path){ .mtu = h->cached_mtu && h->cached_mtu < h->mtu ? h->cached_mtu : h->mtu, .link_mtu = h->mtu,
+                             .offloads = (h->tso_max ? PORT_TX_TSO | PORT_TX_CSUM : 0u) |
                              (h->takes_attached ? PORT_TX_ATTACHED : 0u), .tso_max = h->tso_max,
                              .ifc = &h->ifc };
     return h->route_error;
+}
+
+void pmtu_learn(struct worker *w, uint16_t fib, const struct ip_addr *dst, uint32_t mtu)
+{
+    struct fake_host *h = host_of(w);
+
+    (void)fib;
+    (void)dst;
+    if (!h->cached_mtu || mtu < h->cached_mtu)
+        h->cached_mtu = (uint16_t)mtu;
+}
+
+void pmtu_arrived(struct worker *w, uint16_t fib, const struct ip_addr *dst, uint16_t mtu)
+{
+    struct fake_host *h = host_of(w);
+
+    (void)fib;
+    (void)dst;
+    if (h->cached_mtu && mtu > h->cached_mtu)
+        h->cached_mtu = mtu;
+}
+
+uint16_t pmtu_limit(struct worker *w, uint16_t fib, const struct ip_addr *dst, uint16_t mtu)
+{
+    struct fake_host *h = host_of(w);
+
+    (void)fib;
+    (void)dst;
+    return h->cached_mtu && h->cached_mtu < mtu ? h->cached_mtu : mtu;
 }
 
 bool interface_is_broadcast(const struct interface *ifc, const struct ip_addr *ip)

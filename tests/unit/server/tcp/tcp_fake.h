@@ -54,6 +54,7 @@ struct fake_host {
     struct pkt *out[FAKE_OUT];
     unsigned n_out;
     uint16_t mtu;
+    uint16_t cached_mtu;                 /* of the path, as pmtu.c would know it; 0 = nothing */
     uint32_t tso_max;
     bool takes_attached;
     unsigned n_attach_asked;             /* how often session_tx_attach_iov() was */

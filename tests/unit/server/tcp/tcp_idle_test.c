@@ -40,6 +40,26 @@ static void open_idle(struct script *t)
     cr_assert_eq(t->h.tw.n_conns, 1);
 }
 
+/* The compact form knows no path MTU: only what the cache would tell again is left out of it. */
+Test(tcp_idle, a_narrow_path_is_found_again, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->h.cached_mtu = 800;
+    open_idle(t);
+    fake_write(&t->h, t->s, t->data, 500);
+    cr_assert_not(is_idle(t));
+    cr_assert_eq(tcp_of_base(t->s->conn)->path_mtu, 800);
+    cr_assert(tcp_of_base(t->s->conn)->mtu_probing);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 500);
+    t->h.cached_mtu = 0; /* the cache has lost it */
+    t->rcv += 500;
+    send_ack(t);
+    fake_advance(&t->h, 5000000);
+    cr_assert_not(is_idle(t));
+    cr_assert_eq(tcp_of_base(t->s->conn)->path_mtu, 800);
+}
+
 Test(tcp_idle, sizes)
 {
     cr_assert_leq(sizeof(struct tcp_idle), 200);
