@@ -139,6 +139,13 @@ static struct fd_file *preload_get_socket(int fd)
     return NULL;
 }
 
+/* What the report says: the rule of vcl.conf that has decided, else the usual reason. */
+static const char *preload_why(const struct fd_file *f, const struct ip_endpoint *e, bool is_remote, const char *usual)
+{
+    const char *rule = preload_is_stack_only(f) ? NULL : vcl_who_by_rule(f->sock.proto, e, is_remote);
+    return rule ? rule : usual;
+}
+
 /* ---- bind ---- */
 
 static uint16_t preload_kernel_port(int fd)
@@ -213,7 +220,7 @@ static int preload_bind_both(int fd, struct fd_file *f, const struct sockaddr *s
     }
     int r = e->port.raw ? preload_bind_both_fixed(fd, f, sa, len, e) : preload_bind_both_any(fd, f, sa, len, e);
     if (r == 0)
-        preload_socket_decide(fd, f, FD_BOTH, NULL);
+        preload_socket_decide(fd, f, FD_BOTH, preload_why(f, e, false, NULL));
     return r;
 }
 
@@ -234,7 +241,7 @@ static int preload_bind(int fd, struct fd_file *f, const struct sockaddr *sa, so
     case VCL_SERVE_KERNEL:
         r = (int)preload_kernel(libc_real()->bind(fd, sa, len));
         if (r == 0)
-            preload_socket_decide(fd, f, FD_KERNEL, "bound to an address of the kernel");
+            preload_socket_decide(fd, f, FD_KERNEL, preload_why(f, &e, false, "bound to an address of the kernel"));
         /* An address that the kernel does not have either is the stack's, when there is one. */
         if (r == -EADDRNOTAVAIL && !vcl_server_is_there() && !vcl_config()->fallback_kernel)
             r = vcl_attach() < 0 ? -ENETDOWN : r;
@@ -242,7 +249,7 @@ static int preload_bind(int fd, struct fd_file *f, const struct sockaddr *sa, so
     case VCL_SERVE_STACK:
         r = vcl_bind(f->sock.vcl, &e);
         if (r == 0)
-            preload_socket_decide(fd, f, FD_STACK, NULL);
+            preload_socket_decide(fd, f, FD_STACK, preload_why(f, &e, false, NULL));
         return r;
     default:
         return preload_bind_both(fd, f, sa, len, &e);
@@ -555,10 +562,10 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
     case VCL_SERVE_KERNEL:
         if (is_early)
             return IS_KERNELS;
-        return preload_connect_kernel(fd, f, sa, len, "the stack has no route to the peer");
+        return preload_connect_kernel(fd, f, sa, len, preload_why(f, &e, true, "the stack has no route to the peer"));
     case VCL_SERVE_STACK:
         /* Before the connect, so that a waiting epoll set misses nothing of it. */
-        preload_socket_decide(fd, f, FD_STACK, NULL);
+        preload_socket_decide(fd, f, FD_STACK, preload_why(f, &e, true, NULL));
         return preload_connect_stack(f, &e, is_early);
     default:
         return preload_connect_both(fd, f, sa, len, &e);
@@ -612,7 +619,7 @@ void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint 
     *to_stack = serve == FD_STACK || vcl_device_is_stacks(f->sock.vcl) || vcl_who_serves_connect(f->sock.proto, to) == VCL_SERVE_STACK;
     if (serve == FD_UNDECIDED) /* the first datagram decides, as it binds */
         preload_socket_decide(fd, f, *to_stack ? FD_STACK : FD_KERNEL,
-                              *to_stack ? NULL : "sent to an address that the kernel serves");
+                              preload_why(f, to, true, *to_stack ? NULL : "sent to an address that the kernel serves"));
 }
 
 HS_EXPORT int hs_shutdown(int fd, int how)

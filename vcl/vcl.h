@@ -206,5 +206,7 @@ enum vcl_serve vcl_who_serves_bind(uint8_t proto, const struct ip_endpoint *lcl)
 /* A stream connect to this loopback address met a listener of the stack a moment ago. */
 bool vcl_has_met(struct vcl_socket *s, const struct ip_endpoint *rmt);
 enum vcl_serve vcl_who_serves_connect(uint8_t proto, const struct ip_endpoint *rmt);
+/* The name of the rule that decides about it, for reports; NULL: none does. */
+const char *vcl_who_by_rule(uint8_t proto, const struct ip_endpoint *e, bool is_remote);
 
 #endif

@@ -147,7 +147,8 @@ static int take_prefix(struct conf_reader *r, struct vcl_rule *rule, bool is_rem
 
 static int take_rule(struct conf_reader *r, struct vcl_config *c)
 {
-    static const char *const protos[] = { "tcp", "udp" };
+    static const char *const protos[] = { "tcp", "udp", "any" };
+    static const uint8_t numbers[] = { SVM_PROTO_TCP, SVM_PROTO_UDP, SVM_PROTO_NONE };
     static const char *const serves[] = { "stack", "kernel", "both" };
     struct vcl_rule rule = { .proto = SVM_PROTO_NONE, .any_prefix = true, .port_hi = 65535 };
     bool has_serve = false;
@@ -164,8 +165,8 @@ static int take_rule(struct conf_reader *r, struct vcl_config *c)
         if (t != CONF_WORD) {
             rc = conf_fail(r, "rule: words proto, local, remote, port, serve, then '}'");
         } else if (!strcmp(r->word, "proto")) {
-            rc = conf_take_choice(r, "the proto of a rule", protos, 2, &v);
-            rule.proto = v ? SVM_PROTO_UDP : SVM_PROTO_TCP;
+            rc = conf_take_choice(r, "the proto of a rule", protos, 3, &v);
+            rule.proto = rc ? SVM_PROTO_NONE : numbers[v];
         } else if (!strcmp(r->word, "local") || !strcmp(r->word, "remote")) {
             rc = take_prefix(r, &rule, r->word[0] == 'r');
         } else if (!strcmp(r->word, "port")) {
@@ -180,9 +181,11 @@ static int take_rule(struct conf_reader *r, struct vcl_config *c)
     }
     if (!rc && !has_serve)
         rc = conf_fail(r, "rule: 'serve stack', 'serve kernel' or 'serve both' is missing");
-    if (!rc)
-        c->rules[c->n_rules++] = rule;
-    return rc;
+    if (rc)
+        return rc;
+    snprintf(rule.name, sizeof(rule.name), "rule %u of vcl.conf", c->n_rules + 1);
+    c->rules[c->n_rules++] = rule;
+    return 0;
 }
 
 static int unknown(struct conf_reader *r)

@@ -14,6 +14,7 @@ struct vcl_rule {            /* rule { proto tcp local 0.0.0.0/0 port 80-443 ser
     bool any_prefix;
     uint16_t port_lo, port_hi;
     uint8_t serve;           /* enum vcl_serve */
+    char name[28];           /* "rule 2 of vcl.conf", for reports */
 };
 struct vcl_config {
     char app_socket[108];    /* app-socket-api, VCL_VPP_SAPI_SOCKET, else the runtime directory's app.sock */

@@ -27,6 +27,13 @@ static const struct vcl_rule *rule_find(uint8_t proto, const struct ip_endpoint 
     return NULL;
 }
 
+const char *vcl_who_by_rule(uint8_t proto, const struct ip_endpoint *e, bool is_remote)
+{
+    const struct vcl_rule *r = rule_find(proto, e, is_remote);
+
+    return r ? r->name : NULL;
+}
+
 /* Bits of enum svm_who; 0 without a server: then no address is the stack's. */
 static uint32_t who_bits(const struct ip_addr *ip)
 {

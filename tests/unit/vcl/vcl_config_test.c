@@ -75,6 +75,9 @@ Test(vcl_config, rules)
     cr_assert(cfg.rules[2].any_prefix);
     cr_assert_eq(cfg.rules[2].port_hi, 53);
     cr_assert_eq(cfg.rules[2].serve, VCL_SERVE_BOTH);
+    cr_assert_str_eq(cfg.rules[2].name, "rule 3 of vcl.conf");
+    cr_assert_eq(load("vcl { rule { proto any port 1-2 serve stack } }"), 0, "%s", err);
+    cr_assert_eq(cfg.rules[0].proto, SVM_PROTO_NONE);
 }
 
 static void refused(const char *text, const char *where, const char *what)
@@ -92,6 +95,11 @@ Test(vcl_config, mistakes_name_file_and_line)
     refused("vcl {\n rx-fifo-size 1 }", ":2:", "rx-fifo-size");
     refused("vcl { rule { local 10.0.0.0/8 } }", ":1:", "serve");
     refused("vcl { rule { serve nobody } }", ":1:", "nobody");
+    refused("vcl { rule { proto icmp serve stack } }", ":1:", "icmp");
+    refused("vcl { rule { local 10.0.0.0/40 serve stack } }", ":1:", "10.0.0.0/40");
+    refused("vcl { rule { remote fe80::/129 serve stack } }", ":1:", "fe80::/129");
+    refused("vcl { rule { port 1-2-3 serve stack } }", ":1:", "1-2-3");
+    refused("vcl { rule { whoever 1 serve stack } }", ":1:", "whoever");
     refused("vcl { rule { port 70000 serve stack } }", ":1:", "70000");
     refused("vcl { rule { port 9-3 serve stack } }", ":1:", "9-3");
     refused("vcl { max-workers 0 }", ":1:", "max-workers");
