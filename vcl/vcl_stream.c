@@ -34,6 +34,14 @@ int vcl_stream_recv_state(struct vcl_socket *s)
     }
 }
 
+/* Nothing to read: nor if all that is there is an urgent byte that only MSG_OOB takes. */
+static bool is_dry(struct vcl_socket *s)
+{
+    int64_t n = svm_fifo_cons_avail(&s->rx);
+
+    return n == 0 || (n == 1 && !s->sctp && vcl_urgent_ahead(s) && vcl_urgent_readable(s, n) == 0);
+}
+
 /* What an empty FIFO means: 1 = end of stream, -EAGAIN = wait, or -errno. Who has bytes already leaves the error to the next call
  * (`take` false). Socket lock held. */
 int vcl_stream_empty_means(struct vcl_socket *s, bool take)
@@ -41,13 +49,13 @@ int vcl_stream_empty_means(struct vcl_socket *s, bool take)
     int error;
 
     if (svm_fifo_cons_is_fin(vcl_rx_last(s))) /* Linux: what happens after the end is no error of reading */
-        return svm_fifo_cons_avail(&s->rx) == 0 ? 1 : -EINPROGRESS; /* FIN came with bytes before it */
+        return is_dry(s) ? 1 : -EINPROGRESS; /* FIN came with bytes before it */
     if (svm_fifo_cons_rst(vcl_rx_last(s)) || vcl_state(s) == VCL_DEAD) {
         error = take ? vcl_socket_take_error(s) : 0;
         return error ? error : 1;
     }
     if (atomic_load_explicit(&s->peer_gone, memory_order_acquire))
-        return svm_fifo_cons_avail(&s->rx) == 0 ? 1 : -EINPROGRESS;
+        return is_dry(s) ? 1 : -EINPROGRESS;
     if (s->rd_shut)
         return 1;
     return -EAGAIN;

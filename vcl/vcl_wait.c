@@ -148,12 +148,15 @@ bool vcl_arm_write(struct vcl_socket *s)
 /* After vcl_arm_read() has found bytes. */
 static bool is_readable(struct vcl_socket *s)
 {
+    int64_t n;
     bool yes;
 
-    if (hs_likely(s->opt.rcvlowat == 1))
-        return true;
     pthread_mutex_lock(&s->lock);
-    yes = !s->has_fifos || has_enough(s) || svm_fifo_cons_is_fin(vcl_rx_last(s)) || svm_fifo_cons_rst(vcl_rx_last(s));
+    if (s->has_fifos && !s->is_dgram && !s->sctp && vcl_urgent_ahead(s) && (n = svm_fifo_cons_avail(&s->rx)) >= 0)
+        yes = vcl_urgent_poll(s, n) & EPOLLIN; /* not of the urgent byte alone: who peeks leaves it there */
+    else
+        yes = s->opt.rcvlowat == 1 || !s->has_fifos || has_enough(s);
+    yes = yes || !s->has_fifos || svm_fifo_cons_is_fin(vcl_rx_last(s)) || svm_fifo_cons_rst(vcl_rx_last(s));
     pthread_mutex_unlock(&s->lock);
     return yes;
 }

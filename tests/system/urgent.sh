@@ -22,7 +22,7 @@ same() { # WHAT
 }
 run "kernel to kernel" in_k in_k 127.0.0.1
 want=$out
-check_eq "kernel to kernel: every step was looked at" "$(grep -c ' |' <<<"$want")" 18
+check_eq "kernel to kernel: every step was looked at" "$(grep -c ' |' <<<"$want")" 19
 for f in 4 6; do
     s=S$f k=K$f
     run "v$f: kernel to stack" stack in_k "${!s}"

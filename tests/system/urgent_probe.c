@@ -21,7 +21,8 @@
 #include <unistd.h>
 
 /* send: words; !word with MSG_OOB. look: rN recv N, pN with MSG_PEEK, tN with MSG_TRUNC, aN with MSG_WAITALL, o recv MSG_OOB,
- * k MSG_OOB | MSG_PEEK, z MSG_OOB of nothing, g recvmsg MSG_OOB, q FIONREAD, m mark, w what poll, select and epoll say, + and - SO_OOBINLINE. */
+ * k MSG_OOB | MSG_PEEK, z MSG_OOB of nothing, g recvmsg MSG_OOB, q FIONREAD, m mark, w what poll, select and epoll say, + and - SO_OOBINLINE,
+ * f waits for the end, which = sends. */
 static const struct { const char *send, *look; } steps[] = {
     { "", "w o k q m" },
     { "abc !X def", "w q m r100 w m q o o w q r100 m q w" },
@@ -41,6 +42,7 @@ static const struct { const char *send, *look; } steps[] = {
     { "abc !X def !Y ghi", "q r100 m o r100 m o q" },
     { "!X", "+ w q m r9 m w -" },
     { "end", "r9 o m w" },
+    { "abc !X =", "f r100 p9 m w p9 o r9" },            /* only the urgent byte is left before the end */
 };
 enum { STEPS = sizeof(steps) / sizeof(steps[0]) };
 
@@ -123,6 +125,7 @@ static void look(int fd, int ep, const char *op)
         break;
     case 'q': printf(" q:%d", ioctl(fd, FIONREAD, &v)); printf("/%d", v); break;
     case 'm': printf(" m:%d/%d", ioctl(fd, SIOCATMARK, &v), sockatmark(fd)); printf("=%d", v); break;
+    case 'f': printf(" f:%d", poll(&(struct pollfd){ .fd = fd, .events = POLLRDHUP }, 1, 20000)); break;
     case 'w': look_ready(fd, ep); break;
     case '+':
     case '-': printf(" %c%d", *op, setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on))); break;
@@ -201,6 +204,10 @@ static void sender(const char *host, const char *port)
             bool urgent = *word == '!';
             size_t n = strlen(word + urgent);
 
+            if (*word == '=') {
+                shutdown(fd, SHUT_WR);
+                continue;
+            }
             if (send(fd, word + urgent, n, urgent ? MSG_OOB : 0) != (ssize_t)n)
                 die("send");
             arrived(fd); /* so that what the receiver's stack does at each mark does not depend on how they are merged */
