@@ -126,9 +126,10 @@ static bool all_sent(void *arg)
     for (unsigned f = 0; f < r->n_flows; f++)
         for (unsigned i = 0; i < 2; i++) {
             const struct side *a = &r->flow[f].side[i];
-            if (r->flow[f].side[0].s->connect_done && r->flow[f].side[0].s->connect_error)
+            const struct sim_sock *c = r->flow[f].side[0].s;
+            if (c->connect_done && c->connect_error)
                 continue;
-            if (!a->s || a->sent < a->to_send)
+            if (!c->connect_done || !a->s || a->sent < a->to_send)
                 return false;
         }
     return true;
