@@ -68,7 +68,8 @@ static bool is_directed_broadcast(struct worker *w, const struct tcp_conn *c)
     struct ip_path path;
 
     return !(c->flags & TCP_F_LOCAL) && ip_addr_is_v4(&c->base.rmt.ip) &&
-           ip_path_lookup_by(w, c->base.fib, c->base.dev, &c->base.rmt.ip, &path) == 0 && path.ifc && interface_is_broadcast(path.ifc, &c->base.rmt.ip);
+           ip_path_lookup_by(w, c->base.fib, c->base.dev, &c->base.rmt.ip, &path) == 0 && path.ifc &&
+           interface_is_broadcast(path.ifc, &c->base.rmt.ip);
 }
 
 int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
