@@ -139,6 +139,9 @@ static inline bool preload_is_tls(const struct fd_file *f) { return f->sock.prot
 /* preload_fd.c */
 int preload_close(int fd);
 
+/* preload_stdio.c: fd, one of the standard three, leads to a socket of ours now */
+void preload_stdio_take(int fd);
+
 /* preload_async.c: SIGIO and SIGURG. changed: the kernel's descriptor has a new owner, signal or O_ASYNC; 0 or -errno: there will be none. */
 int preload_async_changed(int fd, struct fd_file *f);
 void preload_async_decided(int fd, struct fd_file *f);      /* the stack serves it from now on */

@@ -309,6 +309,8 @@ static void exec_adopt_number(int fd, bool believes_blocking)
             f->sock.has_dups = true;
         if (f && fd_table_install(&preload.fds, fd, f) < 0)
             preload_put(f);
+        else if (f && fd <= STDERR_FILENO)
+            preload_stdio_take(fd);
         return;
     }
     exec_adopt(fd, believes_blocking);

@@ -1,4 +1,4 @@
-/* preload_fd.c - close, dup, fcntl, ioctl, fdopen: descriptors are the kernel's, the table follows them
+/* preload_fd.c - close, dup, fcntl, ioctl: descriptors are the kernel's, the table follows them
  *
  * O_NONBLOCK and FD_CLOEXEC have one truth, the kernel's flags of the descriptor; vcl is told. One exception: the kernel's side of a
  * listener that both serve is always non-blocking (preload_listener_unblock()). */
@@ -6,8 +6,7 @@
 #include <linux/close_range.h>
 #include <linux/sockios.h>
 #include <stdarg.h>
-#include <stdlib.h>
-#include "preload/preload_io.h"
+#include "preload/preload.h"
 
 static bool preload_is_own_fd(int fd)
 {
@@ -102,6 +101,8 @@ static int preload_dup_done(int fd, int to)
         f->sock.has_dups = true;
     if (f && fd_table_install(&preload.fds, to, f) < 0) /* takes over the reference */
         preload_put(f);
+    else if (f && f->kind == FD_SOCKET && hs_unlikely(to <= STDERR_FILENO))
+        preload_stdio_take(to);
     if (!f && (f = fd_table_take(&preload.fds, to)) != NULL) /* what dup2 has closed */
         preload_put(f);
     return to;
@@ -328,33 +329,4 @@ HS_EXPORT int hs_sockatmark(int fd) /* libc's asks the kernel by an internal nam
 {
     int is;
     return hs_ioctl(fd, SIOCATMARK, &is) < 0 ? -1 : is;
-}
-
-/* ---- stdio ---- */
-
-/* libc's streams read and write through internal names that nobody can stand in for; a cookie stream calls us. */
-static ssize_t preload_cookie_read(void *cookie, char *buf, size_t len) { return preload_read((int)(intptr_t)cookie, buf, len); }
-static ssize_t preload_cookie_write(void *cookie, const char *buf, size_t len)
-{
-    ssize_t r = preload_write((int)(intptr_t)cookie, buf, len);
-    return r < 0 ? 0 : r; /* fopencookie(3): 0 tells an error */
-}
-static int preload_cookie_close(void *cookie) { return hs_close((int)(intptr_t)cookie); }
-
-HS_EXPORT FILE *hs_fdopen(int fd, const char *mode)
-{
-    struct fd_file *f = preload_get(fd);
-    if (hs_likely(!f))
-        return libc_real()->fdopen(fd, mode);
-    bool ours = f->kind == FD_SOCKET && preload_serve(f) != FD_KERNEL;
-    preload_put(f);
-    if (!ours)
-        return libc_real()->fdopen(fd, mode);
-    static const cookie_io_functions_t calls = {
-        .read = preload_cookie_read, .write = preload_cookie_write, .close = preload_cookie_close,
-    };
-    FILE *stream = fopencookie((void *)(intptr_t)fd, mode, calls);
-    if (stream)
-        stream->_fileno = fd; /* so that fileno() works */
-    return stream;
 }

@@ -1,4 +1,4 @@
-/* preload_io.c - read, write, recv, send and their vector and checked forms */
+/* preload_io.c - read, write, recv, send and their vector and checked forms, preadv2, pwritev2 */
 #include <limits.h>
 #include "preload/preload_io.h"
 
@@ -8,6 +8,8 @@ ssize_t preload_recv_stack(struct fd_file *f, const struct iovec *iov, int n, in
     do
         r = vcl_recv(f->sock.vcl, iov, n, flags, info);
     while (hs_unlikely(r == -EINTR) && preload_must_restart(f, SO_RCVTIMEO));
+    if (hs_unlikely(r == -ENOTCONN) && f->sock.is_read_shut && f->sock.proto != SVM_PROTO_SCTP && !(flags & MSG_OOB))
+        return 0; /* shut before it was connected */
     return r;
 }
 
@@ -125,6 +127,49 @@ HS_EXPORT ssize_t hs_writev(int fd, const struct iovec *iov, int n)
     preload_put(f);
     return preload_result(r);
 }
+
+/* preadv2(2), at -1: readv() and writev() with flags; at any other place a socket is ESPIPE, which the kernel says. -EOPNOTSUPP: a flag that
+ * Linux refuses for sockets, or does not know. */
+static int preload_rwf_flags(int rwf, int *flags)
+{
+    enum { NOSIGNAL = 0x100 /* RWF_NOSIGNAL, Linux 6.18 */ };
+    if (rwf & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | NOSIGNAL))
+        return -EOPNOTSUPP;
+    *flags = (rwf & RWF_NOWAIT ? MSG_DONTWAIT : 0) | (rwf & NOSIGNAL ? MSG_NOSIGNAL : 0);
+    return 0;
+}
+
+static ssize_t preload_vector_at(int fd, struct fd_file *f, const struct iovec *iov, int n, int rwf, bool is_read)
+{
+    int flags;
+    ssize_t r = preload_iov_length(iov, n);
+    if (r > 0) {
+        int bad = preload_rwf_flags(rwf, &flags);
+        r = bad ? bad : is_read ? preload_recv(fd, f, iov, n, flags) : preload_send(fd, f, iov, n, flags);
+    }
+    preload_put(f);
+    return preload_result(r);
+}
+
+HS_EXPORT ssize_t hs_preadv2(int fd, const struct iovec *iov, int n, off_t at, int flags)
+{
+    struct fd_file *f = at == -1 ? preload_get_receiver(fd) : NULL;
+    if (hs_likely(!f))
+        return libc_real()->preadv2(fd, iov, n, at, flags);
+    preload_cancel_point(f);
+    return preload_vector_at(fd, f, iov, n, flags, true);
+}
+HS_EXPORT ssize_t hs_preadv64v2(int fd, const struct iovec *iov, int n, off64_t at, int flags) { return hs_preadv2(fd, iov, n, at, flags); }
+
+HS_EXPORT ssize_t hs_pwritev2(int fd, const struct iovec *iov, int n, off_t at, int flags)
+{
+    struct fd_file *f = at == -1 ? preload_get_stack(fd) : NULL;
+    if (hs_likely(!f))
+        return libc_real()->pwritev2(fd, iov, n, at, flags);
+    preload_cancel_point(f);
+    return preload_vector_at(fd, f, iov, n, flags, false);
+}
+HS_EXPORT ssize_t hs_pwritev64v2(int fd, const struct iovec *iov, int n, off64_t at, int flags) { return hs_pwritev2(fd, iov, n, at, flags); }
 
 HS_EXPORT ssize_t hs_recv(int fd, void *buf, size_t len, int flags)
 {

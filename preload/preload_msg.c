@@ -37,10 +37,17 @@ static ssize_t preload_recvmsg_kernel(int fd, struct msghdr *msg, int flags)
     return preload_kernel(LIBC_UNCANCELLED(recvmsg)(fd, msg, flags | MSG_DONTWAIT));
 }
 
+static ssize_t preload_recvmsg_nothing(struct msghdr *msg)
+{
+    msg->msg_controllen = msg->msg_namelen = 0;
+    return 0;
+}
+
 /* A thread may wait for answers before another one's first send decides who serves the socket: it waits for both. */
 static ssize_t preload_recv_undecided(int fd, struct fd_file *f, struct msghdr *msg, int flags)
 {
-    bool waits = !(flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) && !vcl_socket_is_nonblock(f->sock.vcl);
+    /* After shutdown() a blocking call of the kernel's does not wait, and says 0. */
+    bool waits = !(flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) && !vcl_socket_is_nonblock(f->sock.vcl) && !f->sock.is_read_shut;
     while (waits && preload_serve(f) == FD_UNDECIDED) {
         ssize_t r = preload_recvmsg_kernel(fd, msg, flags);
         if (r != -EAGAIN)
@@ -69,17 +76,15 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
     if (!preload_is_both(f))
         return preload_recvmsg_stack(f, msg, flags);
     if (f->sock.proto != SVM_PROTO_UDP)
-        return (flags & MSG_OOB) && !f->sock.is_listener ? -EINVAL : -ENOTCONN;
+        return (flags & MSG_OOB) && !f->sock.is_listener ? -EINVAL : f->sock.is_read_shut ? preload_recvmsg_nothing(msg) : -ENOTCONN;
     for (;;) {
         ssize_t r = preload_recvmsg_stack(f, msg, flags | MSG_DONTWAIT);
         if (r == -EAGAIN)
             r = preload_recvmsg_kernel(fd, msg, flags);
         if (r != -EAGAIN || (flags & MSG_DONTWAIT) || vcl_socket_is_nonblock(f->sock.vcl))
             return r;
-        if (f->sock.is_read_shut) { /* no waiting for what cannot come; it is readable for ever */
-            msg->msg_controllen = msg->msg_namelen = 0;
-            return 0;
-        }
+        if (f->sock.is_read_shut) /* no waiting for what cannot come; it is readable for ever */
+            return preload_recvmsg_nothing(msg);
         r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
         if (r == -EINTR && preload_must_restart(f, SO_RCVTIMEO))
             continue;

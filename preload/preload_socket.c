@@ -41,6 +41,8 @@ static int preload_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serv
     int r = fd_table_install(&preload.fds, fd, f);
     if (r < 0)
         preload_put(f); /* its release puts vs */
+    else if (hs_unlikely(fd <= STDERR_FILENO))
+        preload_stdio_take(fd);
     return r;
 }
 
@@ -469,6 +471,8 @@ static int preload_connect_stack(struct fd_file *f, const struct ip_endpoint *e,
     while (r == -EINTR && preload_must_restart(f, SO_SNDTIMEO));
     if (r < 0 && r != -EINPROGRESS && r != -EALREADY && r != -EINTR && r != -EISCONN && r != -ECANCELED)
         vcl_connect_failed(f->sock.vcl);
+    else if (f->sock.proto != SVM_PROTO_UDP)
+        f->sock.is_read_shut = false; /* of a former life */
     return r;
 }
 
@@ -622,18 +626,27 @@ void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint 
                               preload_why(f, to, true, *to_stack ? NULL : "sent to an address that the kernel serves"));
 }
 
+/* Linux notes the end of reading even when it says ENOTCONN; a listener becomes as new. */
+static void preload_note_shutdown(struct fd_file *f, int how, int r)
+{
+    if (how != SHUT_RD && how != SHUT_RDWR)
+        return;
+    if (!f->sock.is_listener)
+        f->sock.is_read_shut = true;
+    else if (r == 0)
+        f->sock.is_listener = false;
+}
+
 HS_EXPORT int hs_shutdown(int fd, int how)
 {
-    struct fd_file *f = preload_get_stack(fd);
+    struct fd_file *f = preload_get_socket(fd);
     if (hs_likely(!f))
         return libc_real()->shutdown(fd, how);
-    int r = vcl_shutdown(f->sock.vcl, how);
-    if (preload_is_both(f))
+    enum fd_serve serve = preload_serve(f);
+    int r = serve >= FD_STACK ? vcl_shutdown(f->sock.vcl, how) : 0;
+    if (serve != FD_STACK)
         r = (int)preload_kernel(libc_real()->shutdown(fd, how));
-    if (f->sock.is_listener && how != SHUT_WR && r == 0)
-        f->sock.is_listener = false;
-    if (how == SHUT_RD || how == SHUT_RDWR) /* Linux notes it even when it says ENOTCONN */
-        f->sock.is_read_shut = true;
+    preload_note_shutdown(f, how, r);
     preload_put(f);
     return (int)preload_result(r);
 }

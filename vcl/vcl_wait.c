@@ -68,7 +68,7 @@ uint32_t vcl_tx_low_water(const struct vcl_socket *s)
  * PAIR slot's former user; the producer's own line is never behind. Of the server's events none is lost or of another session. */
 static uint32_t event_seen(const struct vcl_socket *s)
 {
-    return s->local ? __atomic_load_n(&s->rx.peer->evt_seq, __ATOMIC_ACQUIRE)
+    return s->local ? __atomic_load_n(&vcl_rx_last(s)->peer->evt_seq, __ATOMIC_ACQUIRE)
                     : atomic_load_explicit(&s->evt_seq, memory_order_acquire);
 }
 
@@ -111,8 +111,9 @@ bool vcl_arm_read(struct vcl_socket *s)
     } else if (s->has_fifos) {
         if (hs_unlikely(s->rest != NULL))
             vcl_rest_turn(s);
-        svm_fifo_cons_event_taken(&s->rx, event_seen(s));
-        ready = svm_fifo_cons_arm(&s->rx) || (s->sctp && s->sctp->due);
+        /* What a former peer has left is ready; edges come from the FIFO behind it. */
+        svm_fifo_cons_event_taken(vcl_rx_last(s), event_seen(s));
+        ready = svm_fifo_cons_arm(vcl_rx_last(s)) || s->rest || (s->sctp && s->sctp->due);
         if (ready && hs_unlikely(s->errq != NULL) && s->is_dgram && !has_enough(s))
             ready = svm_fifo_cons_arm(&s->rx);
     }

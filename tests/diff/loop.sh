@@ -13,5 +13,7 @@ server_start a "$NS_S"
 over_kernel() { in_s "$@"; }
 over_stack() { spre a "$@"; }
 diff_check loopback "$seeds"
+# Found once in 18,300: an edge missed behind what a former peer has left; reading after shutdown() before connect().
+[ "$seeds" != 1..5000 ] || for seed in 722577 720611 721991 723244; do diff_check loopback "$seed..$seed"; done
 server_alive a && ok "the server lives" || not_ok "the server lives"
 finish

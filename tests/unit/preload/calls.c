@@ -471,10 +471,66 @@ static void test_processes(char *self)
     closefrom(3);
 }
 
+/* A program of inetd's: its standard streams are there before it begins. What is left in them goes out when it ends. */
+static int inetd_program(void)
+{
+    char line[64];
+    if (!fgets(line, sizeof(line), stdin))
+        return 1;
+    printf("got %s", line);
+    fprintf(stderr, "and says so\n");
+    return feof(stdin) || ferror(stdout) ? 2 : 42;
+}
+
+static bool says(int fd, const char *text)
+{
+    char buf[64];
+    size_t len = strlen(text);
+    return recv(fd, buf, len, MSG_WAITALL) == (ssize_t)len && memcmp(buf, text, len) == 0;
+}
+
+static void test_streams(char *self)
+{
+    int port, a, b, l = listener(&port), status;
+    char buf[8];
+    struct iovec out = { "abc", 3 }, in = { buf, sizeof(buf) };
+    pair_up(l, port, &a, &b);
+    SHOW(dprintf(a, "%d and %s", 42, "text"));
+    SHOW(says(b, "42 and text"));
+    SHOW(dprintf(999, "%d", 42));
+    SHOW(pwritev2(a, &out, 1, -1, 0));
+    SHOW(preadv2(b, &in, 1, -1, 0));
+    SHOW(memcmp(buf, "abc", 3));
+    SHOW(preadv2(b, &in, 1, -1, RWF_NOWAIT));
+    SHOW(preadv2(b, &in, 1, 0, 0));
+    SHOW(pwritev2(a, &out, 1, 0, 0));
+    SHOW(pwritev2(a, &out, 1, -1, 1 << 30));
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(b, 0);
+        dup2(b, 1);
+        dup2(b, 2);
+        printf("before exec\n");
+        fflush(stdout);
+        execl(self, self, "inetd", (char *)NULL);
+        _exit(1);
+    }
+    close(b);
+    SHOW(says(a, "before exec\n"));
+    SHOW(send(a, "a line\n", 7, 0));
+    SHOW(says(a, "and says so\ngot a line\n"));
+    SHOW(waitpid(pid, &status, 0) == pid);
+    SHOW(WEXITSTATUS(status));
+    SHOW(recv(a, buf, sizeof(buf), 0));
+    SHOW(close(a));
+    SHOW(close(l));
+}
+
 int main(int argc, char **argv)
 {
-    if (argc > 1)
-        return 42; /* what test_processes() starts */
+    if (argc > 1) /* what test_streams() and test_processes() start */
+        return strcmp(argv[1], "inetd") == 0 ? inetd_program() : 42;
     signal(SIGPIPE, SIG_IGN);
     closefrom(3);
     test_families();
@@ -489,6 +545,7 @@ int main(int argc, char **argv)
     test_nested(true);
     signal(SIGPIPE, SIG_DFL);
     test_signals();
+    test_streams(argv[0]);
     test_processes(argv[0]);
     return 0;
 }
