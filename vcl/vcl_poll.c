@@ -106,14 +106,14 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
     const struct timespec *timeout = NULL;
     struct vcl_sleeper sl;
     int n, got = 0;
-    unsigned rang = 0;
+    unsigned rang = 0, n_workers = set->n_workers; /* another thread may add one meanwhile: that has not begun to sleep */
     bool retry = false;
 
     if (!d->forever) {
         vcl_deadline_left(d, &left);
         timeout = &left;
     }
-    for (unsigned i = 0; i < set->n_workers; i++) {
+    for (unsigned i = 0; i < n_workers; i++) {
         struct vcl_worker *w = set->workers[i];
 
         pthread_mutex_lock(&w->lock);
@@ -132,7 +132,7 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
     if (n == 0 && vcl_is_interrupted()) {
         got = -ECANCELED;
     } else if (n == 0) {
-        retry = shorten_for_claims(set->workers, set->n_workers, &left, &timeout) || retry;
+        retry = shorten_for_claims(set->workers, n_workers, &left, &timeout) || retry;
         got = sys_epoll_pwait(set->epfd, ev, max, timeout, mask);
         got = got < 0 ? -errno : got;
         if (got > 0)
@@ -141,7 +141,7 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
     pthread_mutex_lock(&set->lock);
     set->n_waiting--;
     pthread_mutex_unlock(&set->lock);
-    for (unsigned i = 0; i < set->n_workers; i++) {
+    for (unsigned i = 0; i < n_workers; i++) {
         struct vcl_worker *w = set->workers[i];
 
         pthread_mutex_lock(&w->lock);
