@@ -103,7 +103,7 @@ static int life(const struct ip_endpoint *to, const char *mode)
         own = (void *)s->tx.line;
         victim = (void *)(uintptr_t)s->rx.peer;
         talk(s);
-        for (unsigned turn = 0; vcl_now_ns() < end && !svm_fifo_prod_peer_closed(&s->tx); turn++) {
+        for (unsigned turn = 0; vcl_now_ns() < end && s->has_fifos && s->pair && !svm_fifo_prod_peer_closed(&s->tx); turn++) {
             if (strcmp(mode, "flood") == 0 || strcmp(mode, "deaf") == 0) {
                 mode[0] == 'f' ? flood(s->pair) : deaf(own, victim);
                 continue;
