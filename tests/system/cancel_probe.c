@@ -26,31 +26,11 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+#include "tests/system/probe_socket.h"
 
 enum { PATIENCE_MS = 20000, TRIES = 5, BLOCK = 1 << 20, PIECE = 4096, MANY = 1000 };
 
-static void die(const char *what)
-{
-    fprintf(stderr, "%s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
 static void pause_ms(int ms) { nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL); }
-
-static int made(const char *host, int port, int type, bool binds)
-{
-    struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = type }, *ai;
-    char text[8];
-    snprintf(text, sizeof(text), "%d", port);
-    if (getaddrinfo(host, text, &hints, &ai) != 0)
-        die("address");
-    int fd = socket(ai->ai_family, ai->ai_socktype, 0);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
-    if (fd < 0 || (binds ? bind(fd, ai->ai_addr, ai->ai_addrlen) : connect(fd, ai->ai_addr, ai->ai_addrlen)) != 0)
-        die(binds ? "bind" : "connect");
-    freeaddrinfo(ai);
-    return fd;
-}
 
 /* ---- the peer: the first byte of a connection says what it is for ---- */
 

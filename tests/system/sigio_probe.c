@@ -21,6 +21,7 @@
 #include <asm/ioctls.h>
 #include <time.h>
 #include <unistd.h>
+#include "tests/system/probe_socket.h"
 
 enum { PATIENCE_MS = 20000, BLOCK = 4096 };
 static volatile sig_atomic_t n_io, n_urg, n_own, own_fd, own_band;
@@ -35,27 +36,6 @@ static void on_signal(int sig, siginfo_t *info, void *context)
     n_own++;
     own_fd = info->si_fd;
     own_band |= (int)info->si_band;
-}
-
-static void die(const char *what)
-{
-    fprintf(stderr, "%s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static int made(const char *host, int port, int type, bool binds)
-{
-    struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = type }, *ai;
-    char text[8];
-    snprintf(text, sizeof(text), "%d", port);
-    if (getaddrinfo(host, text, &hints, &ai) != 0)
-        die("address");
-    int fd = socket(ai->ai_family, ai->ai_socktype, 0);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
-    if (fd < 0 || (binds ? bind(fd, ai->ai_addr, ai->ai_addrlen) : connect(fd, ai->ai_addr, ai->ai_addrlen)) != 0)
-        die(binds ? "bind" : "connect");
-    freeaddrinfo(ai);
-    return fd;
 }
 
 /* ---- the other end ---- */
