@@ -66,7 +66,7 @@ uint32_t vcl_tx_low_water(const struct vcl_socket *s)
 
 /* The number of the last event. Between cut-through peers the message of one may come before its socket is known here, or late, for the
  * PAIR slot's former user; the producer's own line is never behind. Of the server's events none is lost or of another session. */
-static uint32_t event_seen(const struct vcl_socket *s)
+static uint32_t event_seen(struct vcl_socket *s)
 {
     return s->local ? __atomic_load_n(&vcl_rx_last(s)->peer->evt_seq, __ATOMIC_ACQUIRE)
                     : atomic_load_explicit(&s->evt_seq, memory_order_acquire);
