@@ -62,7 +62,8 @@ void preload_stdio_take(int fd)
         setvbuf(fresh, NULL, _IONBF, 0);
     if (fd != STDIN_FILENO) { /* what the program has written and not flushed: as on the kernel it goes where the number leads now */
         flockfile(old);
-        fwrite_unlocked(old->_IO_write_base, 1, __fpending(old), fresh);
+        if (__fpending(old) != 0) /* a stream that was never written to has no buffer */
+            fwrite_unlocked(old->_IO_write_base, 1, __fpending(old), fresh);
         __fpurge(old);
         funlockfile(old);
     }

@@ -237,6 +237,12 @@ Test(tls_aead, records_of_one_library_are_opened_by_the_other)
 /* ---- memory of keys ---- */
 
 /* What the kernel says of the page that p is in: VmFlags of proc(5). */
+#ifdef __SANITIZE_ADDRESS__
+#define LOCKS_PAGES false /* its mlock() does nothing */
+#else
+#define LOCKS_PAGES true
+#endif
+
 static bool page_has(const void *p, const char *flag)
 {
     FILE *f = fopen("/proc/self/smaps", "r");
@@ -278,7 +284,7 @@ Test(tls_aead, memory_of_keys)
         cr_assert_leq(tls_keymem_bytes(m), 64 << 10, "the system has it back");
     }
     p[0] = tls_keymem_get(m);
-    cr_assert(page_has(p[0], "lo") && page_has(p[0], "dd"), "locked, and in no core dump");
+    cr_assert(page_has(p[0], "lo") == LOCKS_PAGES && page_has(p[0], "dd"), "locked, and in no core dump");
     tls_keymem_put(m, p[0]);
     tls_keymem_put(m, NULL);
     tls_keymem_free(m);
