@@ -7,6 +7,8 @@
 
 static void preload_log_write(const char *line, size_t len)
 {
+    if (fd_table_has(&preload.fds, STDERR_FILENO))
+        return; /* a connection of the stack's: what we say is not for its peer, and what stands in for it in the kernel is the server's */
     int saved = errno;
     ssize_t r = LIBC_UNCANCELLED(write)(STDERR_FILENO, line, len);
     (void)r; /* nobody to tell */
