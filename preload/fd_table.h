@@ -23,6 +23,7 @@ enum fd_serve { FD_UNDECIDED, FD_KERNEL, FD_STACK, FD_BOTH };
 struct vcl_socket;
 struct vcl_set;
 struct fd_watch;
+struct fd_nest;
 
 /* Who gets signals about a socket, as fcntl(2) was told; the kernel's descriptor has the same. Under preload.async.lock. */
 struct fd_async {
@@ -58,6 +59,9 @@ struct fd_epoll {
     _Atomic unsigned kernel_waiters;/* threads in the kernel's epoll_wait, from the time before the set */
     _Atomic int kick_fd;            /* what gets them out of there, + 1; 0 = none */
     _Atomic bool nested;            /* watched by another set, poll or select */
+    _Atomic bool has_nests;         /* other sets have been in it */
+    uint32_t nest_id;               /* the last one's; under fd_table.lock, as is: */
+    struct fd_nest *nests;          /* the sets in it (preload_nest.c) */
 };
 
 struct fd_file {

@@ -150,10 +150,18 @@ static inline bool preload_async_is_used(const struct fd_file *f) { return f->so
 
 /* preload_epoll.c */
 void preload_epoll_release(struct fd_file *f);
+void preload_epoll_leaves(int fd); /* the number is about to lead elsewhere: its set goes by another one, if there is one */
 void preload_epoll_socket_decided(int fd, struct fd_file *f, bool keep_kernel);
 void preload_watch_free(struct fd_file *f);
-/* The epoll descriptor is watched itself. Its set, or NULL: no stack socket is in it (yet). */
+
+/* preload_nest.c: epoll descriptors that are watched themselves */
+/* Its set, or NULL: no stack socket is in it (yet). */
 struct vcl_set *preload_epoll_nest(struct fd_file *e);
+int preload_nest_ctl(int epfd, struct fd_file *e, int op, int fd, struct fd_file *inner, const struct epoll_event *ev);
+int preload_nest_sort(int epfd, struct fd_file *e, struct epoll_event *ev, int n); /* those of n events that are true, with the program's data */
+bool preload_nest_settle(struct fd_file *e);            /* before a wait: what has come is looked at. False: no stack sockets are in it */
+bool preload_nest_is_ready(struct fd_file *e, int fd);  /* after it: fd, which leads to e, was readable */
+void preload_nest_free(struct fd_file *e);
 
 /* preload_exec.c: descriptors in the control messages of an AF_UNIX socket */
 void preload_rights_sent(const struct msghdr *msg);

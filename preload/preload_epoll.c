@@ -49,9 +49,40 @@ void preload_epoll_release(struct fd_file *f)
     struct vcl_set *set = atomic_load(&f->epoll.set);
     if (set)
         vcl_set_put(set);
+    preload_nest_free(f);
 }
 
 /* ---- the set of an epoll descriptor ---- */
+
+static bool preload_epoll_is_at(const struct fd_file *e, int fd)
+{
+    struct fd_file *f = preload_get(fd);
+    if (f)
+        preload_put(f);
+    return f == e;
+}
+
+/* A number that leads to e, and is not `but`: -1, there is none. */
+static int preload_epoll_number(const struct fd_file *e, int but)
+{
+    int fd = fd_table_next(&preload.fds, 0);
+    while (fd >= 0 && (fd == but || !preload_epoll_is_at(e, fd)))
+        fd = fd_table_next(&preload.fds, (unsigned)fd + 1);
+    return fd;
+}
+
+void preload_epoll_leaves(int fd)
+{
+    struct fd_file *e = preload_get(fd);
+    if (e && e->kind == FD_EPOLL && atomic_load(&e->refs) > 2) { /* more than this number and we */
+        struct vcl_set *set = atomic_load(&e->epoll.set);
+        int other = set ? preload_epoll_number(e, fd) : -1;
+        if (other >= 0)
+            vcl_set_renumber(set, fd, other);
+    }
+    if (e)
+        preload_put(e);
+}
 
 /* Threads that went to sleep in the kernel before the set existed do not hear the sockets: a descriptor that stays readable gets all of
  * them out (preload_epoll_wait_kernel()). */
@@ -93,15 +124,6 @@ static int preload_epoll_set(int epfd, struct fd_file *e, struct vcl_set **out)
         vcl_set_nest(fresh);
     preload_epoll_kick(epfd, e);
     return 0;
-}
-
-struct vcl_set *preload_epoll_nest(struct fd_file *e)
-{
-    atomic_store(&e->epoll.nested, true);
-    struct vcl_set *set = atomic_load(&e->epoll.set);
-    if (set)
-        vcl_set_nest(set);
-    return set;
 }
 
 static int preload_set_ctl(struct vcl_set *set, int op, struct fd_file *s, int fd, struct epoll_event *ev)
@@ -201,6 +223,8 @@ void preload_epoll_socket_decided(int fd, struct fd_file *f, bool keep_kernel)
         struct vcl_set *set;
         bool keep = false;
         if (fd_file_try_hold(&preload.fds, w->epoll, w->generation)) {
+            if (!preload_epoll_is_at(w->epoll, w->epfd)) /* that one was closed (dup) */
+                w->epfd = preload_epoll_number(w->epoll, -1);
             if (preload_epoll_set(w->epfd, w->epoll, &set) == 0) {
                 bool is_spent = preload_watch_is_spent(w);
                 if (!keep_kernel)
@@ -257,12 +281,15 @@ static int preload_epoll_ctl(int epfd, struct fd_file *e, int op, int fd, struct
     }
 }
 
+static bool preload_epoll_concerns(const struct fd_file *s, int op, const struct epoll_event *ev)
+{
+    return s && (ev || op == EPOLL_CTL_DEL) && (s->kind == FD_EPOLL || preload_serve(s) != FD_KERNEL);
+}
+
 HS_EXPORT int hs_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
     struct fd_file *s = preload_get(fd);
-    if (s && s->kind == FD_EPOLL && op == EPOLL_CTL_ADD && ev)
-        preload_epoll_nest(s);
-    if (!s || s->kind != FD_SOCKET || preload_serve(s) == FD_KERNEL || (!ev && op != EPOLL_CTL_DEL)) {
+    if (!preload_epoll_concerns(s, op, ev)) {
         if (s)
             preload_put(s);
         return libc_real()->epoll_ctl(epfd, op, fd, ev);
@@ -277,7 +304,7 @@ HS_EXPORT int hs_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
     }
     int r;
     if (e && e->kind == FD_EPOLL)
-        r = preload_epoll_ctl(epfd, e, op, fd, s, ev);
+        r = s->kind == FD_EPOLL ? preload_nest_ctl(epfd, e, op, fd, s, ev) : preload_epoll_ctl(epfd, e, op, fd, s, ev);
     else
         r = (int)preload_kernel(libc_real()->epoll_ctl(epfd, op, fd, ev));
     if (e)
@@ -347,27 +374,64 @@ static int preload_epoll_wait_kernel(int epfd, struct fd_file *e, struct epoll_e
     return r;
 }
 
-static int preload_epoll_wait(int epfd, struct fd_file *e, struct epoll_event *events, int max,
-                              const struct timespec *timeout, const sigset_t *mask)
+/* What is left of a time-out that began then; NULL: for ever. */
+static const struct timespec *preload_epoll_left(const struct timespec *begin, const struct timespec *timeout, struct timespec *left)
+{
+    struct timespec now;
+    if (!timeout)
+        return NULL;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ns = (timeout->tv_sec - (now.tv_sec - begin->tv_sec)) * (int64_t)1000000000 + timeout->tv_nsec - (now.tv_nsec - begin->tv_nsec);
+    *left = ns > 0 ? (struct timespec){ ns / 1000000000, ns % 1000000000 } : (struct timespec){ 0, 0 };
+    return left;
+}
+
+static int preload_epoll_wait_once(int epfd, struct fd_file *e, struct epoll_event *events, int max, const struct timespec *timeout,
+                                   const sigset_t *mask)
 {
     struct vcl_set *set = atomic_load_explicit(&e->epoll.set, memory_order_acquire);
     if (set)
         return preload_epoll_wait_set(set, events, max, timeout, mask);
-    struct timespec begin, now;
+    struct timespec begin, left;
     if (timeout)
         clock_gettime(CLOCK_MONOTONIC, &begin);
     int r = preload_epoll_wait_kernel(epfd, e, events, max, timeout, mask);
     if (r != -ESTALE)
         return r;
-    struct timespec left = { 0, 0 };
-    if (timeout) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        int64_t ns = (timeout->tv_sec - (now.tv_sec - begin.tv_sec)) * (int64_t)1000000000 + timeout->tv_nsec -
-                     (now.tv_nsec - begin.tv_nsec);
-        if (ns > 0)
-            left = (struct timespec){ ns / 1000000000, ns % 1000000000 };
+    return preload_epoll_wait_set(atomic_load(&e->epoll.set), events, max, preload_epoll_left(&begin, timeout, &left), mask);
+}
+
+/* Sets are in it, whose events may be about nothing. */
+static __attribute__((noinline)) int preload_epoll_wait_nests(int epfd, struct fd_file *e, struct epoll_event *events, int max,
+                                                              const struct timespec *timeout, const sigset_t *mask)
+{
+    enum { AFTER_THE_END = 64 }; /* what was told for nothing may have hidden something else */
+    struct timespec begin, left;
+    const struct timespec *now = timeout;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (int late = 0;; late += now && !now->tv_sec && !now->tv_nsec) {
+        int r = preload_epoll_wait_once(epfd, e, events, max, now, mask);
+        if (r > 0)
+            r = preload_nest_sort(epfd, e, events, r);
+        else
+            return r;
+        if (r > 0 || late == AFTER_THE_END)
+            return r;
+        now = preload_epoll_left(&begin, timeout, &left);
     }
-    return preload_epoll_wait_set(atomic_load(&e->epoll.set), events, max, timeout ? &left : NULL, mask);
+}
+
+static int preload_epoll_wait(int epfd, struct fd_file *e, struct epoll_event *events, int max, const struct timespec *timeout,
+                              const sigset_t *mask)
+{
+    if (hs_unlikely(atomic_load_explicit(&e->epoll.has_nests, memory_order_relaxed)))
+        return preload_epoll_wait_nests(epfd, e, events, max, timeout, mask);
+    int r = preload_epoll_wait_once(epfd, e, events, max, timeout, mask);
+    if (hs_unlikely(r > 0 && atomic_load_explicit(&e->epoll.has_nests, memory_order_relaxed))) { /* another thread has put one in */
+        r = preload_nest_sort(epfd, e, events, r);
+        return r ? r : preload_epoll_wait_nests(epfd, e, events, max, timeout, mask);
+    }
+    return r;
 }
 
 static struct fd_file *preload_get_epoll(int epfd)

@@ -20,6 +20,7 @@ int preload_close(int fd)
     /* The entry goes first: once the kernel has the number back, another thread may be given it. */
     if (preload_is_foreign())
         return (int)preload_kernel(libc_real()->close(fd));
+    preload_epoll_leaves(fd);
     pthread_mutex_lock(&preload.numbers_lock); /* see preload_number_replace() */
     struct fd_file *f = fd_table_take(&preload.fds, fd);
     int r = (int)preload_kernel(LIBC_UNCANCELLED(close)(fd));
@@ -120,6 +121,15 @@ HS_EXPORT int hs_dup(int fd)
     return concerns ? preload_dup_done(fd, to) : to;
 }
 
+/* Onto `to`, which is closed by it. */
+static bool preload_dup_over_concerns(int fd, int to)
+{
+    bool concerns = fd != to && preload_dup_concerns(fd, to);
+    if (concerns && fd_table_has(&preload.fds, to))
+        preload_epoll_leaves(to);
+    return concerns;
+}
+
 /* dup2 onto a number that the library uses itself cannot be given to the program: EBUSY, as dup2(2) has it for numbers in the making. */
 static bool preload_dup_refused(int to)
 {
@@ -130,7 +140,7 @@ HS_EXPORT int hs_dup2(int fd, int to)
 {
     if (hs_unlikely(preload_dup_refused(to)))
         return (int)preload_result(-EBUSY);
-    bool concerns = fd != to && preload_dup_concerns(fd, to);
+    bool concerns = preload_dup_over_concerns(fd, to);
     int r = libc_real()->dup2(fd, to);
     return concerns ? preload_dup_done(fd, r) : r;
 }
@@ -140,7 +150,7 @@ HS_EXPORT int hs_dup3(int fd, int to, int flags)
 {
     if (hs_unlikely(preload_dup_refused(to)))
         return (int)preload_result(-EBUSY);
-    bool concerns = fd != to && preload_dup_concerns(fd, to);
+    bool concerns = preload_dup_over_concerns(fd, to);
     int r = libc_real()->dup3(fd, to, flags);
     return concerns ? preload_dup_done(fd, r) : r;
 }

@@ -99,33 +99,39 @@ static int poll_list_wait(struct poll_list *l, struct pollfd *fds, nfds_t n, con
     return r;
 }
 
-/* The epoll sets among them become readable by what comes for any socket of the process: those for which it was nothing are taken out of
- * the answer. False: none has stack sockets. */
-static bool poll_settle_sets(struct pollfd *fds, nfds_t n, int *ready)
+/* The epoll sets among them become readable by what comes for any socket of the process. Before the wait; false: none has stack sockets. */
+static bool poll_settle_sets(const struct pollfd *fds, nfds_t n)
 {
     bool any = false;
     for (nfds_t i = 0; i < n; i++) {
         struct fd_file *f = fds[i].fd < 0 ? NULL : preload_get(fds[i].fd);
-        struct vcl_set *set = f && f->kind == FD_EPOLL ? preload_epoll_nest(f) : NULL;
-        if (set) {
-            any = true;
-            vcl_set_settle(set);
-            if (ready && fds[i].revents) {
-                struct pollfd now = { .fd = fds[i].fd, .events = fds[i].events };
-                *ready -= LIBC_UNCANCELLED(poll)(&now, 1, 0) == 0;
-                fds[i].revents = now.revents;
-            }
-        }
+        if (f && f->kind == FD_EPOLL)
+            any = preload_nest_settle(f) || any;
         if (f)
             preload_put(f);
     }
     return any;
 }
 
+/* After it: how many are left when those are taken out for which it was nothing. */
+static int poll_true_sets(struct pollfd *fds, nfds_t n, int ready)
+{
+    for (nfds_t i = 0; i < n; i++) {
+        struct fd_file *f = fds[i].fd < 0 || !fds[i].revents ? NULL : preload_get(fds[i].fd);
+        if (f && f->kind == FD_EPOLL && !preload_nest_is_ready(f, fds[i].fd)) {
+            fds[i].revents = 0;
+            ready--;
+        }
+        if (f)
+            preload_put(f);
+    }
+    return ready;
+}
+
 static int poll_list_wait_sets(struct poll_list *l, struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
     struct timespec end, now, left;
-    if (!poll_settle_sets(fds, n, NULL))
+    if (!poll_settle_sets(fds, n))
         return poll_list_wait(l, fds, n, timeout, mask);
     if (timeout) {
         clock_gettime(CLOCK_MONOTONIC, &end);
@@ -137,7 +143,7 @@ static int poll_list_wait_sets(struct poll_list *l, struct pollfd *fds, nfds_t n
         int r = poll_list_wait(l, fds, n, timeout ? &left : NULL, mask);
         if (r <= 0)
             return r;
-        poll_settle_sets(fds, n, &r);
+        r = poll_true_sets(fds, n, r);
         if (r > 0)
             return r;
         if (!timeout)

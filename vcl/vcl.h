@@ -156,6 +156,7 @@ int vcl_set_new(int kernel_epfd, struct vcl_set **out);
 int vcl_set_new_for_news(struct vcl_set **out);
 struct vcl_set *vcl_set_get(struct vcl_set *set);
 void vcl_set_put(struct vcl_set *set);              /* does not close kernel_epfd */
+void vcl_set_renumber(struct vcl_set *set, int from, int to); /* kernel_epfd goes, another number of it stays */
 int vcl_set_add(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev);  /* -EEXIST, -EINVAL (EPOLLEXCLUSIVE) */
 /* An entry that was in the kernel's epoll so far, and may have been told there: a one-shot one that was told waits for vcl_set_mod(). */
 int vcl_set_move(struct vcl_set *set, struct vcl_socket *s, int key, const struct epoll_event *ev, bool is_spent);
@@ -164,9 +165,11 @@ int vcl_set_del(struct vcl_set *set, struct vcl_socket *s, int key);            
 /* Level, edge (EPOLLET), one-shot, exclusive. timeout NULL = for ever. Kernel events and socket events merged fairly.
  * Number of events, 0 on time-out, -EINTR, … */
 /* The set is watched itself: by another epoll set, poll or select. From now on its kernel descriptor becomes readable by events of
- * sockets, too. vcl_set_settle(): looks at what has come, so that it is readable only if there is something; true: a socket is ready. */
+ * sockets, too. vcl_set_settle(): looks at what has come, so that it is readable only if there is something; true: a socket is ready.
+ * vcl_set_has_rung(): is it readable by a descriptor of the library's own? */
 void vcl_set_nest(struct vcl_set *set);
 bool vcl_set_settle(struct vcl_set *set);
+bool vcl_set_has_rung(struct vcl_set *set);
 /* One-shot entries of sockets that the kernel serves as well stand in its set, too, and whoever is first tells: there their data is this,
  * made of their key. */
 #define VCL_SET_TWIN_DATA 0x701ce11d00000000ull

@@ -50,6 +50,14 @@ struct vcl_set *vcl_set_get(struct vcl_set *set)
     return set;
 }
 
+void vcl_set_renumber(struct vcl_set *set, int from, int to)
+{
+    pthread_mutex_lock(&set->lock);
+    if (set->epfd == from)
+        set->epfd = to;
+    pthread_mutex_unlock(&set->lock);
+}
+
 /* ---- ready list; set lock held ---- */
 static void ready_add(struct vcl_set *set, struct vcl_sub *sub)
 {
@@ -544,6 +552,8 @@ bool vcl_set_settle(struct vcl_set *set)
     for (unsigned i = 0; i < set->n_workers; i++) {
         pthread_mutex_lock(&set->workers[i]->lock);
         vcl_worker_bell_drain(set->workers[i]);
+        if (!set->workers[i]->sandboxed)
+            vcl_worker_att_input(set->workers[i]);
         vcl_worker_drain(set->workers[i]);
         pthread_mutex_unlock(&set->workers[i]->lock);
     }
@@ -567,4 +577,19 @@ bool vcl_set_settle(struct vcl_set *set)
         vcl_set_clear_wake(set);
     pthread_mutex_unlock(&set->lock);
     return ready;
+}
+
+bool vcl_set_has_rung(struct vcl_set *set)
+{
+    struct pollfd own[1 + 2 * VCL_MAX_SET_WORKERS];
+    unsigned n = 0;
+
+    pthread_mutex_lock(&set->lock);
+    own[n++] = (struct pollfd){ .fd = set->wake_fd, .events = POLLIN };
+    for (unsigned i = 0; i < set->n_workers; i++) {
+        own[n++] = (struct pollfd){ .fd = set->workers[i]->bell_fd, .events = POLLIN };
+        own[n++] = (struct pollfd){ .fd = set->workers[i]->att_fd, .events = POLLIN };
+    }
+    pthread_mutex_unlock(&set->lock);
+    return sys_ppoll(own, n, &(struct timespec){ 0, 0 }, NULL) > 0;
 }

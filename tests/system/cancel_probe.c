@@ -437,14 +437,14 @@ static void use(struct place *p)
     printf(r > 0 ? " usable" : " UNUSABLE %ld (%s)", r, strerror(errno));
 }
 
-/* Room made by a late acknowledgement, or news of another socket, may end a call before it is looked at: that is done again. */
+/* Room made by a late acknowledgement may end a write before it is looked at: that is done again. */
 static pthread_t fall_asleep(struct place *p, const struct step *s, struct attempt *a, const char *what)
 {
     for (int tries = 0;; tries++) {
         setup(p, s);
         pthread_t t = begin(a);
         bool asleep = is_asleep(a);
-        if (asleep || !atomic_load(&a->returned) || tries == TRIES) {
+        if (asleep || !atomic_load(&a->returned) || s->kind != WRITES || tries == TRIES) {
             printf("; %s:%s", what, asleep ? "" : " NOT ASLEEP");
             return t;
         }

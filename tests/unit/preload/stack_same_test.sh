@@ -1,15 +1,15 @@
 #!/bin/bash
-# stack_same_test.sh - the calls of calls.c over the stack, cut-through with a server of the test's own: the results must be the
+# stack_same_test.sh - the programs beside this over the stack, cut-through with a server of the test's own: the results must be the
 # kernel's, but for the differences named here. Prints TAP.
 lib=$top_builddir/.libs/libvcl_ldpreload.so
-calls=$top_builddir/tests/unit/preload/calls
+programs='calls sets'
 server=$top_builddir/hoststackd
 dir=$(mktemp -d) || exit 99
 pid=
 trap '[ -n "$pid" ] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
 unset LD_PRELOAD HOSTSTACK_REPORT
 
-echo "1..4"
+echo "1..7"
 case $(grep '^HS_CFLAGS' "$top_builddir/Makefile") in
 *-fsanitize=*) preload="$(gcc -print-file-name=libasan.so) $lib"; export ASAN_OPTIONS=detect_leaks=0 ;;
 *) preload=$lib ;;
@@ -33,25 +33,36 @@ if ! [ -S "$dir/run/app.sock" ]; then
     exit 1
 fi
 
-"$calls" >"$dir/kernel.calls" 2>&1
-HOSTSTACK_REPORT=1 VCL_CONFIG=$dir/vcl.conf LD_PRELOAD=$preload timeout 60 "$calls" >"$dir/stack.calls" 2>"$dir/report"
-status=$?
-[ $status = 0 ] && echo "ok 1 - the program ends by itself" || echo "not ok 1 - the program ends by itself: $status"
-# Taken out: connect(AF_UNSPEC) dissolves a TCP connection on Linux; the stack refuses it.
-for f in kernel stack; do grep -v 'connect(a, (struct sockaddr \*)&(struct sockaddr_in){ 0 }, 2)' "$dir/$f.calls" >"$dir/$f.same"; done
-n=$(wc -l <"$dir/kernel.same")
-if diff "$dir/kernel.same" "$dir/stack.same" >"$dir/diff" && [ "$n" -gt 200 ]; then
-    echo "ok 2 - $n results are the kernel's"
-else
+n_tests=0
+result() { # 0 or 1, TEXT
+    n_tests=$((n_tests + 1))
+    if [ "$1" = 0 ]; then echo "ok $n_tests - $2"; else echo "not ok $n_tests - $2"; fi
+}
+for name in $programs; do
+    program=$top_builddir/tests/unit/preload/$name
+    "$program" >"$dir/kernel.$name" 2>&1
+    HOSTSTACK_REPORT=1 VCL_CONFIG=$dir/vcl.conf LD_PRELOAD=$preload timeout 60 "$program" >"$dir/stack.$name" 2>"$dir/report.$name"
+    status=$?
+    result $status "$name ends by itself: $status"
+    # Taken out: connect(AF_UNSPEC) dissolves a TCP connection on Linux; the stack refuses it.
+    for f in kernel stack; do
+        grep -v 'connect(a, (struct sockaddr \*)&(struct sockaddr_in){ 0 }, 2)' "$dir/$f.$name" >"$dir/$f.same"
+    done
+    n=$(wc -l <"$dir/kernel.same")
+    diff "$dir/kernel.same" "$dir/stack.same" >"$dir/diff" && [ "$n" -gt 200 ]
+    same=$?
     sed 's/^/# /' "$dir/diff"
-    echo "not ok 2 - $n results are the kernel's"
-fi
-accelerated=$(grep -c 'tcp accepted .*: accelerated$' "$dir/report")
-[ "$accelerated" -ge 4 ] && echo "ok 3 - $accelerated accepted connections were accelerated" ||
-    { sed 's/^/# /' "$dir/report"; echo "not ok 3 - accepted connections were accelerated"; }
+    result $same "$name: $n results are the kernel's"
+done
+for name in $programs; do
+    accelerated=$(grep -c 'tcp accepted .*: accelerated$' "$dir/report.$name")
+    [ "$accelerated" -ge 4 ] || { sed 's/^/# /' "$dir/report.$name"; false; }
+    result $? "$name: $accelerated accepted connections were accelerated"
+done
 left() { "$top_builddir/hoststackctl" -s "$dir/run/cli.sock" show app | awk '$1 == "clients" || $1 == "sessions" || $1 == "pairs" { n += $2 } END { print n }'; }
 for _ in $(seq 100); do
     [ "$(left)" = 0 ] && break
     sleep 0.1
 done
-[ "$(left)" = 0 ] && echo "ok 4 - the server keeps nothing of it" || echo "not ok 4 - the server keeps nothing of it: $(left)"
+[ "$(left)" = 0 ]
+result $? "the server keeps nothing of it: $(left)"

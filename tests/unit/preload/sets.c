@@ -1,0 +1,257 @@
+/* sets.c - epoll sets inside of others, while something comes for sockets that are in none of them: run with and without the preload
+ * library, the two outputs must be the same (stack_same_test.sh) */
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "tests/unit/preload/calls.h"
+
+enum { ROUNDS = 50 };
+
+/* Another process: what it sends comes by the program's doorbell. */
+struct other {
+    int fd;        /* its connection */
+    int go, gone;  /* pipes: a byte makes it send one, and says that it has */
+    pid_t pid;
+};
+
+static void other_run(int l, int go, int gone)
+{
+    char c;
+    int fd = accept(l, NULL, NULL);
+    while (fd >= 0 && read(go, &c, 1) == 1)
+        if (write(fd, "o", 1) != 1 || write(gone, "g", 1) != 1)
+            _exit(1);
+    _exit(0);
+}
+
+static struct other other_begin(void)
+{
+    int port, l = listener(&port), go[2], gone[2];
+    struct other o;
+    SHOW(pipe(go));
+    SHOW(pipe(gone));
+    fflush(stdout);
+    o.pid = fork();
+    if (o.pid == 0) {
+        close(go[1]);
+        other_run(l, go[0], gone[1]);
+    }
+    struct sockaddr_in sa = loopback(port);
+    o.fd = (int)SHOW(socket(AF_INET, SOCK_STREAM, 0));
+    SHOW(connect(o.fd, (struct sockaddr *)&sa, sizeof(sa)));
+    SHOW(close(l));
+    close(go[0]);
+    close(gone[1]);
+    o.go = go[1];
+    o.gone = gone[0];
+    return o;
+}
+
+static bool other_sends(const struct other *o)
+{
+    char c;
+    return write(o->go, "g", 1) == 1 && read(o->gone, &c, 1) == 1;
+}
+
+static bool other_is_read(const struct other *o)
+{
+    char c;
+    return read(o->fd, &c, 1) == 1 && c == 'o';
+}
+
+static void other_end(const struct other *o)
+{
+    int status;
+    close(o->go);
+    SHOW(waitpid(o->pid, &status, 0) == o->pid);
+    SHOW(status);
+    close(o->gone);
+    SHOW(close(o->fd));
+}
+
+static int add(int outer, int fd, uint32_t events, uint64_t data)
+{
+    return epoll_ctl(outer, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = events, .data.u64 = data });
+}
+
+/* How often of ROUNDS times a set said to be ready, though nothing had come for a socket in it. */
+struct told { int wait, poll, select; };
+
+static struct told tell_nothing(const struct other *o, int outer)
+{
+    struct told t = { 0 };
+    struct epoll_event got;
+    for (int i = 0; i < ROUNDS; i++) {
+        struct pollfd p = { .fd = outer, .events = POLLIN };
+        fd_set rd;
+        FD_ZERO(&rd);
+        FD_SET(outer, &rd);
+        if (!other_sends(o))
+            t.wait += 1000;
+        if (i % 3 == 0)
+            t.wait += epoll_wait(outer, &got, 1, i % 2 ? 1 : 0);
+        else if (i % 3 == 1)
+            t.poll += poll(&p, 1, 0);
+        else
+            t.select += select(outer + 1, &rd, NULL, NULL, &(struct timeval){ 0 });
+        if (!other_is_read(o))
+            t.wait += 1000;
+    }
+    return t;
+}
+
+struct waiter {
+    int outer, n;
+    struct epoll_event got;
+    _Atomic bool returned;
+};
+
+static void *wait_for_ever(void *arg)
+{
+    struct waiter *w = arg;
+    w->n = epoll_wait(w->outer, &w->got, 1, -1);
+    atomic_store(&w->returned, true);
+    return NULL;
+}
+
+static void sleep_on(const struct other *o, int outer, int a)
+{
+    struct waiter w = { .outer = outer };
+    pthread_t t;
+    pthread_create(&t, NULL, wait_for_ever, &w);
+    int bad = 0;
+    for (int i = 0; i < ROUNDS; i++)
+        bad += !other_sends(o) || !other_is_read(o);
+    SHOW(bad);
+    SHOW(atomic_load(&w.returned));
+    SHOW(write(a, "x", 1));
+    pthread_join(t, NULL);
+    SHOW(w.n);
+    SHOW(w.got.data.u64);
+    SHOW(w.got.events);
+}
+
+/* depth: sets between the outermost and the one with the socket; events: what the outermost asks for besides EPOLLIN */
+static void test_others(unsigned depth, uint32_t events)
+{
+    int port, l = listener(&port), a, b, inner, outer, k[2];
+    char c;
+    struct epoll_event got;
+    printf("%u sets between, %x\n", depth, events);
+    pair_up(l, port, &a, &b);
+    struct other o = other_begin();
+    SHOW(pipe(k));
+    inner = (int)SHOW(epoll_create1(EPOLL_CLOEXEC));
+    SHOW(add(inner, b, EPOLLIN, 1));
+    SHOW(add(inner, k[0], EPOLLIN, 2));
+    for (unsigned i = 0; i < depth; i++) {
+        int next = (int)SHOW(epoll_create1(EPOLL_CLOEXEC));
+        SHOW(add(next, inner, EPOLLIN, 3));
+        inner = next;
+    }
+    outer = (int)SHOW(epoll_create1(EPOLL_CLOEXEC));
+    SHOW(add(outer, inner, EPOLLIN | events, 0x123456789abcdef0));
+    struct told t = tell_nothing(&o, outer);
+    SHOW(t.wait);
+    SHOW(t.poll);
+    SHOW(t.select);
+    sleep_on(&o, outer, a);
+    SHOW(read(b, &c, 1));
+    SHOW(epoll_wait(outer, &got, 1, 0));
+    if (events & EPOLLONESHOT) /* spent by the real event, and only by that */
+        SHOW(epoll_ctl(outer, EPOLL_CTL_MOD, inner, &(struct epoll_event){ .events = EPOLLIN | EPOLLONESHOT, .data.u64 = 5 }));
+    SHOW(write(k[1], "k", 1)); /* a descriptor of the kernel's */
+    SHOW(epoll_wait(outer, &got, 1, 5000));
+    SHOW(got.data.u64);
+    SHOW(epoll_ctl(outer, EPOLL_CTL_DEL, inner, NULL));
+    SHOW(epoll_wait(outer, &got, 1, 0));
+    SHOW(epoll_ctl(outer, EPOLL_CTL_DEL, inner, NULL));
+    other_end(&o);
+    closefrom(3);
+}
+
+/* Of entries with the same data none hides another. */
+static void test_same_data(void)
+{
+    int port, l = listener(&port), a, b, inner[2], outer, k[2];
+    struct epoll_event got[4];
+    pair_up(l, port, &a, &b);
+    struct other o = other_begin();
+    SHOW(pipe(k));
+    outer = (int)SHOW(epoll_create1(0));
+    for (int i = 0; i < 2; i++) {
+        inner[i] = (int)SHOW(epoll_create1(0));
+        SHOW(add(outer, inner[i], EPOLLIN, 0));
+        SHOW(add(outer, inner[i], EPOLLIN, 0));
+    }
+    SHOW(add(inner[0], b, EPOLLIN, 1));
+    SHOW(add(inner[1], k[0], EPOLLIN, 1));
+    SHOW(add(outer, k[0], EPOLLIN, 0));
+    SHOW(other_sends(&o));
+    SHOW(epoll_wait(outer, got, 4, 0));
+    SHOW(write(k[1], "k", 1));
+    SHOW(epoll_wait(outer, got, 4, 0));
+    SHOW(got[0].data.u64 | got[1].data.u64);
+    SHOW(write(a, "x", 1));
+    SHOW(epoll_wait(outer, got, 4, 5000));
+    SHOW(close(inner[1]));
+    SHOW(epoll_wait(outer, got, 4, 0));
+    inner[1] = (int)SHOW(epoll_create1(0)); /* the same number, another set */
+    SHOW(add(outer, inner[1], EPOLLIN, 9));
+    SHOW(add(inner[1], b, EPOLLIN, 1));
+    SHOW(add(inner[0], outer, EPOLLIN, 1));
+    SHOW(add(outer, outer, EPOLLIN, 1));
+    SHOW(epoll_wait(outer, got, 4, 0));
+    SHOW(got[0].data.u64 + got[1].data.u64 + got[2].data.u64);
+    other_end(&o);
+    closefrom(3);
+}
+
+/* The number that a set was made by goes, another stays. */
+static void test_other_number(void)
+{
+    int port, l = listener(&port), a, b, ep, copy, outer;
+    struct epoll_event got;
+    char c;
+    pair_up(l, port, &a, &b);
+    ep = (int)SHOW(epoll_create1(0));
+    SHOW(add(ep, b, EPOLLIN, 7));
+    copy = (int)SHOW(dup(ep));
+    SHOW(close(ep));
+    SHOW(epoll_wait(copy, &got, 1, 0));
+    SHOW(write(a, "x", 1));
+    SHOW(epoll_wait(copy, &got, 1, 5000));
+    SHOW(got.data.u64);
+    outer = (int)SHOW(epoll_create1(0));
+    SHOW(add(outer, copy, EPOLLIN, 8));
+    SHOW(epoll_wait(outer, &got, 1, 5000));
+    SHOW(got.data.u64);
+    SHOW(read(b, &c, 1));
+    SHOW(epoll_wait(outer, &got, 1, 0));
+    SHOW(epoll_wait(copy, &got, 1, 10));
+    SHOW(epoll_ctl(copy, EPOLL_CTL_DEL, b, NULL));
+    SHOW(add(copy, a, EPOLLOUT, 9));
+    SHOW(epoll_wait(copy, &got, 1, 0));
+    SHOW(got.data.u64);
+    closefrom(3);
+}
+
+int main(void)
+{
+    closefrom(3);
+    test_others(0, 0);
+    test_others(0, EPOLLET);
+    test_others(0, EPOLLONESHOT);
+    test_others(2, 0);
+    test_others(1, EPOLLET | EPOLLONESHOT);
+    test_same_data();
+    test_other_number();
+    return 0;
+}
