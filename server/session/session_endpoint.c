@@ -1,6 +1,7 @@
 /* session_endpoint.c - local endpoints in use by all workers: who may bind the same address and port, and source ports
  *
- * Under the stack's lock: bind, listen and close only. Connections do not reserve anything: their 4-tuples belong to one worker. */
+ * Under the stack's lock: bind, listen and close. Connections do not reserve anything: their 4-tuples belong to one worker; a port that no
+ * endpoint can have costs them no lock. */
 #include "server/session/session_internal.h"
 
 #include <errno.h>
@@ -30,6 +31,13 @@ static bool addresses_overlap(const struct ip_endpoint *a, uint8_t a_flags, cons
         return true;
     return b_any && !b4 && !(b_flags & SVM_BIND_V6ONLY);
 }
+
+/* connect() looks for a port that nobody has reserved, and reserves none itself: while another worker reserves one, "no" is as true as it
+ * was a moment before. So whether a bucket holds any endpoint is read without the lock. What it holds is looked at under it only, for it
+ * may be freed. Whoever has heard of a bind finds it: the link was stored before the answer that led to the question. */
+static void link_set(struct session_endpoint **link, struct session_endpoint *e) { __atomic_store_n(link, e, __ATOMIC_RELAXED); }
+
+static bool bucket_is_empty(const struct session_stack *ss, unsigned b) { return !__atomic_load_n(&ss->bucket[b], __ATOMIC_RELAXED); }
 
 /* Bound to different interfaces: no packet is for both. */
 static bool devices_meet(uint8_t a, uint8_t b) { return !a || !b || a == b; }
@@ -84,7 +92,7 @@ int session_endpoint_reserve(struct worker *w, const struct session_bind_args *a
         unsigned b = bucket_of(lcl.port);
         *e = (struct session_endpoint){ .next = ss->bucket[b], .lcl = lcl, .proto = args->proto, .flags = args->flags,
                                         .dev = dev, .fib = fib, .ns = ns };
-        ss->bucket[b] = e;
+        link_set(&ss->bucket[b], e);
     }
     pthread_mutex_unlock(&ss->lock);
     if (err != 0)
@@ -137,7 +145,7 @@ void session_endpoint_release(struct worker *w, struct session_endpoint *e)
     pthread_mutex_lock(&ss->lock);
     for (struct session_endpoint **p = &ss->bucket[bucket_of(e->lcl.port)]; *p; p = &(*p)->next) {
         if (*p == e) {
-            *p = e->next;
+            link_set(p, e->next);
             break;
         }
     }
@@ -157,10 +165,13 @@ void session_endpoint_dev(struct worker *w, struct session_endpoint *e, uint8_t 
 bool session_endpoint_is_taken(struct worker *w, uint8_t proto, const struct ip_endpoint *lcl, uint16_t fib)
 {
     struct session_stack *ss = w->stack->session;
+    unsigned b = bucket_of(lcl->port);
     bool taken = proto == SVM_PROTO_UDP && lcl->port.raw == w->stack->udp_encap.port.raw;
 
+    if (taken || bucket_is_empty(ss, b))
+        return taken;
     pthread_mutex_lock(&ss->lock);
-    for (const struct session_endpoint *e = ss->bucket[bucket_of(lcl->port)]; e && !taken; e = e->next)
+    for (const struct session_endpoint *e = ss->bucket[b]; e && !taken; e = e->next)
         taken = e->proto == proto && e->lcl.port.raw == lcl->port.raw && e->fib == fib &&
                 addresses_overlap(&e->lcl, e->flags, lcl, 0);
     pthread_mutex_unlock(&ss->lock);
