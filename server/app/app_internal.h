@@ -38,9 +38,10 @@ enum app_limits {
     APP_PAIR_QUEUE_LOG2 = 12,
     APP_NAPS = 3,               /* after cut-through connections come or go */
     APP_LATE_MAX = 64,          /* notices of their end from which on a sleeping client is woken all the same */
-    APP_SPARES = 32,            /* slots, and rings of each of ... */
+    APP_RING_LATER_US = 50,     /* how long a program waits to be woken while its requests are worked on */
+    APP_SPARES = 64,            /* slots, and rings of each of ... */
     APP_SPARE_ORDERS = 6,       /* ... the smallest sizes, that stay with the worker while its program has others */
-    APP_SPARE_BYTES = 16 << 10, /* no more of one size */
+    APP_SPARE_BYTES = 32 << 10, /* no more of one size */
 };
 
 /* What an epoll event is about. */
@@ -80,6 +81,7 @@ struct app_port_client {        /* worker's */
     uint32_t last_rung;
     uint32_t n_late;            /* notices posted that it need not be woken for; it has not been since */
     bool must_ring;             /* others were */
+    uint64_t ring_due_us;       /* it waits for that, until then at most; 0 = it does not */
     int bell_rd;                /* read end of its doorbell pipe to this worker; -1 = none */
     bool has_queues, on_list, is_dirty, is_leaving, is_failed, done_told;
     const char *fail_text;

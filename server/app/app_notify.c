@@ -68,6 +68,7 @@ static void ring(struct app_port_client *pc)
 
     pc->must_ring = false;
     pc->n_late = 0;
+    pc->ring_due_us = 0;
     if (svm_sleep_must_ring(&p->sleep, &pc->last_rung)) {
         /* Non-blocking: a full pipe is readable, so its reader wakes all the same. */
         ssize_t n = write(pc->client->bell_wr, "", 1);
@@ -79,6 +80,17 @@ void app_notify_ring_late(struct app_port_client *pc)
 {
     if (pc->n_late)
         ring(pc);
+}
+
+/* A program that has left more requests than the next turn takes would be woken for the first answers, and sleep and be woken again for
+ * others: it is woken when the last ones are being worked on, or when it has waited for so long. There is a next turn, for its requests. */
+static bool can_ring_later(struct app_port_client *pc)
+{
+    if (svm_msgq_known(&pc->in) <= APP_BURST || pc->n_pending)
+        return false;
+    if (pc->ring_due_us == 0)
+        pc->ring_due_us = pc->w->now_us + APP_RING_LATER_US;
+    return pc->w->now_us < pc->ring_due_us;
 }
 
 void app_notify_flush(struct app_port_client *pc)
@@ -95,7 +107,7 @@ void app_notify_flush(struct app_port_client *pc)
         pc->n_pending--;
         pc->must_ring = true;
     }
-    if (pc->must_ring || pc->n_late > APP_LATE_MAX)
+    if (pc->n_late > APP_LATE_MAX || (pc->must_ring && !can_ring_later(pc)))
         ring(pc);
     else if (pc->n_late)
         pc->w->app->has_late = true;

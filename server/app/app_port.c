@@ -189,7 +189,7 @@ void app_port_flush(struct worker *w)
             check_done(port, pc);
         } else {
             app_notify_flush(pc);
-            if (pc->n_pending && !pc->is_failed) {
+            if ((pc->n_pending || pc->must_ring) && !pc->is_failed) {
                 pc->is_dirty = true;
                 pc->dirty_next = again;
                 again = pc;
