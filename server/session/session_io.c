@@ -312,6 +312,11 @@ uint32_t session_tx_avail(struct worker *w, struct session *s)
     return rest_len(s) + (uint32_t)n;
 }
 
+uint32_t session_tx_seen(const struct session *s)
+{
+    return rest_len(s) + (s->has_fifos ? s->fifos->tx.tail_seen - s->fifos->tx.head : 0);
+}
+
 int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, uint32_t len, struct iovec iov[4])
 {
     uint32_t rest = rest_len(s);

@@ -200,6 +200,7 @@ void session_closed(struct worker *w, struct session *s);            /* orderly 
 
 /* Transmit side. Offsets count from the oldest byte not yet dropped. */
 uint32_t session_tx_avail(struct worker *w, struct session *s);      /* bytes in the FIFO, sent or not */
+uint32_t session_tx_seen(const struct session *s);                    /* the same as it was at the last look at the FIFO */
 /* In place; fewer than len where what a former user of the session has left ends (session_claim.c). */
 int session_tx_peek_iov(struct worker *w, struct session *s, uint32_t offset, uint32_t len, struct iovec iov[4]);
 /* As above, for packets that these pieces are attached to (pkt_attach()): all of len, or 0: copy. They hold until ops->tx() returns; the

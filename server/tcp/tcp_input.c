@@ -63,6 +63,8 @@ static void tx_begin(struct worker *w, struct tcp_conn *c)
 
     if (s && ((c->flags & (TCP_F_FIN_QUEUED | TCP_F_WANT_SPACE)) || session_tx_avail(w, s)))
         tcp_tx_request(w, c);
+    else
+        c->has_sent_all = true;
 }
 
 /* ---- SYN-SENT (s3.10.7.3) ---- */

@@ -158,6 +158,21 @@ static int send_at_nxt(struct worker *w, struct tcp_conn *c, uint32_t len, bool 
     return 0;
 }
 
+/* n bytes were sent of *r: was that all that anybody has seen? Then *r says so. What the program has written since tx_arm() finds
+ * (session_io.c). */
+static bool is_all_sent(const struct tcp_conn *c, struct tx_room *r, int64_t n)
+{
+    uint32_t sent = c->snd_nxt - c->data_una - !!(c->flags & TCP_F_FIN_SENT);
+
+    if (n <= 0 || n != (int64_t)r->unsent + r->fin || session_tx_seen(c->base.session) != sent)
+        return false;
+    r->unsent = 0;
+    r->fin = false;
+    r->wnd -= hs_min_u32(r->wnd, (uint32_t)n);
+    r->cwnd -= hs_min_u32(r->cwnd, (uint32_t)n);
+    return true;
+}
+
 /* *r: what there was before. */
 static int64_t send_new(struct worker *w, struct tcp_conn *c, uint32_t burst, struct tx_room *r)
 {
@@ -265,7 +280,8 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
     struct tcp_conn *c = tcp_of_base(b);
     int64_t left = (int64_t)budget_bytes, n;
     uint32_t burst;
-    struct tx_room room; /* as the last look for new data found it: nothing was sent since */
+    struct tx_room room; /* what there is to send after the last look for new data */
+    bool is_all = false;
 
     if (hs_unlikely(c->flags & TCP_F_WANT_SPACE) && b->session)
         tcp_rx_space(w, b); /* the program may have read between our look and our wish */
@@ -292,8 +308,10 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
         n = send_lost(w, c, burst);
         if (n == 0 && hs_unlikely(c->flags & TCP_F_PMTU_LOW))
             n = tcp_pmtu_probe(w, c); /* < 0 when it waits for room in cwnd, too */
-        if (n == 0)
+        if (n == 0) {
             n = send_new(w, c, burst, &room);
+            is_all = is_all_sent(c, &room, n);
+        }
         if (n == 0 && hs_unlikely(frto_gives_up(c)))
             n = send_lost(w, c, burst);
         if (n < 0) {
@@ -307,11 +325,11 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
         left -= n;
         /* What is left of the budget cuts no packet: a small one costs nearly what a super-frame does. It is over when it is nearer to what
          * was sent than to that and one more. */
-    } while (n > 0 && left >= c->gso_max / 2);
+    } while (n > 0 && !is_all && left >= c->gso_max / 2);
     c->flags &= ~TCP_F_PUSH_PARTIAL;
     if (c->sent)
         rto_ensure(w, c);
-    if (n > 0) {
+    if (n > 0 && !is_all) {
         tcp_busy_set(w, c, TCP_BUSY_SENDING);
         return TRANSPORT_TX_MORE;
     }

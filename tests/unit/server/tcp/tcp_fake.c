@@ -270,8 +270,12 @@ void session_closed(struct worker *w, struct session *s)
 uint32_t session_tx_avail(struct worker *w, struct session *s)
 {
     (void)w;
-    return s->tx_len;
+    if (++s->n_tx_looks == s->late_look)
+        s->tx_len += s->late_len;
+    return s->tx_seen = s->tx_len;
 }
+
+uint32_t session_tx_seen(const struct session *s) { return s->tx_seen; }
 
 void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void *dst, uint32_t len)
 {
@@ -293,6 +297,7 @@ void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
     assert(len <= s->tx_len);
     memmove(s->tx, s->tx + len, s->tx_len - len);
     s->tx_len -= len;
+    s->tx_seen -= len;
     s->tx_urgent_end -= hs_min_u32(s->tx_urgent_end, len);
 }
 

@@ -26,7 +26,9 @@ struct session {
     unsigned n_urgent;                   /* how often */
     bool urgent_came;
     uint32_t tx_urgent_end;              /* set by the test: offset behind the urgent byte, 0 = none */
-    uint32_t tx_len;
+    uint32_t tx_len, tx_seen;            /* tx_seen: what the last look found */
+    unsigned n_tx_looks, late_look;      /* late_look, late_len: set by the test, so many bytes are written just before that look */
+    uint32_t late_len;
     uint8_t tx[FAKE_FIFO];
     uint8_t kept[SESSION_KEPT];
 };

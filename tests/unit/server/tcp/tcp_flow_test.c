@@ -338,6 +338,30 @@ Test(tcp_flow, nagle_nodelay_cork, .init = init, .fini = fini)
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 8);
 }
 
+/* What the program has written is in a line of its own core: it is looked at as seldom as can be, and what comes meanwhile is not left. */
+Test(tcp_flow, looks_for_what_there_is_to_send, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    fake_tx(&t->h);
+    cr_assert_eq(t->s->n_tx_looks, 1, "accepted: there is nothing yet, what comes makes an event");
+    fake_write(&t->h, t->s, bytes, 1000);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+    cr_assert_eq(t->s->n_tx_looks, 3, "what there is, and whether it was the last");
+    t->rcv += 1000;
+    send_ack(t);
+    fake_tx(&t->h);
+    cr_assert_eq(t->s->n_tx_looks, 3, "all was sent, and is acknowledged");
+    t->s->late_look = 5;
+    t->s->late_len = 1000;
+    fake_write(&t->h, t->s, bytes, 1000);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+    cr_assert_not(t->seg.flags & TCP_PSH);
+    EXPECT(t, TCP_ACK, t->rcv + 1000, t->snd, 1000);
+    cr_assert(t->seg.flags & TCP_PSH);
+}
+
 Test(tcp_flow, sender_avoids_silly_windows, .init = init, .fini = fini)
 {
     struct script *t = &T;
