@@ -26,8 +26,10 @@ void session_unlist(struct worker *w, struct session *s)
 
     if (s->on_evt_list)
         list_remove(&sw->evt_head, &sw->evt_tail, s, offsetof(struct session, evt_next));
-    if (s->on_tx_list)
+    if (s->on_tx_list) {
         list_remove(&sw->tx_head, &sw->tx_tail, s, offsetof(struct session, tx_next));
+        sw->n_tx--;
+    }
     s->on_evt_list = s->on_tx_list = false;
 }
 

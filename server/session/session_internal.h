@@ -101,6 +101,7 @@ struct session_worker {
     bool has_attached;               /* it has attached bytes of its session's FIFO to packets */
     struct session *evt_head, **evt_tail;
     struct session *tx_head, **tx_tail;
+    uint32_t n_tx;                   /* on that list */
     struct session_fifos *spare[SESSION_SPARE_FIFOS];
     unsigned n_spare;
     struct session_limbo *limbo;     /* FIFO memory of sessions that nobody has taken yet; made at first need */

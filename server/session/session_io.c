@@ -276,6 +276,7 @@ void session_tx_schedule(struct worker *w, struct session *s)
     if (s->on_tx_list)
         return;
     s->on_tx_list = true;
+    sw->n_tx++;
     s->tx_next = NULL;
     *sw->tx_tail = s;
     sw->tx_tail = &s->tx_next;
@@ -460,19 +461,19 @@ static enum transport_tx_verdict tx_call(struct worker *w, struct session *s)
     return v;
 }
 
+/* Once for each that is on the list now; who wants more goes to its end. A call may end other sessions, which leave the list then. */
 unsigned session_tx_run(struct worker *w)
 {
     struct session_worker *sw = w->session;
-    struct session *s = sw->tx_head;
-    unsigned n = 0;
+    unsigned n = 0, max = hs_min_u32(sw->n_tx, SESSION_TX_TURN);
 
-    /* One pass over who is on the list now; who wants more goes to its end. */
-    if (!s)
-        return 0;
-    sw->tx_head = NULL;
-    sw->tx_tail = &sw->tx_head;
-    while (s && n < SESSION_TX_TURN) {
-        struct session *next = s->tx_next;
+    while (n < max && sw->tx_head) {
+        struct session *s = sw->tx_head;
+
+        sw->tx_head = s->tx_next;
+        if (!sw->tx_head)
+            sw->tx_tail = &sw->tx_head;
+        sw->n_tx--;
         s->on_tx_list = false;
         n++;
         if (s->conn && has_fifos(w, s)) {
@@ -481,16 +482,6 @@ unsigned session_tx_run(struct worker *w)
             if (session_from_handle(w, h) == s && has_fifos(w, s) && (v == TRANSPORT_TX_MORE || tx_arm(s)))
                 session_tx_schedule(w, s);
         }
-        s = next;
-    }
-    if (s) { /* the rest of the former list comes first in the next turn */
-        struct session *last = s;
-        while (last->tx_next)
-            last = last->tx_next;
-        last->tx_next = sw->tx_head;
-        if (!sw->tx_head)
-            sw->tx_tail = &last->tx_next;
-        sw->tx_head = s;
     }
     return n;
 }

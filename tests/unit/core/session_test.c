@@ -7,8 +7,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "server/session/session.h"
-#include "server/session/session_run.h"
+#include "server/session/session_internal.h"
 #include "server/tcp/tcp_idle.h"
 
 static struct core_fixture fx; /* criterion runs each test in a process of its own */
@@ -551,4 +550,61 @@ Test(session, steady_window)
     s->session->rx_streams = false;
     s->session->fifos->rx.head_seen = s->session->fifos->rx.tail - s->session->fifos->rx.max_size / 2 - 1;
     cr_assert_not(session_rx_is_steady(s->session, 65000, 1000), "the program may be behind");
+}
+
+/* ---- who sends next ---- */
+
+enum { SENDERS = SESSION_TX_TURN + 40, GOES = SESSION_TX_TURN + 10 };
+static struct sender {
+    struct transport_conn conn;
+    unsigned n;
+} sender[SENDERS];
+static struct session *going;
+
+static void end_without_conn(struct worker *w, struct session *s)
+{
+    s->conn = NULL;
+    session_finish(w, s);
+}
+
+static enum transport_tx_verdict send_and_end(struct worker *w, struct transport_conn *c, unsigned budget)
+{
+    (void)budget;
+    hs_container_of(c, struct sender, conn)->n++;
+    if (going)
+        end_without_conn(w, going);
+    going = NULL;
+    return TRANSPORT_TX_DONE;
+}
+
+static struct session *sender_new(struct worker *w, struct sender *c)
+{
+    static const struct transport_ops ops = { .name = "test", .proto = SVM_PROTO_TCP, .tx = send_and_end };
+    struct session *s = session_alloc(w, SVM_PROTO_TCP);
+
+    s->ops = &ops;
+    s->state = SESSION_ESTABLISHED;
+    s->conn = &c->conn;
+    cr_assert_eq(session_fifos_make(w, s, NULL), 0);
+    session_tx_schedule(w, s);
+    return s;
+}
+
+Test(session, ended_by_another_one_in_its_turn)
+{
+    struct worker *w = fx.stack[0]->worker[0];
+    struct session *s[SENDERS];
+
+    for (unsigned i = 0; i < SENDERS; i++)
+        s[i] = sender_new(w, &sender[i]);
+    going = s[GOES]; /* of the next turn */
+    session_tx_run(w);
+    cr_assert_null(going);
+    s[GOES] = sender_new(w, &sender[GOES]); /* in the same place */
+    for (int i = 0; i < 3; i++)
+        session_tx_run(w);
+    for (unsigned i = 0; i < SENDERS; i++) {
+        cr_assert_eq(sender[i].n, 1, "%u was called %u times", i, sender[i].n);
+        end_without_conn(w, s[i]);
+    }
 }
