@@ -26,8 +26,7 @@ static void slot_put(struct worker *w, struct session *s)
     s->pair = NULL;
 }
 
-/* Nobody is left to whom s could be offered. */
-static void refuse(struct worker *w, struct session *s, int error)
+void local_refuse(struct worker *w, struct session *s, int error)
 {
     if (s->state == SESSION_CLOSING) {
         s->local_moving = false;
@@ -80,13 +79,15 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
         local_refused(w, s);
         return;
     }
-    if (pair && !listener_would_pick(l, j.to)) { /* while the segment was made another one has begun to accept */
-        app_pair_put(w, pair, slot);
+    if (local_is_left(s) || (pair && !listener_would_pick(l, j.to))) { /* while the segment was made; or another one has begun to accept */
+        if (pair)
+            app_pair_put(w, pair, slot);
         listener_offer(w, l, s);
         return;
     }
-    p = pair && s->app ? session_alloc(w, s->proto) : NULL; /* without: its user has let go meanwhile, and nobody has claimed it yet */
+    p = pair ? local_accepted_end(w, l, s) : NULL;
     if (!p || session_hold_add(p, j.to) != 0) {
+        s->peer = NULL;
         if (p)
             session_free(w, p);
         if (pair)
@@ -96,22 +97,13 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
             return;
         }
         listener_taken(w, s);
-        refuse(w, s, pair ? -ENOMEM : slot);
+        local_refuse(w, s, pair ? -ENOMEM : slot);
         return;
     }
     s->pair = p->pair = pair;
     s->slot = p->slot = (struct svm_msg_slot){ app_pair_seg_id(pair), (uint32_t)slot };
-    p->local = true;
-    p->state = SESSION_ACCEPTING;
     p->app = p->local_user = j.to;
     s->local_user = s->app;
-    p->flags = (uint8_t)((l->flags & SVM_CONN_V6) | SVM_CONN_LOCAL);
-    p->fib = l->fib;
-    p->lcl = s->rmt;
-    p->rmt = s->lcl;
-    p->origin = l->handle;
-    p->peer = s;
-    s->peer = p;
     local_sides(s);
     listener_offered(l, j.to, 1);
     j.to->ops->accept(w, j.to, l, p);
@@ -127,14 +119,17 @@ void local_offer(struct worker *w, struct listener *l, struct session *s, struct
     struct joining *j;
 
     if (!a) {
-        listener_enqueue(l, s);
+        local_wait_accept(w, l, s);
+        return;
+    }
+    if (local_is_left(s)) {
+        local_offer_left(w, l, s);
         return;
     }
     j = malloc(sizeof(*j));
-    if (!j || !s->app) {
-        free(j);
+    if (!j) {
         listener_taken(w, s);
-        refuse(w, s, -ENOMEM);
+        local_refuse(w, s, -ENOMEM);
         return;
     }
     *j = (struct joining){ s->handle, l->handle, a };
@@ -145,7 +140,7 @@ void local_offer(struct worker *w, struct listener *l, struct session *s, struct
 void local_refused(struct worker *w, struct session *s)
 {
     s->from = (struct svm_handle){ 0, 0 };
-    refuse(w, s, -ECONNREFUSED);
+    local_refuse(w, s, -ECONNREFUSED);
 }
 
 /* p has been offered, and its connecting side went: as in Linux it fills the backlog until somebody takes it. Otherwise those who
@@ -163,6 +158,8 @@ bool local_accepted(struct worker *w, struct session *p)
 {
     struct session *s = p->peer;
 
+    if (s && s->state == SESSION_CLOSING && s->local_moving && local_end_through(w, s) == 0) /* it was answering when it closed */
+        return session_accepted(w, p->app, p, p->ctx);
     listener_offered(listener_of_session(w, p->origin), p->app, -1);
     if (s)
         listener_taken(w, s);
@@ -178,6 +175,10 @@ bool local_accepted(struct worker *w, struct session *p)
         local_old_watch(w, s);
     }
     s->local_moving = false;
+    if (p->rx_news) { /* it may sleep already, having seen an empty FIFO */
+        p->rx_news = false;
+        p->app->ops->data(w, p->app, p);
+    }
     local_claims_go_on(w, s);
     return true;
 }
@@ -187,17 +188,15 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
     struct session *s = p->peer;
     bool named = p->state == SESSION_ESTABLISHED;
 
+    if (!s && l) {
+        s = local_stand_in(w, p);
+        named = s && !s->from.gen;
+    }
     p->peer = NULL;
     uncount(w, p);
-    if (!s || !s->app) { /* nobody on the other side any more */
+    if (!s) { /* and the listener has gone, too */
         slot_put(w, p);
         session_free(w, p);
-        if (s) {
-            s->peer = NULL;
-            s->pair = NULL;
-            local_old_put(w, s);
-            session_finish(w, s);
-        }
         return;
     }
     s->peer = NULL;
@@ -257,6 +256,17 @@ static bool mark_ended(struct session *s)
     return true;
 }
 
+void local_tell_ended(struct worker *w, struct session *s)
+{
+    struct session *p = s->peer;
+
+    if (!s->pair || !mark_ended(s))
+        return;
+    p->rx_news = p->state == SESSION_ACCEPTING;
+    if (p->app)
+        p->app->ops->data(w, p->app, p);
+}
+
 /* The last holder of s has closed it, or died. Both ends gone: the slot may be used again, and both programs are told. */
 void local_close(struct worker *w, struct session *s, bool died)
 {
@@ -269,12 +279,19 @@ void local_close(struct worker *w, struct session *s, bool died)
     }
     if (user && user->closed) /* what that one wrote is in its memory still */
         died = false;
-    if (!died && s->state == SESSION_ESTABLISHED && (p ? p->state != SESSION_CLOSING : s->local_moving)) {
-        /* In order: FIN is in the FIFO, the other end reads on, or will when somebody accepts it. What s wrote stays in place until
-         * the other end closes. */
+    if (s->state == SESSION_ESTABLISHED && (s->local_moving || (p && p->state != SESSION_CLOSING && local_has_moved(s)))) {
+        /* What it wrote is not where the other end reads, or will when somebody accepts it. */
+        int err;
+
         s->state = SESSION_CLOSING;
-        if (s->pair && mark_ended(s) && p && p->app)
-            p->app->ops->data(w, p->app, p);
+        err = p ? local_end_through(w, s) : 0;
+        if (err == 0 || (err == -EINPROGRESS && !died)) /* it is just writing that again: local_unlinked() */
+            return;
+    }
+    if (!died && s->state == SESSION_ESTABLISHED && p && p->state != SESSION_CLOSING) {
+        /* In order: FIN is in the FIFO, the other end reads on. What s wrote stays in place until the other end closes. */
+        s->state = SESSION_CLOSING;
+        local_tell_ended(w, s);
         return;
     }
     if (s->from.gen) { /* the connecting side, nobody has named the other end yet */

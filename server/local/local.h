@@ -6,7 +6,8 @@
  *
  * The connecting session and its peer are two struct session of the same worker, `local`, without transport connection.
  * A program may give back an end that nobody in it has seen (SVM_MSG_RETURN, at a reload): another one gets it, in a PAIR segment with
- * that one, and the connecting side is told (SVM_MSG_MOVED).
+ * that one, and the connecting side is told (SVM_MSG_MOVED). Is nobody about to accept, the connecting side is connected through the server
+ * before long; has it ended, the server offers what it wrote (local_early.c).
  * The slot of the PAIR segment is free again when both have gone.
  *
  * Owner:  session layer.
@@ -33,7 +34,8 @@ int local_relay_connect(struct worker *w, struct listener *l, struct session *s)
 int local_relay_between(struct worker *w, struct session *p, struct session *s); /* both have FIFOs; 0 or -ENOMEM */
 void local_relay_undo(struct worker *w, struct session *p, struct session *s);   /* nothing has gone through it yet */
 
-/* local_wait.c: connects that find the backlog full, in line for room in it */
+/* local_wait.c: connects that find the backlog full, in line for room in it; and those that nobody accepts yet */
+void local_wait_accept(struct worker *w, struct listener *l, struct session *s);
 void local_wait_add(struct worker *w, struct listener *l, struct session *s);
 void local_wait_remove(struct listener *l, struct session *s);
 void local_wait_go_on(struct listener *l);                         /* there may be room now */

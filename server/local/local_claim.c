@@ -109,13 +109,25 @@ void local_old_put(struct worker *w, struct session *s)
     }
 }
 
-static bool is_read(const struct session *s)
+bool local_has_moved(const struct session *s)
 {
     for (const struct local_old *o = old_slots(s); o; o = o->next) {
         if (o->is_read)
             return true;
     }
     return false;
+}
+
+bool local_wait_answer(struct worker *w, struct listener *l, struct session *s)
+{
+    struct local_old *o = old_slots(s);
+
+    while (o && !o->is_read)
+        o = o->next;
+    if (!o || ++o->n_late >= LATE_MAX)
+        return false;
+    local_wait_accept(w, l, s);
+    return true;
 }
 
 void local_sides(struct session *s)
@@ -167,6 +179,8 @@ void local_unlinked(struct worker *w, struct session *s, const struct app_worker
         old_check(w, s->peer, s);
     if (session_from_handle(w, handle) != s)
         return;
+    if (s->state == SESSION_CLOSING && peer_of(s) && !s->local_moving && !local_has_moved(s)) /* it closed before it had answered */
+        local_tell_ended(w, s);
     if (peer_of(s))
         claims_retry(w, s->peer);
     if (session_from_handle(w, handle) == s)
@@ -221,6 +235,16 @@ static void end_both(struct worker *w, struct session *s, struct session *p)
     }
 }
 
+static void closed_without_answer(struct worker *w, struct local_old *o, struct session *s)
+{
+    int err = local_end_through(w, s);
+
+    if (err == -EINPROGRESS && ++o->n_late < LATE_MAX)
+        timer_start(&w->timers, &o->timer, w->now_us + ANSWER_US);
+    else if (err != 0)
+        local_close(w, s, true);
+}
+
 static void no_answer(struct worker *w, struct timer_node *t)
 {
     struct local_old *o = hs_container_of(t, struct local_old, timer);
@@ -228,7 +252,13 @@ static void no_answer(struct worker *w, struct timer_node *t)
     struct svm_handle peer;
     int err;
 
-    if (!o->is_read || !p || !s->pair || s->state != SESSION_ESTABLISHED || p->state != SESSION_ESTABLISHED)
+    if (!o->is_read || !p || !s->pair || p->state != SESSION_ESTABLISHED)
+        return;
+    if (s->state == SESSION_CLOSING) {
+        closed_without_answer(w, o, s);
+        return;
+    }
+    if (s->state != SESSION_ESTABLISHED)
         return;
     if (s->local_joining || p->local_joining)
         err = -EAGAIN;
@@ -399,6 +429,24 @@ static void claim_alone(struct worker *w, struct session *p, struct app_worker *
     a->ops->peer_gone(w, a, p);
 }
 
+static void claim_unaccepted(struct worker *w, struct session *p, struct session_hold *h)
+{
+    struct listener *l = p->is_queued ? listener_of_session(w, p->from) : NULL;
+    struct svm_handle handle = p->handle;
+    struct app_worker *a = h->a;
+
+    if (l) {
+        listener_unqueue(l, p);
+        if (local_go_through(w, l, p) == 0) {
+            if (session_from_handle(w, handle) == p && session_is_held_by(p, a))
+                claim_anew(w, a, p);
+            return;
+        }
+        listener_enqueue(l, p);
+    }
+    claim_later(w, p, h);
+}
+
 void local_claim(struct worker *w, struct session *p, struct app_worker *a)
 {
     struct session *s = p->peer;
@@ -409,8 +457,8 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
         session_claim_done(w, p, 0, 0);
         return;
     }
-    if (p->local_moving && !s) { /* nobody accepts at the moment */
-        claim_later(w, p, h);
+    if (p->local_moving && !s) { /* nobody accepts at the moment, or somebody is just being joined */
+        claim_unaccepted(w, p, h);
         return;
     }
     if (!p->pair) {
@@ -425,11 +473,11 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
         refuse(w, p, a, p->state == SESSION_DEAD && p->error ? p->error : -ECONNABORTED);
         return;
     }
-    if (p->local_joining || s->local_joining || (!p->local_moving && ((p->app && is_read(p)) || (s->app && is_read(s))))) {
+    if (p->local_joining || s->local_joining || (!p->local_moving && ((p->app && local_has_moved(p)) || (s->app && local_has_moved(s))))) {
         claim_later(w, p, h);
         return;
     }
-    if (!s->app || s->state == SESSION_ACCEPTING || is_read(p)) {
+    if (!s->app || s->state == SESSION_ACCEPTING || local_has_moved(p)) {
         /* The other end is changing hands as well, or has not been accepted; or who had p went before it has answered. */
         int err = local_part(w, p);
         if (err == 0)

@@ -39,11 +39,26 @@ void local_sides(struct session *s);
 /* local_take.c: s and its peer become the ends of a relay, with all that their programs have written, whatever these do at this moment.
  * Nobody uses the ends; who wants to claims them. -EINPROGRESS: a program that was told of a move is answering at last; its UNLINK comes. */
 int local_part(struct worker *w, struct session *s);
+/* The same, and what follows is the caller's. is_lost: bytes that could not be kept, or an end was aborted. Nobody has s->pair: only the
+ * slots before count. */
+int local_take(struct worker *w, struct session *s, bool *is_lost);
 /* Positions of `side` stand where they are: it is used no more. Between the two the server looks at them. */
 /* app_port_settling() around both. */
 void local_settle_begin(struct svm_slot_cli *side);
 void local_settle_end(struct svm_slot_cli *side, uint32_t head, uint32_t tail);
 /* `user`, if it holds s, may look at the slot until it says UNLINK for s. */
 void local_left_add(struct session *s, struct app_worker *user, struct app_pair *pair, const struct svm_msg_slot *slot);
+
+/* local_early.c: who connected has gone before somebody accepted */
+bool local_is_left(const struct session *s);
+void local_offer_left(struct worker *w, struct listener *l, struct session *s);  /* s is in no queue, and nobody has the other end */
+int local_go_through(struct worker *w, struct listener *l, struct session *s);   /* the same; not 0: nothing has changed, as local_part() */
+int local_end_through(struct worker *w, struct session *s); /* s, CLOSING, does not know yet where the other end reads; 0: nor need it */
+void local_tell_ended(struct worker *w, struct session *s);  /* s, CLOSING: the other end finds the end in its slot */
+bool local_has_moved(const struct session *s);              /* its program was told so, and has not answered */
+bool local_wait_answer(struct worker *w, struct listener *l, struct session *s); /* s is in the queue again. False: not any more */
+struct session *local_stand_in(struct worker *w, struct session *p);             /* NULL: no memory */
+struct session *local_accepted_end(struct worker *w, const struct listener *l, struct session *s); /* ACCEPTING, without a slot */
+void local_refuse(struct worker *w, struct session *s, int error);               /* nobody is left to whom s could be offered */
 
 #endif

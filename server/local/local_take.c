@@ -200,29 +200,32 @@ static void unjoin(struct worker *w, struct session *s)
         h->a->ops->closed(w, h->a, s);
         session_hold_remove(s, h->a);
     }
-    if (s->app && s->state != SESSION_ACCEPTING) { /* else when it has named its end: session_accepted() */
+    if (s->app && s->state != SESSION_ACCEPTING && s->state != SESSION_CLOSING) { /* unnamed: when it is named, session_accepted() */
         s->app->ops->taken(w, s->app, s);
         s->app = NULL;
     }
 }
 
-int local_part(struct worker *w, struct session *s)
+int local_take(struct worker *w, struct session *s, bool *is_lost)
 {
     struct session *p = s->peer;
     struct app_pair *pair = s->pair;
     struct svm_msg_slot slot = s->slot;
-    int err = make(w, s, p), unanswered, taken;
+    int err = make(w, s, p), unanswered, taken = 0;
 
     if (err != 0)
         return err;
     err = take_unanswered(w, s, p);
     unanswered = take_unanswered(w, p, s);
-    taken = take_slot(w, s, p, pair, &slot, s->local_side);
+    if (pair)
+        taken = take_slot(w, s, p, pair, &slot, s->local_side);
     leave_slots(w, s, p);
     leave_slots(w, p, s);
-    local_left_add(s, s->local_user, pair, &slot);
-    local_left_add(p, p->local_user, pair, &slot);
-    app_pair_put(w, pair, (int)slot.slot);
+    if (pair) {
+        local_left_add(s, s->local_user, pair, &slot);
+        local_left_add(p, p->local_user, pair, &slot);
+        app_pair_put(w, pair, (int)slot.slot);
+    }
     if (p->state == SESSION_ACCEPTING || s->state == SESSION_ACCEPTING) { /* the accepted end waits in the listener's count from now on */
         struct session *accepted = p->state == SESSION_ACCEPTING ? p : s, *other = accepted == p ? s : p;
         accepted->from = other->from;
@@ -230,7 +233,19 @@ int local_part(struct worker *w, struct session *s)
     }
     unjoin(w, s);
     unjoin(w, p);
-    if (err != 0 || taken != 0 || unanswered != 0) { /* bytes that could not be kept, or an end was aborted */
+    *is_lost = err != 0 || taken != 0 || unanswered != 0;
+    return 0;
+}
+
+int local_part(struct worker *w, struct session *s)
+{
+    struct session *p = s->peer;
+    bool is_lost;
+    int err = local_take(w, s, &is_lost);
+
+    if (err != 0)
+        return err;
+    if (is_lost) {
         p->ops->reset(w, p->conn);
         return 0;
     }

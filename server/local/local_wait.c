@@ -1,11 +1,20 @@
-/* local_wait.c - cut-through connects that find the backlog full
+/* local_wait.c - cut-through connects that have to wait
  *
- * Over a network their SYN would be dropped and sent again until there is room or the attempts are used up; here they stand in line. */
-#include "server/local/local.h"
+ * They find the backlog full: over a network their SYN would be dropped and sent again until there is room or the attempts are used up;
+ * here they stand in line. Or nobody is about to accept: somebody who is busy will soon, as a rule, and is joined with; if not, they are
+ * connected all the same, as in Linux, through the server. */
+#include "server/local/local_internal.h"
 
 #include <errno.h>
 
-enum { SYN_LIFE_S = 127 }; /* as long as Linux tries on with its tcp_syn_retries of 6 */
+enum { ACCEPT_US = 10000, WALK_MAX = 1024, GO_MAX = 64, GO_ON_US = 1000,
+       SYN_LIFE_S = 127 }; /* as long as Linux tries on with its tcp_syn_retries of 6 */
+
+/* Associations end as a whole, and their connect waits. */
+static bool is_connect(const struct session *s)
+{
+    return s->local && s->state == SESSION_CONNECTING && s->proto == SVM_PROTO_TCP;
+}
 
 static uint32_t now_s(const struct worker *w) { return (uint32_t)(w->now_us / 1000000); }
 
@@ -82,9 +91,53 @@ void local_wait_go_on(struct listener *l)
         timer_stop(&l->wait_timer, &l->w->timers);
 }
 
+static void go_through(struct worker *w, struct listener *l, struct session *s)
+{
+    int err;
+
+    listener_taken(w, s);
+    s->local = false;
+    s->flags &= (uint8_t)~SVM_CONN_LOCAL;
+    err = local_relay_connect(w, l, s);
+    if (err != 0)
+        local_fail(w, s, err);
+}
+
+/* A queue of thousands keeps nobody else waiting: some at a time, and who is further behind waits until somebody accepts. */
+static void nobody_accepts(struct worker *w, struct timer_node *t)
+{
+    struct listener *l = hs_container_of(t, struct listener, queue_timer);
+    struct session *s = l->queue, *next;
+    unsigned left = GO_MAX;
+
+    for (uint32_t n = hs_min_u32(l->n_waiting, WALK_MAX); n > 0 && s && left; n--, s = next) { /* those that come to its end have time */
+        next = s->queue_next;
+        if (is_connect(s)) {
+            go_through(w, l, s);
+            left--;
+        } else if (l->acceptors && s->local && local_is_left(s)) { /* an answer was waited for */
+            listener_unqueue(l, s);
+            listener_offer(w, l, s);
+            left--;
+        }
+    }
+    if (!left && !timer_is_running(&l->queue_timer))
+        timer_start(&w->timers, &l->queue_timer, w->now_us + GO_ON_US);
+}
+
+void local_wait_accept(struct worker *w, struct listener *l, struct session *s)
+{
+    listener_enqueue(l, s);
+    if ((!is_connect(s) && !(l->acceptors && local_is_left(s))) || timer_is_running(&l->queue_timer))
+        return;
+    l->queue_timer.fire = nobody_accepts;
+    timer_start(&w->timers, &l->queue_timer, w->now_us + ACCEPT_US);
+}
+
 void local_wait_end(struct worker *w, struct listener *l)
 {
     timer_stop(&l->wait_timer, &w->timers);
+    timer_stop(&l->queue_timer, &w->timers);
     while (l->wait)
         local_refused(w, take_first(l));
 }

@@ -76,7 +76,7 @@ struct session {
     uint8_t proto;
     uint8_t flags;                     /* SVM_BIND_*, SVM_CONN_* */
     uint8_t connect_how : 5;           /* enum svm_connect_how */
-    bool rx_news : 1, tx_news : 1;     /* on_evt_list: since bytes or a FIN came, since bytes of its program were acknowledged */
+    bool rx_news : 1, tx_news : 1;     /* on_evt_list: since bytes or a FIN came (local: untold), since bytes of its program were acknowledged */
     bool is_asleep : 1;                /* its slot has its FIFOs, the server's halves are gone until session_wake() */
     uint8_t dev;                       /* SO_BINDTODEVICE: see interface_dev(); 0 = none */
     uint16_t fib;

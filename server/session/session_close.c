@@ -189,15 +189,16 @@ static bool is_untouched(const struct session *s)
 void session_return(struct worker *w, struct app_worker *a, struct session *s)
 {
     struct listener *l = listener_of_session(w, s->origin);
-    bool unnamed = s->state == SESSION_ACCEPTING;
+    bool is_dead = s->state == SESSION_DEAD; /* reset before anybody took it: Linux lets it be accepted all the same */
+    bool unnamed = s->state == SESSION_ACCEPTING || (is_dead && s->from.gen);
 
     if (!session_is_held_by(s, a) || s->holds->s_next || !s->origin.gen || s->is_branch)
         return;
-    if (s->state == SESSION_DEAD) { /* reset before anybody took it */
-        session_finish(w, s);
+    if (is_dead && (!l || s->local || !is_untouched(s))) {
+        last_close(w, s, -1, false);
         return;
     }
-    if (!unnamed && (s->state != SESSION_ESTABLISHED || !is_untouched(s)))
+    if (!unnamed && ((s->state != SESSION_ESTABLISHED && !is_dead) || !is_untouched(s)))
         return;
     if (unnamed)
         listener_offered(l, a, -1);
@@ -210,11 +211,15 @@ void session_return(struct worker *w, struct app_worker *a, struct session *s)
     }
     if (!l) {
         s->state = SESSION_CLOSING;
-        s->ops->reset(w, s->conn);
+        if (s->conn)
+            s->ops->reset(w, s->conn);
+        else
+            session_finish(w, s);
         return;
     }
     if (!unnamed) {
-        s->state = SESSION_ACCEPTING;
+        if (!is_dead)
+            s->state = SESSION_ACCEPTING;
         s->from = l->handle;
         l->n_waiting++;
     }

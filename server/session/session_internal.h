@@ -58,6 +58,7 @@ struct listener {
     struct session *queue, **queue_tail;       /* nobody accepts yet */
     struct session *wait, **wait_tail;         /* cut-through connects that find the backlog full, oldest first */
     struct timer_node wait_timer;              /* when the oldest gives up */
+    struct timer_node queue_timer;             /* when cut-through connects in the queue go on without somebody who accepts */
     struct session_attrs attrs;
     uint32_t app_id;                 /* of its program */
     uint32_t layer_cfg;              /* see struct session */
@@ -149,6 +150,7 @@ struct app_worker *listener_pick(struct listener *l);             /* NULL: nobod
 bool listener_would_pick(struct listener *l, const struct app_worker *a); /* a accepts, and no more weakly than all others */
 void listener_unarm(struct worker *w, struct listener *l, struct app_worker *a);
 void listener_enqueue(struct listener *l, struct session *s);
+void listener_unqueue(struct listener *l, struct session *s);     /* and still counted */
 void listener_taken(struct worker *w, struct session *s);         /* s is offered no more: accepted, or gone */
 void listener_leave(struct listener *l);                           /* one fewer in the backlog */
 void listener_offered(struct listener *l, const struct app_worker *a, int delta);

@@ -28,7 +28,7 @@ struct listener *listener_insert(struct worker *w, const struct listener *like)
     l->queue_tail = &l->queue;
     l->wait = NULL;
     l->wait_tail = &l->wait;
-    l->wait_timer = (struct timer_node){ 0 };
+    l->wait_timer = l->queue_timer = (struct timer_node){ 0 };
     l->next = sw->listener[b];
     sw->listener[b] = l;
     sw->n_listeners++;
@@ -432,7 +432,7 @@ static struct session *listener_dequeue(struct listener *l)
     return s;
 }
 
-static void queue_remove(struct listener *l, struct session *s)
+void listener_unqueue(struct listener *l, struct session *s)
 {
     struct session **p;
 
@@ -478,7 +478,7 @@ void listener_taken(struct worker *w, struct session *s)
         return;
     }
     if (s->is_queued)
-        queue_remove(l, s);
+        listener_unqueue(l, s);
     listener_leave(l);
 }
 

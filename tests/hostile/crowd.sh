@@ -46,6 +46,8 @@ for at in "$S4" "$S6"; do
     bg "$TMP/echo.tug" stack "$ECHO" server "$at" 7000
     echo_pid=$bg_pid
     wait_for 10 listening "$TMP/echo.tug" || bail "the echo server listens" "$(cat "$TMP/echo.tug")"
+    TMO=60 check "connections at $at are given back that may not be" in_s "$top_builddir/tests/hostile/giver" "$TMP/a.run/app.sock" "$at" 7100 7000
+    server_alive a || bail "the server lives" "$(tail -n 5 "$TMP/a.log")"
     TMO=60 check "two programs tug at one connection to $at" in_s "$top_builddir/tests/hostile/tug" 100 "$TMP/a.run/app.sock" "$at" 7000
     check "an honest client after them" stack "$ECHO" -n 3 -b 20000 client "$at" 7000
     end_pid "$echo_pid"

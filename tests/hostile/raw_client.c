@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 #include "tests/hostile/raw_client.h"
 
@@ -290,4 +291,63 @@ int raw_check_seals(const struct raw_client *rc)
         }
     }
     return bad;
+}
+
+/* ---- talking ---- */
+
+enum { ANSWER_MS = 20000 };
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void nap(void) { nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL); }
+
+int raw_post(struct raw_client *rc, const struct svm_msg *m)
+{
+    int err = svm_msgq_post(&rc->to_server[0], m);
+
+    raw_ring(rc, 0, true);
+    return err;
+}
+
+int raw_await(struct raw_client *rc, uint8_t type, struct svm_msg *out)
+{
+    for (int64_t until = now_ms() + ANSWER_MS; now_ms() < until; nap()) {
+        for (unsigned w = 0; w < rc->n_workers; w++) {
+            while (svm_msgq_take(&rc->to_client[w], out, 1) == 1) {
+                if (!type || out->type == type)
+                    return raw_poll(rc) < 0 ? -EPIPE : 0; /* a segment that it names */
+            }
+        }
+        if (raw_poll(rc) < 0)
+            return -EPIPE;
+    }
+    return -ETIMEDOUT;
+}
+
+int raw_fork(struct raw_client *rc, struct svm_att_hello *hello, struct raw_client *child)
+{
+    struct svm_att_fork m = { .type = SVM_ATT_FORK };
+    int sv[2], err;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
+        return -errno;
+    rc->last_ok = 0;
+    err = raw_send(rc->sock, &m, sizeof(m), &sv[1], 1);
+    close(sv[1]);
+    for (int64_t until = now_ms() + ANSWER_MS; err >= 0 && !rc->last_ok && now_ms() < until; nap())
+        err = raw_poll(rc);
+    if (!rc->last_ok) {
+        close(sv[0]);
+        return err < 0 ? err : -ETIMEDOUT;
+    }
+    hello->fork_token = rc->last_ok;
+    err = raw_attach_on(sv[0], hello, child);
+    hello->fork_token = 0;
+    return err;
 }

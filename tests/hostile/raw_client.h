@@ -41,6 +41,9 @@ void raw_detach(struct raw_client *rc);
 int raw_send(int sock, const void *buf, size_t len, const int *fds, unsigned n_fds);
 /* Takes what the server sent, maps segments. 0, or -EPIPE: the server has hung up. */
 int raw_poll(struct raw_client *rc);
+int raw_post(struct raw_client *rc, const struct svm_msg *m);                        /* to the first worker */
+int raw_await(struct raw_client *rc, uint8_t type, struct svm_msg *out);             /* the next one of that type, 0: of any; -ETIMEDOUT after 20 s */
+int raw_fork(struct raw_client *rc, struct svm_att_hello *hello, struct raw_client *child); /* another holder of all that rc holds */
 void raw_ring(struct raw_client *rc, unsigned w, bool always);
 /* What the server must never allow: writable mappings of what is read-only, changed sizes. Number of things it did allow. */
 int raw_check_seals(const struct raw_client *rc);

@@ -37,10 +37,10 @@ done
 asleep() { # ADDRESS MODE
     check_eq "a peer that sleeps, $2, $1" "$(TMO=60 pre a python3 "$top_srcdir/tests/system/sleeping_peer.py" "$1" "$2" 2>&1)" ok
 }
-for mode in stop spin part chain back die closed early both; do
+for mode in stop spin part chain back die closed early nobody both; do
     asleep 127.0.0.1 $mode
 done
-for mode in stop die early; do
+for mode in stop die early nobody; do
     asleep ::1 $mode
 done
 back() { [ "$(server_counts a)" = "$empty" ]; }

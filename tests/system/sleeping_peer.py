@@ -9,6 +9,7 @@ modes: stop     the client writes and is stopped; the server's child reads that,
        die      the stopped client is killed: all that it wrote comes, then the end
        closed   the client has written, closes when it wakes, and must not take back what was sent
        early    the client's child writes all, and ends it, before anybody has accepted
+       nobody   the same after who accepted the one before has given it back, so that nobody accepts; the child blocks
        both     both ends go to children; the accepting program is stopped meanwhile"""
 import os
 import select
@@ -106,15 +107,20 @@ def main(addr, mode):
     print("ok" if rc == 0 and crc == (-signal.SIGKILL if mode == "die" else 0) else f"failed: server {rc}, client {crc}")
 
 
-def early(addr):
+def early(addr, nobody):
     """The connecting end is used by a child, to its end, while it waits in the backlog."""
     f = socket.AF_INET6 if ":" in addr else socket.AF_INET
     l = socket.create_server((addr, 0), family=f)
-    done = os.pipe()
+    done, go = os.pipe(), os.pipe()
 
     def client():
+        first = socket.create_connection((addr, l.getsockname()[1])) if nobody else None
         s = socket.create_connection((addr, l.getsockname()[1]))
         s.sendall(data(3, PART)[:1000])
+        if nobody:
+            os.write(done[1], b"c")
+            os.read(go[0], 1)
+            first.close()
 
         def work():
             s.sendall(data(3, PART)[1000:])
@@ -126,6 +132,10 @@ def early(addr):
         if ended(pid):
             os._exit(1)
     pid = child(client)
+    if nobody:
+        os.read(done[0], 1)
+        l.accept()[0].close()
+        os.write(go[1], b"g")
     if not select.select([done[0]], [], [], 20)[0]:
         die("client: it waits for somebody to accept")
     c, _ = l.accept()
@@ -174,8 +184,8 @@ def both(addr):
     print("ok" if ended(pid) == 0 and ended(srv) == 0 else "failed")
 
 
-if sys.argv[2] == "early":
-    early(sys.argv[1])
+if sys.argv[2] in ("early", "nobody"):
+    early(sys.argv[1], sys.argv[2] == "nobody")
 elif sys.argv[2] == "both":
     both(sys.argv[1])
 else:
