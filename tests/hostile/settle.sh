@@ -15,8 +15,6 @@ two=no
 taskset -c 0 true 2>/dev/null && taskset -c 1 true 2>/dev/null && two=yes
 
 for at in $S4 $S6; do
-    serve_echo echo stack "$at" 7000
-    echo_pid=$bg_pid
     empty=$(server_counts a)
     for mode in begun done blink moved settled early words flood deaf; do
         what="$at, $mode, seed $seed"
@@ -40,7 +38,6 @@ for at in $S4 $S6; do
         back() { [ "$(server_counts a)" = "$empty" ]; }
         wait_for 30 back && ok "$what: nothing is left in the server" || not_ok "$what: nothing is left in the server" "before $empty"$'\n'"after  $(server_counts a)"
     done
-    end_pid "$echo_pid"
 done
 server_alive a && ok "the server lives" || not_ok "the server lives" "seed $seed"
 server_stop a
