@@ -354,7 +354,7 @@ static __attribute__((noinline)) long preload_epoll_wait_shared(int epfd, struct
 }
 
 /* No stack socket in it so far: the kernel's wait, unless a set appears meanwhile. -ESTALE: it did, wait again there. */
-static int preload_epoll_wait_kernel(int epfd, struct fd_file *e, struct epoll_event *events, int max,
+static inline __attribute__((always_inline)) int preload_epoll_wait_kernel(int epfd, struct fd_file *e, struct epoll_event *events, int max,
                                      const struct timespec *timeout, const sigset_t *mask)
 {
     int r;
@@ -375,7 +375,8 @@ static int preload_epoll_wait_kernel(int epfd, struct fd_file *e, struct epoll_e
 }
 
 /* What is left of a time-out that began then; NULL: for ever. */
-static const struct timespec *preload_epoll_left(const struct timespec *begin, const struct timespec *timeout, struct timespec *left)
+static __attribute__((noinline)) const struct timespec *preload_epoll_left(const struct timespec *begin, const struct timespec *timeout,
+                                                                           struct timespec *left)
 {
     struct timespec now;
     if (!timeout)
@@ -386,19 +387,20 @@ static const struct timespec *preload_epoll_left(const struct timespec *begin, c
     return left;
 }
 
-static int preload_epoll_wait_once(int epfd, struct fd_file *e, struct epoll_event *events, int max, const struct timespec *timeout,
-                                   const sigset_t *mask)
+static inline __attribute__((always_inline)) int preload_epoll_wait_once(int epfd, struct fd_file *e, struct epoll_event *events, int max,
+                                                                         const struct timespec *timeout, const sigset_t *mask)
 {
     struct vcl_set *set = atomic_load_explicit(&e->epoll.set, memory_order_acquire);
     if (set)
         return preload_epoll_wait_set(set, events, max, timeout, mask);
     struct timespec begin, left;
-    if (timeout)
+    bool is_timed = timeout && (timeout->tv_sec || timeout->tv_nsec); /* who only looks need not know how long it took */
+    if (is_timed)
         clock_gettime(CLOCK_MONOTONIC, &begin);
     int r = preload_epoll_wait_kernel(epfd, e, events, max, timeout, mask);
     if (r != -ESTALE)
         return r;
-    return preload_epoll_wait_set(atomic_load(&e->epoll.set), events, max, preload_epoll_left(&begin, timeout, &left), mask);
+    return preload_epoll_wait_set(atomic_load(&e->epoll.set), events, max, is_timed ? preload_epoll_left(&begin, timeout, &left) : timeout, mask);
 }
 
 /* Sets are in it, whose events may be about nothing. */
@@ -421,8 +423,8 @@ static __attribute__((noinline)) int preload_epoll_wait_nests(int epfd, struct f
     }
 }
 
-static int preload_epoll_wait(int epfd, struct fd_file *e, struct epoll_event *events, int max, const struct timespec *timeout,
-                              const sigset_t *mask)
+static inline int preload_epoll_wait(int epfd, struct fd_file *e, struct epoll_event *events, int max, const struct timespec *timeout,
+                                     const sigset_t *mask)
 {
     if (hs_unlikely(atomic_load_explicit(&e->epoll.has_nests, memory_order_relaxed)))
         return preload_epoll_wait_nests(epfd, e, events, max, timeout, mask);
@@ -444,7 +446,7 @@ static struct fd_file *preload_get_epoll(int epfd)
 }
 
 HS_EXPORT int hs_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
-                              const sigset_t *mask)
+                                     const sigset_t *mask)
 {
     struct fd_file *e = preload_get_epoll(epfd);
     if (!e)

@@ -19,6 +19,8 @@ for fam in 4 6; do
     check "v$fam: an honest client before" stack "$ECHO" -n 3 -b 20000 client "$at" 7000
 
     # A backlog of 1024: what dies beyond that was never offered to anybody.
+    no_pairs() { [ "$(app_count a pairs)" = 0 ]; } # the echo server has closed what the honest client has
+    wait_for 20 no_pairs || not_ok "v$fam: the honest client's connections are closed" "$(app_count a pairs) pairs"
     kill -STOP "$echo_pid"
     TMO=120 check "v$fam: $dead clients connect and die while nobody accepts" crowd -n "$dead" "$TMP/a.run/app.sock" "$at" 7000
     gone() { [ "$(app_count a clients)" = 1 ]; }

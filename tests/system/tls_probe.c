@@ -189,7 +189,7 @@ static void connect_by_epoll(uint32_t s, vppcom_endpt_t *to)
     if (rc != VPPCOM_EINPROGRESS)
         fail("connect did not return at once", rc);
     rc = vppcom_session_connect(s, to);
-    if (rc != -EALREADY) /* or the answer has come meanwhile */
+    if (rc != -EALREADY && rc != 0) /* or the answer has come meanwhile: connected, or not */
         fail(rc == -ECONNREFUSED ? "connect" : "connect while it is under way", rc);
     rc = vppcom_epoll_ctl((uint32_t)epoll, EPOLL_CTL_ADD, s, &ev);
     if (rc)

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "server/session/session_internal.h"
 
 enum { THREADS = 4, ROUNDS = 20000, FIRST_PORT = 33333, FIB = 3, OTHER_FIB = 4 };
@@ -74,12 +75,17 @@ static void *bind_and_ask(void *arg)
     return NULL;
 }
 
-int main(void)
+/* --tap=FILE: where tests/run-criterion.sh wants the report. */
+int main(int argc, char **argv)
 {
     pthread_t thread[THREADS];
     unsigned long seen = 0;
     int failed = 0;
 
+    if (argc > 1 && (strncmp(argv[1], "--tap=", 6) != 0 || !freopen(argv[1] + 6, "w", stdout))) {
+        fprintf(stderr, "usage: %s [--tap=FILE]\n", argv[0]);
+        return 2;
+    }
     if (session_stack_create(&stack) != 0)
         return 1;
     for (unsigned i = 0; i < THREADS; i++) {
