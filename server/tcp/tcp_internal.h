@@ -262,6 +262,9 @@ struct tcp_conn {
     uint8_t mtu_probing : 1;    /* path_mtu is raised by probes alone (tcp_pmtu.c) */
     uint8_t mtu_tries : 2;      /* enum tcp_mtu_tries (tcp_pmtu.h), with pmtu_high */
     uint16_t pmtu_high;         /* probes of more than path_mtu and up to this may arrive (search_high of RFC 4821 s7.1); 0 = no search */
+    uint16_t mtu_before;        /* path_mtu was this and is to prove itself (RFC 4821 s7.8); 0 = it has */
+    uint8_t verify_good, verify_bad; /* intervals with few losses, and with many; the current one began with these: */
+    uint32_t verify_ms, verify_delivered, verify_again;
     uint32_t busy_since_ms, busy_ms; /* busy_ms: TCP_BUSY_SENDING only */
     struct tcp_counts n;
 };

@@ -25,6 +25,7 @@ void tcp_pmtu_lower(struct worker *w, struct tcp_conn *c, uint16_t mtu)
 {
     c->path_mtu = mtu;
     c->pmtu_high = 0;
+    c->mtu_before = 0;
     tcp_pmtu_hold(w, c, TCP_PMTU_RAISE_MS);
     c->flags |= TCP_F_PMTU_LOW;
     tcp_conn_path_update(w, c);
@@ -51,8 +52,13 @@ static uint16_t next_step(const struct tcp_conn *c)
  * first and are what helps against the second. Which it was, probes tell: the search begins when the connection is well again. */
 void tcp_pmtu_timeout(struct worker *w, struct tcp_conn *c)
 {
-    uint16_t mtu = next_step(c);
+    uint16_t mtu;
 
+    if (c->mtu_before) { /* the size before was well */
+        tcp_pmtu_unverified(w, c);
+        return;
+    }
+    mtu = next_step(c);
     if (mtu == 0) /* so small that its size is not the reason */
         return;
     tcp_count(w, TCP_C_pmtu_black_hole);
@@ -69,18 +75,25 @@ bool tcp_pmtu_is_held(const struct worker *w, const struct tcp_conn *c)
     return c->pmtu_until_ms && c->pmtu_until_ms - tcp_now_ms(w) - 1 < TCP_PMTU_HELD_MAX_MS;
 }
 
+/* Of this connection's own finding: it is less than others know of, or more and not proved yet. */
+static bool knows_better(const struct tcp_conn *c, uint16_t mtu, uint16_t link_mtu)
+{
+    return c->path_mtu && (c->path_mtu < mtu || (c->mtu_before && c->path_mtu <= link_mtu));
+}
+
 /* mtu: of the route, with what is known of the path; link_mtu: without that, 0 = there is no route now. What this connection has found
  * holds: for ten minutes, or until a probe has arrived. */
 uint16_t tcp_pmtu_of_path(struct worker *w, struct tcp_conn *c, uint16_t mtu, uint16_t link_mtu)
 {
     if (c->mtu_probing && c->path_mtu && !link_mtu)
         return c->path_mtu;
-    if ((c->mtu_probing || tcp_pmtu_is_held(w, c)) && c->path_mtu && c->path_mtu < mtu) {
+    if ((c->mtu_probing || tcp_pmtu_is_held(w, c)) && knows_better(c, mtu, link_mtu)) {
         c->flags |= TCP_F_PMTU_LOW;
         return c->path_mtu;
     }
     c->pmtu_until_ms = 0;
     c->pmtu_high = 0;
+    c->mtu_before = 0;
     if (mtu < link_mtu) { /* another connection, or ICMP, has found that out */
         c->flags |= TCP_F_PMTU_LOW;
         c->mtu_probing = can_probe(w, c);
@@ -106,6 +119,10 @@ void tcp_pmtu_begin(struct worker *w, struct tcp_conn *c)
  * the path still does not take it, ICMP or timeouts will tell. */
 void tcp_pmtu_raise(struct worker *w, struct tcp_conn *c)
 {
+    if (c->mtu_before) {
+        tcp_pmtu_verify(w, c);
+        return;
+    }
     if (c->pmtu_high || tcp_pmtu_is_held(w, c))
         return;
     if (c->mtu_probing) {

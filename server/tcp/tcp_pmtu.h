@@ -2,7 +2,8 @@
  *
  *   full size --timeouts in a row, ICMP--> TCP_F_PMTU_LOW, held for a while --tcp_pmtu_raise()--> search: pmtu_high
  *   search: tcp_pmtu_probe() sends one segment of a size between path_mtu and pmtu_high, made of the program's bytes
- *           arrived: path_mtu is that size          lost alone: sent again in small segments, no sign of congestion
+ *           arrived: path_mtu is that size, to be verified: mtu_before      lost alone: sent again in small segments, no congestion
+ *   verified: the search goes on; not: path_mtu is mtu_before again, and pmtu_high below that size
  *           nothing left in between: held for mtu-probe-interval, or full size again
  *
  * Owner:  fields of struct tcp_conn; the probe in flight: struct tcp_sent.
@@ -31,6 +32,8 @@ static_assert(TCP_MTU_TRY_HIGH < 4 && (int)TCP_MTU_MAX_PROBES <= (int)TCP_MTU_TR
 void tcp_pmtu_hold(const struct worker *w, struct tcp_conn *c, uint32_t ms); /* nothing larger for so long; TCP_PMTU_HELD_MAX_MS at most */
 
 /* tcp_pmtu_search.c */
+void tcp_pmtu_verify(struct worker *w, struct tcp_conn *c);     /* with mtu_before: do the losses since then say that it was wrong? */
+void tcp_pmtu_unverified(struct worker *w, struct tcp_conn *c); /* with mtu_before: they do */
 void tcp_pmtu_search(struct worker *w, struct tcp_conn *c);     /* begins */
 void tcp_pmtu_show(struct worker *w, const struct tcp_conn *c, struct json_t *obj);
 

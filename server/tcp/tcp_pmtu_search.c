@@ -5,7 +5,12 @@
 #include "server/tcp/tcp_pmtu.h"
 #include "server/tcp/tcp_trace.h"
 
-enum { BEHIND_SEGS = 3 }; /* what follows the probe at once tells that it was lost: DupThresh of RFC 8985, for any reordering window */
+enum {
+    BEHIND_SEGS = 3,      /* what follows the probe at once tells that it was lost: DupThresh of RFC 8985, for any reordering window */
+    VERIFY_SEGS = 8,      /* an interval of verification is one RTO, and so many segments */
+    VERIFY_INTERVALS = 3, /* so many of at most five decide: what is lost at once, when a queue overflows, is in one or two */
+    VERIFY_LOSS_DIV = 10, /* more than a tenth lost is too much (RFC 4821 s7.8) */
+};
 
 /* Of links and tunnels that there are (RFC 4821 s7.3): old serial lines, the least of IPv6, VPNs, VXLAN, GRE, IP in IP, PPPoE, Ethernet,
  * and its large frames. */
@@ -111,7 +116,7 @@ int64_t tcp_pmtu_probe(struct worker *w, struct tcp_conn *c)
     uint32_t sent = c->snd_nxt - c->data_una, avail, len, need;
     uint16_t size;
 
-    if (!c->pmtu_high || tcp_pmtu_is_held(w, c) || !is_calm(c))
+    if (!c->pmtu_high || c->mtu_before || tcp_pmtu_is_held(w, c) || !is_calm(c))
         return 0;
     size = next_size(c);
     if (!size) {
@@ -132,18 +137,58 @@ int64_t tcp_pmtu_probe(struct worker *w, struct tcp_conn *c)
 
 /* ---- what becomes of it ---- */
 
+static void verify_interval(const struct worker *w, struct tcp_conn *c)
+{
+    c->verify_ms = tcp_now_ms(w);
+    c->verify_delivered = c->delivered;
+    c->verify_again = (uint32_t)c->n.bytes_retrans;
+}
+
 static void arrived(struct worker *w, struct tcp_conn *c, uint16_t size)
 {
     tcp_count(w, TCP_C_mtu_probes_arrived);
     if (!c->pmtu_high || size <= c->path_mtu) /* the search was over before: something else has told */
         return;
+    c->mtu_before = c->path_mtu;
+    c->verify_good = c->verify_bad = 0;
+    verify_interval(w, c);
     c->path_mtu = size;
     c->mtu_tries = 0;
     tcp_conn_mss_update(c, c->tso_max); /* cwnd counts bytes: no more may be in flight than before (RFC 4821 s7.6.1) */
-    pmtu_arrived(w, c->base.fib, &c->base.rmt.ip, size);
     tcp_trace(w, c, TCP_TRACE_MTU, size);
-    if (next_size(c) == 0)
-        search_over(w, c);
+}
+
+void tcp_pmtu_unverified(struct worker *w, struct tcp_conn *c)
+{
+    tcp_count(w, TCP_C_mtu_unverified);
+    c->pmtu_high = c->path_mtu - 1;
+    c->path_mtu = c->mtu_before;
+    c->mtu_before = 0;
+    tcp_conn_mss_update(c, c->tso_max);
+    tcp_pmtu_hold(w, c, TCP_PMTU_TIMEOUT_MS);
+    tcp_trace(w, c, TCP_TRACE_MTU, c->path_mtu);
+}
+
+/* RFC 4821 s7.8: where packets take several ways, a probe may have taken the wider one, and others of its size are lost. */
+void tcp_pmtu_verify(struct worker *w, struct tcp_conn *c)
+{
+    uint32_t came = c->delivered - c->verify_delivered, again = (uint32_t)c->n.bytes_retrans - c->verify_again;
+
+    if (tcp_now_ms(w) - c->verify_ms < c->rto_us / 1000 || came + again < VERIFY_SEGS * (uint32_t)c->mss)
+        return;
+    if (again > (came + again) / VERIFY_LOSS_DIV)
+        c->verify_bad++;
+    else
+        c->verify_good++;
+    verify_interval(w, c);
+    if (c->verify_bad == VERIFY_INTERVALS) {
+        tcp_pmtu_unverified(w, c);
+    } else if (c->verify_good == VERIFY_INTERVALS) {
+        c->mtu_before = 0;
+        pmtu_arrived(w, c->base.fib, &c->base.rmt.ip, c->path_mtu);
+        if (next_size(c) == 0)
+            search_over(w, c);
+    }
 }
 
 /* RFC 4821 s7.6.2, with the tries of RFC 8899 s5.3.2. */
@@ -204,7 +249,6 @@ void tcp_pmtu_ack(struct worker *w, struct tcp_conn *c, struct tcp_ack_news *n)
         failed(w, c, size, TCP_PMTU_LOST_MS);
         n->lost = 0;
         s->has_tlp = false; /* what it has repaired was this */
-        c->flags |= TCP_F_RTX_FORCE;
     } else if (f.lost || f.resent) { /* resent: by a probe of the tail, which tells nothing of the size */
         tcp_pmtu_hold(w, c, TCP_PMTU_LOST_MS);
     } else {
@@ -235,21 +279,22 @@ void tcp_pmtu_probe_too_big(struct worker *w, struct tcp_conn *c, uint32_t seq, 
         if (seq_geq(r->start, seq) && !(r->flags & (TCP_RUN_SACKED | TCP_RUN_LOST)))
             tcp_sent_mark_lost(c, r);
     }
-    c->flags |= TCP_F_RTX_FORCE;
     tcp_tx_request(w, c);
 }
 
-/* The compact form of a connection knows no size of its own: what others find in the cache must be the same. */
+/* The compact form of a connection knows no size of its own: what others find in the cache must be the same. Nor does it verify: who has
+ * sent little since a probe arrived goes on with the whole size, or with what was there before. */
 bool tcp_pmtu_is_kept(struct worker *w, const struct tcp_conn *c)
 {
-    return c->mtu_probing && pmtu_limit(w, c->base.fib, &c->base.rmt.ip, UINT16_MAX) <= c->path_mtu;
+    return c->mtu_probing && (pmtu_limit(w, c->base.fib, &c->base.rmt.ip, UINT16_MAX) <= c->path_mtu ||
+                              (c->mtu_before && c->path_mtu >= ceiling(w, c)));
 }
 
 void tcp_pmtu_show(struct worker *w, const struct tcp_conn *c, struct json_t *obj)
 {
     bool searches = c->pmtu_high != 0;
 
-    json_object_set_new(obj, "path_mtu_search", json_string(!c->mtu_probing ? "off" : searches ? "on" :
+    json_object_set_new(obj, "path_mtu_search", json_string(!c->mtu_probing ? "off" : c->mtu_before ? "verifies" : searches ? "on" :
                                                             c->flags & TCP_F_PMTU_LOW ? "waits" : "done"));
     if (searches) {
         json_object_set_new(obj, "path_mtu_high", json_integer(c->pmtu_high));

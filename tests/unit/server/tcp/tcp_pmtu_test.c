@@ -9,11 +9,14 @@ enum { FULL = 1500, HDRS = IP_HDR + 20, RTT_US = 20000, STREAM = 1 << 20 };
 /* What the peer holds of the stream, and what happens to segments on their way. */
 struct path {
     unsigned mtu;
+    unsigned narrow;             /* of the other way, that every second packet takes; 0 = there is none */
+    unsigned n_packets;
     unsigned largest;            /* that came by */
     unsigned n_probes;           /* larger than a full segment of their time */
     uint32_t probe_seq, probe_len; /* the last of them */
     bool lose_behind;            /* the next segment behind a probe is lost with it */
     bool deaf;                   /* nothing arrives at all */
+    bool lose_half;              /* every second packet is lost */
     bool had_probe;
     uint32_t start;              /* sequence number of the stream's first byte */
     uint8_t have[STREAM];
@@ -87,6 +90,8 @@ static unsigned round_trip(struct script *t)
 
             if (len + HDRS > P.mtu || P.deaf)
                 continue;
+            if (P.n_packets++ & 1 && (P.lose_half || (P.narrow && len + HDRS > P.narrow)))
+                continue;
             if (P.lose_behind && P.had_probe && seq == P.probe_seq + P.probe_len) {
                 P.lose_behind = false;
                 continue;
@@ -156,6 +161,18 @@ static void until_probe(struct script *t)
     }
     cr_assert_not_null(script_conn(t)->sent);
     cr_assert_neq(script_conn(t)->sent->mtu_probe, 0);
+}
+
+/* Almost a whole wait is over, and nothing is in flight. */
+static void until_probe_is_near(struct script *t)
+{
+    while (script_conn(t)->pmtu_until_ms - tcp_now_ms(&t->h.w) > 100)
+        stream(t, 10000);
+    while (t->s->tx_len)
+        round_trip(t);
+    fake_advance(&t->h, (script_conn(t)->pmtu_until_ms - tcp_now_ms(&t->h.w) - 5) * 1000ull);
+    cr_assert(tcp_pmtu_is_held(&t->h.w, script_conn(t)));
+    cr_assert_eq(P.n_probes, 0);
 }
 
 /* RFC 4821 s7.3, s7.6: up to what the path takes, within a 64th, without a sign of congestion, and the cache has it. */
@@ -339,6 +356,180 @@ Test(tcp_pmtu_search, enough_must_follow, .init = init, .fini = fini)
     cr_assert_eq(P.n_probes, 1);
 }
 
+/* s7.4: the congestion window holds for probes, too, and other segments leave the room for one that ACKs make. */
+Test(tcp_pmtu_search, waits_for_room_in_cwnd, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct tcp_conn *c;
+    uint32_t mss, first;
+
+    t->h.tw.cfg.cc_algo = "newreno"; /* grows by whole segments, and not in this round trip */
+    open_with(t, true);
+    c = script_conn(t);
+    into_black_hole(t, 1280);
+    until_probe_is_near(t);
+    mss = c->mss;
+    c->cwnd = c->ssthresh = 5 * mss; /* an ACK makes room for a segment, and not for more */
+    first = c->snd_una;
+    fake_write(&t->h, t->s, t->data, 12 * mss);
+    for (unsigned i = 0; i < 5; i++) {
+        cr_assert(take(t));
+        cr_assert_eq(t->seg.len, mss);
+    }
+    cr_assert_not(take(t));
+    fake_advance(&t->h, RTT_US);
+    cr_assert_not(tcp_pmtu_is_held(&t->h.w, c));
+    memset(P.have + (first - P.start), 1, 2 * mss);
+    t->rcv = first + mss;
+    send_ack(t);
+    cr_assert_lt(tcp_pipe(c) + mss, c->cwnd + 1, "there is room for a segment");
+    cr_assert_gt(tcp_pipe(c) + FULL - HDRS, c->cwnd);
+    cr_assert_not(take(t), "which is not enough");
+    cr_assert(c->flags & TCP_F_CWND_LIMITED);
+    t->rcv = first + 2 * mss;
+    send_ack(t);
+    cr_assert(take(t));
+    cr_assert_eq(t->seg.len, FULL - HDRS);
+    cr_assert_eq(c->sent->mtu_probe, FULL);
+    cr_assert_leq(tcp_pipe(c), c->cwnd);
+}
+
+Test(tcp_pmtu_search, goes_with_pacing, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->h.tw.cfg.cc_algo = "bbr";
+    open_with(t, true);
+    into_black_hole(t, 1400);
+    stream(t, 60000000);
+    cr_assert_neq(script_conn(t)->pace_rate, 0);
+    cr_assert_eq(script_conn(t)->path_mtu, 1400);
+    cr_assert_eq(t->h.tw.counters[TCP_C_fast_recoveries], 0);
+}
+
+/* A path of 1280 bytes is whole again: the probe has arrived, and what follows must prove it. */
+static void until_verifying(struct script *t, unsigned before)
+{
+    into_black_hole(t, before);
+    stream(t, 60000000);
+    cr_assert_eq(script_conn(t)->path_mtu, before);
+    P.mtu = FULL;
+    while (!script_conn(t)->mtu_before)
+        stream(t, RTT_US);
+    cr_assert_eq(script_conn(t)->mtu_before, before);
+    cr_assert_eq(script_conn(t)->path_mtu, FULL);
+    cr_assert_eq(t->h.cached_mtu, before, "others are told of what is proved");
+}
+
+/* RFC 4821 s7.8: of two ways one is narrower. A probe arrives on the wide one, and then half of what follows is lost: the size before is
+ * right, and after sizes between them have failed, too, nothing is lost any more. */
+Test(tcp_pmtu_search, a_size_with_losses_is_taken_back, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct tcp_conn *c;
+    uint64_t again;
+
+    open_with(t, true);
+    c = script_conn(t);
+    until_verifying(t, 1400);
+    P.narrow = 1400;
+    while (c->mtu_before)
+        stream(t, RTT_US);
+    cr_assert_eq(c->path_mtu, 1400);
+    cr_assert_eq(c->mss, 1400 - HDRS);
+    cr_assert_eq(c->pmtu_high, FULL - 1);
+    cr_assert_eq(t->h.tw.counters[TCP_C_mtu_unverified], 1);
+    cr_assert(tcp_pmtu_is_held(&t->h.w, c), "and it gets well again before the next probe");
+    for (unsigned i = 0; i < 200 && c->pmtu_high; i++)
+        stream(t, 1000000);
+    cr_assert_eq(c->pmtu_high, 0);
+    cr_assert_eq(c->path_mtu, 1400, "%u", c->path_mtu);
+    cr_assert_eq(t->h.cached_mtu, 1400);
+    again = t->h.tw.counters[TCP_C_retransmits];
+    stream(t, 60000000);
+    cr_assert_eq(t->h.tw.counters[TCP_C_retransmits], again);
+}
+
+/* A queue overflows while a size proves itself: that is no loss rate. */
+Test(tcp_pmtu_search, losses_at_once_prove_nothing, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct tcp_conn *c;
+    uint64_t again;
+
+    open_with(t, true);
+    c = script_conn(t);
+    until_verifying(t, 1400);
+    again = c->n.bytes_retrans;
+    P.lose_half = true;
+    stream(t, RTT_US);
+    P.lose_half = false;
+    stream(t, RTT_US * 4);
+    cr_assert_gt(c->n.bytes_retrans - again, (uint64_t)c->mss);
+    cr_assert_neq(c->mtu_before, 0, "still to be seen");
+    stream(t, 5000000);
+    cr_assert_eq(c->mtu_before, 0);
+    cr_assert_eq(c->path_mtu, FULL);
+    cr_assert_eq(c->flags & TCP_F_PMTU_LOW, 0);
+    cr_assert_eq(t->h.cached_mtu, FULL);
+    cr_assert_eq(t->h.tw.counters[TCP_C_mtu_unverified], 0);
+}
+
+/* Nothing at all of the new size gets through: what is wrong is known, and only that is taken back. */
+Test(tcp_pmtu_search, timeouts_take_a_raise_back, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct tcp_conn *c;
+
+    open_with(t, true);
+    c = script_conn(t);
+    until_verifying(t, 1400);
+    P.mtu = 1400;
+    while (c->mtu_before)
+        stream(t, RTT_US);
+    cr_assert_eq(c->path_mtu, 1400);
+    cr_assert_eq(c->pmtu_high, FULL - 1);
+    cr_assert_eq(c->retransmits, 3);
+    cr_assert_eq(t->h.tw.counters[TCP_C_pmtu_black_hole], 1, "long ago");
+    stream(t, 30000000);
+    cr_assert_eq(c->path_mtu, 1400);
+    cr_assert_eq(c->ca_state, TCP_CA_OPEN);
+}
+
+/* ICMP tells more than that. */
+Test(tcp_pmtu_search, icmp_ends_verification, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct tcp_conn *c;
+
+    open_with(t, true);
+    c = script_conn(t);
+    until_verifying(t, 1400);
+    fake_write(&t->h, t->s, t->data, FAKE_FIFO - t->s->tx_len);
+    ptb(t, c->snd_una, 1300);
+    cr_assert_eq(c->path_mtu, 1300);
+    cr_assert_eq(c->mtu_before, 0);
+}
+
+/* Who has sent too little to prove anything may still become small: it wakes with the whole size. */
+Test(tcp_pmtu_search, an_idle_connection_verifies_nothing, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct tcp_conn *c;
+
+    t->h.tw.cfg.mtu_probing = TCP_MTU_PROBING_ALWAYS;
+    open_with(t, true);
+    c = script_conn(t);
+    while (!c->mtu_before)
+        stream(t, RTT_US);
+    while (t->s->tx_len)
+        round_trip(t);
+    cr_assert_neq(c->mtu_before, 0);
+    cr_assert(tcp_pmtu_is_kept(&t->h.w, c));
+    c->path_mtu = FULL - 1;
+    cr_assert_not(tcp_pmtu_is_kept(&t->h.w, c), "but not with one that it would not find again");
+}
+
 /* A super-frame of the port's would be cut to the old size. */
 Test(tcp_pmtu_search, is_one_packet_of_a_port_with_tso, .init = init, .fini = fini)
 {
@@ -389,6 +580,7 @@ Test(tcp_pmtu_search, icmp_about_the_probe, .init = init, .fini = fini)
     answer(t, t->seg.seq + t->seg.len);
     stream(t, 300000);
     cr_assert_eq(c->path_mtu, 1337, "the size that it told, without a wait");
+    stream(t, 2000000);
     cr_assert_eq(c->pmtu_high, 0);
     cr_assert_eq(t->h.tw.counters[TCP_C_fast_recoveries], 0);
 }
@@ -535,6 +727,9 @@ Test(tcp_pmtu_search, is_shown, .init = init, .fini = fini)
     stream(t, 60000000);
     expect_search(t, "waits", 0);
     P.mtu = FULL;
-    stream(t, 610000000);
+    while (!script_conn(t)->mtu_before)
+        stream(t, RTT_US);
+    expect_search(t, "verifies", FULL);
+    stream(t, 10000000);
     expect_search(t, "done", 0);
 }
