@@ -2,8 +2,7 @@
 #include "server/tcp/tcp_cc.h"
 
 struct cubic {
-    uint32_t w_max;        /* bytes, before the last reduction */
-    uint32_t w_last_max;   /* fast convergence (s4.7) */
+    uint32_t w_max;        /* bytes, before the last reduction, or less for the sake of others (s4.7) */
     uint32_t origin;       /* W_cubic at t = K */
     uint32_t k;            /* 1/1024 s */
     uint32_t epoch_ms;     /* start of this congestion avoidance; with has_epoch */
@@ -12,7 +11,7 @@ struct cubic {
     uint32_t next_calc_ms; /* target is good until then: the cubic function is not computed for every ACK */
     uint32_t target;
     bool has_epoch;
-    uint32_t undo_w_max, undo_w_last_max; /* before the last reduction */
+    uint32_t undo_w_max;   /* before the last reduction */
 };
 static_assert(sizeof(struct cubic) <= sizeof(((struct tcp_conn *)0)->cc_priv), "fits the connection");
 
@@ -137,9 +136,7 @@ static uint32_t cubic_loss(struct worker *w, struct tcp_conn *c, uint32_t flight
         forget(c);
     q->has_epoch = false;
     q->undo_w_max = q->w_max;
-    q->undo_w_last_max = q->w_last_max;
-    q->w_max = c->cwnd < q->w_last_max ? (uint32_t)((uint64_t)c->cwnd * 17 / 20) : c->cwnd; /* (1 + beta) / 2, s4.7 */
-    q->w_last_max = c->cwnd;
+    q->w_max = c->cwnd < q->w_max ? (uint32_t)((uint64_t)c->cwnd * 17 / 20) : c->cwnd; /* (1 + beta) / 2, s4.7 */
     c->cwnd_acked = 0;
     return hs_max_u32((uint32_t)seven_tenths, 2u * c->mss);
 }
@@ -163,7 +160,6 @@ static void cubic_undo(struct worker *w, struct tcp_conn *c)
         return;
     }
     q->w_max = q->undo_w_max;
-    q->w_last_max = q->undo_w_last_max;
     q->has_epoch = false;
 }
 
@@ -185,7 +181,6 @@ static void cubic_keep(const struct tcp_conn *c, uint32_t out[2])
     if (in_first_slow_start(c))
         return;
     out[0] = q->w_max;
-    out[1] = q->w_last_max;
 }
 
 static void cubic_wake(struct worker *w, struct tcp_conn *c, const uint32_t kept[2])
@@ -196,7 +191,6 @@ static void cubic_wake(struct worker *w, struct tcp_conn *c, const uint32_t kept
     if (in_first_slow_start(c))
         return;
     q->w_max = kept[0];
-    q->w_last_max = kept[1];
 }
 
 const struct tcp_cc_ops tcp_cc_cubic = {

@@ -127,6 +127,9 @@ Test(tcp_cc, cubic_curve)
     cr_assert_gt(u.c.cwnd, 1040000, "convex: probes beyond W_max");
 }
 
+static uint32_t w_max(const struct tcp_unit *u) { return (uint32_t)u->c.cc_priv[0]; }
+
+/* RFC 9438 s4.6, s4.7. */
 Test(tcp_cc, cubic_fast_convergence_and_floor)
 {
     struct tcp_unit u;
@@ -134,10 +137,20 @@ Test(tcp_cc, cubic_fast_convergence_and_floor)
     tcp_unit_init(&u);
     u.c.cc = &tcp_cc_cubic;
     u.c.cc->init(&u.w, &u.c);
+    u.c.ssthresh = 100000;
     u.c.cwnd = 100000;
     cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 100000), 70000);
     u.c.cwnd = 70000;
     cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 70000), 49000);
+    cr_assert_eq(w_max(&u), 59500, "below the former W_max: others need room");
+    u.c.cwnd = 65000;
+    cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 65000), 45500);
+    cr_assert_eq(w_max(&u), 65000, "above it, though below the former window");
+    u.c.cwnd = 64000;
+    u.c.cc->loss(&u.w, &u.c, 64000);
+    cr_assert_eq(w_max(&u), 54400);
+    u.c.cc->undo(&u.w, &u.c);
+    cr_assert_eq(w_max(&u), 65000);
     cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 0), 2000);
 }
 
