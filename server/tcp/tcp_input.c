@@ -157,12 +157,10 @@ static bool paws_ok(struct worker *w, struct tcp_conn *c, const struct tcp_seg *
     return false;
 }
 
-/* RFC 7323 s4.3 (2): only from the segment that Last.ACK.sent lies in. */
+/* RFC 7323 s4.3 (2): only from the segment that Last.ACK.sent lies in. It is not older: PAWS has seen to that. */
 static void ts_recent_update(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
 {
     if (!(c->flags & TCP_F_TS) || !seg->o.has_ts || seq_gt(seg->seq, c->last_ack_sent))
-        return;
-    if ((c->flags & TCP_F_TS_RECENT) && seq_lt(seg->o.tsval, c->ts_recent))
         return;
     c->ts_recent = seg->o.tsval;
     c->ts_recent_ms = tcp_now_ms(w);

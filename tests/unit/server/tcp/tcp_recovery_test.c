@@ -415,6 +415,61 @@ Test(tcp_recovery, frto_of_a_real_loss, .init = init, .fini = fini)
     cr_assert_leq(script_conn(t)->ssthresh, 7000);
 }
 
+/* Step 2a: the first answer is a duplicate already: what follows is sent again, and nothing new. */
+Test(tcp_recovery, frto_ends_with_a_duplicate, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint32_t base;
+
+    into_timeout(t, false, false);
+    base = t->rcv;
+    send_ack(t);
+    EXPECT_NOTHING(t);
+    t->rcv += 1000;
+    send_ack(t);
+    EXPECT(t, TCP_ACK, base + 1000, t->snd, 1000);
+    EXPECT(t, TCP_ACK, base + 2000, t->snd, 1000);
+    EXPECT_NOTHING(t);
+    cr_assert_eq(count(t, TCP_C_undo_frto), 0);
+}
+
+/* Step 1: what has timed out twice is not asked about. */
+Test(tcp_recovery, frto_is_for_the_first_timeout, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint32_t base;
+
+    into_timeout(t, false, false);
+    base = t->rcv;
+    while (count(t, TCP_C_rto) < 2)
+        fake_advance(&t->h, 10000);
+    cr_assert_eq(drain(t), 1);
+    t->rcv += 1000;
+    send_ack(t);
+    EXPECT(t, TCP_ACK, base + 1000, t->snd, 1000);
+    EXPECT(t, TCP_ACK, base + 2000, t->snd, 1000);
+    EXPECT_NOTHING(t);
+}
+
+/* Step 3b: the second answer is about the copy, too: it may be what arrived. */
+Test(tcp_recovery, frto_needs_what_was_sent_once, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint32_t base;
+
+    into_timeout(t, false, false);
+    base = t->rcv;
+    t->rcv += 500;
+    send_ack(t);
+    EXPECT(t, TCP_ACK, base + 10000, t->snd, 1000);
+    drain(t);
+    t->rcv += 500;
+    send_ack(t);
+    cr_assert_eq(count(t, TCP_C_undo_frto), 0);
+    cr_assert_eq(script_conn(t)->ca_state, TCP_CA_LOSS);
+    EXPECT(t, TCP_ACK, base + 1000, t->snd, 1000);
+}
+
 /* Without new data there is nothing to ask the path with: retransmission at once. */
 Test(tcp_recovery, frto_needs_new_data, .init = init, .fini = fini)
 {
@@ -501,6 +556,33 @@ Test(tcp_recovery, eifel_of_a_real_loss, .init = init, .fini = fini)
     send_ack(t);
     cr_assert_eq(count(t, TCP_C_undo_eifel), 0);
     cr_assert_lt(script_conn(t)->ssthresh, 9880);
+}
+
+/* RFC 3522 s3.2: only the first ACK that acknowledges something tells. */
+Test(tcp_recovery, eifel_asks_the_first_ack, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint32_t original, copy;
+
+    open_path(t, true, false);
+    fake_write(&t->h, t->s, bytes, 30000);
+    drain(t);
+    original = t->tsecr;
+    fake_advance(&t->h, RTT);
+    for (unsigned i = 0; i < 3; i++)
+        send_ack(t);
+    drain(t);
+    copy = t->tsecr;
+    cr_assert_gt(copy, original);
+    fake_advance(&t->h, RTT);
+    for (unsigned i = 0; i < 2; i++) {
+        t->tsecr = i == 0 ? copy : original;
+        t->rcv += 988;
+        send_ack(t);
+        cr_assert_eq(script_conn(t)->ca_state, TCP_CA_RECOVERY);
+        drain(t);
+    }
+    cr_assert_eq(count(t, TCP_C_undo_eifel), 0);
 }
 
 /* RFC 2883 s5, RFC 8985 s6.2 step 4: all that was sent again is reported as duplicate: undone, and the window for reordering
