@@ -164,6 +164,24 @@ Test(tcp_recovery, tlp_that_repairs_a_loss_reduces, .init = init, .fini = fini)
     cr_assert_lt(script_conn(t)->ssthresh, cwnd);
 }
 
+/* s7.2: one probe, then the timeout, whatever else is sent meanwhile. */
+Test(tcp_recovery, tlp_goes_once, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    open_path(t, false, true);
+    fake_write(&t->h, t->s, bytes, 3000);
+    drain(t);
+    fake_advance(&t->h, 2 * RTT + 3000);
+    cr_assert_eq(count(t, TCP_C_tlp_probes), 1);
+    fake_write(&t->h, t->s, bytes, 1000);
+    cr_assert_eq(drain(t), 2);
+    for (unsigned ms = 0; ms < 2000 && count(t, TCP_C_rto) == 0; ms++)
+        fake_advance(&t->h, 1000);
+    cr_assert_eq(count(t, TCP_C_rto), 1);
+    cr_assert_eq(count(t, TCP_C_tlp_probes), 1);
+}
+
 Test(tcp_recovery, tlp_reported_as_duplicate_does_not_reduce, .init = init, .fini = fini)
 {
     struct script *t = &T;
@@ -611,6 +629,34 @@ Test(tcp_recovery, dsack_undoes, .init = init, .fini = fini)
     cr_assert_geq(script_conn(t)->cwnd, 10000);
     cr_assert_eq(script_conn(t)->reo_mult, 1);
     cr_assert(script_conn(t)->lflags & TCP_LF_REORDERING);
+}
+
+/* A report about an earlier recovery says nothing of this one. */
+Test(tcp_recovery, dsack_of_an_earlier_loss_does_not_undo, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint32_t base, second;
+
+    open_path(t, false, true);
+    base = t->rcv;
+    fake_write(&t->h, t->s, bytes, 30000);
+    drain(t);
+    fake_advance(&t->h, RTT);
+    send_sack(t, base + 1000, base + 5000);
+    drain(t);
+    fake_advance(&t->h, RTT);
+    t->rcv = second = script_conn(t)->snd_nxt;
+    send_ack(t);
+    cr_assert_eq(script_conn(t)->ca_state, TCP_CA_OPEN);
+    cr_assert_gt(drain(t), 5);
+    fake_advance(&t->h, RTT);
+    send_sack(t, second + 1000, second + 5000);
+    EXPECT(t, TCP_ACK, second, t->snd, 1000);
+    cr_assert_eq(count(t, TCP_C_fast_recoveries), 2);
+    send_sack(t, base, base + 1000);
+    cr_assert_eq(count(t, TCP_C_spurious_dsack), 1);
+    cr_assert_eq(count(t, TCP_C_undo_dsack), 0);
+    cr_assert_eq(script_conn(t)->ca_state, TCP_CA_RECOVERY);
 }
 
 /* Two segments sent again and one reported: the other may have been lost, nothing is undone. */

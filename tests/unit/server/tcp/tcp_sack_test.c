@@ -255,6 +255,26 @@ Test(tcp_sack, rack_window_grows_with_dsacks_and_comes_back)
     fini(&u);
 }
 
+/* s6.2 step 4: however many duplicates were reported. */
+Test(tcp_sack, rack_window_is_a_round_trip_at_most)
+{
+    struct tcp_unit u;
+    uint32_t wait;
+
+    start(&u, 0, 1000);
+    u.c.srtt_us = u.c.min_rtt_us = 20000;
+    sent(&u, 9000);
+    u.w.now_us += 20000;
+    u.c.lflags |= TCP_LF_REORDERING;
+    u.c.reo_mult = 20;
+    block(&u, 1000, 10000);
+    cr_assert_eq(tcp_rack_detect(&u.w, &u.c, &wait), 0);
+    cr_assert_leq(wait, 20000, "%u", wait);
+    u.w.now_us += 20000;
+    cr_assert_eq(tcp_rack_detect(&u.w, &u.c, &wait), 1000);
+    fini(&u);
+}
+
 Test(tcp_sack, pipe)
 {
     struct tcp_unit u;
@@ -370,4 +390,32 @@ Test(tcp_sack, prr)
     cr_assert(out >= 9 && out <= 11, "%u segments for 19 that have left", out);
     cr_assert(u.c.cwnd >= 9000 && u.c.cwnd <= 11000, "%u", u.c.cwnd);
     fini(&u);
+}
+
+/* RFC 6937 s3, RFC 9937 s6.2: with less in flight than ssthresh as much goes out as has left, and a segment more for an ACK that moves on and
+ * tells of no new loss. */
+Test(tcp_sack, prr_below_ssthresh)
+{
+    static const struct { uint32_t acked, lost, room; } cases[] = { { 0, 0, 1000 }, { 1000, 1000, 1000 }, { 1000, 0, 2000 } };
+
+    for (unsigned i = 0; i < HS_ARRAY_LEN(cases); i++) {
+        struct tcp_ack_news n;
+        struct tcp_unit u;
+
+        start(&u, 0, 20000);
+        u.c.cwnd = 20000;
+        u.c.ssthresh = 10000;
+        tcp_prr_begin(&u.c);
+        n = block(&u, 19000, 20000);
+        tcp_sent_mark_all_lost(&u.c);
+        n.lost = 19000;
+        tcp_prr_ack(&u.c, &n);
+        cr_assert_eq(u.c.cwnd, 1000);
+        tcp_sent_resent(&u.w, &u.c, 0, 1000);
+        u.c.sent->prr_out = 1000;
+        n = (struct tcp_ack_news){ .delivered = 1000, .acked = cases[i].acked, .lost = cases[i].lost };
+        tcp_prr_ack(&u.c, &n);
+        cr_assert_eq(u.c.cwnd, tcp_pipe(&u.c) + cases[i].room, "%u: %u", i, u.c.cwnd);
+        fini(&u);
+    }
 }
