@@ -73,7 +73,8 @@ struct session {
     };
     bool has_fifos, on_evt_list, on_tx_list;
     uint8_t state;                     /* enum session_state */
-    uint8_t proto;
+    uint8_t proto : 7;
+    bool rx_modest : 1;                /* session_rx_modest() */
     uint8_t flags;                     /* SVM_BIND_*, SVM_CONN_* */
     uint8_t connect_how : 5;           /* enum svm_connect_how */
     bool rx_news : 1, tx_news : 1;     /* on_evt_list: since bytes or a FIN came (local: untold), since bytes of its program were acknowledged */

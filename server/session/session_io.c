@@ -97,7 +97,7 @@ static uint32_t rx_promise(struct session *s, uint32_t space)
     struct svm_fifo_prod *f = &s->fifos->rx;
     uint32_t promised = seq_gt(s->rx_edge, f->tail) ? s->rx_edge - f->tail : 0;
 
-    if (f->cur_log2 < RX_STREAM_LOG2 && !s->rx_streams && space > 1u << RX_STREAM_LOG2)
+    if ((s->rx_modest || (f->cur_log2 < RX_STREAM_LOG2 && !s->rx_streams)) && space > 1u << RX_STREAM_LOG2)
         space = hs_max_u32(promised, 1u << RX_STREAM_LOG2);
     if (space > promised)
         s->rx_edge = f->tail + space;
@@ -134,6 +134,11 @@ bool session_rx_is_steady(const struct session *s, uint32_t wnd, uint32_t step)
 void session_rx_is_stream(struct session *s)
 {
     s->rx_streams = true;
+}
+
+void session_rx_modest(struct session *s, bool on)
+{
+    s->rx_modest = on;
 }
 
 uint32_t session_rx_window(struct worker *w, struct session *s)

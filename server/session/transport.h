@@ -184,6 +184,7 @@ uint32_t session_rx_window(struct worker *w, struct session *s);
 /* Whatever the program has read meanwhile: the window is not `step` bytes larger than `wnd`, and half of the FIFO is free. */
 bool session_rx_is_steady(const struct session *s, uint32_t wnd, uint32_t step);
 void session_rx_is_stream(struct session *s);                        /* it comes fast: the window need not be modest any more */
+void session_rx_modest(struct session *s, bool on);                  /* 64 KiB at most are promised, however fast it comes */
 uint32_t session_rx_unread(struct worker *w, struct session *s);     /* bytes in order that the program has not taken */
 uint32_t session_rx_max(const struct session *s);                    /* the FIFO's configured maximum */
 /* Out-of-order intervals as offsets from the next expected byte, most recent first; returns how many were written. */

@@ -46,7 +46,7 @@ int dtls_door_open(struct worker *w, struct tls_listener *tl, const struct liste
     struct tls_conn *c;
     int err;
 
-    if (w->stack->tls->cfg.min_version > TLS_V1_2)
+    if (w->stack->tls->cfg.min_version > TLS_V1_2 || !tls_engine_has_dtls(w->stack->tls->engine))
         return -EPROTONOSUPPORT;
     listener_info(l, &i);
     args.lcl = i.lcl;
@@ -130,9 +130,19 @@ void dtls_welcome(struct tls_conn *door, const struct ip_endpoint *lcl, const st
     c->base.fib = c->lower->fib;
     c->is_shaking = true;
     tw->n_handshakes++;
+    c->shake_bytes = tls_wait_bytes(ts, c); /* there is room: is_crowded() */
+    tw->shakes[true].bytes += c->shake_bytes;
     c->deadline_us = c->w->now_us + ts->cfg.handshake_timeout_us;
     dtls_timer_start(c);
     tls_conn_ready(c);
+}
+
+/* Who comes now asks again a little later. */
+static bool is_crowded(struct tls_conn *door)
+{
+    struct tls_stack *ts = door->w->stack->tls;
+
+    return door->listener->n_conns >= ts->cfg.max_handshakes || !tls_wait_has_room(tls_worker_of(door->w), true, tls_wait_bytes(ts, door));
 }
 
 bool dtls_greet(struct tls_conn *door, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt)
@@ -140,7 +150,7 @@ bool dtls_greet(struct tls_conn *door, const struct ip_endpoint *lcl, const stru
     struct tls_worker *tw = tls_worker_of(door->w);
     struct tls_stack *ts = door->w->stack->tls;
 
-    if (door->listener->n_conns >= ts->cfg.max_handshakes) {
+    if (is_crowded(door)) {
         tw->count.handshakes_refused++;
         return false;
     }
@@ -158,7 +168,7 @@ bool dtls_greet_anew(struct tls_conn *c)
     struct tls_stack *ts = c->w->stack->tls;
     bool is_back;
 
-    if (!door || door->listener->n_conns >= ts->cfg.max_handshakes)
+    if (!door || is_crowded(door))
         return false;
     door->base.lcl = lcl;
     door->base.rmt = rmt;
@@ -242,7 +252,7 @@ static int dtls_connect(struct worker *w, struct session *s, const struct ip_end
     struct tls_app *a;
     int err;
 
-    if (!w->stack->tls || w->stack->tls->cfg.min_version > TLS_V1_2)
+    if (!w->stack->tls || w->stack->tls->cfg.min_version > TLS_V1_2 || !tls_engine_has_dtls(w->stack->tls->engine))
         return -EPROTONOSUPPORT;
     a = tls_app_get(w, s->app->ns, s->app->fib);
     c = a ? conn_new(w, a) : NULL;

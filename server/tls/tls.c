@@ -18,6 +18,7 @@ void tls_config_defaults(struct tls_config *cfg)
         .ticket_lifetime_us = 7200ull * 1000000,
         .fifo_size = 1 << 20,
         .max_handshakes = 1024,
+        .handshake_memory = 64 << 20,
     };
 }
 
@@ -30,6 +31,7 @@ static int worker_init(struct worker *w)
     tw->w = w;
     tls_queue_init(&tw->ready);
     tls_queue_init(&tw->shaking);
+    tls_wait_init(tw);
     pthread_mutex_init(&tw->done.lock, NULL);
     svm_ring_alloc_init(&tw->rings);
     tw->gather = malloc(TLS_RECORD_MAX);
@@ -58,10 +60,15 @@ void tls_worker_clear(struct worker *w)
 {
     struct tls_worker *tw = tls_worker_of(w);
 
+    tls_queue_init(&tw->ready); /* who is freed here wakes nobody */
+    tls_queue_init(&tw->shaking);
+    tls_wait_init(tw);
     for (uint32_t i = 0; i < tw->n_slots; i++) {
         struct tls_conn *c = tw->conns[i];
         if (!c)
             continue;
+        c->wait_pprev = NULL;
+        c->shake_bytes = 0;
         if (c->lower && c->lower->has_fifos && c->has_fifos) { /* its ring is in our memory, and the session goes after that */
             svm_fifo_prod_fini(&c->lower->fifos->rx);
             c->lower->has_fifos = false;
@@ -74,8 +81,6 @@ void tls_worker_clear(struct worker *w)
         c->listener = NULL;
         tls_conn_free_if_done(c);
     }
-    tls_queue_init(&tw->ready);
-    tls_queue_init(&tw->shaking);
     tw->done.first = NULL;
     for (struct tls_listener *tl = tw->listeners; tl; tl = tl->next) {
         tls_profile_put(w->stack, tl->profile);
@@ -144,6 +149,7 @@ static int tls_connect(struct worker *w, struct session *s, const struct ip_endp
         return err;
     }
     c->lower = lower;
+    session_rx_modest(lower, true);
     *out = &c->base;
     return 0;
 }

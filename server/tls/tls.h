@@ -14,6 +14,7 @@
 struct stack;
 
 struct tls_config {
+    char engine[256];            /* empty: OpenSSL; else tls_engine_load() */
     char ca_file[256];           /* trusted certificates, PEM; empty: the distribution's */
     char ciphers[256];           /* TLS 1.2, OpenSSL's syntax; empty: the library's */
     char ciphersuites[256];      /* TLS 1.3 */
@@ -27,6 +28,7 @@ struct tls_config {
     bool no_tickets;
     uint32_t fifo_size;          /* bytes of records a direction, power of two */
     uint32_t max_handshakes;     /* at a time, of a worker */
+    uint64_t handshake_memory;   /* bytes of a worker, for handshakes of who connects to us; as many for those that programs begin */
     uint32_t handshake_threads;  /* 0: workers do them */
 };
 enum tls_version { TLS_V1_2, TLS_V1_3 };

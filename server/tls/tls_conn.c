@@ -55,6 +55,7 @@ static void handshake_over(struct tls_conn *c)
     if (c->is_shaking)
         tls_worker_of(c->w)->n_handshakes--;
     c->is_shaking = false;
+    tls_wait_leave(c);
 }
 
 void tls_conn_free_if_done(struct tls_conn *c)
@@ -82,7 +83,7 @@ void tls_queue_init(struct tls_queue *q) { *q = (struct tls_queue){ NULL, &q->fi
 void tls_conn_ready(struct tls_conn *c)
 {
     struct tls_worker *tw = tls_worker_of(c->w);
-    bool is_shaking = c->state == TLS_S_NEW || c->state == TLS_S_LOWER || c->state == TLS_S_HANDSHAKE;
+    bool is_shaking = c->state == TLS_S_NEW || c->state == TLS_S_LOWER || c->state == TLS_S_WAIT || c->state == TLS_S_HANDSHAKE;
     struct tls_queue *q = is_shaking ? &tw->shaking : &tw->ready;
 
     if (c->on_ready)
@@ -178,6 +179,18 @@ static void begin(struct tls_conn *c)
     struct tls_io io = { c, tls_lower_read, tls_lower_write, NULL, NULL, &tls_lower_place };
     int err;
 
+    c->state = TLS_S_WAIT;
+    if (!timer_is_running(&c->timer)) { /* waiting is part of the time that it may take */
+        c->deadline_us = c->w->now_us + ts->cfg.handshake_timeout_us;
+        timer_start(&c->w->timers, &c->timer, c->deadline_us);
+    }
+    if (c->lower_error && c->wait_pprev) { /* it did not wait so long */
+        tls_worker_of(c->w)->count.handshakes_failed++;
+        tls_conn_fail(c, c->lower_error, NULL);
+        return;
+    }
+    if (!tls_wait_enter(c))
+        return;
     if (c->is_dtls)
         io = (struct tls_io){ c, dtls_lower_read, dtls_lower_write, dtls_lower_now_us, dtls_lower_mtu, NULL };
     tw->n_handshakes++;
@@ -188,8 +201,6 @@ static void begin(struct tls_conn *c)
         return;
     }
     c->state = TLS_S_HANDSHAKE;
-    c->deadline_us = c->w->now_us + ts->cfg.handshake_timeout_us;
-    timer_start(&c->w->timers, &c->timer, c->deadline_us);
 }
 
 /* The TCP connection has been accepted. */
@@ -226,6 +237,7 @@ static void opened(struct tls_conn *c)
     tls_listener_leave(c);
     timer_stop(&c->timer, &c->w->timers);
     c->state = TLS_S_OPEN;
+    tls_lower_widen(c);
     if (c->is_dtls)
         dtls_opened(c);
     tls_job_drop(c);
@@ -264,6 +276,7 @@ static void shaken(struct tls_conn *c, enum tls_status status)
         return;
     case TLS_WANT_READ:
         tls_lower_tell(c);
+        tls_lower_widen(c);
         if (c->is_dtls)
             dtls_timer_start(c);
         if (tls_lower_arm(c))
@@ -332,12 +345,13 @@ static void on_timer(struct worker *w, struct timer_node *t)
 {
     struct tls_conn *c = hs_container_of(t, struct tls_conn, timer);
 
-    if (c->is_dtls && c->state != TLS_S_OFFER) {
+    if (c->is_dtls && c->state != TLS_S_OFFER && c->state != TLS_S_WAIT) {
         if (c->state == TLS_S_HANDSHAKE || c->state == TLS_S_OPEN)
             dtls_on_timer(c);
         return;
     }
     switch (c->state) {
+    case TLS_S_WAIT:
     case TLS_S_HANDSHAKE:
         tls_worker_of(w)->count.handshake_timeouts++;
         tls_conn_fail(c, -ETIMEDOUT, "the handshake was not finished in time");
@@ -391,6 +405,11 @@ static void run(struct tls_conn *c)
     case TLS_S_LOWER:
         if (c->lower)
             lower_connected(c);
+        if (c->state == TLS_S_HANDSHAKE)
+            shake(c);
+        break;
+    case TLS_S_WAIT:
+        begin(c);
         if (c->state == TLS_S_HANDSHAKE)
             shake(c);
         break;

@@ -4,6 +4,10 @@
  * session below, and says what it waits for. Bytes in clear go straight into and out of the program's FIFOs. When the handshake is over
  * an engine may take records from where they are, and put them where they go, in one pass: in_place(), readv(), writev().
  *
+ * Which engine it is, the configuration says (tls { engine }): tls_load.c. One from elsewhere is a shared object, compiled with this header, that
+ * has a struct tls_engine by the name TLS_ENGINE_SYMBOL; it uses nothing of the server but what it is given. Without datagrams: the functions from
+ * greet() to data_mtu() are NULL.
+ *
  * Owner:  an instance: struct tls_stack. Pairs and profiles are counted, by any thread. Connections: the worker that made them.
  * Thread: instance and pairs: made by the control thread, read by all. A connection: one thread at a time.
  * Memory: process-private. Plain text is SHARED memory of a program: written or read once, never looked at again.
@@ -19,6 +23,9 @@
 struct tls_config;   /* tls.h */
 struct tls_pair;     /* the engine's: certificate chain and private key */
 struct tls_session;  /* the engine's: one connection */
+
+enum { TLS_ENGINE_ABI = 1 };   /* changes with struct tls_engine, and with what it points to */
+#define TLS_ENGINE_SYMBOL "hoststack_tls_engine"
 
 enum tls_limits { TLS_PAIRS_MAX = SVM_TLS_PAIRS_MAX, TLS_RECORD_MAX = 16384, TLS_TEXT_MAX = 200, TLS_RANDOM = 32 };
 
@@ -71,6 +78,7 @@ struct tls_info {
 };
 
 struct tls_engine {
+    uint32_t abi, size;                    /* TLS_ENGINE_ABI, sizeof(struct tls_engine) */
     const char *name;
     int (*open)(const struct tls_config *cfg, char *err, size_t err_len, void **out);
     void (*close)(void *e);
@@ -86,6 +94,8 @@ struct tls_engine {
     int (*conn_new)(void *e, bool is_server, struct tls_profile *profile, const struct ip_endpoint *peer, const struct tls_io *io,
                     struct tls_session **out);   /* *out may be set on an error, too */
     void (*conn_free)(struct tls_session *s);
+    /* The most that a connection holds until its handshake is done, whatever the peer sends, beside what io gives. profile: NULL: any. */
+    uint32_t (*handshake_bytes)(void *e, bool is_server, bool is_datagram, const struct tls_profile *profile);
     enum tls_status (*handshake)(struct tls_session *s);
     enum tls_status (*read)(struct tls_session *s, void *buf, size_t len, size_t *n);
     /* After TLS_WANT_WRITE the next call must offer the same bytes again. */
@@ -113,5 +123,10 @@ struct tls_engine {
 };
 
 extern const struct tls_engine tls_openssl_engine;
+
+/* tls_load.c. name: "" or "openssl", or the path of a shared object. *object: for tls_engine_unload(), when nothing of it is in use any more. */
+int tls_engine_load(const char *name, const struct tls_engine **out, void **object, char *err, size_t err_len);
+void tls_engine_unload(void *object);      /* NULL is fine */
+static inline bool tls_engine_has_dtls(const struct tls_engine *e) { return e->greet != NULL; }
 
 #endif

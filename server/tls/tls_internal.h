@@ -6,8 +6,8 @@
  *                                           |
  *                                         engine
  *
- *   client: LOWER -> HANDSHAKE -> OPEN -> CLOSING -> LINGER -> (freed)
- *   server: NEW   -> HANDSHAKE -> OFFER -> OPEN …     any -> LINGER or DEAD, on an error
+ *   client: LOWER -> (WAIT) -> HANDSHAKE -> OPEN -> CLOSING -> LINGER -> (freed)
+ *   server: NEW   -> (WAIT) -> HANDSHAKE -> OFFER -> OPEN …     any -> LINGER or DEAD, on an error
  *
  * DTLS has a UDP session in the place of the TCP one: dtls.h.
  *
@@ -35,6 +35,7 @@ enum tls_tuning {
     TLS_HANDSHAKES_US = 1000,          /* of a worker's own time: after so long no other step begins in this turn */
     TLS_PIECE = 64 * 1024,             /* opened for one connection before the next one's turn */
     TLS_GATHER = 4096,                 /* a shorter piece before the end of a ring goes into one record with what follows */
+    TLS_PROMISE_LOW = 32 * 1024,       /* of the 64 KiB that a peer may send during its handshake: then its window is looked at again */
     TLS_OVERHEAD = 512,                /* of a record, generously */
     TLS_LINGER_US = 2000000,           /* for the peer's close_notify and FIN after ours */
     TLS_IDLE_US = 1000000,             /* without bytes: the memory of FIFOs is given back */
@@ -45,7 +46,8 @@ enum tls_tuning {
 };
 
 enum tls_state {
-    TLS_S_NEW, TLS_S_LOWER, TLS_S_HANDSHAKE, TLS_S_OFFER, TLS_S_OPEN, TLS_S_CLOSING, TLS_S_LINGER, TLS_S_DEAD, TLS_S_DOOR /* dtls.h */,
+    TLS_S_NEW, TLS_S_LOWER, TLS_S_WAIT /* tls_wait.c */,
+    TLS_S_HANDSHAKE, TLS_S_OFFER, TLS_S_OPEN, TLS_S_CLOSING, TLS_S_LINGER, TLS_S_DEAD, TLS_S_DOOR /* dtls.h */,
 };
 
 struct tls_lines {                     /* of the FIFOs between the lower session and us: private memory, both ends are the server's */
@@ -77,6 +79,8 @@ struct tls_conn {
     bool rx_blocked, rx_closed;        /* the program's FIFO is full; the peer's close_notify has come */
     bool tx_shut, notify_sent;
     bool is_shaking;                   /* counted among the handshakes */
+    uint32_t shake_bytes;              /* of memory, counted among theirs; 0: none */
+    struct tls_conn *wait_next, **wait_pprev; /* for such memory; NULL: it does not wait */
     bool was_active;                   /* since the timer was started that gives back memory */
     bool waits_direct;                 /* for room in the FIFO of the other end on this host */
     struct session *direct;            /* between reserve() and commit(): it is there, not in `out` */
@@ -119,6 +123,11 @@ struct tls_queue {                     /* by ready_next */
     struct tls_conn *first, **last;
 };
 
+struct tls_shakes {                    /* tls_wait.c: those that programs have begun, or those of who connects to us */
+    uint64_t bytes;                    /* that they may take */
+    struct tls_conn *first, **last;    /* who waits until others are done */
+};
+
 struct tls_worker {
     struct worker *w;
     struct tls_conn **conns;           /* by index; [0] unused */
@@ -137,6 +146,7 @@ struct tls_worker {
     uint32_t datagrams_left;           /* DTLS: that the engine may take in one call: what it drops costs time, too */
     struct dtls_frags *frags;          /* NULL until a ClientHello comes in pieces */
     uint32_t n_handshakes;
+    struct tls_shakes shakes[2];       /* by is_server */
     struct tls_done done;              /* handshakes that threads have brought on */
     uint32_t budget, tx_budget, shake_budget; /* bytes left of this turn: of what is opened; of what is sent; of handshakes */
     struct tls_counters count;
@@ -146,6 +156,7 @@ struct tls_worker {
 struct tls_object;
 struct tls_stack {
     const struct tls_engine *engine;
+    void *engine_object;               /* what it was loaded from; NULL: built in */
     void *instance;
     struct tls_config cfg;
     struct tls_pool *pool;             /* NULL: handshakes are the worker's own */
@@ -175,6 +186,13 @@ void tls_conn_free_if_done(struct tls_conn *c);
 void tls_conn_check_key(struct tls_conn *c);           /* of what was sent before */
 unsigned tls_turn(struct worker *w);
 
+/* tls_wait.c */
+void tls_wait_init(struct tls_worker *tw);
+bool tls_wait_has_room(struct tls_worker *tw, bool is_server, uint32_t bytes);
+uint32_t tls_wait_bytes(const struct tls_stack *ts, const struct tls_conn *c); /* that its handshake may take */
+bool tls_wait_enter(struct tls_conn *c);               /* false: it waits, its turn comes when there is room */
+void tls_wait_leave(struct tls_conn *c);               /* its handshake is over, or it waits no longer */
+
 /* tls.c */
 void tls_worker_clear(struct worker *w);
 void tls_shutdown_wr(struct worker *w, struct transport_conn *b);
@@ -191,6 +209,7 @@ extern const struct tls_io_in_place tls_lower_place;
 bool tls_lower_want_room(struct tls_conn *c, uint32_t bytes); /* true: there is room already; else the connection gets its turn when there is */
 bool tls_lower_flush(struct tls_conn *c);              /* what a thread has written goes below; true: all of it */
 void tls_lower_tell(struct tls_conn *c);               /* events due to the lower session after we took or put bytes */
+void tls_lower_widen(struct tls_conn *c);              /* the window that the peer has: after a step of the handshake, and when it is done */
 bool tls_lower_arm(struct tls_conn *c);                /* true: something came meanwhile */
 bool tls_lower_arm_beyond(struct tls_conn *c, uint32_t seen); /* the same, where so many bytes are left: more came, or the end */
 void tls_lower_idle(struct tls_conn *c);               /* gives memory back if nothing has happened since it was called last */

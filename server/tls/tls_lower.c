@@ -79,6 +79,7 @@ static void on_accept(struct worker *w, struct app_worker *a, struct listener *l
     struct tls_listener *tl = tls_listener_find(w, listener_ctx(l, a));
 
     c->lower = s;
+    session_rx_modest(s, true);
     c->is_server = true;
     c->state = TLS_S_NEW;
     if (tl)
@@ -341,6 +342,18 @@ void tls_lower_tell(struct tls_conn *c)
         session_rx_space_kick(c->w, c->lower);
     if (svm_fifo_prod_event_due(&c->out))
         session_tx_kick(c->w, c->lower);
+}
+
+/* While a handshake lasts the peer may use up what was promised, and TCP would hear of space only where its FIFO itself is short. */
+void tls_lower_widen(struct tls_conn *c)
+{
+    struct session *s = c->lower;
+
+    if (!s || !s->has_fifos || c->is_dtls)
+        return;
+    session_rx_modest(s, c->state != TLS_S_OPEN);
+    if ((int32_t)(s->rx_edge - s->fifos->rx.tail) < TLS_PROMISE_LOW)
+        session_rx_space_kick(c->w, s);
 }
 
 bool tls_lower_arm(struct tls_conn *c) { return tls_lower_arm_beyond(c, 0); }

@@ -330,6 +330,8 @@ undo:
 }
 
 const struct tls_engine tls_openssl_engine = {
+    .abi = TLS_ENGINE_ABI,
+    .size = sizeof(struct tls_engine),
     .name = "openssl",
     .open = openssl_open,
     .close = openssl_close,
@@ -339,6 +341,7 @@ const struct tls_engine tls_openssl_engine = {
     .pair_put = pair_put,
     .conn_new = tls_openssl_conn_new,
     .conn_free = tls_openssl_conn_free,
+    .handshake_bytes = tls_openssl_handshake_bytes,
     .handshake = tls_openssl_handshake,
     .read = tls_openssl_read,
     .write = tls_openssl_write,

@@ -51,6 +51,13 @@ struct tls_watch {
     uint8_t secret_len;
     uint8_t secret[2][48];            /* TLS 1.3: of client and server */
 };
+struct tls_hello_look {               /* how far ClientHellos were looked at, on their way to OpenSSL */
+    uint32_t body, left;              /* of the record, of the message, still to come */
+    uint8_t header[5], n_header;
+    uint8_t message[4], n_message;
+    bool has_changed;                 /* ChangeCipherSpec has come */
+};
+enum { TLS_HELLO_MAX = 16384 - 4 };   /* octets of a ClientHello: what OpenSSL has room for in any case */
 struct tls_session {
     SSL *ssl;                         /* NULL when `own` is there */
     struct tls_io io;
@@ -69,6 +76,8 @@ struct tls_session {
     uint64_t n_came, n_opened;        /* DTLS: protected records that came, and those that said something */
     bool is_unflushed;                /* OpenSSL has part of a record that found no room */
     bool ended;                       /* the stream below has */
+    bool is_too_long;                 /* the ClientHello was */
+    struct tls_hello_look look;       /* server, streams */
     int error_code;
     char error[TLS_TEXT_MAX];
 };
@@ -93,6 +102,11 @@ uint32_t tls_openssl_data_mtu(const struct tls_session *s);
 long tls_openssl_dgram_ctrl(struct tls_session *s, int cmd, void *ptr);
 void tls_openssl_dgram_begin(struct tls_session *s);
 uint64_t tls_openssl_unopened(const struct tls_session *s);
+
+/* tls_openssl_limit.c */
+uint32_t tls_openssl_handshake_bytes(void *e, bool is_server, bool is_datagram, const struct tls_profile *profile);
+void tls_openssl_limit(struct tls_session *s);
+bool tls_openssl_hello_fits(struct tls_session *s, const uint8_t *b, size_t len);      /* all that OpenSSL is given until the handshake is done */
 
 /* tls_openssl_record.c */
 size_t tls_openssl_own_size(void);

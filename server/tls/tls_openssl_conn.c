@@ -17,6 +17,9 @@ static int bio_read(BIO *b, char *buf, int len)
     int n = s->io.read(s->io.arg, buf, (size_t)len);
 
     BIO_clear_retry_flags(b);
+    if (n > 0 && !s->io.mtu && SSL_is_server(s->ssl) && !SSL_is_init_finished(s->ssl) &&
+        !tls_openssl_hello_fits(s, (const uint8_t *)buf, (size_t)n))
+        return -1;
     if (n > 0)
         return n;
     if (n == 0) {
@@ -97,6 +100,8 @@ static enum tls_status fail(struct tls_session *s)
         tls_openssl_forget_kept(s->o, s->kept_key); /* RFC 5246 s7.2.2, RFC 8446 s6.2: what failed is not resumed */
     if (s->error_code == -EKEYREJECTED && verify != X509_V_OK)
         snprintf(s->error, sizeof(s->error), "%s: %s", reason, X509_verify_cert_error_string(verify));
+    else if (s->is_too_long)
+        snprintf(s->error, sizeof(s->error), "the ClientHello is too long");
     else if (s->error_code == -ECONNRESET)
         snprintf(s->error, sizeof(s->error), "the peer ended the connection without close_notify");
     else
@@ -292,6 +297,7 @@ int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, c
     s->profile = profile;
     SSL_set_verify(s->ssl, verify_mode(profile->verify), NULL);
     err = is_server ? set_server(s) : set_client(s, peer);
+    tls_openssl_limit(s);
     if (!is_server && err == 0 && profile->n_pairs)
         err = use_own(s, profile->pairs[0]);
     if (io->mtu)

@@ -216,7 +216,7 @@ static bool fill_datagrams(struct tls_conn *c, struct tls_job *j)
 
     j->mtu = dtls_lower_mtu(c);
     j->now_us = c->w->now_us;
-    while (tls_job_left(&j->in) < TLS_JOB_MAX / 2 && (n = dtls_lower_next(c, gather, TLS_RECORD_MAX)) > 0)
+    while (tls_job_left(&j->in) < TLS_JOB_IN_MAX / 2 && (n = dtls_lower_next(c, gather, TLS_RECORD_MAX)) > 0)
         if (!tls_job_put(&j->in, gather, (size_t)n))
             return false;
     j->in_end = n < 0;
@@ -226,7 +226,7 @@ static bool fill_datagrams(struct tls_conn *c, struct tls_job *j)
 static bool fill_bytes(struct tls_conn *c, struct tls_job *j)
 {
     int64_t n = c->has_fifos ? svm_fifo_cons_avail(&c->in) : 0;
-    uint32_t len = (uint32_t)hs_min_u64(n > 0 ? (uint64_t)n : 0, TLS_JOB_MAX - tls_job_left(&j->in));
+    uint32_t len = (uint32_t)hs_min_u64(n > 0 ? (uint64_t)n : 0, TLS_JOB_IN_MAX - tls_job_left(&j->in));
 
     if (len > 0) {
         if (!room(&j->in, len))

@@ -7,7 +7,7 @@
  *
  * Owner:  the pool: struct tls_stack. A job: its connection, from its first step until its last bytes are taken.
  * Thread: start and stop: the control thread; others: the connection's worker.
- * Memory: process-private; a job's bytes are bounded by TLS_JOB_MAX a direction.
+ * Memory: process-private; a job's bytes are bounded by TLS_JOB_IN_MAX and, those that go out, TLS_JOB_MAX.
  * Errors: 0 or -errno. */
 #ifndef HOSTSTACK_SERVER_TLS_POOL_H
 #define HOSTSTACK_SERVER_TLS_POOL_H
@@ -15,7 +15,7 @@
 #include <pthread.h>
 #include "server/tls/tls_engine.h"
 
-enum { TLS_JOB_MAX = 256 * 1024 };
+enum { TLS_JOB_MAX = 256 * 1024, TLS_JOB_IN_MAX = 64 * 1024 /* what comes; the rest waits for the next step */ };
 
 struct tls_conn;
 struct tls_worker;

@@ -3,7 +3,7 @@
 #include "server/tls/tls_internal.h"
 
 static const char *const state_names[] = {
-    [TLS_S_NEW] = "new", [TLS_S_LOWER] = "connecting", [TLS_S_HANDSHAKE] = "handshake", [TLS_S_OFFER] = "handshake done",
+    [TLS_S_NEW] = "new", [TLS_S_LOWER] = "connecting", [TLS_S_WAIT] = "waiting", [TLS_S_HANDSHAKE] = "handshake", [TLS_S_OFFER] = "handshake done",
     [TLS_S_OPEN] = "open", [TLS_S_CLOSING] = "closing", [TLS_S_LINGER] = "lingering", [TLS_S_DEAD] = "dead",
     [TLS_S_DOOR] = "door",
 };
@@ -41,4 +41,5 @@ void tls_show_stats(struct worker *w, struct json_t *obj)
 #undef TLS_COUNTER
     json_object_set_new(obj, "connections", json_integer(tw->n_conns - tw->n_doors));
     json_object_set_new(obj, "handshakes_now", json_integer(tw->n_handshakes));
+    json_object_set_new(obj, "handshake_memory", json_integer((json_int_t)(tw->shakes[0].bytes + tw->shakes[1].bytes)));
 }

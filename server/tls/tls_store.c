@@ -280,10 +280,12 @@ int tls_stack_create(struct stack *s, const struct tls_config *cfg, char *err, s
         snprintf(err, err_len, "%s", strerror(ENOMEM));
         return -ENOMEM;
     }
-    ts->engine = &tls_openssl_engine;
     ts->cfg = *cfg;
-    rc = ts->engine->open(&ts->cfg, err, err_len, &ts->instance);
+    rc = tls_engine_load(ts->cfg.engine, &ts->engine, &ts->engine_object, err, err_len);
+    if (rc == 0)
+        rc = ts->engine->open(&ts->cfg, err, err_len, &ts->instance);
     if (rc != 0) {
+        tls_engine_unload(ts->engine_object);
         free(ts);
         return rc;
     }
@@ -297,7 +299,7 @@ int tls_stack_start(struct stack *s, char *err, size_t err_len)
     struct tls_stack *ts = s->tls;
     int rc;
 
-    hs_log(s->log, HS_LOG_INFO, "tls: AES-GCM of records by %s", ts->engine->aead(ts->instance));
+    hs_log(s->log, HS_LOG_INFO, "tls: engine %s, AES-GCM of records by %s", ts->engine->name, ts->engine->aead(ts->instance));
     rc = ts->cfg.handshake_threads ? tls_pool_start(ts, ts->cfg.handshake_threads, &ts->pool) : 0;
 
     if (rc != 0)
@@ -322,6 +324,7 @@ void tls_stack_destroy(struct stack *s)
         object_free(ts, o);
     }
     ts->engine->close(ts->instance);
+    tls_engine_unload(ts->engine_object);
     pthread_mutex_destroy(&ts->lock);
     free(ts);
     s->tls = NULL;

@@ -45,8 +45,9 @@ static char *slurp(const char *dir, const char *name, size_t *len)
 
 void sim_secure_arguments(struct sim_secure *r, int argc, char **argv, unsigned long *first, unsigned long *last)
 {
-    if (argc < 2 || (argc == 4 && sscanf(argv[3], "%lu-%lu", first, last) != 2))
+    if (argc < 2 || (argc >= 4 && sscanf(argv[3], "%lu-%lu", first, last) != 2))
         exit(2);
+    r->engine = argc == 5 ? argv[4] : NULL;
     r->cert = slurp(argv[1], "server.pem", &r->cert_len);
     r->key = slurp(argv[1], "server.key", &r->key_len);
     snprintf(r->ca, sizeof(r->ca), "%s/ca.pem", argv[1]);
@@ -66,6 +67,7 @@ struct tls_config sim_secure_config(struct sim_secure *r, uint64_t handshake_tim
 
     tls_config_defaults(&cfg);
     snprintf(cfg.ca_file, sizeof(cfg.ca_file), "%s", r->ca);
+    snprintf(cfg.engine, sizeof(cfg.engine), "%s", r->engine ? r->engine : "");
     cfg.fifo_size = 65536u << sim_secure_below(r, 3);
     cfg.handshake_timeout_us = handshake_timeout_us;
     return cfg;

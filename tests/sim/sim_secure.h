@@ -18,6 +18,7 @@ struct sim_secure {
     char *cert, *key;
     size_t cert_len, key_len;
     char ca[256];
+    const char *engine;              /* path of a shared object; NULL: the one that is built in */
 };
 
 uint64_t sim_secure_rnd(struct sim_secure *r);
@@ -25,7 +26,7 @@ uint32_t sim_secure_below(struct sim_secure *r, uint32_t n);
 bool sim_secure_fail(struct sim_secure *r, const char *what);           /* false */
 be16 sim_secure_port_of(const struct sim_sock *s);                      /* of a connection in its handshake, too */
 
-/* DIRECTORY [--seeds A-B] with ca.pem, server.pem, server.key; exits where it cannot be. The caller frees cert and key. */
+/* DIRECTORY [--seeds A-B [ENGINE]] with ca.pem, server.pem, server.key; exits where it cannot be. The caller frees cert and key. */
 void sim_secure_arguments(struct sim_secure *r, int argc, char **argv, unsigned long *first, unsigned long *last);
 void sim_secure_begin(struct sim_secure *r);                            /* a seed */
 /* The stack and the program at an end of r->pair; FIFOs have fifo_min << below(.., fifo_steps) bytes. cfg: from sim_secure_config(). */

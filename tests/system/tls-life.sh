@@ -12,12 +12,6 @@ PEER=$top_srcdir/tests/system/tls_peer.py
 { conf_packet a; conf_tls; } >"$TMP/a.conf"
 server_start a "$NS_S"
 port=8740
-tls_server() { # ARGUMENTS of the probe's server
-    port=$((port + 1))
-    bg "$TMP/srv.$port" probe server "$@" :: $port
-    server_of_port=$bg_pid
-    wait_for 10 listening "$TMP/srv.$port" || bail "the server at port $port listens" "$(cat "$TMP/srv.$port")"
-}
 talk() { # ARGUMENTS of s_client: a line there and back
     : >"$TMP/talk"
     (echo hello; wait_for 10 grep -Eq 'hello|^END' "$TMP/talk") | {

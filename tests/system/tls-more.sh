@@ -10,12 +10,6 @@ make_crl server-revoked || bail "a revocation list can be made"
 { conf_packet a; conf_tls "crl $PKI/crl.pem"; } >"$TMP/a.conf"
 server_start a "$NS_S"
 port=8540
-tls_server() {
-    port=$((port + 1))
-    bg "$TMP/srv.$port" probe server "$@" :: $port
-    server_of_port=$bg_pid
-    wait_for 10 listening "$TMP/srv.$port" || bail "the server at port $port listens" "$(cat "$TMP/srv.$port")"
-}
 # talk ARGUMENTS of s_client: a line there and back; what s_client says is in $TMP/talk
 talk() {
     : >"$TMP/talk"

@@ -49,3 +49,10 @@ tls_begin() {
 probe() { in_s env VCL_CONFIG="$TMP/a.vcl" "$PROBE" "$@"; }
 stat_of() { ctl a --json show tls | jq "[.. | objects | .$1? // 0] | add"; }
 pair_of() { printf -- '-c %s -k %s' "$PKI/$1.pem" "$PKI/$1.key"; }
+# tls_server ARGUMENTS: of the probe; at :: and the next $port
+tls_server() {
+    port=$((port + 1))
+    bg "$TMP/srv.$port" probe server "$@" :: $port
+    server_of_port=$bg_pid
+    wait_for 10 listening "$TMP/srv.$port" || bail "the server at port $port listens" "$(cat "$TMP/srv.$port")"
+}

@@ -1,12 +1,16 @@
-# tls_peer.py - peers on the kernel's side for tls-life.sh, and plain programs for the stack's (under transparent TLS)
+# tls_peer.py - peers on the kernel's side for tls-life.sh, tls-ends.sh and tls-crowd.sh, and plain programs for the stack's (under transparent TLS)
 #
 #   storm ADDRESS PORT CA N       until standard input ends: clients that come, resumed or not, say a line and go, beside N that stay and go on
 #                                 talking; prints handshakes, resumed ones, the certificates' names, rounds of those who stay
 #   crowd ADDRESS PORT N          until standard input ends: N clients at a time that go when the server has answered their ClientHello; prints
 #                                 how many answers came, and in how many seconds
+#   hold ADDRESS PORT N           until standard input ends: N clients that say their ClientHello, and nothing more
+#   pour ADDRESS PORT             a ClientHello and then zeros, until none was taken for two seconds; prints how many bytes were
 #   server ADDRESS PORT CERT KEY  says something to each who says a word, and then: "cut": FIN without close_notify; "torn": FIN amid a record;
 #                                 "bye": close_notify; "half": close_notify, and counts what comes until the other end says its own
-#   client HOW ADDRESS PORT       says something, and ends as above; prints how many bytes came back
+#   client HOW ADDRESS PORT       says something, and ends as above; prints how many bytes came back. HOW "later": reads until the other end's
+#                                 close_notify, then says more, and its own; prints what came in front of it
+#   (TLS_MAX=1.2 in the environment: server and client speak no later version)
 #   plain-client ADDRESS PORT WORD [nb]     no TLS of its own; nb: without waiting. Says the word, prints what it gets, and then the end
 #   plain-server ADDRESS PORT [nb]          echoes to one, and prints the same
 import errno
@@ -28,8 +32,14 @@ def family(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
+def limited(ctx):
+    if os.environ.get("TLS_MAX") == "1.2":
+        ctx.maximum_version = ssl.TLSVersion.TLSv1_2
+    return ctx
+
+
 def insecure():
-    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ctx = limited(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     ctx.check_hostname = False
     ctx.verify_mode = ssl.CERT_NONE
     return ctx
@@ -148,13 +158,38 @@ def storm(address, port, ca, n_stay):
     print(*["%s=%d" % x for x in count.items()], "names=" + ",".join(sorted(names)), "faults=%d" % len(faults), *faults[:3])
 
 
-def crowd(address, port, n):
+def client_hello():
     out = ssl.MemoryBIO()
     try:
         insecure().wrap_bio(ssl.MemoryBIO(), out).do_handshake()
     except ssl.SSLWantReadError:
         pass
-    hello, sel, answers, begin = out.read(), selectors.DefaultSelector(), 0, time.monotonic()
+    return out.read()
+
+
+def hold(address, port, n):
+    held = [socket.create_connection((address, port), 20) for _ in range(n)]
+    for s in held:
+        s.sendall(client_hello())
+    print("begun", flush=True)
+    while os.read(0, 1):
+        pass
+
+
+def pour(address, port):
+    s = socket.socket(family(address))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    s.connect((address, port))
+    s.sendall(client_hello())
+    s.setblocking(False)
+    taken = 0
+    while select.select([], [s], [], 2)[1]:
+        taken += s.send(bytes(4096))
+    print(taken)
+
+
+def crowd(address, port, n):
+    hello, sel, answers, begin = client_hello(), selectors.DefaultSelector(), 0, time.monotonic()
 
     def come():
         s = socket.socket(family(address))
@@ -188,7 +223,7 @@ def crowd(address, port, n):
 
 
 def server(address, port, cert, key):
-    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ctx = limited(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
     ctx.load_cert_chain(cert, key)
     listener = socket.create_server((address, port), family=family(address), backlog=64)
     print("ready", flush=True)
@@ -211,6 +246,14 @@ def server(address, port, cert, key):
 def client(how, address, port):
     c = Tls(socket.create_connection((address, port), 20), insecure())
     c.write(STORY)
+    if how == "later":
+        came = b""
+        while data := c.read():
+            came += data
+        c.write(bytes(MORE))
+        c.end("bye")
+        print(came.decode().strip(), c.tls.version())
+        return
     got = 0
     while got < len(STORY):
         got += len(c.read())
@@ -282,6 +325,8 @@ def plain_server(address, port, *nb):
 
 
 {"storm": lambda: storm(args[0], int(args[1]), args[2], int(args[3])), "crowd": lambda: crowd(args[0], int(args[1]), int(args[2])),
+ "pour": lambda: pour(args[0], int(args[1])),
+ "hold": lambda: hold(args[0], int(args[1]), int(args[2])),
  "server": lambda: server(args[0], int(args[1]), *args[2:]), "client": lambda: client(args[0], args[1], int(args[2])),
  "plain-client": lambda: plain_client(args[0], int(args[1]), *args[2:]),
  "plain-server": lambda: plain_server(args[0], int(args[1]), *args[2:])}[what]()

@@ -1,6 +1,7 @@
 /* dtls_engine_test.c - two ends of DTLS, datagram by datagram: when a flight goes again, and records that cannot be opened (RFC 6347, RFC 9325) */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include "server/tls/tls.h"
@@ -119,6 +120,33 @@ Test(dtls_engine, flights_go_again_by_the_clock)
     }
     shake();
     cr_assert_eq(e->timeout_us(c.s), -1);
+}
+
+/* Records of the keys to come, in front of the change of ciphers: somebody's, who would have them all kept, each in a buffer of 17 KB. */
+Test(dtls_engine, early_records_are_not_kept)
+{
+    static struct end flight;
+    uint8_t early[13 + 40] = { 22, 0xfe, 0xfd, 0, 1, [12] = 40 };
+    struct mallinfo2 before, after;
+
+    cr_assert_eq(e->handshake(c.s), TLS_WANT_READ);
+    cr_assert_eq(e->handshake(s.s), TLS_WANT_READ);
+    cr_assert_eq(e->handshake(c.s), TLS_WANT_READ);
+    flight = s;
+    s.at = s.n = 0;
+    before = mallinfo2();
+    for (unsigned i = 0; i < 200; i++) {
+        early[10] = (uint8_t)(100 + i); /* its number */
+        put(&s, early, sizeof(early));
+        cr_assert_eq(e->handshake(s.s), TLS_WANT_READ);
+        cr_assert_eq(s.n, 0, "nothing is left");
+    }
+    after = mallinfo2();
+    cr_assert_lt(after.uordblks + after.hblkhd, before.uordblks + before.hblkhd + 50000);
+    memcpy(s.data, flight.data, sizeof(s.data));
+    memcpy(s.len, flight.len, sizeof(s.len));
+    s.n = flight.n;
+    shake();
 }
 
 static void send_text(struct end *from)
