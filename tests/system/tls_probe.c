@@ -5,6 +5,8 @@
  *   tls_probe client -l MILLISECONDS … ADDRESS PORT    to an echo: round trips of 64 bytes, and prints their number, median, p99 and maximum in us
  *
  * -b: client: connects without waiting, by epoll, and fails with the error that it then finds.
+ * -f: the server's half ends first: a server answers a line with one, shuts down for writing, and counts what comes until the end ("after
+ *     ours: N"); a client writes its line, reads to the end, and writes 100,000 bytes then.
  * -d: DTLS, each write a message; -m BYTES: of a write at most; -e: waits for an echo as long before the next, and not for the end.
  * VERIFY: 1 none, 2 optional, 3 required. A server reads its certificates again on SIGUSR1 and says "reloaded". Errors go to standard error
  * as "error: TEXT"; exit code 1. */
@@ -26,7 +28,7 @@ static struct {
     uint32_t pair[16];
     unsigned n_pairs, n_keys;
     long http_bytes, times, ping_ms;
-    int proto, chunk, lockstep, nonblock; /* chunk: bytes of a write */
+    int proto, chunk, lockstep, nonblock, half_first; /* chunk: bytes of a write */
     vppcom_endpt_ext_cfg_t ext;
     int has_ext;
 } opt = { .http_bytes = -1, .times = 1, .proto = VPPCOM_PROTO_TLS, .chunk = BUF };
@@ -106,6 +108,22 @@ static int answer_http(uint32_t s)
     return 1;
 }
 
+/* Our half is over after a line, the client's goes on. */
+static int serve_half(uint32_t s)
+{
+    static char buf[BUF];
+    static const char story[] = "half a story\n";
+    long after = 0;
+    int n, rc = vppcom_session_read(s, buf, sizeof(buf)) > 0 ? write_all(s, story, sizeof(story) - 1) : -EPIPE;
+
+    if (rc == 0)
+        rc = vppcom_session_shutdown(s, SHUT_WR);
+    while (rc == 0 && (n = vppcom_session_read(s, buf, sizeof(buf))) != 0 && (n > 0 || n == VPPCOM_EAGAIN))
+        after += n > 0 ? n : 0;
+    printf("after ours: %ld %s\n", after, rc ? strerror(-rc) : n ? strerror(-n) : "end");
+    return 1;
+}
+
 /* 1: it has ended */
 static int serve(uint32_t s)
 {
@@ -172,7 +190,7 @@ static void server(vppcom_endpt_t *lcl)
 
                 if (conn >= 0)
                     vppcom_epoll_ctl((uint32_t)epoll, EPOLL_CTL_ADD, (uint32_t)conn, &e);
-            } else if (serve(s)) {
+            } else if (opt.half_first ? serve_half(s) : serve(s)) {
                 vppcom_session_close(s);
             }
         }
@@ -189,7 +207,7 @@ static void connect_by_epoll(uint32_t s, vppcom_endpt_t *to)
     if (rc != VPPCOM_EINPROGRESS)
         fail("connect did not return at once", rc);
     rc = vppcom_session_connect(s, to);
-    if (rc != -EALREADY && rc != 0) /* or the answer has come meanwhile: connected, or not */
+    if (rc != 0 && rc != -EALREADY) /* or the answer has come meanwhile */
         fail(rc == -ECONNREFUSED ? "connect" : "connect while it is under way", rc);
     rc = vppcom_epoll_ctl((uint32_t)epoll, EPOLL_CTL_ADD, s, &ev);
     if (rc)
@@ -246,6 +264,39 @@ static void converse(vppcom_endpt_t *to, const char *text, int len)
             exit(1);
     if (n < 0)
         fail("read", n);
+    vppcom_session_close((uint32_t)s);
+}
+
+/* The server ends its half, we have something to say still. */
+static void converse_half(vppcom_endpt_t *to)
+{
+    static char buf[BUF];
+    int s = vppcom_session_create((uint8_t)opt.proto, (uint8_t)opt.nonblock), rc = 0, n = (int)read(0, buf, sizeof(buf));
+
+    if (s < 0)
+        fail("vppcom_session_create", s);
+    if (opt.has_ext)
+        set_ext((uint32_t)s);
+    if (opt.nonblock)
+        connect_by_epoll((uint32_t)s, to);
+    else
+        rc = vppcom_session_connect((uint32_t)s, to);
+    rc = rc ? rc : write_all((uint32_t)s, buf, n);
+    if (rc)
+        fail("connect or write", rc);
+    while ((n = vppcom_session_read((uint32_t)s, buf, sizeof(buf))) > 0)
+        if (write(1, buf, (size_t)n) != n)
+            exit(1);
+    if (n < 0)
+        fail("read", n);
+    memset(buf, 'x', sizeof(buf));
+    for (int left = 100000; left > 0 && rc == 0; left -= n) {
+        n = left < BUF ? left : BUF;
+        rc = write_all((uint32_t)s, buf, n);
+    }
+    if (rc)
+        fail("write after the end", rc);
+    vppcom_session_shutdown((uint32_t)s, SHUT_WR);
     vppcom_session_close((uint32_t)s);
 }
 
@@ -315,6 +366,10 @@ static void client(vppcom_endpt_t *to)
         ping(to);
         return;
     }
+    if (opt.half_first) {
+        converse_half(to);
+        return;
+    }
     if (opt.times == 1) {
         converse(to, NULL, 0);
         return;
@@ -331,7 +386,7 @@ int main(int argc, char **argv)
     int c, rc;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((c = getopt(argc, argv, "c:k:n:a:v:w:r:l:dm:eb")) != -1) {
+    while ((c = getopt(argc, argv, "c:k:n:a:v:w:r:l:dm:ebf")) != -1) {
         if (c == 'c' && opt.n_pairs < 16)
             opt.cert[opt.n_pairs++] = optarg;
         else if (c == 'k' && opt.n_keys < 16)
@@ -346,6 +401,8 @@ int main(int argc, char **argv)
             opt.lockstep = 1;
         else if (c == 'b')
             opt.nonblock = 1;
+        else if (c == 'f')
+            opt.half_first = 1;
         else if (c == 'm' && atoi(optarg) > 0 && atoi(optarg) <= BUF)
             opt.chunk = atoi(optarg);
         else if (c == 'r')
