@@ -154,6 +154,56 @@ Test(tcp_cc, cubic_fast_convergence_and_floor)
     cr_assert_eq(u.c.cc->loss(&u.w, &u.c, 0), 2000);
 }
 
+/* A window of 70000 bytes in congestion avoidance, below a W_max of 100000. */
+static void cubic_below_w_max(struct tcp_unit *u)
+{
+    tcp_unit_init(u);
+    u->c.cc = &tcp_cc_cubic;
+    u->c.cc->init(&u->w, &u->c);
+    u->c.srtt_us = 1000;
+    u->c.cwnd = u->c.ssthresh = 100000;
+    u->c.cwnd = u->c.ssthresh = u->c.cc->loss(&u->w, &u->c, 100000);
+    u->c.cc->acked(&u->w, &u->c, 1, 0); /* the curve begins */
+}
+
+/* s4.3: as Reno with this beta below W_max, and as Reno above: alpha 9/17, then 1. */
+Test(tcp_cc, cubic_is_reno_in_a_short_time)
+{
+    struct tcp_unit u;
+    uint32_t before;
+
+    cubic_below_w_max(&u);
+    for (unsigned i = 0; i < 10; i++)
+        u.c.cc->acked(&u.w, &u.c, u.c.cwnd, 0);
+    cr_assert_eq(u.c.cwnd, 70000 + 10 * (1000 * 9 / 17), "%u", u.c.cwnd);
+    while (u.c.cwnd < 100000)
+        u.c.cc->acked(&u.w, &u.c, u.c.cwnd, 0);
+    before = u.c.cwnd;
+    for (unsigned i = 0; i < 10; i++)
+        u.c.cc->acked(&u.w, &u.c, u.c.cwnd, 0);
+    cr_assert_eq(u.c.cwnd, before + 10000);
+}
+
+/* s4.2: half more in a round trip at most, where the curve is far ahead. s5.8, s4.8: a pause and a timeout are no time of growth. */
+Test(tcp_cc, cubic_time_that_passes)
+{
+    struct tcp_unit u;
+
+    for (unsigned i = 0; i < 3; i++) {
+        cubic_below_w_max(&u);
+        if (i == 1)
+            u.c.cc->restart(&u.w, &u.c, 200000);
+        else if (i == 2)
+            u.c.cc->rto(&u.w, &u.c);
+        u.w.now_us += 200000000;
+        u.c.cc->acked(&u.w, &u.c, u.c.cwnd, 0);
+        if (i == 0)
+            cr_assert_eq(u.c.cwnd, 105000, "%u", u.c.cwnd);
+        else
+            cr_assert_leq(u.c.cwnd, 71000, "%u: %u", i, u.c.cwnd);
+    }
+}
+
 /* RFC 9438 s4.8: after a time-out the curve begins anew. s4.9.1: a reduction that was needless is taken back, with what it had noted. */
 Test(tcp_cc, cubic_timeout_and_undo)
 {

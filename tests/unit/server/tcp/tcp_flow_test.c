@@ -106,6 +106,9 @@ Test(tcp_flow, window_closes_and_opens_by_useful_steps, .init = init, .fini = fi
     cr_assert_eq(t->seg.wnd, 0);
     fake_read(&t->h, t->s, buf, 100); /* silly: nothing is told */
     EXPECT_NOTHING(t);
+    send_seg(t, TCP_ACK, t->snd, t->rcv, bytes, 1); /* not even who asks */
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    cr_assert_eq(t->seg.wnd, 0);
     fake_read(&t->h, t->s, buf, 5000);
     EXPECT(t, TCP_ACK, t->rcv, edge, 0);
     cr_assert_geq(t->seg.wnd, 4096);

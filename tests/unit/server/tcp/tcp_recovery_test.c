@@ -455,13 +455,15 @@ Test(tcp_recovery, frto_ends_with_a_duplicate, .init = init, .fini = fini)
 Test(tcp_recovery, frto_is_for_the_first_timeout, .init = init, .fini = fini)
 {
     struct script *t = &T;
-    uint32_t base;
+    uint32_t base, ssthresh;
 
     into_timeout(t, false, false);
     base = t->rcv;
+    ssthresh = script_conn(t)->ssthresh;
     while (count(t, TCP_C_rto) < 2)
         fake_advance(&t->h, 10000);
     cr_assert_eq(drain(t), 1);
+    cr_assert_eq(script_conn(t)->ssthresh, ssthresh, "RFC 5681 s3.1: once for a window that is lost");
     t->rcv += 1000;
     send_ack(t);
     EXPECT(t, TCP_ACK, base + 1000, t->snd, 1000);
@@ -486,6 +488,72 @@ Test(tcp_recovery, frto_needs_what_was_sent_once, .init = init, .fini = fini)
     cr_assert_eq(count(t, TCP_C_undo_frto), 0);
     cr_assert_eq(script_conn(t)->ca_state, TCP_CA_LOSS);
     EXPECT(t, TCP_ACK, base + 1000, t->snd, 1000);
+}
+
+/* RFC 6582 s3.2 step 1, s4.1: what the timeout sent in vain comes back as duplicates, which tell of no loss. */
+Test(tcp_recovery, duplicates_behind_a_timeout_are_no_loss, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint64_t again;
+
+    into_timeout(t, false, false);
+    t->rcv = script_conn(t)->snd_nxt;
+    send_ack(t);
+    cr_assert_gt(drain(t), 0);
+    again = count(t, TCP_C_retransmits);
+    for (unsigned i = 0; i < 4; i++)
+        send_ack(t);
+    cr_assert_eq(count(t, TCP_C_fast_recoveries), 0);
+    cr_assert_eq(count(t, TCP_C_retransmits), again);
+}
+
+/* RFC 3465 s2.3: after a timeout an ACK lets the window grow by a segment, however much it covers; else in slow start by eight (RFC 9406
+ * s4.2). */
+Test(tcp_recovery, window_grows_by_a_segment_after_a_timeout, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    into_timeout(t, false, false);
+    t->rcv += 5000;
+    send_ack(t);
+    cr_assert_eq(script_conn(t)->cwnd, 2000);
+}
+
+Test(tcp_recovery, window_grows_by_eight_segments, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    open_path(t, false, true);
+    script_conn(t)->cwnd = 20000;
+    fake_write(&t->h, t->s, bytes, 50000);
+    cr_assert_eq(drain(t), 20);
+    fake_advance(&t->h, RTT);
+    t->rcv += 20000;
+    send_ack(t);
+    cr_assert_eq(script_conn(t)->cwnd, 28000);
+}
+
+/* Karn: what is timed is acknowledged only when a hole below it is filled, and that takes another round trip. */
+Test(tcp_recovery, no_sample_across_a_retransmission, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint32_t base;
+
+    open_path(t, false, false);
+    base = t->rcv;
+    fake_write(&t->h, t->s, bytes, 13000);
+    cr_assert_eq(drain(t), 10);
+    fake_advance(&t->h, RTT);
+    for (unsigned i = 0; i < 9; i++)
+        send_ack(t);
+    cr_assert_eq(script_conn(t)->ca_state, TCP_CA_RECOVERY);
+    cr_assert_eq(script_conn(t)->snd_nxt, base + 13000);
+    cr_assert(script_conn(t)->flags & TCP_F_RTT_TIMING);
+    drain(t);
+    t->rcv += 1000;
+    send_ack(t);
+    EXPECT(t, TCP_ACK, base + 1000, t->snd, 1000);
+    cr_assert_not(script_conn(t)->flags & TCP_F_RTT_TIMING);
 }
 
 /* Without new data there is nothing to ask the path with: retransmission at once. */

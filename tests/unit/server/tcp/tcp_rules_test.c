@@ -1,4 +1,5 @@
 /* tcp_rules_test.c - single rules of RFC 9293 appendix B that no longer scenario shows */
+#include <errno.h>
 #include "tests/unit/server/tcp/tcp_script.h"
 
 static struct script T;
@@ -405,4 +406,47 @@ Test(tcp_rules, rto_after_a_lost_syn, .init = init, .fini = fini)
     fake_write(&t->h, t->s, t->data, 3000);
     EXPECT(t, TCP_ACK, t->rcv, t->snd, MSS_DEFAULT);
     EXPECT_NOTHING(t);
+}
+
+/* RFC 5482 s2, as Linux: with a user timeout it is time that counts, and not probes. */
+Test(tcp_rules, keepalive_by_user_timeout, .init = init, .fini = fini)
+{
+    static const struct { int32_t cnt, timeout_ms; uint64_t lives_us, probes; } cases[] = { { 3, 30000, 29000000, 9 }, { 100, 11000, 11500000, 1 } };
+
+    for (unsigned i = 0; i < HS_ARRAY_LEN(cases); i++) {
+        struct script *t = &T;
+        uint64_t before = t->h.tw.counters[TCP_C_keepalive_probes];
+
+        script_open(t, false, false);
+        set_attr(t, SVM_ATTR_KEEPIDLE, 10);
+        set_attr(t, SVM_ATTR_KEEPINTVL, 2);
+        set_attr(t, SVM_ATTR_KEEPCNT, cases[i].cnt);
+        set_attr(t, SVM_ATTR_USER_TIMEOUT, cases[i].timeout_ms);
+        set_attr(t, SVM_ATTR_KEEPALIVE, 1);
+        fake_advance(&t->h, cases[i].lives_us);
+        cr_assert_eq(t->s->reset_error, 0);
+        cr_assert_geq(t->h.tw.counters[TCP_C_keepalive_probes] - before, cases[i].probes);
+        fake_advance(&t->h, 4000000);
+        cr_assert_eq(t->s->reset_error, -ETIMEDOUT);
+        while (take(t))
+            ;
+        t->snd += 100000;
+    }
+}
+
+/* MUST-26: retransmission watches over a peer that owes an acknowledgment. */
+Test(tcp_rules, no_keepalive_behind_data, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    set_attr(t, SVM_ATTR_KEEPIDLE, 1);
+    set_attr(t, SVM_ATTR_KEEPINTVL, 1);
+    set_attr(t, SVM_ATTR_KEEPCNT, 2);
+    set_attr(t, SVM_ATTR_KEEPALIVE, 1);
+    fake_write(&t->h, t->s, "x", 1);
+    fake_advance(&t->h, 20000000);
+    cr_assert_gt(t->h.tw.counters[TCP_C_rto], 3);
+    cr_assert_eq(t->h.tw.counters[TCP_C_keepalive_probes], 0);
+    cr_assert_eq(t->s->reset_error, 0);
 }
