@@ -29,6 +29,7 @@ union packet_control {           /* room for the one control message that we ask
 
 struct packet_queue {
     struct vnet_queue v;
+    uint64_t missed;             /* atomic: frames that found the socket full */
     struct mmsghdr msg[VNET_SLOTS];
     union packet_control control[VNET_SLOTS];
 };
@@ -149,13 +150,25 @@ static unsigned packet_tx_burst(struct port *p, unsigned queue, struct pkt **pkt
 
 static int packet_rx_wait_fd(struct port *p, unsigned queue) { return ((struct packet *)p->priv)->queue[queue].v.fd; }
 
+/* The kernel's count begins anew with each question, and several threads may ask. */
+static uint64_t missed(struct packet_queue *q)
+{
+    struct tpacket_stats st;
+    socklen_t len = sizeof(st);
+    uint64_t n = getsockopt(q->v.fd, SOL_PACKET, PACKET_STATISTICS, &st, &len) == 0 ? st.tp_drops : 0;
+
+    return __atomic_add_fetch(&q->missed, n, __ATOMIC_RELAXED);
+}
+
 static void packet_stats(struct port *p, struct port_stats *out)
 {
     struct packet *k = p->priv;
 
     memset(out, 0, sizeof(*out));
-    for (unsigned i = 0; i < k->n_queues; i++)
+    for (unsigned i = 0; i < k->n_queues; i++) {
         vnet_add_stats(&k->queue[i].v, out);
+        out->rx_errors += missed(&k->queue[i]);
+    }
 }
 
 static int packet_link_up(struct port *p)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# udp-load.sh - programs that live on datagrams: unbound under dnsperf, iperf3 -u; a receiver that stands still, and who is killed
+# udp-load.sh - programs that live on datagrams: unbound under dnsperf, iperf3 -u; a receiver, and a server, that stands still, and who is killed
 # LONG=1: 100,000 queries, 10 s a stream.
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -110,6 +110,17 @@ for f in 4 6; do
     kill -CONT "$stopped"
     end_pid "$stopped"
     end_pid "$other"
+done
+
+# ---- a server that stands still: what its port has no room for is counted
+missed() { ctl a --json show interface | jq '.[0].rx_errors'; }
+is_missed() { [ "$(missed)" -gt "$1" ]; }
+for f in 4 6; do
+    s=S$f was=$(missed) pid=$(server_pid a)
+    kill -STOP "$pid"
+    flood "${!s}" 7001 30000
+    kill -CONT "$pid"
+    check "IPv$f: what comes while the server stands still, and is more than its port keeps, is counted" wait_for 10 is_missed "$was"
 done
 
 # ---- killed in the midst of it: nothing is left
