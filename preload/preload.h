@@ -124,7 +124,7 @@ int preload_wait_both(int fd, struct fd_file *f, short events, int timeout_optio
 bool preload_must_restart(struct fd_file *f, int timeout_option);
 /* Decides where a datagram from a socket not yet decided, or served by both, goes. */
 ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, int flags); /* MSG_FASTOPEN; not TLS */
-void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, bool *to_stack);
+void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, int32_t ifindex, bool *to_stack);
 void preload_fill_sockaddr(const struct ip_endpoint *e, bool is_v6, struct sockaddr *sa, socklen_t *len);
 
 /* preload_tls.c. 0 or -errno; nothing to do for sockets that do not speak TLS. */

@@ -25,18 +25,19 @@ void preload_put_cmsg(struct msghdr *msg, size_t *used, int level, int type, con
 }
 
 /* ip(7) IP_PKTINFO, ipv6(7) IPV6_RECVPKTINFO: to which of our addresses the datagram was sent. */
-static void preload_put_pktinfo(struct fd_file *f, struct msghdr *msg, size_t *used, uint32_t wants, const struct ip_addr *lcl)
+static void preload_put_pktinfo(struct fd_file *f, struct msghdr *msg, size_t *used, uint32_t wants, const struct vcl_msg_info *from)
 {
-    if (!f->sock.is_v6 && wants & VCL_WANTS_PKTINFO) {
-        struct in_pktinfo info = { .ipi_ifindex = 0 };
-        be32 v4 = ip_addr_get_v4(lcl);
-        memcpy(&info.ipi_addr, &v4, sizeof(v4));
-        info.ipi_spec_dst = info.ipi_addr;
-        preload_put_cmsg(msg, used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
-    } else if (f->sock.is_v6 && wants & VCL_WANTS_PKTINFO6) {
-        struct in6_pktinfo info = { .ipi6_ifindex = 0 };
-        memcpy(&info.ipi6_addr, lcl, sizeof(info.ipi6_addr));
+    if (f->sock.is_v6 && wants & VCL_WANTS_PKTINFO6) {
+        struct in6_pktinfo info = { .ipi6_ifindex = (uint32_t)from->ifindex };
+        memcpy(&info.ipi6_addr, &from->lcl, sizeof(info.ipi6_addr));
         preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+    }
+    if (ip_addr_is_v4(&from->lcl) && wants & VCL_WANTS_PKTINFO) {
+        struct in_pktinfo info = { .ipi_ifindex = from->ifindex };
+        be32 v4 = ip_addr_get_v4(&from->lcl);
+        memcpy(&info.ipi_addr, &v4, sizeof(v4));
+        memcpy(&info.ipi_spec_dst, from->own.raw ? &from->own : &v4, sizeof(v4));
+        preload_put_cmsg(msg, used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
     }
 }
 
@@ -86,7 +87,7 @@ void preload_put_info(struct fd_file *f, struct msghdr *msg, size_t *used, const
         preload_put_cmsg(msg, used, IPPROTO_UDP, UDP_GRO, &size, sizeof(size));
     }
     if (info->has_lcl)
-        preload_put_pktinfo(f, msg, used, wants, &info->lcl);
+        preload_put_pktinfo(f, msg, used, wants, info);
     preload_put_header(msg, used, wants, info);
 }
 

@@ -225,10 +225,14 @@ static int preload_parse_cmsgs(const struct msghdr *msg, struct vcl_msg_info *in
             memcpy(&p, CMSG_DATA(c), sizeof(p));
             info->lcl = ip_addr_v4((be32){ p.ipi_spec_dst.s_addr });
             info->has_lcl = !ip_addr_is_any(&info->lcl);
+            info->ifindex = p.ipi_ifindex;
         } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO &&
                    c->cmsg_len >= CMSG_LEN(sizeof(struct in6_pktinfo))) {
-            memcpy(&info->lcl, CMSG_DATA(c), sizeof(info->lcl));
+            struct in6_pktinfo p;
+            memcpy(&p, CMSG_DATA(c), sizeof(p));
+            memcpy(&info->lcl, &p.ipi6_addr, sizeof(info->lcl));
             info->has_lcl = !ip_addr_is_any(&info->lcl);
+            info->ifindex = (int32_t)p.ipi6_ifindex;
         } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_SEGMENT && c->cmsg_len == CMSG_LEN(sizeof(info->gso_size))) {
             memcpy(&info->gso_size, CMSG_DATA(c), sizeof(info->gso_size));
             info->has_gso = true;
@@ -237,6 +241,15 @@ static int preload_parse_cmsgs(const struct msghdr *msg, struct vcl_msg_info *in
         }
     }
     return 0;
+}
+
+/* Before it is known who sends it, and what of it may be known to the kernel alone. */
+static int32_t preload_interface_of(const struct msghdr *msg)
+{
+    struct vcl_msg_info info = { .flags = 0 };
+    if (msg->msg_control && msg->msg_controllen)
+        (void)preload_parse_cmsgs(msg, &info);
+    return info.ifindex;
 }
 
 ssize_t preload_sendmsg_kernel(int fd, struct fd_file *f, const struct msghdr *msg, int flags)
@@ -266,7 +279,7 @@ ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int
         if (ip_endpoint_from_sockaddr(msg->msg_name, msg->msg_namelen, &info.peer) < 0)
             return to_stack ? -EAFNOSUPPORT : preload_sendmsg_kernel(fd, f, msg, flags);
         info.has_peer = true;
-        preload_route_datagram(fd, f, &info.peer, &to_stack);
+        preload_route_datagram(fd, f, &info.peer, preload_serve(f) == FD_STACK ? 0 : preload_interface_of(msg), &to_stack);
     }
     if (!to_stack)
         return preload_sendmsg_kernel(fd, f, msg, flags);

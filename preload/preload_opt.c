@@ -41,6 +41,7 @@ static const struct { int level, name; enum option_rule rule; } option_rules[] =
     { IPPROTO_TCP, 38 /* TCP_AO_ADD_KEY */, OPTION_KEY }, { IPPROTO_TCP, 39 /* TCP_AO_DEL_KEY */, OPTION_KEY },
     { IPPROTO_TCP, 40 /* TCP_AO_INFO */, OPTION_KEY }, { IPPROTO_TCP, TCP_MD5SIG, OPTION_KEY }, { IPPROTO_TCP, TCP_MD5SIG_EXT, OPTION_KEY },
     { IPPROTO_IP, IP_MULTICAST_IF, OPTION_EITHER }, { IPPROTO_IPV6, IPV6_MULTICAST_IF, OPTION_EITHER },
+    { IPPROTO_IP, IP_UNICAST_IF, OPTION_EITHER }, { IPPROTO_IPV6, IPV6_UNICAST_IF, OPTION_EITHER },
     { IPPROTO_IP, IP_DROP_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IP, MCAST_LEAVE_GROUP, OPTION_EITHER },
     { IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IPV6, MCAST_LEAVE_GROUP, OPTION_EITHER },
     { IPPROTO_IP, IP_DROP_SOURCE_MEMBERSHIP, OPTION_EITHER }, { IPPROTO_IP, IP_BLOCK_SOURCE, OPTION_EITHER },
@@ -125,7 +126,9 @@ HS_EXPORT int hs_setsockopt(int fd, int level, int name, const void *val, sockle
  * not that, or the kernel's alone. */
 static bool get_by_stack(int fd, int level, int name, void *val, socklen_t *len, int *r)
 {
-    bool is_asked = is_device(level, name) || (level == IPPROTO_IP && (name == IP_MSFILTER || name == MCAST_MSFILTER)) ||
+    bool is_asked = is_device(level, name) || (level == IPPROTO_IP && name == IP_UNICAST_IF) ||
+                     (level == IPPROTO_IPV6 && name == IPV6_UNICAST_IF) ||
+                     (level == IPPROTO_IP && (name == IP_MSFILTER || name == MCAST_MSFILTER)) ||
                      (level == IPPROTO_IPV6 && name == MCAST_MSFILTER);
     struct fd_file *f = is_asked ? preload_get_told(fd) : NULL;
 

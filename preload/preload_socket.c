@@ -617,10 +617,11 @@ ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, 
 /* ---- datagrams without a connection ---- */
 
 /* With BOTH each datagram goes where its address leads; loopback is the kernel's. */
-void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, bool *to_stack)
+void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, int32_t ifindex, bool *to_stack)
 {
     enum fd_serve serve = preload_serve(f);
-    *to_stack = serve == FD_STACK || vcl_device_is_stacks(f->sock.vcl) || vcl_who_serves_connect(f->sock.proto, to) == VCL_SERVE_STACK;
+    *to_stack = serve == FD_STACK || vcl_device_is_stacks(f->sock.vcl) ||
+                (ifindex ? vcl_device_has(f->sock.vcl, ifindex) : vcl_who_serves_connect(f->sock.proto, to) == VCL_SERVE_STACK);
     if (serve == FD_UNDECIDED) /* the first datagram decides, as it binds */
         preload_socket_decide(fd, f, *to_stack ? FD_STACK : FD_KERNEL,
                               preload_why(f, to, true, *to_stack ? NULL : "sent to an address that the kernel serves"));

@@ -116,6 +116,8 @@ enum svm_who {
     SVM_WHO_ROUTED = 1u << 1,    /* a route of the stack leads there */
     SVM_WHO_HAS_PORTS = 1u << 2, /* the server has any port at all (else: cut-through only) */
 };
+/* With SVM_WHO_ROUTED: as many bits of the address, in its own family, as the route's prefix has, above the bits of enum svm_who. */
+enum { SVM_WHO_PREFIX_SHIFT = 8 };
 
 /* Interfaces as SO_BINDTODEVICE and SO_BINDTOIFINDEX name them: a name of the configuration, or of the kernel's interface that a port is
  * on. The index is that one's, and a number that no interface of the kernel has where there is none. */
@@ -401,7 +403,7 @@ enum svm_attr {
     SVM_ATTR_MCAST_LEAVE,
     SVM_ATTR_MCAST_IF,   /* svm_mcast, group any: where datagrams to groups go out */
     SVM_ATTR_MCAST_FILTER, /* svm_mcast_filter: of which sources, in several messages */
-    SVM_ATTR_RX_STAMP,   /* datagrams come with SVM_TLV_STAMP */
+    SVM_ATTR_RX_TELL,    /* enum svm_rx_tell: what datagrams come with */
     SVM_ATTR_GRO,        /* datagrams of one sender that come together may be one record, with SVM_TLV_GSO_SIZE */
     SVM_ATTR_SEND_MTU,   /* get only: largest packet that goes out whole; the question is svm_send_mtu */
     SVM_ATTR_RECVERR,    /* enum svm_recverr: errors come as records, too (SVM_DGRAM_ERROR) */
@@ -415,11 +417,13 @@ enum svm_attr {
     SVM_ATTR_DEVICE,     /* SO_BINDTOIFINDEX: index of the interface, 0 = none */
 };
 enum { SVM_FASTOPEN_KEY = 16 };
+enum svm_rx_tell { SVM_RX_STAMP = 1, SVM_RX_DEVICE = 2 }; /* SVM_TLV_STAMP, SVM_TLV_DEVICE */
 enum svm_recverr { SVM_RECVERR_V4 = 1, SVM_RECVERR_V6 = 2 }; /* by the family of the packet: IP_RECVERR, IPV6_RECVERR */
 
 struct svm_send_mtu {
     struct ip_addr dst;                            /* any: the connected peer */
     uint32_t by_interface;                         /* 1: what is known of the path does not count */
+    int32_t device;                                /* the interface that it leaves by, as SVM_ATTR_DEVICE has it; 0 = where its route leads */
 };
 struct svm_mcast {
     struct ip_addr group, ifc;                     /* ifc: an address of the interface; any = the stack chooses */
@@ -499,8 +503,13 @@ struct svm_dgram_tlv {
 enum svm_dgram_tlv_type {
     SVM_TLV_TOS = 1, SVM_TLV_TTL = 2,
     SVM_TLV_GSO_SIZE = 3,        /* uint16: the data are several datagrams, all but the last of this size */
-    SVM_TLV_IFINDEX = 4, SVM_TLV_ERROR = 5,
+    SVM_TLV_DEVICE = 4,          /* svm_dgram_device. rx: where it came in; tx: where it is to go out */
+    SVM_TLV_ERROR = 5,
     SVM_TLV_STAMP = 6,           /* int64: ns since 1970, when it came in */
+};
+struct svm_dgram_device {
+    int32_t index;              /* of the interface, as SVM_ATTR_DEVICE has it */
+    be32 own;                   /* rx, IPv4: the address to answer from, where the datagram was sent to a group or to all */
 };
 struct svm_dgram_error {        /* numbers of struct sock_extended_err */
     int32_t error;              /* errno, positive */

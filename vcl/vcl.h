@@ -75,6 +75,8 @@ struct vcl_msg_info {         /* datagrams and SCTP: addresses and ancillary val
     uint16_t gso_size;        /* bytes of each of them; send: 0 = not to be cut */
     uint8_t ttl, tos;         /* of the packet; recv: tos is always told, ttl with has_ttl */
     uint32_t flags;           /* recv: MSG_TRUNC, MSG_OOB; SCTP: MSG_EOR, MSG_NOTIFICATION */
+    int32_t ifindex;          /* recv: of the interface that it came in by, with IP_PKTINFO; send: that it is to leave by; 0 = none */
+    be32 own;                 /* recv, IPv4: where to answer from, of what was sent to a group or to all */
     int64_t stamp_ns;         /* recv: when it came in, since 1970; 0 = not known */
     uint32_t full_len;        /* recv: length of the datagram even when cut */
     struct vcl_sctp_msg *sctp;/* SCTP (vcl_sctp.h); the caller's, NULL = not wanted */
@@ -124,6 +126,7 @@ int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, s
 int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen_t *len);
 
 /* The interface that it is bound to (SO_BINDTOIFINDEX): its index, 0 = none. One of the stack's, and not loopback: no other serves it. */
+bool vcl_device_has(struct vcl_socket *s, int32_t index);   /* is that one of the stack's? */
 int32_t vcl_device(const struct vcl_socket *s);
 bool vcl_device_is_stacks(const struct vcl_socket *s);
 /* sin6_scope_id of a link-local address that it will be bound or connected to, which binds it, too (ipv6(7)): 0, -EINVAL (of a peer: it is

@@ -1,4 +1,5 @@
-/* vcl_device.c - the interface that a socket is bound to: SO_BINDTODEVICE, SO_BINDTOIFINDEX, sin6_scope_id (socket(7), ipv6(7))
+/* vcl_device.c - the interface that a socket is bound to: SO_BINDTODEVICE, SO_BINDTOIFINDEX, sin6_scope_id (socket(7), ipv6(7)); the one that
+ * its datagrams leave by: IP_UNICAST_IF, IPV6_UNICAST_IF
  *
  * Which interfaces the stack has the server tells; BIND and CONNECT say which it is, and of a session that is there an attribute. */
 #include <netinet/in.h>
@@ -60,12 +61,59 @@ static int use(struct vcl_socket *s, const struct svm_att_device *d)
     return 0;
 }
 
+static bool is_unicast_if(int level, int name)
+{
+    return (level == IPPROTO_IP && name == IP_UNICAST_IF) || (level == IPPROTO_IPV6 && name == IPV6_UNICAST_IF);
+}
+
+bool vcl_device_has(struct vcl_socket *s, int32_t index)
+{
+    struct svm_att_device d = { .type = SVM_ATT_DEVICE, .index = index };
+
+    return find(s, &d) == 0;
+}
+
+/* The index is in network byte order. Who is bound has no choice. */
+static int set_unicast_if(struct vcl_socket *s, int level, const void *val, socklen_t len)
+{
+    struct vcl_rare_opts *o;
+    be32 v;
+
+    if (len != sizeof(v))
+        return -EINVAL;
+    if (!val)
+        return -EFAULT;
+    memcpy(&v, val, sizeof(v));
+    int32_t index = (int32_t)be32_get(v);
+    if (index && !vcl_device_has(s, index))
+        return -EADDRNOTAVAIL;
+    if (index && s->rare_opt->device)
+        return -EINVAL;
+    if (!(o = vcl_options_rare(s)))
+        return -ENOBUFS;
+    *(level == IPPROTO_IP ? &o->unicast_if : &o->unicast_if6) = index;
+    return 0;
+}
+
+static int get_unicast_if(const struct vcl_socket *s, int level, void *val, socklen_t *len)
+{
+    be32 v = be32_of((uint32_t)(level == IPPROTO_IP ? s->rare_opt->unicast_if : s->rare_opt->unicast_if6));
+
+    if (level == IPPROTO_IP && *len > 0 && *len < sizeof(v) && v.raw <= UINT8_MAX) /* Linux: a byte is enough */
+        *len = 1;
+    *len = hs_min_u32(*len, sizeof(v));
+    memcpy(val, &v, *len);
+    return 0;
+}
+
 /* Linux's errors in Linux's order. */
 int vcl_device_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len)
 {
     struct svm_att_device d = { .type = SVM_ATT_DEVICE };
     int rc = 0;
 
+    if (is_unicast_if(level, name) && (level == IPPROTO_IP || s->is_v6))
+        return set_unicast_if(s, level, val, len);
     if (level != SOL_SOCKET || (name != SO_BINDTODEVICE && name != SO_BINDTOIFINDEX))
         return 1;
     if (name == SO_BINDTOIFINDEX && len < sizeof(d.index))
@@ -107,6 +155,8 @@ int vcl_device_get(struct vcl_socket *s, int level, int name, void *val, socklen
 {
     socklen_t n;
 
+    if (is_unicast_if(level, name) && (level == IPPROTO_IP || s->is_v6))
+        return get_unicast_if(s, level, val, len);
     if (level != SOL_SOCKET || (name != SO_BINDTODEVICE && name != SO_BINDTOIFINDEX))
         return 1;
     refresh(s);

@@ -68,6 +68,8 @@ void vcl_dgram_read_tlvs(struct vcl_socket *s, uint32_t at, const struct svm_dgr
         } else if (t.type == SVM_TLV_ERROR && t.len == sizeof(out->error)) {
             memcpy(&out->error, v, sizeof(out->error));
             out->has_error = true;
+        } else if (t.type == SVM_TLV_DEVICE && t.len == sizeof(out->device)) {
+            memcpy(&out->device, v, sizeof(out->device));
         }
         i += whole;
     }
@@ -86,6 +88,8 @@ static void fill_info(struct vcl_socket *s, const struct svm_dgram_hdr *h, struc
     info->ttl = t.ttl;
     info->has_ttl = t.has_ttl;
     info->stamp_ns = t.stamp_ns;
+    info->ifindex = t.device.index;
+    info->own = t.device.own;
     info->gso_size = t.gso_size;
     info->has_gso = t.gso_size != 0;
 }
@@ -204,6 +208,7 @@ static int put_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
     static const uint8_t zeros[8];
     struct iovec all[IOV_MAX_PIECES + 2];
     uint32_t pad = (8 - (len & 7)) & 7;
+    int32_t device;
 
     if (!s->has_fifos)
         return s->unclaimed ? -EAGAIN : -ENETDOWN;
@@ -221,6 +226,11 @@ static int put_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
     if (hs_unlikely(gso && len > gso)) {
         uint16_t size = (uint16_t)gso;
         svm_dgram_put(&rec, SVM_TLV_GSO_SIZE, &size, sizeof(size));
+    }
+    device = vcl_dgram_device(s, info);
+    if (hs_unlikely(device && device != s->rare_opt->device)) {
+        struct svm_dgram_device d = { .index = device };
+        svm_dgram_put(&rec, SVM_TLV_DEVICE, &d, sizeof(d));
     }
     if (hs_unlikely(flags & MSG_CONFIRM))
         rec.h.flags = SVM_DGRAM_CONFIRM;
@@ -248,7 +258,7 @@ ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov,
 ssize_t vcl_dgram_send_now(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)
 {
     struct vcl_deadline d = { 0 };
-    bool has_deadline = false;
+    bool has_deadline = false, knows_way = !(info && info->has_peer);
     size_t len = 0;
     int rc;
 
@@ -262,6 +272,8 @@ ssize_t vcl_dgram_send_now(struct vcl_socket *s, const struct iovec *iov, int n_
         return -EPIPE;
     if (info && info->has_peer && ip_addr_is_broadcast(&info->peer.ip) && !s->rare_opt->broadcast)
         return -EACCES;
+    if (hs_unlikely(info && info->ifindex && s->is_v6 && s->rare_opt->device && s->rare_opt->device != info->ifindex))
+        return -EINVAL;
     uint32_t gso = info && info->has_gso ? info->gso_size : (uint32_t)s->rare_opt->gso;
     rc = s->has_fifos || s->unclaimed ? 0 : vcl_bind_implicit(s);
     if (!rc)
@@ -278,6 +290,14 @@ ssize_t vcl_dgram_send_now(struct vcl_socket *s, const struct iovec *iov, int n_
         if (rc && rc != -EAGAIN)
             return rc;
         pthread_mutex_lock(&s->lock);
+        if (!rc && hs_unlikely(!knows_way && !vcl_dgram_way_is_known(s, info))) {
+            pthread_mutex_unlock(&s->lock);
+            rc = vcl_dgram_find_way(s, info);
+            if (rc)
+                return rc;
+            knows_way = true;
+            continue;
+        }
         if (!rc)
             rc = put_record(s, iov, n_iov, len, flags, gso, info);
         if (hs_unlikely(s->shared) && rc == 0 && vcl_claim_settle_tx(s, 1) == 0) {

@@ -2,7 +2,6 @@
  *
  * The server knows the path; its last answer holds for a while, or until an error comes. What every IPv6 link takes is not asked for. */
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include "vcl/vcl_internal.h"
 
@@ -12,8 +11,8 @@ enum { UDP_HDR = 8, IP4_HDR = 20, IP6_HDR = 40, ALWAYS_FITS = 1280 - IP6_HDR - U
 void vcl_dgram_forget_size(struct vcl_socket *s)
 {
     pthread_mutex_lock(&s->lock);
-    if (s->send_mtu)
-        s->send_mtu->until_ns = 0;
+    if (s->ways)
+        s->ways->size.until_ns = 0;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -23,19 +22,22 @@ static int32_t mtu_to(struct vcl_socket *s, const struct ip_addr *dst)
     struct svm_send_mtu q = { .dst = *dst,
                               .by_interface = s->rare_opt->mtu_discover == IP_PMTUDISC_PROBE || s->rare_opt->mtu_discover == IP_PMTUDISC_INTERFACE };
     int64_t now = vcl_now_ns();
+    struct vcl_ways *ways;
     int32_t mtu = 0;
 
     pthread_mutex_lock(&s->lock);
-    if (s->send_mtu && now < s->send_mtu->until_ns && ip_addr_eq(&s->send_mtu->dst, dst))
-        mtu = s->send_mtu->mtu;
+    if (s->ways && now < s->ways->size.until_ns && ip_addr_eq(&s->ways->size.dst, dst))
+        mtu = s->ways->size.mtu;
     pthread_mutex_unlock(&s->lock);
     if (mtu || vcl_attr_ask(s, SVM_ATTR_SEND_MTU, &q, sizeof(q), &mtu, sizeof(mtu)) != 0 || mtu <= 0)
         return mtu;
     pthread_mutex_lock(&s->lock);
-    if (!s->send_mtu)
-        s->send_mtu = malloc(sizeof(*s->send_mtu)); /* without, the next one asks again */
-    if (s->send_mtu)
-        *s->send_mtu = (struct vcl_send_mtu){ *dst, mtu, now + ANSWER_NS };
+    ways = vcl_ways(s);
+    if (ways) { /* without, the next one asks again */
+        ways->size.dst = *dst;
+        ways->size.mtu = mtu;
+        ways->size.until_ns = now + ANSWER_NS;
+    }
     pthread_mutex_unlock(&s->lock);
     return mtu;
 }

@@ -263,6 +263,7 @@ struct vcl_rare_opts {
     bool recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro, no_check6_tx, no_check6_rx;
     bool debug, prefer_busy_poll, late_port; /* hints */
     int32_t device;                  /* index of the interface that it is bound to, 0 = none */
+    int32_t unicast_if, unicast_if6; /* IP_UNICAST_IF, IPV6_UNICAST_IF: likewise */
     char device_name[VCL_DEVICE_NAME];
 };
 
@@ -280,7 +281,11 @@ struct vcl_rest {
     size_t size;                     /* mapped; 0 = from malloc() */
 };
 
-struct vcl_send_mtu { struct ip_addr dst; int32_t mtu; int64_t until_ns; };
+struct vcl_ways {                    /* what the server has said of where datagrams go */
+    struct { struct ip_addr dst; int32_t mtu; int64_t until_ns; } size; /* vcl_dgram_size.c */
+    uint32_t generation, n, next;    /* vcl_dgram_way.c: net_generation; of `to` in use; the next to be replaced */
+    struct vcl_way { struct ip_prefix prefix; int32_t device; } to[4];
+};
 
 /* What few sockets need is allocated when they do: programs hold very many of these. */
 struct vcl_socket {
@@ -330,7 +335,7 @@ struct vcl_socket {
     struct vcl_errqueue *_Atomic errq; /* vcl_errqueue.h; NULL: never an error */
     atomic_uint n_errors;            /* in it */
     uint32_t errors_seen;            /* datagrams: up to this position of rx, error records are in the queue */
-    struct vcl_send_mtu *send_mtu;   /* the last answer; vcl_dgram_size.c; NULL = never asked */
+    struct vcl_ways *ways;           /* under lock; NULL = never asked; vcl_ways() makes them */
     void *user;
     struct ip_endpoint lcl, rmt;
     int backlog;
@@ -407,6 +412,7 @@ int vcl_attr_ask(struct vcl_socket *s, uint8_t attr, const void *question, uint3
 int vcl_msg_opt_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: none of these */
 int vcl_msg_opt_get(struct vcl_socket *s, int level, int name, void *val, socklen_t *len);       /* 1: none of these */
 int32_t vcl_rx_stamp_told(const struct vcl_socket *s);
+int32_t vcl_rx_told(const struct vcl_socket *s);          /* datagrams: enum svm_rx_tell */
 void vcl_stamps_want(struct vcl_socket *s);               /* a stream's new FIFO, or option: whether times are wanted; socket lock held */
 int64_t vcl_stream_stamp(struct vcl_socket *s, uint32_t offset); /* when the bytes came that end `offset` behind head; 0: nobody asks */
 void vcl_options_send_int(struct vcl_socket *s, uint8_t attr, int32_t v);
@@ -442,6 +448,7 @@ struct vcl_dgram_tlvs {              /* what the server tells of a record beside
     uint16_t gso_size;               /* 0 = one datagram */
     bool has_ttl, has_error;
     int64_t stamp_ns;                /* 0 = not told */
+    struct svm_dgram_device device;  /* index 0 = not told */
     struct svm_dgram_error error;
 };
 /* Of the record at `at` of the receive FIFO, where avail bytes are. 0, -EPROTO. Socket lock held, as for the next. */
@@ -452,6 +459,11 @@ static inline uint32_t vcl_dgram_record_size(const struct svm_dgram_hdr *h) { re
  * too many, or pieces without checksum. No lock held. */
 int vcl_dgram_check_size(struct vcl_socket *s, const struct vcl_msg_info *info, size_t len, uint32_t gso);
 void vcl_dgram_forget_size(struct vcl_socket *s);         /* an error has come */
+struct vcl_ways *vcl_ways(struct vcl_socket *s);          /* NULL: no memory; socket lock held */
+/* vcl_dgram_way.c, for info->peer. find_way: no lock held; 0, -ENETUNREACH, -ENODEV (no such interface) and others of Linux's sendto(). */
+int32_t vcl_dgram_device(const struct vcl_socket *s, const struct vcl_msg_info *info); /* index of the interface to leave by; 0 = any */
+bool vcl_dgram_way_is_known(const struct vcl_socket *s, const struct vcl_msg_info *info); /* socket lock held */
+int vcl_dgram_find_way(struct vcl_socket *s, const struct vcl_msg_info *info);
 ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
 ssize_t vcl_dgram_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);
 ssize_t vcl_dgram_send_now(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info);

@@ -19,6 +19,11 @@ int32_t vcl_rx_stamp_told(const struct vcl_socket *s)
     return s->rare_opt->stamp || s->rare_opt->stamping & SOF_TIMESTAMPING_RX_SOFTWARE;
 }
 
+int32_t vcl_rx_told(const struct vcl_socket *s)
+{
+    return (vcl_rx_stamp_told(s) ? SVM_RX_STAMP : 0) | (s->rare_opt->pktinfo || s->rare_opt->pktinfo6 ? SVM_RX_DEVICE : 0);
+}
+
 /* The two transports whose packets and bytes have times. */
 static bool has_stamps(const struct vcl_socket *s) { return !s->is_records && !s->sctp; }
 
@@ -45,7 +50,7 @@ int64_t vcl_stream_stamp(struct vcl_socket *s, uint32_t offset)
 static void tell_stamps(struct vcl_socket *s)
 {
     if (s->is_dgram) {
-        vcl_options_send_int(s, SVM_ATTR_RX_STAMP, vcl_rx_stamp_told(s));
+        vcl_options_send_int(s, SVM_ATTR_RX_TELL, vcl_rx_told(s));
         return;
     }
     pthread_mutex_lock(&s->lock);

@@ -109,7 +109,7 @@ static const struct opt_row rows[] = {
     NONE(IPPROTO_IP, IP_MULTICAST_LOOP, ANY, 1), NONE(IPPROTO_IP, IP_MULTICAST_ALL, ANY, 1),
     NONE(IPPROTO_IP, 25 /* IP_RECVFRAGSIZE */, ANY, 0),
     NONE(IPPROTO_IP, IP_HDRINCL, ANY, 0),
-    NONE(IPPROTO_IP, IP_UNICAST_IF, ANY, 0), NONE(IPPROTO_IP, 51 /* IP_LOCAL_PORT_RANGE */, ANY, 0),
+    NONE(IPPROTO_IP, 51 /* IP_LOCAL_PORT_RANGE */, ANY, 0),
     BOOL(IPPROTO_IPV6, IPV6_V6ONLY, 0, ANY, v6only),
     RARE(IPPROTO_IPV6, IPV6_RECVPKTINFO, 0, ANY, pktinfo6),
     { IPPROTO_IPV6, IPV6_TCLASS, OPT_INT, OPT_TOS_ECN | OPT_RANGE_DEFAULT, SVM_ATTR_DSCP, ANY, AT_RARE(tclass), 0, 255, 0 },
@@ -123,7 +123,7 @@ static const struct opt_row rows[] = {
     NONE(IPPROTO_IPV6, IPV6_RECVRTHDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVDSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVPATHMTU, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_DONTFRAG, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVTCLASS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, ANY, 1),
     NONE(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, ANY, 1280), NONE(IPPROTO_IPV6, IPV6_MINHOPCOUNT, ANY, 0),
-    NONE(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_TRANSPARENT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_UNICAST_IF, ANY, 0),
+    NONE(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_TRANSPARENT, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVFRAGSIZE, ANY, 0), NONE(IPPROTO_IPV6, IPV6_FREEBIND, ANY, 0),
     { IPPROTO_IPV6, IPV6_MULTICAST_HOPS, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_MCAST_TTL, UDP, AT_RARE(mcast_hops), 0, 255, 1 },
     RARE(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, SVM_ATTR_MCAST_LOOP, UDP, mcast_loop6),
@@ -321,8 +321,8 @@ void vcl_options_push(struct vcl_socket *s)
         post_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_RECVERR)
         post_int(s, SVM_ATTR_RECVERR, recverr_told(s));
-    if (changed & UINT64_C(1) << SVM_ATTR_RX_STAMP)
-        post_int(s, SVM_ATTR_RX_STAMP, vcl_rx_stamp_told(s));
+    if (changed & UINT64_C(1) << SVM_ATTR_RX_TELL)
+        post_int(s, SVM_ATTR_RX_TELL, vcl_rx_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_RX_FIFO)
         post_int(s, SVM_ATTR_RX_FIFO, s->opt.rcvbuf / 2);
 }
@@ -702,6 +702,8 @@ static int set_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
         if (!v)
             vcl_errqueue_purge(s);
     }
+    if ((r->at == AT_RARE(pktinfo) || r->at == AT_RARE(pktinfo6)) && s->is_dgram)
+        vcl_options_send_int(s, SVM_ATTR_RX_TELL, vcl_rx_told(s));
     if (r->level == IPPROTO_UDP && r->name == UDP_CORK && !v)
         (void)vcl_cork_push(s, 0);
     return 0;

@@ -57,7 +57,7 @@ void vcl_socket_free(struct vcl_socket *s)
     vcl_errqueue_free(s);
     vcl_options_free(s);
     free(s->attr_bytes);
-    free(s->send_mtu);
+    free(s->ways);
     vcl_mcast_free(s);
     vcl_cork_drop(s);
     free(s);

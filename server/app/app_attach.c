@@ -145,11 +145,14 @@ static void do_who(struct app_client *c, const struct svm_att_who *q)
     struct svm_att_simple m = { .type = SVM_ATT_OK };
     uint16_t fib = c->ns ? c->as->ns[c->ns - 1].fib : 0;
 
+    const struct route *r = s->routes ? route_lookup(s->routes, fib, &q->ip) : NULL;
+
     if (interfaces_find_addr(s, fib, &q->ip))
         m.value |= SVM_WHO_INTERFACE;
-    else if ((s->routes && route_lookup(s->routes, fib, &q->ip)) ||
-             (ip_addr_is_multicast(&q->ip) && mcast_default_ifc(s, fib, &q->ip)))
-        m.value |= SVM_WHO_ROUTED;
+    else if (r)
+        m.value |= SVM_WHO_ROUTED | (uint64_t)r->prefix.len << SVM_WHO_PREFIX_SHIFT;
+    else if (ip_addr_is_multicast(&q->ip) && mcast_default_ifc(s, fib, &q->ip))
+        m.value |= SVM_WHO_ROUTED | (uint64_t)(ip_addr_is_v4(&q->ip) ? 32 : 128) << SVM_WHO_PREFIX_SHIFT;
     if (s->n_ports)
         m.value |= SVM_WHO_HAS_PORTS;
     app_client_send(c, &m, sizeof(m), NULL, 0);

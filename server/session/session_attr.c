@@ -13,7 +13,7 @@ static bool is_settable(uint8_t attr)
 {
     return (attr >= SVM_ATTR_NODELAY && attr <= SVM_ATTR_CORK && attr != SVM_ATTR_TCP_INFO) || attr == SVM_ATTR_DEFER_ACCEPT ||
            attr == SVM_ATTR_MTU_DISCOVER || attr == SVM_ATTR_MAX_PACING || (attr >= SVM_ATTR_MCAST_TTL && attr <= SVM_ATTR_MCAST_ALL) ||
-           attr == SVM_ATTR_RX_STAMP || attr == SVM_ATTR_GRO || attr == SVM_ATTR_RECVERR ||
+           attr == SVM_ATTR_RX_TELL || attr == SVM_ATTR_GRO || attr == SVM_ATTR_RECVERR ||
            (attr >= SVM_ATTR_FASTOPEN && attr <= SVM_ATTR_NO_CHECK6_RX);
 }
 

@@ -251,8 +251,10 @@ static int udp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr
     case SVM_ATTR_NO_CHECK6_RX:
         c->no_check6_rx = v != 0;
         return 0;
-    case SVM_ATTR_RX_STAMP:
-        c->rx_stamp = v != 0;
+    case SVM_ATTR_RX_TELL:
+        if (v & ~(SVM_RX_STAMP | SVM_RX_DEVICE))
+            return -EINVAL;
+        c->rx_tell = (uint8_t)v;
         return 0;
     case SVM_ATTR_RECVERR:
         if (v & ~(SVM_RECVERR_V4 | SVM_RECVERR_V6))
@@ -281,7 +283,10 @@ static int send_mtu(struct worker *w, const struct udp_conn *c, const void *val,
             return -ENOTCONN;
         q.dst = c->base.rmt.ip;
     }
-    int ret = ip_path_lookup_by(w, c->base.fib, c->base.dev, &q.dst, &path);
+    int ret = q.device ? interface_dev_of_index(w->stack, c->base.fib, q.device) : c->base.dev;
+    uint8_t dev = (uint8_t)ret;
+    if (ret >= 0)
+        ret = udp_path(w, c, &dev, &c->base.lcl.ip, &q.dst, &path);
     if (ret == 0)
         *mtu = q.by_interface && path.ifc ? path.ifc->mtu : path.mtu;
     return ret;

@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "server/capture/capture.h"
+#include "server/ip/interface.h"
 #include "svm/svm_dgram.h"
 
 enum {
@@ -35,6 +36,27 @@ static void put_stamp(struct svm_dgram_rec *r)
     int64_t ns = (int64_t)clock_wall_ns();
 
     svm_dgram_put(r, SVM_TLV_STAMP, &ns, sizeof(ns));
+}
+
+/* ip(7) IP_PKTINFO. To a group or to all: what is answered comes from the interface's address. */
+static void put_device(struct svm_dgram_rec *r, struct pkt *p)
+{
+    const struct pkt_meta *m = pkt_meta(p);
+    struct svm_dgram_device d = { .index = m->ifc ? m->ifc->ifindex : SVM_DEVICE_LO };
+    const struct ip_addr *own = m->ifc && m->flags & PKT_BCAST ? interface_select_source(m->ifc, &m->src, &m->src) : NULL;
+
+    if (own && ip_addr_is_v4(own))
+        d.own = ip_addr_get_v4(own);
+    svm_dgram_put(r, SVM_TLV_DEVICE, &d, sizeof(d));
+}
+
+/* What the program has asked to be told of it. */
+static void put_told(const struct udp_conn *c, struct svm_dgram_rec *r, struct pkt *p)
+{
+    if (c->rx_tell & SVM_RX_STAMP)
+        put_stamp(r);
+    if (c->rx_tell & SVM_RX_DEVICE)
+        put_device(r, p);
 }
 
 static void record_init(struct svm_dgram_rec *r, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint32_t len,
@@ -70,8 +92,8 @@ void udp_deliver(struct worker *w, struct session *s, struct pkt *p, const struc
     struct udp_conn *c = s->conn ? udp_of_base(s->conn) : NULL;
 
     record_init(&r, lcl, rmt, len, pkt_meta(p)->ttl, pkt_meta(p)->tos);
-    if (hs_unlikely(c && c->rx_stamp))
-        put_stamp(&r);
+    if (hs_unlikely(c && c->rx_tell))
+        put_told(c, &r, p);
     int n = pkt_iov(p, UDP_HDR_LEN, iov + 1, RX_MAX_PIECES);
     if (n < 0) {
         uint8_t *flat = udp_worker_of(w)->scratch;
@@ -99,7 +121,7 @@ static bool is_like(const struct udp_gro *g, struct pkt *p, const struct ip_endp
     const struct pkt_meta *a = pkt_meta(g->pkt[0]), *b = pkt_meta(p);
 
     return len && len <= g->size && g->bytes % g->size == 0 && g->n < UDP_GRO_MAX && g->bytes + len <= SVM_GSO_BYTES &&
-           a->ttl == b->ttl && a->tos == b->tos && g->rmt.port.raw == rmt->port.raw && ip_addr_eq(&g->rmt.ip, &rmt->ip) &&
+           a->ttl == b->ttl && a->tos == b->tos && a->ifc == b->ifc && g->rmt.port.raw == rmt->port.raw && ip_addr_eq(&g->rmt.ip, &rmt->ip) &&
            g->lcl.port.raw == lcl->port.raw && ip_addr_eq(&g->lcl.ip, &lcl->ip);
 }
 
@@ -121,8 +143,8 @@ void udp_gro_flush(struct worker *w, struct udp_gro *g)
     uint16_t size = (uint16_t)g->size;
     record_init(&r, &g->lcl, &g->rmt, g->bytes, pkt_meta(g->pkt[0])->ttl, pkt_meta(g->pkt[0])->tos);
     svm_dgram_put(&r, SVM_TLV_GSO_SIZE, &size, sizeof(size));
-    if (c && c->rx_stamp)
-        put_stamp(&r);
+    if (c && c->rx_tell)
+        put_told(c, &r, g->pkt[0]);
     for (unsigned i = 0; i < g->n; i++)
         iov[1 + i] = (struct iovec){ pkt_data(g->pkt[i]) + UDP_HDR_LEN, pkt_len(g->pkt[i]) - UDP_HDR_LEN };
     bool is_full = record_put(w, s, &r, iov, (int)g->n) < 0;
@@ -176,7 +198,7 @@ void udp_deliver_error(struct worker *w, struct udp_conn *c, const struct transp
     record_init(&r, &e->lcl, &e->rmt, len, e->ttl, e->tos);
     r.h.flags = SVM_DGRAM_ERROR;
     svm_dgram_put(&r, SVM_TLV_ERROR, &te, sizeof(te));
-    if (c->rx_stamp)
+    if (c->rx_tell & SVM_RX_STAMP)
         put_stamp(&r);
     iov[1] = (struct iovec){ (void *)(uintptr_t)(e->l4 + UDP_HDR_LEN), len };
     bool is_full = record_put(w, s, &r, iov, 1) < 0;

@@ -49,7 +49,7 @@ struct udp_conn {
     uint8_t recverr;                 /* enum svm_recverr */
     bool gro;                        /* UDP_GRO */
     bool no_check6_rx;               /* UDP_NO_CHECK6_RX */
-    bool rx_stamp;                   /* its program wants to know when datagrams came in */
+    uint8_t rx_tell;                 /* enum svm_rx_tell: what its program wants to know of datagrams that came in */
     bool closing;                    /* sends what is left, then ends */
     bool has_claim;                  /* its worker is a candidate for the port */
     uint8_t claim_kind;              /* enum worker_udp_kind */
@@ -70,6 +70,8 @@ bool udp_mcast_wants(const struct udp_conn *c, const struct interface *ifc, cons
 /* p, checked, at its UDP header: to every socket that wants it, of all workers. is_bare: IPv6 without checksum. Returns how many here.
  * Keeps p. */
 unsigned udp_mcast_deliver(struct worker *w, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, bool is_bare);
+/* udp_output.c: the way of a datagram that is to leave by *dev (0 = any) */
+int udp_path(struct worker *w, const struct udp_conn *c, uint8_t *dev, const struct ip_addr *src, const struct ip_addr *dst, struct ip_path *path);
 /* udp_deliver.c */
 void udp_deliver(struct worker *w, struct session *s, struct pkt *p, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt);
 /* Several in a row of one sender to a socket with UDP_GRO: one record. Zeroed at first; flush in the end. */

@@ -16,6 +16,7 @@ struct tx_record {               /* private copy of what the program wrote, chec
     uint16_t gso_size;           /* 0 = one datagram */
     uint8_t tos, ttl;
     bool ttl_is_own;             /* it came with the datagram */
+    int32_t ifindex;             /* 0 = where its route leads */
 };
 
 /* The TLVs of a record, in private memory. false: malformed. */
@@ -36,6 +37,8 @@ static bool parse_tlvs(const uint8_t *b, unsigned len, struct tx_record *r)
             r->ttl = v[0], r->ttl_is_own = true;
         else if (t.type == SVM_TLV_GSO_SIZE && t.len == 2)
             memcpy(&r->gso_size, v, 2);
+        else if (t.type == SVM_TLV_DEVICE && t.len == sizeof(struct svm_dgram_device))
+            memcpy(&r->ifindex, v + offsetof(struct svm_dgram_device, index), sizeof(r->ifindex));
         b += whole;
         len -= whole;
     }
@@ -68,6 +71,31 @@ static int read_record(struct worker *w, const struct udp_conn *c, struct tx_rec
     return 1;
 }
 
+/* An interface that the program has named for one datagram is a wish only for IPv6, on Linux: who is not bound to it, and says from where it
+ * sends, gets the ordinary route where there is none by that one. *dev: what it leaves by then. */
+int udp_path(struct worker *w, const struct udp_conn *c, uint8_t *dev, const struct ip_addr *src, const struct ip_addr *dst, struct ip_path *path)
+{
+    int ret = ip_path_lookup_by(w, c->base.fib, *dev, dst, path);
+
+    if (hs_likely(ret != -ENETUNREACH || *dev == c->base.dev || c->base.dev || ip_addr_is_v4(dst) || ip_addr_is_any(src)))
+        return ret;
+    *dev = 0;
+    return ip_path_lookup_by(w, c->base.fib, 0, dst, path);
+}
+
+/* The interface that the program has named for this one (ip(7) IP_PKTINFO, IP_UNICAST_IF). 0 or -ENODEV. */
+static int resolve_device(struct worker *w, const struct udp_conn *c, const struct tx_record *r, struct ip_tx *tx)
+{
+    int dev = r->ifindex ? interface_dev_of_index(w->stack, c->base.fib, r->ifindex) : c->base.dev;
+
+    if (dev < 0)
+        return dev;
+    if (dev != tx->dev)
+        tx->cache = NULL;
+    tx->dev = (uint8_t)dev;
+    return 0;
+}
+
 /* Where from and where to. 0, or the error that Linux's sendto() gives. */
 static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, struct ip_tx *tx, enum udp_count *why)
 {
@@ -85,6 +113,9 @@ static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, st
     *why = UDP_C_tx_bad_address;
     if (be16_get(h->rmt_port) == 0 || ip_addr_is_any(&h->rmt_ip))
         return -EINVAL;
+    int ret = resolve_device(w, c, r, tx);
+    if (ret < 0)
+        return ret;
     bool v4 = ip_addr_is_v4(&h->rmt_ip);
     tx->dst = h->rmt_ip;
     tx->src = ip_addr_any(v4);
@@ -98,7 +129,7 @@ static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, st
         tx->ttl = r->ttl_is_own ? r->ttl : c->mcast_ttl;
         tx->loop = c->mcast_loop;
         tx->stays = tx->ttl == 0;
-        if (c->mcast && c->mcast->out && ip_addr_is_any(&h->lcl_ip) && ip_addr_is_v4(&c->mcast->out_addr) == v4)
+        if (c->mcast && c->mcast->out && !r->ifindex && ip_addr_is_any(&h->lcl_ip) && ip_addr_is_v4(&c->mcast->out_addr) == v4)
             tx->src = c->mcast->out_addr;
         tx->cache = NULL;
     }
@@ -106,7 +137,7 @@ static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, st
     if (!ip_addr_is_any(&h->lcl_ip) && !ip_addr_eq(&h->lcl_ip, &c->base.lcl.ip) && !ip_is_local_addr(w, c->base.fib, &h->lcl_ip))
         return -EADDRNOTAVAIL;
     if (!tx->cache || ip_addr_is_any(&tx->src)) {
-        int ret = ip_path_lookup_by(w, c->base.fib, c->base.dev, &tx->dst, &path);
+        ret = udp_path(w, c, &tx->dev, &tx->src, &tx->dst, &path);
         *why = UDP_C_tx_unreachable;
         if (ret < 0)
             return ret;
