@@ -295,6 +295,21 @@ static int preload_ioctl_async(int fd, struct fd_file *f, unsigned long request,
     return r;
 }
 
+/* netdevice(7). What is the internet families' alone the kernel does not say of a descriptor that is none of them (preload_exec.c). */
+static int preload_ioctl_kernel(int fd, struct fd_file *f, unsigned long request, void *arg)
+{
+    int r = (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
+    if (r != -ENOTTY || request < SIOCADDRT || request > SIOCPROTOPRIVATE)
+        return r;
+    PRELOAD_UNCANCELLED;
+    int own = socket(f->sock.is_v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (own < 0)
+        return r;
+    r = (int)preload_kernel(libc_real()->ioctl(own, request, arg));
+    LIBC_UNCANCELLED(close)(own);
+    return r;
+}
+
 static int preload_ioctl(int fd, struct fd_file *f, unsigned long request, void *arg)
 {
     if (request == FIONBIO)
@@ -316,7 +331,7 @@ static int preload_ioctl(int fd, struct fd_file *f, unsigned long request, void 
     case SIOCGSTAMPNS_OLD:
         return -ENOENT; /* no packet with a time stamp has come */
     default:            /* interfaces, close-on-exec: the kernel answers for the descriptor behind the number */
-        return (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
+        return preload_ioctl_kernel(fd, f, request, arg);
     }
 }
 

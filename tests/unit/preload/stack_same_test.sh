@@ -2,14 +2,14 @@
 # stack_same_test.sh - the programs beside this over the stack, cut-through with a server of the test's own: the results must be the
 # kernel's, but for the differences named here. Prints TAP.
 lib=$top_builddir/.libs/libvcl_ldpreload.so
-programs='calls sets'
+programs='calls sets names'
 server=$top_builddir/hoststackd
 dir=$(mktemp -d) || exit 99
 pid=
 trap '[ -n "$pid" ] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
 unset LD_PRELOAD HOSTSTACK_REPORT
 
-echo "1..7"
+echo "1..10"
 case $(grep '^HS_CFLAGS' "$top_builddir/Makefile") in
 *-fsanitize=*) preload="$(gcc -print-file-name=libasan.so) $lib"; export ASAN_OPTIONS=detect_leaks=0 ;;
 *) preload=$lib ;;
@@ -49,14 +49,14 @@ for name in $programs; do
         grep -v 'connect(a, (struct sockaddr \*)&(struct sockaddr_in){ 0 }, 2)' "$dir/$f.$name" >"$dir/$f.same"
     done
     n=$(wc -l <"$dir/kernel.same")
-    diff "$dir/kernel.same" "$dir/stack.same" >"$dir/diff" && [ "$n" -gt 200 ]
+    diff "$dir/kernel.same" "$dir/stack.same" >"$dir/diff" && [ "$n" -gt 150 ]
     same=$?
     sed 's/^/# /' "$dir/diff"
     result $same "$name: $n results are the kernel's"
 done
 for name in $programs; do
     accelerated=$(grep -c 'tcp accepted .*: accelerated$' "$dir/report.$name")
-    [ "$accelerated" -ge 4 ] || { sed 's/^/# /' "$dir/report.$name"; false; }
+    [ "$accelerated" -ge 2 ] || { sed 's/^/# /' "$dir/report.$name"; false; }
     result $? "$name: $accelerated accepted connections were accelerated"
 done
 left() { "$top_builddir/hoststackctl" -s "$dir/run/cli.sock" show app | awk '$1 == "clients" || $1 == "sessions" || $1 == "pairs" { n += $2 } END { print n }'; }
