@@ -103,3 +103,4 @@ for e in gnutls:"neither 'openssl' nor the full path of a shared object" /nowher
     TMO=20 in_s "$HOSTSTACKD" -c "$TMP/bad.conf" --foreground >"$TMP/bad.out" 2>&1 && not_ok "with the engine ${e%%:*} the server does not start" ||
         check "with the engine ${e%%:*} the server does not start, and says why" grep -q "${e#*:}" "$TMP/bad.out" || diag "$(tail -n 3 "$TMP/bad.out")"
 done
+finish

@@ -150,3 +150,4 @@ ask $K4 && not_ok "the distribution does not know our authority" || check "the d
 server_stop a
 SSL_CERT_FILE=$PKI/ca.pem server_start a "$NS_S"
 check "where it does, the certificate is good" ask $K4 || diag "$(cat "$TMP/ask.err")"
+finish

@@ -552,6 +552,39 @@ Test(session, steady_window)
     cr_assert_not(session_rx_is_steady(s->session, 65000, 1000), "the program may be behind");
 }
 
+/* However fast it comes and however large the FIFO may become, who asks for that promises 64 KiB at a time: what is kept unread is the ring of
+ * the busy time and one more, where it would be all that the peer sends. */
+static void modest_window(const char *bind_ip, const char *to_ip)
+{
+    struct sim_app_options opt = { .rx_max = 4 << 20, .client_id = 7 };
+    struct ip_endpoint e = core_endpoint(bind_ip, 85);
+    struct worker *w = fx.stack[1]->worker[0];
+    struct sim_sock *l, *c, *s;
+    struct sim_app *big;
+
+    cr_assert_eq(sim_app_create(w, &opt, &big), 0);
+    cr_assert_eq(sim_listen(big, SVM_PROTO_TCP, &e, 8, &l), 0);
+    c = connect_to(to_ip, 85);
+    core_run(&fx, 10000);
+    s = sim_accept(l);
+    cr_assert(c->connected && s);
+    session_rx_modest(s->session, true);
+    for (int i = 0; i < 20; i++) {
+        sim_write_pattern(c, 1, 60000);
+        core_run(&fx, 1000);
+        sim_read_check(s, 1, (uint32_t)sim_readable(s)); /* it comes fast, and is read at once */
+    }
+    for (int i = 0; i < 20; i++) {
+        sim_write_pattern(c, 1, 60000);
+        core_run(&fx, 10000);
+    }
+    cr_assert_lt(sim_readable(s), 400000);
+    sim_app_destroy(big);
+}
+
+Test(session, modest_window_v4) { modest_window("10.7.0.2", "10.7.0.2"); }
+Test(session, modest_window_v6) { modest_window("fd07::2", "fd07::2"); }
+
 /* ---- who sends next ---- */
 
 enum { SENDERS = SESSION_TX_TURN + 40, GOES = SESSION_TX_TURN + 10 };
