@@ -2,6 +2,8 @@
 # udp-same.sh - errors about datagrams, control messages and options: one program over the kernel and over the stack, the same output
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/system/same_lib.sh
+. "$(dirname "$0")/same_lib.sh"
 need_root
 need_stack
 only_hoststack
@@ -10,11 +12,8 @@ R4M=10.78.0.3
 N4=10.79.0.1 N6=fd79::1
 
 # Two hosts behind each other's router, the first one the kernel's or the stack's.
-world() { # NAME
+world_begin() { # NAME
     local n
-    NS_S=$TAG-s$1 NS_K=$TAG-k$1
-    HS_STACK=$([ "$1" = k ] && echo kernel || echo hoststack)
-    topo_veth
     topo_router 1300
     for n in "$NS_K" "$NS_R" "$NS_S"; do
         ip netns exec "$n" sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 2>/dev/null
@@ -35,28 +34,12 @@ probe() { # FAMILY: in the world that stands in NS_S
     *) TMO=60 spre a "$PROBE" all "$1" $S4 $K4 $R4M $N4 2>&1 ;; # another far host: what was learnt of the first is known
     esac
 }
+world_conf() { # WORKERS
+    conf_head a "$1"
+    printf 'port wire0 { device packet iface=vs0  rx-queues %s }\n' "$1"
+    conf_addrs wire0 $S4 $S6
+    printf 'route 0.0.0.0/0 via %s\nroute ::/0 via %s\n' $K4 $K6
+}
 
-world k
-for f in 4 6 mapped; do probe $f >"$TMP/kernel.$f"; done
-for n in 1 3; do
-    world "h$n"
-    {
-        conf_head "a" $n
-        printf 'port wire0 { device packet iface=vs0  rx-queues %s }\n' $n
-        conf_addrs wire0 $S4 $S6
-        printf 'route 0.0.0.0/0 via %s\nroute ::/0 via %s\n' $K4 $K6
-    } >"$TMP/a.conf"
-    server_start a "$NS_S"
-    for f in 4 6 mapped; do
-        probe $f >"$TMP/stack.$f"
-        lines=$(wc -l <"$TMP/kernel.$f")
-        if diff -U 2 "$TMP/kernel.$f" "$TMP/stack.$f" >"$TMP/diff" && [ "$lines" -gt 60 ]; then
-            ok "$n workers, $f: $lines results as of the kernel"
-        else
-            not_ok "$n workers, $f: $lines results as of the kernel" "$(cat "$TMP/diff")"
-        fi
-    done
-    server_alive a && ok "$n workers: the server lives" || not_ok "$n workers: the server lives"
-    server_stop a
-done
+same 60 4 6 mapped
 finish

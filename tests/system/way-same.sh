@@ -3,27 +3,16 @@
 # same output
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/system/same_lib.sh
+. "$(dirname "$0")/same_lib.sh"
 need_root
 need_stack
 only_hoststack
 PROBE=$top_builddir/tests/system/way_same
-S4B=10.81.0.1 S6B=fd81::1 K4B=10.81.0.2 K6B=fd81::2
 
 # Two links to the other host, which sends to all on the first one, and nowhere a way to others.
-world() { # NAME
-    NS_S=$TAG-s$1 NS_K=$TAG-k$1
-    HS_STACK=$([ "$1" = k ] && echo kernel || echo hoststack)
-    topo_veth
-    ip -n "$NS_S" link add vs1 type veth peer name vk1 netns "$NS_K" || bail "veth pair can be made"
-    [ "$HS_STACK" = kernel ] || in_s sysctl -qw net.ipv6.conf.vs1.disable_ipv6=1
-    ip -n "$NS_S" link set vs1 up
-    ip -n "$NS_K" link set vk1 up
-    ip -n "$NS_K" addr add $K4B/24 dev vk1
-    ip -n "$NS_K" addr add $K6B/64 dev vk1 nodad
-    if [ "$HS_STACK" = kernel ]; then
-        ip -n "$NS_S" addr add $S4B/24 dev vs1
-        ip -n "$NS_S" addr add $S6B/64 dev vs1 nodad
-    fi
+world_begin() { # NAME
+    second_link
     bg "$TMP/echo.$1" in_k "$ECHO" -u server :: 7000
     wait_for 5 listening "$TMP/echo.$1" || bail "the echo server of $1 listens" "$(cat "$TMP/echo.$1")"
     bg "$TMP/all.$1" in_k python3 -c '
@@ -42,28 +31,7 @@ probe() { # FAMILY
     *) TMO=60 spre a "$PROBE" 6 $S6 $K6 $S6B $K6B fd95::1 2>&1 ;;
     esac
 }
+world_conf() { two_links_conf "$1"; }
 
-world k
-for f in 4 6; do probe $f >"$TMP/kernel.$f"; done
-for n in 1 3; do
-    world "h$n"
-    {
-        conf_head a $n
-        for i in 0 1; do printf 'port wire%s { device packet iface=vs%s  rx-queues %s }\n' $i $i $n; done
-        conf_addrs wire0 $S4 $S6
-        conf_addrs wire1 $S4B $S6B
-    } >"$TMP/a.conf"
-    server_start a "$NS_S"
-    for f in 4 6; do
-        probe $f >"$TMP/stack.$f"
-        lines=$(wc -l <"$TMP/kernel.$f")
-        if diff -U 2 "$TMP/kernel.$f" "$TMP/stack.$f" >"$TMP/diff" && [ "$lines" -gt 100 ]; then
-            ok "$n workers, IPv$f: $lines results as of the kernel"
-        else
-            not_ok "$n workers, IPv$f: $lines results as of the kernel" "$(cat "$TMP/diff")"
-        fi
-    done
-    server_alive a && ok "$n workers: the server lives" || not_ok "$n workers: the server lives"
-    server_stop a
-done
+same 100 4 6
 finish
