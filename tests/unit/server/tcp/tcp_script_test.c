@@ -520,6 +520,21 @@ Test(tcp_script, time_wait_reuse_by_sequence, .init = init, .fini = fini)
     EXPECT(t, TCP_SYN | TCP_ACK, t->seg.seq, t->snd + 11, 0);
 }
 
+/* The same timestamp says nothing: a clock may be coarse. The sequence number decides then, and an older timestamp is old with any. */
+Test(tcp_script, time_wait_reuse_with_the_same_timestamp, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    into_time_wait(t, true);
+    t->tsval--;
+    send_seg(t, TCP_SYN, t->snd + 10, 0, NULL, 0);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    t->tsval++;
+    send_seg(t, TCP_SYN, t->snd + 10, 0, NULL, 0);
+    EXPECT(t, TCP_SYN | TCP_ACK, t->seg.seq, t->snd + 11, 0);
+    cr_assert_eq(t->h.tw.counters[TCP_C_timewait_reused], 1);
+}
+
 Test(tcp_script, connect_takes_over_time_wait, .init = init, .fini = fini)
 {
     struct script *t = &T;
