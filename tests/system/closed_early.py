@@ -58,21 +58,26 @@ def client(f, to, how, blocking, pipes):
     os._exit(0)
 
 
-def taken(l, how, size):
-    if not select.select([l], [], [], 20)[0]:
-        die(f"{how}, {size} bytes: it is never offered")
-    c, peer = l.accept()
-    c.settimeout(20)
-    got = b""
-    try:
-        while b := c.recv(65536):
-            got += b
-        reset = False
-    except ConnectionResetError:
-        reset = True
-    if reset != (how == "abort") or not (got == data(7, size) or (reset and data(7, size).startswith(got))):
-        die(f"{how}, {size} bytes: {len(got)} came, reset: {reset}")
-    c.close()
+def taken(l, how):
+    """All of them, in whatever order they come: who was still busy with its connection is waited for, and others are offered before."""
+    left = list(SIZES)
+    while left:
+        if not select.select([l], [], [], 20)[0]:
+            die(f"{how}: of {left} bytes none is ever offered")
+        c, _ = l.accept()
+        c.settimeout(20)
+        got = b""
+        try:
+            while b := c.recv(65536):
+                got += b
+            reset = False
+        except ConnectionResetError:
+            reset = True
+        c.close()
+        size = next((n for n in left if got == data(7, n) or (reset and data(7, n).startswith(got))), None)
+        if reset != (how == "abort") or size is None:
+            die(f"{how}: {len(got)} bytes came, reset: {reset}, and there were left {left}")
+        left.remove(size)
 
 
 @contextlib.contextmanager
@@ -100,8 +105,7 @@ def back(l, f):
                 rc = ended(pid)
                 if rc != (-signal.SIGKILL if how == "die" else 0):
                     die(f"{how}: the client ended with {rc}")
-            for size in SIZES:
-                taken(l, how, size)
+            taken(l, how)
             first.close()
             if how in ("live", "shutdown"):
                 os.write(go[1], b"e")
@@ -120,8 +124,7 @@ def connect(l, f):
             die("connect() waits for somebody who accepts")
         l.accept()[0].close()
         os.write(go[1], b"g")
-        for size in SIZES:
-            taken(l, "close", size)
+        taken(l, "close")
         if ended(pid):
             die("the client failed")
 
