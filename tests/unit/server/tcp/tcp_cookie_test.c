@@ -52,6 +52,29 @@ Test(tcp_cookie, keeps_mss_wscale_and_sack_by_timestamps, .init = init, .fini = 
     cr_assert(o.has_ts);
 }
 
+/* What the low bits of the SYN,ACK's timestamp say must not move it ahead of the clock: the peer's PAWS would drop what comes next. */
+Test(tcp_cookie, timestamps_only_grow, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    for (unsigned i = 0; i < 32; i++) { /* whatever the clock's low bits are */
+        uint32_t syn_ack;
+
+        t->snd = PEER_ISS;
+        script_syn(t, linux_syn, sizeof(linux_syn));
+        syn_ack = t->tsecr;
+        ack_ts(t, 1001, syn_ack, "GET", 3);
+        t->s = fake_accepted(&t->h);
+        fake_write(&t->h, t->s, "200", 3); /* in the same millisecond */
+        EXPECT(t, TCP_ACK, t->rcv, t->snd + 3, 3);
+        cr_assert(seq_leq(syn_ack, t->tsecr), "%u, then %u", syn_ack, t->tsecr);
+        send_seg(t, TCP_RST, t->snd + 3, 0, NULL, 0);
+        cr_assert_eq(t->h.tw.n_conns, 0);
+        t->s->used = false;
+        fake_advance(&t->h, 1000);
+    }
+}
+
 Test(tcp_cookie, without_timestamps_only_the_mss, .init = init, .fini = fini)
 {
     static const struct { uint16_t peer, kept; } rows[] = {
@@ -121,6 +144,29 @@ Test(tcp_cookie, forged_old_and_foreign_ones_are_refused, .init = init, .fini = 
     send_seg(t, TCP_ACK, t->snd, good, NULL, 0);
     EXPECT(t, TCP_RST, good, 0, 0);
     cr_assert_eq(t->h.tw.n_conns, 0);
+}
+
+/* Good in its period and the next only, or collected cookies would open connections for ever. Another one has gone out since: while none
+ * has, ACKs are not looked at. */
+Test(tcp_cookie, old_ones_are_refused_while_new_ones_are_sent, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint32_t old_snd, old_rcv;
+
+    script_syn(t, linux_syn, 4);
+    old_snd = t->snd;
+    old_rcv = t->rcv;
+    fake_advance(&t->h, 128000000); /* two periods */
+    t->peer.port = be16_of(PEER_PORT + 1);
+    script_syn(t, linux_syn, 4);
+    t->peer.port = be16_of(PEER_PORT);
+    send_seg(t, TCP_ACK, old_snd, old_rcv, NULL, 0);
+    EXPECT(t, TCP_RST, old_rcv, 0, 0);
+    cr_assert_eq(t->h.tw.counters[TCP_C_cookies_bad], 1, "looked at");
+    cr_assert_eq(t->h.tw.n_conns, 0);
+    t->peer.port = be16_of(PEER_PORT + 1);
+    send_ack(t);
+    cr_assert_eq(script_conn(t)->state, TCP_S_ESTABLISHED);
 }
 
 Test(tcp_cookie, good_for_a_minute_at_least, .init = init, .fini = fini)

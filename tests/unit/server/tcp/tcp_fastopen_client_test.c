@@ -226,6 +226,22 @@ Test(fastopen_client, black_hole, .init = init, .fini = fini)
     end_one(t);
 }
 
+/* Two in a row: one now and then is bad luck, and what arrives between them shows that nobody drops such SYNs. */
+Test(fastopen_client, success_ends_the_count_of_losses, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    learn(t, COOKIE, 8);
+    for (unsigned i = 0; i < 3; i++) {
+        expect_syn_data(t, 5, 5, COOKIE, 8); /* not avoided */
+        lose_one(t, 5, false);
+        expect_syn_data(t, 5, 5, COOKIE, 8);
+        answer(t, t->rcv + 5, NULL, -1);
+        end_one(t);
+    }
+    cr_assert_eq(t->h.tw.counters[TCP_C_fastopen_lost], 3);
+}
+
 /* A question that is lost counts, too. */
 Test(fastopen_client, question_is_lost, .init = init, .fini = fini)
 {

@@ -10,14 +10,18 @@ static void init(void)
 static void fini(void) { fake_fini(&T.h); }
 
 /* A SYN with MSS 1000, the option with a cookie of n bytes, and data. */
-static void send_syn(struct script *t, const uint8_t *cookie, unsigned n, const void *data, uint32_t len)
+static void send_syn_with(struct script *t, uint8_t flags, const uint8_t *cookie, unsigned n, const void *data, uint32_t len)
 {
     uint8_t opt[24] = { 2, 4, 1000 >> 8, 1000 & 255, 34, (uint8_t)(2 + n) };
 
     if (n)
         memcpy(opt + 6, cookie, n);
-    fake_input(&t->h, &t->peer, &t->us, &(struct fake_seg){ .flags = TCP_SYN, .seq = t->snd, .wnd = t->wnd, .opt = opt,
+    fake_input(&t->h, &t->peer, &t->us, &(struct fake_seg){ .flags = TCP_SYN | flags, .seq = t->snd, .wnd = t->wnd, .opt = opt,
                .opt_len = (6 + n + 3) & ~3u, .data = data, .len = len });
+}
+static void send_syn(struct script *t, const uint8_t *cookie, unsigned n, const void *data, uint32_t len)
+{
+    send_syn_with(t, 0, cookie, n, data, len);
 }
 
 /* Takes the SYN,ACK; its cookie, or n = 0. */
@@ -98,6 +102,25 @@ Test(tcp_fastopen, answer_and_fin, .init = init, .fini = fini)
     cr_assert_eq(script_conn(t)->state, TCP_S_ESTABLISHED);
     cr_assert_eq(script_conn(t)->rexmt_mode, TCP_REXMT_NONE);
     EXPECT_NOTHING(t);
+}
+
+/* A FIN in the SYN is as if lost: nothing closes in SYN-RCVD. It is not acknowledged, so the peer sends it again: then it counts. */
+Test(tcp_fastopen, fin_in_the_syn_comes_again, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint8_t cookie[16], none[16];
+
+    get_cookie(t, cookie);
+    send_syn_with(t, TCP_FIN, cookie, 8, "hello", 5);
+    t->s = fake_accepted(&t->h);
+    cr_assert_eq(t->s->rx_len, 5);
+    cr_assert_not(t->s->rx_fin);
+    take_syn_ack(t, t->snd + 6, none);
+    t->snd += 6;
+    send_seg(t, TCP_ACK | TCP_FIN, t->snd, t->rcv, NULL, 0);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd + 1, 0);
+    cr_assert(t->s->rx_fin);
+    cr_assert_eq(script_conn(t)->state, TCP_S_CLOSE_WAIT);
 }
 
 /* The SYN,ACK is repeated, alone, until it is acknowledged; then what was sent and lost. A repeated SYN is answered. */
