@@ -232,6 +232,122 @@ Test(tcp_ao, keys_roll_over, .init = pair_init, .fini = pair_fini)
     cr_assert_eq(O.tw.counters[TCP_C_sig_key_changes], 1);
 }
 
+static void add_key(struct fake_host *h, uint32_t *number, const char *peer, uint8_t snd_id, uint8_t rcv_id, uint8_t mac_len)
+{
+    struct svm_tcp_key k = { .kind = SVM_TCP_KEY_AO, .prefix = 128, .len = 4, .key = "text", .snd_id = snd_id, .rcv_id = rcv_id,
+                             .alg = SVM_TCP_AO_HMAC_SHA1, .mac_len = mac_len };
+
+    cr_assert_eq(ip_addr_parse(peer, &k.ip), 0);
+    cr_assert_eq(tcp_keys_change(&h->stack, 1, &k, number), 0);
+}
+
+/* The next key's MAC is longer: segments are shorter by that from the moment we sign with it. */
+Test(tcp_ao, a_longer_mac_is_followed, .init = pair_init, .fini = pair_fini)
+{
+    struct svm_tcp_ao wish = { .flags = SVM_TCP_AO_RNEXT, .rnext = 2 };
+    uint32_t mss;
+
+    keys_of_both(1, SVM_TCP_AO_HMAC_SHA1, "first");
+    connect_both();
+    mss = script_conn(&T)->mss;
+    add_key(&T.h, &ours, PEER, 2, 102, 16);
+    add_key(&O, &theirs, US, 102, 2, 16);
+    cr_assert_eq(tcp_transport_ops.attr_set(&T.h.w, T.s->conn, SVM_ATTR_TCP_KEYS, &ours, sizeof(ours)), 0);
+    cr_assert_eq(tcp_transport_ops.attr_set(&O.w, O.lookup, SVM_ATTR_TCP_KEYS, &theirs, sizeof(theirs)), 0);
+    cr_assert_eq(tcp_transport_ops.attr_set(&O.w, O.lookup, SVM_ATTR_TCP_AO, &wish, sizeof(wish)), 0);
+    exchange("before");
+    exchange("asked for");
+    cr_assert_eq(auth_of(&T.h)->ao[auth_of(&T.h)->current].snd_id, 2);
+    cr_assert_eq(script_conn(&T)->mss, mss - 4);
+    cr_assert_eq(T.h.tw.counters[TCP_C_sig_bad] + O.tw.counters[TCP_C_sig_bad], 0);
+}
+
+/* s7.3: a SYN that is signed with one key may ask for another. The accepting end has more, in another order. */
+Test(tcp_ao, the_syn_chooses_both_keys, .init = pair_init, .fini = pair_fini)
+{
+    struct svm_tcp_key which = { .kind = SVM_TCP_KEY_AO_INFO, .flags = SVM_TCP_AO_CURRENT | SVM_TCP_AO_RNEXT, .snd_id = 1, .rcv_id = 102 };
+    struct tcp_opts o;
+    const struct tcp_hdr *h;
+
+    add_key(&T.h, &ours, PEER, 1, 101, 12);
+    add_key(&T.h, &ours, PEER, 2, 102, 12);
+    cr_assert_eq(tcp_keys_change(&T.h.stack, 1, &which, &ours), 0);
+    add_key(&O, &theirs, US, 103, 3, 12);
+    add_key(&O, &theirs, US, 101, 1, 12);
+    add_key(&O, &theirs, US, 102, 2, 12);
+    T.h.layer_cfg = ours;
+    O.listener.layer_cfg = theirs;
+    T.s = fake_connect(&T.h, US, PORT, PEER, PEER_PORT);
+    cr_assert_eq(move(&T.h, &O), 1);
+    cr_assert_eq(O.n_out, 1);
+    h = (const struct tcp_hdr *)(const void *)pkt_data(O.out[0]);
+    cr_assert_eq(tcp_options_parse((const uint8_t *)(h + 1), tcp_hdr_len(h) - 20, &o), 0);
+    cr_assert_eq(o.sig[2], 102, "the SYN,ACK is signed as it was asked for");
+    cr_assert_eq(o.sig[3], 1, "and asks for what the SYN was signed with");
+    settle();
+    cr_assert(T.s->connected);
+    exchange("with both");
+}
+
+/* s6.2: after a wrap, of which both ends know, the number of wraps is part of what is signed and checked. */
+Test(tcp_ao, wraps_are_signed, .init = pair_init, .fini = pair_fini)
+{
+    struct tcp_conn *a, *b;
+
+    keys_of_both(1, SVM_TCP_AO_HMAC_SHA1, "first");
+    connect_both();
+    a = script_conn(&T);
+    b = (struct tcp_conn *)O.lookup;
+    a->acked_wraps = b->rcvd_wraps = 1;
+    exchange("one way, and acknowledgments back");
+    b->acked_wraps = a->rcvd_wraps = 1;
+    exchange("both");
+    cr_assert_eq(T.h.tw.counters[TCP_C_sig_bad] + O.tw.counters[TCP_C_sig_bad], 0);
+    a->acked_wraps = b->rcvd_wraps = b->acked_wraps = a->rcvd_wraps = UINT16_MAX;
+    exchange("after very many");
+    a->acked_wraps = b->rcvd_wraps = b->acked_wraps = a->rcvd_wraps = 0;
+    exchange("after one more");
+    cr_assert_eq(tcp_transport_ops.attr_set(&T.h.w, T.s->conn, SVM_ATTR_TCP_KEYS, &ours, sizeof(ours)), 0);
+    cr_assert_gt(auth_of(&T.h)->ao[0].good, 0, "what is known of a key stays when it is set again");
+    exchange("and its wraps, too");
+    cr_assert_eq(T.h.tw.counters[TCP_C_sig_bad] + O.tw.counters[TCP_C_sig_bad], 0);
+    b->rcvd_wraps = 2;
+    fake_write(&T.h, T.s, "x", 1);
+    settle();
+    cr_assert_gt(O.tw.counters[TCP_C_sig_bad], 0, "who counts otherwise does not hear it");
+}
+
+/* s7.2: what has begun with TCP-AO ends with it, though the program takes its keys back. */
+Test(tcp_ao, a_key_in_use_stays, .init = pair_init, .fini = pair_fini)
+{
+    struct svm_tcp_key k = { .kind = SVM_TCP_KEY_AO, .ip = T.peer.ip, .prefix = 128, .remove = 1, .snd_id = 1, .rcv_id = 101 };
+
+    keys_of_both(1, SVM_TCP_AO_HMAC_SHA1, "first");
+    connect_both();
+    cr_assert_eq(tcp_keys_change(&T.h.stack, 1, &k, &ours), 0);
+    cr_assert_eq(tcp_transport_ops.attr_set(&T.h.w, T.s->conn, SVM_ATTR_TCP_KEYS, &ours, sizeof(ours)), 0);
+    cr_assert(script_conn(&T)->lflags & TCP_LF_AUTH);
+    exchange("signed");
+    cr_assert_eq(O.tw.counters[TCP_C_sig_missing], 0);
+}
+
+/* s5.2: traffic keys are of both initial numbers: a forged SYN,ACK with another one does not spoil those of the true one. */
+Test(tcp_ao, a_forged_answer_spoils_no_keys, .init = pair_init, .fini = pair_fini)
+{
+    static const uint8_t opt[16] = { 29, 16, 101, 1 };
+    struct fake_seg s = { .flags = TCP_SYN | TCP_ACK, .seq = 4711, .wnd = 1000, .opt = opt, .opt_len = sizeof(opt) };
+
+    keys_of_both(1, SVM_TCP_AO_HMAC_SHA1, "first");
+    T.s = fake_connect(&T.h, US, PORT, PEER, PEER_PORT);
+    s.ack = script_conn(&T)->iss + 1;
+    fake_input(&T.h, &T.peer, &T.us, &s);
+    cr_assert_eq(T.h.tw.counters[TCP_C_sig_bad], 1);
+    settle();
+    cr_assert(T.s->connected);
+    exchange("hello");
+    cr_assert_eq(T.h.tw.counters[TCP_C_sig_bad], 1);
+}
+
 /* A forged segment ends nothing: RST, data, SYN, without or with a MAC that is none. ICMP is not believed unless the program says so. */
 Test(tcp_ao, forgeries, .init = pair_init, .fini = pair_fini)
 {
