@@ -23,6 +23,25 @@ Test(tcp_rtt, first_sample_and_smoothing)
     cr_assert_geq(u.c.rto_us, 1000, "never below the clock's granularity");
 }
 
+/* The smallest is of five minutes at most: on a path that has got longer, one of long ago would hold for lost what is only on its way. */
+Test(tcp_rtt, smallest_is_forgotten)
+{
+    struct tcp_unit u;
+
+    tcp_unit_init(&u);
+    tcp_min_rtt_update(&u.w, &u.c, 20000);
+    tcp_min_rtt_update(&u.w, &u.c, 50000);
+    cr_assert_eq(u.c.min_rtt_us, 20000);
+    u.w.now_us += 299000000;
+    tcp_min_rtt_update(&u.w, &u.c, 50000);
+    cr_assert_eq(u.c.min_rtt_us, 20000);
+    u.w.now_us += 2000000;
+    tcp_min_rtt_update(&u.w, &u.c, 50000);
+    cr_assert_eq(u.c.min_rtt_us, 50000);
+    tcp_min_rtt_update(&u.w, &u.c, 10000);
+    cr_assert_eq(u.c.min_rtt_us, 10000);
+}
+
 Test(tcp_rtt, floor_cap_and_backoff)
 {
     struct tcp_unit u;
@@ -282,6 +301,24 @@ Test(tcp_cc, cubic_is_never_slower_than_reno_on_short_paths)
             u.c.cc->acked(&u.w, &u.c, 1000, 0);
     }
     cr_assert_gt(u.c.cwnd, 28000, "%u", u.c.cwnd);
+}
+
+/* draft-cheng-iccrg-delivery-rate-estimation s2.2: the slower of sending and acknowledging. ACKs that were held back and come in a lump are
+ * faster than the path; so is what left in a burst. */
+Test(tcp_cc, rate_by_the_slower_of_both)
+{
+    struct tcp_unit u;
+    struct tcp_ack_news n = { .has_rate = true };
+
+    tcp_unit_init(&u);
+    u.c.delivered = 100000;
+    n.rate_first_us = 5000;
+    n.rate_sent_us = n.rate_first_us + 50000;
+    n.rate_delivered_us = (uint32_t)u.w.now_us - 10000; /* acknowledged in 10 ms what took 50 ms to send */
+    cr_assert_eq(tcp_rate_of(&u.w, &u.c, &n, 1000), 2000000 / TCP_PACE_UNIT);
+    n.rate_sent_us = n.rate_first_us + 10000;
+    n.rate_delivered_us = (uint32_t)u.w.now_us - 50000; /* and the other way round */
+    cr_assert_eq(tcp_rate_of(&u.w, &u.c, &n, 1000), 2000000 / TCP_PACE_UNIT);
 }
 
 Test(tcp_cc, names)

@@ -184,6 +184,23 @@ Test(tcp_ecn, sender, .init = init, .fini = fini)
     cr_assert_eq(t->h.tw.counters[TCP_C_ecn_reductions], 2);
 }
 
+/* TCP_INFO tells, as Linux does, how many of the segments that have arrived were acknowledged with ECE: a program sees congestion by it. */
+Test(tcp_ecn, told_of_in_tcp_info, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct svm_tcp_info5 five;
+    uint32_t len = sizeof(five);
+
+    open_ecn(t);
+    fake_write(&t->h, t->s, bytes, 5000);
+    t->rcv += 2000;
+    send_ack(t);
+    t->rcv += 3000;
+    ack_ece(t);
+    cr_assert_eq(tcp_transport_ops.attr_get(&t->h.w, t->s->conn, SVM_ATTR_TCP_INFO5, &five, &len), 0);
+    cr_assert_eq(five.delivered_ce, 3);
+}
+
 /* s6.1.5: what is sent again is not marked. */
 Test(tcp_ecn, retransmission_is_not_marked, .init = init, .fini = fini)
 {

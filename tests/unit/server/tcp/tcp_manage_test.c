@@ -171,6 +171,33 @@ Test(tcp_manage, no_quick_acks_for_who_answers, .init = init, .fini = fini)
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
 }
 
+/* TCP_LINGER2: so long FIN-WAIT-2 waits for a peer that does not finish, whichever comes last: that state, or that the program lets go. */
+Test(tcp_manage, linger2_bounds_fin_wait_2, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    int32_t s = 5;
+
+    for (unsigned i = 0; i < 2; i++) {
+        script_open(t, false, false);
+        cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_LINGER2, &s, sizeof(s)), 0);
+        if (i == 0)
+            tcp_transport_ops.close(&t->h.w, t->s->conn, -1);
+        else
+            tcp_transport_ops.shutdown_wr(&t->h.w, t->s->conn);
+        fake_tx(&t->h);
+        EXPECT(t, TCP_FIN | TCP_ACK, t->rcv++, t->snd, 0);
+        send_ack(t);
+        cr_assert_eq(script_conn(t)->state, TCP_S_FIN_WAIT_2);
+        if (i == 1)
+            tcp_transport_ops.close(&t->h.w, t->s->conn, -1);
+        fake_advance(&t->h, 4900000);
+        cr_assert_eq(t->h.tw.n_conns, 1);
+        fake_advance(&t->h, 200000);
+        cr_assert_eq(t->h.tw.n_conns, 0);
+        next_peer(t);
+    }
+}
+
 /* ---- user timeout option (RFC 5482) ---- */
 
 static bool has_uto(const struct fake_seg *s, uint16_t *v)
@@ -236,6 +263,19 @@ Test(tcp_uto, told_and_taken_within_limits, .init = init, .fini = fini)
     send_seg(t, TCP_ACK, t->snd - 2000, t->rcv, "old", 3);
     cr_assert(take(t));
     cr_assert_not(has_uto(&t->seg, &uto), "told once");
+}
+
+/* s3.1: known before the handshake, it is in the SYN,ACK: a peer that is lost right after it has been told, too. */
+Test(tcp_uto, told_in_the_syn_ack, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint16_t uto = 0;
+
+    t->h.tw.cfg.user_timeout_option = true;
+    t->h.listener.attr[SVM_ATTR_USER_TIMEOUT] = 45000;
+    script_syn(t, NULL, 0);
+    cr_assert(has_uto(&t->seg, &uto));
+    cr_assert_eq(uto, 45);
 }
 
 /* ---- show ---- */

@@ -114,6 +114,42 @@ Test(tcp_rules, urgent_pointer_out, .init = init, .fini = fini)
     EXPECT(t, TCP_ACK, t->rcv + 5501, t->snd, 3000); /* ... super-frames are back */
 }
 
+/* MUST-31: from further away than the field can say it says as much as it can, so that the peer knows that there is something. What is sent
+ * again from so far behind the newest data would name a byte that was sent, and is not the urgent one: no pointer. */
+Test(tcp_rules, urgent_pointer_out_of_reach, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->wnd = 65535;
+    script_open(t, false, false);
+    script_conn(t)->cwnd = 100000;
+    t->s->tx_urgent_end = 70000;
+    fake_write(&t->h, t->s, t->data, 65535);
+    for (uint32_t at = 0; at < 65535; at += 1000)
+        expect_urgent(t, t->rcv + at, hs_min_u32(1000, 65535 - at), (uint16_t)hs_min_u32(70000 - at, UINT16_MAX));
+    fake_advance(&t->h, 1100000);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1000);
+    cr_assert_eq(t->seg.urgent, 0);
+}
+
+/* RFC 9293 s3.8.5: a pointer at the FIN or behind it names no byte, also while the FIN waits behind a hole: the program would wait for it. */
+Test(tcp_rules, urgent_pointer_behind_a_fin, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct fake_seg s;
+
+    script_open(t, false, false);
+    input(t, (struct fake_seg){ .flags = TCP_ACK | TCP_FIN, .seq = t->snd + 3, .ack = t->rcv, .wnd = PEER_WND });
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    s = (struct fake_seg){ .flags = TCP_ACK | TCP_URG, .seq = t->snd, .ack = t->rcv, .wnd = PEER_WND, .urgent = 4 };
+    input(t, s);
+    cr_assert_eq(t->s->n_urgent, 0);
+    s.urgent = 3; /* the last byte before it is one */
+    input(t, s);
+    cr_assert_eq(t->s->n_urgent, 1);
+    cr_assert_eq(t->s->rx_urgent, 2);
+}
+
 /* A peer that does not read is told of urgent data all the same. */
 Test(tcp_rules, urgent_with_a_closed_window, .init = init, .fini = fini)
 {
