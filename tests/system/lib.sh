@@ -117,7 +117,7 @@ bg() {
 }
 end_pid() { # PID [SIGNAL]: ends one of ours and waits for it
     kill "-${2:-TERM}" "$1" 2>/dev/null
-    wait_for 10 pid_gone "$1"
+    wait_for 10 pid_gone "$1" || { diag "process $1 goes on after SIG${2:-TERM}: killed"; kill -KILL "$1"; }
     wait "$1" 2>/dev/null
 }
 

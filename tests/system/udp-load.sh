@@ -56,6 +56,7 @@ iperf_u() { # SERVER-SIDE CLIENT-SIDE ADDRESS BYTES RATE [-R]
     wait_for 10 grep -q listening "$TMP/iperf"
     out=$(TMO=60 "$2" iperf3 -c "$3" -p 5201 -u -l "$4" -b "$5" -t "$TIME" -J "${@:6}" 2>&1)
     rc=$?
+    wait_for 5 pid_gone "$bg_pid" # by itself: it leaves its handler of signals by longjmp(), wherever it was
     end_pid "$bg_pid"
     jq -r '.end.sum | "\(.packets) datagrams, \(.lost_packets) lost, \(.bits_per_second / 1e6 | floor) Mbit/s"' <<<"$out" >"$TMP/told" 2>/dev/null
     [ $rc = 0 ] && jq -e '.end.sum | .packets > 50 and .lost_packets < .packets' <<<"$out" >/dev/null || { echo "$out" | tail -n 20; return 1; }
