@@ -207,8 +207,8 @@ static void connect_by_epoll(uint32_t s, vppcom_endpt_t *to)
     if (rc != VPPCOM_EINPROGRESS)
         fail("connect did not return at once", rc);
     rc = vppcom_session_connect(s, to);
-    if (rc != 0 && rc != -EALREADY) /* or the answer has come meanwhile */
-        fail(rc == -ECONNREFUSED ? "connect" : "connect while it is under way", rc);
+    if (rc != 0 && rc != -EALREADY) /* or the answer has come meanwhile, and says no */
+        fail("connect", rc);
     rc = vppcom_epoll_ctl((uint32_t)epoll, EPOLL_CTL_ADD, s, &ev);
     if (rc)
         fail("vppcom_epoll_ctl", rc);
