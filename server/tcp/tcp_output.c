@@ -166,12 +166,14 @@ static int send_empty(struct worker *w, struct tcp_conn *c, uint32_t seq)
 
 /* SEQ = SND.NXT (RFC 9293 s3.10.7.4), a FIN that waits for its acknowledgement being below it like data. But a peer that has
  * shrunk its window below what is in flight would find that unacceptable and never look at the ACK; when it waits for just
- * this ACK (its program does not read before it can write), nothing would ever move again. So: the end of its window. */
+ * this ACK (its program does not read before it can write), nothing would ever move again. So: the end of its window.
+ * Less than one unit of its scale is no shrinking, but how windows are told (RFC 7323 s2.4): the peer has all that was sent up to the edge,
+ * and what begins below is old to it. Two of us who both fill each other's window would drop each other's ACKs for ever. */
 static uint32_t ack_seq(const struct tcp_conn *c)
 {
     uint32_t window_end = c->snd_una + c->snd_wnd;
 
-    return seq_lt(window_end, c->snd_nxt) ? window_end : c->snd_nxt;
+    return seq_lt(window_end, c->snd_nxt) && c->snd_nxt - window_end >= 1u << c->snd_wscale ? window_end : c->snd_nxt;
 }
 
 int tcp_send_ack(struct worker *w, struct tcp_conn *c)

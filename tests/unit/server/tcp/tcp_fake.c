@@ -101,7 +101,7 @@ bool listener_accept_full(const struct listener *l) { return l->accept_error == 
 
 int listener_attr(const struct listener *l, uint8_t attr, int32_t *value)
 {
-    *value = attr == SVM_ATTR_RX_FIFO ? l->rx_max : attr < HS_ARRAY_LEN(l->attr) ? l->attr[attr] : 0;
+    *value = attr == SVM_ATTR_RX_FIFO ? (l->rx_says ? l->rx_says : l->rx_max) : attr < HS_ARRAY_LEN(l->attr) ? l->attr[attr] : 0;
     return *value ? 0 : -ENOENT;
 }
 
@@ -134,6 +134,7 @@ static struct session *session_new(struct fake_host *h)
             memset(&h->s[i], 0, sizeof(h->s[i]));
             h->s[i].used = true;
             h->s[i].rx_max = FAKE_FIFO;
+            h->s[i].rx_says = h->rx_says;
             return &h->s[i];
         }
     }
@@ -186,7 +187,7 @@ uint32_t session_rx_space(struct worker *w, struct session *s)
 }
 
 uint32_t session_rx_window(struct worker *w, struct session *s) { return session_rx_space(w, s); }
-uint32_t session_rx_max(const struct session *s) { return s->rx_max; }
+uint32_t session_rx_max(const struct session *s) { return s->rx_says ? s->rx_says : s->rx_max; }
 void session_rx_is_stream(struct session *s) { s->rx_streams = true; }
 
 uint32_t session_rx_unread(struct worker *w, struct session *s)
@@ -238,7 +239,7 @@ bool session_tx_urgent(const struct session *s, uint32_t *end)
 void session_rx_want_space(struct worker *w, struct session *s, uint32_t bytes)
 {
     (void)w;
-    s->want_space = bytes;
+    s->want_space = s->rx_says ? s->rx_max / 2 : bytes;
 }
 
 void session_rx_fin(struct worker *w, struct session *s)

@@ -19,6 +19,7 @@ struct session {
     uint8_t connect_how;                 /* enum svm_connect_how */
     int connect_error, reset_error, soft_error;
     uint32_t rx_max, rx_len;             /* readable, in order */
+    uint32_t rx_says;                    /* what session_rx_max() tells, above rx_max; 0 = the truth */
     uint32_t want_space, layer_cfg;
     uint8_t rx[FAKE_FIFO];
     bool have[FAKE_FIFO];                /* beyond rx_len: bytes that came out of order */
@@ -37,7 +38,7 @@ struct listener {
     struct ip_endpoint lcl;
     int half_open, backlog;
     int accept_error;                    /* what session_accept() answers */
-    int32_t rx_max;                      /* SVM_ATTR_RX_FIFO, 0 = not told */
+    int32_t rx_max, rx_says;             /* SVM_ATTR_RX_FIFO, 0 = not told; rx_says: what is told in its place */
     const char *congestion;              /* SVM_ATTR_CONGESTION, NULL = not told */
     uint32_t layer_cfg;                  /* number of its keys */
     int32_t attr[64];                    /* the other SVM_ATTR_*, 0 = not set */
@@ -60,6 +61,7 @@ struct fake_host {
     uint32_t tso_max;
     bool takes_attached;
     unsigned n_attach_asked;             /* how often session_tx_attach_iov() was */
+    uint32_t rx_says;                    /* of new sessions: for a window scale that FAKE_FIFO does not need */
     uint32_t layer_cfg;                  /* of sessions that connect */
     uint8_t connect_how;                 /* likewise */
     int route_error, output_error;

@@ -324,6 +324,39 @@ Test(tcp_rules, rst_with_a_zero_window, .init = init, .fini = fini)
     cr_assert_eq(t->s->reset_error, -ECONNRESET);
 }
 
+/* RFC 7323 s2.4: a window is told in units of its scale, so its edge seems to move to the left by less than one when what is below it is
+ * acknowledged. What was sent up to the edge has come all the same: an ACK with a lower number would be old to the peer, and dropped. */
+Test(tcp_rules, ack_when_the_scale_takes_from_the_window, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint8_t bytes[5120] = { 0 };
+    uint32_t una;
+
+    script_syn(t, (const uint8_t[]){ 2, 4, 1000 >> 8, 1000 & 255, 1, 3, 3, 7 }, 8);
+    t->wnd = 40; /* 5,120 bytes */
+    send_ack(t);
+    t->s = fake_accepted(&t->h);
+    set_attr(t, SVM_ATTR_NODELAY, 1);
+    una = t->rcv;
+    fake_write(&t->h, t->s, bytes, sizeof(bytes));
+    while (take(t))
+        ;
+    cr_assert_eq(script_conn(t)->snd_nxt, una + 5120);
+    t->rcv = una + 1000;
+    t->wnd = 32; /* of 4,120 that are left */
+    send_ack(t);
+    EXPECT_NOTHING(t);
+    send_seg(t, TCP_ACK, t->snd - 1, t->rcv, bytes, 1); /* what it has: an ACK at once */
+    EXPECT(t, TCP_ACK, una + 5120, t->snd, 0);
+    t->wnd = 31; /* not what a scale can do: the peer has shrunk its window, and may have dropped what lies beyond it */
+    send_seg(t, TCP_ACK, t->snd, t->rcv, bytes, 1);
+    t->snd++;
+    while (take(t))
+        ;
+    send_seg(t, TCP_ACK, t->snd - 1, t->rcv, bytes, 1);
+    EXPECT(t, TCP_ACK, una + 1000 + 31 * 128, t->snd, 0);
+}
+
 /* As Linux: a FIN without text needs no room, so a closed window does not refuse it (else its sender stays in LAST-ACK). One behind text
  * that finds no room comes again. */
 Test(tcp_rules, fin_with_a_zero_window, .init = init, .fini = fini)
