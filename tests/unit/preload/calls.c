@@ -311,8 +311,9 @@ static void test_signals(void)
     SHOW(send(a, "x", 1, MSG_NOSIGNAL));
     SHOW(n_signals);
     sigaction(SIGALRM, &sa, NULL);
-    ualarm(20000, 0);
+    ualarm(20000, 20000); /* again and again: the first may come before read() has begun */
     SHOW(read(a, &c, 1));
+    ualarm(0, 0);
     sa.sa_handler = SIG_DFL;
     sigaction(SIGALRM, &sa, NULL);
     sigaction(SIGPIPE, &sa, NULL);
@@ -350,11 +351,11 @@ static void test_nested(bool edge)
         FD_SET(inner, &rd);
         pthread_create(&t, NULL, late_writer, (void *)(intptr_t)a);
         if (how == 0)
-            SHOW(epoll_wait(outer, &got, 1, 5000));
+            SHOW(epoll_wait(outer, &got, 1, 60000));
         else if (how == 1)
-            SHOW(poll(&p, 1, 5000));
+            SHOW(poll(&p, 1, 60000));
         else
-            SHOW(select(inner + 1, &rd, NULL, NULL, &(struct timeval){ .tv_sec = 5 }));
+            SHOW(select(inner + 1, &rd, NULL, NULL, &(struct timeval){ .tv_sec = 60 }));
         pthread_join(t, &written);
         SHOW((intptr_t)written);
         SHOW(epoll_wait(inner, &got, 1, 0));
@@ -364,7 +365,7 @@ static void test_nested(bool edge)
         SHOW(poll(&p, 1, 0));
     }
     SHOW(write(kernel[1], "k", 1));
-    SHOW(epoll_wait(outer, &got, 1, 5000));
+    SHOW(epoll_wait(outer, &got, 1, 60000));
     SHOW(epoll_wait(inner, &got, 1, 0));
     SHOW(got.data.fd);
     closefrom(3);

@@ -135,7 +135,7 @@ static void *look(void *arg)
     return NULL;
 }
 
-Test(fd_table, lookup_against_close_and_reuse, .timeout = 60)
+Test(fd_table, lookup_against_close_and_reuse, .timeout = 600)
 {
     pthread_t writers[N_THREADS], readers[N_THREADS];
     for (intptr_t i = 0; i < N_THREADS; i++) {

@@ -107,8 +107,8 @@ static void test_waits(int a, int b)
     fd_set rd;
     SHOW(CALL(int, (struct pollfd *, nfds_t, int), __poll)(&p, 1, 1));
     SHOW(write(a, "x", 1));
-    SHOW(CALL(int, (struct pollfd *, nfds_t, int), __poll)(&p, 1, 5000));
-    SHOW(CALL(int, (struct pollfd *, nfds_t, int, size_t), __poll_chk)(&p, 1, 5000, sizeof(p)));
+    SHOW(CALL(int, (struct pollfd *, nfds_t, int), __poll)(&p, 1, 60000));
+    SHOW(CALL(int, (struct pollfd *, nfds_t, int, size_t), __poll_chk)(&p, 1, 60000, sizeof(p)));
     SHOW(CALL(int, (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t), __ppoll_chk)(&p, 1, &soon, NULL, sizeof(p)));
     SHOW(p.revents);
     FD_ZERO(&rd);

@@ -168,7 +168,7 @@ static void test_others(unsigned depth, uint32_t events)
     if (events & EPOLLONESHOT) /* spent by the real event, and only by that */
         SHOW(epoll_ctl(outer, EPOLL_CTL_MOD, inner, &(struct epoll_event){ .events = EPOLLIN | EPOLLONESHOT, .data.u64 = 5 }));
     SHOW(write(k[1], "k", 1)); /* a descriptor of the kernel's */
-    SHOW(epoll_wait(outer, &got, 1, 5000));
+    SHOW(epoll_wait(outer, &got, 1, 60000));
     SHOW(got.data.u64);
     SHOW(epoll_ctl(outer, EPOLL_CTL_DEL, inner, NULL));
     SHOW(epoll_wait(outer, &got, 1, 0));
@@ -200,7 +200,7 @@ static void test_same_data(void)
     SHOW(epoll_wait(outer, got, 4, 0));
     SHOW(got[0].data.u64 | got[1].data.u64);
     SHOW(write(a, "x", 1));
-    SHOW(epoll_wait(outer, got, 4, 5000));
+    SHOW(epoll_wait(outer, got, 4, 60000));
     SHOW(close(inner[1]));
     SHOW(epoll_wait(outer, got, 4, 0));
     inner[1] = (int)SHOW(epoll_create1(0)); /* the same number, another set */
@@ -227,11 +227,11 @@ static void test_other_number(void)
     SHOW(close(ep));
     SHOW(epoll_wait(copy, &got, 1, 0));
     SHOW(write(a, "x", 1));
-    SHOW(epoll_wait(copy, &got, 1, 5000));
+    SHOW(epoll_wait(copy, &got, 1, 60000));
     SHOW(got.data.u64);
     outer = (int)SHOW(epoll_create1(0));
     SHOW(add(outer, copy, EPOLLIN, 8));
-    SHOW(epoll_wait(outer, &got, 1, 5000));
+    SHOW(epoll_wait(outer, &got, 1, 60000));
     SHOW(got.data.u64);
     SHOW(read(b, &c, 1));
     SHOW(epoll_wait(outer, &got, 1, 0));

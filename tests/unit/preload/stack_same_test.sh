@@ -22,7 +22,7 @@ CONF
 echo "vcl { app-scope-local  app-socket-api $dir/run/app.sock }" >"$dir/vcl.conf"
 "$server" -c "$dir/server.conf" --foreground >"$dir/server.log" 2>&1 &
 pid=$!
-for _ in $(seq 300); do
+for _ in $(seq 600); do
     [ -S "$dir/run/app.sock" ] && break
     kill -0 "$pid" 2>/dev/null || break
     sleep 0.1
@@ -41,7 +41,7 @@ result() { # 0 or 1, TEXT
 for name in $programs; do
     program=$top_builddir/tests/unit/preload/$name
     "$program" >"$dir/kernel.$name" 2>&1
-    HOSTSTACK_REPORT=1 VCL_CONFIG=$dir/vcl.conf LD_PRELOAD=$preload timeout 60 "$program" >"$dir/stack.$name" 2>"$dir/report.$name"
+    HOSTSTACK_REPORT=1 VCL_CONFIG=$dir/vcl.conf LD_PRELOAD=$preload timeout 300 "$program" >"$dir/stack.$name" 2>"$dir/report.$name"
     status=$?
     result $status "$name ends by itself: $status"
     # Taken out: connect(AF_UNSPEC) dissolves a TCP connection on Linux; the stack refuses it.
@@ -60,7 +60,7 @@ for name in $programs; do
     result $? "$name: $accelerated accepted connections were accelerated"
 done
 left() { "$top_builddir/hoststackctl" -s "$dir/run/cli.sock" show app | awk '$1 == "clients" || $1 == "sessions" || $1 == "pairs" { n += $2 } END { print n }'; }
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     [ "$(left)" = 0 ] && break
     sleep 0.1
 done

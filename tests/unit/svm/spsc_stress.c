@@ -8,7 +8,7 @@
 #include "svm/svm_msgq.h"
 #include "tests/unit/svm/svm_test.h"
 
-enum { MAX = 1 << 14, TOTAL = 24 << 20, QUEUE = 16, WAIT_MS = 20000 };
+enum { MAX = 1 << 14, TOTAL = 24 << 20, QUEUE = 16, WAIT_MS = 60000 };
 
 struct side {
     struct svm_sleep_line sleep;      /* own */

@@ -129,7 +129,7 @@ static void joined(uint16_t port, uint32_t *a, uint32_t *b)
     cr_assert_eq(vppcom_session_close(l), 0);
 }
 
-TestSuite(vppcom, .init = start_server, .fini = stop_server, .timeout = 60);
+TestSuite(vppcom, .init = start_server, .fini = stop_server, .timeout = 300);
 
 static void app(void)
 {
@@ -376,17 +376,17 @@ Test(vppcom, poll_and_select)
     cr_assert_eq(p[0].revents, 0);
     cr_assert_eq(p[1].revents, POLLOUT);
     vppcom_session_write(b, "x", 1);
-    cr_assert_eq(vppcom_poll(p, 1, 5), 1);
+    cr_assert_eq(vppcom_poll(p, 1, 60), 1);
     cr_assert_eq(p[0].revents, POLLIN);
     p[0].sid = 4000;
-    cr_assert_eq(vppcom_poll(p, 1, 5), 1);
+    cr_assert_eq(vppcom_poll(p, 1, 60), 1);
     cr_assert_eq(p[0].revents, POLLNVAL);
     index = (unsigned)vppcom_session_index(a);
     rd[index / 64] |= 1ul << (index % 64);
     index = (unsigned)vppcom_session_index(b);
     rd[index / 64] |= 1ul << (index % 64);
     wr[index / 64] |= 1ul << (index % 64);
-    cr_assert_eq(vppcom_select(256, rd, wr, NULL, 5), 2);
+    cr_assert_eq(vppcom_select(256, rd, wr, NULL, 60), 2);
     cr_assert_eq(rd[index / 64] >> (index % 64) & 1, 0);
 }
 

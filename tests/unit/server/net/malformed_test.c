@@ -412,8 +412,8 @@ static void shut(void)
     sim_app_destroy(app);
     net_close(&n);
 }
-TestSuite(malformed, .init = open_all, .fini = shut, .timeout = 120);
-TestSuite(malformed_card, .init = open_card, .fini = shut, .timeout = 120);
+TestSuite(malformed, .init = open_all, .fini = shut, .timeout = 600);
+TestSuite(malformed_card, .init = open_card, .fini = shut, .timeout = 600);
 
 /* How many reasons were counted for this frame. What the stack answers is not looked at. */
 static uint64_t inject(const uint8_t *f, uint32_t len)

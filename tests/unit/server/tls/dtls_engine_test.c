@@ -84,7 +84,7 @@ static void clean(void)
     e->close(o);
 }
 
-TestSuite(dtls_engine, .init = make, .fini = clean, .timeout = 60);
+TestSuite(dtls_engine, .init = make, .fini = clean, .timeout = 600);
 
 static void shake(void)
 {

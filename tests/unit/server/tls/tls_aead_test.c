@@ -47,7 +47,7 @@ static void clean(void)
     tls_aeads_release(&lib[1]);
 }
 
-TestSuite(tls_aead, .init = make, .fini = clean, .timeout = 60);
+TestSuite(tls_aead, .init = make, .fini = clean, .timeout = 600);
 
 /* ---- vectors ---- */
 

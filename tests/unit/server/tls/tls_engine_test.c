@@ -217,7 +217,7 @@ static void clean(void)
     SSL_CTX_free(ctx[1]);
 }
 
-TestSuite(tls_engine, .init = make, .fini = clean, .timeout = 60);
+TestSuite(tls_engine, .init = make, .fini = clean, .timeout = 600);
 
 /* ---- RFC 8446 s5.1: messages over several records; s4.6.3: key updates ---- */
 

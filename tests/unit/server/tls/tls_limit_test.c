@@ -33,7 +33,7 @@ static void clean(void)
     e->close(o);
 }
 
-TestSuite(tls_limit, .init = make, .fini = clean, .timeout = 60);
+TestSuite(tls_limit, .init = make, .fini = clean, .timeout = 600);
 
 static void serve(unsigned i)
 {

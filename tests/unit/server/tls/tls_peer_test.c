@@ -165,7 +165,7 @@ static void clean(void)
     SSL_CTX_free(ctx[1]);
 }
 
-TestSuite(tls_peer, .init = make, .fini = clean, .timeout = 120);
+TestSuite(tls_peer, .init = make, .fini = clean, .timeout = 600);
 
 /* ---- resumption ---- */
 
