@@ -4,7 +4,7 @@
 # The report goes to a file of its own, so that nothing the tests print can be taken for a result; what they print comes
 # out as comments. An exit status that no failed case explains (a leak found at exit, a time-out) is an error of its own.
 prog=$1
-limit=${HS_TEST_TIMEOUT:-600}
+limit=${HS_TEST_TIMEOUT:-1800}
 dir=$(mktemp -d "${TMPDIR:-/tmp}/hoststack-test.XXXXXX") || exit 99
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 99' HUP INT TERM

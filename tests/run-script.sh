@@ -3,7 +3,7 @@
 #
 # A script that ends with 1 because cases failed has said so case by case; any other failure is an error of its own.
 set -u
-limit=${HS_TEST_TIMEOUT:-600}
+limit=${HS_TEST_TIMEOUT:-1800}
 out=$(mktemp "${TMPDIR:-/tmp}/hoststack-test.XXXXXX") || exit 99
 trap 'rm -f "$out"' EXIT
 # In the foreground, so that an interrupted make check takes its tests with it; scripts clean up on TERM.
