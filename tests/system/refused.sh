@@ -10,13 +10,12 @@ echo 'namespace blue { secret 77 }' >>"$TMP/a.conf"
 server_start a ''
 
 cat >"$TMP/listen.py" <<'PY'
-import errno, os, socket, sys, time
-begin = time.monotonic()
+import errno, socket, sys
 try:
     with socket.socket(socket.AF_INET6 if len(sys.argv) > 1 else socket.AF_INET) as s:
         s.bind(("::1" if len(sys.argv) > 1 else "127.0.0.1", 0))
         s.listen() # the first to need the server
-        c = socket.create_connection(s.getsockname()[:2], timeout=5)
+        c = socket.create_connection(s.getsockname()[:2], timeout=60)
         a, _ = s.accept()
         a.sendall(b"hello")
         assert c.recv(10) == b"hello"
@@ -24,7 +23,6 @@ try:
         print("works")
 except OSError as e:
     print(errno.errorcode.get(e.errno, e))
-assert time.monotonic() - begin < 14 # one that never answers is waited for once: 5 s
 PY
 vcl() { # NAME SETTING...
     local name=$1
@@ -49,7 +47,7 @@ sees() {
 check "the server refuses another version" python3 - "$TMP/a.run/app.sock" <<'PY'
 import errno, socket, struct, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-s.settimeout(10)
+s.settimeout(60)
 s.connect(sys.argv[1])
 s.send(struct.pack("=IIIIQQQIIII64s64s", 1, 9999, 1, 0, 0, 0, 0, 65536, 65536, 256, 4, b"", b"old"))
 m = s.recv(2048)
@@ -82,6 +80,7 @@ print("ready", flush=True)
 kept = []
 while True:
     c, _ = l.accept()
+    print("asked", flush=True)
     if how == "hangup":
         c.close()
         continue
@@ -104,6 +103,7 @@ for how in hangup newer refuses short silent; do
     vcl $how "app-socket-api $TMP/$how.sock"
     got=$(VCL=$TMP/$how.vcl TMO=40 pre a python3 "$TMP/listen.py" 2>"$TMP/err")
     check_eq "a server that is none, $how" "$got" ENETDOWN
+    check_eq "a server that is none, $how: it is asked once" "$(grep -c asked "$TMP/$how.log")" 1 # one that never answers is waited for 5 s
     check_eq "a server that is none, $how: it is said once" "$(grep -c "hoststack\[.*refuses" "$TMP/err")" 1
     check_eq "a server that is none, $how: a program without sockets" "$(VCL=$TMP/$how.vcl TMO=20 pre a bash -c 'ls / >/dev/null && echo fine' 2>&1)" fine
     end_pid "$pid"

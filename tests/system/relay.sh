@@ -29,11 +29,15 @@ link=(rate=100000000 queue=300)
 ratios=()
 
 if [ "${LONG:-0}" = 0 ]; then
-    # In two seconds chance has its part: only what is wrong by a factor is seen here, for each case.
+    # In two seconds chance has its part, and what else the machine does: only what is wrong by a factor, three times on end, is seen here.
     case_of() {
         local what=$1
         shift
-        if streams "$@"; then ok "$what: every byte arrives"; else not_ok "$what: every byte arrives"; return; fi
+        for _ in 1 2 3; do
+            streams "$@" || { not_ok "$what: every byte arrives"; return; }
+            [ $((rate_h * 3)) -lt "$rate_k" ] || break
+        done
+        ok "$what: every byte arrives"
         if [ $((rate_h * 3)) -ge "$rate_k" ]; then ok "$what: $((rate_h / 1000)) kbit/s, the kernel $((rate_k / 1000))"
         else not_ok "$what: a third of the kernel's rate" "$((rate_h / 1000)) kbit/s, the kernel $((rate_k / 1000))"; fi
     }
@@ -45,7 +49,12 @@ if [ "${LONG:-0}" = 0 ]; then
     CC=bbr KERNEL_CC=$(kernel_cc bbr)
     case_of "BBR sending, 2 % lost, 20 ms, the kernel with $KERNEL_CC, v4" tx 2 4 seed=6 delay-us=10000 loss=20000 "${link[@]}"
     CC=cubic KERNEL_CC=cubic RATE=500000
-    if streams tx 2 6 seed=7 delay-us=10000 "${link[@]}" && [ "$rate_h" -le 4200000 ] && [ "$rate_h" -ge 2500000 ]; then
+    for _ in 1 2 3; do
+        paced=no
+        streams tx 2 6 seed=7 delay-us=10000 "${link[@]}" || break
+        [ "$rate_h" -gt 4200000 ] || [ "$rate_h" -lt 2500000 ] || { paced=yes && break; }
+    done
+    if [ $paced = yes ]; then
         ok "SO_MAX_PACING_RATE of 4 Mbit/s: $((rate_h / 1000)) kbit/s, the kernel $((rate_k / 1000))"
     else
         not_ok "SO_MAX_PACING_RATE of 4 Mbit/s" "$rate_h bit/s"
