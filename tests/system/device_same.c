@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { AGENT = 7001, FIRST_PORT = 5555, WAIT_MS = 400, ANSWER_MS = 15000, MAX = 8 };
+enum { AGENT = 7001, FIRST_PORT = 5555, WAIT_MS = 1200, ANSWER_MS = 60000, MAX = 8 };
 enum { OWN0, PEER0, OWN1, PEER1, KERNELS, NOWHERE, N_HOSTS };
 
 static struct { int family, port; const char *host[N_HOSTS]; int control; } t; /* each case has a port of its own: TIME-WAIT */
@@ -242,6 +242,18 @@ static void answer_until(int fd, const struct sock *s, int n)
                 answer_by(&s[i]);
 }
 
+/* The server's workers tell each other of a listener that has changed, and setsockopt() does not wait for that; listen() does, and comes
+ * behind it. */
+static void all_workers_know(void)
+{
+    for (int i = 0; i < MAX; i++) {
+        int fd = make(SOCK_STREAM, NULL, 0);
+        if (bind_to(fd, t.host[OWN0], 0) < 0 || listen(fd, 1) < 0)
+            printf("  another listener: %s\n", name_of(-1));
+        close(fd);
+    }
+}
+
 /* The other host calls. */
 static void called(const char *how, int host, const struct sock *s, int n)
 {
@@ -249,7 +261,7 @@ static void called(const char *how, int host, const struct sock *s, int n)
 
     say(t.control, "%s %s %d\n", how, t.host[host], t.port);
     answer_until(t.control, s, n);
-    if (read_line(t.control, b, sizeof(b), 1000) < 0)
+    if (read_line(t.control, b, sizeof(b), ANSWER_MS) < 0)
         strcpy(b, "no answer");
     printf("  %s to own address %d: %s\n", how, host / 2, b);
 }
@@ -409,12 +421,16 @@ static void listeners(int type, const char *how)
     s[0] = open_at(type, NULL, "L", 0);
     both_called(how, s, 1);
     try_device(s[0].fd, "vs1", "vs1", 3);
+    all_workers_know();
     both_called(how, s, 1);
     try_device(s[0].fd, "vs0", "vs0", 3);
+    all_workers_know();
     both_called(how, s, 1);
     try_device(s[0].fd, "none", "", 0);
+    all_workers_know();
     both_called(how, s, 1);
     try_device(s[0].fd, "of the kernel", "vx", 2);
+    all_workers_know();
     both_called(how, s, 1);
     called_here(type, NULL, t.host[KERNELS], "the kernel's", s, 1);
     close(s[0].fd);

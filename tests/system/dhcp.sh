@@ -65,7 +65,9 @@ wait_for 15 heard ready || bail "the server starts" "$(cat "$LOG")"
 } >"$TMP/b.conf"
 server_start b "$NS_S"
 check "an address after malformed offers" wait_for 20 address_is "10.77.0.61/24 preferred"
-check_eq "these are counted" "$(counted)" 10
+# Ten for each time that it asks, which it does again when the machine is slow.
+ten_each() { local n; n=$(counted); [ "$n" -gt 0 ] && [ $((n % 10)) = 0 ]; }
+check "these are counted" wait_for 10 ten_each
 check "classless routes: by a router" wait_for 10 via_is 10.99.0.0/16 10.77.0.8
 check "classless routes: on the link" via_is 10.98.0.0/15 link
 check "classless routes: the default route, not that of the router option" via_is 0.0.0.0/0 $K4
@@ -118,7 +120,7 @@ check "the kernel reaches it" in_k ping -q -c 2 -i 0.2 -W 10 10.77.0.60
 bg "$TMP/echo" spre a "$ECHO" server 10.77.0.60 7000
 echo_pid=$bg_pid
 wait_for 10 listening "$TMP/echo" || not_ok "a program binds to it" "$(cat "$TMP/echo")"
-check "a program is reached there" in_k timeout 20 "$ECHO" -b 100000 client 10.77.0.60 7000
+check "a program is reached there" in_k timeout 60 "$ECHO" -b 100000 client 10.77.0.60 7000
 end_pid "$echo_pid"
 server_stop a
 check "given back at the end" wait_for 10 heard DHCPRELEASE

@@ -36,7 +36,7 @@ for a in 10.91.0.1/32 fd91::1/128; do ip -n "$NS_K" addr add $a dev lo; done
 server_start a "$NS_S"
 check_eq "addresses at the start" "$(addresses)" "10.77.0.4/24 10.77.0.5/24 fd77::5/64"
 check_eq "routes at the start" "$(routes)" "10.91.0.0/16=$K4 fd91::/32=$K6"
-for a in 10.77.0.5 fd77::5; do check "the kernel's peer reaches $a" in_k ping -q -c 2 -i 0.2 -W 10 $a; done
+for a in 10.77.0.5 fd77::5; do check "the kernel's peer reaches $a" in_k ping -q -c 2 -i 0.2 -W 20 $a; done
 echo_to() { TMO=20 spre a "$ECHO" -b 10000 client "$1" 7040; }
 bg "$TMP/far" in_k "$ECHO" server :: 7040
 wait_for 10 listening "$TMP/far" || not_ok "the server behind the route"
@@ -48,7 +48,7 @@ for a in 10.91.0.1 fd91::1; do check "a program goes by the route to $a" echo_to
 s addr add 10.77.0.6/24 dev cfg0
 s addr add fd77::6/64 dev cfg0 nodad
 check "ip addr add" wait_for 20 addresses_are "10.77.0.4/24 10.77.0.5/24 10.77.0.6/24 fd77::5/64 fd77::6/64"
-check "the new one answers" in_k ping -q -c 1 -W 10 fd77::6
+check "the new one answers" in_k ping -q -c 1 -W 20 fd77::6
 s addr del 10.77.0.6/24 dev cfg0
 s addr del fd77::6/64 dev cfg0
 check "ip addr del" wait_for 20 addresses_are "10.77.0.4/24 10.77.0.5/24 fd77::5/64"
@@ -106,11 +106,11 @@ many() { [ "$(ctl a --json show route | jq '[.[] | select(.kind == "linux")] | l
 check "1,000 routes" wait_for 30 many 1004
 s link del cfg0
 check "the interface is gone: so is all of it" wait_for 30 addresses_are "10.77.0.4/24"
-check_eq "its routes" "$(routes)" ""
-check_eq "its neighbours" "$(neighbors)" ""
+check "its routes" wait_for 20 routes_are ""
+check "its neighbours" wait_for 20 neighbors_are ""
 make_cfg
 s addr add 10.77.0.7/24 dev cfg0
 check "an interface of that name is back" wait_for 20 addresses_are "10.77.0.4/24 10.77.0.7/24"
-check "and answers" in_k ping -q -c 1 -W 10 10.77.0.7
+check "and answers" in_k ping -q -c 1 -W 20 10.77.0.7
 server_alive a && ok "the server lives" || not_ok "the server lives"
 finish

