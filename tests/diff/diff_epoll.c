@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include "tests/diff/diff_pair.h"
 
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 60000 };
 static const char *name;
 
 static void ctl(const char *what, int ep, int op, int fd, uint32_t events)
@@ -204,7 +204,7 @@ int main(int argc, char **argv)
     struct ends e = { .len = sizeof(e.to) };
     int other[2];
     setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(60);
+    alarm(180);
     if (argc != 5)
         return 2;
     bool udp = strcmp(argv[2], "udp") == 0;

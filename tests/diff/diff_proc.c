@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include "tests/diff/diff.h"
 
-enum { PATIENCE_MS = 5000, SMALL = 700, TICK_US = 500 };
+enum { PATIENCE_MS = 60000, SMALL = 700, TICK_US = 500 };
 
 static atomic_int sigpipes, alarms;
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "tests/diff/diff_pair.h"
 
-enum { N_MORE = 21, PATIENCE_MS = 20000 };
+enum { N_MORE = 21, PATIENCE_MS = 60000 };
 
 static void say(const char *what, long r) { printf("%s: %s\n", what, r < 0 ? strerrorname_np(errno) : "ok"); }
 
@@ -19,7 +19,7 @@ int main(int argc, char **argv)
     socklen_t len = sizeof(nobody), own_len = sizeof(own), own2_len = sizeof(own2);
     int other[2], fd, c;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(60);
+    alarm(180);
     if (argc < 5)
         return 2;
     fd = diff_connected(argv[3], argv[4], false, other); /* an address of ours with a free port, and one that nobody listens at */

@@ -92,7 +92,7 @@ int main(int argc, char **argv)
 {
     int other[2], out, in;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(60);
+    alarm(180);
     if (argc != 5)
         return 2;
     bool udp = strcmp(argv[2], "udp") == 0;

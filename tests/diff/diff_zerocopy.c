@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include "tests/diff/diff_pair.h"
 
-enum { PATIENCE_MS = 20000, BIG = 20000 };
+enum { PATIENCE_MS = 60000, BIG = 20000 };
 
 static void say(const char *what, long r) { printf("%s: %ld %s\n", what, r, r < 0 ? strerrorname_np(errno) : "ok"); }
 
@@ -130,7 +130,7 @@ static void run(const char *from, const char *to, bool udp)
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(60);
+    alarm(180);
     if (argc != 5)
         return 2;
     run(argv[3], argv[4], strcmp(argv[2], "udp") == 0);

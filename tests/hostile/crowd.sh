@@ -29,7 +29,7 @@ for fam in 4 6; do
     wait_for 20 bounded && ok "v$fam: the backlog bounds what they leave behind" ||
         not_ok "v$fam: the backlog bounds what they leave behind" "$(app_count a pairs) pairs"
     kill -CONT "$echo_pid"
-    TMO=30 check "v$fam: an honest client after them" stack "$ECHO" -t 25 -n 3 -b 20000 client "$at" 7000
+    TMO=30 check "v$fam: an honest client after them" stack "$ECHO" -n 3 -b 20000 client "$at" 7000
     none() { [ "$(app_count a pairs)" = 0 ]; }
     wait_for 20 none && ok "v$fam: nothing is left of them" || not_ok "v$fam: nothing is left of them" "$(server_counts a)"
 
@@ -38,7 +38,7 @@ for fam in 4 6; do
     all() { grep -q "^$alive clients" "$TMP/crowd$fam" || pid_gone "$crowd_pid"; }
     wait_for 60 all
     check "v$fam: $alive clients at once" grep "^$alive clients" "$TMP/crowd$fam"
-    TMO=30 check "v$fam: an honest client among them" stack "$ECHO" -t 25 -n 3 -b 20000 client "$at" 7000
+    TMO=30 check "v$fam: an honest client among them" stack "$ECHO" -n 3 -b 20000 client "$at" 7000
     end_pid "$crowd_pid"
     end_pid "$echo_pid"
     back() { [ "$(server_counts a)" = "$empty" ]; }

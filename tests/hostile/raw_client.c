@@ -129,7 +129,7 @@ int raw_attach_on(int sock, const struct svm_att_hello *hello, struct raw_client
         goto fail;
     struct pollfd pfd = { .fd = rc->sock, .events = POLLIN };
     err = -ETIMEDOUT;
-    if (poll(&pfd, 1, 10000) != 1)
+    if (poll(&pfd, 1, 60000) != 1)
         goto fail;
     int n = raw_recv(rc->sock, &rc->welcome, sizeof rc->welcome, fds, &n_fds, 0);
     err = n <= 0 ? -EPIPE : rc->welcome.type == SVM_ATT_ERROR ? ((struct svm_att_error *)&rc->welcome)->error : -EPROTO;
@@ -295,7 +295,7 @@ int raw_check_seals(const struct raw_client *rc)
 
 /* ---- talking ---- */
 
-enum { ANSWER_MS = 20000 };
+enum { ANSWER_MS = 60000 };
 
 static int64_t now_ms(void)
 {

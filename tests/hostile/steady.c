@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 60, OWN_WAIT_US = 5000, EVENTS = 100, TOLD_S = 10, MEMORY_MAX = 4 << 20 };
+enum { ROUNDS = 60, OWN_WAIT_US = 5000, EVENTS = 100, TOLD_S = 60, MEMORY_MAX = 4 << 20 };
 enum { SLOW_US = 40000, SLOW_SHUTDOWN_US = 100000 }; /* shutdown() gives a silent peer 50 ms */
 
 enum call { RECV, SEND, POLL, EPOLL, FIONREAD_, SHUTDOWN, CLOSE, FORK, EXIT, OTHER, N_CALLS };

@@ -21,8 +21,8 @@ for a in $S4/24 $S6/64; do check_eq "$a, that nobody has, is used" "$(state_of $
 for a in 10.77.0.9/24 fd77::9/64; do check_eq "$a, that the kernel has, is not" "$(state_of $a)" duplicate; done
 check "the log says so, v4" grep -q 'another host has 10.77.0.9' "$TMP/a.log"
 check "the log says so, v6" grep -q 'another host has fd77::9' "$TMP/a.log"
-check "the kernel reaches the one, v4" in_k ping -c 2 -i 0.2 -W 3 $S4
-check "the kernel reaches the one, v6" in_k ping -c 2 -i 0.2 -W 3 $S6
+check "the kernel reaches the one, v4" in_k ping -c 2 -i 0.2 -W 20 $S4
+check "the kernel reaches the one, v6" in_k ping -c 2 -i 0.2 -W 20 $S6
 stack() { spre a "$@"; }
 # A kernel that takes an address of ours hears of it.
 n_conflicts() { ctl a --json show errors | jq '[.[] | select(.reason | test("address conflict")) | .count] | add // 0'; }
@@ -48,25 +48,25 @@ in_k ip route add 10.80.0.0/16 via $S4
 in_k ip route add fd80::/16 via $S6
 PY=$(python3 -c 'import sys; print(sys.executable)')
 for a in 10.80.0.1 fd80::1; do
-    check "lo: the kernel reaches $a by a route" in_k ping -q -c 2 -i 0.2 -W 5 $a
+    check "lo: the kernel reaches $a by a route" in_k ping -q -c 2 -i 0.2 -W 20 $a
     bg "$TMP/lo.$a" spre a "$ECHO" server $a 7020
     wait_for 10 listening "$TMP/lo.$a" || not_ok "lo: a program binds to $a" "$(cat "$TMP/lo.$a")"
     lo_pid=$bg_pid
-    check "lo: a program is reached at $a by the network" in_k timeout 20 "$ECHO" -b 100000 client $a 7020
-    check "lo: by cut-through" spre a timeout 20 "$ECHO" -b 100000 client $a 7020
-    VCL=$TMP/a.global.vcl check "lo: by TCP inside the server" spre a timeout 20 "$ECHO" -b 100000 client $a 7020
+    check "lo: a program is reached at $a by the network" in_k timeout 60 "$ECHO" -b 100000 client $a 7020
+    check "lo: by cut-through" spre a timeout 60 "$ECHO" -b 100000 client $a 7020
+    VCL=$TMP/a.global.vcl check "lo: by TCP inside the server" spre a timeout 60 "$ECHO" -b 100000 client $a 7020
     end_pid "$lo_pid"
     bg "$TMP/lou.$a" spre a "$ECHO" -u server $a 7021
     wait_for 10 listening "$TMP/lou.$a" || not_ok "lo: datagrams" "$(cat "$TMP/lou.$a")"
     lo_pid=$bg_pid
-    check "lo: datagrams between two programs" spre a timeout 20 "$ECHO" -u -n 20 -b 1000 client $a 7021
+    check "lo: datagrams between two programs" spre a timeout 60 "$ECHO" -u -n 20 -b 1000 client $a 7021
     end_pid "$lo_pid"
     case $a in *:*) to=$K6 ;; *) to=$K4 ;; esac
     bg "$TMP/lok.$a" in_k "$ECHO" server $to 7022
     lo_pid=$bg_pid
     wait_for 10 listening "$TMP/lok.$a" || not_ok "lo: the kernel's server" "$(cat "$TMP/lok.$a")"
     check_eq "lo: a source for connections to others: $a" "$(TMO=20 spre a "$PY" -c 'import socket, sys
-s = socket.create_connection((sys.argv[2], 7022), 10, (sys.argv[1], 0))
+s = socket.create_connection((sys.argv[2], 7022), 30, (sys.argv[1], 0))
 s.sendall(b"12345")
 print(s.recv(5), s.getsockname()[0])' $a $to 2>&1)" "b'12345' $a"
     end_pid "$lo_pid"

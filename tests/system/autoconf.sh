@@ -62,7 +62,7 @@ for n in 1 2; do
     check "$n workers: what is on the link without an address" has_route $P3/72
     check "$n workers: the default route" gateway_is "$LL"
     a2=$(address $P2)
-    check "$n workers: the kernel reaches it" in_k ping -c 2 -i 0.2 -W 5 "${a2%/*}"
+    check "$n workers: the kernel reaches it" in_k ping -c 2 -i 0.2 -W 20 "${a2%/*}"
     check_eq "$n workers: it is the source behind the router" "$(source_for fd55::1)" "${a2%/*}"
     ip -n "$NS_K" route replace fd55::/16 dev lo 2>/dev/null
     check "$n workers: by the router" spre a "$PY" -c 'import socket
@@ -85,7 +85,7 @@ raise SystemExit(1)'
     check "$n workers: the new one is there" wait_for 15 state_is $P1 preferred
     a1=$(address $P1)
     check_eq "$n workers: the new one is the source" "$(source_for fd55::1)" "${a1%/*}"
-    check "$n workers: the old one answers" in_k ping -c 1 -W 5 "${a2%/*}"
+    check "$n workers: the old one answers" in_k ping -c 1 -W 20 "${a2%/*}"
     check "$n workers: the link's MTU" mtu_is 1400
     ra 1800 mtu=1000 "prefix=$P2/64,86400,14400,LA"
     check "$n workers: it may be preferred again" wait_for 15 state_is $P2 preferred

@@ -28,7 +28,7 @@
 #include <unistd.h>
 #include "tests/system/probe_socket.h"
 
-enum { PATIENCE_MS = 20000, TRIES = 5, BLOCK = 1 << 20, PIECE = 4096, MANY = 1000 };
+enum { PATIENCE_MS = 60000, TRIES = 5, BLOCK = 1 << 20, PIECE = 4096, MANY = 1000 };
 
 static void pause_ms(int ms) { nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL); }
 
@@ -511,7 +511,7 @@ static void try_disabled(const struct step *s)
 static void try_all(void)
 {
     for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        alarm(120);
+        alarm(300);
         printf("%s", steps[i].name);
         try_asleep(&steps[i], false);
         try_asleep(&steps[i], true);
@@ -543,7 +543,7 @@ static void cancel_some(int n)
         const struct step *s = steps;
         while (strcmp(s->name, names[i % 5]) != 0)
             s++;
-        alarm(60);
+        alarm(180);
         setup(&p, s);
         pthread_t t = begin(&a);
         for (volatile int spin = i * 37 % 4000; spin > 0; spin--) /* anywhere on its way into the sleep */

@@ -40,7 +40,7 @@ def client(f, to, how, blocking, pipes):
         rc = s.connect_ex(to)
         if rc not in (0, errno.EINPROGRESS):
             die(f"connect: {os.strerror(rc)}")
-        if not select.select([], [s], [], 20)[1]:
+        if not select.select([], [s], [], 60)[1]:
             die("client: it is not connected")
         for part in range(0, size, 5000):
             s.sendall(data(7, size)[part:part + 5000])
@@ -62,10 +62,10 @@ def taken(l, how):
     """All of them, in whatever order they come: who was still busy with its connection is waited for, and others are offered before."""
     left = list(SIZES)
     while left:
-        if not select.select([l], [], [], 20)[0]:
+        if not select.select([l], [], [], 60)[0]:
             die(f"{how}: of {left} bytes none is ever offered")
         c, _ = l.accept()
-        c.settimeout(20)
+        c.settimeout(60)
         got = b""
         try:
             while b := c.recv(65536):
@@ -120,7 +120,7 @@ def connect(l, f):
     for blocking in (True, False):
         ready, go = os.pipe(), os.pipe()
         pid = child(lambda: client(f, l.getsockname(), "close", blocking, (ready[1], go[0])))
-        if not select.select([ready[0]], [], [], 20)[0] or os.read(ready[0], 1) != b"r":
+        if not select.select([ready[0]], [], [], 60)[0] or os.read(ready[0], 1) != b"r":
             die("connect() waits for somebody who accepts")
         l.accept()[0].close()
         os.write(go[1], b"g")
@@ -135,7 +135,7 @@ def workers(l, _):
     def work():
         while True:
             c, _ = l.accept()
-            c.settimeout(20)
+            c.settimeout(60)
             n = 0
             while b := c.recv(4096):
                 n += len(b)
@@ -152,7 +152,7 @@ def workers(l, _):
     want = sorted((1 + i % 7) if (i + seed) % 2 else 0 for seed in range(WORKERS) for i in range(EACH))
     got = []
     while len(got) < len(want):
-        if not select.select([done[0]], [], [], 20)[0]:
+        if not select.select([done[0]], [], [], 60)[0]:
             die(f"{len(want) - len(got)} of {len(want)} connections are never accepted")
         got += os.read(done[0], 1000)
     if sorted(got) != want:

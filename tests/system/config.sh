@@ -8,7 +8,7 @@ conf_case() { # DESCRIPTION LINE TEXT WORDS: the error is at LINE and names all 
     local what=$1 line=$2 text=$3 w out rc
     shift 3
     printf '%s\n' "$text" >"$TMP/c.conf"
-    out=$(timeout 10 "$HOSTSTACKD" -c "$TMP/c.conf" --check-config 2>&1)
+    out=$(timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf" --check-config 2>&1)
     rc=$?
     [ "$rc" = 2 ] || { not_ok "$what: exit code 2" "exit $rc: $out"; return; }
     grep -q "c.conf:$line: " <<<"$out" || { not_ok "$what: names line $line" "$out"; return; }
@@ -18,7 +18,7 @@ conf_case() { # DESCRIPTION LINE TEXT WORDS: the error is at LINE and names all 
 good() {
     local what=$1
     printf '%s\n' "$2" >"$TMP/c.conf"
-    check "$what" timeout 10 "$HOSTSTACKD" -c "$TMP/c.conf" --check-config
+    check "$what" timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf" --check-config
 }
 good "an empty file" ""
 good "everything a first configuration has" "
@@ -50,13 +50,13 @@ conf_case "a redirect that says not where to" 1 'rule { scope global action redi
 conf_case "a rule with ports turned round" 1 'rule { scope global action deny lcl-port 9-8 }' 9-8
 conf_case "a rule of two families" 1 'rule { scope global action deny local 10.0.0.1 remote fd00::1 }' families
 conf_case "a port twice" 3 $'port w { device net_null0 }\n\nport w { device net_null0 }' w
-timeout 10 "$HOSTSTACKD" -c "$TMP/none.conf" --check-config >"$TMP/out" 2>&1
+timeout 60 "$HOSTSTACKD" -c "$TMP/none.conf" --check-config >"$TMP/out" 2>&1
 check_eq "a file that is not there: exit code 2" $? 2
 check "and it is named" grep -qF none.conf "$TMP/out"
-timeout 10 "$HOSTSTACKD" --no-such-option >"$TMP/out" 2>&1
+timeout 60 "$HOSTSTACKD" --no-such-option >"$TMP/out" 2>&1
 check_eq "an unknown option: exit code 2" $? 2
 check "hoststackd --version" "$HOSTSTACKD" --version
-timeout 10 "$CTL" -s "$TMP/none.sock" show version >"$TMP/out" 2>&1
+timeout 60 "$CTL" -s "$TMP/none.sock" show version >"$TMP/out" 2>&1
 check_eq "hoststackctl without a server: exit code 1" $? 1
 check "and the socket is named" grep -qF none.sock "$TMP/out"
 # Memory: from the smallest to what a card takes, the server starts with each.
@@ -68,7 +68,7 @@ for size in 32m 48m 96m 128m 192m 256m 320m 512m 1g; do
     check "memory $size: the server starts and ends" grep -q 'serving' "$TMP/mem$size.log"
 done
 printf 'unix { runtime-dir %s/r }\nport w { device packet iface=%s }\n' "$TMP" nosuchif0 >"$TMP/c.conf"
-timeout 20 "$HOSTSTACKD" -c "$TMP/c.conf" --foreground >"$TMP/out" 2>&1
+timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf" --foreground >"$TMP/out" 2>&1
 check_eq "a port that cannot be opened: exit code 1" $? 1
 check "and the device is named" grep -qF nosuchif0 "$TMP/out"
 finish

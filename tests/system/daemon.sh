@@ -13,13 +13,13 @@ status_of() { sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status"; }
 
 # ---- background
 conf "unix { runtime-dir $TMP/run  log $TMP/log }"
-check "hoststackd goes to the background" timeout 30 "$HOSTSTACKD" -c "$TMP/c.conf"
+check "hoststackd goes to the background" timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf"
 check "and serves by the time the command ends" ask show version
 pid=$(pid_of)
 hs_pids+=("$pid")
 check "its log is in the file" grep -q 'serving' "$TMP/log"
 check "its standard descriptors lead nowhere" test "$(readlink "/proc/$pid/fd/0" "/proc/$pid/fd/1" "/proc/$pid/fd/2" | sort -u)" = /dev/null
-timeout 30 "$HOSTSTACKD" -c "$TMP/c.conf" 2>"$TMP/second" # into the same log file
+timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf" 2>"$TMP/second" # into the same log file
 check_eq "a second one in the same directory fails in the foreground of the user" $? 1
 check "and says who is there" grep -q "process $pid" "$TMP/log"
 kill -HUP "$pid"
@@ -30,11 +30,11 @@ check "SIGTERM ends it" pid_gone "$pid"
 check_eq "and nothing is left in the runtime directory" "$(ls -A "$TMP/run")" ""
 
 # ---- killed: the next one takes over
-timeout 30 "$HOSTSTACKD" -c "$TMP/c.conf"
+timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf"
 pid=$(pid_of)
 hs_pids+=("$pid")
 end_pid "$pid" KILL
-check "the sockets of a killed server are replaced" timeout 30 "$HOSTSTACKD" -c "$TMP/c.conf"
+check "the sockets of a killed server are replaced" timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf"
 pid=$(pid_of)
 hs_pids+=("$pid")
 check "and the new one answers" ask show version
@@ -46,7 +46,7 @@ check "READY=1, a fed watchdog, STOPPING=1" "$top_builddir/tests/system/notify_p
 # ---- privileges
 if [ "$(id -u)" -eq 0 ]; then
     conf "unix { runtime-dir $TMP/run  log $TMP/log  user nobody  socket-group daemon }"
-    check "started by root for user nobody" timeout 30 "$HOSTSTACKD" -c "$TMP/c.conf"
+    check "started by root for user nobody" timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf"
     pid=$(pid_of)
     hs_pids+=("$pid")
     check_eq "runs as nobody" "$(status_of "$pid" Uid | tr '\t' ' ')" "$(id -u nobody) $(id -u nobody) $(id -u nobody) $(id -u nobody)"
@@ -62,7 +62,7 @@ if [ "$(id -u)" -eq 0 ]; then
     check_eq "and are removed without root's rights" "$(find "$TMP/run" -name '*.sock')" ""
     rm -rf "$TMP/run"
     conf "unix { user no-such-user-here }"
-    timeout 30 "$HOSTSTACKD" -c "$TMP/c.conf" --foreground >"$TMP/out" 2>&1
+    timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf" --foreground >"$TMP/out" 2>&1
     check_eq "a user that does not exist: exit code 1" $? 1
 
     # a user without any privilege, and no configuration at all

@@ -48,7 +48,7 @@ pid=$bg_pid
 wait_for 10 listening "$TMP/cloexec"
 TMO=20 check "a close-on-exec connection ends with the exec" in_k python3 -c "
 import socket
-s = socket.create_connection(('$S4', $port), timeout=15)
+s = socket.create_connection(('$S4', $port), timeout=60)
 assert s.recv(1) == b''"
 for p in $(pgrep -P "$pid"); do kill "$p"; done
 end_pid "$pid"
@@ -78,7 +78,7 @@ pid=$bg_pid
 wait_for 10 listening "$TMP/spawn"
 TMO=20 check "a spawned image accepts from the socket that a file action names" in_k python3 -c "
 import socket
-s = socket.create_connection(('$S4', $port), timeout=15)
+s = socket.create_connection(('$S4', $port), timeout=60)
 assert s.recv(20) == b'spawned'"
 check "and has what the library was told" grep -q marked "$TMP/spawn"
 few() { [ "$HS_STACK" = kernel ] || [ "$(app_count a clients)" -le 5 ]; }
@@ -127,12 +127,12 @@ ngx_conf "$TMP/n" 8090 2
 sed -i "s/daemon off/daemon on/; s/root /listen 8091; root /" "$TMP/n/nginx.conf"
 stack "$(command -v nginx)" -e "$TMP/n/logs/error.log" -c "$TMP/n/nginx.conf"
 master() { cat "$TMP/n/nginx.pid" 2>/dev/null; }
-page() { TMO=5 "$1" curl -sS -o "$TMP/page" "http://$2/" && cmp "$TMP/page" "$TMP/n/html/index.html"; }
+page() { TMO=20 "$1" curl -sS -o "$TMP/page" "http://$2/" && cmp "$TMP/page" "$TMP/n/html/index.html"; }
 wait_for 15 page in_k $S4:8090 || not_ok "nginx serves a page" "$(tail -n 15 "$TMP/n/logs/error.log")"
 old=$(master)
 loads=()
 for side in in_k stack; do
-    TMO=60 bg "$TMP/wrk.$side" $side wrk -t 1 -c 4 -d 3 --timeout 20 -H 'Connection: close' "http://$S4:8090/"
+    TMO=60 bg "$TMP/wrk.$side" $side wrk -t 1 -c 4 -d 3 --timeout 60 -H 'Connection: close' "http://$S4:8090/"
     loads+=("$bg_pid")
 done
 kill -USR2 "$old"

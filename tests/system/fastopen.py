@@ -51,7 +51,7 @@ def serve(s, port):
 def wait_out(s):
     p = select.poll()
     p.register(s, select.POLLOUT)
-    assert p.poll(20000)
+    assert p.poll(60000)
     assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 

@@ -85,12 +85,12 @@ late_accept() { # WHAT ADDRESS CLIENT...
     master=$bg_pid
     wait_for 10 grep -q ready "$TMP/srv.$port" || { not_ok "$what: it listens" "$(cat "$TMP/srv.$port")"; return; }
     waiting() { [ "$HS_STACK" = kernel ] || [ "$(ctl a --json show session | jq '[.[] | select(.state != "listening")] | length')" -ge "$1" ]; }
-    bg "$TMP/late.1" "$@" "$ECHO" -t 20 -n 1 -b 10000 client "$addr" $port
+    bg "$TMP/late.1" "$@" "$ECHO" -n 1 -b 10000 client "$addr" $port
     one=$bg_pid
     wait_for 10 waiting 1 || not_ok "$what: the first one waits"
     touch "$dir/fork"
     wait_for 10 grep -q forked "$TMP/srv.$port"
-    bg "$TMP/late.2" "$@" "$ECHO" -t 20 -n 1 -b 10000 client "$addr" $port
+    bg "$TMP/late.2" "$@" "$ECHO" -n 1 -b 10000 client "$addr" $port
     two=$bg_pid
     wait_for 10 waiting 2 || not_ok "$what: the second one waits"
     touch "$dir/accept"

@@ -125,14 +125,14 @@ static void until_handed_over(int fd, const char *mark)
     int n = 0;
     do {
         struct pollfd p = { .fd = fd, .events = POLLIN };
-        if (poll(&p, 1, 10000) <= 0 || ioctl(fd, FIONREAD, &n) != 0)
+        if (poll(&p, 1, 60000) <= 0 || ioctl(fd, FIONREAD, &n) != 0)
             die("poll");
     } while (n < PART);
     if (write(fd, "abc", PARTS) != PARTS) /* each sender reads one: the later ones in FIFOs of after the change */
         die("write");
     while (access(mark, F_OK) != 0) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
-        if (poll(&p, 1, 10000) <= 0)
+        if (poll(&p, 1, 60000) <= 0)
             die("poll");
         usleep(500);
     }

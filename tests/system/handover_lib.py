@@ -31,7 +31,7 @@ def read_all(s, n, message=0):
 def child(work):
     pid = os.fork()
     if pid == 0:
-        signal.alarm(50)
+        signal.alarm(150)
         try:
             work()
         except SystemExit as e:

@@ -18,7 +18,7 @@ done
 sessions_of() { ctl "$1" --json show app | jq '[.. | objects | .apps? | numbers] | first'; }
 check_eq "server a has one program" "$(sessions_of a)" 1
 check_eq "server b has one program" "$(sessions_of b)" 1
-timeout 20 "$HOSTSTACKD" -c "$TMP/a.conf" --foreground >"$TMP/second" 2>&1
+timeout 60 "$HOSTSTACKD" -c "$TMP/a.conf" --foreground >"$TMP/second" 2>&1
 check_eq "a second server in the directory of a running one: exit code 1" $? 1
 TMO=20 check "which goes on undisturbed" pre a "$ECHO" -b 1000 client 127.0.0.1 ${ports[0]}
 
@@ -27,7 +27,7 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     mkdir -m 755 "$TMP/bin" && cp "$PRELOAD_DIR"/*.so* "$ECHO" "$CTL" "$HOSTSTACKD" "$TMP/bin/" 2>/dev/null
     chmod -R a+rX "$TMP/bin"
     mkdir -m 700 "$TMP/xdg" && chown nobody "$TMP/xdg"
-    nob() { $HS_EXEC ${TMO:+timeout "$TMO"} setpriv --reuid nobody --regid nogroup --clear-groups env XDG_RUNTIME_DIR="$TMP/xdg" HOME=/ "$@"; }
+    nob() { $HS_EXEC ${TMO:+timeout $((TMO * HS_PATIENCE))} setpriv --reuid nobody --regid nogroup --clear-groups env XDG_RUNTIME_DIR="$TMP/xdg" HOME=/ "$@"; }
     bg "$TMP/nobody.log" nob "$TMP/bin/hoststackd" --foreground
     nobody_pid=$bg_pid
     up() { nob "$TMP/bin/hoststackctl" -s "$TMP/xdg/hoststack/cli.sock" show version; }

@@ -11,7 +11,7 @@ conf_tap a >"$TMP/a.conf"
 server_start a "$NS_S"
 tap_up
 stack() { spre a "$@"; }
-check "ping over the TAP" in_k ping -q -c 2 -i 0.2 -W 2 $S4
+check "ping over the TAP" in_k ping -q -c 2 -i 0.2 -W 20 $S4
 iperf_case "kernel client, stack server, v4" stack in_k $S4
 iperf_case "kernel client, stack server, v4, -R" stack in_k $S4 -R
 iperf_case "kernel client, stack server, v6, --bidir" stack in_k $S6 --bidir

@@ -47,7 +47,7 @@ if role == "server":
             s, _ = listener.accept()
             p = select.poll()
             p.register(s, select.POLLRDHUP)
-            p.poll(20000)
+            p.poll(60000)
             end(s, case)
 else:
     for case in CASES:
@@ -56,5 +56,5 @@ else:
             c.shutdown(socket.SHUT_WR)
             p = select.poll()
             p.register(c, select.POLLIN | select.POLLRDHUP)
-            ev = p.poll(20000)
+            ev = p.poll(60000)
             print(case, "|".join(n for bit, n in NAMES if ev and ev[0][1] & bit), flush=True)

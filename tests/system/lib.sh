@@ -6,6 +6,7 @@
 # started here by id, are ever ended.
 #
 # HS_STACK=kernel runs the same script over the kernel's stack in place of hoststack: the control experiment.
+# HS_PATIENCE=n makes every limit of waiting n times as long (3): a limit is against hanging, and CI's machine may be slow and busy.
 # LONG=1 makes timed runs 10 s; HOSTSTACKD names another server (the ASan build's).
 
 set -u
@@ -13,6 +14,7 @@ export LC_ALL=C
 top_builddir=${top_builddir:-$PWD}
 top_srcdir=${top_srcdir:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 HS_STACK=${HS_STACK:-hoststack}
+HS_PATIENCE=${HS_PATIENCE:-3}
 HOSTSTACKD=${HOSTSTACKD:-$top_builddir/hoststackd}
 CTL=${HOSTSTACKCTL:-$top_builddir/hoststackctl}
 PRELOAD_DIR=${PRELOAD_DIR:-$top_builddir/.libs}
@@ -73,7 +75,7 @@ hs_cleanup() {
     for ns in ${hs_namespaces[@]+"${hs_namespaces[@]}"}; do
         for pid in $(ip netns pids "$ns" 2>/dev/null); do kill -TERM "$pid" 2>/dev/null; done
     done
-    wait_for 3 hs_all_gone || true
+    HS_PATIENCE=1 wait_for 3 hs_all_gone || true
     for pid in ${hs_pids[@]+"${hs_pids[@]}"}; do kill -KILL "$pid" 2>/dev/null; done
     for ns in ${hs_namespaces[@]+"${hs_namespaces[@]}"}; do
         for pid in $(ip netns pids "$ns" 2>/dev/null); do kill -KILL "$pid" 2>/dev/null; done
@@ -93,9 +95,9 @@ trap hs_cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# wait_for SECONDS COMMAND...: until it succeeds; 1 when it has not in time.
+# wait_for SECONDS COMMAND...: until it succeeds; 1 when it has not in time, HS_PATIENCE times as long.
 wait_for() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1 * HS_PATIENCE))
     shift
     until "$@" >/dev/null 2>&1; do
         [ "$SECONDS" -lt "$end" ] || return 1
@@ -152,9 +154,10 @@ make_ns() {
         net.ipv6.conf.default.accept_dad=0 2>/dev/null
     ip netns exec "$1" sysctl -qw net.ipv4.ping_group_range="0 0" 2>/dev/null
 }
-# TMO=seconds before any of in_s, in_k, pre, spre: the command is ended when it takes longer.
-in_s() { $HS_EXEC ip netns exec "$NS_S" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
-in_k() { $HS_EXEC ip netns exec "$NS_K" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
+# TMO=seconds before any of in_s, in_k, pre, spre: the command is ended when it takes HS_PATIENCE times as long. HS_PATIENCE=1 where that is
+# what is expected of it.
+in_s() { $HS_EXEC ip netns exec "$NS_S" ${TMO:+timeout -k 2 $((TMO * HS_PATIENCE))} "$@"; }
+in_k() { $HS_EXEC ip netns exec "$NS_K" ${TMO:+timeout -k 2 $((TMO * HS_PATIENCE))} "$@"; }
 
 # deafen: the kernel hears nothing at the stack's end of the link (needs nft)
 deafen() {
@@ -199,7 +202,7 @@ topo_router() {
         ip -n "$NS_S" -6 route add default via $K6
     fi
 }
-in_r() { $HS_EXEC ip netns exec "$NS_R" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
+in_r() { $HS_EXEC ip netns exec "$NS_R" ${TMO:+timeout -k 2 $((TMO * HS_PATIENCE))} "$@"; }
 # Both, with server a at its end; stack() for its programs, global() for those that go through its TCP, not cut-through.
 veth_server() {
     topo_veth
@@ -292,9 +295,9 @@ hs_preload_libs() {
 pre() {
     local name=$1
     shift
-    if [ "$HS_STACK" = kernel ]; then $HS_EXEC ${TMO:+timeout -k 2 "$TMO"} "$@"; return; fi
+    if [ "$HS_STACK" = kernel ]; then $HS_EXEC ${TMO:+timeout -k 2 $((TMO * HS_PATIENCE))} "$@"; return; fi
     : "${hs_pre:=$(hs_preload_libs)}"
-    $HS_EXEC ${TMO:+timeout -k 2 "$TMO"} env LD_LIBRARY_PATH="$PRELOAD_DIR" ASAN_OPTIONS=detect_leaks=0 \
+    $HS_EXEC ${TMO:+timeout -k 2 $((TMO * HS_PATIENCE))} env LD_LIBRARY_PATH="$PRELOAD_DIR" ASAN_OPTIONS=detect_leaks=0 \
         VCL_CONFIG="${VCL:-$TMP/$name.vcl}" LD_PRELOAD="$hs_pre" "$@"
 }
 # spre NAME COMMAND...: the same in namespace S.

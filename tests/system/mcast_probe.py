@@ -32,7 +32,7 @@ def recv(port, bind, groups, ifc=""):
         s.setsockopt(socket.IPPROTO_IP, socket.IP_PKTINFO if hasattr(socket, "IP_PKTINFO") else 8, 1)
     s.bind((bind, int(port)))
     print("ready", flush=True)
-    s.settimeout(40)
+    s.settimeout(60)
     while True:
         data, anc, _, src = s.recvmsg(2000, 500)
         said = {}

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHUNK = 65536, MAX_CONNS = 4096 };
+enum { CHUNK = 65536, MAX_CONNS = 4096, UDP_TRIES = 60 };
 
 struct options {
     bool udp, nonblock, forever;
@@ -213,7 +213,7 @@ static void client_udp(const struct options *o, int conn)
     size_t len = (size_t)o->bytes;
     for (size_t i = 0; i < len; i++)
         out[i] = pattern(conn, (long)i);
-    for (int try = 0; try < 6; try++) {
+    for (int try = 0; try < UDP_TRIES; try++) {
         if (send(fd, out, len, 0) != (ssize_t)len)
             die("send of %zu", len);
         ssize_t n = recv(fd, in, sizeof in, 0);
@@ -367,7 +367,7 @@ static void usage(void)
 
 int main(int argc, char **argv)
 {
-    struct options o = { .conns = 1, .bytes = 1000, .seconds = 20 };
+    struct options o = { .conns = 1, .bytes = 1000, .seconds = 60 };
     int c;
     while ((c = getopt(argc, argv, "+uNfn:b:t:B:")) != -1) {
         switch (c) {

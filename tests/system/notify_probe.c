@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 15000 };
+enum { PATIENCE_MS = 60000 };
 
 /* Takes messages until one holds `text`. */
 static int expect(int fd, const char *text)

@@ -10,15 +10,15 @@ conf_packet a >"$TMP/a.conf"
 server_start a "$NS_S"
 
 neigh_reachable() { in_k ip neigh show dev vk0 | grep -E "^$1 .*lladdr .* (REACHABLE|DELAY|STALE|PROBE)"; }
-check "ping v4" in_k ping -q -c 3 -i 0.2 -W 2 $S4
+check "ping v4" in_k ping -q -c 3 -i 0.2 -W 20 $S4
 check "ARP gave the kernel a neighbour" neigh_reachable $S4
-check "ping v6" in_k ping -q -c 3 -i 0.2 -W 2 $S6
+check "ping v6" in_k ping -q -c 3 -i 0.2 -W 20 $S6
 check "neighbour discovery gave the kernel a neighbour" neigh_reachable $S6
-check "1,472 bytes fill the MTU, v4" in_k ping -q -c 2 -i 0.2 -W 2 -M do -s 1472 $S4
-check "1,452 bytes fill the MTU, v6" in_k ping -q -c 2 -i 0.2 -W 2 -M do -s 1452 $S6
-check "a fragmented echo of 8,000 bytes comes back, v4" in_k ping -q -c 2 -i 0.2 -W 2 -s 8000 $S4
-check "a fragmented echo of 8,000 bytes comes back, v6" in_k ping -q -c 2 -i 0.2 -W 2 -s 8000 $S6
-check "flood of 2,000 echoes loses none" in_k ping -q -f -c 2000 -W 2 $S4
+check "1,472 bytes fill the MTU, v4" in_k ping -q -c 2 -i 0.2 -W 20 -M do -s 1472 $S4
+check "1,452 bytes fill the MTU, v6" in_k ping -q -c 2 -i 0.2 -W 20 -M do -s 1452 $S6
+check "a fragmented echo of 8,000 bytes comes back, v4" in_k ping -q -c 2 -i 0.2 -W 20 -s 8000 $S4
+check "a fragmented echo of 8,000 bytes comes back, v6" in_k ping -q -c 2 -i 0.2 -W 20 -s 8000 $S6
+check "flood of 2,000 echoes loses none" in_k ping -q -f -c 2000 -W 20 $S4
 
 # Nobody listens: port unreachable for UDP (the client's recv says ECONNREFUSED), RST for TCP.
 refused() { ! "$@" 2>"$TMP/err" && grep -q 'Connection refused' "$TMP/err"; }

@@ -26,7 +26,7 @@ transfer() {
     bg "$TMP/srv.$port" in_r "$ECHO" server "$2" $port
     pid=$bg_pid
     wait_for 10 listening "$TMP/srv.$port" || { not_ok "$1: server" "$(cat "$TMP/srv.$port")"; return; }
-    TMO=60 check "$1" spre a "$ECHO" -t 50 -b 300000 client "$2" $port
+    TMO=60 check "$1" spre a "$ECHO" -t 150 -b 300000 client "$2" $port
     end_pid "$pid"
 }
 transfer "IPv4, by ICMP" $R4

@@ -15,13 +15,13 @@ stack() { spre a "$@"; }
 topo_veth 9000
 conf_packet a 2 >"$TMP/a.conf"
 server_start a "$NS_S"
-check "jumbo: 8,972 bytes fill the MTU, v4" in_k ping -q -c 2 -i 0.2 -W 10 -M do -s 8972 $S4
-check "jumbo: 8,952 bytes fill the MTU, v6" in_k ping -q -c 2 -i 0.2 -W 10 -M do -s 8952 $S6
+check "jumbo: 8,972 bytes fill the MTU, v4" in_k ping -q -c 2 -i 0.2 -W 20 -M do -s 8972 $S4
+check "jumbo: 8,952 bytes fill the MTU, v6" in_k ping -q -c 2 -i 0.2 -W 20 -M do -s 8952 $S6
 for a in $S4 $S6; do
     serve u.$a stack $a 7001 -u
-    check "jumbo: datagrams of 8,900 bytes both ways, $a" in_k timeout 20 "$ECHO" -u -n 50 -b 8900 client $a 7001
+    check "jumbo: datagrams of 8,900 bytes both ways, $a" in_k timeout 60 "$ECHO" -u -n 50 -b 8900 client $a 7001
     serve t.$a stack $a 7002
-    check "jumbo: TCP, $a" in_k timeout 20 "$ECHO" -b 3000000 client $a 7002
+    check "jumbo: TCP, $a" in_k timeout 60 "$ECHO" -b 3000000 client $a 7002
 done
 # A connection in each family lives through the link's absence.
 cat >"$TMP/keep.py" <<'PYTHON'
@@ -78,7 +78,7 @@ server_start a "$NS_S"
 for a in $S4 $S6; do
     check "net_bonding: ping $a" wait_for 20 in_k ping -q -c 1 -W 2 $a
     serve b.$a stack $a 7003
-    check "net_bonding: TCP, $a" in_k timeout 30 "$ECHO" -N -n 5 -b 300000 client $a 7003
+    check "net_bonding: TCP, $a" in_k timeout 60 "$ECHO" -N -n 5 -b 300000 client $a 7003
 done
 server_stop a
 # Two hosts with the same addresses, one behind each member: when the first one's link ends, the other one is reached.

@@ -9,7 +9,7 @@ veth_server
 
 bg "$TMP/redis.out" stack redis-server --bind $S4 $S6 --port 6379 --save '' --appendonly no --dir "$TMP" --protected-mode no
 redis_pid=$bg_pid
-answers() { [ "$(TMO=2 "$1" redis-cli -h "$2" ping)" = PONG ]; }
+answers() { [ "$(TMO=5 "$1" redis-cli -h "$2" ping)" = PONG ]; }
 wait_for 10 answers stack $S4 || bail "redis answers" "$(tail -n 15 "$TMP/redis.out")"
 head -c 300000 /dev/urandom | base64 -w 0 >"$TMP/value"
 for way in "kernel in_k" "cut-through stack"; do

@@ -11,7 +11,7 @@ KERNEL_CC=$CC   # of senders that are the kernel's: it may lack what the stack h
 RATE=   # SO_MAX_PACING_RATE of both links' senders
 relay_port=7000
 
-in_ns() { local ns=$1; shift; $HS_EXEC ip netns exec "$TAG-$ns" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
+in_ns() { local ns=$1; shift; $HS_EXEC ip netns exec "$TAG-$ns" ${TMO:+timeout -k 2 $((TMO * HS_PATIENCE))} "$@"; }
 relay_link() { # NAME: namespaces and relay; its input is descriptor fd_NAME
     local n=$1 side fd
     make_ns "$TAG-${n}s"

@@ -16,7 +16,7 @@ link() {
     ip -n "$NS_S" link set "vs$1" up
     ip -n "$ns" link set "vk$1" up
 }
-in_n() { local n=$1; shift; $HS_EXEC ip netns exec "$TAG-k$n" ${TMO:+timeout -k 2 "$TMO"} "$@"; }
+in_n() { local n=$1; shift; $HS_EXEC ip netns exec "$TAG-k$n" ${TMO:+timeout -k 2 $((TMO * HS_PATIENCE))} "$@"; }
 link 1
 link 2
 link 3
@@ -59,7 +59,7 @@ serve() { # LOG SIDE ADDRESS PORT: echo server
 in_1() { in_n 1 "$@"; }
 in_2() { in_n 2 "$@"; }
 reach() { TMO=10 "$1" "$ECHO" -b 1000 client "$2" "$3"; }
-lost() { ! TMO=1 "$1" "$ECHO" -b 10 client "$2" "$3"; }
+lost() { ! HS_PATIENCE=1 TMO=1 "$1" "$ECHO" -b 10 client "$2" "$3"; }
 changes() { # 4|6: routes, addresses and neighbours of that family, while running
     local f=$1 k=K$1
     if [ $f = 4 ]; then
@@ -90,7 +90,7 @@ changes() { # 4|6: routes, addresses and neighbours of that family, while runnin
     end_pid "$pn"
     check "v$f: address del" ctl a address del wire0 $new/$len
     check "v$f: it is gone" bash -c "! ip netns exec '$NS_K' ping -c 1 -W 0.5 $new"
-    check "v$f: the first address of the prefix is not" in_k ping -c 1 -W 5 "$([ $f = 4 ] && echo $S4 || echo $S6)"
+    check "v$f: the first address of the prefix is not" in_k ping -c 1 -W 20 "$([ $f = 4 ] && echo $S4 || echo $S6)"
 
     check "v$f: neighbor add with a wrong hardware address" ctl a neighbor add wire1 $via1 02:00:00:00:00:99
     check "v$f: makes it unreachable" lost stack $far1 7005
@@ -114,7 +114,7 @@ cat >"$TMP/ask.py" <<'PY'
 import socket, sys
 got = ""
 for i in range(int(sys.argv[2])):
-    s = socket.create_connection((sys.argv[1], 7030), 20)
+    s = socket.create_connection((sys.argv[1], 7030), 60)
     got += s.recv(1).decode()
     s.close()
 print("".join(sorted(set(got))))

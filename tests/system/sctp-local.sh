@@ -92,7 +92,7 @@ for ip in 127.0.0.1 ::1; do
     TMO=60 bg "$TMP/calm.log" pre a "$liar" serve $ip 7171 calm
     pid=$bg_pid
     wait_for 10 listening "$TMP/calm.log"
-    TMO=40 VCL_CONFIG=$TMP/a.vcl bg "$TMP/flood.log" "$liar" flood $ip 7171 30000
+    TMO=40 VCL_CONFIG=$TMP/a.vcl bg "$TMP/flood.log" "$liar" flood $ip 7171 100000
     flood_pid=$bg_pid
     floods() { grep -q flooding "$TMP/flood.log"; }
     wait_for 10 floods || not_ok "a flood of notifications, $ip" "$(cat "$TMP/flood.log")"

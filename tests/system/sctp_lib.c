@@ -20,7 +20,7 @@
 #include <unistd.h>
 #include <netinet/sctp.h>
 
-enum { WAIT_MS = 20000, STREAMS = 8, MANY = SOCK_SEQPACKET, ONE = SOCK_STREAM };
+enum { WAIT_MS = 60000, STREAMS = 8, MANY = SOCK_SEQPACKET, ONE = SOCK_STREAM };
 
 static int n_tests, n_failed;
 static bool by_packets;

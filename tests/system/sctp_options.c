@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <linux/sctp.h>
 
-enum { WAIT_MS = 20000 };
+enum { WAIT_MS = 60000 };
 
 static int n_tests, n_failed;
 static struct sockaddr_storage addr;
@@ -580,7 +580,7 @@ static void peers(const char *other_text)
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(60);
+    alarm(180);
     if (argc < 3)
         return 2;
     resolve(argv[2], argc > 3 ? atoi(argv[3]) : 0);

@@ -149,7 +149,7 @@ int main(int argc, char **argv)
     pid_t pid;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(60);
+    alarm(180);
     buf = malloc(MESSAGE_MAX);
     if (!buf || argc < 4)
         return 2;

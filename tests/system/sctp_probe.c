@@ -22,7 +22,7 @@
 #include <unistd.h>
 #include <linux/sctp.h>
 
-enum { MESSAGE_MAX = 1 << 20, WAIT_MS = 20000 };
+enum { MESSAGE_MAX = 1 << 20, WAIT_MS = 60000 };
 
 static int n_tests, n_failed;
 static struct sockaddr_storage addr;
@@ -828,7 +828,7 @@ static void call(void)
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(60);
+    alarm(180);
     big = malloc(MESSAGE_MAX);
     back = malloc(MESSAGE_MAX);
     if (!big || !back || argc < 3)

@@ -23,7 +23,7 @@
 #include <unistd.h>
 #include "tests/system/probe_socket.h"
 
-enum { PATIENCE_MS = 20000, BLOCK = 4096 };
+enum { PATIENCE_MS = 60000, BLOCK = 4096 };
 static volatile sig_atomic_t n_io, n_urg, n_own, own_fd, own_band;
 
 static void on_signal(int sig, siginfo_t *info, void *context)
@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGPIPE, SIG_IGN);
-    alarm(100);
+    alarm(300);
     if (argc == 6 && strcmp(argv[1], "peer") == 0)
         peer(argv[2], atoi(argv[3]), argv[4], argv[5]);
     else if (argc == 6 && strcmp(argv[1], "watch") == 0)

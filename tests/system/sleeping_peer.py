@@ -65,7 +65,7 @@ def main(addr, mode):
     before = read_all(c, PART // 3) if mode == "part" else b""
 
     def serve():
-        c.settimeout(20)
+        c.settimeout(60)
         same(before + read_all(c, PART - len(before)), data(3, PART), "server, of the sleeping client")
         c.sendall(data(5, PART))
         if mode == "die":
@@ -91,8 +91,8 @@ def main(addr, mode):
         rc = ended(kid)
     elif mode == "back":
         def look():
-            c.settimeout(20)
-            if not select.select([c], [], [], 20)[0]:
+            c.settimeout(60)
+            if not select.select([c], [], [], 60)[0]:
                 die("server's child: nothing to read")
             same(c.recv(1000, socket.MSG_PEEK), data(3, 1000), "server's child")
         rc = ended(child(look))
@@ -139,7 +139,7 @@ def early(addr, nobody):
         l.accept()[0].close()
         select.select(waits_for, [], [], 0)
         os.write(go[1], b"g")
-    if not select.select(waits_for, [], [], 20)[0]:
+    if not select.select(waits_for, [], [], 60)[0]:
         die("client: it waits for somebody to accept")
     c, _ = l.accept()
     c.sendall(data(5, PART))
@@ -176,7 +176,7 @@ def both(addr):
         time.sleep(POLL)
 
     def work():
-        s.settimeout(20)
+        s.settimeout(60)
         same(read_all(s, PART), data(5, PART), "client, of the stopped server")
         s.sendall(data(3, PART)[1000:])
         s.shutdown(socket.SHUT_WR)

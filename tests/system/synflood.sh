@@ -22,7 +22,7 @@ stat() { ctl a --json show tcp | jq "[.[].$1] | add"; }
 connect_all() { # ADDRESS N
     local i
     for i in $(seq "$2"); do
-        TMO=25 in_k "$ECHO" -b 2000 client "$1" 7000 >"$TMP/echo.$i" 2>&1 || { cat "$TMP/echo.$i"; return 1; }
+        TMO=25 in_k "$ECHO" -t 60 -b 2000 client "$1" 7000 >"$TMP/echo.$i" 2>&1 || { cat "$TMP/echo.$i"; return 1; }
     done
 }
 iperf_rate() { # PORT SECONDS: bits a second that arrived

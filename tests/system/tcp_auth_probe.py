@@ -84,7 +84,7 @@ def listen(family, port, path):
         threading.Thread(target=echo, args=(conn,), daemon=True).start()
 
 
-def connect(family, address, port, length, key=None, seconds=10):
+def connect(family, address, port, length, key=None, seconds=60):
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.settimeout(seconds)
     if key:
@@ -250,14 +250,14 @@ def main(argv):
     if argv[1] == 'ao-listen':
         ao_listen(family, int(argv[3]), argv[4], argv[5], argv[6:])
     if argv[1] == 'ao-connect':
-        keys, seconds = (argv[6:-2], float(argv[-1])) if '-' in argv[6:] else (argv[6:], 20)
+        keys, seconds = (argv[6:-2], float(argv[-1])) if '-' in argv[6:] else (argv[6:], 60)
         return ao_connect(family, argv[3], int(argv[4]), argv[5], keys, seconds)
     if argv[1] == 'hold':
         sock = socket.socket(family, socket.SOCK_STREAM)
         set_key(sock, family, argv[3], argv[5].encode())
         sock.connect((argv[3], int(argv[4])))
         signal.pause()
-    return connect(family, argv[3], int(argv[4]), int(argv[5]), argv[6] if len(argv) > 6 and argv[6] != '-' else None, float(argv[7]) if len(argv) > 7 else 10)
+    return connect(family, argv[3], int(argv[4]), int(argv[5]), argv[6] if len(argv) > 6 and argv[6] != '-' else None, float(argv[7]) if len(argv) > 7 else 60)
 
 
 sys.exit(main(sys.argv))

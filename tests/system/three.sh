@@ -27,7 +27,7 @@ serve() { # SIDE ADDRESS PORT
     wait_for 10 listening "$TMP/srv.$2.$3" || not_ok "the server at $2 listens" "$(cat "$TMP/srv.$2.$3")"
 }
 reach() { TMO=5 "$1" "$ECHO" -b 100000 client "$2" "$3"; }
-lost() { ! TMO=1 "$1" "$ECHO" -b 10 client "$2" "$3"; }
+lost() { ! HS_PATIENCE=1 TMO=1 "$1" "$ECHO" -b 10 client "$2" "$3"; }
 not_forwarded() { ctl b --json show errors | jq '[.[] | select(.reason | test("hosts do not forward")) | .count] | add // 0'; }
 has_more() { [ "$(not_forwarded)" -gt "$before" ]; }
 for f in 4 6; do

@@ -5,7 +5,7 @@
 # shellcheck source=tests/system/tls_certs.sh
 . "$(dirname "$0")/tls_certs.sh"
 tls_begin jq python3
-{ conf_packet a; conf_tls "handshake-threads 2 handshake-timeout 4s"; } >"$TMP/a.conf"
+{ conf_packet a; conf_tls "handshake-threads 2 handshake-timeout 8s"; } >"$TMP/a.conf"
 server_start a "$NS_S"
 port=8641
 at() { case $1 in *:*) printf '[%s]:%s' "$1" $port ;; *) printf '%s:%s' "$1" $port ;; esac; }
@@ -73,7 +73,7 @@ check "a silent peer is timed out" silent
 flood() { # SECONDS: clients that come and go, some of them amid their handshake
     flood_pids=()
     for _ in 1 2 3; do
-        TMO=6 in_k openssl s_time -connect "$(at $S4)" -new -time "$1" >>"$TMP/flood" 2>&1 &
+        HS_PATIENCE=1 TMO=6 in_k openssl s_time -connect "$(at $S4)" -new -time "$1" >>"$TMP/flood" 2>&1 &
         flood_pids+=($!)
     done
     rm -f "$TMP/calm"

@@ -131,7 +131,7 @@ else
 fi
 
 # ---- without what it needs it fails, and is not served in clear
-listens() { TMO=10 secret "$1" timeout 5 python3 -c "
+listens() { TMO=10 secret "$1" timeout 60 python3 -c "
 import socket, os
 s = socket.socket()
 s.bind(('$2', 7555))

@@ -5,7 +5,7 @@ import sys
 
 sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-sock.settimeout(30)
+sock.settimeout(60)
 ctx = ssl.create_default_context(cafile=sys.argv[3])
 inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
 tls = ctx.wrap_bio(inside, outside, server_hostname=sys.argv[1])

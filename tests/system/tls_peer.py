@@ -183,7 +183,7 @@ def pour(address, port):
     s.sendall(client_hello())
     s.setblocking(False)
     taken = 0
-    while select.select([], [s], [], 2)[1]:
+    while select.select([], [s], [], 4)[1]:
         taken += s.send(bytes(4096))
     print(taken)
 

@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 5000, CLOSED = 9, ECHO = 7000 };
+enum { WAIT_MS = 30000, CLOSED = 9, ECHO = 7000 };
 
 struct host { struct sockaddr_storage ss; socklen_t len; };
 static struct { bool v6, mapped; struct host own, peer, far, nowhere; } t;

@@ -70,7 +70,7 @@ static char wait_char(int fd)
     struct pollfd p = { .fd = fd, .events = POLLIN };
     char c;
 
-    if (poll(&p, 1, 20000) != 1 || recv(fd, &c, 1, 0) != 1)
+    if (poll(&p, 1, 60000) != 1 || recv(fd, &c, 1, 0) != 1)
         die("no word from the other end");
     return c;
 }
@@ -125,7 +125,7 @@ static void look(int fd, int ep, const char *op)
         break;
     case 'q': printf(" q:%d", ioctl(fd, FIONREAD, &v)); printf("/%d", v); break;
     case 'm': printf(" m:%d/%d", ioctl(fd, SIOCATMARK, &v), sockatmark(fd)); printf("=%d", v); break;
-    case 'f': printf(" f:%d", poll(&(struct pollfd){ .fd = fd, .events = POLLRDHUP }, 1, 20000)); break;
+    case 'f': printf(" f:%d", poll(&(struct pollfd){ .fd = fd, .events = POLLRDHUP }, 1, 60000)); break;
     case 'w': look_ready(fd, ep); break;
     case '+':
     case '-': printf(" %c%d", *op, setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on))); break;
@@ -158,7 +158,7 @@ static void receiver(const char *host, const char *port)
             die("ask");
         if (i == 1) {
             struct pollfd p = { .fd = fd, .events = POLLPRI };
-            int n = poll(&p, 1, 20000);
+            int n = poll(&p, 1, 60000);
 
             printf("waited: %d %x\n", n, (unsigned)p.revents);
         }

@@ -10,7 +10,7 @@ python3 -c 'import os; os.eventfd' 2>/dev/null || skip_all "this Python has no e
 make_ns "$NS_S"
 { conf_head a; printf 'port p0 { device net_vhost0,iface=%s }\n' "$TMP/v.sock"; conf_addrs p0 $S4 $S6; } >"$TMP/a.conf"
 server_start a "$NS_S"
-guest() { timeout -k 2 60 python3 "$(dirname "$0")/vhost_guest.py" "$TMP/v.sock" "$1"; }
+guest() { timeout -k 2 300 python3 "$(dirname "$0")/vhost_guest.py" "$TMP/v.sock" "$1"; }
 server_fds() { find "/proc/$(server_pid a)/fd" -mindepth 1 -maxdepth 1 | wc -l; }
 no_guest() { [ "$(ctl a --json show interface | jq -r '.[0].up')" = false ]; }
 

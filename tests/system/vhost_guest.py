@@ -23,7 +23,7 @@ ASK = b"\xff" * 6 + ME + b"\x08\x06" + struct.pack(">HHBBH", 1, 0x800, 6, 4, 1) 
 class Guest:
     def __init__(self, path):
         self.s = socket.socket(socket.AF_UNIX)
-        self.s.settimeout(10)
+        self.s.settimeout(60)
         self.s.connect(path)
         self.fd = os.memfd_create("guest")
         os.ftruncate(self.fd, SIZE)
@@ -76,7 +76,7 @@ class Guest:
         if kick and not self.get("<H", at + 0x2000)[0] & NO_NOTIFY:
             os.eventfd_write(self.kick[TX], 1)
 
-    def wait(self, what, ready, seconds=10):
+    def wait(self, what, ready, seconds=60):
         end = time.monotonic() + seconds
         while not ready():
             if time.monotonic() > end:
