@@ -282,7 +282,7 @@ void session_tx_copy(struct worker *w, struct session *s, uint32_t offset, void 
 {
     (void)w;
     assert(offset + len <= s->tx_len);
-    memcpy(dst, s->tx + offset, len);
+    memcpy(dst, s->tx + s->tx_at + offset, len);
 }
 
 int session_tx_attach_iov(struct worker *w, struct session *s, uint32_t offset, uint32_t len, struct iovec iov[4])
@@ -296,8 +296,12 @@ void session_tx_drop(struct worker *w, struct session *s, uint32_t len)
 {
     (void)w;
     assert(len <= s->tx_len);
-    memmove(s->tx, s->tx + len, s->tx_len - len);
+    s->tx_at += len;
     s->tx_len -= len;
+    if (s->tx_at > sizeof(s->tx) - FAKE_FIFO) {
+        memmove(s->tx, s->tx + s->tx_at, s->tx_len);
+        s->tx_at = 0;
+    }
     s->tx_seen -= len;
     s->tx_urgent_end -= hs_min_u32(s->tx_urgent_end, len);
 }
@@ -497,7 +501,7 @@ uint32_t fake_write(struct fake_host *h, struct session *s, const void *data, ui
 {
     if (len > FAKE_FIFO - s->tx_len)
         len = FAKE_FIFO - s->tx_len;
-    memcpy(s->tx + s->tx_len, data, len);
+    memcpy(s->tx + s->tx_at + s->tx_len, data, len);
     s->tx_len += len;
     s->tx_due = true;
     fake_tx(h);

@@ -30,7 +30,8 @@ struct session {
     uint32_t tx_len, tx_seen;            /* tx_seen: what the last look found */
     unsigned n_tx_looks, late_look;      /* late_look, late_len: set by the test, so many bytes are written just before that look */
     uint32_t late_len;
-    uint8_t tx[FAKE_FIFO];
+    uint32_t tx_at;                      /* what is not acknowledged is at tx + tx_at: dropped from the front without moving the rest */
+    uint8_t tx[3 * FAKE_FIFO];
     uint8_t kept[SESSION_KEPT];
 };
 

@@ -427,7 +427,7 @@ Test(tcp_flow, budget_cuts_no_super_frame, .init = init, .fini = fini)
     script_open(t, false, false);
     script_conn(t)->cwnd = 20000;
     for (unsigned i = 0; i < HS_ARRAY_LEN(row); i++) {
-        memcpy(t->s->tx, bytes, 20000);
+        memcpy(t->s->tx + t->s->tx_at, bytes, 20000);
         t->s->tx_len = 20000;
         tcp_transport_ops.tx(&t->h.w, t->s->conn, row[i].budget);
         for (unsigned k = 0; k < row[i].frames; k++)

@@ -405,7 +405,7 @@ Test(tcp_idle_no_memory, stays_idle_until_there_is_some, .init = no_memory_init)
     cr_assert_eq(t->h.tw.counters[TCP_C_no_memory], 1);
     cr_assert_eq(t->s->rx_len, 5);
     cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_NODELAY, &on, sizeof(on)), -ENOMEM);
-    memcpy(t->s->tx, "abc", t->s->tx_len = 3);
+    memcpy(t->s->tx + t->s->tx_at, "abc", t->s->tx_len = 3);
     cr_assert_eq(tcp_transport_ops.tx(&t->h.w, t->s->conn, 65536), TRANSPORT_TX_MORE);
     EXPECT_NOTHING(t);
     cr_assert(is_idle(t));

@@ -44,17 +44,18 @@ static void answer(struct script *t, uint32_t upto)
 {
     uint8_t opt[12] = { 1, 1, 5, 10 };
     uint32_t at = t->rcv - P.start, from = 0, to = 0;
+    const uint8_t *hole, *last;
     be32 v;
 
-    while (P.have[at])
-        at++;
+    hole = memchr(P.have + at, 0, sizeof(P.have) - at);
+    cr_assert_not_null(hole);
+    at = (uint32_t)(hole - P.have);
     t->rcv = P.start + at;
-    for (uint32_t i = upto - P.start; i > at && !to; i--) { /* the block that ends at the newest */
-        if (P.have[i - 1])
-            to = i;
+    last = upto - P.start > at ? memrchr(hole, 1, upto - P.start - at) : NULL; /* the block that ends at the newest */
+    if (last) {
+        to = (uint32_t)(last - P.have) + 1;
+        from = (uint32_t)((const uint8_t *)memrchr(hole, 0, (size_t)(last - hole)) - P.have) + 1;
     }
-    for (from = to; from > at && P.have[from - 1]; from--)
-        ;
     if (!to) {
         send_ack(t);
         return;
