@@ -108,6 +108,11 @@ static uint16_t cookie_check(struct worker *w, const struct tcp_seg *seg)
     return 0;
 }
 
+bool tcp_cookie_is_ours(struct worker *w, const struct tcp_seg *seg)
+{
+    return w->now_us < tcp_worker_of(w)->cookie_until_us && cookie_check(w, seg);
+}
+
 /* What the SYN had said, from what came back. The ACK's own timestamp stands for the SYN's. */
 static void cookie_options(const struct tcp_config *cfg, struct tcp_opts *o, uint16_t mss)
 {

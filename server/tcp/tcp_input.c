@@ -233,6 +233,8 @@ static bool is_deferred(struct worker *w, struct tcp_conn *c, const struct tcp_s
 static bool step5_syn_rcvd(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
 {
     if (seq_leq(seg->ack, c->iss) || seq_gt(seg->ack, c->snd_nxt)) {
+        if (tcp_half_open_cookie(w, c, seg))
+            return false;
         tcp_count(w, TCP_C_bad_ack);
         tcp_send_rst_to(w, seg);
         return false;

@@ -408,6 +408,7 @@ struct listener *tcp_half_open_del(struct worker *w, struct tcp_conn *c);
 int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                 struct transport_conn **out);
 void tcp_listen_input(struct worker *w, struct listener *l, struct tcp_seg *seg, uint32_t iss_floor);
+bool tcp_half_open_cookie(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg); /* true: c has gone, seg is done with */
 void tcp_unlisten(struct worker *w, struct listener *l);
 uint8_t tcp_wscale_for(uint32_t rx_max);
 void tcp_start_handshake(struct worker *w, struct tcp_conn *c); /* sends the SYN or SYN,ACK */
@@ -541,6 +542,7 @@ int tcp_timewait_take_over(struct worker *w, const struct ip_endpoint *lcl, cons
 
 /* tcp_cookie.c */
 void tcp_cookie_reply(struct worker *w, struct listener *l, const struct tcp_seg *seg);    /* SYN,ACK without a connection */
+bool tcp_cookie_is_ours(struct worker *w, const struct tcp_seg *seg);                      /* the ACK of such a one */
 /* ACK at a listener: a connection in SYN-RCVD that this segment is for; NULL: it brings no cookie of ours. */
 struct tcp_conn *tcp_cookie_accept(struct worker *w, struct listener *l, const struct tcp_seg *seg);
 

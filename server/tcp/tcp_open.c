@@ -188,6 +188,19 @@ static bool cookie_input(struct worker *w, struct listener *l, struct tcp_seg *s
     return true;
 }
 
+/* A SYN that was answered by a cookie came again when there was room, and has another number here: what its peer acknowledges is the
+ * cookie. False: it is not, and nothing has changed. */
+bool tcp_half_open_cookie(struct worker *w, struct tcp_conn *c, struct tcp_seg *seg)
+{
+    struct listener *l = c->half.listener;
+
+    if (!(c->flags & TCP_F_PASSIVE) || c->flags & TCP_F_FASTOPEN || !tcp_cookie_is_ours(w, seg))
+        return false;
+    tcp_conn_free(w, c);
+    (void)cookie_input(w, l, seg);
+    return true;
+}
+
 /* RFC 9293 s3.10.7.2. */
 void tcp_listen_input(struct worker *w, struct listener *l, struct tcp_seg *seg, uint32_t iss_floor)
 {

@@ -233,6 +233,49 @@ Test(tcp_cookie, accept_queue_full_not_for_ever, .init = init, .fini = fini)
     EXPECT(t, TCP_RST, t->rcv, 0, 0);
 }
 
+/* The SYN comes again when there is room: its connection has another number, and the peer may have taken the cookie before. */
+static void syn_twice(struct script *t, bool v4)
+{
+    struct tcp_opts o;
+    uint32_t cookie, syn = t->snd;
+
+    if (!v4) {
+        t->us = fake_endpoint("fd00::1", PORT);
+        t->peer = fake_endpoint("fd00::2", PEER_PORT);
+        t->h.listener.lcl = t->us;
+    }
+    script_syn(t, linux_syn, sizeof(linux_syn));
+    cookie = t->rcv;
+    cr_assert_eq(tcp_options_parse(t->seg.opt, t->seg.opt_len, &o), 0);
+    cr_assert_eq(t->h.tw.counters[TCP_C_cookies_sent], 1);
+    t->h.listener.backlog = 1;
+    t->snd = syn;
+    script_syn(t, linux_syn, sizeof(linux_syn));
+    cr_assert_eq(t->h.tw.n_half_open, 1);
+    cr_assert_neq(t->rcv, cookie);
+    t->rcv = cookie + 5; /* neither of the two */
+    ack_ts(t, 1001, o.tsval, NULL, 0);
+    EXPECT(t, TCP_RST, cookie + 5, 0, 0);
+    cr_assert_eq(script_conn(t)->state, TCP_S_SYN_RCVD);
+    t->rcv = cookie;
+    t->h.listener.accept_error = -ENOBUFS;
+    ack_ts(t, 1001, o.tsval, NULL, 0);
+    EXPECT_NOTHING(t);
+    cr_assert_eq(t->h.tw.n_half_open, 0);
+    cr_assert_eq(t->h.tw.n_conns, 0, "the cookie says all of it");
+    t->h.listener.accept_error = 0;
+    t->snd = syn;
+    script_syn(t, linux_syn, sizeof(linux_syn));
+    t->rcv = cookie;
+    ack_ts(t, 1001, o.tsval, "GET /", 5);
+    cr_assert_eq(script_conn(t)->state, TCP_S_ESTABLISHED);
+    cr_assert_eq(script_conn(t)->iss, cookie - 1);
+    cr_assert_eq(fake_accepted(&t->h)->rx_len, 5);
+    cr_assert_eq(t->h.tw.n_half_open, 0);
+}
+Test(tcp_cookie, of_a_syn_that_came_again, .init = init, .fini = fini) { syn_twice(&T, true); }
+Test(tcp_cookie, of_a_syn_that_came_again_v6, .init = init, .fini = fini) { syn_twice(&T, false); }
+
 Test(tcp_cookie, not_without_load_and_not_when_switched_off, .init = init, .fini = fini)
 {
     struct script *t = &T;
