@@ -265,7 +265,8 @@ enum svm_msg_type {
                            -1 none, 0 reset at once, n seconds; or SVM_CLOSE_UNREAD. Answer CLOSED when the slot may be used again */
     SVM_MSG_RETURN,     /* a session that the program has not seen (nothing read or written) goes back to its listener, for another
                            worker. No answer but CLOSED */
-    SVM_MSG_ATTR_SET,   /* attr = enum svm_attr, u.attr; answer ATTR */
+    SVM_MSG_ATTR_SET,   /* attr = enum svm_attr, u.attr; answer ATTR. Without a handle: for the session of the CONNECT with the same ctx
+                           that comes next, so that its first packet is as the program wants it; no answer */
     SVM_MSG_ATTR_GET,   /* answer ATTR */
     SVM_MSG_DETACH,     /* this worker lets go of everything in order (vppcom_app_destroy) */
     SVM_MSG_CLAIM,      /* a holder wants to use a session that another process has used, or nobody: its FIFOs move into this client's

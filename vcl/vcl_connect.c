@@ -141,6 +141,7 @@ static int start_connect(struct vcl_socket *s, const struct ip_endpoint *rmt, ui
         vcl_socket_set_state(s, VCL_CONNECTING);
         if (how)
             atomic_store(&s->op, VCL_OP_CONNECT);
+        vcl_options_push_early(s);
         rc = vcl_worker_post(w, s->server_worker, &m);
         vcl_spin_said(&w->spin, 1);
         if (rc) {

@@ -356,6 +356,7 @@ struct vcl_socket {
     atomic_uint n_acc;
     bool relisten_sent;              /* the server that came back has been asked */
     bool is_stopping;                /* on the worker's list of listeners that nobody waits for any more */
+    uint8_t early_told;              /* options that went ahead of CONNECT: what failed and is tried again needs them once more */
     bool tls_own;                    /* `tls` is a configuration, counted for this socket */
     uint32_t tls;                    /* number of its pair or configuration in vcl_tls.c, 0 = none */
     uint32_t n_in_subs;
@@ -407,6 +408,7 @@ bool vcl_handle_is_none(struct svm_handle h);
 
 int vcl_bind_implicit(struct vcl_socket *s);    /* UDP before its first send; -errno */
 void vcl_options_push(struct vcl_socket *s);    /* sends what was set before there was a session; worker lock held */
+void vcl_options_push_early(struct vcl_socket *s); /* the same, for the one that the next message, a CONNECT, asks for */
 int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len); /* answer in s->attr_bytes */
 int vcl_attr_ask(struct vcl_socket *s, uint8_t attr, const void *question, uint32_t question_len, void *answer, uint32_t answer_len);
 int vcl_msg_opt_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: none of these */

@@ -282,18 +282,9 @@ static int32_t recverr_told(const struct vcl_socket *s)
     return (s->rare_opt->recverr ? SVM_RECVERR_V4 : 0) | (s->rare_opt->recverr6 ? SVM_RECVERR_V6 : 0);
 }
 
-/* What was set before there was a session. Worker lock held. */
-void vcl_options_push(struct vcl_socket *s)
+static void post_changed(struct vcl_socket *s, uint64_t changed)
 {
-    uint64_t changed = s->opt.changed;
-    uint32_t keys;
-
-    vcl_mcast_push(s);
-    if (s->tcp_keys && !s->local && !vcl_handle_is_none(s->handle) && vcl_tcp_keys_are_told(s, &keys))
-        post_int(s, SVM_ATTR_TCP_KEYS, (int32_t)keys); /* perhaps changed while the attempt was under way */
-    if (!changed || s->local || vcl_handle_is_none(s->handle))
-        return;
-    s->opt.changed = 0;
+    s->opt.changed &= ~changed;
     for (unsigned i = 0; i < HS_ARRAY_LEN(rows); i++)
         if (rows[i].attr && changed & UINT64_C(1) << rows[i].attr && row_acts(s, &rows[i])) {
             post_int(s, rows[i].attr, row_get(s, &rows[i]));
@@ -325,6 +316,40 @@ void vcl_options_push(struct vcl_socket *s)
         post_int(s, SVM_ATTR_RX_TELL, vcl_rx_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_RX_FIFO)
         post_int(s, SVM_ATTR_RX_FIFO, s->opt.rcvbuf / 2);
+}
+
+/* What was set before there was a session. Worker lock held. */
+void vcl_options_push(struct vcl_socket *s)
+{
+    uint32_t keys;
+
+    vcl_mcast_push(s);
+    if (s->tcp_keys && !s->local && !vcl_handle_is_none(s->handle) && vcl_tcp_keys_are_told(s, &keys))
+        post_int(s, SVM_ATTR_TCP_KEYS, (int32_t)keys); /* perhaps changed while the attempt was under way */
+    if (s->opt.changed && !s->local && !vcl_handle_is_none(s->handle))
+        post_changed(s, s->opt.changed);
+}
+
+/* What the first packet shows, and what it promises. The device and the keys CONNECT itself says; the rest has time until there is a
+ * session. */
+void vcl_options_push_early(struct vcl_socket *s)
+{
+    static const uint8_t early[] = { SVM_ATTR_MSS, SVM_ATTR_USER_TIMEOUT, SVM_ATTR_DSCP, SVM_ATTR_TTL, SVM_ATTR_CONGESTION, SVM_ATTR_RX_FIFO };
+    uint64_t bits = 0;
+
+    static_assert(HS_ARRAY_LEN(early) <= 8 * sizeof(s->early_told), "a bit for each");
+    if (!vcl_handle_is_none(s->handle))
+        return;
+    for (unsigned i = 0; i < HS_ARRAY_LEN(early); i++) {
+        uint64_t bit = UINT64_C(1) << early[i];
+
+        if (s->opt.changed & bit)
+            s->early_told |= (uint8_t)(1u << i);
+        if (s->early_told & 1u << i)
+            bits |= bit;
+    }
+    if (bits)
+        post_changed(s, bits);
 }
 
 /* op_lock held. */

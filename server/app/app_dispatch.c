@@ -101,6 +101,18 @@ static void do_listen(struct app_port_client *pc, const struct svm_msg *m, struc
         answer(pc, m, SVM_MSG_LISTENING, err);
 }
 
+static bool names_one(const struct svm_msg *m) { return m->handle.index || m->handle.gen; }
+
+/* What cannot be kept was refused by the program's side, or its memory is not the one that vcl/ writes. */
+static void do_attr_early(struct app_port_client *pc, const struct svm_msg *m)
+{
+    if (pc->early_ctx != m->ctx)
+        session_attrs_forget(pc->early);
+    pc->early_ctx = m->ctx;
+    if (m->u.attr_val.len <= sizeof(m->u.attr_val.bytes))
+        (void)session_attr_early(&pc->early, m->attr, m->u.attr_val.bytes, m->u.attr_val.len);
+}
+
 static void do_connect(struct app_port_client *pc, const struct svm_msg *m, struct session *bound)
 {
     struct session_connect_args args = {
@@ -113,19 +125,20 @@ static void do_connect(struct app_port_client *pc, const struct svm_msg *m, stru
         .lcl = { m->u.conn.lcl_ip, m->u.conn.lcl_port },
         .rmt = { m->u.conn.rmt_ip, m->u.conn.rmt_port },
         .device = (int32_t)m->u.conn.slot.seg_id,
+        .attrs = pc->early_ctx == m->ctx ? pc->early : NULL,
     };
     struct session *s;
-    bool names_one = m->handle.index || m->handle.gen;
     int err;
 
-    if (names_one && !bound)
+    if (names_one(m) && !bound)
         err = -EBADF;
-    else if ((!names_one || args.flags & SVM_BIND_SEQPACKET) && quota_is_full(pc))
+    else if ((!names_one(m) || args.flags & SVM_BIND_SEQPACKET) && quota_is_full(pc))
         err = -ENFILE;
     else
         err = take_keys(pc, m->proto, args.layer_cfg);
     if (err == 0)
         err = session_connect(pc->w, &pc->aw, &args, &s); /* success is told by the notice CONNECTED */
+    session_attrs_forget(pc->early);
     if (err != 0)
         answer(pc, m, SVM_MSG_CONNECTED, err);
 }
@@ -244,6 +257,12 @@ void app_dispatch(struct app_port_client *pc, const struct svm_msg *m)
             session_return(pc->w, &pc->aw, s);
         return;
     case SVM_MSG_ATTR_SET:
+        if (!names_one(m)) {
+            do_attr_early(pc, m);
+            return;
+        }
+        do_attr(pc, m, s);
+        return;
     case SVM_MSG_ATTR_GET:
         do_attr(pc, m, s);
         return;

@@ -85,6 +85,8 @@ struct app_port_client {        /* worker's */
     int bell_rd;                /* read end of its doorbell pipe to this worker; -1 = none */
     bool has_queues, on_list, is_dirty, is_leaving, is_failed, done_told;
     const char *fail_text;
+    struct session_attrs *early; /* what it has set for the session that it will ask for as early_ctx; NULL = nothing ever */
+    uint32_t early_ctx;
     struct app_event done_event, fail_event;
     uint64_t ring_bytes;        /* of its sessions; atomic: read by the control thread */
     struct app_spares spares;

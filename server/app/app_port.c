@@ -142,7 +142,9 @@ static void check_done(struct app_port *port, struct app_port_client *pc)
     pc->done_told = true;
     list_remove(port, pc);
     free(pc->pending);
+    free(pc->early);
     pc->pending = NULL;
+    pc->early = NULL;
     pc->n_pending = 0;
     pc->done_event.type = APP_EVENT_DONE;
     app_event_post(pc->client->as, &pc->done_event);

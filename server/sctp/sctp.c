@@ -138,6 +138,7 @@ static int sctp_connect(struct worker *w, struct session *s, const struct ip_end
             sctp_ep_of_session(from)->cfg.n_peers = 0; /* they were this association's */
         }
     }
+    session_connect_attrs(w, s, &(struct transport_conn){ .session = s }); /* they are the endpoint's, and the association begins with them */
     struct ip_endpoint bound = { bound_to(w, s), lcl->port };
     a = sctp_associate(w, ep, &bound, rmt, &err);
     if (!a)

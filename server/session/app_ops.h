@@ -9,6 +9,7 @@
 #include "svm/svm_fifo.h"
 
 struct app_worker;
+struct session_attrs;
 
 /* FIFO memory of one session, given by the app side. */
 struct app_fifos {
@@ -100,6 +101,7 @@ struct session_connect_args {
     uint8_t flags;
     uint32_t ctx;
     struct session *bound;         /* or NULL */
+    const struct session_attrs *attrs; /* session_attr_early(), NULL = none; not looked at with `bound`, which has its own */
     uint32_t layer_cfg;            /* see struct session */
     uint8_t how;                   /* enum svm_connect_how */
     int32_t device;                /* as above; not looked at with `bound` */
@@ -113,6 +115,10 @@ void session_tx_kick(struct worker *w, struct session *s);       /* SVM_MSG_DATA
 void session_rx_space_kick(struct worker *w, struct session *s); /* SVM_MSG_SPACE arrived */
 int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const void *val, uint32_t len);
 int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *val, uint32_t *len);
+/* Before there is a session: put down for the session_connect() that follows, so that its first packet is as the program wants it.
+ * *early: the caller's, NULL at first, to be freed with free(). */
+int session_attr_early(struct session_attrs **early, uint8_t attr, const void *val, uint32_t len);
+void session_attrs_forget(struct session_attrs *early);          /* nothing is put down there any more; NULL is allowed */
 bool session_is_held_by(const struct session *s, const struct app_worker *a);
 /* Adds `a` as a further holder (fork): 0, -ENOMEM. All sessions of `parent` that are there now, but for those in `without`. */
 int session_hold_all(struct worker *w, struct app_worker *parent, struct app_worker *a, const struct svm_handle *without, unsigned n);

@@ -47,17 +47,26 @@ static int check_value(uint8_t attr, int32_t v)
     }
 }
 
-static int attrs_keep(struct session *s, uint8_t attr, const void *val, uint32_t len)
+static int check(uint8_t attr, const void *val, uint32_t len)
 {
-    struct session_rare *r = session_rare_get(s);
-    struct session_attrs *a;
     int32_t v;
 
-    if (r && !r->attrs)
-        r->attrs = calloc(1, sizeof(*r->attrs));
-    if (!r || !r->attrs)
-        return -ENOMEM;
-    a = r->attrs;
+    if (!is_settable(attr))
+        return -ENOPROTOOPT;
+    if (attr == SVM_ATTR_FASTOPEN_KEY)
+        return len == SVM_FASTOPEN_KEY || len == 2 * SVM_FASTOPEN_KEY ? 0 : -EINVAL;
+    if (attr == SVM_ATTR_CONGESTION)
+        return 0;
+    if (len != sizeof(v))
+        return -EINVAL;
+    memcpy(&v, val, sizeof(v));
+    return check_value(attr, v);
+}
+
+static int attrs_put(struct session_attrs *a, uint8_t attr, const void *val, uint32_t len)
+{
+    int32_t v;
+
     if (attr == SVM_ATTR_CONGESTION) {
         if (len == 0 || len > sizeof(a->congestion))
             return -EINVAL;
@@ -73,6 +82,32 @@ static int attrs_keep(struct session *s, uint8_t attr, const void *val, uint32_t
     }
     a->is_set |= UINT64_C(1) << attr;
     return 0;
+}
+
+static int attrs_keep(struct session *s, uint8_t attr, const void *val, uint32_t len)
+{
+    struct session_rare *r = session_rare_get(s);
+
+    if (r && !r->attrs)
+        r->attrs = calloc(1, sizeof(*r->attrs));
+    return r && r->attrs ? attrs_put(r->attrs, attr, val, len) : -ENOMEM;
+}
+
+int session_attr_early(struct session_attrs **early, uint8_t attr, const void *val, uint32_t len)
+{
+    int err = check(attr, val, len);
+
+    if (err != 0)
+        return err;
+    if (!*early)
+        *early = calloc(1, sizeof(**early));
+    return *early ? attrs_put(*early, attr, val, len) : -ENOMEM;
+}
+
+void session_attrs_forget(struct session_attrs *early)
+{
+    if (early)
+        early->is_set = 0;
 }
 
 /* FIFO sizes take effect where the FIFO is: a receive FIFO is the server's, a transmit FIFO grows in the program. */
@@ -109,7 +144,7 @@ static int keys_changed(struct worker *w, struct session *s, const void *val, ui
 
 int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const void *val, uint32_t len)
 {
-    int32_t v = 0;
+    int32_t v;
     int err;
 
     if (is_transports_own(attr))
@@ -122,21 +157,15 @@ int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const vo
         return keys_changed(w, s, val, len);
     if (attr > SVM_ATTR_TCP_KEYS && attr <= SVM_ATTR_TCP_AO_KEY)
         return s->conn && s->ops->attr_set ? s->ops->attr_set(w, s->conn, attr, val, len) : -ENOENT;
-    if (!is_settable(attr))
-        return -ENOPROTOOPT;
-    if (attr == SVM_ATTR_FASTOPEN_KEY) {
-        if (len != SVM_FASTOPEN_KEY && len != 2 * SVM_FASTOPEN_KEY)
-            return -EINVAL;
-    } else if (attr != SVM_ATTR_CONGESTION) {
-        if (len != sizeof(v))
-            return -EINVAL;
+    err = check(attr, val, len);
+    if (err != 0)
+        return err;
+    if (attr == SVM_ATTR_RX_FIFO || attr == SVM_ATTR_TX_FIFO) {
         memcpy(&v, val, sizeof(v));
-        err = check_value(attr, v);
-        if (err != 0)
-            return err;
+        err = fifo_limit(s, attr, v);
+        if (err != 0 || s->conn || s->has_fifos || attr == SVM_ATTR_TX_FIFO)
+            return err; /* else there will be one: the first window, and its scale, are to fit it */
     }
-    if (attr == SVM_ATTR_RX_FIFO || attr == SVM_ATTR_TX_FIFO)
-        return fifo_limit(s, attr, v);
     if (s->conn && attr != SVM_ATTR_FASTOPEN_KEY) {
         err = s->ops->attr_set ? s->ops->attr_set(w, s->conn, attr, val, len) : -ENOPROTOOPT;
         if (err != 0)
@@ -184,11 +213,11 @@ int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *va
     return 0;
 }
 
-void session_attrs_apply(struct worker *w, struct session *s)
+static void attrs_apply(struct worker *w, const struct session *s, struct transport_conn *c)
 {
     const struct session_attrs *a = session_attrs(s);
 
-    if (!a || !s->conn || !s->ops->attr_set)
+    if (!a || !s->ops->attr_set)
         return;
     for (uint8_t attr = 1; attr < SESSION_MAX_ATTRS; attr++) {
         if (!(a->is_set & (UINT64_C(1) << attr)))
@@ -197,8 +226,25 @@ void session_attrs_apply(struct worker *w, struct session *s)
             continue; /* of listeners */
         /* Values were checked when they were set; an option that this transport lacks was refused then, too. */
         if (attr == SVM_ATTR_CONGESTION)
-            (void)s->ops->attr_set(w, s->conn, attr, a->congestion, (uint32_t)strlen(a->congestion) + 1);
+            (void)s->ops->attr_set(w, c, attr, a->congestion, (uint32_t)strlen(a->congestion) + 1);
         else
-            (void)s->ops->attr_set(w, s->conn, attr, &a->value[attr], sizeof(int32_t));
+            (void)s->ops->attr_set(w, c, attr, &a->value[attr], sizeof(int32_t));
     }
+}
+
+void session_attrs_apply(struct worker *w, struct session *s)
+{
+    if (s->conn)
+        attrs_apply(w, s, s->conn);
+}
+
+void session_connect_attrs(struct worker *w, struct session *s, struct transport_conn *c) { attrs_apply(w, s, c); }
+
+/* What the first packet offers, the FIFO must have: a window, and its scale. */
+void session_attrs_begin(struct session *s)
+{
+    const struct session_attrs *a = session_attrs(s);
+
+    if (a && a->is_set & UINT64_C(1) << SVM_ATTR_RX_FIFO)
+        (void)fifo_limit(s, SVM_ATTR_RX_FIFO, a->value[SVM_ATTR_RX_FIFO]);
 }

@@ -124,14 +124,14 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *s, ui
     return err;
 }
 
-static int take_attrs(struct session *s, const struct listener *above)
+static int take_attrs(struct session *s, const struct session_attrs *from)
 {
-    if (!above->attrs.is_set)
+    if (!from || !from->is_set)
         return 0;
     struct session_rare *r = session_rare_get(s);
-    if (!r || !(r->attrs = malloc(sizeof(*r->attrs))))
+    if (!r || (!r->attrs && !(r->attrs = malloc(sizeof(*r->attrs)))))
         return -ENOMEM;
-    *r->attrs = above->attrs;
+    *r->attrs = *from;
     return 0;
 }
 
@@ -153,7 +153,7 @@ int session_listen_below(struct worker *w, struct app_worker *a, const struct li
     s->app = a;
     err = session_hold_add(s, a);
     if (err == 0)
-        err = take_attrs(s, above);
+        err = take_attrs(s, &above->attrs);
     if (err == 0)
         err = listener_create(w, s, backlog);
     if (err == 0 && s->ops->listen)
@@ -210,7 +210,7 @@ int session_open_below(struct worker *w, struct app_worker *a, const struct sess
     s->app = a;
     err = session_hold_add(s, a);
     if (err == 0 && args->above)
-        err = take_attrs(s, args->above);
+        err = take_attrs(s, &args->above->attrs);
     if (err == 0)
         err = choose_below(w, s, args);
     if (err == 0)
@@ -257,7 +257,7 @@ static int connect_datagram(struct worker *w, struct session *s, const struct ip
     return err;
 }
 
-static int connect_global(struct worker *w, struct session *s, struct app_worker *a)
+static int connect_global(struct worker *w, struct session *s, struct app_worker *a, const struct session_attrs *attrs)
 {
     int err = session_choose_source(w, s->proto, &s->rmt, session_from(s->fib, s->dev), &s->lcl);
 
@@ -268,13 +268,16 @@ static int connect_global(struct worker *w, struct session *s, struct app_worker
     err = session_fifos_make(w, s, a);
     if (err != 0)
         return err;
-    err = s->ops->connect(w, s, &s->lcl, &s->rmt, &s->conn);
+    err = take_attrs(s, attrs);
+    if (err == 0) {
+        session_attrs_begin(s);
+        err = s->ops->connect(w, s, &s->lcl, &s->rmt, &s->conn);
+    }
     if (err != 0) {
         session_fifos_drop(w, s);
         return err;
     }
     s->conn->session = s;
-    session_attrs_apply(w, s);
     return 0;
 }
 
@@ -308,13 +311,15 @@ static bool goes_by_packets(struct worker *w, const struct session *s, uint8_t f
 }
 
 /* A transport over another one: that one finds the way, over the network or to a program of this host. */
-static int connect_layered(struct worker *w, struct session *s, struct app_worker *a)
+static int connect_layered(struct worker *w, struct session *s, struct app_worker *a, const struct session_attrs *attrs)
 {
     int err = session_fifos_make(w, s, a);
 
     if (err != 0)
         return err;
-    err = s->ops->connect(w, s, &s->lcl, &s->rmt, &s->conn);
+    err = take_attrs(s, attrs);
+    if (err == 0)
+        err = s->ops->connect(w, s, &s->lcl, &s->rmt, &s->conn);
     if (err != 0) {
         session_fifos_drop(w, s);
         return err;
@@ -324,12 +329,13 @@ static int connect_layered(struct worker *w, struct session *s, struct app_worke
     return 0;
 }
 
-static int connect_stream(struct worker *w, struct session *s, struct app_worker *a, uint8_t flags)
+static int connect_stream(struct worker *w, struct session *s, struct app_worker *a, uint8_t flags,
+                          const struct session_attrs *attrs)
 {
     struct listener *l = NULL;
 
     if (s->ops->ip_proto == 0)
-        return connect_layered(w, s, a);
+        return connect_layered(w, s, a, attrs);
     bool meets = !s->dev || s->dev == session_device_to(w, 0, &s->rmt.ip);
     int err = flags & SVM_CONN_SCOPE_LOCAL && meets ? listener_find_local(w, s->proto, &s->lcl, &s->rmt, a->ns, &l) : 0;
     if (err != 0)
@@ -341,7 +347,7 @@ static int connect_stream(struct worker *w, struct session *s, struct app_worker
             return local_relay_connect(w, l, s);
         }
         if (goes_by_packets(w, s, flags))
-            return connect_global(w, s, a);
+            return connect_global(w, s, a, attrs);
         choose_local_port(w, s);
         local_connect(w, l, s);
         return 0;
@@ -352,7 +358,7 @@ static int connect_stream(struct worker *w, struct session *s, struct app_worker
         return -ENETUNREACH;
     if (ip_addr_is_multicast(&s->rmt.ip) || ip_addr_is_broadcast(&s->rmt.ip)) /* RFC 9293 MUST-46 */
         return -ENETUNREACH;
-    return connect_global(w, s, a);
+    return connect_global(w, s, a, attrs);
 }
 
 int session_connect(struct worker *w, struct app_worker *a, const struct session_connect_args *args, struct session **out)
@@ -419,7 +425,7 @@ int session_connect(struct worker *w, struct app_worker *a, const struct session
     s->app = a;
     s->rmt = args->rmt;
     s->state = SESSION_CONNECTING;
-    err = connect_stream(w, s, a, args->flags);
+    err = connect_stream(w, s, a, args->flags, is_new ? args->attrs : NULL); /* a bound one has its own */
     if (err != 0) {
         if (is_new) {
             session_hold_remove(s, a);

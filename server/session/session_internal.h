@@ -181,6 +181,7 @@ uint8_t session_device_to(struct worker *w, uint16_t fib, const struct ip_addr *
 
 /* session_attr.c */
 void session_attrs_apply(struct worker *w, struct session *s);    /* what was set before the connection was there */
+void session_attrs_begin(struct session *s);                      /* of that what FIFOs are to be like, before ops->connect() */
 
 /* session_option.c: options larger than a message, in parts (SVM_ATTR_SCTP) */
 int session_option_set_part(struct worker *w, struct session *s, const void *val, uint32_t len);

@@ -232,6 +232,9 @@ uint16_t session_fib(const struct session *s);                       /* interfac
 uint8_t session_dev(const struct session *s);                        /* bound to that interface: see interface_dev(); 0 = none */
 uint32_t session_layer_cfg(const struct session *s);      /* what its program chose for the transport (struct session) */
 uint8_t session_connect_how(const struct session *s);     /* enum svm_connect_how */
+/* From within ops->connect(), before the first packet: what the program has set holds for c from now on, ops->attr_set() is called. Every
+ * transport over IP that connects a stream calls it; the others have their options when ops->connect() has returned. */
+void session_connect_attrs(struct worker *w, struct session *s, struct transport_conn *c);
 /* From within ops->connect(): it sends nothing before the program has written; ops->tx() will be called then. */
 void session_connect_waits(struct worker *w, struct session *s);
 struct ip_addr session_bound_addr(const struct session *s);             /* as bound, maybe the wildcard */

@@ -17,7 +17,7 @@ static int set_mss(struct worker *w, struct tcp_conn *c, int32_t v)
     if (v != 0 && (v < 88 || v > 32767)) /* the range Linux takes */
         return -EINVAL;
     c->user_mss = (uint16_t)v;
-    if (c->state != TCP_S_CLOSED)
+    if (c->state != TCP_S_CLOSED && c->state != TCP_S_FREE) /* before the SYN the path comes with what is offered */
         tcp_conn_path_update(w, c);
     return 0;
 }
@@ -38,7 +38,8 @@ static int set_congestion(struct worker *w, struct tcp_conn *c, const void *val,
     if (ops == c->cc)
         return 0;
     c->cc = ops;
-    if (c->state != TCP_S_SYN_RCVD && c->state != TCP_S_SYN_SENT) { /* there the union holds other things; init comes with ESTABLISHED */
+    /* Before, the union holds other things; init comes with ESTABLISHED. */
+    if (c->state != TCP_S_SYN_RCVD && c->state != TCP_S_SYN_SENT && c->state != TCP_S_FREE) {
         memset(c->cc_priv, 0, sizeof(c->cc_priv));
         tcp_pace_set(w, c, 0); /* one with a model sets its own */
         ops->init(w, c);

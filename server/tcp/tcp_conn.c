@@ -268,6 +268,8 @@ void tcp_conn_begin(struct worker *w, struct tcp_conn *c)
 void tcp_conn_established(struct worker *w, struct tcp_conn *c)
 {
     tcp_set_state(w, c, TCP_S_ESTABLISHED);
+    if (hs_unlikely(c->flags & TCP_F_USER_TIMEOUT_SET) && !(c->flags & TCP_F_PASSIVE) && tcp_worker_of(w)->cfg.user_timeout_option)
+        c->flags |= TCP_F_TELL_USER_TIMEOUT; /* once more: a listener that answers with a cookie has forgotten what the SYN said */
     c->retransmits = 0;
     c->rexmt_first_us = 0;
     tcp_rexmt_stop(c);

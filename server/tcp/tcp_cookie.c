@@ -76,6 +76,12 @@ void tcp_cookie_reply(struct worker *w, struct listener *l, const struct tcp_seg
         return;
     if (listener_attr(l, SVM_ATTR_MSS, &v) == 0)
         c.user_mss = (uint16_t)v;
+    if (listener_attr(l, SVM_ATTR_USER_TIMEOUT, &v) == 0)
+        c.user_timeout_ms = (uint32_t)v;
+    if (listener_attr(l, SVM_ATTR_DSCP, &v) == 0)
+        c.tos = (uint8_t)(v & ~3);
+    if (listener_attr(l, SVM_ATTR_TTL, &v) == 0)
+        c.ttl = (uint8_t)(v == -1 ? 0 : v);
     sack = sack && tcp_auth_leaves_ts(&c, sack); /* the rest is in the timestamp: that one must be there */
     (void)tcp_conn_path_update(w, &c); /* without a route the answer will be dropped, and counted, by IP */
     c.rcv_wscale = tcp_wscale_for((uint32_t)rx_max);
@@ -89,9 +95,8 @@ void tcp_cookie_reply(struct worker *w, struct listener *l, const struct tcp_seg
     opt_len = tcp_options_build_syn(&c, &tw->cfg, now_ms, opt);
     tcp_count(w, TCP_C_cookies_sent);
     tw->cookie_until_us = w->now_us + 2 * (uint64_t)COOKIE_PERIOD_US;
-    tcp_send_syn_ack_to(w, seg, cookie_of(w, seg, seg->seq, period, mss_index(seg)),
-                        (uint16_t)hs_min_u32((uint32_t)rx_max, UINT16_MAX), opt, opt_len, tcp_auth_of_conn(w, &c),
-                        listener_dev(l));
+    tcp_send_syn_ack_to(w, seg, &c, cookie_of(w, seg, seg->seq, period, mss_index(seg)),
+                        (uint16_t)hs_min_u32((uint32_t)rx_max, UINT16_MAX), opt, opt_len);
     tcp_auth_release(w, &c);
 }
 

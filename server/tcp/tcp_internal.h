@@ -473,8 +473,9 @@ bool tcp_oow_ack_allowed(struct worker *w, struct tcp_conn *c);
 void tcp_tx_request(struct worker *w, struct tcp_conn *c);
 bool tcp_send_probe_data(struct worker *w, struct tcp_conn *c);
 
-void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len,
-                         struct tcp_auth *auth, uint8_t dev); /* auth NULL = not signed; dev: the listener's */
+/* c: what would be the connection, in the caller's memory; its keys sign it, its listener's options hold. */
+void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, const struct tcp_conn *c, uint32_t iss, uint16_t wnd,
+                         const uint8_t *opt, unsigned opt_len);
 
 void tcp_user_timeout_input(struct worker *w, struct tcp_conn *c, uint32_t peer_s); /* tcp_attr.c; RFC 5482 */
 

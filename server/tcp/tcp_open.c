@@ -88,16 +88,18 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
     if (!c)
         return -ENOMEM;
     c->base.dev = session_dev(s) & 127;
+    c->base.session = s;
+    session_connect_attrs(w, s, &c->base); /* the first SYN is as the program wants it */
     rc = session_layer_cfg(s) ? tcp_auth_attach(w, c, session_layer_cfg(s), NULL) : 0;
     if (rc == 0)
         rc = tcp_conn_path_update(w, c);
     if (rc == 0 && is_directed_broadcast(w, c))
         rc = -ENETUNREACH;
     if (rc != 0) {
+        c->base.session = NULL;
         tcp_conn_free(w, c);
         return rc;
     }
-    c->base.session = s;
     c->rcv_wscale = tcp_wscale_for(session_rx_max(s));
     begin_at_iss(c, iss_floor);
     tcp_set_state(w, c, TCP_S_SYN_SENT);

@@ -280,11 +280,13 @@ void tcp_send_rst_to(struct worker *w, const struct tcp_seg *seg)
 }
 
 /* SYN,ACK to a SYN for which nothing is remembered. */
-void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, uint32_t iss, uint16_t wnd, const uint8_t *opt, unsigned opt_len,
-                         struct tcp_auth *auth, uint8_t dev)
+void tcp_send_syn_ack_to(struct worker *w, const struct tcp_seg *seg, const struct tcp_conn *c, uint32_t iss, uint16_t wnd,
+                         const uint8_t *opt, unsigned opt_len)
 {
+    struct tcp_auth *auth = tcp_auth_of_conn(w, c);
     struct tcp_out o = { .seq = iss, .ack = seg->seq + 1, .wnd = wnd, .flags = TCP_SYN | TCP_ACK, .opt_len = (uint8_t)opt_len };
-    struct ip_tx tx = { .src = seg->dst.ip, .dst = seg->src.ip, .fib = seg->fib, .dev = dev, .ip_proto = 6, .dont_fragment = true };
+    struct ip_tx tx = { .src = seg->dst.ip, .dst = seg->src.ip, .fib = seg->fib, .dev = c->base.dev, .ip_proto = 6, .tos = c->tos, .ttl = c->ttl,
+                        .dont_fragment = true };
 
     o.p = out_alloc(w, 0);
     if (!o.p)

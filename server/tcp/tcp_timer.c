@@ -75,7 +75,7 @@ void tcp_keepalive_update(struct worker *w, struct tcp_conn *c)
 {
     bool waits = c->state == TCP_S_TIME_WAIT || (c->state == TCP_S_FIN_WAIT_2 && (c->flags & TCP_F_CLOSED));
 
-    if (waits || c->state == TCP_S_SYN_SENT || c->state == TCP_S_SYN_RCVD || c->state == TCP_S_CLOSED)
+    if (waits || c->state == TCP_S_FREE || c->state == TCP_S_SYN_SENT || c->state == TCP_S_SYN_RCVD || c->state == TCP_S_CLOSED)
         return; /* the timer serves another purpose, or there is nothing to keep alive yet */
     if (c->flags & TCP_F_KEEPALIVE)
         tcp_misc_start(w, c, (uint64_t)c->keepidle_s * 1000000);

@@ -118,7 +118,7 @@ static int tls_connect(struct worker *w, struct session *s, const struct ip_endp
                        struct transport_conn **out)
 {
     struct tls_worker *tw = tls_worker_of(w);
-    struct session_connect_args args = { .proto = SVM_PROTO_TCP, .flags = s->flags, .lcl = *lcl, .rmt = *rmt,
+    struct session_connect_args args = { .proto = SVM_PROTO_TCP, .flags = s->flags, .lcl = *lcl, .rmt = *rmt, .attrs = session_attrs(s),
                                          .device = interface_index_of_dev(w->stack, session_dev(s)) };
     struct session *lower = NULL;
     struct tls_conn *c;

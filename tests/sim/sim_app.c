@@ -27,6 +27,7 @@ struct sim_app {
     bool no_auto_accept, died;
     uint8_t connect_how;
     int32_t device;
+    struct session_attrs *attrs;
     struct sim_sock *socks;
     unsigned n_socks;
     struct sim_fifo_mem **mem;     /* by slot */
@@ -347,6 +348,7 @@ static void app_free(struct sim_app *a)
     area_fini(&a->tx);
     free(a->mem);
     free(a->by_index);
+    free(a->attrs);
     free(a);
 }
 
@@ -474,12 +476,14 @@ void sim_app_connect_how(struct sim_app *a, uint8_t how)
     a->connect_how = how;
 }
 
+int sim_app_connect_attr(struct sim_app *a, uint8_t attr, int32_t value) { return session_attr_early(&a->attrs, attr, &value, sizeof(value)); }
+
 void sim_app_device(struct sim_app *a, int32_t index) { a->device = index; }
 
 int sim_connect(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                 struct sim_sock **out)
 {
-    struct session_connect_args args = { .proto = proto, .flags = conn_flags(rmt), .rmt = *rmt, .device = a->device };
+    struct session_connect_args args = { .proto = proto, .flags = conn_flags(rmt), .rmt = *rmt, .device = a->device, .attrs = a->attrs };
     struct sim_sock *s = sock_new(a, proto);
     struct session *session = NULL;
     int rc;

@@ -50,6 +50,8 @@ int sim_listen(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, 
 int sim_bind(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, struct sim_sock **out); /* UDP: ready for use */
 /* From now on: enum svm_connect_how. With Fast Open a socket whose session waits for bytes may be written to before it is connected. */
 void sim_app_connect_how(struct sim_app *a, uint8_t how);
+/* From now on: what is connected has this option from its first packet on. */
+int sim_app_connect_attr(struct sim_app *a, uint8_t attr, int32_t value);
 void sim_app_device(struct sim_app *a, int32_t index); /* from now on: what is bound or connected is bound to that interface; 0 = none */
 int sim_connect(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                 struct sim_sock **out);          /* lcl NULL: chosen */

@@ -155,3 +155,64 @@ static void congestion_by_socket(const char *ip)
 
 Test(tcp_path, congestion_control_of_a_socket_v4) { congestion_by_socket("10.7.0.2"); }
 Test(tcp_path, congestion_control_of_a_socket_v6) { congestion_by_socket("fd07::2"); }
+
+/* Set before connect(), it holds for the first SYN: the other side knows it before anything else was sent. */
+static void options_of_the_first_syn(const char *ip)
+{
+    struct ip_endpoint e = core_endpoint(ip, 81);
+    struct sim_sock *l, *c, *s;
+    const struct tcp_conn *theirs;
+    int32_t v = 0;
+    uint32_t len = sizeof(v);
+
+    begin("cubic", NULL, ip);
+    cr_assert_eq(sim_listen(server, SVM_PROTO_TCP, &e, 4, &l), 0);
+    cr_assert_eq(sim_app_connect_attr(client, SVM_ATTR_MSS, 700), 0);
+    cr_assert_eq(sim_app_connect_attr(client, SVM_ATTR_RX_FIFO, 16384), 0);
+    cr_assert_eq(sim_app_connect_attr(client, SVM_ATTR_TTL, 33), 0);
+    cr_assert_eq(sim_app_connect_attr(client, SVM_ATTR_TTL, 256), -EINVAL);
+    cr_assert_eq(sim_app_connect_attr(client, SVM_ATTR_TCP_INFO, 1), -ENOPROTOOPT);
+    cr_assert_eq(sim_connect(client, SVM_PROTO_TCP, NULL, &e, &c), 0);
+    cr_assert_eq(session_attr_get(fx.stack[0]->worker[0], c->session, SVM_ATTR_TTL, &v, &len), 0);
+    cr_assert_eq(v, 33);
+    core_run(&fx, 100000);
+    s = sim_accept(l);
+    cr_assert(c->connected && s);
+    theirs = tcp_of_base(s->session->conn);
+    cr_assert_eq(theirs->peer_mss, 700, "%u", theirs->peer_mss);
+    cr_assert_eq(theirs->snd_wscale, 0, "of 16 KiB, not of what the FIFO could have been: %u", theirs->snd_wscale);
+    cr_assert_leq(theirs->snd_wnd, 16384, "%u", theirs->snd_wnd);
+    cr_assert_eq(tcp_of_base(from->session->conn)->user_mss, 0, "who connected before has it not");
+    end();
+}
+
+/* A bound socket, and a listener: what it has for a buffer when the handshake begins. */
+static void receive_buffer_before_the_handshake(const char *ip, const char *own)
+{
+    struct ip_endpoint e = core_endpoint(ip, 81), from_there = core_endpoint(own, 4444);
+    struct worker *w;
+    int32_t size = 16384, negative = -1;
+    struct sim_sock *l, *c, *s;
+
+    begin("cubic", NULL, ip);
+    w = fx.stack[0]->worker[0];
+    cr_assert_eq(sim_listen(server, SVM_PROTO_TCP, &e, 4, &l), 0);
+    cr_assert_eq(session_attr_set(fx.stack[1]->worker[0], l->session, SVM_ATTR_RX_FIFO, &size, sizeof(size)), 0);
+    cr_assert_eq(session_attr_set(fx.stack[1]->worker[0], l->session, SVM_ATTR_RX_FIFO, &negative, sizeof(negative)), -EINVAL);
+    cr_assert_eq(sim_bind(client, SVM_PROTO_TCP, &from_there, &c), 0);
+    cr_assert_eq(session_attr_set(w, c->session, SVM_ATTR_RX_FIFO, &size, sizeof(size)), 0);
+    cr_assert_eq(sim_reconnect(c, &e), 0);
+    core_run(&fx, 100000);
+    s = sim_accept(l);
+    cr_assert(s && s->session->conn && c->session->conn);
+    cr_assert_eq(tcp_of_base(s->session->conn)->snd_wscale, 0);
+    cr_assert_eq(tcp_of_base(c->session->conn)->snd_wscale, 0);
+    cr_assert_leq(tcp_of_base(s->session->conn)->snd_wnd, 16384);
+    end();
+}
+
+Test(tcp_path, receive_buffer_before_the_handshake_v4) { receive_buffer_before_the_handshake("10.7.0.2", "10.7.0.1"); }
+Test(tcp_path, receive_buffer_before_the_handshake_v6) { receive_buffer_before_the_handshake("fd07::2", "fd07::1"); }
+
+Test(tcp_path, options_of_the_first_syn_v4) { options_of_the_first_syn("10.7.0.2"); }
+Test(tcp_path, options_of_the_first_syn_v6) { options_of_the_first_syn("fd07::2"); }

@@ -119,6 +119,18 @@ unsigned listener_fastopen_key(const struct listener *l, const uint8_t **key)
 
 uint8_t session_connect_how(const struct session *s) { return s->connect_how; }
 
+void session_connect_attrs(struct worker *w, struct session *s, struct transport_conn *c)
+{
+    struct fake_host *h = host_of(w);
+
+    assert(c->session == s);
+    for (uint8_t a = 1; a < HS_ARRAY_LEN(h->connect_attr); a++)
+        if (h->connect_attr[a])
+            assert(tcp_transport_ops.attr_set(w, c, a, &h->connect_attr[a], sizeof(int32_t)) == 0);
+    if (h->connect_congestion)
+        assert(tcp_transport_ops.attr_set(w, c, SVM_ATTR_CONGESTION, h->connect_congestion, (uint32_t)strlen(h->connect_congestion)) == 0);
+}
+
 void session_connect_waits(struct worker *w, struct session *s)
 {
     (void)w;

@@ -65,6 +65,8 @@ struct fake_host {
     uint32_t rx_says;                    /* of new sessions: for a window scale that FAKE_FIFO does not need */
     uint32_t layer_cfg;                  /* of sessions that connect */
     uint8_t connect_how;                 /* likewise */
+    int32_t connect_attr[64];            /* likewise: SVM_ATTR_* set before, 0 = not set */
+    const char *connect_congestion;      /* likewise: SVM_ATTR_CONGESTION, NULL = not set */
     int route_error, output_error;
     struct ip_tx last_tx;                /* how the last segment was to be sent */
     struct interface ifc;                /* what packets come in by; its fib is that of passive connections */
