@@ -34,7 +34,7 @@ fi
 count() {
     local out=$TMP/callgrind.out
     # Every symbol bound at the start; copies by loops, since valgrind counts each byte of a string instruction.
-    LD_BIND_NOW=1 GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=1073741824 timeout 280 \
+    LD_BIND_NOW=1 GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=1073741824 timeout 1200 \
         valgrind -q --tool=callgrind --callgrind-out-file="$out" "$@" >"$TMP/times" 2>"$TMP/err" ||
         { diag "${1##*/}: $(tail -n 15 "$TMP/err")"; return 1; }
     callgrind_annotate --inclusive=yes --threshold=100 --show-percs=no "$out" 2>/dev/null |
