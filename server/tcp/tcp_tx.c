@@ -303,6 +303,8 @@ enum transport_tx_verdict tcp_tx(struct worker *w, struct transport_conn *b, uns
         if (hs_unlikely(c->pace_rate) && tcp_pace_must_wait(w, c)) {
             if (c->sent)
                 rto_ensure(w, c);
+            if (c->busy == TCP_BUSY_NOT && (c->snd_una != c->snd_nxt || session_tx_avail(w, b->session)))
+                tcp_busy_set(w, c, TCP_BUSY_SENDING); /* what waits for its time is under way */
             return TRANSPORT_TX_DONE;
         }
         n = send_lost(w, c, burst);

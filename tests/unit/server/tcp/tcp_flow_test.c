@@ -935,6 +935,23 @@ Test(tcp_flow, tcp_info_times, .init = init, .fini = fini)
     cr_assert(six.sndbuf_limited_ms == 20 && six.busy_ms == 60, "%u of %u", six.sndbuf_limited_ms, six.busy_ms);
 }
 
+/* A rate is no idleness: a segment is in flight, and the others wait for their time. */
+Test(tcp_flow, tcp_info_times_when_paced, .init = init, .fini = fini)
+{
+    int32_t rate = 100000 / 16;
+    struct script *t = &T;
+    struct svm_tcp_info6 six;
+
+    script_open(t, false, true);
+    cr_assert_eq(tcp_transport_ops.attr_set(&t->h.w, t->s->conn, SVM_ATTR_MAX_PACING, &rate, sizeof(rate)), 0);
+    fake_advance(&t->h, 20000);
+    fake_write(&t->h, t->s, bytes, 5000);
+    fake_advance(&t->h, 30000); /* of 50 ms and more */
+    cr_assert_leq(drain(t), 4);
+    info_of(t, SVM_ATTR_TCP_INFO6, &six, sizeof(six));
+    cr_assert_eq(six.busy_ms, 30, "%u", six.busy_ms);
+}
+
 Test(tcp_flow, connect_without_route_or_to_multicast, .init = init, .fini = fini)
 {
     struct script *t = &T;
