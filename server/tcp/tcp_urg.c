@@ -12,7 +12,7 @@ void tcp_urg_input(struct worker *w, struct tcp_conn *c, const struct tcp_seg *s
 
     if (!tcp_can_receive(c) || !c->base.session || seq_lt(up, c->rcv_nxt))
         return; /* told before */
-    if ((c->flags & TCP_F_RCV_FIN) && seq_geq(up, c->rcv_fin_seq))
+    if (((c->flags & TCP_F_RCV_FIN) && seq_geq(up, c->rcv_fin_seq)) || ((seg->flags & TCP_FIN) && seq_geq(up, seg->seq + seg->len)))
         return; /* no byte of the stream */
     tcp_count(w, TCP_C_urgent_in);
     session_rx_urgent(w, c->base.session, up - c->rcv_nxt, c->flags & TCP_F_RCV_URG);

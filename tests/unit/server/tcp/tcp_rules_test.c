@@ -150,6 +150,29 @@ Test(tcp_rules, urgent_pointer_behind_a_fin, .init = init, .fini = fini)
     cr_assert_eq(t->s->rx_urgent, 2);
 }
 
+/* The same when the FIN comes with it, in order or beyond a hole: no byte is promised to the program that cannot come. */
+Test(tcp_rules, urgent_pointer_at_a_fin_with_it, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    struct fake_seg s;
+
+    script_open(t, false, false);
+    s = (struct fake_seg){ .flags = TCP_ACK | TCP_URG | TCP_FIN, .seq = t->snd + 3, .ack = t->rcv, .wnd = PEER_WND, .data = "def", .len = 3,
+                           .urgent = 4 };
+    input(t, s);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    cr_assert_eq(t->s->n_urgent, 0);
+    s.urgent = 3; /* the last byte before it is one */
+    input(t, s);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    cr_assert_eq(t->s->n_urgent, 1);
+    cr_assert_eq(t->s->rx_urgent, 5);
+    cr_assert_not(t->s->urgent_came);
+    send_data(t, "abc", 3);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd + 4, 0);
+    cr_assert(t->s->urgent_came && t->s->rx_fin);
+}
+
 /* A peer that does not read is told of urgent data all the same. */
 Test(tcp_rules, urgent_with_a_closed_window, .init = init, .fini = fini)
 {
@@ -267,6 +290,30 @@ Test(tcp_rules, ttl_and_dscp, .init = init, .fini = fini)
     fake_advance(&t->h, 100000);
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
     cr_assert_eq(t->h.last_tx.tos & 0xfc, 0x28);
+}
+
+/* TCP_QUICKACK: what is owed goes at once, and so does each one after it, until the program takes it back. */
+Test(tcp_rules, quickack, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    script_conn(t)->quick_acks = 0; /* those of the start are over */
+    send_data(t, "1", 1);
+    EXPECT_NOTHING(t);
+    set_attr(t, SVM_ATTR_QUICKACK, 1);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    set_attr(t, SVM_ATTR_QUICKACK, 1);
+    EXPECT_NOTHING(t);
+    for (unsigned i = 0; i < 3; i++) {
+        send_data(t, "2", 1);
+        EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    }
+    set_attr(t, SVM_ATTR_QUICKACK, 0);
+    send_data(t, "3", 1);
+    EXPECT_NOTHING(t);
+    fake_advance(&t->h, 41000);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
 }
 
 /* MUST-58, MUST-59: segments that come in one batch are acknowledged once, after all of them. */
