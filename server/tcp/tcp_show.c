@@ -105,6 +105,8 @@ static json_t *timer_row(const struct worker *w, const struct tcp_conn *c)
     char lcl[IP_ENDPOINT_TEXT_MAX], rmt[IP_ENDPOINT_TEXT_MAX];
     json_t *o = json_object();
 
+    if (c->rexmt_mode == TCP_REXMT_RTO && c->snd_wnd == 0 && c->state != TCP_S_SYN_SENT && c->state != TCP_S_SYN_RCVD)
+        mode = modes[TCP_REXMT_PERSIST]; /* the window was shrunk under what is in flight */
     json_object_set_new(o, "worker", json_integer(w->index));
     json_object_set_new(o, "local", json_string(ip_endpoint_format(&c->base.lcl, lcl)));
     json_object_set_new(o, "remote", json_string(ip_endpoint_format(&c->base.rmt, rmt)));

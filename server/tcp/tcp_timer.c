@@ -135,7 +135,7 @@ static void rexmt_data(struct worker *w, struct tcp_conn *c)
 
     tcp_count(w, TCP_C_rto);
     count_timeout(w, c);
-    tcp_trace(w, c, TCP_TRACE_RTO, c->retransmits);
+    tcp_trace(w, c, c->snd_wnd ? TCP_TRACE_RTO : TCP_TRACE_PROBE, c->retransmits);
     if (given_up(c, w, data_retries(c, cfg))) {
         tcp_count(w, TCP_C_timeouts);
         tcp_conn_abort(w, c, timeout_error(c), true);

@@ -355,6 +355,30 @@ Test(tcp_show, timers_of_every_connection, .init = init, .fini = fini)
     json_decref(rows);
 }
 
+/* The peer takes its window back from under what is in flight: what is sent now are probes, and they are called so. */
+Test(tcp_show, probes_of_a_shrunk_window, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    json_t *rows = json_array(), *events = json_array(), *row;
+
+    script_open(t, false, false);
+    fake_write(&t->h, t->s, "x", 1);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1);
+    t->wnd = 0;
+    send_ack(t);
+    cr_assert_eq(tcp_trace_switch(&t->h.w, true), 0);
+    cr_assert_eq(tcp_show_timers(&t->h.w, 0, 10, rows), UINT32_MAX);
+    row = json_array_get(rows, 0);
+    cr_assert_gt(json_real_value(json_object_get(row, "window_probe_ms")), 0.0);
+    cr_assert_null(json_object_get(row, "retransmit_ms"));
+    fake_advance(&t->h, 3100000); /* an RTO without a sample, and once more */
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 1);
+    cr_assert_eq(tcp_trace_show(&t->h.w, 0, 1, events), 1);
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(events, 0), "event")), "window probe");
+    json_decref(rows);
+    json_decref(events);
+}
+
 /* ---- black holes (RFC 4821 s7.7) ---- */
 
 /* Everything of full size vanishes; returns the size of the first segment that the n-th timeout sends. */
