@@ -118,8 +118,8 @@ void fd_table_fork_done(struct fd_table *t, bool is_child);
 
 struct fd_file *fd_table_get_slow(struct fd_table *t, struct fd_file *_Atomic *slot);
 
-/* The file with a reference for the caller, or NULL: a number of the kernel's. */
-static inline struct fd_file *fd_table_get(struct fd_table *t, int fd)
+/* Where the number's file stands, if it has one; NULL: a number of the kernel's. */
+static inline struct fd_file *_Atomic *fd_table_slot(struct fd_table *t, int fd)
 {
     if ((unsigned)fd >= FD_TABLE_MAX)
         return NULL;
@@ -127,9 +127,14 @@ static inline struct fd_file *fd_table_get(struct fd_table *t, int fd)
     if (!p)
         return NULL;
     struct fd_file *_Atomic *slot = &p->file[fd & (FD_PAGE_SLOTS - 1)];
-    if (hs_likely(!atomic_load_explicit(slot, memory_order_relaxed)))
-        return NULL;
-    return fd_table_get_slow(t, slot);
+    return hs_likely(!atomic_load_explicit(slot, memory_order_relaxed)) ? NULL : slot;
+}
+
+/* The file with a reference for the caller, or NULL: a number of the kernel's. */
+static inline struct fd_file *fd_table_get(struct fd_table *t, int fd)
+{
+    struct fd_file *_Atomic *slot = fd_table_slot(t, fd);
+    return hs_likely(!slot) ? NULL : fd_table_get_slow(t, slot);
 }
 
 /* Is there an entry at all? Costs no reference. */

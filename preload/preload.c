@@ -37,6 +37,7 @@ bool preload_init(void)
 {
     if (hs_likely(atomic_load_explicit(&preload.is_initialised, memory_order_acquire)))
         return !preload.broken;
+    PRELOAD_GUARD;
     PRELOAD_UNCANCELLED; /* files are read, and libc allocates */
     pthread_mutex_lock(&preload.init_lock);
     if (!atomic_load_explicit(&preload.is_initialised, memory_order_relaxed)) {
@@ -78,13 +79,9 @@ int preload_wait_both(int fd, struct fd_file *f, short events, int timeout_optio
     return n > 0 ? 0 : n == 0 ? -EAGAIN : n;
 }
 
-bool preload_must_restart(struct fd_file *f, int timeout_option)
+/* A signal that is not known here: its handler was installed by the system call itself. Do all handlers ask for SA_RESTART? */
+static bool preload_all_restart(void)
 {
-    struct timespec ts;
-    /* signal(7): with a time-out set, a socket call is never restarted. */
-    if (preload_timeout(f, timeout_option, &ts))
-        return false;
-    /* Which signal it was is not known here. Programs nearly always treat all theirs alike; where they do not, EINTR it is. */
     for (int sig = 1; sig < NSIG; sig++) {
         struct sigaction sa;
         if (sig == SIGKILL || sig == SIGSTOP || sigaction(sig, NULL, &sa) < 0)
@@ -92,6 +89,24 @@ bool preload_must_restart(struct fd_file *f, int timeout_option)
         if (sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN && !(sa.sa_flags & SA_RESTART))
             return false;
     }
+    return true;
+}
+
+long preload_interrupted(struct fd_file *f, int timeout_option)
+{
+    struct timespec ts;
+    /* signal(7): with a time-out set, a socket call is never restarted. */
+    if (preload_timeout(f, timeout_option, &ts))
+        return -EINTR;
+    return vcl_held.came ? PRELOAD_RESTART : preload_all_restart() ? 0 : -EINTR;
+}
+
+bool preload_restarts(void)
+{
+    if (preload_signal.has_refused || vcl_held.depth) /* within a call of the library's own that is not over: none has run yet */
+        return false;
+    if (preload_cancel.must_end) /* it pairs with the call's preload_cancel_point(), which comes again */
+        preload_cancel_end(0);
     return true;
 }
 

@@ -15,6 +15,7 @@
 #include "preload/fd_table.h"
 #include "preload/libc_calls.h"
 #include "preload/preload_cancel.h"
+#include "preload/preload_signal.h"
 #include "vcl/vcl.h"
 
 struct preload_stamp { unsigned long ino; long sec, nsec, size; };  /* of a file: has it changed? */
@@ -57,7 +58,7 @@ static inline long preload_result(long r)
     if (hs_unlikely(preload_cancel.must_end))
         r = preload_cancel_end(r);
     if (hs_unlikely(r < 0)) {
-        errno = (int)-r;
+        errno = r == PRELOAD_RESTART ? EINTR : (int)-r;
         return -1;
     }
     return r;
@@ -68,33 +69,64 @@ static inline long preload_kernel(long r)
     return r < 0 ? -errno : r;
 }
 
-static inline struct fd_file *preload_get(int fd) { return fd_table_get(&preload.fds, fd); }
-static inline void preload_put(struct fd_file *f) { fd_file_put(&preload.fds, f); }
+/* Signal handlers wait from a get to its put, which is where they may run and never come back. */
+static inline struct fd_file *preload_get_at(struct fd_file *_Atomic *slot)
+{
+    preload_enter();
+    struct fd_file *f = fd_table_get_slow(&preload.fds, slot);
+    if (hs_unlikely(!f))
+        preload_leave();
+    return f;
+}
+static inline struct fd_file *preload_get(int fd)
+{
+    struct fd_file *_Atomic *slot = fd_table_slot(&preload.fds, fd);
+    return hs_likely(!slot) ? NULL : preload_get_at(slot);
+}
+/* A reference that came from elsewhere. */
+static inline void preload_drop(struct fd_file *f) { fd_file_put(&preload.fds, f); }
+static inline void preload_put(struct fd_file *f)
+{
+    preload_drop(f);
+    preload_leave();
+}
+/* The caller's reference has been put where it stays. */
+static inline void preload_gave(void) { preload_leave(); }
 static inline enum fd_serve preload_serve(const struct fd_file *f)
 {
     return (enum fd_serve)atomic_load_explicit(&f->sock.serve, memory_order_acquire);
 }
 /* The file if it is a socket that the stack has a part in; else NULL and libc is to be called. */
-static inline struct fd_file *preload_get_stack(int fd)
+static inline struct fd_file *preload_get_stack_at(struct fd_file *_Atomic *slot)
 {
-    struct fd_file *f = preload_get(fd);
-    if (hs_likely(!f))
+    struct fd_file *f = preload_get_at(slot);
+    if (hs_unlikely(!f))
         return NULL;
     if (f->kind == FD_SOCKET && preload_serve(f) >= FD_STACK)
         return f;
     preload_put(f);
     return NULL;
 }
-/* For receiving: datagram sockets of which it is not decided yet, too. */
-static inline struct fd_file *preload_get_receiver(int fd)
+static inline struct fd_file *preload_get_stack(int fd)
 {
-    struct fd_file *f = preload_get(fd);
-    if (hs_likely(!f))
+    struct fd_file *_Atomic *slot = fd_table_slot(&preload.fds, fd);
+    return hs_likely(!slot) ? NULL : preload_get_stack_at(slot);
+}
+/* For receiving: datagram sockets of which it is not decided yet, too. */
+static inline struct fd_file *preload_get_receiver_at(struct fd_file *_Atomic *slot)
+{
+    struct fd_file *f = preload_get_at(slot);
+    if (hs_unlikely(!f))
         return NULL;
     if (f->kind == FD_SOCKET && (preload_serve(f) >= FD_STACK || (preload_serve(f) == FD_UNDECIDED && f->sock.proto == SVM_PROTO_UDP)))
         return f;
     preload_put(f);
     return NULL;
+}
+static inline struct fd_file *preload_get_receiver(int fd)
+{
+    struct fd_file *_Atomic *slot = fd_table_slot(&preload.fds, fd);
+    return hs_likely(!slot) ? NULL : preload_get_receiver_at(slot);
 }
 static inline bool preload_is_both(const struct fd_file *f) { return preload_serve(f) == FD_BOTH; }
 /* A child of vfork or of a raw clone: the table is another process's. Its descriptors are real, so libc alone does the right thing. */
@@ -120,8 +152,11 @@ int preload_socket_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serv
 void preload_socket_decide(int fd, struct fd_file *f, enum fd_serve serve, const char *why);
 /* Waits until the stack's or the kernel's side of a socket with BOTH has one of `events`. 0, -EAGAIN (time-out), -EINTR. */
 int preload_wait_both(int fd, struct fd_file *f, short events, int timeout_option);
-/* After -EINTR of a blocking call: do all handlers that the program has installed ask for restart (SA_RESTART)? */
-bool preload_must_restart(struct fd_file *f, int timeout_option);
+/* After -EINTR of a blocking call. 0: it is made again at once; else what the call ends with: -EINTR, PRELOAD_RESTART. */
+long preload_interrupted(struct fd_file *f, int timeout_option);
+/* Everything has been given back, and handlers have run: is the call to be made again from its beginning? */
+bool preload_restarts(void);
+static inline bool preload_again(long r) { return hs_unlikely(r == PRELOAD_RESTART) && preload_restarts(); }
 /* Decides where a datagram from a socket not yet decided, or served by both, goes. */
 ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, int flags); /* MSG_FASTOPEN; not TLS */
 void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, int32_t ifindex, bool *to_stack);

@@ -84,7 +84,7 @@ static void async_event(const struct epoll_event *ev)
     struct fd_async a = f->sock.async;
     pthread_mutex_unlock(&preload.async.lock);
     async_tell(&a, ev->events);
-    preload_put(f);
+    preload_drop(f);
 }
 
 static void *async_run(void *arg)

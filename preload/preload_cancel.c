@@ -28,6 +28,7 @@ static void cancel_unlink(struct preload_cancel *c)
 static void cancel_forget(void *arg)
 {
     struct preload_cancel *c = arg;
+    PRELOAD_GUARD;
     pthread_mutex_lock(&preload.cancel.lock);
     cancel_unlink(c);
     atomic_store(&c->news, CANCEL_ENDING);
@@ -57,8 +58,10 @@ void preload_cancel_drop(void *f)
 void preload_cancel_look(struct fd_file *f)
 {
     struct preload_cancel *c = &preload_cancel;
-    if (atomic_load(&c->news) == CANCEL_UNKNOWN)
+    if (atomic_load(&c->news) == CANCEL_UNKNOWN) {
+        PRELOAD_GUARD;
         cancel_know(c);
+    }
     if (c->held == 0) {
         pthread_cleanup_push(preload_cancel_drop, f);
         pthread_testcancel();
@@ -103,6 +106,7 @@ long preload_cancel_end(long r)
 static void cancel_tell(pthread_t thread)
 {
     bool found = false;
+    PRELOAD_GUARD;
     pthread_mutex_lock(&preload.cancel.lock);
     for (struct preload_cancel *c = preload.cancel.threads; c; c = c->next)
         if (pthread_equal(c->thread, thread)) {

@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <sys/single_threaded.h>
 #include "common/types.h"
+#include "vcl/vcl_sleep.h"
 
 struct fd_file;
 
@@ -83,18 +84,22 @@ static inline void preload_cancel_hold(void)
     if (hs_unlikely(preload_cancel.held))
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 }
-/* The only thread has nobody who could cancel it while it sleeps; one that has cancelled itself did not come past preload_cancel_point(). */
-#define PRELOAD_KERNEL_SLEEP(r, undo, arg, call) \
-    do {                                         \
-        if (__libc_single_threaded) {            \
-            (r) = preload_kernel(call);          \
-            break;                               \
-        }                                        \
-        pthread_cleanup_push(undo, arg);         \
-        preload_cancel_let();                    \
-        (r) = preload_kernel(call);              \
-        preload_cancel_hold();                   \
-        pthread_cleanup_pop(0);                  \
+/* A call of the kernel's by its number, which a signal that is held back ends with -EINTR (vcl_sleep.h), and pthread_cancel() at once. The
+ * only thread has nobody who could cancel it while it sleeps; one that has cancelled itself did not come past preload_cancel_point(). */
+#define PRELOAD_KERNEL_SLEEP(r, undo, arg, number, a, b, c, d, e, f)                                                              \
+    do {                                                                                                                          \
+        if (__libc_single_threaded) {                                                                                             \
+            (r) = vcl_sleep_in(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f));                         \
+            break;                                                                                                                \
+        }                                                                                                                         \
+        pthread_cleanup_push(undo, arg);                                                                                          \
+        int kernel_sleep_type;                                                                                                    \
+        preload_cancel_let();                                                                                                     \
+        libc_real()->pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &kernel_sleep_type);                                      \
+        (r) = vcl_sleep_in(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f));                             \
+        libc_real()->pthread_setcanceltype(kernel_sleep_type, NULL);                                                              \
+        preload_cancel_hold();                                                                                                    \
+        pthread_cleanup_pop(0);                                                                                                   \
     } while (0)
 
 #endif

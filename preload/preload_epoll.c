@@ -26,17 +26,18 @@ static struct fd_file *preload_epoll_track(int epfd)
     fd_file_hold(f);
     if (fd_table_install(&preload.fds, epfd, f) == 0)
         return f;
-    preload_put(f);
-    preload_put(f);
+    preload_drop(f);
+    preload_drop(f);
     return NULL;
 }
 
 static int preload_epoll_created(int epfd)
 {
     if (epfd >= 0 && preload_init() && !preload_is_foreign()) {
+        PRELOAD_GUARD;
         struct fd_file *f = preload_epoll_track(epfd);
         if (f)
-            preload_put(f);
+            preload_drop(f);
     }
     return epfd;
 }
@@ -236,7 +237,7 @@ void preload_epoll_socket_decided(int fd, struct fd_file *f, bool keep_kernel)
                 }
                 keep = keep_kernel;
             }
-            preload_put(w->epoll);
+            preload_drop(w->epoll);
         }
         if (keep)
             preload_watch_keep(f, w);
@@ -301,6 +302,8 @@ HS_EXPORT int hs_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
         struct epoll_event none = { .events = 0 };
         if (libc_real()->epoll_ctl(epfd, EPOLL_CTL_DEL, epfd, &none) < 0 && errno == ENOENT)
             e = preload_epoll_track(epfd);
+        if (e)
+            preload_enter(); /* as preload_get() has it */
     }
     int r;
     if (e && e->kind == FD_EPOLL)
@@ -334,22 +337,23 @@ static void preload_epoll_cancelled(void *e)
     preload_put(e);
 }
 
-/* Through milliseconds where they do: epoll_pwait2 is young. */
-static int preload_epoll_wait_plain(int epfd, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *mask)
+/* Through milliseconds where they do: epoll_pwait2 is young. The call, and its fourth argument. */
+static inline long preload_epoll_call(const struct timespec *timeout, long *arg)
 {
-    if (!timeout)
-        return libc_real()->epoll_pwait(epfd, events, max, -1, mask);
-    if (timeout->tv_nsec % 1000000 == 0 && timeout->tv_sec < INT32_MAX / 1000 - 1)
-        return libc_real()->epoll_pwait(epfd, events, max, (int)(timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000), mask);
-    return libc_real()->epoll_pwait2 ? libc_real()->epoll_pwait2(epfd, events, max, timeout, mask) : (errno = ENOSYS, -1);
+    if (hs_unlikely(timeout && (timeout->tv_nsec % 1000000 || timeout->tv_sec >= INT32_MAX / 1000 - 1))) {
+        *arg = (long)timeout;
+        return SYS_epoll_pwait2;
+    }
+    *arg = timeout ? timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000 : -1;
+    return SYS_epoll_pwait;
 }
 
 /* Apart from those that come here alone: what may be left by a jump costs them a quarter more. */
-static __attribute__((noinline)) long preload_epoll_wait_shared(int epfd, struct fd_file *e, struct epoll_event *events, int max,
-                                                                const struct timespec *timeout, const sigset_t *mask)
+static __attribute__((noinline)) long preload_epoll_wait_shared(int epfd, struct fd_file *e, struct epoll_event *events, int max, long call,
+                                                                long arg, const sigset_t *mask)
 {
     long n;
-    PRELOAD_KERNEL_SLEEP(n, preload_epoll_cancelled, e, preload_epoll_wait_plain(epfd, events, max, timeout, mask));
+    PRELOAD_KERNEL_SLEEP(n, preload_epoll_cancelled, e, call, epfd, events, max, arg, mask, VCL_KERNEL_SIGSET);
     return n;
 }
 
@@ -362,8 +366,9 @@ static inline __attribute__((always_inline)) int preload_epoll_wait_kernel(int e
     if (atomic_load(&e->epoll.set)) {
         r = -ESTALE;
     } else {
-        r = __libc_single_threaded ? (int)preload_kernel(preload_epoll_wait_plain(epfd, events, max, timeout, mask))
-                                   : (int)preload_epoll_wait_shared(epfd, e, events, max, timeout, mask);
+        long arg, call = preload_epoll_call(timeout, &arg);
+        r = __libc_single_threaded ? (int)vcl_sleep_in(call, epfd, (long)events, max, arg, (long)mask, VCL_KERNEL_SIGSET)
+                                   : (int)preload_epoll_wait_shared(epfd, e, events, max, call, arg, mask);
         if (r > 0 && atomic_load(&e->epoll.set)) {
             r = vcl_set_sort_out(atomic_load(&e->epoll.set), events, r);
             if (r == 0)
@@ -453,7 +458,9 @@ HS_EXPORT int hs_epoll_pwait2(int epfd, struct epoll_event *events, int max, con
         return libc_real()->epoll_pwait2 ? libc_real()->epoll_pwait2(epfd, events, max, timeout, mask)
                                          : (int)preload_result(-ENOSYS);
     preload_cancel_point(e);
+    preload_mask_begin(mask);
     int r = preload_epoll_wait(epfd, e, events, max, timeout, mask);
+    preload_mask_end(mask);
     preload_put(e);
     return (int)preload_result(r);
 }
@@ -465,7 +472,9 @@ HS_EXPORT int hs_epoll_pwait(int epfd, struct epoll_event *events, int max, int 
         return libc_real()->epoll_pwait(epfd, events, max, timeout_ms, mask);
     struct timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
     preload_cancel_point(e);
+    preload_mask_begin(mask);
     int r = preload_epoll_wait(epfd, e, events, max, timeout_ms < 0 ? NULL : &ts, mask);
+    preload_mask_end(mask);
     preload_put(e);
     return (int)preload_result(r);
 }

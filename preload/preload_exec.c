@@ -108,6 +108,7 @@ static bool exec_put_run(char list[EXEC_LIST_SIZE], size_t *at, const struct exe
 static bool exec_list(char list[EXEC_LIST_SIZE], bool spawns)
 {
     size_t at = sizeof(EXEC_LIST) - 1, begin = at;
+    PRELOAD_GUARD; /* not for longer: the image begins with the mask that it is called with */
     if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
         return false;
     memcpy(list, EXEC_LIST, at);
@@ -305,12 +306,14 @@ static void exec_adopt_number(int fd, bool believes_blocking)
         if (at == fd || libc_real()->getsockopt(at, SOL_SOCKET, SO_COOKIE, &other, &len) != 0 || other != cookie)
             continue;
         struct fd_file *f = preload_get(at);
-        if (f)
-            f->sock.has_dups = true;
-        if (f && fd_table_install(&preload.fds, fd, f) < 0)
-            preload_put(f);
-        else if (f && fd <= STDERR_FILENO)
+        if (!f)
+            return;
+        f->sock.has_dups = true;
+        if (fd_table_install(&preload.fds, fd, f) < 0)
+            preload_drop(f);
+        else if (fd <= STDERR_FILENO)
             preload_stdio_take(fd);
+        preload_gave();
         return;
     }
     exec_adopt(fd, believes_blocking);
@@ -384,12 +387,14 @@ static void exec_received(int fd)
 
 void preload_rights_sent(const struct msghdr *msg)
 {
+    PRELOAD_GUARD;
     if (atomic_load_explicit(&preload.is_initialised, memory_order_acquire) && !preload_is_foreign())
         exec_each_right(msg, exec_sent);
 }
 
 void preload_rights_received(const struct msghdr *msg)
 {
+    PRELOAD_GUARD;
     int saved = errno;
     if (!preload_is_foreign() || !atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
         exec_each_right(msg, exec_received);

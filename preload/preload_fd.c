@@ -20,13 +20,14 @@ int preload_close(int fd)
     /* The entry goes first: once the kernel has the number back, another thread may be given it. */
     if (preload_is_foreign())
         return (int)preload_kernel(libc_real()->close(fd));
+    PRELOAD_GUARD;
     preload_epoll_leaves(fd);
     pthread_mutex_lock(&preload.numbers_lock); /* see preload_number_replace() */
     struct fd_file *f = fd_table_take(&preload.fds, fd);
     int r = (int)preload_kernel(LIBC_UNCANCELLED(close)(fd));
     pthread_mutex_unlock(&preload.numbers_lock);
     if (f)
-        preload_put(f);
+        preload_drop(f);
     return r;
 }
 
@@ -100,12 +101,15 @@ static int preload_dup_done(int fd, int to)
     }
     if (f && f->kind == FD_SOCKET)
         f->sock.has_dups = true;
-    if (f && fd_table_install(&preload.fds, to, f) < 0) /* takes over the reference */
-        preload_put(f);
-    else if (f && f->kind == FD_SOCKET && hs_unlikely(to <= STDERR_FILENO))
-        preload_stdio_take(to);
-    if (!f && (f = fd_table_take(&preload.fds, to)) != NULL) /* what dup2 has closed */
-        preload_put(f);
+    if (f) {
+        if (fd_table_install(&preload.fds, to, f) < 0) /* takes over the reference */
+            preload_drop(f);
+        else if (f->kind == FD_SOCKET && hs_unlikely(to <= STDERR_FILENO))
+            preload_stdio_take(to);
+        preload_gave();
+    } else if ((f = fd_table_take(&preload.fds, to)) != NULL) { /* what dup2 has closed */
+        preload_drop(f);
+    }
     return to;
 }
 
@@ -116,6 +120,7 @@ static bool preload_dup_concerns(int fd, int to)
 
 HS_EXPORT int hs_dup(int fd)
 {
+    PRELOAD_GUARD;
     bool concerns = preload_dup_concerns(fd, -1);
     int to = libc_real()->dup(fd);
     return concerns ? preload_dup_done(fd, to) : to;
@@ -140,6 +145,7 @@ HS_EXPORT int hs_dup2(int fd, int to)
 {
     if (hs_unlikely(preload_dup_refused(to)))
         return (int)preload_result(-EBUSY);
+    PRELOAD_GUARD;
     bool concerns = preload_dup_over_concerns(fd, to);
     int r = libc_real()->dup2(fd, to);
     return concerns ? preload_dup_done(fd, r) : r;
@@ -150,6 +156,7 @@ HS_EXPORT int hs_dup3(int fd, int to, int flags)
 {
     if (hs_unlikely(preload_dup_refused(to)))
         return (int)preload_result(-EBUSY);
+    PRELOAD_GUARD;
     bool concerns = preload_dup_over_concerns(fd, to);
     int r = libc_real()->dup3(fd, to, flags);
     return concerns ? preload_dup_done(fd, r) : r;

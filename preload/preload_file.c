@@ -11,7 +11,7 @@ static ssize_t preload_file_read(int in, const struct iovec *iov, int n, const o
 }
 
 /* Bytes [from, to) of the pieces came too late there: another process has the socket. They are out of the file already. */
-static ssize_t preload_send_rest(struct fd_file *f, const struct iovec *iov, int n, size_t from, size_t to)
+static ssize_t send_rest(struct fd_file *f, const struct iovec *iov, int n, size_t from, size_t to)
 {
     size_t at = 0;
     for (int i = 0; i < n; i++) {
@@ -34,6 +34,13 @@ static ssize_t preload_send_rest(struct fd_file *f, const struct iovec *iov, int
     }
     return (ssize_t)to;
 }
+static ssize_t preload_send_rest(struct fd_file *f, const struct iovec *iov, int n, size_t from, size_t to)
+{
+    vcl_held.patient++;
+    ssize_t r = send_rest(f, iov, n, from, to);
+    vcl_held.patient--;
+    return r;
+}
 
 /* One piece: room in the FIFO, filled by the kernel directly. 0 = end of the file. */
 static ssize_t preload_sendfile_piece(struct fd_file *f, int in, const off64_t *offset, uint32_t want)
@@ -42,7 +49,7 @@ static ssize_t preload_sendfile_piece(struct fd_file *f, int in, const off64_t *
     int n;
     do
         n = vcl_send_reserve(f->sock.vcl, iov, want, 0);
-    while (n == -EINTR && preload_must_restart(f, SO_SNDTIMEO));
+    while (n == -EINTR && (n = (int)preload_interrupted(f, SO_SNDTIMEO)) == 0);
     if (n == -EPIPE)
         raise(SIGPIPE);
     if (n < 0)
@@ -84,19 +91,22 @@ HS_EXPORT ssize_t hs_sendfile64(int out, int in, off64_t *offset, size_t len)
         preload_put(f);
         return preload_result(-EINVAL);
     }
-    int state = -1;
-    f = preload_get_stack(out);
-    if (hs_likely(!f))
-        return libc_real()->sendfile64(out, in, offset, len);
-    /* As libc's it is no cancellation point, and ends only who may be ended anywhere. */
-    if (hs_unlikely(preload_cancel.is_async))
-        preload_cancel_point(f);
-    else
-        state = preload_cancel_off();
-    ssize_t r = preload_sendfile(f, in, offset, len);
-    if (state >= 0)
-        preload_cancel_restore(&state);
-    preload_put(f);
+    ssize_t r;
+    do {
+        int state = -1;
+        f = preload_get_stack(out);
+        if (hs_likely(!f))
+            return libc_real()->sendfile64(out, in, offset, len);
+        /* As libc's it is no cancellation point, and ends only who may be ended anywhere. */
+        if (hs_unlikely(preload_cancel.is_async))
+            preload_cancel_point(f);
+        else
+            state = preload_cancel_off();
+        r = preload_sendfile(f, in, offset, len);
+        if (state >= 0)
+            preload_cancel_restore(&state);
+        preload_put(f);
+    } while (preload_again(r));
     return preload_result(r);
 }
 static_assert(sizeof(off_t) == sizeof(off64_t), "sendfile and sendfile64 are one on 64-bit hosts");
@@ -115,9 +125,10 @@ static bool preload_pipe_blocks(int pipe, unsigned flags)
 static int preload_pipe_wait(struct fd_file *f, int pipe, short events, unsigned flags)
 {
     struct pollfd p = { .fd = pipe, .events = events };
+    struct timespec none = { 0, 0 };
     long r;
-    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, libc_real()->poll(&p, 1, preload_pipe_blocks(pipe, flags) ? -1 : 0));
-    return r < 0 ? (int)r : r == 0 ? -EAGAIN : 0;
+    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, SYS_ppoll, &p, 1, preload_pipe_blocks(pipe, flags) ? NULL : &none, NULL, 0, 0);
+    return r == -EINTR && vcl_held.came ? PRELOAD_RESTART : r < 0 ? (int)r : r == 0 ? -EAGAIN : 0;
 }
 
 /* What a pipe takes without blocking: all of it when it is empty, else one page at a time (pipe(7), PIPE_BUF). */
@@ -134,7 +145,7 @@ static int preload_splice_segments(struct fd_file *f, struct iovec iov[4], uint3
     int n;
     do
         n = vcl_recv_segments(f->sock.vcl, iov, 4, want, flags);
-    while (n == -EINTR && preload_must_restart(f, SO_RCVTIMEO));
+    while (n == -EINTR && (n = (int)preload_interrupted(f, SO_RCVTIMEO)) == 0);
     return n;
 }
 
@@ -187,26 +198,32 @@ static ssize_t preload_splice_out(struct fd_file *f, int pipe, size_t len, unsig
 
 static bool preload_is_pipe(int fd) { return libc_real()->fcntl(fd, F_GETPIPE_SZ) > 0; }
 
-HS_EXPORT ssize_t hs_splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t len, unsigned flags)
+static ssize_t preload_splice(struct fd_file *f, bool is_source, int pipe, bool has_offset, size_t len, unsigned flags)
 {
-    struct fd_file *f = preload_get_stack(in);
-    bool is_source = f != NULL;
-    if (!f)
-        f = preload_get_stack(out);
-    if (hs_likely(!f))
-        return libc_real()->splice(in, in_off, out, out_off, len, flags);
-    preload_cancel_point(f);
-    ssize_t r;
     if (len > SPLICE_MAX)
         len = SPLICE_MAX;
-    if (!preload_is_pipe(is_source ? out : in) || f->sock.proto == SVM_PROTO_UDP)
-        r = -EINVAL;
-    else if (in_off || out_off)
-        r = -ESPIPE;
-    else if (len == 0)
-        r = 0;
-    else
-        r = is_source ? preload_splice_in(f, out, len, flags) : preload_splice_out(f, in, len, flags);
-    preload_put(f);
+    if (!preload_is_pipe(pipe) || f->sock.proto == SVM_PROTO_UDP)
+        return -EINVAL;
+    if (has_offset)
+        return -ESPIPE;
+    if (len == 0)
+        return 0;
+    return is_source ? preload_splice_in(f, pipe, len, flags) : preload_splice_out(f, pipe, len, flags);
+}
+
+HS_EXPORT ssize_t hs_splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t len, unsigned flags)
+{
+    ssize_t r;
+    do {
+        struct fd_file *f = preload_get_stack(in);
+        bool is_source = f != NULL;
+        if (!f)
+            f = preload_get_stack(out);
+        if (hs_likely(!f))
+            return libc_real()->splice(in, in_off, out, out_off, len, flags);
+        preload_cancel_point(f);
+        r = preload_splice(f, is_source, is_source ? out : in, in_off || out_off, len, flags);
+        preload_put(f);
+    } while (preload_again(r));
     return preload_result(r);
 }

@@ -10,6 +10,7 @@
 
 static void preload_fork_prepare(void)
 {
+    preload_enter();
     pthread_mutex_lock(&preload.init_lock);
     pthread_mutex_lock(&preload.numbers_lock);
     pthread_mutex_lock(&preload.async.lock);
@@ -26,6 +27,7 @@ static void preload_fork_parent(void)
     pthread_mutex_unlock(&preload.async.lock);
     pthread_mutex_unlock(&preload.numbers_lock);
     pthread_mutex_unlock(&preload.init_lock);
+    preload_leave();
 }
 
 static void preload_fork_child(void)
@@ -37,6 +39,7 @@ static void preload_fork_child(void)
     pthread_mutex_init(&preload.numbers_lock, NULL);
     pthread_mutex_init(&preload.async.lock, NULL);
     preload_cancel_fork_child();
+    preload_leave();
 }
 
 void preload_fork_register(void)
@@ -47,11 +50,12 @@ void preload_fork_register(void)
 HS_EXPORT int hs_daemon(int nochdir, int noclose)
 {
     int r = libc_real()->daemon(nochdir, noclose);
+    PRELOAD_GUARD;
     /* In the child 0 to 2 are /dev/null now, by a dup2 that nobody outside of libc sees. */
     for (int fd = 0; r == 0 && !noclose && fd <= 2; fd++) {
         struct fd_file *f = fd_table_take(&preload.fds, fd);
         if (f)
-            preload_put(f);
+            preload_drop(f);
     }
     return r;
 }
@@ -63,6 +67,7 @@ enum { FORK_FEW_FILES = 64 };
 
 static void preload_before_sandbox(void)
 {
+    PRELOAD_GUARD;
     int saved = errno;
     if (atomic_load_explicit(&preload.is_initialised, memory_order_acquire) && !preload_is_foreign()) {
         vcl_fork_claim_all();
@@ -80,8 +85,10 @@ static int limit_set(int resource, const struct rlimit *limit)
 
 static int control(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
 {
-    if (option == PR_SET_SECCOMP)
+    if (option == PR_SET_SECCOMP) {
         preload_before_sandbox();
+        preload_signal_sandbox();
+    }
     return libc_real()->prctl(option, a, b, c, d);
 }
 

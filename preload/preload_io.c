@@ -7,7 +7,7 @@ ssize_t preload_recv_stack(struct fd_file *f, const struct iovec *iov, int n, in
     ssize_t r;
     do
         r = vcl_recv(f->sock.vcl, iov, n, flags, info);
-    while (hs_unlikely(r == -EINTR) && preload_must_restart(f, SO_RCVTIMEO));
+    while (hs_unlikely(r == -EINTR) && (r = preload_interrupted(f, SO_RCVTIMEO)) == 0);
     if (hs_unlikely(r == -ENOTCONN) && f->sock.is_read_shut && f->sock.proto != SVM_PROTO_SCTP && !(flags & MSG_OOB))
         return 0; /* shut before it was connected */
     return r;
@@ -18,14 +18,14 @@ ssize_t preload_send_stack(struct fd_file *f, const struct iovec *iov, int n, in
     ssize_t r;
     do
         r = vcl_send(f->sock.vcl, iov, n, flags, info);
-    while (hs_unlikely(r == -EINTR) && preload_must_restart(f, SO_SNDTIMEO));
+    while (hs_unlikely(r == -EINTR) && (r = preload_interrupted(f, SO_SNDTIMEO)) == 0);
     /* POSIX send(): SIGPIPE to the calling thread, streams only. */
     if (hs_unlikely(r == -EPIPE) && !(flags & MSG_NOSIGNAL) && f->sock.proto != SVM_PROTO_UDP)
         raise(SIGPIPE);
     return r;
 }
 
-ssize_t preload_recv(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags)
+static inline __attribute__((always_inline)) ssize_t recv_any(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags)
 {
     if (hs_likely(preload_serve(f) == FD_STACK && !(flags & MSG_ERRQUEUE)))
         return preload_recv_stack(f, iov, n, flags, NULL);
@@ -33,7 +33,7 @@ ssize_t preload_recv(int fd, struct fd_file *f, const struct iovec *iov, int n, 
     return preload_recvmsg(fd, f, &msg, flags);
 }
 
-ssize_t preload_send(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags)
+static inline __attribute__((always_inline)) ssize_t send_any(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags)
 {
     if (hs_likely(preload_serve(f) == FD_STACK))
         return preload_send_stack(f, iov, n, flags, NULL);
@@ -41,34 +41,86 @@ ssize_t preload_send(int fd, struct fd_file *f, const struct iovec *iov, int n, 
     return preload_sendmsg(fd, f, &msg, flags);
 }
 
-static ssize_t preload_recv_buffer(int fd, struct fd_file *f, void *buf, size_t len, int flags)
+ssize_t preload_recv(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags) { return recv_any(fd, f, iov, n, flags); }
+ssize_t preload_send(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags) { return send_any(fd, f, iov, n, flags); }
+
+/* One try; puts f. */
+static inline __attribute__((always_inline)) ssize_t recv_buffer(int fd, struct fd_file *f, const struct iovec *iov, int flags)
 {
-    struct iovec iov = { .iov_base = buf, .iov_len = len };
     preload_cancel_point(f);
-    ssize_t r = preload_recv(fd, f, &iov, 1, flags);
+    ssize_t r = recv_any(fd, f, iov, 1, flags);
     preload_put(f);
+    return r;
+}
+static inline __attribute__((always_inline)) ssize_t send_buffer(int fd, struct fd_file *f, const struct iovec *iov, int flags)
+{
+    preload_cancel_point(f);
+    ssize_t r = send_any(fd, f, iov, 1, flags);
+    preload_put(f);
+    return r;
+}
+
+/* After handlers, from the number on. Apart: those that no signal interrupts shall not pay. */
+static __attribute__((noinline, cold)) ssize_t recv_again(int fd, const struct iovec *iov, int flags, bool is_read)
+{
+    ssize_t r = PRELOAD_RESTART;
+    while (preload_again(r)) {
+        struct fd_file *f = preload_get_receiver(fd);
+        if (!f)
+            return is_read ? libc_real()->read(fd, iov->iov_base, iov->iov_len) : libc_real()->recv(fd, iov->iov_base, iov->iov_len, flags);
+        r = recv_buffer(fd, f, iov, flags);
+    }
+    return preload_result(r);
+}
+static __attribute__((noinline, cold)) ssize_t send_again(int fd, const struct iovec *iov, int flags, bool is_write)
+{
+    ssize_t r = PRELOAD_RESTART;
+    while (preload_again(r)) {
+        struct fd_file *f = preload_get_stack(fd);
+        if (!f)
+            return is_write ? libc_real()->write(fd, iov->iov_base, iov->iov_len) : libc_real()->send(fd, iov->iov_base, iov->iov_len, flags);
+        r = send_buffer(fd, f, iov, flags);
+    }
     return preload_result(r);
 }
 
-static ssize_t preload_send_buffer(int fd, struct fd_file *f, const void *buf, size_t len, int flags)
+/* The number's file stands at slot. Apart, too: calls on the kernel's descriptors save no registers. */
+static __attribute__((noinline)) ssize_t recv_known(int fd, void *buf, size_t len, int flags, bool is_read, struct fd_file *_Atomic *slot)
+{
+    struct iovec iov = { .iov_base = buf, .iov_len = len };
+    struct fd_file *f = preload_get_receiver_at(slot);
+    if (hs_unlikely(!f))
+        return is_read ? libc_real()->read(fd, buf, len) : libc_real()->recv(fd, buf, len, flags);
+    ssize_t r = recv_buffer(fd, f, &iov, flags);
+    return hs_unlikely(r == PRELOAD_RESTART) ? recv_again(fd, &iov, flags, is_read) : preload_result(r);
+}
+static __attribute__((noinline)) ssize_t send_known(int fd, const void *buf, size_t len, int flags, bool is_write,
+                                                    struct fd_file *_Atomic *slot)
 {
     struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
-    preload_cancel_point(f);
-    ssize_t r = preload_send(fd, f, &iov, 1, flags);
-    preload_put(f);
-    return preload_result(r);
+    struct fd_file *f = preload_get_stack_at(slot);
+    if (hs_unlikely(!f))
+        return is_write ? libc_real()->write(fd, buf, len) : libc_real()->send(fd, buf, len, flags);
+    ssize_t r = send_buffer(fd, f, &iov, flags);
+    return hs_unlikely(r == PRELOAD_RESTART) ? send_again(fd, &iov, flags, is_write) : preload_result(r);
+}
+
+static __attribute__((noinline, cold)) bool preload_is_receiver(int fd)
+{
+    struct fd_file *f = preload_get_receiver(fd);
+    if (f)
+        preload_put(f);
+    return f != NULL;
 }
 
 ssize_t preload_read(int fd, void *buf, size_t len)
 {
-    struct fd_file *f = preload_get_receiver(fd);
-    if (hs_likely(!f))
+    struct fd_file *_Atomic *slot = fd_table_slot(&preload.fds, fd);
+    if (hs_likely(!slot))
         return libc_real()->read(fd, buf, len);
-    if (len == 0) { /* read(2): zero bytes of a stream are zero bytes, not a wait */
-        preload_put(f);
+    if (hs_unlikely(len == 0) && preload_is_receiver(fd)) /* read(2): zero bytes of a stream are zero bytes, not a wait */
         return 0;
-    }
-    return preload_recv_buffer(fd, f, buf, len, 0);
+    return recv_known(fd, buf, len, 0, true, slot);
 }
 HS_EXPORT ssize_t hs_read(int fd, void *buf, size_t len) { return preload_read(fd, buf, len); }
 HS_EXPORT ssize_t hs___read(int fd, void *buf, size_t len) { return preload_read(fd, buf, len); }
@@ -80,10 +132,8 @@ HS_EXPORT ssize_t hs___read_chk(int fd, void *buf, size_t len, size_t size)
 
 ssize_t preload_write(int fd, const void *buf, size_t len)
 {
-    struct fd_file *f = preload_get_stack(fd);
-    if (hs_likely(!f))
-        return libc_real()->write(fd, buf, len);
-    return preload_send_buffer(fd, f, buf, len, 0);
+    struct fd_file *_Atomic *slot = fd_table_slot(&preload.fds, fd);
+    return hs_likely(!slot) ? libc_real()->write(fd, buf, len) : send_known(fd, buf, len, 0, true, slot);
 }
 HS_EXPORT ssize_t hs_write(int fd, const void *buf, size_t len) { return preload_write(fd, buf, len); }
 HS_EXPORT ssize_t hs___write(int fd, const void *buf, size_t len) { return preload_write(fd, buf, len); }
@@ -104,27 +154,33 @@ static ssize_t preload_iov_length(const struct iovec *iov, int n)
 
 HS_EXPORT ssize_t hs_readv(int fd, const struct iovec *iov, int n)
 {
-    struct fd_file *f = preload_get_receiver(fd);
-    if (hs_likely(!f))
-        return libc_real()->readv(fd, iov, n);
-    preload_cancel_point(f);
-    ssize_t r = preload_iov_length(iov, n);
-    if (r > 0)
-        r = preload_recv(fd, f, iov, n, 0);
-    preload_put(f);
+    ssize_t r;
+    do {
+        struct fd_file *f = preload_get_receiver(fd);
+        if (hs_likely(!f))
+            return libc_real()->readv(fd, iov, n);
+        preload_cancel_point(f);
+        r = preload_iov_length(iov, n);
+        if (r > 0)
+            r = preload_recv(fd, f, iov, n, 0);
+        preload_put(f);
+    } while (preload_again(r));
     return preload_result(r);
 }
 
 HS_EXPORT ssize_t hs_writev(int fd, const struct iovec *iov, int n)
 {
-    struct fd_file *f = preload_get_stack(fd);
-    if (hs_likely(!f))
-        return libc_real()->writev(fd, iov, n);
-    preload_cancel_point(f);
-    ssize_t r = preload_iov_length(iov, n);
-    if (r > 0) /* a vector of no bytes is nothing at all, not even an empty datagram */
-        r = preload_send(fd, f, iov, n, 0);
-    preload_put(f);
+    ssize_t r;
+    do {
+        struct fd_file *f = preload_get_stack(fd);
+        if (hs_likely(!f))
+            return libc_real()->writev(fd, iov, n);
+        preload_cancel_point(f);
+        r = preload_iov_length(iov, n);
+        if (r > 0) /* a vector of no bytes is nothing at all, not even an empty datagram */
+            r = preload_send(fd, f, iov, n, 0);
+        preload_put(f);
+    } while (preload_again(r));
     return preload_result(r);
 }
 
@@ -139,6 +195,7 @@ static int preload_rwf_flags(int rwf, int *flags)
     return 0;
 }
 
+/* Puts f. */
 static ssize_t preload_vector_at(int fd, struct fd_file *f, const struct iovec *iov, int n, int rwf, bool is_read)
 {
     int flags;
@@ -148,35 +205,41 @@ static ssize_t preload_vector_at(int fd, struct fd_file *f, const struct iovec *
         r = bad ? bad : is_read ? preload_recv(fd, f, iov, n, flags) : preload_send(fd, f, iov, n, flags);
     }
     preload_put(f);
-    return preload_result(r);
+    return r;
 }
 
 HS_EXPORT ssize_t hs_preadv2(int fd, const struct iovec *iov, int n, off_t at, int flags)
 {
-    struct fd_file *f = at == -1 ? preload_get_receiver(fd) : NULL;
-    if (hs_likely(!f))
-        return libc_real()->preadv2(fd, iov, n, at, flags);
-    preload_cancel_point(f);
-    return preload_vector_at(fd, f, iov, n, flags, true);
+    ssize_t r;
+    do {
+        struct fd_file *f = at == -1 ? preload_get_receiver(fd) : NULL;
+        if (hs_likely(!f))
+            return libc_real()->preadv2(fd, iov, n, at, flags);
+        preload_cancel_point(f);
+        r = preload_vector_at(fd, f, iov, n, flags, true);
+    } while (preload_again(r));
+    return preload_result(r);
 }
 HS_EXPORT ssize_t hs_preadv64v2(int fd, const struct iovec *iov, int n, off64_t at, int flags) { return hs_preadv2(fd, iov, n, at, flags); }
 
 HS_EXPORT ssize_t hs_pwritev2(int fd, const struct iovec *iov, int n, off_t at, int flags)
 {
-    struct fd_file *f = at == -1 ? preload_get_stack(fd) : NULL;
-    if (hs_likely(!f))
-        return libc_real()->pwritev2(fd, iov, n, at, flags);
-    preload_cancel_point(f);
-    return preload_vector_at(fd, f, iov, n, flags, false);
+    ssize_t r;
+    do {
+        struct fd_file *f = at == -1 ? preload_get_stack(fd) : NULL;
+        if (hs_likely(!f))
+            return libc_real()->pwritev2(fd, iov, n, at, flags);
+        preload_cancel_point(f);
+        r = preload_vector_at(fd, f, iov, n, flags, false);
+    } while (preload_again(r));
+    return preload_result(r);
 }
 HS_EXPORT ssize_t hs_pwritev64v2(int fd, const struct iovec *iov, int n, off64_t at, int flags) { return hs_pwritev2(fd, iov, n, at, flags); }
 
 HS_EXPORT ssize_t hs_recv(int fd, void *buf, size_t len, int flags)
 {
-    struct fd_file *f = preload_get_receiver(fd);
-    if (hs_likely(!f))
-        return libc_real()->recv(fd, buf, len, flags);
-    return preload_recv_buffer(fd, f, buf, len, flags);
+    struct fd_file *_Atomic *slot = fd_table_slot(&preload.fds, fd);
+    return hs_likely(!slot) ? libc_real()->recv(fd, buf, len, flags) : recv_known(fd, buf, len, flags, false, slot);
 }
 HS_EXPORT ssize_t hs___recv(int fd, void *buf, size_t len, int flags) { return hs_recv(fd, buf, len, flags); }
 
@@ -187,9 +250,7 @@ HS_EXPORT ssize_t hs___recv_chk(int fd, void *buf, size_t len, size_t size, int 
 
 HS_EXPORT ssize_t hs_send(int fd, const void *buf, size_t len, int flags)
 {
-    struct fd_file *f = preload_get_stack(fd);
-    if (hs_likely(!f))
-        return libc_real()->send(fd, buf, len, flags);
-    return preload_send_buffer(fd, f, buf, len, flags);
+    struct fd_file *_Atomic *slot = fd_table_slot(&preload.fds, fd);
+    return hs_likely(!slot) ? libc_real()->send(fd, buf, len, flags) : send_known(fd, buf, len, flags, false, slot);
 }
 HS_EXPORT ssize_t hs___send(int fd, const void *buf, size_t len, int flags) { return hs_send(fd, buf, len, flags); }

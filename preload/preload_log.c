@@ -134,6 +134,7 @@ void preload_report_socket(const struct fd_file *f)
 
 void preload_report_exit(void)
 {
+    PRELOAD_GUARD;
     struct report_row *rows = atomic_load(&preload_report.rows);
     unsigned n = atomic_load(&preload_report.n);
     for (unsigned i = 0; rows && i < n && i < REPORT_ROWS; i++)

@@ -53,14 +53,16 @@ static ssize_t preload_recv_undecided(int fd, struct fd_file *f, struct msghdr *
         if (r != -EAGAIN)
             return r;
         r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
-        if (r < 0 && !(r == -EINTR && preload_must_restart(f, SO_RCVTIMEO)))
+        if (r == -EINTR)
+            r = preload_interrupted(f, SO_RCVTIMEO);
+        if (r < 0)
             return r;
     }
     if (preload_serve(f) >= FD_STACK)
         return preload_recvmsg(fd, f, msg, flags);
     ssize_t r;
-    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, libc_real()->recvmsg(fd, msg, flags));
-    return r;
+    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, SYS_recvmsg, fd, msg, flags, 0, 0, 0);
+    return r == -EINTR && vcl_held.came ? preload_interrupted(f, SO_RCVTIMEO) : r;
 }
 
 ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags)
@@ -86,8 +88,8 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
         if (f->sock.is_read_shut) /* no waiting for what cannot come; it is readable for ever */
             return preload_recvmsg_nothing(msg);
         r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
-        if (r == -EINTR && preload_must_restart(f, SO_RCVTIMEO))
-            continue;
+        if (r == -EINTR)
+            r = preload_interrupted(f, SO_RCVTIMEO);
         if (r < 0)
             return r;
     }
@@ -95,31 +97,37 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
 
 HS_EXPORT ssize_t hs_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-    struct fd_file *f = preload_get_receiver(fd);
-    if (hs_likely(!f)) {
-        ssize_t n = libc_real()->recvmsg(fd, msg, flags);
-        if (n >= 0 && hs_unlikely(msg->msg_controllen != 0))
-            preload_rights_received(msg);
-        return n;
-    }
-    preload_cancel_point(f);
-    ssize_t r = preload_recvmsg(fd, f, msg, flags);
-    preload_put(f);
+    ssize_t r;
+    do {
+        struct fd_file *f = preload_get_receiver(fd);
+        if (hs_likely(!f)) {
+            r = libc_real()->recvmsg(fd, msg, flags);
+            if (r >= 0 && hs_unlikely(msg->msg_controllen != 0))
+                preload_rights_received(msg);
+            return r;
+        }
+        preload_cancel_point(f);
+        r = preload_recvmsg(fd, f, msg, flags);
+        preload_put(f);
+    } while (preload_again(r));
     return preload_result(r);
 }
 
 HS_EXPORT ssize_t hs_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *sa, socklen_t *sa_len)
 {
-    struct fd_file *f = preload_get_receiver(fd);
-    if (hs_likely(!f))
-        return libc_real()->recvfrom(fd, buf, len, flags, sa, sa_len);
-    preload_cancel_point(f);
-    struct iovec iov = { .iov_base = buf, .iov_len = len };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = sa, .msg_namelen = sa && sa_len ? *sa_len : 0 };
-    ssize_t r = sa && !sa_len ? -EFAULT : preload_recvmsg(fd, f, &msg, flags);
-    if (r >= 0 && sa)
-        *sa_len = msg.msg_namelen;
-    preload_put(f);
+    ssize_t r;
+    do {
+        struct fd_file *f = preload_get_receiver(fd);
+        if (hs_likely(!f))
+            return libc_real()->recvfrom(fd, buf, len, flags, sa, sa_len);
+        preload_cancel_point(f);
+        struct iovec iov = { .iov_base = buf, .iov_len = len };
+        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = sa, .msg_namelen = sa && sa_len ? *sa_len : 0 };
+        r = sa && !sa_len ? -EFAULT : preload_recvmsg(fd, f, &msg, flags);
+        if (r >= 0 && sa)
+            *sa_len = msg.msg_namelen;
+        preload_put(f);
+    } while (preload_again(r));
     return preload_result(r);
 }
 
@@ -166,17 +174,20 @@ static int preload_recvmmsg(int fd, struct fd_file *f, struct mmsghdr *vec, unsi
 
 HS_EXPORT int hs_recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, struct timespec *timeout)
 {
-    struct fd_file *f = preload_get_receiver(fd);
-    if (hs_likely(!f)) {
-        int got = libc_real()->recvmmsg(fd, vec, n, flags, timeout);
-        for (int i = 0; i < got; i++)
-            if (hs_unlikely(vec[i].msg_hdr.msg_controllen != 0))
-                preload_rights_received(&vec[i].msg_hdr);
-        return got;
-    }
-    preload_cancel_point(f);
-    int r = preload_recvmmsg(fd, f, vec, n < IOV_MAX ? n : IOV_MAX, flags, timeout);
-    preload_put(f);
+    int r;
+    do {
+        struct fd_file *f = preload_get_receiver(fd);
+        if (hs_likely(!f)) {
+            r = libc_real()->recvmmsg(fd, vec, n, flags, timeout);
+            for (int i = 0; i < r; i++)
+                if (hs_unlikely(vec[i].msg_hdr.msg_controllen != 0))
+                    preload_rights_received(&vec[i].msg_hdr);
+            return r;
+        }
+        preload_cancel_point(f);
+        r = preload_recvmmsg(fd, f, vec, n < IOV_MAX ? n : IOV_MAX, flags, timeout);
+        preload_put(f);
+    } while (preload_again(r));
     return (int)preload_result(r);
 }
 int preload_plain_recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, struct timespec *timeout)
@@ -255,8 +266,8 @@ static int32_t preload_interface_of(const struct msghdr *msg)
 ssize_t preload_sendmsg_kernel(int fd, struct fd_file *f, const struct msghdr *msg, int flags)
 {
     ssize_t r;
-    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, libc_real()->sendmsg(fd, msg, flags & ~VCL_SEND_MORE));
-    return r;
+    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, SYS_sendmsg, fd, msg, flags & ~VCL_SEND_MORE, 0, 0, 0);
+    return r == -EINTR && vcl_held.came ? preload_interrupted(f, SO_SNDTIMEO) : r;
 }
 
 /* f: any socket that is not the kernel's for good. */
@@ -308,41 +319,39 @@ static struct fd_file *preload_get_sender(int fd, int flags)
 
 HS_EXPORT ssize_t hs_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-    struct fd_file *f = preload_get_sender(fd, flags);
-    if (hs_likely(!f)) {
-        if (msg && hs_unlikely(msg->msg_controllen != 0))
-            preload_rights_sent(msg);
-        return libc_real()->sendmsg(fd, msg, flags);
-    }
-    preload_cancel_point(f);
-    ssize_t r = preload_sendmsg(fd, f, msg, flags);
-    preload_put(f);
+    ssize_t r;
+    do {
+        struct fd_file *f = preload_get_sender(fd, flags);
+        if (hs_likely(!f)) {
+            if (msg && hs_unlikely(msg->msg_controllen != 0))
+                preload_rights_sent(msg);
+            return libc_real()->sendmsg(fd, msg, flags);
+        }
+        preload_cancel_point(f);
+        r = preload_sendmsg(fd, f, msg, flags);
+        preload_put(f);
+    } while (preload_again(r));
     return preload_result(r);
 }
 
 HS_EXPORT ssize_t hs_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len)
 {
-    struct fd_file *f = preload_get_sender(fd, flags);
-    if (hs_likely(!f))
-        return libc_real()->sendto(fd, buf, len, flags, sa, sa_len);
-    preload_cancel_point(f);
-    struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = (void *)sa, .msg_namelen = sa ? sa_len : 0 };
-    ssize_t r = preload_sendmsg(fd, f, &msg, flags);
-    preload_put(f);
+    ssize_t r;
+    do {
+        struct fd_file *f = preload_get_sender(fd, flags);
+        if (hs_likely(!f))
+            return libc_real()->sendto(fd, buf, len, flags, sa, sa_len);
+        preload_cancel_point(f);
+        struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = (void *)sa, .msg_namelen = sa ? sa_len : 0 };
+        r = preload_sendmsg(fd, f, &msg, flags);
+        preload_put(f);
+    } while (preload_again(r));
     return preload_result(r);
 }
 
-HS_EXPORT int hs_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
+static long preload_sendmmsg(int fd, struct fd_file *f, struct mmsghdr *vec, unsigned n, int flags)
 {
-    struct fd_file *f = preload_get_sender(fd, flags);
-    if (hs_likely(!f)) {
-        for (unsigned i = 0; i < n && i < IOV_MAX; i++)
-            if (hs_unlikely(vec[i].msg_hdr.msg_controllen != 0))
-                preload_rights_sent(&vec[i].msg_hdr);
-        return libc_real()->sendmmsg(fd, vec, n, flags);
-    }
-    preload_cancel_point(f);
     long r = 0;
     unsigned i;
     bool is_batch = f->sock.proto == SVM_PROTO_UDP && n > 1;
@@ -354,8 +363,25 @@ HS_EXPORT int hs_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
     }
     if (is_batch)
         vcl_dgram_flush(f->sock.vcl);
-    preload_put(f);
-    return (int)preload_result(i ? (long)i : r);
+    return i ? (long)i : r;
+}
+
+HS_EXPORT int hs_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
+{
+    long r;
+    do {
+        struct fd_file *f = preload_get_sender(fd, flags);
+        if (hs_likely(!f)) {
+            for (unsigned i = 0; i < n && i < IOV_MAX; i++)
+                if (hs_unlikely(vec[i].msg_hdr.msg_controllen != 0))
+                    preload_rights_sent(&vec[i].msg_hdr);
+            return libc_real()->sendmmsg(fd, vec, n, flags);
+        }
+        preload_cancel_point(f);
+        r = preload_sendmmsg(fd, f, vec, n, flags);
+        preload_put(f);
+    } while (preload_again(r));
+    return (int)preload_result(r);
 }
 int preload_plain_sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags) { return hs_sendmmsg(fd, vec, n, flags); }
 HS_EXPORT int hs___sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags) { return hs_sendmmsg(fd, vec, n, flags); }

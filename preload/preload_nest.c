@@ -172,7 +172,7 @@ static void nest_settle(struct fd_file *e, unsigned depth, struct nest_look *l)
         if (!inner)
             continue;
         nest_settle(inner, depth + 1, l);
-        preload_put(inner);
+        preload_drop(inner);
     }
 }
 
@@ -186,7 +186,7 @@ static void nest_listen(struct fd_file *e, unsigned depth, struct nest_look *l)
         if (!inner)
             continue;
         nest_listen(inner, depth + 1, l);
-        preload_put(inner);
+        preload_drop(inner);
     }
 }
 
@@ -237,7 +237,7 @@ static bool nest_tells(int epfd, struct fd_file *e, struct epoll_event *ev)
         return false; /* taken out, or closed */
     ev->data = n.ev.data;
     bool yes = preload_nest_is_ready(n.inner, n.fd);
-    preload_put(n.inner);
+    preload_drop(n.inner);
     if (!yes)
         nest_again(epfd, e, id);
     return yes;

@@ -45,11 +45,13 @@ static void poll_list_fini(struct poll_list *l)
     }
 }
 
+/* Of preload_enter(), too. */
 static void poll_list_cancelled(void *arg)
 {
     struct poll_list *l = arg;
     poll_list_fini(l);
     free(l->heap);
+    preload_leave();
 }
 
 static void poll_list_add(struct poll_list *l, int fd, short events)
@@ -80,14 +82,15 @@ static bool poll_concerns(const struct pollfd *fds, nfds_t n)
 /* One wait. */
 static int poll_list_wait(struct poll_list *l, struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-    int r;
+    long r;
     if (l->n_files == 0) {
-        PRELOAD_KERNEL_SLEEP(r, poll_list_cancelled, l, (int)libc_real()->ppoll(fds, n, timeout, mask));
-        return r;
+        struct timespec left = timeout ? *timeout : (struct timespec){ 0, 0 }; /* the kernel writes into it */
+        PRELOAD_KERNEL_SLEEP(r, poll_list_cancelled, l, SYS_ppoll, fds, n, timeout ? &left : NULL, mask, VCL_KERNEL_SIGSET, 0);
+        return (int)r;
     }
     r = vcl_poll_wait(l->v, l->n, timeout, mask);
     if (r < 0)
-        return r;
+        return (int)r;
     r = 0;
     for (unsigned i = 0, k = 0; i < n; i++) {
         fds[i].revents = l->v[k++].revents;
@@ -96,7 +99,7 @@ static int poll_list_wait(struct poll_list *l, struct pollfd *fds, nfds_t n, con
             fds[i].revents |= l->v[k++].revents;
         r += fds[i].revents != 0;
     }
-    return r;
+    return (int)r;
 }
 
 /* The epoll sets among them become readable by what comes for any socket of the process. Before the wait; false: none has stack sockets. */
@@ -156,8 +159,8 @@ static int poll_list_wait_sets(struct poll_list *l, struct pollfd *fds, nfds_t n
     }
 }
 
-/* heap: of the caller's, freed if the thread is cancelled. */
-static int preload_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, void *heap)
+/* heap: of the caller's, freed if the thread is cancelled. Between preload_enter() and preload_leave(). */
+static int poll_entered(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, void *heap)
 {
     struct poll_list l;
     l.heap = heap;
@@ -171,12 +174,22 @@ static int preload_poll(struct pollfd *fds, nfds_t n, const struct timespec *tim
     return r;
 }
 
+static int preload_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+    preload_enter();
+    preload_mask_begin(mask);
+    int r = poll_entered(fds, n, timeout, mask, NULL);
+    preload_mask_end(mask);
+    preload_leave();
+    return r;
+}
+
 HS_EXPORT int hs_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
     if (hs_likely(!poll_concerns(fds, n)))
         return libc_real()->ppoll(fds, n, timeout, mask);
     preload_cancel_point(NULL);
-    return (int)preload_result(preload_poll(fds, n, timeout, mask, NULL));
+    return (int)preload_result(preload_poll(fds, n, timeout, mask));
 }
 
 HS_EXPORT int hs_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
@@ -185,7 +198,7 @@ HS_EXPORT int hs_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
         return libc_real()->poll(fds, n, timeout_ms);
     preload_cancel_point(NULL);
     struct timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
-    return (int)preload_result(preload_poll(fds, n, timeout_ms < 0 ? NULL : &ts, NULL, NULL));
+    return (int)preload_result(preload_poll(fds, n, timeout_ms < 0 ? NULL : &ts, NULL));
 }
 HS_EXPORT int hs___poll(struct pollfd *fds, nfds_t n, int timeout_ms) { return hs_poll(fds, n, timeout_ms); }
 
@@ -277,17 +290,27 @@ static int select_distribute(const struct pollfd *p, int n_poll, int n, fd_set *
     return bits;
 }
 
-static int preload_select(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
+static int select_entered(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
 {
     struct pollfd small[POLL_ON_STACK], *p = small;
     if (n > POLL_ON_STACK && !(p = malloc((size_t)n * sizeof(*p))))
         return -ENOMEM;
     int n_poll = select_collect(p, n, rd, wr, ex);
-    int r = preload_poll(p, (nfds_t)n_poll, timeout, mask, p != small ? p : NULL);
+    int r = poll_entered(p, (nfds_t)n_poll, timeout, mask, p != small ? p : NULL);
     if (r >= 0)
         r = select_distribute(p, n_poll, n, rd, wr, ex);
     if (p != small)
         free(p);
+    return r;
+}
+
+static int preload_select(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
+{
+    preload_enter();
+    preload_mask_begin(mask);
+    int r = select_entered(n, rd, wr, ex, timeout, mask);
+    preload_mask_end(mask);
+    preload_leave();
     return r;
 }
 

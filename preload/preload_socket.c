@@ -40,7 +40,7 @@ static int preload_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serv
     atomic_store_explicit(&f->sock.serve, serve, memory_order_release);
     int r = fd_table_install(&preload.fds, fd, f);
     if (r < 0)
-        preload_put(f); /* its release puts vs */
+        preload_drop(f); /* its release puts vs */
     else if (hs_unlikely(fd <= STDERR_FILENO))
         preload_stdio_take(fd);
     return r;
@@ -59,6 +59,7 @@ static int preload_socket_sctp(int kernel_fd, int domain, int type)
 {
     int error = errno;
     struct vcl_socket *vs;
+    PRELOAD_GUARD;
     if (!preload_init() || vcl_socket_new(SVM_PROTO_SCTP, domain == AF_INET6, &vs) < 0) {
         errno = error;
         return kernel_fd;
@@ -86,6 +87,7 @@ HS_EXPORT int hs_socket(int domain, int type, int proto)
     int p = fd < 0 ? -1 : preload_proto(domain, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), proto);
     if (p < 0)
         return fd;
+    PRELOAD_GUARD;
     bool usable = preload_init(), tls = preload.tls.on && p == SVM_PROTO_TCP;
     struct vcl_socket *vs;
     int r = -EINVAL;
@@ -126,7 +128,7 @@ void preload_socket_decide(int fd, struct fd_file *f, enum fd_serve serve, const
         return;
     struct fd_file *entry = fd_table_take(&preload.fds, fd);
     if (entry)
-        preload_put(entry);
+        preload_drop(entry);
 }
 
 /* The socket that a call on undecided or shared sockets works on: a reference, or NULL for libc. */
@@ -412,8 +414,8 @@ static int preload_accept(int fd, struct fd_file *f, struct sockaddr *sa, sockle
         if (r != -EAGAIN || !preload_accept_waits(f))
             return r;
         r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
-        if (r == -EINTR && preload_must_restart(f, SO_RCVTIMEO))
-            continue;
+        if (r == -EINTR)
+            r = (int)preload_interrupted(f, SO_RCVTIMEO);
         if (r < 0)
             return r;
     }
@@ -421,12 +423,15 @@ static int preload_accept(int fd, struct fd_file *f, struct sockaddr *sa, sockle
 
 HS_EXPORT int hs_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
 {
-    struct fd_file *f = preload_get_stack(fd);
-    if (hs_likely(!f))
-        return libc_real()->accept4(fd, sa, len, flags);
-    preload_cancel_point(f);
-    int r = preload_accept(fd, f, sa, len, flags);
-    preload_put(f);
+    int r;
+    do {
+        struct fd_file *f = preload_get_stack(fd);
+        if (hs_likely(!f))
+            return libc_real()->accept4(fd, sa, len, flags);
+        preload_cancel_point(f);
+        r = preload_accept(fd, f, sa, len, flags);
+        preload_put(f);
+    } while (preload_again(r));
     return (int)preload_result(r);
 }
 
@@ -434,12 +439,15 @@ int preload_plain_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags
 
 HS_EXPORT int hs_accept(int fd, struct sockaddr *sa, socklen_t *len)
 {
-    struct fd_file *f = preload_get_stack(fd);
-    if (hs_likely(!f))
-        return libc_real()->accept(fd, sa, len);
-    preload_cancel_point(f);
-    int r = preload_accept(fd, f, sa, len, 0);
-    preload_put(f);
+    int r;
+    do {
+        struct fd_file *f = preload_get_stack(fd);
+        if (hs_likely(!f))
+            return libc_real()->accept(fd, sa, len);
+        preload_cancel_point(f);
+        r = preload_accept(fd, f, sa, len, 0);
+        preload_put(f);
+    } while (preload_again(r));
     return (int)preload_result(r);
 }
 
@@ -450,15 +458,15 @@ enum { IS_KERNELS = 1 };
 static int preload_connect_plain(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len)
 {
     long r;
-    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, libc_real()->connect(fd, sa, len));
-    return (int)r;
+    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, SYS_connect, fd, sa, len, 0, 0, 0);
+    return (int)(r == -EINTR && vcl_held.came ? preload_interrupted(f, SO_SNDTIMEO) : r);
 }
 
 static int preload_connect_kernel(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len, const char *why)
 {
     int r = preload_connect_plain(fd, f, sa, len);
     /* After a failure the program may try another address on the same socket. */
-    if (r == 0 || r == -EINPROGRESS || r == -EINTR)
+    if (r == 0 || r == -EINPROGRESS || r == -EINTR || r == PRELOAD_RESTART)
         preload_socket_decide(fd, f, FD_KERNEL, why);
     return r;
 }
@@ -468,8 +476,8 @@ static int preload_connect_stack(struct fd_file *f, const struct ip_endpoint *e,
     int r;
     do
         r = is_early ? vcl_connect_early(f->sock.vcl, e) : vcl_connect(f->sock.vcl, e);
-    while (r == -EINTR && preload_must_restart(f, SO_SNDTIMEO));
-    if (r < 0 && r != -EINPROGRESS && r != -EALREADY && r != -EINTR && r != -EISCONN && r != -ECANCELED)
+    while (r == -EINTR && (r = (int)preload_interrupted(f, SO_SNDTIMEO)) == 0);
+    if (r < 0 && r != -EINPROGRESS && r != -EALREADY && r != -EINTR && r != PRELOAD_RESTART && r != -EISCONN && r != -ECANCELED)
         vcl_connect_failed(f->sock.vcl);
     else if (f->sock.proto != SVM_PROTO_UDP)
         f->sock.is_read_shut = false; /* of a former life */
@@ -488,9 +496,11 @@ static int preload_connect_try(struct fd_file *f, const struct ip_endpoint *e)
     int r = vcl_connect(f->sock.vcl, e);
     if (r == -EINPROGRESS || r == -EALREADY) {
         int n;
+        vcl_held.patient++;
         do
             n = vcl_poll_wait(&p, 1, &wait, NULL);
         while (n == -EINTR);
+        vcl_held.patient--;
         r = n == 1 ? -vcl_take_error(f->sock.vcl) : -EINPROGRESS;
     }
     vcl_socket_set_nonblock(f->sock.vcl, nonblock);
@@ -578,18 +588,21 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
 
 HS_EXPORT int hs_connect(int fd, const struct sockaddr *sa, socklen_t len)
 {
-    struct fd_file *f = preload_get_socket(fd);
-    if (hs_likely(!f))
-        return libc_real()->connect(fd, sa, len);
-    preload_cancel_point(f);
-    int r = preload_connect(fd, f, sa, len, false);
-    preload_put(f);
+    int r;
+    do {
+        struct fd_file *f = preload_get_socket(fd);
+        if (hs_likely(!f))
+            return libc_real()->connect(fd, sa, len);
+        preload_cancel_point(f);
+        r = preload_connect(fd, f, sa, len, false);
+        preload_put(f);
+    } while (preload_again(r));
     return (int)preload_result(r);
 }
 HS_EXPORT int hs___connect(int fd, const struct sockaddr *sa, socklen_t len) { return hs_connect(fd, sa, len); }
 
 /* MSG_FASTOPEN: connects, and sends. On this host, where nothing is far away, one after the other. */
-ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, int flags)
+static ssize_t send_early(int fd, struct fd_file *f, const struct msghdr *msg, int flags)
 {
     bool dontwait = flags & MSG_DONTWAIT && !vcl_socket_is_nonblock(f->sock.vcl);
     if (dontwait)
@@ -599,7 +612,7 @@ ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, 
         vcl_socket_set_nonblock(f->sock.vcl, false);
     if (r == IS_KERNELS) {
         r = preload_sendmsg_kernel(fd, f, msg, flags);
-        if (r >= 0 || r == -EINPROGRESS || r == -EINTR)
+        if (r >= 0 || r == -EINPROGRESS || r == -EINTR || r == PRELOAD_RESTART)
             preload_socket_decide(fd, f, FD_KERNEL, "the stack has no route to the peer");
         return r;
     }
@@ -609,9 +622,16 @@ ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, 
     if (preload_serve(f) != FD_STACK)
         return preload_sendmsg_kernel(fd, f, &(struct msghdr){ .msg_iov = msg->msg_iov, .msg_iovlen = msg->msg_iovlen }, flags);
     r = preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL);
-    if (r < 0 && r != -ECANCELED)
+    if (r < 0 && r != -ECANCELED && r != -EINTR && r != PRELOAD_RESTART)
         vcl_connect_failed(f->sock.vcl);
     return r;
+}
+
+/* Not restarted: what it has begun is not begun again. */
+ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, int flags)
+{
+    ssize_t r = send_early(fd, f, msg, flags);
+    return r == PRELOAD_RESTART ? -EINTR : r;
 }
 
 /* ---- datagrams without a connection ---- */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include "vcl/vcl_sctp_internal.h"
-#include "vcl/vcl_sys.h"
+#include "vcl/vcl_sleep.h"
 
 enum { KERNEL_EVERY = 8 /* turns */, POLL_ON_STACK = 64 };
 
@@ -133,8 +133,7 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
         got = -ECANCELED;
     } else if (n == 0) {
         retry = shorten_for_claims(set->workers, n_workers, &left, &timeout) || retry;
-        got = sys_epoll_pwait(set->epfd, ev, max, timeout, mask);
-        got = got < 0 ? -errno : got;
+        got = vcl_sleep_epoll(set->epfd, ev, max, timeout, mask);
         if (got > 0)
             rang = drop_internal(set, ev, &got);
     }
@@ -411,7 +410,8 @@ static int poll_run(struct poll_wait *pw, const struct vcl_deadline *d, const si
             k = -ECANCELED;
         } else if (slept) {
             shorten_for_claims(pw->workers, pw->n_workers, &left, &timeout);
-            k = sys_ppoll(pw->kernel, pw->n_own, timeout, mask) < 0 ? -errno : 0;
+            k = vcl_sleep_poll(pw->kernel, pw->n_own, timeout, mask);
+            k = k > 0 ? 0 : k;
         } else {
             for (unsigned i = 0; i < pw->n_kernel; i++)
                 pw->kernel[i].revents = 0;

@@ -2,6 +2,7 @@
  * The short way touches the socket's lock and the FIFO only: no system call, no worker lock unless the other side wants an event. */
 #include <sys/epoll.h>
 #include "vcl/vcl_sctp_internal.h"
+#include "vcl/vcl_sleep.h"
 
 enum {
     COPY_PIECE = 128 << 10, /* published at once: the other side can begin before a large write is done */
@@ -623,8 +624,11 @@ static int drop_again(struct vcl_socket *s, uint32_t len)
                 return -ECONNRESET;
             len -= (uint32_t)n;
         }
-        if (n == 0 && rc == 0)
+        if (n == 0 && rc == 0) {
+            vcl_held.patient++;
             rc = vcl_wait_socket(s, vcl_ready_read, &d);
+            vcl_held.patient--;
+        }
         if (rc && rc != -EINTR)
             return -ECONNRESET;
     }

@@ -59,19 +59,21 @@ static inline int sys_ppoll(struct pollfd *fds, nfds_t n, const struct timespec 
 
     return (int)syscall(SYS_ppoll, fds, n, timeout ? &left : NULL, mask, (size_t)VCL_KERNEL_SIGSET);
 }
+/* For kernels before 5.11: milliseconds, rounded up so that a wait never ends early. */
+static inline int sys_epoll_ms(const struct timespec *timeout)
+{
+    if (!timeout)
+        return -1;
+    return timeout->tv_sec > 2000000 ? 2000000000 : (int)(timeout->tv_sec * 1000 + (timeout->tv_nsec + 999999) / 1000000);
+}
 static inline int sys_epoll_pwait(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout, const sigset_t *mask)
 {
-    int n;
-
 #ifdef SYS_epoll_pwait2
-    n = (int)syscall(SYS_epoll_pwait2, epfd, ev, max, timeout, mask, (size_t)VCL_KERNEL_SIGSET);
+    int n = (int)syscall(SYS_epoll_pwait2, epfd, ev, max, timeout, mask, (size_t)VCL_KERNEL_SIGSET);
     if (n >= 0 || errno != ENOSYS)
         return n;
 #endif
-    n = -1; /* kernels before 5.11: milliseconds, rounded up so that a wait never ends early */
-    if (timeout)
-        n = timeout->tv_sec > 2000000 ? 2000000000 : (int)(timeout->tv_sec * 1000 + (timeout->tv_nsec + 999999) / 1000000);
-    return (int)syscall(SYS_epoll_pwait, epfd, ev, max, n, mask, (size_t)VCL_KERNEL_SIGSET);
+    return (int)syscall(SYS_epoll_pwait, epfd, ev, max, sys_epoll_ms(timeout), mask, (size_t)VCL_KERNEL_SIGSET);
 }
 
 #endif

@@ -5,7 +5,7 @@
 #include <sys/single_threaded.h>
 #include "common/clock.h"
 #include "vcl/vcl_sctp_internal.h"
-#include "vcl/vcl_sys.h"
+#include "vcl/vcl_sleep.h"
 
 int64_t vcl_now_ns(void) { return (int64_t)clock_now_ns(); }
 
@@ -336,9 +336,12 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
     }
     if (!is_ready && is_programs(ready) && vcl_is_interrupted())
         n = -ECANCELED;
+    else if (!is_ready && (is_programs(ready) || atomic_load(&s->op) == VCL_OP_CLOSE))
+        n = vcl_sleep_poll(fds, w->sandboxed ? 1 : 3, timeout, NULL);
     else if (!is_ready)
         n = sys_ppoll(fds, w->sandboxed ? 1 : 3, timeout, NULL) < 0 ? -errno : 0;
 
+    n = n > 0 ? 0 : n;
     pthread_mutex_lock(&w->lock);
     vcl_worker_sleep_end(w);
     if (n == 0 && fds[0].revents)
