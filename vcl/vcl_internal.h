@@ -481,7 +481,7 @@ ssize_t vcl_record_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
 /* vcl_stream.c. 0 = go on, 1 = end of stream, or -errno. */
 int vcl_stream_recv_state(struct vcl_socket *s);
 int vcl_stream_empty_means(struct vcl_socket *s, bool take); /* socket lock held */
-int vcl_stream_send_state(struct vcl_socket *s);
+int vcl_stream_send_state(struct vcl_socket *s, bool take);
 ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
 ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
 uint32_t vcl_tx_low_water(const struct vcl_socket *s); /* free bytes from which on a sleeping writer is woken; socket lock held */

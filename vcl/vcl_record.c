@@ -80,7 +80,7 @@ ssize_t vcl_record_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
 static int try_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len)
 {
     bool data = false;
-    int rc = vcl_stream_send_state(s);
+    int rc = vcl_stream_send_state(s, true);
 
     if (hs_unlikely(s->shared) && rc == 0)
         rc = vcl_socket_enter_soon(s);

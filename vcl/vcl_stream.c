@@ -235,7 +235,7 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
 }
 
 /* ---- send ---- */
-int vcl_stream_send_state(struct vcl_socket *s)
+int vcl_stream_send_state(struct vcl_socket *s, bool take)
 {
     int error;
 
@@ -245,6 +245,8 @@ int vcl_stream_send_state(struct vcl_socket *s)
                       !atomic_load_explicit(&s->reset_told, memory_order_relaxed) &&
                       !atomic_load_explicit(&s->peer_gone, memory_order_relaxed)))
             return 0;
+        if (!take)
+            return -EPIPE;
         pthread_mutex_lock(&s->lock);
         error = vcl_socket_take_error(s); /* a reset comes before the broken pipe */
         pthread_mutex_unlock(&s->lock);
@@ -252,7 +254,7 @@ int vcl_stream_send_state(struct vcl_socket *s)
     case VCL_CONNECTING:
         return atomic_load(&s->waits_for_data) ? 0 : -EAGAIN;
     case VCL_DEAD:
-        error = vcl_socket_take_error(s);
+        error = take ? vcl_socket_take_error(s) : 0;
         return error ? error : -EPIPE;
     default:
         return -EPIPE; /* as Linux for a stream that was never connected */
@@ -262,13 +264,13 @@ int vcl_stream_send_state(struct vcl_socket *s)
 enum { WRITTEN_TO_NOBODY = INT32_MIN, READ_ELSEWHERE = INT32_MIN + 1 };
 
 /* The other side reads no more: what a write comes to. */
-static int closed_means(struct vcl_socket *s)
+static int closed_means(struct vcl_socket *s, bool take)
 {
     int error;
 
     if (!svm_fifo_cons_rst(vcl_rx_last(s)))
         return s->local ? WRITTEN_TO_NOBODY : -EPIPE;
-    error = vcl_socket_take_error(s);
+    error = take ? vcl_socket_take_error(s) : 0;
     return error ? error : -EPIPE;
 }
 
@@ -312,7 +314,7 @@ static int64_t put_some(struct vcl_socket *s, const struct iovec *iov, int n_iov
         if (peer & SVM_FIFO_RD_MOVED && look)
             return READ_ELSEWHERE;
         if (peer & SVM_FIFO_RD_CLOSED)
-            return closed_means(s);
+            return closed_means(s, skip == 0);
     }
     if (hs_unlikely(flags & MSG_OOB))
         return vcl_urgent_put(s, iov, skip, want);
@@ -351,7 +353,7 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
         int64_t n = 0;
         bool data = false;
 
-        rc = vcl_stream_send_state(s);
+        rc = vcl_stream_send_state(s, done == 0); /* Linux: who has sent something is told of that, and of the error by the next call */
         if (hs_unlikely(s->shared) && rc == 0)
             rc = vcl_socket_enter_soon(s);
         if (hs_likely(rc == 0)) {
@@ -660,14 +662,14 @@ int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, i
     if (s->is_dgram || s->sctp || s->is_records)
         return -EOPNOTSUPP;
     for (;;) {
-        int n = 0, rc = vcl_stream_send_state(s);
+        int n = 0, rc = vcl_stream_send_state(s, true);
 
         if (hs_unlikely(s->shared) && rc == 0)
             rc = vcl_socket_enter_soon(s);
         if (rc == 0) {
             pthread_mutex_lock(&s->lock);
             s->w->zero_copy = true;
-            n = !s->has_fifos ? -ECONNRESET : svm_fifo_prod_peer_closed(&s->tx) ? closed_means(s) : WRITTEN_TO_NOBODY;
+            n = !s->has_fifos ? -ECONNRESET : svm_fifo_prod_peer_closed(&s->tx) ? closed_means(s, true) : WRITTEN_TO_NOBODY;
             if (n == WRITTEN_TO_NOBODY) /* bytes that nobody will read have room, too: see vcl_send_commit() */
                 n = svm_fifo_reserve(&s->tx, want, iov);
             pthread_mutex_unlock(&s->lock);

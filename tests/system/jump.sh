@@ -22,7 +22,7 @@ same() { # WHAT
 N4=10.77.0.99 N6=fd77::99 # nobody has these
 run in_k in_k 127.0.0.1 127.0.0.1 $N4
 want=$out
-check_eq "the kernel: every case ends" "$(wc -l <<<"$want")" 50
+check_eq "the kernel: every case ends" "$(wc -l <<<"$want")" 51
 check_eq "the kernel: nothing is wrong" "$(grep -cE 'NOT|LEFT' <<<"$want")" 0
 run stack stack 127.0.0.1 127.0.0.1 $N4
 same "loopback, cut-through"

@@ -35,7 +35,17 @@ static void pause_ms(int ms) { nanosleep(&(struct timespec){ ms / 1000, ms % 100
 
 /* ---- the peer: the first byte of a connection says what it is for ---- */
 
-static atomic_int n_open;
+static atomic_int n_open, n_go;
+
+/* Has bytes that it does not read, and closes when it is told to: a reset. */
+static void peer_resets(int fd)
+{
+    int before = atomic_load(&n_go);
+    if (send(fd, "w", 1, MSG_NOSIGNAL) != 1 || poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, PATIENCE_MS) != 1)
+        return;
+    for (int i = 0; atomic_load(&n_go) == before && i < PATIENCE_MS; i++)
+        pause_ms(1);
+}
 
 static void *peer_serve(void *arg)
 {
@@ -50,7 +60,11 @@ static void *peer_serve(void *arg)
         close(fd);
         return NULL;
     }
+    if (what == '!')
+        atomic_fetch_add(&n_go, 1);
     atomic_fetch_add(&n_open, 1);
+    if (what == 'w')
+        peer_resets(fd);
     if (what == '+' && send(fd, &what, 1, MSG_NOSIGNAL) == 1)
         while ((n = read(fd, buf, sizeof(buf))) > 0 && send(fd, buf, (size_t)n, MSG_NOSIGNAL) == n)
             ;
@@ -579,6 +593,59 @@ static void masked_case(void)
     fflush(stdout);
 }
 
+/* A write that sleeps is cut short by a reset: it says how much it wrote, the next one why, and only the one after that raises SIGPIPE. */
+static atomic_int writer;
+
+static bool is_asleep(int tid)
+{
+    char path[64], line[256];
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+    FILE *f = fopen(path, "r");
+    const char *state = f && fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+    bool yes = state && state[2] == 'S';
+    if (f)
+        fclose(f);
+    return yes;
+}
+
+static void *reset_run(void *arg)
+{
+    for (int i = 0, seen = 0; i < PATIENCE_MS && seen < 50; i++, pause_ms(1))
+        seen = atomic_load(&writer) && is_asleep(atomic_load(&writer)) ? seen + 1 : 0;
+    int go = made(peer_address, peer_port, SOCK_STREAM, false);
+    if (send(go, "!", 1, 0) != 1)
+        perror("send");
+    close(go);
+    return arg;
+}
+
+static void reset_case(void)
+{
+    enum { TOO_MUCH = 64 << 20 };
+    static char much[TOO_MUCH];
+    pthread_t t;
+    char c = 'w';
+    fd = made(peer_address, peer_port, SOCK_STREAM, false);
+    if (send(fd, &c, 1, 0) != 1 || !recv_all(fd, &c, 1))
+        die("the peer says hello");
+    signal(SIGPIPE, counted);
+    runs = 0;
+    pthread_create(&t, NULL, reset_run, NULL);
+    atomic_store(&writer, gettid());
+    ssize_t n = write(fd, much, sizeof(much));
+    pthread_join(t, NULL);
+    printf("a reset while it writes: %s", n > 0 && n < TOO_MUCH ? "a part" : n > 0 ? "ALL, and not a part" : "NOT a part");
+    for (int i = 0; i < 3; i++) {
+        n = write(fd, much, 10);
+        printf(", %s with %d SIGPIPE", n < 0 ? strerrorname_np(errno) : "written", runs);
+    }
+    n = read(fd, much, 10);
+    printf(", read %zd\n", n);
+    signal(SIGPIPE, SIG_DFL);
+    close(fd);
+    fflush(stdout);
+}
+
 static void told(const char *what, int sig)
 {
     struct sigaction now;
@@ -658,6 +725,7 @@ static void try_all(void)
     queue_case();
     restart_case();
     masked_case();
+    reset_case();
     set_case();
     for (int i = 0; peer_has_any() && i < PATIENCE_MS / 10; i++)
         pause_ms(10);
