@@ -53,6 +53,15 @@ extern struct preload preload;
 bool preload_init(void);
 
 /* The one place that sets errno, and where a cancelled thread ends: nothing is held any more. */
+/* False: no time (EINVAL, which libc's call says). One that no clock reaches becomes none. */
+static inline bool preload_time_is_valid(const struct timespec **timeout)
+{
+    const struct timespec *t = *timeout;
+    if (t && t->tv_sec > INT32_MAX)
+        *timeout = NULL;
+    return !t || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1000000000);
+}
+
 static inline long preload_result(long r)
 {
     if (hs_unlikely(preload_cancel.must_end))
@@ -205,8 +214,9 @@ void preload_rights_received(const struct msghdr *msg);
 /* preload_fork.c */
 void preload_fork_register(void);
 
-/* The stand-ins themselves, for preload_syscall.c: by their names it would reach libc (--wrap). */
+/* The stand-ins themselves, for other files: by their names these would reach libc (--wrap). */
 int preload_plain_close(int fd);
+int preload_plain_dup3(int fd, int to, int flags);
 int preload_plain_close_range(unsigned first, unsigned last, int flags);
 int preload_plain_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags);
 int preload_plain_recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, struct timespec *timeout);

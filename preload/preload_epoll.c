@@ -3,6 +3,7 @@
  * An epoll descriptor is the kernel's. Kernel descriptors are added to it as ever; with the first stack socket a vcl_set is attached,
  * which from then on does the waiting for both kinds. A socket that nobody serves yet is in the kernel's set, and is remembered
  * (fd_watch) to be moved when it is decided. A socket that both serve is in both. */
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include "preload/preload.h"
@@ -321,7 +322,7 @@ HS_EXPORT int hs_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 static int preload_epoll_wait_set(struct vcl_set *set, struct epoll_event *events, int max, const struct timespec *timeout,
                                   const sigset_t *mask)
 {
-    if (max <= 0)
+    if (max <= 0 || (size_t)max > INT_MAX / sizeof(*events))
         return -EINVAL;
     return vcl_set_wait(set, events, max, timeout, mask);
 }
@@ -453,7 +454,7 @@ static struct fd_file *preload_get_epoll(int epfd)
 HS_EXPORT int hs_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
                                      const sigset_t *mask)
 {
-    struct fd_file *e = preload_get_epoll(epfd);
+    struct fd_file *e = preload_time_is_valid(&timeout) ? preload_get_epoll(epfd) : NULL;
     if (!e)
         return libc_real()->epoll_pwait2 ? libc_real()->epoll_pwait2(epfd, events, max, timeout, mask)
                                          : (int)preload_result(-ENOSYS);

@@ -71,8 +71,9 @@ static int preload_close_range(unsigned first, unsigned last, int flags)
 
 HS_EXPORT int hs_close_range(unsigned first, unsigned last, int flags)
 {
-    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire) || (flags & CLOSE_RANGE_CLOEXEC) ||
-        first > last || preload_is_foreign())
+    /* Flags that Linux does not know close nothing. */
+    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire) || (flags & ~CLOSE_RANGE_UNSHARE) || first > last ||
+        preload_is_foreign())
         return libc_real()->close_range(first, last, flags);
     return (int)preload_result(preload_close_range(first, last, flags));
 }
@@ -161,6 +162,7 @@ HS_EXPORT int hs_dup3(int fd, int to, int flags)
     int r = libc_real()->dup3(fd, to, flags);
     return concerns ? preload_dup_done(fd, r) : r;
 }
+int preload_plain_dup3(int fd, int to, int flags) { return hs_dup3(fd, to, flags); }
 
 /* ---- fcntl ---- */
 
@@ -260,6 +262,8 @@ HS_EXPORT int hs___fcntl(int fd, int cmd, ...)
 
 static int preload_ioctl_nonblock(int fd, struct fd_file *f, void *arg)
 {
+    if (!arg)
+        return -EFAULT;
     bool on = *(int *)arg != 0;
     if (preload_is_both(f) && f->sock.is_listener) {
         f->sock.listener_blocking = !on;
@@ -276,6 +280,8 @@ static int preload_ioctl_count(int64_t n, void *arg)
 {
     if (n < 0)
         return (int)n;
+    if (!arg)
+        return -EFAULT;
     *(int *)arg = n > INT32_MAX ? INT32_MAX : (int)n;
     return 0;
 }

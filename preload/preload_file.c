@@ -65,8 +65,10 @@ static ssize_t preload_sendfile_piece(struct fd_file *f, int in, const off64_t *
 static ssize_t preload_sendfile(struct fd_file *f, int in, off64_t *offset, size_t len)
 {
     size_t total = 0;
-    if (f->sock.proto == SVM_PROTO_UDP)
+    if (f->sock.proto == SVM_PROTO_UDP || len > SSIZE_MAX)
         return -EINVAL;
+    if (!offset && lseek(in, 0, SEEK_CUR) < 0) /* the source must be one that can be sought, which a pipe or a kernel's socket cannot */
+        return errno == ESPIPE ? -EINVAL : -errno;
     if (len > SENDFILE_MAX)
         len = SENDFILE_MAX;
     off64_t at = offset ? *offset : 0;
@@ -84,50 +86,25 @@ static ssize_t preload_sendfile(struct fd_file *f, int in, off64_t *offset, size
     return total ? (ssize_t)total : r;
 }
 
-HS_EXPORT ssize_t hs_sendfile64(int out, int in, off64_t *offset, size_t len)
-{
-    struct fd_file *f = preload_get_stack(in);
-    if (hs_unlikely(f)) { /* sendfile(2): the source must be mappable */
-        preload_put(f);
-        return preload_result(-EINVAL);
-    }
-    ssize_t r;
-    do {
-        int state = -1;
-        f = preload_get_stack(out);
-        if (hs_likely(!f))
-            return libc_real()->sendfile64(out, in, offset, len);
-        /* As libc's it is no cancellation point, and ends only who may be ended anywhere. */
-        if (hs_unlikely(preload_cancel.is_async))
-            preload_cancel_point(f);
-        else
-            state = preload_cancel_off();
-        r = preload_sendfile(f, in, offset, len);
-        if (state >= 0)
-            preload_cancel_restore(&state);
-        preload_put(f);
-    } while (preload_again(r));
-    return preload_result(r);
-}
-static_assert(sizeof(off_t) == sizeof(off64_t), "sendfile and sendfile64 are one on 64-bit hosts");
-HS_EXPORT ssize_t hs_sendfile(int out, int in, off_t *offset, size_t len) { return hs_sendfile64(out, in, offset, len); }
-
 /* ---- splice: bytes of ours are in no kernel buffer that could be moved, so they are copied between FIFO and pipe ---- */
 
-enum { SPLICE_MAX = 1 << 20 };
-
-static bool preload_pipe_blocks(int pipe, unsigned flags)
-{
-    return !(flags & SPLICE_F_NONBLOCK) && !(libc_real()->fcntl(pipe, F_GETFL) & O_NONBLOCK);
-}
+enum { SPLICE_MAX = 1 << 20, SPLICE_ALL = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT };
 
 /* splice(2): between a pipe and the socket; waits until the pipe has bytes, or room. 0 or -errno. */
 static int preload_pipe_wait(struct fd_file *f, int pipe, short events, unsigned flags)
 {
     struct pollfd p = { .fd = pipe, .events = events };
     struct timespec none = { 0, 0 };
+    int mode = libc_real()->fcntl(pipe, F_GETFL);
     long r;
-    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, SYS_ppoll, &p, 1, preload_pipe_blocks(pipe, flags) ? NULL : &none, NULL, 0, 0);
+    if (mode < 0 || (mode & O_ACCMODE) == (events == POLLIN ? O_WRONLY : O_RDONLY)) /* its other end */
+        return -EBADF;
+    bool blocks = !(flags & SPLICE_F_NONBLOCK) && !(mode & O_NONBLOCK);
+    PRELOAD_KERNEL_SLEEP(r, preload_cancel_drop, f, SYS_ppoll, &p, 1, blocks ? NULL : &none, NULL, 0, 0);
+    if (r > 0 && events == POLLOUT && p.revents & POLLERR) { /* nobody reads it any more */
+        raise(SIGPIPE);
+        return -EPIPE;
+    }
     return r == -EINTR && vcl_held.came ? PRELOAD_RESTART : r < 0 ? (int)r : r == 0 ? -EAGAIN : 0;
 }
 
@@ -170,6 +147,8 @@ static ssize_t preload_splice_in(struct fd_file *f, int pipe, size_t len, unsign
         return preload_splice_copy(f, pipe, want);
     do { /* what is there may be in two places */
         int n = preload_splice_segments(f, iov, (uint32_t)(want - total), total ? MSG_DONTWAIT : 0);
+        if (n == -ENOTCONN && f->sock.is_read_shut && !f->sock.is_listener) /* shut before it was connected */
+            n = 0;
         if (n <= 0)
             return total ? (ssize_t)total : n;
         PRELOAD_UNCANCELLED;
@@ -198,16 +177,17 @@ static ssize_t preload_splice_out(struct fd_file *f, int pipe, size_t len, unsig
 
 static bool preload_is_pipe(int fd) { return libc_real()->fcntl(fd, F_GETPIPE_SZ) > 0; }
 
-static ssize_t preload_splice(struct fd_file *f, bool is_source, int pipe, bool has_offset, size_t len, unsigned flags)
+static ssize_t preload_splice(struct fd_file *f, bool is_source, int pipe, bool has_pipe_offset, bool has_offset, size_t len, unsigned flags)
 {
-    if (len > SPLICE_MAX)
-        len = SPLICE_MAX;
-    if (!preload_is_pipe(pipe) || f->sock.proto == SVM_PROTO_UDP)
-        return -EINVAL;
-    if (has_offset)
-        return -ESPIPE;
+    bool is_piped = preload_is_pipe(pipe);
     if (len == 0)
         return 0;
+    if (is_piped && has_pipe_offset)
+        return -ESPIPE;
+    if (!is_piped || flags & ~SPLICE_ALL || has_offset || f->sock.proto == SVM_PROTO_UDP)
+        return -EINVAL;
+    if (len > SPLICE_MAX)
+        len = SPLICE_MAX;
     return is_source ? preload_splice_in(f, pipe, len, flags) : preload_splice_out(f, pipe, len, flags);
 }
 
@@ -222,8 +202,43 @@ HS_EXPORT ssize_t hs_splice(int in, off64_t *in_off, int out, off64_t *out_off, 
         if (hs_likely(!f))
             return libc_real()->splice(in, in_off, out, out_off, len, flags);
         preload_cancel_point(f);
-        r = preload_splice(f, is_source, is_source ? out : in, in_off || out_off, len, flags);
+        r = preload_splice(f, is_source, is_source ? out : in, is_source ? out_off : in_off, is_source ? in_off : out_off, len, flags);
         preload_put(f);
     } while (preload_again(r));
     return preload_result(r);
 }
+
+/* ---- sendfile ---- */
+
+/* From a socket of ours: Linux moves bytes into a pipe only. */
+static ssize_t preload_sendfile_from(struct fd_file *f, int out, const off64_t *offset, size_t len)
+{
+    if (offset)
+        return -ESPIPE;
+    if (!preload_is_pipe(out) || len > SSIZE_MAX)
+        return -EINVAL;
+    return len == 0 ? 0 : preload_splice_in(f, out, len < SPLICE_MAX ? len : SPLICE_MAX, 0);
+}
+
+HS_EXPORT ssize_t hs_sendfile64(int out, int in, off64_t *offset, size_t len)
+{
+    ssize_t r;
+    do {
+        struct fd_file *from = preload_get_stack(in), *f = hs_unlikely(from) ? from : preload_get_stack(out);
+        int state = -1;
+        if (hs_likely(!f))
+            return libc_real()->sendfile64(out, in, offset, len);
+        /* As libc's it is no cancellation point, and ends only who may be ended anywhere. */
+        if (hs_unlikely(preload_cancel.is_async))
+            preload_cancel_point(f);
+        else
+            state = preload_cancel_off();
+        r = hs_unlikely(from) ? preload_sendfile_from(f, out, offset, len) : preload_sendfile(f, in, offset, len);
+        if (state >= 0)
+            preload_cancel_restore(&state);
+        preload_put(f);
+    } while (preload_again(r));
+    return preload_result(r);
+}
+static_assert(sizeof(off_t) == sizeof(off64_t), "sendfile and sendfile64 are one on 64-bit hosts");
+HS_EXPORT ssize_t hs_sendfile(int out, int in, off_t *offset, size_t len) { return hs_sendfile64(out, in, offset, len); }

@@ -145,10 +145,25 @@ static int64_t preload_now_ns(void)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* False: nothing. */
+static bool preload_time_left(const struct timespec *of, int64_t passed_ns, struct timespec *left)
+{
+    int64_t sec = of->tv_sec - passed_ns / 1000000000, ns = of->tv_nsec - passed_ns % 1000000000;
+    if (ns < 0) {
+        ns += 1000000000;
+        sec--;
+    }
+    *left = sec < 0 ? (struct timespec){ 0, 0 } : (struct timespec){ sec, ns };
+    return sec > 0 || (sec == 0 && ns > 0);
+}
+
 /* recvmmsg(2): the time-out is looked at after each message only. An error after the first message is told by the next call. */
 static int preload_recvmmsg(int fd, struct fd_file *f, struct mmsghdr *vec, unsigned n, int flags, struct timespec *timeout)
 {
-    int64_t deadline = timeout ? preload_now_ns() + (int64_t)timeout->tv_sec * 1000000000 + timeout->tv_nsec : 0;
+    const struct timespec given = timeout ? *timeout : (struct timespec){ 0, 0 }, *valid = timeout;
+    if (!preload_time_is_valid(&valid))
+        return -EINVAL;
+    int64_t begin = timeout ? preload_now_ns() : 0;
     int one_flags = flags & ~MSG_WAITFORONE;
     if (preload_serve(f) == FD_STACK && !(flags & MSG_ERRQUEUE)) { /* Linux looks for an error first, even before bytes that are there */
         int error = vcl_take_error(f->sock.vcl);
@@ -162,12 +177,8 @@ static int preload_recvmmsg(int fd, struct fd_file *f, struct mmsghdr *vec, unsi
         vec[i].msg_len = (unsigned)r;
         if (flags & MSG_WAITFORONE)
             one_flags |= MSG_DONTWAIT;
-        if (timeout) {
-            int64_t left = deadline - preload_now_ns();
-            *timeout = left > 0 ? (struct timespec){ left / 1000000000, left % 1000000000 } : (struct timespec){ 0, 0 };
-            if (left <= 0)
-                return (int)i + 1;
-        }
+        if (timeout && !preload_time_left(&given, preload_now_ns() - begin, timeout))
+            return (int)i + 1;
     }
     return (int)n;
 }

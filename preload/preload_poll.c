@@ -4,9 +4,10 @@
  * serve is there twice and its answers are joined. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include "preload/preload.h"
 
-enum { POLL_ON_STACK = 64 };
+enum { POLL_ON_STACK = 64, POLL_MANY = 1024 };
 
 struct poll_list {
     struct vcl_pollfd *v;
@@ -68,6 +69,13 @@ static void poll_list_add(struct poll_list *l, int fd, short events)
         l->v[l->n++] = (struct vcl_pollfd){ .socket = f->sock.vcl, .fd = fd, .events = events };
         l->files[l->n_files++] = f;
     }
+}
+
+/* poll(2): more than may be open is EINVAL, which libc's call says. */
+static bool poll_is_too_many(nfds_t n)
+{
+    struct rlimit limit;
+    return n > POLL_MANY && getrlimit(RLIMIT_NOFILE, &limit) == 0 && n > limit.rlim_cur;
 }
 
 /* Is there anything for us? Decided before anything is built, because mostly there is not. */
@@ -186,7 +194,7 @@ static int preload_poll(struct pollfd *fds, nfds_t n, const struct timespec *tim
 
 HS_EXPORT int hs_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-    if (hs_likely(!poll_concerns(fds, n)))
+    if (hs_likely(!poll_concerns(fds, n)) || poll_is_too_many(n) || !preload_time_is_valid(&timeout))
         return libc_real()->ppoll(fds, n, timeout, mask);
     preload_cancel_point(NULL);
     return (int)preload_result(preload_poll(fds, n, timeout, mask));
@@ -194,7 +202,7 @@ HS_EXPORT int hs_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time
 
 HS_EXPORT int hs_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
-    if (hs_likely(!poll_concerns(fds, n)))
+    if (hs_likely(!poll_concerns(fds, n)) || poll_is_too_many(n))
         return libc_real()->poll(fds, n, timeout_ms);
     preload_cancel_point(NULL);
     struct timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
@@ -316,7 +324,7 @@ static int preload_select(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struc
 
 HS_EXPORT int hs_pselect(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
 {
-    if (hs_likely(!select_concerns(n, rd, wr, ex)))
+    if (hs_likely(!select_concerns(n, rd, wr, ex)) || !preload_time_is_valid(&timeout))
         return libc_real()->pselect(n, rd, wr, ex, timeout, mask);
     preload_cancel_point(NULL);
     return (int)preload_result(preload_select(n, rd, wr, ex, timeout, mask));

@@ -6,6 +6,7 @@
  *   transparent TLS                   streams -> STACK, whatever the address (preload_tls.c)
  *   accept from the stack's queue     STACK, a copy of an idle socket holds the number; from the kernel's: a plain kernel descriptor
  */
+#include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
 #include "preload/preload_sctp.h"
@@ -401,7 +402,7 @@ static bool preload_accept_waits(const struct fd_file *f)
 
 static int preload_accept(int fd, struct fd_file *f, struct sockaddr *sa, socklen_t *len, int flags)
 {
-    if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
+    if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC) || (sa && len && *len > INT_MAX))
         return -EINVAL;
     if (f->sock.proto == SVM_PROTO_UDP)
         return -EOPNOTSUPP;

@@ -1,9 +1,10 @@
-/* preload_stdio.c - streams over sockets: fdopen, dprintf, and stdin, stdout, stderr when their numbers lead to one
+/* preload_stdio.c - streams over sockets: fdopen, freopen, dprintf, and stdin, stdout, stderr when their numbers lead to one
  *
  * libc's streams read and write through internal names that nobody can stand in for; a cookie stream calls us. It goes by the number, so it
  * serves whatever the number leads to later. */
 #include <stdio_ext.h>
 #include <stdlib.h>
+#include <string.h>
 #include "preload/preload_io.h"
 
 static ssize_t preload_cookie_read(void *cookie, char *buf, size_t len) { return preload_read((int)(intptr_t)cookie, buf, len); }
@@ -18,14 +19,34 @@ static int preload_cookie_close(void *cookie)
     return fd_table_has(&preload.fds, fd) ? (int)preload_result(preload_close(fd)) : libc_real()->close(fd);
 }
 
+/* Without it fflush() and fclose() of a stream that was read ahead fail. */
+static int preload_cookie_seek(void *cookie, off64_t *at, int whence)
+{
+    (void)cookie, (void)at, (void)whence;
+    errno = ESPIPE;
+    return -1;
+}
+
+/* What libc has behind a FILE: the table of its kind. By it a stream of ours is known again; NULL: there has been none. */
+static void *_Atomic stdio_kind;
+
+static void *stdio_kind_of(const FILE *stream)
+{
+    void *kind;
+    memcpy(&kind, stream + 1, sizeof(kind));
+    return kind;
+}
+
 static FILE *preload_stream(int fd, const char *mode)
 {
     static const cookie_io_functions_t calls = {
-        .read = preload_cookie_read, .write = preload_cookie_write, .close = preload_cookie_close,
+        .read = preload_cookie_read, .write = preload_cookie_write, .seek = preload_cookie_seek, .close = preload_cookie_close,
     };
     FILE *stream = fopencookie((void *)(intptr_t)fd, mode, calls);
-    if (stream)
+    if (stream) {
         stream->_fileno = fd; /* so that fileno() works */
+        atomic_store_explicit(&stdio_kind, stdio_kind_of(stream), memory_order_relaxed);
+    }
     return stream;
 }
 
@@ -43,6 +64,57 @@ HS_EXPORT FILE *hs_fdopen(int fd, const char *mode)
 {
     return hs_likely(!preload_is_socket(fd)) ? libc_real()->fdopen(fd, mode) : preload_stream(fd, mode);
 }
+
+/* ---- freopen: libc's writes where streams of functions have nothing, and crashes ---- */
+
+enum { STDIO_NO_READS = 4, STDIO_NO_WRITES = 8, STDIO_SEEN = 0x30 }; /* libc's _flags: _IO_NO_READS, _IO_NO_WRITES, end and error seen */
+
+/* fopen(3). -1: no mode. */
+static int stdio_open_flags(const char *mode)
+{
+    int flags = *mode == 'r' ? O_RDONLY : *mode == 'w' ? O_WRONLY | O_CREAT | O_TRUNC : *mode == 'a' ? O_WRONLY | O_CREAT | O_APPEND : -1;
+    if (flags < 0)
+        return flags;
+    for (mode++; *mode && *mode != ','; mode++)
+        if (*mode == '+')
+            flags = (flags & ~O_ACCMODE) | O_RDWR;
+        else
+            flags |= *mode == 'x' ? O_EXCL : *mode == 'e' ? O_CLOEXEC : 0;
+    return flags;
+}
+
+/* The stream keeps its number, by which it reads and writes. When it cannot be opened it leads nowhere. */
+static FILE *stdio_reopen(const char *path, const char *mode, FILE *stream)
+{
+    int fd = fileno(stream), flags = stdio_open_flags(mode), how = flags & O_ACCMODE;
+    fflush(stream);
+    __fpurge(stream);
+    if (flags < 0 || !path) /* a socket cannot be opened a second time */
+        errno = flags < 0 ? EINVAL : ENXIO;
+    int fresh = flags < 0 || !path ? -1 : open(path, flags, 0666), error = errno;
+    if (fresh < 0) {
+        preload_plain_close(fd);
+        errno = error;
+        return NULL;
+    }
+    if (fresh != fd) {
+        preload_plain_dup3(fresh, fd, flags & O_CLOEXEC);
+        LIBC_UNCANCELLED(close)(fresh);
+    }
+    flockfile(stream);
+    stream->_flags &= ~(STDIO_NO_READS | STDIO_NO_WRITES | STDIO_SEEN);
+    stream->_flags |= (how == O_WRONLY ? STDIO_NO_READS : 0) | (how == O_RDONLY ? STDIO_NO_WRITES : 0);
+    funlockfile(stream);
+    return stream;
+}
+
+HS_EXPORT FILE *hs_freopen(const char *path, const char *mode, FILE *stream)
+{
+    void *kind = atomic_load_explicit(&stdio_kind, memory_order_relaxed);
+    return hs_likely(!kind || stdio_kind_of(stream) != kind || fileno(stream) < 0) ? libc_real()->freopen(path, mode, stream)
+                                                                                 : stdio_reopen(path, mode, stream);
+}
+HS_EXPORT FILE *hs_freopen64(const char *path, const char *mode, FILE *stream) { return hs_freopen(path, mode, stream); }
 
 /* ---- the standard three: a program started by inetd, or one that has put a socket there by dup2() ---- */
 

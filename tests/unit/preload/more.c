@@ -1,0 +1,285 @@
+/* more.c - calls with arguments and in states that are rare, over IPv4 and IPv6: sendfile and splice that are refused, times and counts out
+ * of range, streams that are opened again, epoll sets and descriptors that a fork, daemon(), exec or spawn hands on: run with and without
+ * the preload library, the two outputs must be the same (stack_same_test.sh) */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/select.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <linux/close_range.h>
+#include "tests/unit/preload/calls.h"
+
+static bool is_v6;
+static char buf[64 << 10];
+static volatile sig_atomic_t pipes;
+static volatile int minus_one = -1; /* out of the compiler's sight, as the next */
+static volatile unsigned long many = 1ul << 30;
+
+static void on_pipe(int sig) { pipes += sig == SIGPIPE; }
+
+static int sigpipes(void)
+{
+    int n = pipes;
+    pipes = 0;
+    return n;
+}
+
+struct ends { int l, port, a, b; };
+
+static socklen_t address(struct sockaddr_storage *ss, int port)
+{
+    struct sockaddr_in6 *six = (struct sockaddr_in6 *)ss;
+    memset(ss, 0, sizeof(*ss));
+    if (is_v6) {
+        *six = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+        return sizeof(*six);
+    }
+    *(struct sockaddr_in *)ss = loopback(port);
+    return sizeof(struct sockaddr_in);
+}
+
+static int stream(void) { return socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0); }
+
+static int connected(int port)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = address(&ss, port);
+    int fd = stream();
+    return connect(fd, (struct sockaddr *)&ss, len) == 0 ? fd : -1;
+}
+
+static struct ends begin(const char *what)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = address(&ss, 0);
+    struct ends e = { .l = stream() };
+    printf("%s, IPv%d\n", what, is_v6 ? 6 : 4);
+    SHOW(bind(e.l, (struct sockaddr *)&ss, len));
+    SHOW(listen(e.l, 16));
+    len = sizeof(ss);
+    SHOW(getsockname(e.l, (struct sockaddr *)&ss, &len));
+    e.port = ntohs(((struct sockaddr_in *)&ss)->sin_port); /* the same place in both */
+    SHOW((e.a = connected(e.port)) >= 0);
+    SHOW((e.b = accept(e.l, NULL, NULL)) >= 0);
+    return e;
+}
+
+static bool has(int fd, const char *text)
+{
+    char got[64] = "";
+    return recv(fd, got, strlen(text), MSG_WAITALL) == (ssize_t)strlen(text) && strcmp(got, text) == 0;
+}
+
+static void test_arguments(void)
+{
+    struct ends e = begin("arguments");
+    struct sockaddr_storage ss;
+    socklen_t len = (socklen_t)minus_one;
+    int n = -1, waiting = connected(e.port);
+    SHOW(waiting >= 0);
+    SHOW(accept(e.l, (struct sockaddr *)&ss, &len));
+    len = (socklen_t)minus_one;
+    SHOW(getsockname(e.a, (struct sockaddr *)&ss, &len));
+    len = 3;
+    SHOW(getpeername(e.b, (struct sockaddr *)&ss, &len));
+    SHOW(len == address(&ss, 0));
+    SHOW(ioctl(e.a, FIONREAD, NULL));
+    SHOW(ioctl(e.a, FIONBIO, NULL));
+    SHOW(ioctl(e.a, TIOCOUTQ, NULL));
+    SHOW(ioctl(e.a, TIOCOUTQ, &n));
+    SHOW(n);
+    SHOW(close_range((unsigned)e.a, (unsigned)e.b, 1 << 30)); /* closes nothing */
+    SHOW(send(e.a, "x", 1, MSG_NOSIGNAL));
+    SHOW(has(e.b, "x"));
+    SHOW(close_range((unsigned)e.a, (unsigned)e.b, CLOSE_RANGE_CLOEXEC));
+    SHOW(fcntl(e.a, F_GETFD));
+    SHOW(close_range((unsigned)e.a, (unsigned)e.a, CLOSE_RANGE_UNSHARE));
+    SHOW(fcntl(e.a, F_GETFD));
+    SHOW(recv(e.b, buf, 1, 0));
+    closefrom(3);
+}
+
+/* Of what is no time nothing may come, whether something is ready or not. */
+static void no_times(int ep, int fd)
+{
+    static const struct timespec bad[] = { { 0, -1 }, { 0, 1000000000 }, { -1, 0 }, { -1, -1 } };
+    struct epoll_event got[4];
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    struct mmsghdr m = { .msg_hdr = { .msg_iov = &(struct iovec){ buf, 1 }, .msg_iovlen = 1 } };
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct timespec t = bad[i];
+        fd_set rd;
+        FD_ZERO(&rd);
+        FD_SET(fd, &rd);
+        SHOW(epoll_pwait2(ep, got, 4, &t, NULL));
+        SHOW(ppoll(&p, 1, &t, NULL));
+        SHOW(pselect(fd + 1, &rd, NULL, NULL, &t, NULL));
+        SHOW(recvmmsg(fd, &m, 1, MSG_DONTWAIT, &t));
+    }
+    SHOW(epoll_wait(ep, got, (int)many, 0));
+    SHOW(poll(&p, many, 0));
+    SHOW(poll(&p, 2 * many, 0));
+}
+
+static void test_times(void)
+{
+    struct ends e = begin("times");
+    struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 7 }, got;
+    struct timespec ms = { 0, 1500000 }, never = { __LONG_MAX__, 0 };
+    struct pollfd p = { .fd = e.b, .events = POLLIN };
+    struct iovec iov = { buf, 1 };
+    struct mmsghdr one = { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } }, m[3] = { one, one, one };
+    int ep = epoll_create1(0);
+    SHOW(epoll_ctl(ep, EPOLL_CTL_ADD, e.b, &ev));
+    no_times(ep, e.b);
+    SHOW(epoll_pwait2(ep, &got, 1, &ms, NULL));
+    SHOW(send(e.a, "abc", 3, 0));
+    SHOW(epoll_pwait2(ep, &got, 1, &never, NULL));
+    SHOW(got.data.u64);
+    SHOW(ppoll(&p, 1, &never, NULL));
+    no_times(ep, e.b);
+    never.tv_sec = 1l << 40;
+    SHOW(recvmmsg(e.b, m, 3, 0, &never));
+    SHOW(never.tv_sec > 1l << 39);
+    closefrom(3);
+}
+
+static int numbers_file(void)
+{
+    int fd = memfd_create("numbers", 0);
+    SHOW(write(fd, "0123456789", 10));
+    return fd;
+}
+
+static void test_sendfile(void)
+{
+    struct ends e = begin("sendfile");
+    int file = numbers_file(), p[2], null = open("/dev/null", O_WRONLY);
+    off_t at = 0;
+    SHOW(pipe(p));
+    SHOW(sendfile(e.a, file, &at, (size_t)-1));
+    SHOW(at);
+    at = -1;
+    SHOW(sendfile(e.a, file, &at, 5));
+    at = 20;
+    SHOW(sendfile(e.a, file, &at, 5));
+    SHOW(sendfile(e.a, file, &at, 0));
+    SHOW(write(p[1], "pipe", 4));
+    SHOW(sendfile(e.a, p[0], NULL, 4)); /* what cannot be sought */
+    at = 0;
+    SHOW(sendfile(e.a, p[0], &at, 4));
+    SHOW(sendfile(e.a, e.b, NULL, 4));
+    SHOW(sendfile(e.a, e.b, &at, 4));
+    SHOW(sendfile(file, e.b, NULL, 4));
+    SHOW(sendfile(file, e.b, &at, 4));
+    SHOW(sendfile(e.a, null, NULL, 4));
+    SHOW(sendfile(e.a, -1, NULL, 4));
+    SHOW(sendfile(e.a, open("/", O_PATH), NULL, 4));
+    SHOW(read(p[0], buf, 10));
+    SHOW(send(e.a, "socket", 6, 0)); /* into a pipe it moves */
+    SHOW(sendfile(p[1], e.b, &at, 4));
+    SHOW(sendfile(p[1], e.b, NULL, 0));
+    SHOW(sendfile(p[1], e.b, NULL, 4));
+    SHOW(sendfile(p[1], e.b, NULL, 4));
+    SHOW(fcntl(e.b, F_SETFL, O_NONBLOCK));
+    SHOW(sendfile(p[1], e.b, NULL, 4));
+    SHOW(read(p[0], buf, 10));
+    SHOW(memcmp(buf, "socket", 6));
+    at = 0;
+    SHOW(sendfile(e.l, file, &at, 4));
+    SHOW(sendfile(stream(), file, &at, 4));
+    SHOW(sigpipes());
+    closefrom(3);
+}
+
+static void test_splice(void)
+{
+    struct ends e = begin("splice");
+    off64_t at = 0;
+    int p[2], n = -1;
+    SHOW(pipe(p));
+    SHOW(write(p[1], "abcdef", 6));
+    SHOW(splice(p[0], &at, e.a, NULL, 3, 0));
+    SHOW(splice(p[0], NULL, e.a, &at, 3, 0));
+    SHOW(splice(p[0], &at, e.a, &at, 3, 0));
+    SHOW(splice(e.b, &at, p[1], NULL, 3, 0));
+    SHOW(splice(e.b, NULL, p[1], &at, 3, 0));
+    SHOW(splice(e.a, NULL, e.b, NULL, 3, 0));
+    SHOW(splice(p[0], NULL, e.a, NULL, 3, 0x100));
+    SHOW(splice(p[0], &at, e.a, &at, 0, 0x100));
+    SHOW(splice(p[1], NULL, e.a, NULL, 3, 0)); /* the pipe's other end */
+    SHOW(splice(e.b, NULL, p[0], NULL, 3, 0));
+    SHOW(splice(p[0], NULL, e.a, NULL, 100, SPLICE_F_MOVE));
+    SHOW(has(e.b, "abcdef"));
+    SHOW(fcntl(e.b, F_SETFL, O_NONBLOCK));
+    SHOW(splice(e.b, NULL, p[1], NULL, 100, 0));
+    SHOW(send(e.a, "hello", 5, 0));
+    SHOW(close(p[0])); /* nobody reads the pipe: nothing is taken */
+    SHOW(splice(e.b, NULL, p[1], NULL, 3, 0));
+    SHOW(sigpipes());
+    SHOW(ioctl(e.b, FIONREAD, &n));
+    SHOW(n);
+    SHOW(recv(e.b, buf, 10, 0));
+    SHOW(splice(e.b, NULL, p[1], NULL, 3, 0)); /* before it is looked whether there is something */
+    SHOW(close(p[1]));
+    SHOW(pipe(p));
+    int fresh = stream();
+    SHOW(splice(fresh, NULL, p[1], NULL, 3, 0));
+    SHOW(splice(e.l, NULL, p[1], NULL, 3, 0));
+    SHOW(shutdown(fresh, SHUT_RD));
+    SHOW(splice(fresh, NULL, p[1], NULL, 3, 0));
+    sigpipes();
+    closefrom(3);
+}
+
+/* A stream is opened again, onto a file and back: programs do so with stderr when they are daemons. */
+static void test_streams(void)
+{
+    struct ends e = begin("streams");
+    FILE *r = fdopen(e.b, "r"), *w = fdopen(e.a, "w");
+    SHOW(fputs("line 1\nline 2\n", w) >= 0);
+    SHOW(fflush(w));
+    SHOW(fgets(buf, sizeof(buf), r) != NULL);
+    SHOW(fseek(r, 0, SEEK_SET));
+    SHOW(ftell(r));
+    SHOW(fflush(r)); /* with a line that was read ahead */
+    SHOW(fputs("unsent", w) >= 0);
+    SHOW(freopen("/dev/null", "w", w) == w); /* what is in it goes out; the socket is closed */
+    SHOW(recv(e.b, buf, 20, 0) > 0);
+    SHOW(recv(e.b, buf, 20, 0));
+    SHOW(fputs("nowhere", w) >= 0);
+    SHOW(fflush(w));
+    SHOW(fgetc(w));
+    SHOW(freopen("/dev/zero", "r", r) == r);
+    SHOW(fgetc(r));
+    SHOW(fputc('x', r));
+    SHOW(fclose(w));
+    SHOW(fclose(r));
+    SHOW((e.a = connected(e.port)) >= 0);
+    SHOW((e.b = accept(e.l, NULL, NULL)) >= 0);
+    SHOW(freopen("/not/there", "r", fdopen(e.b, "r")) == NULL);
+    SHOW(recv(e.a, buf, 1, 0));
+    closefrom(3);
+}
+
+int main(void)
+{
+    signal(SIGPIPE, on_pipe);
+    for (int six = 0; six < 2; six++) {
+        is_v6 = six;
+        closefrom(3);
+        test_arguments();
+        test_times();
+        test_sendfile();
+        test_splice();
+        test_streams();
+    }
+    return 0;
+}
