@@ -47,13 +47,14 @@ wrk_clean() {
 }
 wrk_requests() { sed -n 's/^ *\([0-9]*\) requests in.*/\1/p' "$1"; }
 # wrk_until REQUESTS: wrk has no option for a number of requests, so runs of a few seconds are added up
+# (of four times as long after a while, where connecting takes most of a run)
 # wrk_case WHAT CLIENT-SIDE REQUESTS URL CONNECTIONS [WRK-OPTION...]
 wrk_case() {
     local what=$1 side=$2 want=$3 url=$4 conns=$5 done=0 runs=0 out=$TMP/wrk.out
     shift 5
     while [ "$done" -lt "$want" ]; do
         runs=$((runs + 1))
-        if ! TMO=40 "$side" wrk -t 2 -c "$conns" -d "${WRK_SECS:-1}" --timeout "${WRK_TIMEOUT:-30}" "$@" "$url" >"$out" 2>&1 || ! wrk_clean "$out"; then
+        if ! TMO=40 "$side" wrk -t 2 -c "$conns" -d $((${WRK_SECS:-1} * (runs > 5 ? 4 : 1))) --timeout "${WRK_TIMEOUT:-30}" "$@" "$url" >"$out" 2>&1 || ! wrk_clean "$out"; then
             not_ok "$what" "after $done requests: $(cat "$out")"
             return 1
         fi
