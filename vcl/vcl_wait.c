@@ -90,7 +90,7 @@ static bool has_enough(struct vcl_socket *s)
 
     if (s->sctp)
         return vcl_sctp_is_readable(s);
-    if (hs_unlikely(s->errq != NULL) && s->is_dgram && vcl_errqueue_settle(s) != 0)
+    if (s->is_dgram && hs_unlikely(s->errq || s->rare_opt->recverr || s->rare_opt->recverr6) && vcl_errqueue_settle(s) != 0)
         return true; /* the reader is told */
     n = vcl_stream_avail(s);
 
@@ -208,23 +208,29 @@ static uint32_t urgent_of_dead(struct vcl_socket *s)
 /* As tcp_poll and datagram_poll of Linux show it. */
 uint32_t vcl_poll_now(struct vcl_socket *s)
 {
-    uint32_t ev = atomic_load_explicit(&s->error, memory_order_relaxed) || vcl_errqueue_has(s) ? EPOLLERR : 0;
+    uint32_t ev;
 
     if (vcl_sctp_is_many(s))
         return vcl_sctp_many_poll(s);
     switch (vcl_state(s)) {
     case VCL_NEW:
     case VCL_BOUND:
-        return ev | (s->is_dgram ? poll_fifos(s) : s->sctp ? 0 : EPOLLOUT | EPOLLHUP);
+        ev = s->is_dgram ? poll_fifos(s) : s->sctp ? 0 : EPOLLOUT | EPOLLHUP;
+        break;
     case VCL_LISTENING:
-        return ev | (atomic_load_explicit(&s->n_acc, memory_order_acquire) ? EPOLLIN : 0);
+        ev = atomic_load_explicit(&s->n_acc, memory_order_acquire) ? EPOLLIN : 0;
+        break;
     case VCL_CONNECTING:
-        return ev | (atomic_load_explicit(&s->waits_for_data, memory_order_relaxed) ? EPOLLOUT : 0);
+        ev = atomic_load_explicit(&s->waits_for_data, memory_order_relaxed) ? EPOLLOUT : 0;
+        break;
     case VCL_CONNECTED:
-        return ev | poll_fifos(s);
+        ev = poll_fifos(s);
+        break;
     default:
-        return ev | EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | urgent_of_dead(s);
+        ev = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | urgent_of_dead(s);
     }
+    /* After the look at the FIFO: an error about a datagram may have stood there, before its message. */
+    return ev | (atomic_load_explicit(&s->error, memory_order_relaxed) || vcl_errqueue_has(s) ? EPOLLERR : 0);
 }
 
 static bool is_over(const struct vcl_socket *s)
