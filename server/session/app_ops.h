@@ -70,6 +70,8 @@ struct app_worker {
     uint32_t n_sessions;           /* holds */
     uint32_t n_rests;              /* sessions it is to answer for with SVM_ATT_REST */
     uint32_t n_fifos;              /* sessions whose FIFOs are in its memory; with n_sessions 0: it may be freed */
+    uint32_t n_near;               /* of these: they receive streams from peers that are near; session_share.c */
+    uint32_t near_share;           /* bytes that each of them may promise and hold */
 };
 
 /* ---- called by the app side (and tests) ---- */

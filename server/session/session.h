@@ -72,7 +72,9 @@ struct session {
         uint32_t wait_until_s;         /* local_in_line: when it gives up, on the worker's clock */
     };
     bool has_fifos, on_evt_list, on_tx_list;
-    uint8_t state;                     /* enum session_state */
+    uint8_t state : 6;                 /* enum session_state */
+    bool rx_near : 1;                  /* session_rx_is_near() */
+    bool rx_shares : 1;                /* session_share.c: counted in mem->n_near */
     uint8_t proto : 7;
     bool rx_modest : 1;                /* session_rx_modest() */
     uint8_t flags;                     /* SVM_BIND_*, SVM_CONN_* */

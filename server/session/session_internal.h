@@ -21,6 +21,7 @@ enum session_limits {
     SESSION_KEY_WORDS = 5,           /* addresses, ports and table of a connection */
     SESSION_EPHEMERAL_LO = 32768, SESSION_EPHEMERAL_HI = 60999, /* as Linux */
     SESSION_MAX_ATTRS = 63,
+    RX_STREAM_LOG2 = 16,             /* what every receive FIFO may have: 64 KiB */
     SESSION_SPARE_FIFOS = 256,       /* kept for the next sessions: where they come and go fast, as many as come and go at once */
 };
 
@@ -119,6 +120,10 @@ void session_rest_passes(struct session *s, struct app_worker *to);    /* SVM_AT
 struct session_hold *session_hold_of(const struct session *s, const struct app_worker *a);
 unsigned session_open_holds(const struct session *s);              /* those that have not let go */
 uint32_t session_count(const struct worker *w);
+
+/* session_share.c: what streams from near peers may hold */
+void session_share_enter(struct session *s);                      /* counted from now on, if its peer is near and a program has its FIFOs */
+void session_share_leave(struct session *s);                      /* before its FIFOs change hands or go */
 
 /* session_memory.c: FIFOs */
 int session_fifos_make(struct worker *w, struct session *s, struct app_worker *a); /* a NULL: server-private */

@@ -8,8 +8,6 @@
 
 /* A session has no FIFOs before it is connected, as cut-through, and when memory was short: there is no room then, and nothing to send. */
 
-enum { RX_STREAM_LOG2 = 16 };
-
 static inline bool has_fifos(struct worker *w, struct session *s)
 {
     return hs_likely(s->has_fifos) || (s->is_asleep && session_wake(w, s));
@@ -89,16 +87,31 @@ void session_rx_commit(struct worker *w, struct session *s, uint32_t len)
         rx_news(w, s);
 }
 
+static uint32_t free_share(const struct session *s) /* of one with rx_shares */
+{
+    const struct svm_fifo_prod *f = &s->fifos->rx;
+    uint32_t limit = hs_min_u32(f->max_size, s->mem->near_share), unread = f->tail - f->head_seen;
+
+    return limit > unread ? limit - unread : 0;
+}
+
 /* What may be advertised of `space` free bytes. A peer may fill all of it while the program reads nothing, and a FIFO can link only one
  * further ring until then: that ring must hold whatever was advertised (svm_fifo_prod_set_floor()). So that a short exchange does not
- * cost a large ring, the window is modest until the stream has shown that it fills 64 KiB, or comes fast. */
+ * cost a large ring, the window is modest until the stream has shown that it fills 64 KiB, or comes fast; then from a peer that is
+ * near it is a share of what all such streams may have. */
 static uint32_t rx_promise(struct session *s, uint32_t space)
 {
     struct svm_fifo_prod *f = &s->fifos->rx;
     uint32_t promised = seq_gt(s->rx_edge, f->tail) ? s->rx_edge - f->tail : 0;
 
-    if ((s->rx_modest || (f->cur_log2 < RX_STREAM_LOG2 && !s->rx_streams)) && space > 1u << RX_STREAM_LOG2)
-        space = hs_max_u32(promised, 1u << RX_STREAM_LOG2);
+    if (space > 1u << RX_STREAM_LOG2) {
+        if (s->rx_modest || (f->cur_log2 < RX_STREAM_LOG2 && !s->rx_streams))
+            space = hs_max_u32(promised, 1u << RX_STREAM_LOG2);
+        else if (s->rx_near && !s->rx_shares)
+            session_share_enter(s);
+    }
+    if (hs_unlikely(s->rx_shares))
+        space = hs_min_u32(space, hs_max_u32(promised, free_share(s)));
     if (space > promised)
         s->rx_edge = f->tail + space;
     svm_fifo_prod_set_floor(f, hs_max_u32(space, promised));
@@ -136,6 +149,13 @@ void session_rx_is_stream(struct session *s)
     s->rx_streams = true;
 }
 
+void session_rx_is_near(struct session *s, bool on)
+{
+    s->rx_near = on;
+    if (!on)
+        session_share_leave(s);
+}
+
 void session_rx_modest(struct session *s, bool on)
 {
     s->rx_modest = on;
@@ -146,6 +166,13 @@ uint32_t session_rx_window(struct worker *w, struct session *s)
     uint32_t space = session_rx_space(w, s);
 
     return s->rd_closed || !has_fifos(w, s) || s->fifos->rx.failed ? space : rx_promise(s, space);
+}
+
+uint32_t session_rx_room(struct worker *w, struct session *s)
+{
+    uint32_t space = session_rx_space(w, s);
+
+    return hs_likely(!s->rx_shares) || s->rd_closed ? space : hs_min_u32(space, free_share(s));
 }
 
 uint32_t session_rx_unread(struct worker *w, struct session *s)
@@ -190,6 +217,8 @@ int session_rx_ooo(struct session *s, struct session_ooo *out, int max)
 
 void session_rx_want_space(struct worker *w, struct session *s, uint32_t bytes)
 {
+    if (s->rx_shares) /* the consumer knows nothing of shares */
+        bytes += s->fifos->rx.max_size - session_rx_limit(s);
     if (has_fifos(w, s) && svm_fifo_prod_want_space(&s->fifos->rx, bytes) && s->conn && !s->fifos->rx.failed && s->ops->rx_space)
         session_tx_schedule(w, s); /* there is room already: the window update goes out in the transmit stage */
 }

@@ -147,6 +147,7 @@ void session_idle(struct worker *w, struct session *s)
     s->mem->ops->fifos_at(w, s->mem, &s->slot, &f);
     if (!svm_fifo_prod_is_plain(&s->fifos->rx, f.rx_max) || !svm_fifo_cons_is_plain(&s->fifos->tx, f.tx_max))
         return;
+    session_share_leave(s);
     session_fifos_put(w, s);
     s->has_fifos = false;
     s->is_asleep = true;
@@ -262,6 +263,7 @@ void session_fifos_drop(struct worker *w, struct session *s)
     }
     if (!s->has_fifos)
         return;
+    session_share_leave(s);
     s->has_fifos = false;
     memory_drop(w, s->mem, &s->fifos->rx, &s->slot);
     s->mem = NULL;
@@ -372,6 +374,7 @@ int session_fifos_move(struct worker *w, struct session *s, struct app_worker *t
     struct session_old *o = keep_old && session_rare_get(s) ? malloc(sizeof(*o)) : NULL;
     int err = keep_old && !o ? -ENOMEM : 0;
 
+    session_share_leave(s);
     s->has_fifos = false;
     if (err == 0)
         err = fifos_make(w, s, to, old.max_size);

@@ -184,9 +184,12 @@ uint32_t session_rx_window(struct worker *w, struct session *s);
 /* Whatever the program has read meanwhile: the window is not `step` bytes larger than `wnd`, and half of the FIFO is free. */
 bool session_rx_is_steady(const struct session *s, uint32_t wnd, uint32_t step);
 void session_rx_is_stream(struct session *s);                        /* it comes fast: the window need not be modest any more */
+void session_rx_is_near(struct session *s, bool on);                 /* what is under way is in buffers of a host more than on a wire */
 void session_rx_modest(struct session *s, bool on);                  /* 64 KiB at most are promised, however fast it comes */
 uint32_t session_rx_unread(struct worker *w, struct session *s);     /* bytes in order that the program has not taken */
 uint32_t session_rx_max(const struct session *s);                    /* the FIFO's configured maximum */
+uint32_t session_rx_limit(const struct session *s);                  /* its share of that now, while many streams come from near */
+uint32_t session_rx_room(struct worker *w, struct session *s);       /* of which so much is free */
 /* Out-of-order intervals as offsets from the next expected byte, most recent first; returns how many were written. */
 struct session_ooo { uint32_t start, end; };
 int session_rx_ooo(struct session *s, struct session_ooo *out, int max);

@@ -61,11 +61,11 @@ uint32_t tcp_rcv_window(struct worker *w, struct tcp_conn *c)
 
     if (!s || (c->flags & TCP_F_RCV_FIN && c->rcv_nxt == c->rcv_fin_seq + 1))
         return hs_min_u32(old, limit);
-    max = hs_min_u32(session_rx_max(s), limit);
+    max = hs_min_u32(session_rx_limit(s), limit);
     step = hs_min_u32(max / 2, c->rcv_mss ? c->rcv_mss : c->adv_mss);
     if (session_rx_is_steady(s, old, step)) /* a short exchange: the program's lines need not come here for that */
         return hs_min_u32(old, limit);
-    room = session_rx_space(w, s);
+    room = session_rx_room(w, s);
     space = hs_min_u32(session_rx_window(w, s), limit);
     if (c->state == TCP_S_SYN_SENT || c->state == TCP_S_SYN_RCVD)
         space = hs_min_u32(space, UINT16_MAX); /* the SYN's window is not scaled: promise no more than it says */
@@ -101,10 +101,10 @@ void tcp_rx_space(struct worker *w, struct transport_conn *b)
 
 /* ---- text ---- */
 
-enum { TCP_MODEST_WINDOW = 64 << 10 };
+enum { TCP_MODEST_WINDOW = 64 << 10, TCP_NEAR_US = 1000 };
 
 /* Dynamic right-sizing: the window is modest at first (session_rx_window()). Half of it in a round trip, read by the program or not, and
- * it may be what holds the peer back: from then on it is all that the FIFO can grow to. */
+ * it may be what holds the peer back: from then on it is all that the FIFO can grow to, or its share (session_share.c). */
 static void measure_rate(struct worker *w, struct tcp_conn *c)
 {
     uint32_t now_us = (uint32_t)w->now_us, rtt_us = c->srtt_us ? c->srtt_us : c->rto_us;
@@ -114,6 +114,7 @@ static void measure_rate(struct worker *w, struct tcp_conn *c)
             return;
         session_rx_is_stream(c->base.session);
     }
+    session_rx_is_near(c->base.session, (c->min_rtt_us ? c->min_rtt_us : rtt_us) < TCP_NEAR_US);
     c->rcv_mark_seq = c->rcv_nxt;
     c->rcv_mark_us = now_us;
 }

@@ -585,6 +585,100 @@ static void modest_window(const char *bind_ip, const char *to_ip)
 Test(session, modest_window_v4) { modest_window("10.7.0.2", "10.7.0.2"); }
 Test(session, modest_window_v6) { modest_window("fd07::2", "fd07::2"); }
 
+/* ---- what streams share ---- */
+
+enum { STREAMS = 32, FULL_SIZE = 4 << 20 };
+
+static struct sim_app *streams_begin(const char *bind_ip, const char *to_ip, struct sim_sock **c, struct sim_sock **s, unsigned n)
+{
+    struct sim_app_options opt = { .rx_max = FULL_SIZE, .client_id = 7 };
+    struct ip_endpoint e = core_endpoint(bind_ip, 86);
+    struct sim_app *a;
+    struct sim_sock *l;
+
+    cr_assert_eq(sim_app_create(fx.stack[1]->worker[0], &opt, &a), 0);
+    cr_assert_eq(sim_listen(a, SVM_PROTO_TCP, &e, 64, &l), 0);
+    for (unsigned i = 0; i < n; i++) {
+        c[i] = connect_to(to_ip, 86);
+        core_run(&fx, 10000);
+        s[i] = sim_accept(l);
+        cr_assert(c[i]->connected && s[i]);
+        session_rx_is_stream(s[i]->session);
+    }
+    return a;
+}
+
+static uint32_t window_of(struct sim_sock *s)
+{
+    return session_rx_window(fx.stack[1]->worker[0], s->session);
+}
+
+/* All that is promised has a place: the first one had more than its share when it was alone, and keeps what it was told. */
+static void equal_shares(const char *bind_ip, const char *to_ip)
+{
+    struct sim_sock *c[STREAMS], *s[STREAMS];
+    struct sim_app *a = streams_begin(bind_ip, to_ip, c, s, STREAMS);
+    struct app_worker *aw = sim_app_worker(a);
+
+    session_rx_is_near(s[0]->session, true);
+    cr_assert_eq(window_of(s[0]), FULL_SIZE, "alone");
+    for (unsigned i = 1; i < STREAMS; i++) {
+        session_rx_is_near(s[i]->session, true);
+        cr_assert_leq((uint64_t)window_of(s[i]) * (i + 1), 8u << 20, "%u", i);
+    }
+    cr_assert_eq(window_of(s[STREAMS - 1]), (8u << 20) / STREAMS);
+    cr_assert_eq(window_of(s[0]), FULL_SIZE, "a window does not shrink");
+    session_rx_is_near(s[5]->session, false);
+    cr_assert_eq(window_of(s[5]), FULL_SIZE, "far away it is the path that has to be filled");
+    cr_assert_eq(aw->n_near, STREAMS - 1);
+    for (unsigned i = 1; i < STREAMS / 2; i++)
+        sim_sock_free(s[i]);
+    core_run(&fx, 10000);
+    cr_assert_eq(aw->n_near, STREAMS / 2 + 1);
+    cr_assert_eq(window_of(s[STREAMS - 2]), 256u << 10);
+    sim_sock_free(s[STREAMS / 2]);
+    core_run(&fx, 10000);
+    cr_assert_eq(window_of(s[STREAMS - 2]), 512u << 10, "half of them have gone");
+    aw->n_near = 1000;
+    session_share_leave(s[STREAMS - 3]->session);
+    cr_assert_eq(session_rx_limit(s[STREAMS - 2]->session), 64u << 10, "each has so much");
+    aw->n_near = STREAMS / 2 - 1;
+    sim_app_destroy(a);
+}
+
+Test(session, equal_shares_v4) { equal_shares("10.7.0.2", "10.7.0.2"); }
+Test(session, equal_shares_v6) { equal_shares("fd07::2", "fd07::2"); }
+
+/* A program that does not read has its share and no more; when it reads, it goes on. The peer is as near as on a link between two hosts. */
+static void share_is_kept(const char *bind_ip, const char *to_ip)
+{
+    enum { SHARE = 256 << 10, STEPS = 40, PIECE = 60000, LAST = STREAMS - 1 };
+    struct sim_sock *c[STREAMS], *s[STREAMS];
+    struct sim_app *a = streams_begin(bind_ip, to_ip, c, s, STREAMS);
+    uint64_t want = 4 << 20;
+
+    for (unsigned i = 0; i < STREAMS; i++) {
+        session_rx_is_near(s[i]->session, true);
+        window_of(s[i]);
+    }
+    for (int i = 0; i < STEPS; i++) {
+        sim_write_pattern(c[LAST], 3, PIECE);
+        core_run(&fx, 10000);
+    }
+    cr_assert_leq(sim_readable(s[LAST]), SHARE);
+    cr_assert_gt(sim_readable(s[LAST]), SHARE / 2);
+    for (int i = 0; i < 5000 && s[LAST]->read < want; i++) {
+        sim_write_pattern(c[LAST], 3, PIECE);
+        core_run(&fx, 1000);
+        cr_assert_neq(sim_read_check(s[LAST], 3, 1 << 20), -EILSEQ);
+    }
+    cr_assert_geq(s[LAST]->read, want);
+    sim_app_destroy(a);
+}
+
+Test(session, share_is_kept_v4) { share_is_kept("10.7.0.2", "10.7.0.2"); }
+Test(session, share_is_kept_v6) { share_is_kept("fd07::2", "fd07::2"); }
+
 /* ---- who sends next ---- */
 
 enum { SENDERS = SESSION_TX_TURN + 40, GOES = SESSION_TX_TURN + 10 };

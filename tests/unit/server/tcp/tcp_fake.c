@@ -200,7 +200,10 @@ uint32_t session_rx_space(struct worker *w, struct session *s)
 
 uint32_t session_rx_window(struct worker *w, struct session *s) { return session_rx_space(w, s); }
 uint32_t session_rx_max(const struct session *s) { return s->rx_says ? s->rx_says : s->rx_max; }
+uint32_t session_rx_limit(const struct session *s) { return session_rx_max(s); }
+uint32_t session_rx_room(struct worker *w, struct session *s) { return session_rx_space(w, s); }
 void session_rx_is_stream(struct session *s) { s->rx_streams = true; }
+void session_rx_is_near(struct session *s, bool on) { s->rx_near = on; }
 
 uint32_t session_rx_unread(struct worker *w, struct session *s)
 {

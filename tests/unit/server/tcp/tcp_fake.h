@@ -15,7 +15,7 @@ enum { FAKE_FIFO = 65536, FAKE_OUT = 4096, FAKE_SESSIONS = 32 };
 
 struct session {
     struct transport_conn *conn;
-    bool used, accepted, connected, is_closed, rx_fin, tx_due, connect_waits, rx_streams;
+    bool used, accepted, connected, is_closed, rx_fin, tx_due, connect_waits, rx_streams, rx_near;
     uint8_t connect_how;                 /* enum svm_connect_how */
     int connect_error, reset_error, soft_error;
     uint32_t rx_max, rx_len;             /* readable, in order */
