@@ -407,6 +407,10 @@ struct svm_handle vcl_handle_none(void);
 bool vcl_handle_is_none(struct svm_handle h);
 
 int vcl_bind_implicit(struct vcl_socket *s);    /* UDP before its first send; -errno */
+/* SO_RCVLOWAT as poll() sees it. Who waits reads nothing, and what comes meanwhile is bounded by a window that may be as small as 64 KiB:
+ * more than the half of that, where windows open by steps, may never be there. Linux reports so when the window is closed. */
+enum { VCL_RCVLOWAT_MAX = 32 << 10 };
+static inline int32_t vcl_rcvlowat(const struct vcl_socket *s) { return s->opt.rcvlowat < VCL_RCVLOWAT_MAX ? s->opt.rcvlowat : VCL_RCVLOWAT_MAX; }
 void vcl_options_push(struct vcl_socket *s);    /* sends what was set before there was a session; worker lock held */
 void vcl_options_push_early(struct vcl_socket *s); /* the same, for the one that the next message, a CONNECT, asks for */
 int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len); /* answer in s->attr_bytes */

@@ -100,7 +100,7 @@ uint32_t vcl_urgent_poll(struct vcl_socket *s, int64_t avail)
     uint32_t ev = mark >= 0 && mark < avail && !s->urg.taken ? EPOLLPRI : 0;
 
     avail = svm_fifo_cons_avail(&s->rx); /* noticing may have dropped some */
-    return ev | (avail >= s->opt.rcvlowat + (mark == 0 && !s->opt.oobinline) ? EPOLLIN : 0);
+    return ev | (avail >= vcl_rcvlowat(s) + (mark == 0 && !s->opt.oobinline) ? EPOLLIN : 0);
 }
 
 int64_t vcl_urgent_readable(struct vcl_socket *s, int64_t avail)

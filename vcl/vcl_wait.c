@@ -94,7 +94,7 @@ static bool has_enough(struct vcl_socket *s)
         return true; /* the reader is told */
     n = vcl_stream_avail(s);
 
-    return n != 0 && (n < 0 || s->is_dgram || s->is_records || n >= s->opt.rcvlowat);
+    return n != 0 && (n < 0 || s->is_dgram || s->is_records || n >= vcl_rcvlowat(s));
 }
 
 bool vcl_arm_read(struct vcl_socket *s)
