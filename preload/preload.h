@@ -52,7 +52,6 @@ extern struct preload preload;
 /* Lazy: at the first INET socket, not at program start. False: nothing of ours will work, use the kernel. */
 bool preload_init(void);
 
-/* The one place that sets errno, and where a cancelled thread ends: nothing is held any more. */
 /* False: no time (EINVAL, which libc's call says). One that no clock reaches becomes none. */
 static inline bool preload_time_is_valid(const struct timespec **timeout)
 {
@@ -62,6 +61,7 @@ static inline bool preload_time_is_valid(const struct timespec **timeout)
     return !t || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1000000000);
 }
 
+/* The one place that sets errno, and where a cancelled thread ends: nothing is held any more. */
 static inline long preload_result(long r)
 {
     if (hs_unlikely(preload_cancel.must_end))
