@@ -213,9 +213,19 @@ static bool peer_gave_up(const struct run *r, unsigned n, const struct flow_side
     return r->flow[n].side[other].done && st && tcp_worker_of(st->worker[0])->counters[TCP_C_timeouts] != 0;
 }
 
+/* A handshake whose last ACK never arrived is over for who waits for it, and nobody has a socket yet (RFC 9293 s3.8.3). Who has sent that ACK, and
+ * has nothing to say, hears so years later. */
+static bool peer_never_began(const struct run *r, unsigned n, const struct flow_side *s)
+{
+    unsigned other = s == &r->flow[n].side[0];
+    const struct stack *st = r->pair.stack[other];
+
+    return !r->flow[n].side[other].sock && st && tcp_worker_of(st->worker[0])->counters[TCP_C_syn_timeouts] != 0;
+}
+
 static bool may_fail(const struct run *r, unsigned n, const struct flow_side *s)
 {
-    return r->flow[n].may_reset || r->crashed || peer_gave_up(r, n, s);
+    return r->flow[n].may_reset || r->crashed || peer_gave_up(r, n, s) || peer_never_began(r, n, s);
 }
 
 static unsigned side_write(struct run *r, unsigned n, struct flow_side *s)
@@ -312,6 +322,8 @@ static unsigned side_read(struct run *r, unsigned n, struct flow_side *s, uint64
         s->error = (int)rc;
         if (!may_fail(r, n, s))
             fail(r, n, "reset for no reason");
+        if (peer_never_began(r, n, s))
+            r->flow[n].side[s == &r->flow[n].side[0]].done = true;
         side_close(s, -1);
         return work;
     }
