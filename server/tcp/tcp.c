@@ -41,7 +41,7 @@ static bool config_ok(const struct tcp_config *c)
            c->mtu_interval_us >= 1000000 && c->mtu_interval_us <= TCP_PMTU_HELD_MAX_MS * 1000u && c->rto_max_us >= c->rto_min_us &&
            c->delack_us >= TIMER_TICK_US && c->delack_us < 500000 /* MUST-40 */ && c->keepidle_s && c->keepidle_s <= TCP_KEEP_MAX_S &&
            c->keepintvl_s && c->keepintvl_s <= TCP_KEEP_MAX_S &&
-           c->keepcnt && c->initial_cwnd_segs >= 1 && c->initial_cwnd_segs <= 1000;
+           c->keepcnt && c->keepcnt <= TCP_KEEPCNT_MAX && c->initial_cwnd_segs >= 1 && c->initial_cwnd_segs <= 1000;
 }
 
 int tcp_worker_config(struct worker *w, const struct tcp_config *cfg)

@@ -87,7 +87,7 @@ static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v
             tcp_keepalive_update(w, c);
         return 0;
     case SVM_ATTR_KEEPCNT:
-        if (v < 1 || v > 127)
+        if (v < 1 || v > TCP_KEEPCNT_MAX)
             return -EINVAL;
         c->keepcnt = (uint8_t)v;
         return 0;

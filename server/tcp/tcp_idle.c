@@ -9,6 +9,7 @@ enum {
     WATCH_ROUND_US = 500000, /* from one round over all connections to the next */
     WATCH_STEP_US = 10000,   /* a round goes on, when there are more than ... */
     WATCH_STEP = 512,        /* ... so many of them */
+    TS_STEP_SHIFT = 14,      /* when TS.Recent was set is kept in 2^14 units of the coarse clock (4.8 hours), rounded down */
     /* What may be set; else something is going on, or what follows from it is not kept. */
     KEPT_FLAGS = TCP_F_PASSIVE | TCP_F_TS | TCP_F_SACK | TCP_F_WSCALE | TCP_F_NODELAY | TCP_F_CORK | TCP_F_KEEPALIVE | TCP_F_TS_RECENT |
                  TCP_F_QUICKACK | TCP_F_SYN_RTX | TCP_F_LOCAL | TCP_F_USER_TIMEOUT_SET | TCP_F_FASTOPEN | TCP_F_GIVE_COOKIE,
@@ -70,7 +71,7 @@ static void compact(const struct tcp_conn *c, struct tcp_idle *i)
         .base = c->base, .state = TCP_S_IDLE, .cc = tcp_cc_number(c->cc), .snd_wscale = c->snd_wscale, .rcv_wscale = c->rcv_wscale,
         .flags = c->flags & KEPT_FLAGS, .lflags = c->lflags & KEPT_LFLAGS,
         .snd_nxt = c->snd_nxt, .snd_wnd = c->snd_wnd, .rcv_nxt = c->rcv_nxt, .rcv_adv = c->rcv_adv,
-        .irs = c->irs, .iss = c->iss, .ts_recent = c->ts_recent,
+        .irs = c->irs, .iss = c->iss, .ts_recent = c->ts_recent, .ts_recent_at = (uint16_t)(c->ts_recent_at >> TS_STEP_SHIFT),
         .rcv_time_ms = c->rcv_time_ms, .data_time_ms = c->data_time_ms, .snd_time_ms = c->snd_time_ms,
         .srtt_us = c->srtt_us, .rttvar_us = c->rttvar_us, .min_rtt_us = c->min_rtt_us,
         .segs_in = c->segs_in, .segs_out = c->segs_out, .data_segs_in = c->data_segs_in, .data_segs_out = c->data_segs_out,
@@ -144,7 +145,7 @@ static void restore(const struct tcp_idle *i, struct tcp_conn *c)
     c->rcv_adv = i->rcv_adv;
     c->irs = i->irs, c->iss = i->iss;
     c->ts_recent = i->ts_recent;
-    c->rcv_time_ms = c->ts_recent_ms = i->rcv_time_ms;
+    c->rcv_time_ms = i->rcv_time_ms;
     c->snd_time_ms = c->min_rtt_ms = i->snd_time_ms;
     c->srtt_us = i->srtt_us, c->rttvar_us = i->rttvar_us, c->min_rtt_us = i->min_rtt_us;
     c->segs_in = i->segs_in, c->segs_out = i->segs_out, c->data_segs_in = i->data_segs_in, c->data_segs_out = i->data_segs_out;
@@ -157,12 +158,21 @@ static void restore(const struct tcp_idle *i, struct tcp_conn *c)
     c->reo_mult = i->reo_mult, c->reo_persist = i->reo_persist;
 }
 
+/* tcp_now_coarse() when TS.Recent was set, or up to a step before. */
+static uint32_t ts_recent_at(const struct worker *w, const struct tcp_idle *i)
+{
+    uint32_t now = tcp_now_coarse(w) >> TS_STEP_SHIFT;
+
+    return (now - (uint16_t)(now - i->ts_recent_at)) << TS_STEP_SHIFT;
+}
+
 /* c is zeroed. */
 static void expand(struct worker *w, const struct tcp_idle *i, struct tcp_conn *c)
 {
     const struct tcp_config *cfg = &tcp_worker_of(w)->cfg;
 
     restore(i, c);
+    c->ts_recent_at = ts_recent_at(w, i);
     c->ts_offset = tcp_ts_offset(w, &c->base.lcl, &c->base.rmt);
     c->rto_us = c->srtt_us ? tcp_rto_of(c, cfg) : TCP_RTO_FIRST_US;
     c->rcv_mark_us = (uint32_t)w->now_us;

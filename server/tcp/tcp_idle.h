@@ -19,7 +19,8 @@ struct tcp_idle {
     struct transport_conn base;
     uint8_t state;              /* TCP_S_IDLE */
     uint8_t cc;                 /* tcp_cc_number() */
-    uint8_t snd_wscale, rcv_wscale;
+    uint8_t snd_wscale : 4, rcv_wscale : 4; /* 14 at most */
+    uint8_t lflags;
     uint32_t flags;
     /* As in struct tcp_conn: */
     uint32_t snd_nxt;           /* = snd_una, data_una, snd_wl2 */
@@ -28,7 +29,7 @@ struct tcp_idle {
     uint32_t rcv_adv;
     uint32_t irs, iss;
     uint32_t ts_recent;
-    uint32_t rcv_time_ms;       /* stands for ts_recent_ms */
+    uint32_t rcv_time_ms;
     uint32_t data_time_ms;
     uint32_t snd_time_ms;       /* stands for min_rtt_ms */
     uint32_t srtt_us, rttvar_us, min_rtt_us;
@@ -41,12 +42,11 @@ struct tcp_idle {
     uint16_t peer_mss, adv_mss, rcv_mss, user_mss;
     uint16_t keepidle_s, keepintvl_s;
     uint16_t acked_wraps, rcvd_wraps;
-    uint8_t lflags;
-    uint8_t keepcnt;
+    uint16_t ts_recent_at;      /* in steps of 4.8 hours (tcp_idle.c): 35 years until it wraps */
+    uint8_t keepcnt : 7, rate_app_limited : 1;
     uint8_t tos, ttl;
     uint8_t quick_acks;
     uint8_t reo_mult, reo_persist;
-    bool rate_app_limited;
 };
 /* With TCP_F_KEEPALIVE. */
 struct tcp_idle_timed {

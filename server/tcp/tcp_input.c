@@ -5,7 +5,7 @@
 #include "server/tcp/tcp_idle.h"
 #include "server/tcp/tcp_wait.h"
 
-enum { TCP_TS_RECENT_MAX_AGE_MS = 24u * 24 * 3600 * 1000 }; /* RFC 7323 s5.5: 24 days */
+enum { TCP_TS_RECENT_MAX_AGE = (24ll * 24 * 3600 * 1000000) >> TCP_COARSE_SHIFT }; /* RFC 7323 s5.5: 24 days */
 
 /* ---- reading the header ---- */
 
@@ -145,7 +145,7 @@ static bool paws_ok(struct worker *w, struct tcp_conn *c, const struct tcp_seg *
     }
     if (!(c->flags & TCP_F_TS_RECENT) || !seq_lt(seg->o.tsval, c->ts_recent))
         return true;
-    if (tcp_now_ms(w) - c->ts_recent_ms > TCP_TS_RECENT_MAX_AGE_MS) {
+    if (tcp_now_coarse(w) - c->ts_recent_at > TCP_TS_RECENT_MAX_AGE) {
         c->flags &= ~TCP_F_TS_RECENT;
         return true;
     }
@@ -163,7 +163,7 @@ static void ts_recent_update(struct worker *w, struct tcp_conn *c, const struct 
     if (!(c->flags & TCP_F_TS) || !seg->o.has_ts || seq_gt(seg->seq, c->last_ack_sent))
         return;
     c->ts_recent = seg->o.tsval;
-    c->ts_recent_ms = tcp_now_ms(w);
+    c->ts_recent_at = tcp_now_coarse(w);
     c->flags |= TCP_F_TS_RECENT;
 }
 

@@ -89,7 +89,7 @@ enum { TCP_RX_MAX_UNKNOWN = 4 << 20 }; /* the session comes with the last ACK; a
 enum { TCP_PACE_UNIT = 16 };         /* bytes a second: 32 bits are enough for 500 Gbit/s */
 enum { TCP_QUICK_ACKS = 16 };        /* a window of 10 segments that doubles is then well on its way */
 enum { TCP_RTO_FIRST_US = 1000000 };  /* RFC 6298 s2.1 */
-enum { TCP_KEEP_MAX_S = 32767 };     /* largest TCP_KEEPIDLE and TCP_KEEPINTVL of Linux */
+enum { TCP_KEEP_MAX_S = 32767, TCP_KEEPCNT_MAX = 127 }; /* largest TCP_KEEPIDLE and TCP_KEEPINTVL of Linux, and TCP_KEEPCNT */
 
 enum tcp_loss_flags {             /* tcp_conn.lflags */
     TCP_LF_REORDERING = 1u << 0,  /* the path has been seen to reorder (RFC 8985 s6.2 step 3) */
@@ -162,7 +162,7 @@ struct tcp_conn {
     uint32_t rcv_adv;           /* right edge of the window as advertised, never moves left (SHLD-14) */
     uint32_t last_ack_sent;     /* RCV.NXT of our last ACK: Last.ACK.sent of RFC 7323 */
     uint32_t ts_recent;         /* TS.Recent */
-    uint32_t ts_recent_ms;      /* our clock when it was set (24-day rule, RFC 7323 s5.5) */
+    uint32_t ts_recent_at;      /* tcp_now_coarse() when it was set: silence may last longer than 2^32 ms (RFC 7323 s5.5) */
     uint32_t rcv_time_ms;       /* last segment that came in (keep-alive) */
     uint16_t rcv_mss;           /* estimate of the peer's segment size, for "every second full segment" */
     uint16_t rcvd_wraps;        /* how often rcv_nxt has passed 2^32: bytes of TCP_INFO */
@@ -362,6 +362,9 @@ static inline void tcp_count(struct worker *w, enum tcp_counter c) { tcp_worker_
 /* In TCP_S_IDLE and TCP_S_WAITING only `base`, `state` and `flags` are there: see tcp_idle_wake(). With a session it is not in the latter. */
 static inline struct tcp_conn *tcp_of_base(struct transport_conn *b) { return (struct tcp_conn *)b; }
 static inline uint32_t tcp_now_ms(const struct worker *w) { return (uint32_t)(w->now_us / 1000); }
+/* In units of 1.05 s, for times that are compared after any length of silence: it wraps in 142 years. */
+enum { TCP_COARSE_SHIFT = 20 };
+static inline uint32_t tcp_now_coarse(const struct worker *w) { return (uint32_t)(w->now_us >> TCP_COARSE_SHIFT); }
 static inline uint32_t tcp_ts_now(const struct worker *w, const struct tcp_conn *c) { return tcp_now_ms(w) + c->ts_offset; }
 static inline bool tcp_is_synchronized(const struct tcp_conn *c)
 {

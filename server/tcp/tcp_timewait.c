@@ -83,10 +83,10 @@ bool tcp_timewait_is_replaceable(struct worker *w, const struct transport_conn *
 {
     const struct tcp_conn *c = (const struct tcp_conn *)(const void *)b;
     const struct tcp_wait *t = (const struct tcp_wait *)(const void *)b;
-    uint32_t recent_ms = c->state == TCP_S_WAITING ? t->ts_recent_ms : c->ts_recent_ms;
+    uint32_t heard_ms = c->state == TCP_S_WAITING ? t->rcv_time_ms : c->rcv_time_ms; /* TS.Recent is not newer */
 
     return (c->state == TCP_S_WAITING || c->state == TCP_S_TIME_WAIT) && (c->flags & TCP_F_TS) &&
-           tcp_now_ms(w) - recent_ms >= (c->flags & TCP_F_LOCAL ? TCP_REUSE_LOCAL_MS : TCP_REUSE_MS);
+           tcp_now_ms(w) - heard_ms >= (c->flags & TCP_F_LOCAL ? TCP_REUSE_LOCAL_MS : TCP_REUSE_MS);
 }
 
 /* connect() with the ports of a connection in TIME-WAIT. */

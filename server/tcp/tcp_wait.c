@@ -70,7 +70,7 @@ void tcp_wait_begin(struct worker *w, struct tcp_conn *c)
     *t = (struct tcp_wait){
         .base = c->base, .state = TCP_S_WAITING, .lflags = c->lflags & (TCP_LF_ECN | TCP_LF_ECE), .tos = c->tos, .ttl = c->ttl,
         .flags = c->flags & KEPT_FLAGS, .snd_nxt = c->snd_nxt, .rcv_nxt = c->rcv_nxt,
-        .wnd = tcp_rcv_window(w, c) >> c->rcv_wscale, .ts_recent = c->ts_recent, .ts_recent_ms = c->ts_recent_ms,
+        .wnd = tcp_rcv_window(w, c) >> c->rcv_wscale, .ts_recent = c->ts_recent, .rcv_time_ms = c->rcv_time_ms,
         .last_oow_ack_ms = c->last_oow_ack_ms,
     };
     session_conn_moved(w, &c->base, &t->base);
@@ -106,7 +106,7 @@ void tcp_wait_expand(struct worker *w, const struct tcp_wait *t, struct tcp_conn
     c->rcv_nxt = c->last_ack_sent = t->rcv_nxt;
     c->rcv_fin_seq = t->rcv_nxt - 1;
     c->rcv_adv = c->rcv_nxt + t->wnd; /* without a scale */
-    c->ts_recent = t->ts_recent, c->ts_recent_ms = t->ts_recent_ms;
+    c->ts_recent = t->ts_recent, c->rcv_time_ms = t->rcv_time_ms;
     c->ts_offset = tcp_ts_offset(w, &c->base.lcl, &c->base.rmt);
     c->last_oow_ack_ms = t->last_oow_ack_ms;
     c->opt_len = c->flags & TCP_F_TS ? TCP_OPT_TS_LEN : 0;

@@ -23,7 +23,7 @@ struct tcp_wait {
     uint32_t snd_nxt;           /* all is acknowledged: = snd_una, data_una */
     uint32_t rcv_nxt;           /* = last_ack_sent; the FIN is the one before */
     uint32_t wnd;               /* as on the wire: it does not change any more */
-    uint32_t ts_recent, ts_recent_ms;
+    uint32_t ts_recent, rcv_time_ms;
     uint32_t last_oow_ack_ms;
     struct tcp_wait *next, *prev;
     uint64_t until_us;

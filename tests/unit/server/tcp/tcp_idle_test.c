@@ -156,6 +156,33 @@ Test(tcp_idle, old_segments_are_refused, .init = init, .fini = fini)
     cr_assert_eq(t->s->reset_error, -ECONNRESET);
 }
 
+/* RFC 7323 s5.5: until 24 days, about, have gone by; then for however long. */
+Test(tcp_idle, however_long_it_is_silent, .init = init, .fini = fini)
+{
+    static const unsigned tenths_of_days[] = { 300, 498, 600, 2000, 36500 };
+
+    struct script *t = &T;
+
+    open_idle(t);
+    t->h.w.now_us += 235 * 8640ull * 1000000;
+    t->tsval -= 0x10000000;
+    send_seg(t, TCP_ACK, t->snd, t->rcv, "old", 3);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    cr_assert_eq(t->s->rx_len, 5);
+    cr_assert_eq(t->h.tw.counters[TCP_C_paws], 1);
+    t->tsval += 0x10000000;
+    for (unsigned i = 0; i < HS_ARRAY_LEN(tenths_of_days); i++) {
+        talk(t);
+        fake_advance(&t->h, 2000000);
+        cr_assert(is_idle(t));
+        t->h.w.now_us += tenths_of_days[i] * 8640ull * 1000000;
+        t->tsval -= 0x10000000;
+        talk(t);
+        cr_assert_eq(t->s->rx_len, 5 + 10 * (i + 1), "%u.%u days", tenths_of_days[i] / 10, tenths_of_days[i] % 10);
+        cr_assert_eq(t->h.tw.counters[TCP_C_paws], 1);
+    }
+}
+
 Test(tcp_idle, both_ends_close, .init = init, .fini = fini)
 {
     struct script *t = &T;

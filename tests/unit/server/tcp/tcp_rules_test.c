@@ -481,6 +481,30 @@ Test(tcp_rules, paws_after_24_days, .init = init, .fini = fini)
     cr_assert_eq(script_conn(t)->ts_recent, 5);
 }
 
+/* For however long: no clock may have gone round once and make the silence a short one. The peer has closed its half, so that the connection
+ * is none of those that become idle (tcp_idle/however_long_it_is_silent). */
+Test(tcp_rules, paws_after_any_silence, .init = init, .fini = fini)
+{
+    static const unsigned tenths_of_days[] = { 300, 498, 600, 2000, 36500 };
+
+    struct script *t = &T;
+
+    t->tsval = 0x70000000;
+    script_open(t, true, false);
+    send_seg(t, TCP_FIN | TCP_ACK, t->snd++, t->rcv, NULL, 0);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(tenths_of_days); i++) {
+        t->h.w.now_us += tenths_of_days[i] * 8640ull * 1000000;
+        fake_write(&t->h, t->s, "abc", 3);
+        EXPECT(t, TCP_ACK, t->rcv, t->snd, 3);
+        t->rcv += 3;
+        t->tsval -= 0x10000000; /* its clock has gone round, or nearly */
+        send_ack(t);
+        cr_assert_eq(script_conn(t)->snd_una, t->rcv, "%u.%u days", tenths_of_days[i] / 10, tenths_of_days[i] % 10);
+        cr_assert_eq(t->h.tw.counters[TCP_C_paws], 0);
+    }
+}
+
 #ifndef SCRIPT_V6 /* segments of a script are smaller than any path of IPv6 */
 /* RFC 1191 s6.3, RFC 8201 s4: a size that ICMP told is not raised for 10 minutes, and then to the route's. */
 Test(tcp_rules, path_mtu_is_kept_ten_minutes, .init = init, .fini = fini)
