@@ -697,33 +697,11 @@ static void corked(void)
     close(fd);
 }
 
-/* The first error of each of many sockets, whenever poll() looks, is an error and nothing to read. */
-static void first_ones(void)
-{
-    enum { MANY = 300 };
-    int n = 0;
-    char b[10] = "";
-
-    for (int i = 0; i < MANY; i++) {
-        int fd = socket(is_v6() ? AF_INET6 : AF_INET, SOCK_DGRAM, 0), one = 1;
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-        if (is_v6())
-            setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &one, sizeof(one));
-        if (!t.v6)
-            setsockopt(fd, IPPROTO_IP, IP_RECVERR, &one, sizeof(one));
-        sendto(fd, b, sizeof(b), 0, at(&t.peer, CLOSED), t.peer.len);
-        poll(&p, 1, WAIT_MS);
-        n += p.revents == POLLERR;
-        close(fd);
-    }
-    printf("  of %d: %d\n", MANY, n);
-}
-
 static const struct { const char *name; void (*run)(void); } cases[] = {
     { "connected_without", connected_without }, { "connected_with", connected_with }, { "unconnected", unconnected }, { "mixed", mixed },
     { "router", router }, { "too_big", too_big }, { "own", own },
     { "stamps", stamps }, { "segments", segments }, { "sizes", sizes }, { "waiting", waiting }, { "corked", corked },
-    { "bounded", bounded }, { "first_ones", first_ones },
+    { "bounded", bounded },
 };
 
 int main(int argc, char **argv)
