@@ -87,7 +87,7 @@ static void take_accepted(struct run *r, struct sim_sock *s)
 {
     for (unsigned i = 0; i < r->n_flows; i++) {
         struct side *a = r->flow[i].side;
-        if (!a[0].s || a[1].s || sim_secure_port_of(a[0].s).raw != s->session->rmt.port.raw)
+        if (a[1].s || !sim_secure_is_pair(a[0].s, s))
             continue;
         a[1].s = s;
         return;
@@ -194,11 +194,9 @@ static void conversations(struct run *r)
     r->n_flows = 1 + below(r, FLOWS);
     for (unsigned i = 0; i < r->n_flows; i++) {
         struct flow *f = &r->flow[i];
-        struct ip_endpoint to = sim_pair_endpoint(1, sim_secure_rnd(&r->s) & 1, PORT);
+        sim_secure_connect(&r->s, SVM_PROTO_DTLS, PORT, &f->side[0].s);
         f->side[0].to_send = below(r, MESSAGES);
         f->side[1].to_send = below(r, MESSAGES);
-        if (sim_connect(r->s.app[0], SVM_PROTO_DTLS, NULL, &to, &f->side[0].s) != 0)
-            fail(r, "connect");
     }
     noise(r);
     if (!r->s.failure && sim_net_run_while(r->s.pair.net, all_sent, r, r->s.pair.stack[0]->worker[0]->now_us + LIMIT_US) != 0)

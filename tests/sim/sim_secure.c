@@ -7,6 +7,8 @@
 #include "common/splitmix.h"
 #include "server/session/session_run.h"
 
+enum { FIRST_PORT = 20000 }; /* none that a stack chooses by itself */
+
 uint64_t sim_secure_rnd(struct sim_secure *r)
 {
     return hs_splitmix(&r->rng);
@@ -21,11 +23,30 @@ bool sim_secure_fail(struct sim_secure *r, const char *what)
     return false;
 }
 
-be16 sim_secure_port_of(const struct sim_sock *s)
+/* By the whole endpoint: two connections may come from one port, each by a family of its own. */
+bool sim_secure_is_pair(const struct sim_sock *client, const struct sim_sock *accepted)
 {
-    if (!s || !s->session)
-        return (be16){ 0 };
-    return s->session->conn ? s->session->conn->lcl.port : s->session->lcl.port;
+    const struct session *s = client ? client->session : NULL;
+    const struct ip_endpoint *own, *seen = &accepted->session->rmt;
+
+    if (!s)
+        return false;
+    own = s->conn ? &s->conn->lcl : &s->lcl;
+    return own->port.raw == seen->port.raw && ip_addr_eq(&own->ip, &seen->ip);
+}
+
+bool sim_secure_connect(struct sim_secure *r, uint8_t proto, uint16_t port, struct sim_sock **out)
+{
+    uint32_t n = r->n_connects++;
+    bool is_chosen = r->seed % 3 == 0, is_v4 = sim_secure_rnd(r) & 1;
+    struct ip_endpoint to, own;
+
+    if (is_chosen && n % 2)
+        is_v4 = !r->was_v4;
+    r->was_v4 = is_v4;
+    own = sim_pair_endpoint(0, is_v4, (uint16_t)(FIRST_PORT + n / 2));
+    to = sim_pair_endpoint(1, is_v4, port);
+    return sim_connect(r->app[0], proto, is_chosen ? &own : NULL, &to, out) == 0 || sim_secure_fail(r, "connect");
 }
 
 static char *slurp(const char *dir, const char *name, size_t *len)
@@ -58,6 +79,7 @@ void sim_secure_begin(struct sim_secure *r)
     r->rng = r->seed;
     r->failure = NULL;
     r->listener = NULL;
+    r->n_connects = 0;
     memset(r->app, 0, sizeof(r->app));
 }
 

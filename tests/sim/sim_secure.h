@@ -18,13 +18,18 @@ struct sim_secure {
     char *cert, *key;
     size_t cert_len, key_len;
     char ca[256];
+    uint32_t n_connects;             /* of this seed */
+    bool was_v4;                     /* the last one of these */
     const char *engine;              /* path of a shared object; NULL: the one that is built in */
 };
 
 uint64_t sim_secure_rnd(struct sim_secure *r);
 uint32_t sim_secure_below(struct sim_secure *r, uint32_t n);
 bool sim_secure_fail(struct sim_secure *r, const char *what);           /* false */
-be16 sim_secure_port_of(const struct sim_sock *s);                      /* of a connection in its handshake, too */
+/* These are the ends of one connection. client: NULL, or in its handshake, too. */
+bool sim_secure_is_pair(const struct sim_sock *client, const struct sim_sock *accepted);
+/* From app[0] to that port of app[1], by either family. In every third seed the program chooses its ports, and each is used by both families. */
+bool sim_secure_connect(struct sim_secure *r, uint8_t proto, uint16_t port, struct sim_sock **out);
 
 /* DIRECTORY [--seeds A-B [ENGINE]] with ca.pem, server.pem, server.key; exits where it cannot be. The caller frees cert and key. */
 void sim_secure_arguments(struct sim_secure *r, int argc, char **argv, unsigned long *first, unsigned long *last);

@@ -76,7 +76,7 @@ static unsigned step(void *arg, uint64_t now_us)
         did++;
         for (unsigned i = 0; i < r->n_flows; i++) {
             struct flow *f = &r->flow[i];
-            if (f->c && !f->s && sim_secure_port_of(f->c).raw == s->session->rmt.port.raw) {
+            if (!f->s && sim_secure_is_pair(f->c, s)) {
                 f->s = s;
                 s = NULL;
                 break;
@@ -189,11 +189,9 @@ static void transfers(struct run *r)
     r->n_flows = 1 + below(r, FLOWS);
     for (unsigned i = 0; i < r->n_flows; i++) {
         struct flow *f = &r->flow[i];
-        struct ip_endpoint to = sim_pair_endpoint(1, sim_secure_rnd(&r->s) & 1, PORT);
+        sim_secure_connect(&r->s, SVM_PROTO_TLS, PORT, &f->c);
         f->to_send[0] = below(r, 200000);
         f->to_send[1] = below(r, 4) ? below(r, 200000) : 0;
-        if (sim_connect(r->s.app[0], SVM_PROTO_TLS, NULL, &to, &f->c) != 0)
-            fail(r, "connect");
     }
     if (!r->s.failure && sim_net_run_while(r->s.pair.net, all_over, r, r->s.pair.stack[0]->worker[0]->now_us + LIMIT_US) != 0)
         fail(r, "the transfers do not end");
