@@ -144,7 +144,7 @@ static void restore(const struct tcp_idle *i, struct tcp_conn *c)
     c->rcv_nxt = c->last_ack_sent = c->snd_wl1 = c->rcv_mark_seq = i->rcv_nxt;
     c->rcv_adv = i->rcv_adv;
     c->irs = i->irs, c->iss = i->iss;
-    c->ts_recent = i->ts_recent;
+    c->ts_recent = c->ts_floor = i->ts_recent;
     c->rcv_time_ms = i->rcv_time_ms;
     c->snd_time_ms = c->min_rtt_ms = i->snd_time_ms;
     c->srtt_us = i->srtt_us, c->rttvar_us = i->rttvar_us, c->min_rtt_us = i->min_rtt_us;

@@ -134,7 +134,10 @@ static void input_syn_sent(struct worker *w, struct tcp_conn *c, struct tcp_seg 
 
 /* ---- synchronized states (s3.10.7.4) ---- */
 
-/* PAWS (RFC 7323 s5.3 R1). RSTs are exempt. False: dropped. */
+/* PAWS (RFC 7323 s5.3 R1). RSTs are exempt. False: dropped.
+ * TS.Recent is that of a retransmission when one has filled a hole, and what was sent shortly before it, and overtaken on the way, is older.
+ * Dropped, it would be a loss that the sender takes for congestion, and mends by the next such retransmission. PAWS is about sequence
+ * numbers that have gone round since: not what is as new as c->ts_floor (tcp_rcv.c). */
 static bool paws_ok(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
 {
     if (!(c->flags & TCP_F_TS) || (seg->flags & TCP_RST))
@@ -149,6 +152,8 @@ static bool paws_ok(struct worker *w, struct tcp_conn *c, const struct tcp_seg *
         c->flags &= ~TCP_F_TS_RECENT;
         return true;
     }
+    if (seg->len && !seq_lt(seg->o.tsval, c->ts_floor))
+        return true;
     tcp_count(w, TCP_C_paws);
     if (seg->len)
         tcp_rcv_ack_now(w, c);
@@ -157,11 +162,15 @@ static bool paws_ok(struct worker *w, struct tcp_conn *c, const struct tcp_seg *
     return false;
 }
 
-/* RFC 7323 s4.3 (2): only from the segment that Last.ACK.sent lies in. It is not older: PAWS has seen to that. */
+/* RFC 7323 s4.3 (2): only from the segment that Last.ACK.sent lies in, and not from one that was overtaken. */
 static void ts_recent_update(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
 {
     if (!(c->flags & TCP_F_TS) || !seg->o.has_ts || seq_gt(seg->seq, c->last_ack_sent))
         return;
+    if (hs_unlikely(seq_lt(seg->o.tsval, c->ts_recent) && (c->flags & TCP_F_TS_RECENT)))
+        return;
+    if (hs_unlikely(!(c->flags & TCP_F_TS_RECENT)))
+        c->ts_floor = seg->o.tsval;
     c->ts_recent = seg->o.tsval;
     c->ts_recent_at = tcp_now_coarse(w);
     c->flags |= TCP_F_TS_RECENT;

@@ -237,6 +237,7 @@ struct tcp_conn {
     uint32_t iss, irs;
     uint32_t fin_seq;           /* with TCP_F_FIN_SENT */
     uint32_t dsack_start, dsack_end;
+    uint32_t ts_floor;          /* TS.Recent of when rcv_nxt passed a multiple of 2^TCP_TS_FLOOR_LOG2 last, or of the beginning (PAWS) */
     uint32_t last_oow_ack_ms;   /* rate limit of ACKs for segments outside of the window (RFC 5961 s7) */
     uint32_t total_retrans;
     uint32_t user_timeout_ms;   /* 0 = R2 */

@@ -44,7 +44,7 @@ void tcp_apply_syn_options(struct worker *w, struct tcp_conn *c, const struct tc
         c->peer_mss = seg->o.mss < TCP_MSS_FLOOR ? TCP_MSS_FLOOR : seg->o.mss;
     if (cfg->timestamps && seg->o.has_ts && tcp_auth_leaves_ts(c, cfg->sack && seg->o.has_sack_ok)) {
         c->flags |= TCP_F_TS | TCP_F_TS_RECENT;
-        c->ts_recent = seg->o.tsval;
+        c->ts_recent = c->ts_floor = seg->o.tsval;
         c->ts_recent_at = tcp_now_coarse(w);
     }
     if (seg->o.has_uto)

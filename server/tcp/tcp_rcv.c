@@ -101,7 +101,7 @@ void tcp_rx_space(struct worker *w, struct transport_conn *b)
 
 /* ---- text ---- */
 
-enum { TCP_MODEST_WINDOW = 64 << 10, TCP_NEAR_US = 1000 };
+enum { TCP_MODEST_WINDOW = 64 << 10, TCP_NEAR_US = 1000, TCP_TS_FLOOR_LOG2 = 29 };
 
 /* Dynamic right-sizing: the window is modest at first (session_rx_window()). Half of it in a round trip, read by the program or not, and
  * it may be what holds the peer back: from then on it is all that the FIFO can grow to, or its share (session_share.c). */
@@ -139,6 +139,18 @@ static void ack_in_order(struct worker *w, struct tcp_conn *c, struct pkt *p, ui
         tcp_rcv_ack_later(w, c);
 }
 
+/* c->ts_floor: whoever sends with a timestamp like that or a later one has sent the segment that TS.Recent was taken from. rcv_nxt is less than
+ * 2^29 further by now, neither side's window is more than 2^30 (RFC 7323 s2.3): so the segment is of these 2^32 sequence numbers, not of
+ * those before. */
+static void rcv_nxt_passes(struct tcp_conn *c, uint32_t next)
+{
+    if (hs_unlikely((c->rcv_nxt ^ next) >> TCP_TS_FLOOR_LOG2)) {
+        c->rcvd_wraps += next < c->rcv_nxt;
+        c->ts_floor = c->ts_recent;
+    }
+    c->rcv_nxt = next;
+}
+
 /* One piece of a packet at sequence number seq. 0, or -errno if there is no room. */
 static int enqueue_piece(struct worker *w, struct tcp_conn *c, uint32_t seq, const uint8_t *data, uint32_t len)
 {
@@ -156,8 +168,7 @@ static int enqueue_piece(struct worker *w, struct tcp_conn *c, uint32_t seq, con
     n = session_rx_enqueue(w, c->base.session, seq - c->rcv_nxt, data, len);
     if (n < 0)
         return (int)n;
-    c->rcvd_wraps += c->rcv_nxt + (uint32_t)n < c->rcv_nxt;
-    c->rcv_nxt += (uint32_t)n;
+    rcv_nxt_passes(c, c->rcv_nxt + (uint32_t)n);
     return 0;
 }
 

@@ -106,7 +106,7 @@ void tcp_wait_expand(struct worker *w, const struct tcp_wait *t, struct tcp_conn
     c->rcv_nxt = c->last_ack_sent = t->rcv_nxt;
     c->rcv_fin_seq = t->rcv_nxt - 1;
     c->rcv_adv = c->rcv_nxt + t->wnd; /* without a scale */
-    c->ts_recent = t->ts_recent, c->rcv_time_ms = t->rcv_time_ms;
+    c->ts_recent = c->ts_floor = t->ts_recent, c->rcv_time_ms = t->rcv_time_ms;
     c->ts_offset = tcp_ts_offset(w, &c->base.lcl, &c->base.rmt);
     c->last_oow_ack_ms = t->last_oow_ack_ms;
     c->opt_len = c->flags & TCP_F_TS ? TCP_OPT_TS_LEN : 0;

@@ -505,6 +505,72 @@ Test(tcp_rules, paws_after_any_silence, .init = init, .fini = fini)
     }
 }
 
+/* s5.3 R1 where the path reorders: a retransmission fills the first hole and sets TS.Recent. What was sent just before it and comes behind
+ * it is taken, at the next hole and beyond; TS.Recent stays. */
+Test(tcp_rules, overtaken_by_a_retransmission, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    uint32_t base;
+
+    t->tsval = 1000;
+    script_open(t, true, false);
+    base = t->snd;
+    t->tsval = 2000;
+    send_seg(t, TCP_ACK, base + 100, t->rcv, t->data, 100);
+    EXPECT(t, TCP_ACK, t->rcv, base, 0);
+    t->tsval = 2100;
+    send_seg(t, TCP_ACK, base, t->rcv, t->data, 100);
+    EXPECT(t, TCP_ACK, t->rcv, base + 200, 0);
+    t->tsval = 2096;
+    send_seg(t, TCP_ACK, base + 300, t->rcv, t->data, 100);
+    EXPECT(t, TCP_ACK, t->rcv, base + 200, 0);
+    send_seg(t, TCP_ACK, base + 200, t->rcv, t->data, 100);
+    EXPECT(t, TCP_ACK, t->rcv, base + 400, 0);
+    cr_assert_eq(t->s->rx_len, 400);
+    cr_assert_eq(script_conn(t)->ts_recent, 2100);
+    cr_assert_eq(t->h.tw.counters[TCP_C_paws], 0);
+    send_seg(t, TCP_ACK, base, t->rcv, t->data, 100); /* and the first one, too, was only late: a duplicate */
+    EXPECT(t, TCP_ACK, t->rcv, base + 400, 0);
+    cr_assert_eq(t->h.tw.counters[TCP_C_duplicates], 1);
+    cr_assert_eq(t->h.tw.counters[TCP_C_paws], 0);
+    send_seg(t, TCP_ACK, base + 400, t->rcv, NULL, 0); /* an ACK that was overtaken is worth nothing */
+    cr_assert_eq(t->h.tw.counters[TCP_C_paws], 1);
+    t->tsval = 999; /* before the SYN: of another connection */
+    send_seg(t, TCP_ACK, base + 400, t->rcv, t->data, 100);
+    cr_assert_eq(t->h.tw.counters[TCP_C_paws], 2);
+    cr_assert_eq(t->s->rx_len, 400);
+}
+
+/* What is older than 2^29 bytes may be of a time when the sequence numbers meant something else. */
+Test(tcp_rules, timestamps_of_a_lap_before, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->snd = 0u - 1000;
+    t->tsval = 1000;
+    script_open(t, true, false);
+    for (unsigned i = 0; i < 2; i++) {
+        t->tsval = 5000 + i * 1000;
+        send_data(t, t->data, 600);
+        fake_advance(&t->h, 100000); /* the delayed ACK */
+        EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+        cr_assert_eq(script_conn(t)->ts_recent, t->tsval);
+        cr_assert_eq(script_conn(t)->rcvd_wraps, i);
+        t->tsval = 1001;
+        send_seg(t, TCP_ACK, t->snd + 100, t->rcv, t->data, 100);
+        EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+        cr_assert_eq(t->h.tw.counters[TCP_C_paws], i, "%u", i);
+        cr_assert_eq(t->h.tw.counters[TCP_C_out_of_order], 1);
+        if (i == 0) { /* the hole */
+            t->tsval = 5000;
+            t->snd += 100;
+            send_seg(t, TCP_ACK, t->snd - 100, t->rcv, t->data, 100);
+            t->snd += 100;
+            EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+        }
+    }
+}
+
 #ifndef SCRIPT_V6 /* segments of a script are smaller than any path of IPv6 */
 /* RFC 1191 s6.3, RFC 8201 s4: a size that ICMP told is not raised for 10 minutes, and then to the route's. */
 Test(tcp_rules, path_mtu_is_kept_ten_minutes, .init = init, .fini = fini)
