@@ -26,7 +26,7 @@ static uint32_t abc_limit(const struct tcp_conn *c)
  * and halves. (What an ACK finds in flight stands for pipeACK; a model of the path forgets by itself.) */
 static void window_not_used(struct worker *w, struct tcp_conn *c, const struct tcp_ack_news *n)
 {
-    uint32_t now = tcp_now_ms(w), iw = tcp_cc_initial_window(c, &tcp_worker_of(w)->cfg);
+    uint32_t now = tcp_now_ms(w), iw = tcp_cc_initial_window(c, &tcp_worker_of(w)->cfg), before = c->cwnd;
 
     if (n->flight >= c->cwnd / 2 || c->cc->model) {
         c->lflags &= (uint8_t)~TCP_LF_NOT_VALID;
@@ -37,7 +37,7 @@ static void window_not_used(struct worker *w, struct tcp_conn *c, const struct t
         c->ssthresh = hs_max_u32(c->ssthresh, c->cwnd - c->cwnd / 4);
         c->cwnd = hs_max_u32(c->cwnd / 2, iw);
         c->not_valid_ms = now;
-        tcp_trace(w, c, TCP_TRACE_CWND, c->cwnd);
+        tcp_trace(w, c, TCP_TRACE_CWND, before);
     }
 }
 
@@ -46,7 +46,7 @@ void tcp_cwnd_grow(struct worker *w, struct tcp_conn *c, const struct tcp_ack_ne
     /* Where the path reorders, an ACK that covers much at once is no burst: what it covers was delivered before, piece by piece, and SACK
      * blocks have told so. By snd_una alone the limit below would swallow most of it. */
     bool reorders = (c->lflags & TCP_LF_REORDERING) && c->ca_state <= TCP_CA_DISORDER;
-    uint32_t acked = reorders ? n->delivered : n->acked;
+    uint32_t acked = reorders ? n->delivered : n->acked, before = c->cwnd;
 
     if (acked == 0 || c->cwnd >= TCP_CWND_MAX)
         return;
@@ -58,6 +58,8 @@ void tcp_cwnd_grow(struct worker *w, struct tcp_conn *c, const struct tcp_ack_ne
     if (c->cwnd < c->ssthresh)
         acked = hs_min_u32(acked, abc_limit(c));
     c->cc->acked(w, c, acked, n->rtt_us);
+    if (c->cwnd > before)
+        tcp_trace_growth(w, c, before);
 }
 
 /* ---- entering ---- */

@@ -16,7 +16,7 @@ enum tcp_trace_what {
     TCP_TRACE_PROBE,     /* of a closed window; value: probes in a row */
     TCP_TRACE_MTU,       /* value: the path MTU from now on */
     TCP_TRACE_RESET,     /* value: errno that the program gets */
-    TCP_TRACE_CWND,      /* value: cwnd before, when it has been halved or doubled since the last event */
+    TCP_TRACE_CWND,      /* another window; value: the one before */
 };
 
 void tcp_trace_add(struct worker *w, const struct tcp_conn *c, enum tcp_trace_what what, uint32_t arg);
@@ -25,6 +25,13 @@ static inline void tcp_trace(struct worker *w, const struct tcp_conn *c, enum tc
 {
     if (hs_unlikely(tcp_worker_of(w)->trace != NULL))
         tcp_trace_add(w, c, what, arg);
+}
+
+/* cwnd was `before` and is more now: told when it has passed a power of two. */
+static inline void tcp_trace_growth(struct worker *w, const struct tcp_conn *c, uint32_t before)
+{
+    if (hs_unlikely(tcp_worker_of(w)->trace != NULL) && (before ^ c->cwnd) > before)
+        tcp_trace_add(w, c, TCP_TRACE_CWND, before);
 }
 
 #endif

@@ -1,4 +1,5 @@
 /* tcp_recovery_test.c - loss recovery, segment by segment, on a path of 40 ms: RACK-TLP, limited transmit, F-RTO, Eifel, D-SACK */
+#include <jansson.h>
 #include "tests/unit/server/tcp/tcp_script.h"
 #include "tests/unit/server/tcp/tcp_sent_check.h"
 
@@ -835,4 +836,118 @@ Test(tcp_recovery, idle_connection_keeps_nothing, .init = init, .fini = fini)
         cr_assert_eq(t->h.tw.n_sents, 0);
         cr_assert_eq(script_conn(t)->rexmt_mode, TCP_REXMT_NONE);
     }
+}
+
+/* ---- what `show trace session` tells of it ---- */
+
+static void next_events(struct script *t, unsigned *seen, unsigned n_want, const char *const *want, json_t **last)
+{
+    json_t *rows = json_array();
+
+    cr_assert_eq(tcp_trace_show(&t->h.w, *seen, 100, rows), UINT32_MAX);
+    cr_assert_eq(json_array_size(rows), n_want, "%zu events after %u, wanted %u", json_array_size(rows), *seen, n_want);
+    for (unsigned i = 0; i < n_want; i++)
+        cr_assert_str_eq(json_string_value(json_object_get(json_array_get(rows, i), "event")), want[i]);
+    *seen += n_want;
+    json_decref(*last);
+    *last = n_want ? json_incref(json_array_get(rows, n_want - 1)) : NULL;
+    json_decref(rows);
+}
+#define EVENTS(t, ...)                                                                                                   \
+    next_events((t), &seen, sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *), (const char *[]){ __VA_ARGS__ }, &last)
+
+static uint32_t value_of(const json_t *row, const char *name) { return (uint32_t)json_integer_value(json_object_get(row, name)); }
+
+/* One of ten segments is lost, then all of a flight. */
+Test(tcp_recovery, trace_tells_of_losses, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    json_t *last = NULL;
+    unsigned seen = 0;
+    uint32_t base;
+
+    open_path(t, false, true);
+    cr_assert_eq(tcp_trace_switch(&t->h.w, true), 0);
+    base = t->rcv;
+    fake_write(&t->h, t->s, bytes, 10000);
+    cr_assert_eq(drain(t), 10);
+    fake_advance(&t->h, RTT);
+    send_sack(t, base + 1000, base + 2000);
+    next_events(t, &seen, 0, NULL, &last);
+    send_sack(t, base + 1000, base + 5000);
+    EXPECT(t, TCP_ACK, base, t->snd, 1000);
+    EVENTS(t, "recovery");
+    cr_assert_eq(value_of(last, "value"), base);
+    cr_assert_eq(value_of(last, "ssthresh"), 7000);
+    cr_assert_eq(value_of(last, "in_flight"), 10000);
+    fake_advance(&t->h, RTT);
+    t->rcv = base + 10000;
+    send_ack(t);
+    EVENTS(t, "recovered");
+    cr_assert_eq(value_of(last, "cwnd"), 7000);
+    cr_assert_eq(value_of(last, "in_flight"), 0);
+
+    fake_write(&t->h, t->s, bytes, 3000);
+    cr_assert_eq(drain(t), 3);
+    while (count(t, TCP_C_rto) == 0) { /* after the tail loss probe */
+        next_events(t, &seen, 0, NULL, &last);
+        fake_advance(&t->h, 1000);
+    }
+    EVENTS(t, "timeout");
+    cr_assert_eq(value_of(last, "value"), 1);
+    cr_assert_eq(value_of(last, "cwnd"), 7000);
+    for (unsigned i = 1; i <= 3; i++) { /* one again, and two more when that has arrived */
+        drain(t);
+        next_events(t, &seen, 0, NULL, &last);
+        fake_advance(&t->h, RTT);
+        t->rcv += 1000;
+        send_ack(t);
+        if (i < 3) { /* past 1024, and 2048 */
+            EVENTS(t, "cwnd");
+            cr_assert_eq(value_of(last, "value"), i * 1000);
+        }
+    }
+    EVENTS(t, "recovered");
+    cr_assert_leq(value_of(last, "cwnd"), 4000);
+    json_decref(last);
+}
+
+/* Slow start from 10,000 on, and a segment that was only late. */
+Test(tcp_recovery, trace_tells_of_windows, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+    json_t *last = NULL;
+    unsigned seen = 0;
+    uint32_t base;
+
+    open_path(t, false, true);
+    cr_assert_eq(tcp_trace_switch(&t->h.w, true), 0);
+    base = t->rcv;
+    fake_write(&t->h, t->s, bytes, 60000);
+    cr_assert_eq(drain(t), 10);
+    fake_advance(&t->h, RTT);
+    t->rcv = base + 6000;
+    send_ack(t);
+    cr_assert_eq(script_conn(t)->cwnd, 16000);
+    next_events(t, &seen, 0, NULL, &last);
+    t->rcv = base + 10000;
+    send_ack(t);
+    EVENTS(t, "cwnd"); /* 16384 lies between */
+    cr_assert_eq(value_of(last, "value"), 16000);
+    cr_assert_eq(value_of(last, "cwnd"), 20000);
+    drain(t);
+    fake_advance(&t->h, RTT);
+    send_sack(t, base + 11000, base + 15000);
+    drain(t);
+    EVENTS(t, "recovery");
+    t->rcv = base + 15000; /* the original */
+    send_ack(t);
+    drain(t);
+    fake_advance(&t->h, RTT);
+    next_events(t, &seen, 0, NULL, &last);
+    send_sack(t, base + 10000, base + 11000); /* its copy */
+    EVENTS(t, "undo");
+    cr_assert_geq(value_of(last, "cwnd"), 20000);
+    cr_assert(json_is_null(json_object_get(last, "ssthresh")));
+    json_decref(last);
 }
