@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/single_threaded.h>
 #include "preload/fd_table.h"
 
 enum { FD_FILE_CHUNK = 1 << 16 };
@@ -51,16 +52,28 @@ struct fd_file *fd_file_new(struct fd_table *t, enum fd_kind kind)
     return f;
 }
 
-void fd_file_put(struct fd_table *t, struct fd_file *f)
+static __attribute__((noinline)) void fd_file_free(struct fd_table *t, struct fd_file *f)
 {
-    if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
-        return;
     t->release(f);
     atomic_fetch_sub_explicit(&t->n_files, 1, memory_order_relaxed);
     pthread_mutex_lock(&t->lock);
     f->next_free = t->free_files;
     t->free_files = f;
     pthread_mutex_unlock(&t->lock);
+}
+
+/* The only thread counts without an atomic read-modify-write. Who counts is in a call, where signal handlers wait (preload_signal.h). */
+void fd_file_put(struct fd_table *t, struct fd_file *f)
+{
+    uint32_t refs;
+    if (hs_likely(__libc_single_threaded)) {
+        refs = atomic_load_explicit(&f->refs, memory_order_relaxed);
+        atomic_store_explicit(&f->refs, refs - 1, memory_order_relaxed);
+    } else {
+        refs = atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel);
+    }
+    if (hs_unlikely(refs == 1))
+        fd_file_free(t, f);
 }
 
 /* A reference unless the file is free. Safe on any file ever made: its memory stays a fd_file. */
@@ -85,7 +98,7 @@ bool fd_file_try_hold(struct fd_table *t, struct fd_file *f, uint32_t generation
     return false;
 }
 
-struct fd_file *fd_table_get_slow(struct fd_table *t, struct fd_file *_Atomic *slot)
+static __attribute__((noinline)) struct fd_file *fd_table_get_shared(struct fd_table *t, struct fd_file *_Atomic *slot)
 {
     for (;;) {
         struct fd_file *f = atomic_load_explicit(slot, memory_order_acquire);
@@ -99,6 +112,17 @@ struct fd_file *fd_table_get_slow(struct fd_table *t, struct fd_file *_Atomic *s
             return f;
         fd_file_put(t, f);
     }
+}
+
+struct fd_file *fd_table_get_slow(struct fd_table *t, struct fd_file *_Atomic *slot)
+{
+    struct fd_file *f;
+    if (hs_unlikely(!__libc_single_threaded))
+        return fd_table_get_shared(t, slot);
+    f = atomic_load_explicit(slot, memory_order_relaxed);
+    if (hs_likely(f)) /* the slot's reference keeps it */
+        atomic_store_explicit(&f->refs, atomic_load_explicit(&f->refs, memory_order_relaxed) + 1, memory_order_relaxed);
+    return f;
 }
 
 static struct fd_page *fd_table_page(struct fd_table *t, int fd)

@@ -32,9 +32,9 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
     struct vcl_pair *old_pair;
     int rc;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (!s->has_fifos || !s->pair) {
-        pthread_mutex_unlock(&s->lock);
+        vcl_socket_unlock(s);
         return -EPROTO;
     }
     old_tx = s->tx;
@@ -42,7 +42,7 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
     old_pair = s->pair;
     *old_slot = (struct svm_msg_slot){ old_pair->seg_id, s->slot };
     if (flag_set(&old_tx, SVM_FIFO_MOVED) & SVM_FIFO_MOVED) { /* we have let go, and the server was faster (local_take.c) */
-        pthread_mutex_unlock(&s->lock);
+        vcl_socket_unlock(s);
         return -EALREADY;
     }
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before the positions are read; pairs with vcl_claim_settle_*() */
@@ -63,7 +63,7 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
         svm_fifo_prod_fini(&old_tx);
         vcl_socket_leave_slot(s, old_pair, old_slot->slot);
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     if (atomic_load(&old_pair->gone))
         vcl_worker_reap_pairs(s->w);
     if (rc == 0 && s->shared) /* before the answer: the next claim of another holder comes after it */
@@ -76,14 +76,34 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
 /* Words in a PAIR slot are the peer's to write, whoever should have written them. They make nobody wait, unless memory that the server
  * alone writes says that it may be so; and who learns from them that the socket is elsewhere asks the server, once. Does that know of
  * nothing, the peer has lied, and its connection ends. */
-void vcl_claim_lied(struct vcl_socket *s)
+static void lie_seen(struct vcl_socket *s)
 {
     int64_t now = vcl_now_ns();
 
-    svm_fifo_prod_fail(&s->tx);
     svm_fifo_cons_fail(vcl_rx_last(s));
     if (now - atomic_exchange(&s->w->lie_said_ns, now) > LIE_LOG_NS)
         vcl_log(0, "the program at the other end of a cut-through connection broke the contract: the connection is reset");
+}
+
+void vcl_claim_lied(struct vcl_socket *s)
+{
+    lie_seen(s);
+    svm_fifo_prod_fail(&s->tx);
+}
+
+/* Both locks held. */
+static void fail_both(struct vcl_socket *s)
+{
+    if (svm_fifo_cons_failed(vcl_rx_last(s)))
+        svm_fifo_prod_fail(&s->tx);
+}
+
+void vcl_claim_rx_failed(struct vcl_socket *s)
+{
+    vcl_socket_lock(s);
+    if (s->has_fifos)
+        fail_both(s);
+    vcl_socket_unlock(s);
 }
 
 void vcl_claim_begin(struct vcl_socket *s)
@@ -107,7 +127,7 @@ static bool is_settled(struct said w)
     return w.settle == SVM_SETTLE_DONE || (w.settle == SVM_SETTLE_NONE && w.flags & SVM_FIFO_SETTLED);
 }
 
-/* Until the positions stand. False: the peer has lied, or takes too long for what it does within microseconds. Socket lock held: the
+/* Until the positions stand. False: the peer has lied, or takes too long for what it does within microseconds. rx_lock held: the
  * server's memory stays mapped as long as the socket has FIFOs. */
 static bool await_settled(const struct vcl_socket *s, const struct svm_fifo_cons *rx)
 {
@@ -146,7 +166,7 @@ struct positions {
     uint32_t head, tail; /* what this side has taken before counts, and what it has written before */
 };
 
-/* False: not moved after all, or all is lost. Otherwise waits until the positions stand. */
+/* False: not moved after all, or all is lost. Otherwise waits until the positions stand. rx_lock held. */
 static bool settled(struct vcl_socket *s, struct positions *at)
 {
     const struct svm_fifo_cons *rx = vcl_rx_last(s);
@@ -159,7 +179,7 @@ static bool settled(struct vcl_socket *s, struct positions *at)
     if (hs_likely(!(said.flags & SVM_FIFO_MOVED) && said.settle == SVM_SETTLE_NONE) || svm_fifo_cons_failed(rx))
         return false;
     if (!await_settled(s, rx)) {
-        vcl_claim_lied(s);
+        lie_seen(s);
         return false;
     }
     s->moved_seen = true;
@@ -177,23 +197,37 @@ uint32_t vcl_claim_settle_tx(struct vcl_socket *s, uint32_t n)
     struct positions at;
     uint32_t lost;
 
-    if (!settled(s, &at))
+    if (!settled(s, &at)) {
+        fail_both(s);
         return n;
+    }
     lost = s->tx.tail - at.tail;
     return (int32_t)lost <= 0 ? n : lost >= n ? 0 : n - lost;
 }
 
-uint32_t vcl_claim_settle_rx(struct vcl_socket *s, uint32_t n, bool is_peek)
+uint32_t vcl_claim_settle_rx_alone(struct vcl_socket *s, uint32_t n, bool is_peek, bool *failed)
 {
     struct positions at;
     uint32_t over;
 
-    if (s->rest || !settled(s, &at))
+    if (s->rest || !settled(s, &at)) {
+        *failed = svm_fifo_cons_failed(vcl_rx_last(s));
         return n;
+    }
     if (is_peek) /* the ring may have been somebody else's by then */
         return 0;
     over = s->rx.head - at.head;
     return (int32_t)over <= 0 ? n : over >= n ? 0 : n - over;
+}
+
+uint32_t vcl_claim_settle_rx(struct vcl_socket *s, uint32_t n, bool is_peek)
+{
+    bool failed = false;
+
+    n = vcl_claim_settle_rx_alone(s, n, is_peek, &failed);
+    if (failed)
+        svm_fifo_prod_fail(&s->tx);
+    return n;
 }
 
 bool vcl_claim_is_elsewhere(const struct vcl_socket *s)
@@ -217,9 +251,9 @@ static bool is_elsewhere(struct vcl_socket *s)
 {
     bool yes;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->rx_lock);
     yes = vcl_claim_is_elsewhere(s);
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->rx_lock);
     return yes && !vcl_handle_is_none(s->handle);
 }
 
@@ -342,14 +376,14 @@ static void end_again(struct vcl_socket *s)
     struct svm_msg e = { .type = SVM_MSG_DATA, .proto = s->proto, .ctx = s->slot };
     bool due;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     due = s->has_fifos && !s->tx.fin;
     if (due) {
         svm_fifo_prod_set_fin(&s->tx);
         due = svm_fifo_prod_event_due(&s->tx);
         e.u.value = s->tx.evt_seq;
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     if (due && s->pair && s->pair->peer_client_id == s->w->client_id)
         vcl_worker_self_event(s, &e);
     else if (due && s->pair)
@@ -363,10 +397,10 @@ void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
     if (vcl_state(s) == VCL_ZOMBIE)
         return;
     if (!error && s->has_fifos && s->local && (uint8_t)m->u.conn.question == s->claim_no) {
-        pthread_mutex_lock(&s->lock);
+        vcl_socket_lock(s);
         if (!svm_fifo_cons_failed(vcl_rx_last(s)))
             vcl_claim_lied(s);
-        pthread_mutex_unlock(&s->lock);
+        vcl_socket_unlock(s);
         vcl_socket_fail(s, -ECONNRESET);
         return;
     }
@@ -406,9 +440,9 @@ void vcl_claim_on_taken(struct vcl_socket *s)
     m.u.conn.slot = (struct svm_msg_slot){ s->slot_seg, s->slot };
     if (s->rest)
         vcl_rest_share(s);
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     rest = vcl_rest_detach(s);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     vcl_socket_fifos_drop(s);
     s->rest_due = rest;
     s->unclaimed = true;

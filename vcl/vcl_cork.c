@@ -14,10 +14,10 @@ struct vcl_cork {
 
 static struct vcl_cork *take(struct vcl_socket *s)
 {
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     struct vcl_cork *c = s->cork;
     s->cork = NULL;
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     return c;
 }
 
@@ -78,9 +78,9 @@ ssize_t vcl_cork_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
 
     for (int i = 0; i < n_iov; i++)
         len += iov[i].iov_len;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     int rc = append_locked(s, iov, n_iov, len, flags, info);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     if (!rc && !(flags & MSG_MORE) && !s->opt.cork)
         rc = vcl_cork_push(s, flags);
     return rc ? rc : (ssize_t)len;

@@ -143,15 +143,15 @@ ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov,
         rc = hs_unlikely(s->shared) ? vcl_socket_enter_soon(s) : 0;
         if (rc && rc != -EAGAIN)
             return rc;
-        pthread_mutex_lock(&s->lock);
+        vcl_socket_lock(s);
         n = rc ? rc : vcl_record_take(s, iov, n_iov, flags, info);
         if (hs_unlikely(s->shared) && n >= 0 && vcl_claim_settle_rx(s, 1, flags & MSG_PEEK) == 0) {
-            pthread_mutex_unlock(&s->lock); /* another process has been given this one */
+            vcl_socket_unlock(s); /* another process has been given this one */
             continue;
         }
         if (n >= 0 && !(flags & MSG_PEEK))
             space = svm_fifo_cons_space_due(&s->rx);
-        pthread_mutex_unlock(&s->lock);
+        vcl_socket_unlock(s);
         vcl_socket_event_due(s, false, space);
         if (n >= 0) {
             if (atomic_load_explicit(&s->w->eager, memory_order_relaxed) && vcl_arm_read(s))
@@ -195,9 +195,9 @@ void vcl_dgram_flush(struct vcl_socket *s)
 {
     bool data;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     data = s->has_fifos && svm_fifo_prod_event_due(&s->tx);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     vcl_socket_event_due(s, data, false);
 }
 
@@ -289,9 +289,9 @@ ssize_t vcl_dgram_send_now(struct vcl_socket *s, const struct iovec *iov, int n_
         rc = hs_unlikely(s->shared) ? vcl_socket_enter_soon(s) : 0;
         if (rc && rc != -EAGAIN)
             return rc;
-        pthread_mutex_lock(&s->lock);
+        vcl_socket_lock(s);
         if (!rc && hs_unlikely(!knows_way && !vcl_dgram_way_is_known(s, info))) {
-            pthread_mutex_unlock(&s->lock);
+            vcl_socket_unlock(s);
             rc = vcl_dgram_find_way(s, info);
             if (rc)
                 return rc;
@@ -301,12 +301,12 @@ ssize_t vcl_dgram_send_now(struct vcl_socket *s, const struct iovec *iov, int n_
         if (!rc)
             rc = put_record(s, iov, n_iov, len, flags, gso, info);
         if (hs_unlikely(s->shared) && rc == 0 && vcl_claim_settle_tx(s, 1) == 0) {
-            pthread_mutex_unlock(&s->lock); /* came too late there */
+            vcl_socket_unlock(s); /* came too late there */
             continue;
         }
         if (rc != 0 || !(flags & VCL_SEND_MORE)) /* before anything is waited for, what was put off is told */
             data = svm_fifo_prod_event_due(&s->tx);
-        pthread_mutex_unlock(&s->lock);
+        vcl_socket_unlock(s);
         vcl_socket_event_due(s, data, false);
         if (!rc)
             return (ssize_t)len;

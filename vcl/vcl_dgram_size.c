@@ -10,10 +10,10 @@ enum { UDP_HDR = 8, IP4_HDR = 20, IP6_HDR = 40, ALWAYS_FITS = 1280 - IP6_HDR - U
 
 void vcl_dgram_forget_size(struct vcl_socket *s)
 {
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (s->ways)
         s->ways->size.until_ns = 0;
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
 }
 
 /* Largest packet to dst, 0 = not known: then the server cuts or refuses. */
@@ -25,20 +25,20 @@ static int32_t mtu_to(struct vcl_socket *s, const struct ip_addr *dst)
     struct vcl_ways *ways;
     int32_t mtu = 0;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (s->ways && now < s->ways->size.until_ns && ip_addr_eq(&s->ways->size.dst, dst))
         mtu = s->ways->size.mtu;
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     if (mtu || vcl_attr_ask(s, SVM_ATTR_SEND_MTU, &q, sizeof(q), &mtu, sizeof(mtu)) != 0 || mtu <= 0)
         return mtu;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     ways = vcl_ways(s);
     if (ways) { /* without, the next one asks again */
         ways->size.dst = *dst;
         ways->size.mtu = mtu;
         ways->size.until_ns = now + ANSWER_NS;
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     return mtu;
 }
 
@@ -53,9 +53,9 @@ static void queue_local(struct vcl_socket *s, const struct vcl_msg_info *info, c
 
     if (!(v4 ? s->rare_opt->recverr : s->rare_opt->recverr6))
         return;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     (void)vcl_errqueue_put(s, &e, NULL); /* a full queue loses it */
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     pthread_mutex_lock(&s->w->lock);
     vcl_set_notify(s, EPOLLERR);
     pthread_mutex_unlock(&s->w->lock);

@@ -54,7 +54,7 @@ static void keep(struct vcl_socket *s, uint32_t generation, const struct ip_pref
 {
     struct vcl_ways *k;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     k = vcl_ways(s); /* without, the next one asks again */
     if (k && k->generation != generation) {
         k->generation = generation;
@@ -65,7 +65,7 @@ static void keep(struct vcl_socket *s, uint32_t generation, const struct ip_pref
         k->n = hs_max_u32(k->n, k->next + 1);
         k->next = (k->next + 1) % HS_ARRAY_LEN(k->to);
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
 }
 
 static bool generation_of(struct vcl_worker *w, uint32_t *generation)

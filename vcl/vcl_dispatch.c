@@ -229,19 +229,19 @@ static void on_reset(struct vcl_socket *s, int error)
 {
     bool fin;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     fin = s->has_fifos && !s->is_dgram && svm_fifo_cons_is_fin(vcl_rx_last(s));
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     vcl_socket_fail(s, fin && error == -ECONNRESET ? -EPIPE : error);
 }
 
 /* Nobody may be about to write to the ring: not another process, nor who has reserved a part of it. */
 static void on_idle(struct vcl_socket *s)
 {
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->tx_lock);
     if (s->has_fifos && !s->local && !s->shared && !s->w->zero_copy)
         svm_fifo_prod_give_back(&s->tx);
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->tx_lock);
 }
 
 /* Cut-through: another program has the other end now. */

@@ -84,7 +84,7 @@ void vcl_errqueue_sent(struct vcl_socket *s)
     struct vcl_errqueue *q;
     struct vcl_error *last;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     q = queue_of(s);
     last = vcl_errqueue_last(s);
     if (q && last && last->ee.ee_origin == SO_EE_ORIGIN_ZEROCOPY && last->ee.ee_data + 1 == q->sends && q->sends) {
@@ -96,7 +96,7 @@ void vcl_errqueue_sent(struct vcl_socket *s)
         q->sends++;
         (void)vcl_errqueue_put(s, &e, NULL); /* in a queue full of errors there is no room, as in Linux's */
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     pthread_mutex_lock(&s->w->lock);
     vcl_set_notify(s, EPOLLERR);
     pthread_mutex_unlock(&s->w->lock);
@@ -128,10 +128,10 @@ void vcl_errqueue_purge(struct vcl_socket *s)
 {
     struct entry *n;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     while ((n = take(s)))
         free(n);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
 }
 
 void vcl_errqueue_free(struct vcl_socket *s)
@@ -214,10 +214,10 @@ int vcl_errqueue_settle(struct vcl_socket *s)
 /* A FIFO that is broken shows it to the next reader. */
 void vcl_errqueue_collect(struct vcl_socket *s)
 {
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (!s->unclaimed)
         (void)walk(s, false);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
 }
 
 /* ---- the program's side ---- */
@@ -227,13 +227,13 @@ ssize_t vcl_recv_error(struct vcl_socket *s, const struct iovec *iov, int n_iov,
     uint32_t done = 0;
 
     vcl_worker_turn(s->w);
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     n = take(s);
     if (is_icmp(n)) { /* Linux: SO_ERROR is that of the next one, or none any more */
         struct entry *next = atomic_load_explicit(&s->errq, memory_order_relaxed)->head;
         atomic_store(&s->error, is_icmp(next) ? -(int)next->e.ee.ee_errno : 0);
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     if (!n)
         return -EAGAIN;
     *out = n->e;

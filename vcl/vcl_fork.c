@@ -93,7 +93,8 @@ void vcl_fork_parent(void)
 /* Its FIFOs are the parent's. */
 static void socket_in_child(struct vcl_socket *s)
 {
-    pthread_mutex_init(&s->lock, NULL);
+    vcl_lock_init(&s->tx_lock);
+    vcl_lock_init(&s->rx_lock);
     pthread_mutex_init(&s->op_lock, NULL);
     s->unclaimed = s->unclaimed || s->has_fifos || (vcl_state(s) == VCL_CONNECTING && !vcl_handle_is_none(s->handle));
     s->has_fifos = false;

@@ -5,10 +5,11 @@
  * Locks, taken in this order:
  *   vcl_worker.lock   queues of the worker, socket table, socket states, accept queues, subscriptions of its sockets
  *   vcl_set.lock      ready list and subscriptions of one set
- *   vcl_socket.lock   the two FIFO halves
+ *   vcl_socket.tx_lock, then .rx_lock   the two FIFO halves with what belongs to each; both for what says "socket lock"
  *   vcl_arena.lock        leaf
  * The attach socket is used under vcl_worker.lock.
- * The data path takes vcl_socket.lock alone; only when an event is due does it take vcl_worker.lock, after letting go.
+ * The data path of a stream takes the lock of its direction alone, so that a thread that writes and one that reads do not meet; only when an
+ * event is due does it take vcl_worker.lock, after letting go. Who reads never takes tx_lock behind rx_lock; who writes may take rx_lock, too.
  * Memory: segments are SHARED; the private halves in svm_fifo_prod/cons hold the checked copies.
  */
 #ifndef HOSTSTACK_VCL_VCL_INTERNAL_H
@@ -23,6 +24,7 @@
 #include "svm/svm_urgent.h"
 #include "vcl/vcl.h"
 #include "vcl/vcl_errqueue.h"
+#include "vcl/vcl_lock.h"
 
 #define VCL_HIDDEN __attribute__((visibility("hidden")))
 
@@ -298,7 +300,9 @@ struct vcl_socket {
     uint32_t epoch;                  /* of the worker when its session was made */
     bool has_fifos, local, is_dgram;
     bool is_records;                 /* a connection that carries messages: records as of datagrams, states as of a stream (DTLS) */
-    pthread_mutex_t lock;
+    /* Fixed while has_fifos: read under either lock. Of the FIFO behind `rest`, if there is one. */
+    const struct svm_fifo_cons_line *rx_line;
+    struct vcl_lock tx_lock, rx_lock;
     struct svm_fifo_prod tx;
     struct svm_fifo_cons rx;
     bool shared;                     /* another process may hold it, and take it: no FIN at close */
@@ -315,7 +319,7 @@ struct vcl_socket {
     bool moved_seen;                 /* words that the peer can write have said that the socket is elsewhere: so it is, or the peer lies */
     atomic_bool reset_told;          /* the program has been given the error of a reset */
     uint8_t side;                    /* in a PAIR slot */
-    struct {                         /* urgent data of the peer (vcl_urgent.c); socket lock */
+    struct {                         /* urgent data of the peer (vcl_urgent.c); rx_lock */
         bool taken;                  /* by MSG_OOB */
         uint64_t seen;               /* the mark that was looked at last ... */
         uint64_t past;               /* ... or that has been read over; the same as in the FIFO = nothing to heed */
@@ -372,6 +376,17 @@ struct vcl_socket {
 };
 static_assert(sizeof(struct vcl_socket) <= 664, "a program with very many connections has one for each");
 
+/* Both directions: what is not said to be of one needs them, and so does whoever changes which FIFOs there are (has_fifos). */
+static inline void vcl_socket_lock(struct vcl_socket *s)
+{
+    vcl_lock_take(&s->tx_lock);
+    vcl_lock_take(&s->rx_lock);
+}
+static inline void vcl_socket_unlock(struct vcl_socket *s)
+{
+    vcl_lock_give(&s->rx_lock);
+    vcl_lock_give(&s->tx_lock);
+}
 static inline uint8_t vcl_state(const struct vcl_socket *s) { return atomic_load_explicit(&s->state, memory_order_acquire); }
 /* Owner: vcl_socket.c. The one place where a state changes; worker lock held. */
 void vcl_socket_set_state(struct vcl_socket *s, uint8_t state);
@@ -484,18 +499,18 @@ ssize_t vcl_record_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
 ssize_t vcl_record_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
 /* vcl_stream.c. 0 = go on, 1 = end of stream, or -errno. */
 int vcl_stream_recv_state(struct vcl_socket *s);
-int vcl_stream_empty_means(struct vcl_socket *s, bool take); /* socket lock held */
+int vcl_stream_empty_means(struct vcl_socket *s, bool take); /* rx_lock held */
 int vcl_stream_send_state(struct vcl_socket *s, bool take);
 ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
 ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
-uint32_t vcl_tx_low_water(const struct vcl_socket *s); /* free bytes from which on a sleeping writer is woken; socket lock held */
+uint32_t vcl_tx_low_water(const struct vcl_socket *s); /* free bytes from which on a sleeping writer is woken; tx_lock held */
 bool vcl_arm_read(struct vcl_socket *s);        /* "tell me of new bytes"; true: there are some already */
 bool vcl_arm_write(struct vcl_socket *s);       /* "tell me of room"; true: there is some already */
 
-/* vcl_urgent.c: urgent data of streams, socket lock held where not said otherwise */
+/* vcl_urgent.c: urgent data of streams, rx_lock held where not said otherwise */
 static inline bool vcl_urgent_ahead(const struct vcl_socket *s) { return hs_unlikely(svm_urgent_get(&s->rx) != s->urg.past); }
 /* With vcl_urgent_ahead(): */
-int64_t vcl_urgent_put(struct vcl_socket *s, const struct iovec *iov, size_t skip, size_t want);
+int64_t vcl_urgent_put(struct vcl_socket *s, const struct iovec *iov, size_t skip, size_t want); /* tx_lock held */
 int64_t vcl_urgent_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags, bool *stop);
 uint32_t vcl_urgent_whole(struct vcl_socket *s, uint32_t max);                /* how many of `max` bytes come before the mark */
 uint32_t vcl_urgent_poll(struct vcl_socket *s, int64_t avail);                /* EPOLLIN, EPOLLPRI */
@@ -639,23 +654,24 @@ void vcl_segment_life_free(struct vcl_life *life);
 void vcl_segment_forget(struct vcl_worker *w); /* in a fork's child: the books; the memory is not mapped there */
 
 /* ---- sessions of several processes: vcl_claim.c ---- */
-/* After a step in the FIFOs, behind a full fence: another process may use the socket by now, see vcl_claim_settle_*(). Socket lock held. */
+/* After a step in the FIFOs, behind a full fence: another process may use the socket by now, see vcl_claim_settle_*(). One of the locks held. */
 static inline bool vcl_claim_may_be(const struct vcl_socket *s)
 {
-    return s->shared || svm_fifo_cons_settle(hs_likely(!s->rest) ? &s->rx : &s->rest->next) != SVM_SETTLE_NONE;
+    return s->shared || __atomic_load_n(&s->rx_line->settle, __ATOMIC_ACQUIRE) != SVM_SETTLE_NONE;
 }
-bool vcl_claim_is_elsewhere(const struct vcl_socket *s);  /* socket lock held */
+bool vcl_claim_is_elsewhere(const struct vcl_socket *s);  /* rx_lock held */
 int vcl_claim(struct vcl_socket *s, int64_t timeout_ns);  /* 0, -EINPROGRESS when it takes longer, or another -errno */
 int vcl_claim_soon(struct vcl_socket *s);                 /* 0; -EAGAIN: it takes longer, or the server keeps too much for it already */
 void vcl_claim_begin(struct vcl_socket *s);               /* other FIFOs from now on; worker lock, and the socket's or nobody uses them */
 void vcl_claim_lied(struct vcl_socket *s);                /* its peer has broken the contract: the FIFOs are dead. Socket lock held */
+void vcl_claim_rx_failed(struct vcl_socket *s);           /* what is received is: what is sent is as well, then. No lock held */
 void vcl_claim_want(struct vcl_socket *s);                /* when somebody here waits for it; socket lock may be held */
 void vcl_claim_again(struct vcl_worker *w);               /* for those that wait; worker lock held */
 int64_t vcl_claim_cap_ns(const struct vcl_worker *w);     /* until then */
 void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m);
 void vcl_claim_on_taken(struct vcl_socket *s);
 int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct svm_msg_slot *old_slot);
-/* vcl_rest.c: what a former cut-through peer wrote. Socket lock held, but where the worker lock is said. */
+/* vcl_rest.c: what a former cut-through peer wrote. rx_lock held, but where the worker lock is said. */
 /* The half that tells how it ends. */
 /* Another process may hold it from now on; no news about a rest that was read undoes that. */
 static inline void vcl_socket_set_shared(struct vcl_socket *s)
@@ -664,7 +680,7 @@ static inline void vcl_socket_set_shared(struct vcl_socket *s)
     s->rest_unshare = false;
 }
 static inline struct svm_fifo_cons *vcl_rx_last(struct vcl_socket *s) { return hs_likely(!s->rest) ? &s->rx : &s->rest->next; }
-int64_t vcl_stream_avail(struct vcl_socket *s);           /* readable bytes, behind the rest as well; socket lock held */
+int64_t vcl_stream_avail(struct vcl_socket *s);           /* readable bytes, behind the rest as well; rx_lock held */
 int vcl_rest_keep(struct vcl_socket *s, struct svm_fifo_cons *from);   /* all unread bytes of `from` come before those of rx */
 void vcl_rest_turn(struct vcl_socket *s);                 /* rx shows what is left of it, or the FIFO behind it */
 int64_t vcl_rest_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags); /* 0: nothing left, rx comes */
@@ -680,6 +696,8 @@ int vcl_worker_rest_get(struct vcl_worker *w, struct svm_handle h, int *fd, uint
 /* After writing or reading n bytes, with vcl_claim_may_be(): how many of them counted. Socket lock held. */
 uint32_t vcl_claim_settle_tx(struct vcl_socket *s, uint32_t n);
 uint32_t vcl_claim_settle_rx(struct vcl_socket *s, uint32_t n, bool is_peek);
+/* The same with rx_lock alone. *failed: vcl_claim_rx_failed() when it has been let go. */
+uint32_t vcl_claim_settle_rx_alone(struct vcl_socket *s, uint32_t n, bool is_peek, bool *failed);
 
 /* ---- sets ---- */
 struct vcl_sub {

@@ -39,10 +39,10 @@ int64_t vcl_stream_stamp(struct vcl_socket *s, uint32_t offset)
 
     if (!vcl_rx_stamp_told(s))
         return 0;
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->rx_lock);
     if (s->has_fifos)
         ns = svm_fifo_cons_stamp(&s->rx, offset);
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->rx_lock);
     return ns ? ns : (int64_t)clock_wall_ns();
 }
 
@@ -53,9 +53,9 @@ static void tell_stamps(struct vcl_socket *s)
         vcl_options_send_int(s, SVM_ATTR_RX_TELL, vcl_rx_told(s));
         return;
     }
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     vcl_stamps_want(s);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
 }
 
 static int set_stamp(struct vcl_socket *s, int name, bool on)

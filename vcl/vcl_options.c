@@ -439,9 +439,9 @@ static int take_buffer(struct vcl_socket *s, int name, int v)
         vcl_options_send_int(s, SVM_ATTR_RX_FIFO, (int32_t)told / 2);
     } else {
         s->opt.sndbuf = (int32_t)told;
-        pthread_mutex_lock(&s->lock);
+        vcl_socket_lock(s);
         vcl_options_limit_tx(s);
-        pthread_mutex_unlock(&s->lock);
+        vcl_socket_unlock(s);
     }
     return 0;
 }

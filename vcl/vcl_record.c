@@ -23,11 +23,11 @@ static int look(struct vcl_socket *s, const struct iovec *iov, int n_iov, int fl
         rc = vcl_socket_enter_soon(s);
     if (rc != 0)
         return rc;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (s->has_fifos)
         *n = vcl_record_take(s, iov, n_iov, flags, info);
     if (hs_unlikely(s->shared) && *n >= 0 && vcl_claim_settle_rx(s, 1, flags & MSG_PEEK) == 0) {
-        pthread_mutex_unlock(&s->lock); /* another process has been given this one */
+        vcl_socket_unlock(s); /* another process has been given this one */
         *n = -EAGAIN;
         return -EINPROGRESS;
     }
@@ -35,7 +35,7 @@ static int look(struct vcl_socket *s, const struct iovec *iov, int n_iov, int fl
         space = svm_fifo_cons_space_due(&s->rx);
     if (*n == -EAGAIN)
         rc = s->has_fifos ? vcl_stream_empty_means(s, true) : s->unclaimed ? -EAGAIN : -ECONNRESET;
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     vcl_socket_event_due(s, false, space);
     if (*n >= 0 && atomic_load_explicit(&s->w->eager, memory_order_relaxed) && vcl_arm_read(s))
         vcl_socket_rearm(s);
@@ -86,13 +86,13 @@ static int try_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, si
         rc = vcl_socket_enter_soon(s);
     if (rc != 0)
         return rc;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     rc = s->has_fifos && svm_fifo_prod_peer_closed(&s->tx) ? -EPIPE : vcl_record_put(s, iov, n_iov, len, NULL);
     if (hs_unlikely(s->shared) && rc == 0 && vcl_claim_settle_tx(s, 1) == 0)
         rc = -EINPROGRESS; /* came too late there */
     if (rc == 0)
         data = svm_fifo_prod_event_due(&s->tx);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     vcl_socket_event_due(s, data, false);
     return rc;
 }

@@ -247,7 +247,7 @@ int vcl_rest_share(struct vcl_socket *s)
 
     if (s->w->sandboxed)
         return 0;
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->rx_lock);
     if (!s->rest || s->rest->id)
         goto out;
     vcl_rest_turn(s);
@@ -268,7 +268,7 @@ int vcl_rest_share(struct vcl_socket *s)
     munmap(page, size);
     free(r);
 out:
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->rx_lock);
     if (fd >= 0)
         sys_close(fd);
     if (rc < 0)
@@ -329,14 +329,14 @@ void vcl_rest_tell(struct vcl_socket *s)
     struct svm_msg m = { .type = SVM_MSG_NONE };
 
     pthread_mutex_lock(&s->w->lock);
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->rx_lock);
     if (s->rest_read) {
         m = vcl_socket_msg(s, SVM_MSG_REST_READ);
         m.u.value = s->rest_told;
         s->rest_read = false;
         s->shared = s->shared && !s->rest_unshare;
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->rx_lock);
     if (m.type)
         vcl_socket_post(s, &m);
     pthread_mutex_unlock(&s->w->lock);

@@ -85,12 +85,12 @@ void vcl_sctp_hello_again(struct vcl_socket *s)
 {
     bool data = false;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (s->sctp->hello_due && s->has_fifos) {
         say_hello(s);
         data = !s->sctp->hello_due && svm_fifo_prod_event_due(&s->tx);
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     if (data)
         post_data(s);
 }
@@ -100,7 +100,7 @@ void vcl_sctp_begin(struct vcl_socket *s)
     struct vcl_sctp_front f;
     bool data = false;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     s->sctp->out_streams = s->sctp->o.init.sinit_num_ostreams;
     vcl_sctp_hold_room(s, sizeof(struct svm_sctp_record) + sizeof(struct vcl_sctp_hello));
     if (vcl_sctp_is_near(s))
@@ -109,7 +109,7 @@ void vcl_sctp_begin(struct vcl_socket *s)
         (void)vcl_sctp_look(s, &f); /* COMM_UP stands first and tells the numbers of streams */
     vcl_sctp_send_held(s);
     data = svm_fifo_prod_unread(&s->tx) > 0 && svm_fifo_prod_event_due(&s->tx);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     if (data)
         post_data(s);
 }
@@ -129,9 +129,9 @@ void vcl_sctp_on_data(struct vcl_socket *s)
 {
     bool due;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     due = vcl_sctp_answer_fin(s);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     if (due)
         post_data(s);
 }
@@ -144,14 +144,14 @@ int vcl_sctp_subscribe(struct vcl_socket *s, uint32_t on, uint32_t mask)
     struct sctp_event e = { .se_type = SCTP_SENDER_DRY_EVENT, .se_on = (on & dry) != 0 };
     bool tell = false;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     before = s->sctp->o.events;
     s->sctp->o.events = (before & ~mask) | (on & mask);
     if (s->has_fifos && !(before & dry) && s->sctp->o.events & dry) {
         tell = vcl_sctp_is_near(s);
         s->sctp->due |= tell ? VCL_SCTP_DRY : 0;
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     if (tell)
         vcl_socket_rearm(s);
     if (!(mask & dry) || !!(before & dry) == e.se_on)
@@ -165,9 +165,9 @@ bool vcl_sctp_has_news(struct vcl_socket *s)
 
     if (vcl_state(s) == VCL_CONNECTING)
         return false;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     news = (s->has_fifos || s->sctp->due) && vcl_sctp_is_readable(s);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     return news;
 }
 
@@ -177,11 +177,11 @@ bool vcl_sctp_is_over(struct vcl_socket *s)
 
     if (vcl_state(s) == VCL_CONNECTING)
         return false;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     over = vcl_state(s) == VCL_DEAD || s->sctp->aborted || atomic_load(&s->peer_gone) || !s->has_fifos || svm_fifo_cons_rst(vcl_rx_last(s)) ||
            (svm_fifo_cons_is_fin(vcl_rx_last(s)) && s->wr_shut);
     over = over && !((s->has_fifos || s->sctp->due) && vcl_sctp_is_readable(s));
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     return over;
 }
 
@@ -190,12 +190,12 @@ void vcl_sctp_failed(struct vcl_socket *s)
 {
     if (!s->sctp->parent)
         return;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (vcl_sctp_wants_note(s->sctp, SCTP_ASSOC_CHANGE))
         s->sctp->due |= VCL_SCTP_CANT;
     if (s->sctp->held && vcl_sctp_wants_note(s->sctp, SCTP_SEND_FAILED_EVENT))
         s->sctp->due |= VCL_SCTP_UNSENT;
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
 }
 
 int64_t vcl_sctp_readable_bytes(struct vcl_socket *s)
@@ -221,7 +221,7 @@ int vcl_sctp_abort(struct vcl_socket *s)
     int rc = 0;
 
     r.info.flags = SCTP_ABORT;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (!s->has_fifos)
         rc = -EPIPE;
     else if (vcl_sctp_is_near(s))
@@ -236,7 +236,7 @@ int vcl_sctp_abort(struct vcl_socket *s)
         if (vcl_sctp_wants_note(s->sctp, SCTP_ASSOC_CHANGE))
             s->sctp->due |= VCL_SCTP_LOST;
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     vcl_socket_event_due(s, data, false);
     vcl_socket_rearm(s);
     return rc;

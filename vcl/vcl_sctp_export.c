@@ -29,7 +29,7 @@ int vcl_sctp_export(struct vcl_socket *s, uint8_t state[SVM_ATT_STATE_MAX], uint
 
     if (c->many || c->held)
         return -EOPNOTSUPP;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     st = (struct state){
         .version = STATE_VERSION,
         .flags = (o->has_adaptation ? HAS_ADAPTATION : 0) | (o->rcvinfo ? RCVINFO : 0) | (o->nxtinfo ? NXTINFO : 0) |
@@ -39,7 +39,7 @@ int vcl_sctp_export(struct vcl_socket *s, uint8_t state[SVM_ATT_STATE_MAX], uint
         .assoc_id = c->assoc_id, .rx_done = c->rx_done, .tsn = c->tsn, .pr_policy = o->pr_policy, .in_streams = c->in_streams,
         .out_streams = c->out_streams, .told = c->told,
     };
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     memcpy(state, &st, sizeof(st));
     *len = sizeof(st);
     return 0;

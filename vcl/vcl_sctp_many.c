@@ -151,11 +151,11 @@ static bool is_of_peer(struct vcl_socket *a, const struct ip_endpoint *rmt)
 
     if (a->rmt.port.raw != rmt->port.raw)
         return false;
-    pthread_mutex_lock(&a->lock);
+    vcl_socket_lock(a);
     yes = ip_addr_eq(&a->rmt.ip, &rmt->ip) || (c->has_from && ip_addr_eq(&c->from, &rmt->ip));
     for (uint32_t i = 0; !yes && i < c->n_peers; i++)
         yes = ip_addr_eq(&c->peers[i], &rmt->ip);
-    pthread_mutex_unlock(&a->lock);
+    vcl_socket_unlock(a);
     return yes;
 }
 
@@ -167,9 +167,9 @@ static int learn_peers(struct vcl_socket *a, void *arg)
     uint32_t n;
     bool known;
 
-    pthread_mutex_lock(&a->lock);
+    vcl_socket_lock(a);
     known = a->sctp->peers != NULL;
-    pthread_mutex_unlock(&a->lock);
+    vcl_socket_unlock(a);
     if (known || vcl_sctp_is_near(a) || a->rmt.port.raw != rmt->port.raw || vcl_state(a) != VCL_CONNECTED)
         return 0;
     n = vcl_sctp_ask_peers(a, ip);
@@ -177,13 +177,13 @@ static int learn_peers(struct vcl_socket *a, void *arg)
     if (!peers)
         return 0;
     memcpy(peers, ip, n * sizeof(*peers));
-    pthread_mutex_lock(&a->lock);
+    vcl_socket_lock(a);
     if (!a->sctp->peers) {
         a->sctp->peers = peers;
         a->sctp->n_peers = n;
         peers = NULL;
     }
-    pthread_mutex_unlock(&a->lock);
+    vcl_socket_unlock(a);
     free(peers);
     return 0;
 }
@@ -293,13 +293,13 @@ static bool has_room(struct vcl_socket *a)
 {
     bool yes = true;
 
-    pthread_mutex_lock(&a->lock);
+    vcl_socket_lock(a);
     if (a->has_fifos && a->sctp->tx_want && !a->wr_shut && !svm_fifo_prod_peer_closed(&a->tx)) {
         int64_t space = svm_fifo_prod_space(&a->tx);
 
         yes = space < 0 || space >= hs_min_u32(a->sctp->tx_want, a->tx.max_size);
     }
-    pthread_mutex_unlock(&a->lock);
+    vcl_socket_unlock(a);
     return yes;
 }
 

@@ -206,14 +206,14 @@ static bool broken(struct vcl_socket *s)
     pthread_mutex_lock(&s->w->lock);
     vcl_socket_fail(s, -ECONNRESET);
     pthread_mutex_unlock(&s->w->lock);
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     tell = !s->sctp->is_broken && s->sctp->parent && vcl_sctp_wants_note(s->sctp, SCTP_ASSOC_CHANGE);
     s->sctp->is_broken = true;
     s->sctp->in_message = false;
     s->sctp->rx_done = 0;
     if (tell)
         s->sctp->due |= VCL_SCTP_LOST;
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     return tell;
 }
 
@@ -228,7 +228,7 @@ ssize_t vcl_sctp_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
 
         if (hs_unlikely(s->shared) && vcl_state(s) == VCL_CONNECTED && (rc = vcl_socket_enter_soon(s)) != 0 && rc != -EAGAIN)
             return rc;
-        pthread_mutex_lock(&s->lock);
+        vcl_socket_lock(s);
         if (rc == 0 && (s->has_fifos || s->sctp->due)) {
             rc = take_settled(s, &t, info);
             space = s->has_fifos && svm_fifo_cons_space_due(&s->rx);
@@ -239,7 +239,7 @@ ssize_t vcl_sctp_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
             end = nothing_means(s);
         else if (rc == -EAGAIN) /* another process has it */
             rc = 0;
-        pthread_mutex_unlock(&s->lock);
+        vcl_socket_unlock(s);
         after(s, space, fin_due);
         if (rc == -ENXIO) {
             pthread_mutex_lock(&s->w->lock);

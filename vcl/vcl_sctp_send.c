@@ -177,10 +177,10 @@ static void ask_streams(struct vcl_socket *s)
     memset(&st, 0, sizeof(st));
     if (vcl_sctp_server_get(s, SCTP_STATUS, &st, &len) != 0)
         return;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     s->sctp->out_streams = st.sstat_outstrms;
     s->sctp->in_streams = st.sstat_instrms;
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
 }
 
 /* One attempt. Socket lock held. */
@@ -307,19 +307,19 @@ ssize_t vcl_sctp_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
         rc = hs_unlikely(s->shared) && vcl_state(s) == VCL_CONNECTED ? vcl_socket_enter_soon(s) : 0;
         if (rc && rc != -EAGAIN)
             return rc;
-        pthread_mutex_lock(&s->lock);
+        vcl_socket_lock(s);
         if (rc == 0)
             rc = s->unclaimed ? -EAGAIN : try_send(s, iov, n_iov, len, i, info);
         if (rc == -EAGAIN && s->sctp->is_branch && vcl_state(s) == VCL_CONNECTING) {
             rc = hold(s, iov, n_iov, len, &i);
             if (rc == 0) {
-                pthread_mutex_unlock(&s->lock);
+                vcl_socket_unlock(s);
                 return (ssize_t)len;
             }
         } else if (rc == 0)
             data = svm_fifo_prod_event_due(&s->tx);
         dry = rc == 0 && s->sctp->due & VCL_SCTP_DRY;
-        pthread_mutex_unlock(&s->lock);
+        vcl_socket_unlock(s);
         vcl_socket_event_due(s, data, false);
         if (rc == 0) {
             if (dry)

@@ -48,12 +48,12 @@ int vcl_sctp_get_status(struct vcl_socket *s, void *val, socklen_t *len)
     }
     memset(&st, 0, sizeof(st));
     st.sstat_assoc_id = (sctp_assoc_t)s->sctp->assoc_id;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     st.sstat_state = !s->wr_shut ? SCTP_ESTABLISHED : s->sctp->i_shut ? SCTP_SHUTDOWN_SENT : SCTP_SHUTDOWN_RECEIVED;
     st.sstat_rwnd = s->has_fifos ? (uint32_t)svm_fifo_prod_space(&s->tx) : 0;
     st.sstat_instrms = s->sctp->in_streams;
     st.sstat_outstrms = s->sctp->out_streams;
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     st.sstat_fragmentation_point = LOCAL_FRAGMENT;
     local_peer_info(s, &st.sstat_primary);
     return vcl_sctp_put(val, len, &st, sizeof(st));

@@ -22,7 +22,8 @@ struct vcl_socket *vcl_socket_alloc(struct vcl_worker *w, uint8_t proto, bool is
     s->w = w;
     s->epoch = w->epoch;
     s->ctx = VCL_NO_CTX;
-    pthread_mutex_init(&s->lock, NULL);
+    vcl_lock_init(&s->tx_lock);
+    vcl_lock_init(&s->rx_lock);
     pthread_mutex_init(&s->op_lock, NULL);
     vcl_options_init(s);
     if (proto == SVM_PROTO_SCTP && vcl_sctp_new(s) != 0) {
@@ -52,7 +53,6 @@ void vcl_socket_free(struct vcl_socket *s)
         vcl_socket_set_tls(s, 0, false);
     vcl_sctp_free(s);
     vcl_tcp_keys_free(s);
-    pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->op_lock);
     vcl_errqueue_free(s);
     vcl_options_free(s);
@@ -161,6 +161,7 @@ static int map_pair_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot,
     svm_fifo_prod_set_floor(&s->tx, VCL_TX_FLOOR);
     svm_fifo_prod_set_stamps(&s->tx, &sp->side[side].rx);
     svm_fifo_cons_init(&s->rx, &sp->side[side].rx, &sp->side[1 - side].tx, &p->regions, VCL_LOCAL_FIFO_MAX);
+    s->rx_line = s->rx.line;
     memset(&s->urg, 0, sizeof(s->urg));
     if (p->peer_client_id == s->w->client_id && side == 1)
         p->by_slot_self[slot->slot] = s;
@@ -189,6 +190,7 @@ static int map_bank_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
     svm_fifo_prod_set_floor(&s->tx, VCL_TX_FLOOR);
     svm_fifo_prod_set_stamps(&s->tx, &cli->rx);
     svm_fifo_cons_init(&s->rx, &cli->rx, &srv->rx, &w->life->srv_regions, w->rx_fifo_size);
+    s->rx_line = s->rx.line;
     s->errors_seen = s->rx.head;
     memset(&s->urg, 0, sizeof(s->urg));
     return 0;
@@ -199,7 +201,7 @@ int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m)
     struct svm_msg_slot slot = m->u.conn.slot;
     int rc;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     rc = m->flags & SVM_CONN_LOCAL
              ? map_pair_fifos(s, &slot, m->type == SVM_MSG_CLAIMED ? m->attr & SVM_CLAIM_SIDE1 : s->listener != NULL)
              : map_bank_fifos(s, &slot);
@@ -212,7 +214,7 @@ int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m)
         atomic_store_explicit(&s->evt_seq, 0, memory_order_relaxed); /* of former FIFOs */
     }
     vcl_options_limit_tx(s);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     return rc;
 }
 
@@ -269,11 +271,11 @@ int vcl_socket_remap_pair(struct vcl_socket *s, const struct svm_msg *m)
  * nobody else knows the socket. */
 void vcl_socket_fifos_drop(struct vcl_socket *s)
 {
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (s->has_fifos)
         svm_fifo_prod_fini(&s->tx);
     s->has_fifos = false;
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     vcl_rest_drop(s);
     if (s->pair) {
         struct vcl_pair *p = s->pair;
@@ -374,9 +376,9 @@ bool vcl_stream_is_over(struct vcl_socket *s)
 
     if (s->is_dgram || vcl_state(s) != VCL_CONNECTED)
         return vcl_state(s) == VCL_DEAD;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     over = s->has_fifos && (svm_fifo_cons_rst(vcl_rx_last(s)) || (s->wr_shut && svm_fifo_cons_is_fin(vcl_rx_last(s))));
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     return over;
 }
 
@@ -568,7 +570,7 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
 
     *tell_peer = false;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (s->has_fifos && s->shared && !vcl_claim_is_elsewhere(s) && !s->is_dgram && !s->sctp && linger != 0 && svm_fifo_cons_avail(&s->rx) > 0)
         linger = SVM_CLOSE_UNREAD;
     if (s->has_fifos && !vcl_claim_may_be(s)) {
@@ -586,7 +588,7 @@ static int mark_fifos_closed(struct vcl_socket *s, bool *tell_peer)
     }
     if (s->has_fifos && vcl_claim_may_be(s))
         vcl_socket_set_shared(s); /* the server must hear of it soon */
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     return linger;
 }
 

@@ -1,5 +1,6 @@
 /* vcl_stream.c - recv, send and shutdown of connected streams, zero-copy pieces included
- * The short way touches the socket's lock and the FIFO only: no system call, no worker lock unless the other side wants an event. */
+ * The short way touches the lock of its direction and the FIFO only: no system call, no worker lock unless the other side wants an event.
+ * What is written for others (vcl_claim.c) is settled before that lock is given back. */
 #include <sys/epoll.h>
 #include "vcl/vcl_sctp_internal.h"
 #include "vcl/vcl_sleep.h"
@@ -44,7 +45,7 @@ static bool is_dry(struct vcl_socket *s)
 }
 
 /* What an empty FIFO means: 1 = end of stream, -EAGAIN = wait, or -errno. Who has bytes already leaves the error to the next call
- * (`take` false). Socket lock held. */
+ * (`take` false). rx_lock held. */
 int vcl_stream_empty_means(struct vcl_socket *s, bool take)
 {
     int error;
@@ -86,7 +87,7 @@ static int64_t peek_all(struct vcl_socket *s, const struct iovec *iov, int n_iov
     return at;
 }
 
-/* One look at the FIFO: bytes taken into the pieces behind `skip`, or 0. Socket lock held. */
+/* One look at the FIFO: bytes taken into the pieces behind `skip`, or 0. rx_lock held. */
 static int64_t take_fifo(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags)
 {
     int64_t n;
@@ -169,13 +170,13 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
 
     for (;;) {
         int64_t n = 0;
-        bool space = false, stop = false;
+        bool space = false, stop = false, failed = false;
 
         rc = vcl_stream_recv_state(s);
         if (hs_unlikely(s->shared) && rc == 0)
             rc = vcl_socket_enter_soon(s);
         if (hs_likely(rc == 0)) {
-            pthread_mutex_lock(&s->lock);
+            vcl_lock_take(&s->rx_lock);
             if (hs_likely(s->has_fifos)) {
                 n = want > done ? take_some(s, iov, n_iov, done, flags, &stop) : 0;
                 if (hs_likely(n > 0)) {
@@ -183,9 +184,10 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
                         __atomic_thread_fence(__ATOMIC_SEQ_CST);
                     else
                         space = svm_fifo_cons_space_due(&s->rx); /* a full fence */
-                    if (hs_unlikely(vcl_claim_may_be(s)) && (n = vcl_claim_settle_rx(s, (uint32_t)n, flags & MSG_PEEK)) == 0) {
+                    if (hs_unlikely(vcl_claim_may_be(s)) &&
+                        (n = vcl_claim_settle_rx_alone(s, (uint32_t)n, flags & MSG_PEEK, &failed)) == 0) {
                         /* another process has been given them */
-                        pthread_mutex_unlock(&s->lock);
+                        vcl_lock_give(&s->rx_lock);
                         continue;
                     }
                 } else if (n == 0) {
@@ -194,14 +196,14 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
             } else {
                 rc = s->unclaimed ? -EAGAIN : -ECONNRESET;
             }
+            vcl_lock_give(&s->rx_lock);
             if (hs_unlikely(space || (n > 0 && atomic_load_explicit(&s->w->eager, memory_order_relaxed)))) {
-                pthread_mutex_unlock(&s->lock);
                 vcl_socket_event_due(s, false, space);
                 if (atomic_load_explicit(&s->w->eager, memory_order_relaxed) && vcl_arm_read(s))
                     vcl_socket_rearm(s);
-            } else {
-                pthread_mutex_unlock(&s->lock);
             }
+            if (hs_unlikely(failed))
+                vcl_claim_rx_failed(s);
         }
         if (hs_unlikely(n < 0)) {
             if (n == -ENXIO) {
@@ -247,9 +249,9 @@ int vcl_stream_send_state(struct vcl_socket *s, bool take)
             return 0;
         if (!take)
             return -EPIPE;
-        pthread_mutex_lock(&s->lock);
+        vcl_socket_lock(s);
         error = vcl_socket_take_error(s); /* a reset comes before the broken pipe */
-        pthread_mutex_unlock(&s->lock);
+        vcl_socket_unlock(s);
         return error ? error : -EPIPE;
     case VCL_CONNECTING:
         return atomic_load(&s->waits_for_data) ? 0 : -EAGAIN;
@@ -263,15 +265,29 @@ int vcl_stream_send_state(struct vcl_socket *s, bool take)
 
 enum { WRITTEN_TO_NOBODY = INT32_MIN, READ_ELSEWHERE = INT32_MIN + 1 };
 
-/* The other side reads no more: what a write comes to. */
+/* The other side reads no more: what a write comes to. tx_lock held. */
 static int closed_means(struct vcl_socket *s, bool take)
 {
-    int error;
+    int error = 0;
+    bool reset;
 
-    if (!svm_fifo_cons_rst(vcl_rx_last(s)))
-        return s->local ? WRITTEN_TO_NOBODY : -EPIPE;
-    error = take ? vcl_socket_take_error(s) : 0;
+    vcl_lock_take(&s->rx_lock);
+    reset = svm_fifo_cons_rst(vcl_rx_last(s)) != 0;
+    if (reset && take)
+        error = vcl_socket_take_error(s);
+    vcl_lock_give(&s->rx_lock);
+    if (!reset && s->local)
+        return WRITTEN_TO_NOBODY;
     return error ? error : -EPIPE;
+}
+
+/* How many of n bytes that were written count, see vcl_claim.c. tx_lock held. */
+static uint32_t settle_written(struct vcl_socket *s, uint32_t n)
+{
+    vcl_lock_take(&s->rx_lock);
+    n = vcl_claim_settle_tx(s, n);
+    vcl_lock_give(&s->rx_lock);
+    return n;
 }
 
 /* Cut-through, the other side reads no more: as over a network the write is taken, and what comes back for it is a reset. Since the
@@ -280,12 +296,12 @@ static void write_to_nobody(struct vcl_socket *s)
 {
     bool data = false;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (s->has_fifos) {
         svm_fifo_prod_set_rst(&s->tx, -ECONNRESET);
         data = svm_fifo_prod_event_due(&s->tx);
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     vcl_socket_event_due(s, data, false);
     pthread_mutex_lock(&s->w->lock);
     vcl_socket_fail(s, -EPIPE);
@@ -297,13 +313,13 @@ static int pending_error(struct vcl_socket *s)
 {
     int error;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     error = vcl_socket_take_error(s);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     return error;
 }
 
-/* Bytes put into the FIFO from behind `skip`; 0 = full. look: READ_ELSEWHERE may be the answer. Socket lock held. */
+/* Bytes put into the FIFO from behind `skip`; 0 = full. look: READ_ELSEWHERE may be the answer. tx_lock held. */
 static int64_t put_some(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, size_t want, int flags, bool look)
 {
     if (hs_unlikely(!s->has_fifos))
@@ -359,16 +375,16 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
         if (hs_likely(rc == 0)) {
             if (want == 0)
                 return pending_error(s);
-            pthread_mutex_lock(&s->lock);
+            vcl_lock_take(&s->tx_lock);
             n = put_some(s, iov, n_iov, done, want, flags, !has_looked);
             if (n > 0) {
                 data = svm_fifo_prod_event_due(&s->tx); /* a full fence */
-                if (hs_unlikely(vcl_claim_may_be(s)) && (n = vcl_claim_settle_tx(s, (uint32_t)n)) == 0) { /* came too late there */
-                    pthread_mutex_unlock(&s->lock);
+                if (hs_unlikely(vcl_claim_may_be(s)) && (n = settle_written(s, (uint32_t)n)) == 0) { /* came too late there */
+                    vcl_lock_give(&s->tx_lock);
                     continue;
                 }
             }
-            pthread_mutex_unlock(&s->lock);
+            vcl_lock_give(&s->tx_lock);
             if (hs_unlikely(n == READ_ELSEWHERE)) { /* the message about it is here */
                 vcl_worker_turn(s->w);
                 has_looked = true;
@@ -525,7 +541,7 @@ int vcl_shutdown(struct vcl_socket *s, int how)
     rc = vcl_socket_enter_within(s, SHUTDOWN_CLAIM_NS);
     if (rc && rc != -EINPROGRESS) /* else the server tells whoever has the other end */
         return -ENOTCONN;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (how != SHUT_RD && !s->wr_shut && s->has_fifos) {
         s->wr_shut = true;
         if (s->sctp)
@@ -542,7 +558,7 @@ int vcl_shutdown(struct vcl_socket *s, int how)
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the marks first; pairs with local_settle_begin() in the server */
     if (!s->has_fifos || vcl_claim_may_be(s))
         tell = true;
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     vcl_socket_event_due(s, data, false);
     m = vcl_socket_msg(s, SVM_MSG_SHUTDOWN);
     m.u.value = how;
@@ -569,18 +585,18 @@ int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t m
         if (hs_unlikely(s->shared) && rc == 0)
             rc = vcl_socket_enter_soon(s);
         if (rc == 0) {
-            pthread_mutex_lock(&s->lock);
+            vcl_lock_take(&s->rx_lock);
             s->w->zero_copy = true;
             if (hs_unlikely(s->rest != NULL))
                 vcl_rest_turn(s);
             if (s->has_fifos && vcl_urgent_ahead(s) && (most = vcl_urgent_whole(s, max)) == 0 && svm_fifo_cons_avail(&s->rx) > 0) {
-                pthread_mutex_unlock(&s->lock);
+                vcl_lock_give(&s->rx_lock);
                 return -EAGAIN;
             }
             got = s->has_fifos ? svm_fifo_peek_iov(&s->rx, 0, most, piece) : -ECONNRESET;
             if (got == 0)
                 rc = vcl_stream_empty_means(s, true);
-            pthread_mutex_unlock(&s->lock);
+            vcl_lock_give(&s->rx_lock);
         }
         if (got == -ENXIO) {
             fetch_bank(s);
@@ -616,12 +632,12 @@ static int drop_again(struct vcl_socket *s, uint32_t len)
         int rc = vcl_socket_enter_within(s, AGAIN_NS);
 
         if (rc == 0) {
-            pthread_mutex_lock(&s->lock);
+            vcl_lock_take(&s->rx_lock);
             n = s->has_fifos ? svm_fifo_cons_avail(&s->rx) : 0;
             n = n > 0 ? (int64_t)hs_min_u64((uint64_t)n, len) : 0;
             if (n > 0)
                 svm_fifo_drop(&s->rx, (uint32_t)n);
-            pthread_mutex_unlock(&s->lock);
+            vcl_lock_give(&s->rx_lock);
             if (n < 0)
                 return -ECONNRESET;
             len -= (uint32_t)n;
@@ -640,17 +656,19 @@ static int drop_again(struct vcl_socket *s, uint32_t len)
 int vcl_recv_release(struct vcl_socket *s, uint32_t len)
 {
     uint32_t again = 0;
-    bool space = false;
+    bool space = false, failed = false;
     int rc = -ENOTCONN;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->rx_lock);
     if (s->has_fifos) {
         rc = svm_fifo_cons_avail(&s->rx) < (int64_t)len ? -EINVAL : svm_fifo_drop(&s->rx, len);
         space = !rc && svm_fifo_cons_space_due(&s->rx); /* a full fence */
         if (!rc && len && hs_unlikely(vcl_claim_may_be(s)))
-            again = len - vcl_claim_settle_rx(s, len, false);
+            again = len - vcl_claim_settle_rx_alone(s, len, false, &failed);
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->rx_lock);
+    if (hs_unlikely(failed))
+        vcl_claim_rx_failed(s);
     vcl_socket_event_due(s, false, space);
     return hs_unlikely(again) ? drop_again(s, again) : rc;
 }
@@ -667,12 +685,12 @@ int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, i
         if (hs_unlikely(s->shared) && rc == 0)
             rc = vcl_socket_enter_soon(s);
         if (rc == 0) {
-            pthread_mutex_lock(&s->lock);
+            vcl_lock_take(&s->tx_lock);
             s->w->zero_copy = true;
             n = !s->has_fifos ? -ECONNRESET : svm_fifo_prod_peer_closed(&s->tx) ? closed_means(s, true) : WRITTEN_TO_NOBODY;
             if (n == WRITTEN_TO_NOBODY) /* bytes that nobody will read have room, too: see vcl_send_commit() */
                 n = svm_fifo_reserve(&s->tx, want, iov);
-            pthread_mutex_unlock(&s->lock);
+            vcl_lock_give(&s->tx_lock);
             if (n == -ENOMEM && vcl_out_of_memory(s) == 0)
                 continue;
             if (n)
@@ -695,15 +713,15 @@ int vcl_send_commit(struct vcl_socket *s, uint32_t len)
     bool data = false, nobody = false;
     int rc = -ENOTCONN;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->tx_lock);
     if (s->has_fifos) {
         nobody = len && s->local && svm_fifo_prod_peer_closed(&s->tx);
         rc = svm_fifo_commit(&s->tx, nobody ? 0 : len);
         data = !rc && len && !nobody && svm_fifo_prod_event_due(&s->tx); /* a full fence */
         if (!rc)
-            rc = len && !nobody && hs_unlikely(vcl_claim_may_be(s)) ? (int)vcl_claim_settle_tx(s, len) : (int)len;
+            rc = len && !nobody && hs_unlikely(vcl_claim_may_be(s)) ? (int)settle_written(s, len) : (int)len;
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->tx_lock);
     if (hs_unlikely(nobody))
         write_to_nobody(s);
     vcl_spin_said(&s->w->spin, len);
@@ -733,7 +751,7 @@ int64_t vcl_readable_bytes(struct vcl_socket *s)
         return atomic_load(&s->n_acc);
     if (hs_unlikely(s->shared) && vcl_socket_enter_soon(s))
         return 0;
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (s->has_fifos) {
         struct svm_dgram_hdr h;
 
@@ -745,7 +763,7 @@ int64_t vcl_readable_bytes(struct vcl_socket *s)
         else if ((s->is_dgram || s->is_records) && n > 0 && vcl_errqueue_settle(s) == 0) /* FIONREAD of datagrams: the next one */
             n = svm_fifo_peek(&s->rx, 0, &h, sizeof(h)) == (int64_t)sizeof(h) ? h.data_len : 0;
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     return n < 0 ? 0 : n;
 }
 
@@ -753,10 +771,10 @@ int64_t vcl_writable_bytes(struct vcl_socket *s)
 {
     int64_t n = 0;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->tx_lock);
     if (s->has_fifos && !s->wr_shut)
         n = svm_fifo_prod_space(&s->tx);
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->tx_lock);
     return n < 0 ? 0 : n;
 }
 
@@ -764,9 +782,9 @@ int64_t vcl_queued_bytes(struct vcl_socket *s)
 {
     int64_t n = 0;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->tx_lock);
     if (s->has_fifos)
         n = svm_fifo_prod_unread(&s->tx); /* sent bytes stay in the ring until they are acknowledged */
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->tx_lock);
     return n < 0 ? 0 : n;
 }

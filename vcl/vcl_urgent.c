@@ -137,9 +137,9 @@ void vcl_urgent_tell(struct vcl_socket *s)
     bool due;
 
     pthread_mutex_lock(&w->lock);
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->tx_lock);
     due = s->has_fifos && s->local && svm_urgent_due(&s->tx);
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->tx_lock);
     m.ctx = s->slot;
     if (due && s->pair->peer_client_id == w->client_id)
         vcl_worker_self_event(s, &m);
@@ -162,7 +162,7 @@ ssize_t vcl_urgent_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
     if (hs_unlikely(s->shared) && (rc = vcl_socket_enter_soon(s)) != 0)
         return rc;
     rc = -EINVAL;
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->rx_lock);
     if (s->has_fifos && s->rest == NULL && (mark = mark_offset(s)) >= 0 && !s->urg.taken) {
         size_t want = 0;
 
@@ -180,7 +180,7 @@ ssize_t vcl_urgent_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
                 info->flags = MSG_OOB | (want ? 0 : MSG_TRUNC);
         }
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->rx_lock);
     return rc;
 }
 
@@ -189,18 +189,18 @@ int vcl_at_mark(struct vcl_socket *s)
     int is = 0;
 
     vcl_worker_turn(s->w);
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->rx_lock);
     if (s->has_fifos && !s->is_dgram && !s->sctp)
         is = vcl_urgent_ahead(s) && mark_offset(s) == 0;
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->rx_lock);
     return is;
 }
 
 void vcl_urgent_on_event(struct vcl_socket *s)
 {
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->rx_lock);
     if (s->has_fifos)
         svm_urgent_taken(vcl_rx_last(s));
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->rx_lock);
     vcl_set_notify(s, EPOLLIN | EPOLLPRI);
 }

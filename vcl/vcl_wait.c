@@ -83,7 +83,7 @@ static uint32_t writable_from(const struct vcl_socket *s)
     return hs_min_u32(vcl_tx_low_water(s), 4096);
 }
 
-/* SO_RCVLOWAT: fewer bytes make a stream not readable, unless no more will come. Socket lock held. */
+/* SO_RCVLOWAT: fewer bytes make a stream not readable, unless no more will come. rx_lock held. */
 static bool has_enough(struct vcl_socket *s)
 {
     int64_t n;
@@ -103,7 +103,7 @@ bool vcl_arm_read(struct vcl_socket *s)
 
     if (vcl_sctp_is_many(s))
         return vcl_sctp_many_arm_read(s);
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->rx_lock);
     if (hs_unlikely(s->has_fifos ? vcl_claim_may_be(s) : s->shared) && vcl_claim_is_elsewhere(s)) {
         s->shared = true;
         vcl_claim_want(s);
@@ -117,8 +117,19 @@ bool vcl_arm_read(struct vcl_socket *s)
         if (ready && hs_unlikely(s->errq != NULL) && s->is_dgram && !has_enough(s))
             ready = svm_fifo_cons_arm(&s->rx);
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->rx_lock);
     return ready;
+}
+
+/* tx_lock held. */
+static bool is_elsewhere(struct vcl_socket *s)
+{
+    bool yes;
+
+    vcl_lock_take(&s->rx_lock);
+    yes = vcl_claim_is_elsewhere(s);
+    vcl_lock_give(&s->rx_lock);
+    return yes;
 }
 
 bool vcl_arm_write(struct vcl_socket *s)
@@ -127,8 +138,8 @@ bool vcl_arm_write(struct vcl_socket *s)
 
     if (vcl_sctp_is_many(s))
         return vcl_sctp_many_arm_write(s);
-    pthread_mutex_lock(&s->lock);
-    if (hs_unlikely(s->has_fifos ? vcl_claim_may_be(s) : s->shared) && vcl_claim_is_elsewhere(s)) {
+    vcl_lock_take(&s->tx_lock);
+    if (hs_unlikely(s->has_fifos ? vcl_claim_may_be(s) : s->shared) && is_elsewhere(s)) {
         s->shared = true;
         vcl_claim_want(s);
         ready = false;
@@ -142,7 +153,7 @@ bool vcl_arm_write(struct vcl_socket *s)
             ready = space < 0 || space >= vcl_tx_low_water(s) || svm_fifo_prod_peer_closed(&s->tx);
         }
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->tx_lock);
     return ready;
 }
 
@@ -152,13 +163,13 @@ static bool is_readable(struct vcl_socket *s)
     int64_t n;
     bool yes;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->rx_lock);
     if (s->has_fifos && !s->is_dgram && !s->sctp && vcl_urgent_ahead(s) && (n = svm_fifo_cons_avail(&s->rx)) >= 0)
         yes = vcl_urgent_poll(s, n) & EPOLLIN; /* not of the urgent byte alone: who peeks leaves it there */
     else
         yes = s->opt.rcvlowat == 1 || !s->has_fifos || has_enough(s);
     yes = yes || !s->has_fifos || svm_fifo_cons_is_fin(vcl_rx_last(s)) || svm_fifo_cons_rst(vcl_rx_last(s));
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->rx_lock);
     return yes;
 }
 
@@ -167,7 +178,7 @@ static uint32_t poll_fifos(struct vcl_socket *s)
     uint32_t ev = 0;
     bool gone = atomic_load_explicit(&s->peer_gone, memory_order_acquire);
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (s->has_fifos) {
         int64_t space;
         bool fin;
@@ -189,7 +200,7 @@ static uint32_t poll_fifos(struct vcl_socket *s)
     } else if (s->is_dgram) {
         ev |= EPOLLOUT;
     }
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     return ev;
 }
 
@@ -198,10 +209,10 @@ static uint32_t urgent_of_dead(struct vcl_socket *s)
 {
     uint32_t ev = 0;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_lock_take(&s->rx_lock);
     if (s->has_fifos && !s->is_dgram && !s->sctp && vcl_urgent_ahead(s))
         ev = vcl_urgent_poll(s, svm_fifo_cons_avail(&s->rx)) & EPOLLPRI;
-    pthread_mutex_unlock(&s->lock);
+    vcl_lock_give(&s->rx_lock);
     return ev;
 }
 

@@ -59,11 +59,11 @@ static void lie(struct vcl_socket *s)
     case 5: r.info.flags |= (uint16_t)rnd(); break;
     default: break;
     }
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     if (s->has_fifos)
         (void)svm_fifo_enqueue_record(&s->tx, iov, 2);
     (void)svm_fifo_prod_event_due(&s->tx);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     vcl_socket_event_due(s, true, true);
 }
 
@@ -107,11 +107,11 @@ static int flood(const struct ip_endpoint *to, long ms)
     while (rc == 0 && vcl_now_ns() < end) {
         bool data;
 
-        pthread_mutex_lock(&s->lock);
+        vcl_socket_lock(s);
         for (int i = 0; i < 1000; i++)
             (void)svm_fifo_enqueue_record(&s->tx, iov, 2);
         data = svm_fifo_prod_event_due(&s->tx);
-        pthread_mutex_unlock(&s->lock);
+        vcl_socket_unlock(s);
         vcl_socket_event_due(s, data, false);
     }
     vcl_socket_put(s);

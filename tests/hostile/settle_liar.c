@@ -58,12 +58,12 @@ static void talk(struct vcl_socket *s)
     static uint8_t bytes[PIECE];
     bool data, space = false;
 
-    pthread_mutex_lock(&s->lock);
+    vcl_socket_lock(s);
     (void)svm_fifo_enqueue(&s->tx, bytes, 1 + (uint32_t)(rnd() % PIECE));
     data = svm_fifo_prod_event_due(&s->tx);
     if (svm_fifo_dequeue(&s->rx, bytes, sizeof(bytes)) > 0)
         space = svm_fifo_cons_space_due(&s->rx);
-    pthread_mutex_unlock(&s->lock);
+    vcl_socket_unlock(s);
     vcl_socket_event_due(s, data, space);
 }
 
