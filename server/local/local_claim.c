@@ -330,7 +330,7 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
     if (!is_held || has_changed || !pair || !local_old_keep(s, p, p->local_user)) {
         if (pair)
             app_pair_put(w, pair, slot);
-        if (is_held && pair && has_changed) /* the other end has gone, or nobody uses it now */
+        if (is_held && has_changed) /* the other end has gone, or nobody uses it now; its program may have died, so that there is no pair */
             claim_anew(w, c.to, p);
         else if (is_held)
             refuse(w, p, c.to, pair ? -ECONNABORTED : slot == -ECONNREFUSED ? -ECONNRESET : slot);
