@@ -725,7 +725,7 @@ int vcl_export(struct vcl_socket *s, int placeholder, int lifeline)
         rc = att_answer(w, &in, SVM_ATT_OK);
     if (!rc) {
         close_fds(&in);
-        vcl_socket_set_shared(s);
+        vcl_claim_shared_anew(s);
         if (s->local && s->wr_shut) { /* told when it was shared only */
             struct svm_msg m = vcl_socket_msg(s, SVM_MSG_SHUTDOWN);
 

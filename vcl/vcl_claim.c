@@ -106,11 +106,23 @@ void vcl_claim_rx_failed(struct vcl_socket *s)
     vcl_socket_unlock(s);
 }
 
+static void next_number(struct vcl_socket *s)
+{
+    if (++s->claim_no == 0)
+        s->claim_no = 1;
+}
+
 void vcl_claim_begin(struct vcl_socket *s)
 {
     s->moved_seen = s->claim_waited = false;
-    if (++s->claim_no == 0) /* answers that are on their way are about other FIFOs */
-        s->claim_no = 1;
+    next_number(s); /* answers that are on their way are about other FIFOs */
+}
+
+/* Answers that are on their way and say that only this process holds it are from before. */
+void vcl_claim_shared_anew(struct vcl_socket *s)
+{
+    vcl_socket_set_shared(s);
+    next_number(s);
 }
 
 struct said {
@@ -262,8 +274,7 @@ static struct svm_msg claim_msg(struct vcl_socket *s)
 {
     struct svm_msg m = vcl_socket_msg(s, SVM_MSG_CLAIM);
 
-    if (++s->claim_no == 0)
-        s->claim_no = 1;
+    next_number(s);
     m.u.conn.question = s->claim_no;
     return m;
 }
@@ -392,11 +403,12 @@ static void end_again(struct vcl_socket *s)
 
 void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
 {
+    bool is_last = (uint8_t)m->u.conn.question == s->claim_no, is_only = is_last && m->attr & SVM_CLAIM_ONLY;
     int error = m->u.conn.error;
 
     if (vcl_state(s) == VCL_ZOMBIE)
         return;
-    if (!error && s->has_fifos && s->local && (uint8_t)m->u.conn.question == s->claim_no) {
+    if (!error && s->has_fifos && s->local && is_last) {
         vcl_socket_lock(s);
         if (!svm_fifo_cons_failed(vcl_rx_last(s)))
             vcl_claim_lied(s);
@@ -418,8 +430,8 @@ void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
     }
     want_end(s);
     s->unclaimed = false;
-    s->rest_unshare = m->attr & SVM_CLAIM_ONLY && s->rest_read;
-    s->shared = !(m->attr & SVM_CLAIM_ONLY) || s->rest_read;
+    s->rest_unshare = is_only && s->rest_read;
+    s->shared = !is_only || s->rest_read;
     s->wr_shut = s->wr_shut || m->attr & SVM_CLAIM_WR_SHUT;
     if (s->sctp) {
         s->sctp->is_carried = m->attr & SVM_CLAIM_CARRIED;

@@ -20,7 +20,7 @@ static void mark_shared(struct vcl_worker *w)
 {
     for (uint32_t i = 0; i < w->table_size; i++)
         if (w->table[i] && vcl_state(w->table[i]) != VCL_ZOMBIE && !w->table[i]->listener) /* not accepted: the parent's alone */
-            vcl_socket_set_shared(w->table[i]);
+            vcl_claim_shared_anew(w->table[i]);
 }
 
 /* One that has listened and waits for nothing there may sleep from now on, as nginx's master does, while its children accept. */

@@ -329,7 +329,7 @@ struct vcl_socket {
     struct vcl_pair *pair;
     uint32_t slot, slot_seg;
     uint8_t server_worker;           /* whose queue it came through */
-    uint8_t claim_no;                /* number of the last claim of the FIFOs that are mapped, never 0; worker lock */
+    uint8_t claim_no;                /* of the last claim of the FIFOs that are mapped, and since others may hold it; never 0; worker lock */
     bool claim_waited;               /* a call has waited for another program's answer; op_lock */
     uint32_t ctx;
     struct svm_handle handle;
@@ -663,6 +663,7 @@ bool vcl_claim_is_elsewhere(const struct vcl_socket *s);  /* rx_lock held */
 int vcl_claim(struct vcl_socket *s, int64_t timeout_ns);  /* 0, -EINPROGRESS when it takes longer, or another -errno */
 int vcl_claim_soon(struct vcl_socket *s);                 /* 0; -EAGAIN: it takes longer, or the server keeps too much for it already */
 void vcl_claim_begin(struct vcl_socket *s);               /* other FIFOs from now on; worker lock, and the socket's or nobody uses them */
+void vcl_claim_shared_anew(struct vcl_socket *s);         /* another process may hold it from now on; worker lock */
 void vcl_claim_lied(struct vcl_socket *s);                /* its peer has broken the contract: the FIFOs are dead. Socket lock held */
 void vcl_claim_rx_failed(struct vcl_socket *s);           /* what is received is: what is sent is as well, then. No lock held */
 void vcl_claim_want(struct vcl_socket *s);                /* when somebody here waits for it; socket lock may be held */
