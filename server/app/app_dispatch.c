@@ -5,6 +5,7 @@
 #include "server/app/app_internal.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include "server/tcp/tcp.h"
@@ -143,6 +144,42 @@ static void do_connect(struct app_port_client *pc, const struct svm_msg *m, stru
         answer(pc, m, SVM_MSG_CONNECTED, err);
 }
 
+struct late_answer {
+    struct session_settled x;
+    uint32_t client_id;             /* it may have gone by then */
+    struct svm_msg m;
+};
+
+static void answer_late(struct worker *w, struct session_settled *x)
+{
+    struct late_answer *l = hs_container_of(x, struct late_answer, x);
+    struct app_worker *a = w->app ? app_client_ops.on_worker(w, l->client_id) : NULL;
+
+    if (a) {
+        struct app_port_client *pc = hs_container_of(a, struct app_port_client, aw);
+        pc->n_settling--;
+        app_notify_post(pc, &l->m);
+    }
+    free(l);
+}
+
+/* True: m is the answer when every worker has what was set on s. The program waits for it, and what comes in afterwards, to whichever worker,
+ * is to find the option; as with listen(). */
+static bool is_answered_late(struct app_port_client *pc, const struct session *s, const struct svm_msg *m)
+{
+    struct late_answer *l = pc->n_settling < APP_SETTLING_MAX ? malloc(sizeof(*l)) : NULL;
+
+    if (!l)
+        return false;
+    *l = (struct late_answer){ .x.done = answer_late, .client_id = pc->aw.client_id, .m = *m };
+    pc->n_settling++;
+    if (session_settle(pc->w, s, &l->x))
+        return true;
+    pc->n_settling--;
+    free(l);
+    return false;
+}
+
 static void do_attr(struct app_port_client *pc, const struct svm_msg *m, struct session *s)
 {
     struct svm_msg r;
@@ -175,6 +212,8 @@ static void do_attr(struct app_port_client *pc, const struct svm_msg *m, struct 
         memset(r.u.attr_val.bytes + r.u.attr_val.len, 0, sizeof(r.u.attr_val.bytes) - r.u.attr_val.len);
     }
     r.u.attr_val.error = err;
+    if (err == 0 && m->type == SVM_MSG_ATTR_SET && m->flags && s->state == SESSION_LISTENING && is_answered_late(pc, s, &r))
+        return;
     app_notify_post(pc, &r);
 }
 

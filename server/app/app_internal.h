@@ -42,6 +42,7 @@ enum app_limits {
     APP_SPARES = 64,            /* slots, and rings of each of ... */
     APP_SPARE_ORDERS = 6,       /* ... the smallest sizes, that stay with the worker while its program has others */
     APP_SPARE_BYTES = 32 << 10, /* no more of one size */
+    APP_SETTLING_MAX = 256,     /* answers of one client that wait for the other workers; more than a program has threads that ask */
 };
 
 /* What an epoll event is about. */
@@ -85,6 +86,7 @@ struct app_port_client {        /* worker's */
     int bell_rd;                /* read end of its doorbell pipe to this worker; -1 = none */
     bool has_queues, on_list, is_dirty, is_leaving, is_failed, done_told;
     const char *fail_text;
+    uint32_t n_settling;        /* answers that wait for the other workers */
     struct session_attrs *early; /* what it has set for the session that it will ask for as early_ctx; NULL = nothing ever */
     uint32_t early_ctx;
     struct app_event done_event, fail_event;

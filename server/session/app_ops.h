@@ -117,6 +117,13 @@ void session_tx_kick(struct worker *w, struct session *s);       /* SVM_MSG_DATA
 void session_rx_space_kick(struct worker *w, struct session *s); /* SVM_MSG_SPACE arrived */
 int session_attr_set(struct worker *w, struct session *s, uint8_t attr, const void *val, uint32_t len);
 int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *val, uint32_t *len);
+/* What was set on a listener is so on every worker when done() is called, on w, which then has x again; without it when the worker ends: x is
+ * from malloc(). False: it is so already. */
+struct session_settled {
+    struct session_settled *next;
+    void (*done)(struct worker *w, struct session_settled *x);
+};
+bool session_settle(struct worker *w, const struct session *s, struct session_settled *x);
 /* Before there is a session: put down for the session_connect() that follows, so that its first packet is as the program wants it.
  * *early: the caller's, NULL at first, to be freed with free(). */
 int session_attr_early(struct session_attrs **early, uint8_t attr, const void *val, uint32_t len);

@@ -109,6 +109,11 @@ struct session_worker {
     struct session_limbo *limbo;     /* FIFO memory of sessions that nobody has taken yet; made at first need */
     uint16_t port_table[1024];       /* RFC 6056 s3.3.4: increments of algorithm 4 */
     uint64_t source_key[SESSION_KEY_WORDS], source_hash; /* and the hash of the destination that was asked for last; all zero: none */
+    struct {                         /* session_settle(): home's, but for n_left */
+        struct session_settled *now, *later, **later_tail; /* later: asked for while the others are */
+        unsigned n_left;             /* atomic: others that have not come to it */
+        struct timer_node timer;
+    } settle;
 };
 
 /* session_pool.c */
@@ -171,6 +176,8 @@ void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, ui
 int listener_replicate(struct worker *w, struct session *s);       /* 0, or -EINPROGRESS: ops->listening() tells */
 void listener_replicate_arm(struct worker *w, const struct listener *l, const struct app_worker *a, uint32_t ctx, enum session_arm arm);
 void listener_replicate_end(struct worker *w, const struct listener *l);
+void session_settle_init(struct worker *w);
+void session_settle_fini(struct worker *w);
 
 /* session_claim.c */
 void session_leave(struct worker *w, struct session *s, struct app_worker *a); /* a, one of several holders, uses it no more */

@@ -58,6 +58,7 @@ int session_worker_create(struct worker *w)
     w->session = sw;
     sw->evt_tail = &sw->evt_head;
     sw->tx_tail = &sw->tx_head;
+    session_settle_init(w);
     sw->chunk = calloc(SESSION_MAX_CHUNKS, sizeof(*sw->chunk));
     sw->table = calloc(FIRST_BUCKETS, sizeof(*sw->table));
     if (!sw->chunk || !sw->table)
@@ -124,6 +125,7 @@ void session_worker_destroy(struct worker *w)
         free(w->transport_state[p]);
         w->transport_state[p] = NULL;
     }
+    session_settle_fini(w);
     for (unsigned i = 0; i < SESSION_PORT_BUCKETS; i++) {
         while (sw->listener[i])
             listener_destroy(w, sw->listener[i]);

@@ -149,3 +149,100 @@ void listener_replicate_end(struct worker *w, const struct listener *l)
     if (!is_alone(w) && !transport_get(l->proto)->is_datagram && !transport_get(l->proto)->is_on_worker_0)
         (void)call_others(w, end, &c);
 }
+
+/* ---- has everybody heard? ---- */
+
+/* One round at a time, for all who have asked until it begins: a client that sets options without end takes no more room in the rings of
+ * the workers than one. */
+enum { SETTLE_LOOK_US = 100000 }; /* home's ring may have had no room for the word that it is over */
+
+static void settle_begin(struct worker *w);
+
+static void settle_end(struct worker *w)
+{
+    struct session_settled *x = w->session->settle.now, *next;
+
+    if (!x || __atomic_load_n(&w->session->settle.n_left, __ATOMIC_ACQUIRE) > 0) /* acquire: pairs with settle_heard() */
+        return;
+    w->session->settle.now = NULL;
+    timer_stop(&w->session->settle.timer, &w->timers);
+    for (; x; x = next) {
+        next = x->next;
+        x->done(w, x);
+    }
+    if (w->session->settle.later && !w->session->settle.now)
+        settle_begin(w);
+}
+
+static void settle_over(struct worker *w, void *arg)
+{
+    (void)arg;
+    settle_end(w);
+}
+
+static void settle_look(struct worker *w, struct timer_node *t)
+{
+    timer_start(&w->timers, t, w->now_us + SETTLE_LOOK_US);
+    settle_end(w);
+}
+
+static bool is_last_to_hear(struct worker *home)
+{
+    return __atomic_sub_fetch(&home->session->settle.n_left, 1, __ATOMIC_ACQ_REL) == 0;
+}
+
+/* Another worker: all that home has said before is done here. */
+static void settle_heard(struct worker *w, void *arg)
+{
+    struct worker *home = arg;
+
+    (void)w;
+    if (is_last_to_hear(home))
+        (void)worker_call(home, settle_over, NULL); /* no room: settle_look() */
+}
+
+static void settle_begin(struct worker *w)
+{
+    unsigned n = w->stack->n_workers;
+
+    w->session->settle.now = w->session->settle.later;
+    w->session->settle.later = NULL;
+    w->session->settle.later_tail = &w->session->settle.later;
+    timer_start(&w->timers, &w->session->settle.timer, w->now_us + SETTLE_LOOK_US);
+    __atomic_store_n(&w->session->settle.n_left, n - 1, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < n; i++) {
+        if (i != w->index && worker_call(w->stack->worker[i], settle_heard, w) != 0)
+            (void)is_last_to_hear(w); /* it has stopped; the change itself has not come to it, either */
+    }
+}
+
+bool session_settle(struct worker *w, const struct session *s, struct session_settled *x)
+{
+    if (is_alone(w) || s->state != SESSION_LISTENING || s->ops->is_on_worker_0)
+        return false;
+    x->next = NULL;
+    *w->session->settle.later_tail = x;
+    w->session->settle.later_tail = &x->next;
+    if (!w->session->settle.now)
+        settle_begin(w);
+    return true;
+}
+
+void session_settle_init(struct worker *w)
+{
+    w->session->settle.later_tail = &w->session->settle.later;
+    w->session->settle.timer.fire = settle_look;
+}
+
+void session_settle_fini(struct worker *w)
+{
+    struct session_settled *lists[2] = { w->session->settle.now, w->session->settle.later }, *next;
+
+    timer_stop(&w->session->settle.timer, &w->timers);
+    for (int i = 0; i < 2; i++) {
+        for (struct session_settled *x = lists[i]; x; x = next) {
+            next = x->next;
+            free(x);
+        }
+    }
+}

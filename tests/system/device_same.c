@@ -242,9 +242,9 @@ static void answer_until(int fd, const struct sock *s, int n)
                 answer_by(&s[i]);
 }
 
-/* The server's workers tell each other of a listener that has changed, and setsockopt() does not wait for that; listen() does, and comes
- * behind it. */
-static void all_workers_know(void)
+/* An interface of the kernel's alone: the stack's listener is closed. Closing does not wait until every worker has heard of it; listen() does, and
+ * comes behind it. */
+static void all_workers_closed_it(void)
 {
     for (int i = 0; i < MAX; i++) {
         int fd = make(SOCK_STREAM, NULL, 0);
@@ -421,16 +421,13 @@ static void listeners(int type, const char *how)
     s[0] = open_at(type, NULL, "L", 0);
     both_called(how, s, 1);
     try_device(s[0].fd, "vs1", "vs1", 3);
-    all_workers_know();
     both_called(how, s, 1);
     try_device(s[0].fd, "vs0", "vs0", 3);
-    all_workers_know();
     both_called(how, s, 1);
     try_device(s[0].fd, "none", "", 0);
-    all_workers_know();
     both_called(how, s, 1);
     try_device(s[0].fd, "of the kernel", "vx", 2);
-    all_workers_know();
+    all_workers_closed_it();
     both_called(how, s, 1);
     called_here(type, NULL, t.host[KERNELS], "the kernel's", s, 1);
     close(s[0].fd);

@@ -6,10 +6,12 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 #include "common/clock.h"
+#include "server/session/session_internal.h"
 #include "server/worker/worker_thread.h"
 
 enum { N_WORKERS = 3, N_CONNS = 60 };
@@ -219,3 +221,90 @@ Test(workers, threads_sleep_and_wake)
     }
     stack_destroy(s);
 }
+
+/* ---- what is set on a listener is so everywhere before the program is told ---- */
+
+static int hold_pipe[2];
+static struct setting {
+    struct session *session;
+    int32_t device;
+    uint8_t dev[N_WORKERS]; /* what each has at the end */
+} setting;
+
+static void hold(struct worker *w, void *arg)
+{
+    char c;
+
+    tell(w, arg);
+    cr_assert_eq(read(hold_pipe[0], &c, 1), 1);
+}
+
+static void settled(struct worker *w, struct session_settled *x)
+{
+    for (unsigned i = 0; i < N_WORKERS; i++) {
+        const struct listener *l = listener_of_session(w->stack->worker[i], setting.session->handle);
+        setting.dev[i] = l ? l->dev : UINT8_MAX;
+    }
+    free(x);
+    cr_assert_eq(write(done_pipe[1], "!", 1), 1);
+}
+
+static void set(struct worker *w, void *arg)
+{
+    struct session_settled *x = malloc(sizeof(*x));
+
+    cr_assert_not_null(x);
+    x->done = settled;
+    cr_assert_eq(session_attr_set(w, setting.session, SVM_ATTR_DEVICE, &setting.device, sizeof(setting.device)), 0);
+    cr_assert(session_settle(w, setting.session, x));
+    tell(w, arg);
+}
+
+/* Worker 1 is busy. The others have been through all that came to them: the answer of worker 2 is there before its neighbour's. */
+static void set_while_one_is_busy(struct stack *s, int32_t device)
+{
+    setting.device = device;
+    cr_assert_eq(worker_call(s->worker[0], set, NULL), 0);
+    wait_told(0);
+    cr_assert_eq(worker_call(s->worker[2], ask_neighbour, NULL), 0);
+    wait_told(0);
+}
+
+static void set_on_all(const char *any)
+{
+    struct worker_thread_options opt = { .poll_mode = WORKER_POLL_ADAPTIVE, .core = -1 };
+    struct stack_options so = { .n_workers = N_WORKERS, .seed = 1, .n_small_pkts = 512, .n_big_pkts = 8, .pool_name = "settle" };
+    struct ip_endpoint at = core_endpoint(any, 80);
+    struct sim_sock *l;
+    struct sim_app *app;
+    struct stack *s;
+
+    cr_assert_eq(pipe(done_pipe), 0);
+    cr_assert_eq(pipe(hold_pipe), 0);
+    cr_assert_eq(stack_create(&so, &s), 0);
+    cr_assert_eq(sim_app_create(s->worker[0], NULL, &app), 0);
+    cr_assert_eq(sim_bind(app, SVM_PROTO_TCP, &at, &l), 0);
+    cr_assert_eq(session_listen(s->worker[0], sim_app_worker(app), l->session, 1), -EINPROGRESS);
+    setting.session = l->session;
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        cr_assert_eq(worker_start(s->worker[i], &opt), 0);
+    for (int round = 0; round < 20; round++) {
+        cr_assert_eq(worker_call(s->worker[1], hold, NULL), 0);
+        wait_told(1);
+        set_while_one_is_busy(s, SVM_DEVICE_LO);
+        if (round % 2) /* and somebody else asks before that is over */
+            set_while_one_is_busy(s, 0);
+        cr_assert_eq(write(hold_pipe[1], "", 1), 1);
+        for (int i = 0; i <= round % 2; i++)
+            wait_told('!');
+        for (unsigned i = 0; i < N_WORKERS; i++)
+            cr_assert_eq(setting.dev[i], round % 2 ? 0 : setting.session->dev, "round %d, worker %u: %u", round, i, setting.dev[i]);
+        cr_assert_eq(setting.dev[0] != 0, round % 2 == 0);
+    }
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        worker_stop(s->worker[i]);
+    sim_app_destroy(app);
+    stack_destroy(s);
+}
+Test(workers, what_is_set_on_a_listener_is_set_on_all_v4) { set_on_all("0.0.0.0"); }
+Test(workers, what_is_set_on_a_listener_is_set_on_all_v6) { set_on_all("::"); }
