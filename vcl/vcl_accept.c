@@ -213,8 +213,10 @@ int vcl_accept(struct vcl_socket *l, int flags, struct vcl_socket **out)
     /* Several processes hold the listener and this one only ever blocks in accept: while it works, others shall accept. */
     if (l->shared && !l->n_in_subs && !atomic_load(&l->nonblock)) {
         pthread_mutex_lock(&l->w->lock);
-        vcl_accept_return_all(l);
-        vcl_accept_arm(l, VCL_ARM_OFF);
+        if (!l->waiters) { /* another thread */
+            vcl_accept_return_all(l);
+            vcl_accept_arm(l, VCL_ARM_OFF);
+        }
         pthread_mutex_unlock(&l->w->lock);
     }
     return *out ? 0 : rc;

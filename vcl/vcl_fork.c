@@ -23,7 +23,14 @@ static void mark_shared(struct vcl_worker *w)
             vcl_claim_shared_anew(w->table[i]);
 }
 
-/* One that has listened and waits for nothing there may sleep from now on, as nginx's master does, while its children accept. */
+/* Blocks in accept() if at all, and not now: vcl_accept(). */
+static bool is_at_rest(const struct vcl_socket *l)
+{
+    return !l->n_in_subs && !l->waiters && !atomic_load(&l->nonblock) && l->w->event_epfd < 0;
+}
+
+/* One that has listened and waits for nothing there may sleep from now on, as nginx's master does, while its children accept; or, having
+ * accepted, wait for them. */
 static void return_unwanted(struct vcl_worker *w)
 {
     for (uint32_t i = 0; i < w->table_size; i++) {
@@ -31,7 +38,9 @@ static void return_unwanted(struct vcl_worker *w)
 
         if (l && l->armed == VCL_ARM_ON && vcl_sctp_is_many(l) && !l->n_in_subs)
             vcl_accept_arm(l, VCL_ARM_WEAK);
-        if (l && l->armed == VCL_ARM_WEAK)
+        else if (l && l->armed == VCL_ARM_ON && is_at_rest(l))
+            vcl_accept_arm(l, VCL_ARM_OFF);
+        if (l && l->armed != VCL_ARM_ON)
             vcl_accept_return_all(l);
     }
 }
@@ -154,7 +163,8 @@ static void listeners_in_child(struct vcl_worker *w)
     }
 }
 
-/* The kernel's epoll descriptors are shared with the parent: what is in them of ours stays the parent's. */
+/* The kernel's epoll descriptors are shared with the parent. The child uses what is in a set of ours once it waits there
+ * (vcl_set_in_child()). */
 void vcl_set_after_fork(void)
 {
     struct vcl_process *p = vcl_process();
@@ -167,6 +177,8 @@ void vcl_set_after_fork(void)
         set->wake_pending = false;
         set->n_waiting = set->n_interrupts = 0;
         memset(set->worker_epoch, 0, sizeof(set->worker_epoch));
+        for (struct vcl_sub *sub = set->subs; sub; sub = sub->set_next)
+            set->inherited = sub->inherited = true;
     }
 }
 

@@ -712,6 +712,7 @@ struct vcl_sub {
     uint64_t data;
     uint32_t edges;                  /* edge-triggered: what has happened since it was last reported */
     bool on_ready, disabled, rearm;
+    bool inherited;                  /* the parent's, and not looked at yet in this child */
 };
 struct vcl_set {
     atomic_uint refs;
@@ -728,12 +729,14 @@ struct vcl_set {
     uint32_t turn;
     bool kernel_busy, wake_pending, nested;
     bool news;                       /* vcl_set_new_for_news(); epfd is its own */
+    bool inherited;                  /* of a fork's parent: vcl_set_in_child() is due */
     pid_t owner;                     /* process whose doorbells are in epfd */
     struct vcl_set *next, *all_next;
 };
 void vcl_set_notify(struct vcl_socket *s, uint32_t events);  /* worker lock held: subscriptions and waiters of s */
 void vcl_set_forget(struct vcl_socket *s);                   /* worker lock held */
 void vcl_set_after_fork(void);
+void vcl_set_in_child(struct vcl_set *set);                  /* a fork's child waits in a set of its parent's: begins to use what is in it */
 void vcl_set_clear_wake(struct vcl_set *set);                /* set lock held */
 void vcl_set_join_all(struct vcl_set *set);                  /* set lock held */
 static inline bool vcl_set_is_twin(const struct epoll_event *ev) { return (ev->data.u64 & ~(uint64_t)UINT32_MAX) == VCL_SET_TWIN_DATA; }

@@ -175,6 +175,8 @@ int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const
 
     if (max <= 0)
         return -EINVAL;
+    if (hs_unlikely(set->inherited))
+        vcl_set_in_child(set);
     for (;;) {
         for (unsigned i = 0; i < set->n_workers; i++)
             vcl_worker_turn(set->workers[i]);
@@ -295,6 +297,13 @@ static void note_worker(struct poll_wait *pw, struct vcl_worker *w)
         pw->workers[pw->n_workers++] = w;
 }
 
+/* Worker lock held. */
+static void accept_from(const struct vcl_pollfd *p)
+{
+    if (vcl_state(p->socket) == VCL_LISTENING && p->events & (POLLIN | POLLRDNORM) && p->socket->armed != VCL_ARM_ON)
+        vcl_accept_arm(p->socket, VCL_ARM_ON);
+}
+
 static void sleep_begin(struct poll_wait *pw, struct timespec *left, const struct timespec **timeout)
 {
     pw->n_own = pw->n_kernel;
@@ -312,6 +321,7 @@ static void sleep_begin(struct poll_wait *pw, struct timespec *left, const struc
             if (pw->fds[k].socket && pw->fds[k].socket->w == w) {
                 pw->waiters[k] = (struct vcl_waiter){ .thread = pthread_self(), .fd = pw->wake_fd };
                 vcl_waiter_link(pw->fds[k].socket, &pw->waiters[k]);
+                accept_from(&pw->fds[k]);
             }
         vcl_worker_drain(w);
         pw->kernel[pw->n_own++] = (struct pollfd){ .fd = w->bell_fd, .events = POLLIN };
@@ -449,9 +459,9 @@ int vcl_poll_wait(struct vcl_pollfd *fds, unsigned n, const struct timespec *tim
         }
         vcl_socket_enter_soon(s);
         note_worker(&pw, s->w);
-        if (vcl_state(s) == VCL_LISTENING && fds[i].events & (POLLIN | POLLRDNORM) && s->armed != VCL_ARM_ON) {
+        if (vcl_state(s) == VCL_LISTENING && s->armed != VCL_ARM_ON) {
             pthread_mutex_lock(&s->w->lock);
-            vcl_accept_arm(s, VCL_ARM_ON);
+            accept_from(&fds[i]);
             pthread_mutex_unlock(&s->w->lock);
         }
     }

@@ -525,6 +525,60 @@ bool vcl_set_take_twin(struct vcl_set *set, struct epoll_event *ev)
     return is_first;
 }
 
+/* ---- in a fork's child ---- */
+static bool is_in(const struct vcl_socket *s, const struct vcl_set *set)
+{
+    const struct vcl_sub *sub = s->subs;
+
+    while (sub && sub->set != set)
+        sub = sub->s_next;
+    return sub != NULL;
+}
+
+/* What is in the set is looked at anew; what the parent uses is asked for as it is found not to be here (vcl_claim_want()). */
+static void worker_in_child(struct vcl_set *set, struct vcl_worker *w)
+{
+    bool is_attached = vcl_worker_attach(w) == 0; /* without a server it waits all the same */
+
+    pthread_mutex_lock(&w->lock);
+    pthread_mutex_lock(&set->lock);
+    join_worker(set, w);
+    for (struct vcl_sub *sub = set->subs; sub; sub = sub->set_next) {
+        if (!sub->inherited || sub->s->w != w)
+            continue;
+        sub->inherited = false;
+        if (is_attached)
+            sub->s->epoch = w->epoch;
+        sub->edges = ~0u;
+        ready_add(set, sub);
+    }
+    wake_set(set);
+    pthread_mutex_unlock(&set->lock);
+    for (uint32_t i = 0; i < w->table_size; i++) {
+        struct vcl_socket *s = w->table[i];
+
+        if (s && vcl_state(s) == VCL_LISTENING && s->n_in_subs && is_in(s, set))
+            vcl_accept_arm(s, VCL_ARM_ON);
+    }
+    if (set->nested)
+        make_eager(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void vcl_set_in_child(struct vcl_set *set)
+{
+    struct vcl_worker *workers[VCL_MAX_SET_WORKERS];
+    unsigned n;
+
+    pthread_mutex_lock(&set->lock);
+    n = set->inherited ? set->n_workers : 0;
+    set->inherited = false;
+    memcpy(workers, set->workers, n * sizeof(workers[0]));
+    pthread_mutex_unlock(&set->lock);
+    for (unsigned i = 0; i < n; i++)
+        worker_in_child(set, workers[i]);
+}
+
 /* ---- sets inside of others ---- */
 void vcl_set_nest(struct vcl_set *set)
 {
@@ -549,6 +603,8 @@ bool vcl_set_settle(struct vcl_set *set)
     struct vcl_sub *sub, *next, *last;
     bool ready;
 
+    if (hs_unlikely(set->inherited))
+        vcl_set_in_child(set);
     for (unsigned i = 0; i < set->n_workers; i++) {
         pthread_mutex_lock(&set->workers[i]->lock);
         vcl_worker_bell_drain(set->workers[i]);

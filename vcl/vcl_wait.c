@@ -327,6 +327,8 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
     int n = 0;
 
     vcl_waiter_link(s, &wt);
+    if (ready == vcl_ready_read && vcl_state(s) == VCL_LISTENING && s->armed != VCL_ARM_ON)
+        vcl_accept_arm(s, VCL_ARM_ON); /* another thread has forked, or accepted, meanwhile */
     vcl_sleeper_link(w, &sl, wt.fd, NULL);
     vcl_worker_sleep_begin(w);
     if (vcl_worker_has_work(w) || w->n_pending)

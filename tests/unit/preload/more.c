@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -12,11 +13,15 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <linux/close_range.h>
 #include "tests/unit/preload/calls.h"
 
+extern char **environ;
+static const char *self;
 static bool is_v6;
 static char buf[64 << 10];
 static volatile sig_atomic_t pipes;
@@ -285,8 +290,244 @@ static void test_streams(void)
     closefrom(3);
 }
 
-int main(void)
+/* ---- what a child has from its parent ---- */
+
+static int waited(pid_t pid)
 {
+    int status = -1;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Reads what comes in the set of its parent and answers: 42. */
+static int answers(int ep, int fd)
+{
+    struct epoll_event got = { .data.u64 = 0 };
+    char c = 0;
+    if (epoll_wait(ep, &got, 1, 30000) != 1 || got.data.u64 != 7)
+        return 1;
+    if (read(fd, &c, 1) != 1 || c != 'x' || epoll_wait(ep, &got, 1, 0) != 0)
+        return 2;
+    return write(fd, "answer", 6) == 6 ? 42 : 3;
+}
+
+/* Takes a connection that comes in the set of its parent, says so: 42. */
+static int takes(int ep, int l)
+{
+    struct epoll_event got;
+    int fd = -1;
+    while (fd < 0)
+        if (epoll_wait(ep, &got, 1, 30000) != 1 || ((fd = accept(l, NULL, NULL)) < 0 && errno != EAGAIN))
+            return 1;
+    return write(fd, "taken", 5) == 5 ? 42 : 2;
+}
+
+static void test_sets(void)
+{
+    struct ends e = begin("sets of a parent");
+    struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 7 }, got;
+    int ep = epoll_create1(0), listens = epoll_create1(0);
+    SHOW(epoll_ctl(ep, EPOLL_CTL_ADD, e.b, &ev));
+    for (int i = 0; i < 5; i++) { /* before the child looks, or when it sleeps already; two are edge-triggered; the last is a child's child */
+        ev.events = EPOLLIN | (i == 2 || i == 3 ? EPOLLET : 0);
+        SHOW(epoll_ctl(ep, EPOLL_CTL_MOD, e.b, &ev));
+        if (i % 3 == 0)
+            SHOW(write(e.a, "x", 1));
+        fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(i == 4 && (pid = fork()) != 0 ? waited(pid) : answers(ep, e.b));
+        if (i % 3 != 0)
+            SHOW(write(e.a, "x", 1));
+        SHOW(has(e.a, "answer"));
+        SHOW(waited(pid));
+    }
+    SHOW(write(e.a, "y", 1)); /* the parent again */
+    SHOW(epoll_wait(ep, &got, 1, 30000));
+    SHOW(has(e.b, "y"));
+    SHOW(fcntl(e.l, F_SETFL, O_NONBLOCK));
+    SHOW(epoll_ctl(listens, EPOLL_CTL_ADD, e.l, &ev));
+    pid_t pids[2];
+    for (int i = 0; i < 2; i++) {
+        fflush(stdout);
+        if ((pids[i] = fork()) == 0)
+            _exit(takes(listens, e.l));
+    }
+    SHOW(close(listens)); /* the children's alone: a parent that keeps it is given connections, too */
+    for (int i = 0; i < 2; i++) {
+        int fd = connected(e.port);
+        SHOW(has(fd, "taken"));
+        SHOW(recv(fd, buf, 1, 0));
+    }
+    SHOW(waited(pids[0]));
+    SHOW(waited(pids[1]));
+    closefrom(3);
+}
+
+/* The parent has accepted, and does something else from now on: what comes is its child's. */
+static void test_accepted_once(void)
+{
+    struct ends e = begin("a parent that has accepted once");
+    int p[2];
+    SHOW(pipe(p));
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        for (int i = 0; i < 8; i++)
+            if (send(accept(e.l, NULL, NULL), "mine", 4, MSG_NOSIGNAL) != 4)
+                _exit(i);
+        _exit(42);
+    }
+    pid_t client = fork();
+    if (client == 0) {
+        for (int i = 0; i < 8; i++) {
+            int fd = connected(e.port);
+            setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){ 30, 0 }, sizeof(struct timeval));
+            if (!has(fd, "mine")) {
+                kill(child, SIGKILL);
+                _exit(i);
+            }
+        }
+        _exit(42);
+    }
+    close(p[1]);
+    SHOW(read(p[0], buf, 1)); /* until both have ended */
+    SHOW(waited(child));
+    SHOW(waited(client));
+    closefrom(3);
+}
+
+/* What daemon() leaves: sockets, sets, and 0 to 2 as it was asked. Said to a pipe. */
+static void is_daemon(int noclose, int tell)
+{
+    struct ends e = begin("daemon");
+    fflush(stdout);
+    struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 7 }, got = { .data.u64 = 0 };
+    struct stat st = { .st_mode = 0 };
+    int ep = epoll_create1(0);
+    epoll_ctl(ep, EPOLL_CTL_ADD, e.b, &ev);
+    ev.data.u64 = 8;
+    epoll_ctl(ep, EPOLL_CTL_ADD, e.l, &ev);
+    dup2(e.a, 0);
+    dup2(e.a, 1);
+    dprintf(tell, "daemon %d\n", daemon(1, noclose));
+    fstat(0, &st);
+    dprintf(tell, "0 is a socket: %d\n", S_ISSOCK(st.st_mode) != 0);
+    dprintf(tell, "write: %zd\n", write(1, "one", 3));
+    dprintf(tell, "write: %zd\n", write(e.a, "two", 3));
+    int n = epoll_wait(ep, &got, 1, 30000);
+    dprintf(tell, "epoll %d %d\n", n, (int)got.data.u64);
+    dprintf(tell, "came: %d\n", has(e.b, noclose ? "onetwo" : "two"));
+    dprintf(tell, "more: %zd\n", recv(e.b, buf, 1, MSG_DONTWAIT));
+    int c = connected(e.port);
+    n = epoll_wait(ep, &got, 1, 30000);
+    dprintf(tell, "epoll %d %d\n", n, (int)got.data.u64);
+    int d = accept(e.l, NULL, NULL);
+    dprintf(tell, "a new one: %zd\n", write(c, "new", 3));
+    dprintf(tell, "came: %d\n", has(d, "new"));
+}
+
+static void test_daemon(void)
+{
+    for (int noclose = 0; noclose < 2; noclose++) {
+        int p[2];
+        SHOW(pipe(p));
+        fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+            is_daemon(noclose, p[1]);
+            _exit(0);
+        }
+        SHOW(waited(pid));
+        close(p[1]);
+        for (ssize_t n; (n = read(p[0], buf, sizeof(buf))) > 0;)
+            fwrite(buf, 1, (size_t)n, stdout);
+        closefrom(3);
+    }
+}
+
+/* The image that the next two start: answers by the descriptor that it is given. */
+static int image(int fd)
+{
+    char c = 0;
+    return read(fd, &c, 1) == 1 && c == '?' && write(fd, "image", 5) == 5 ? 42 : 1;
+}
+
+static void ask(int a, pid_t pid)
+{
+    SHOW(write(a, "?", 1));
+    SHOW(has(a, "image"));
+    SHOW(waited(pid));
+}
+
+static void exec_as(int how, char *const args[])
+{
+    switch (how) {
+    case 0: execle(self, args[0], args[1], (char *)NULL, environ); break;
+    case 1: execlp(self, args[0], args[1], (char *)NULL); break;
+    case 2: execvp(self, args); break;
+    case 3: execvpe(self, args, environ); break;
+    case 4: fexecve(open(self, O_RDONLY | O_CLOEXEC), args, environ); break;
+    default: execv(self, args); break;
+    }
+    _exit(9);
+}
+
+static void test_exec(void)
+{
+    struct ends e = begin("exec");
+    char number[12], *args[] = { (char *)(uintptr_t)self, number, NULL };
+    for (int how = 0; how < 7; how++) {
+        int a = connected(e.port), b = accept(e.l, NULL, NULL);
+        snprintf(number, sizeof(number), "%d", b);
+        fflush(stdout);
+        pid_t pid = how == 6 ? vfork() : fork();
+        if (pid == 0)
+            exec_as(how, args);
+        close(b);
+        ask(a, pid);
+        close(a);
+    }
+    closefrom(3);
+}
+
+static void test_spawn(void)
+{
+    struct ends e = begin("spawn");
+    for (int how = 0; how < 6; how++) {
+        posix_spawn_file_actions_t acts;
+        int a = connected(e.port), b = accept4(e.l, NULL, NULL, SOCK_CLOEXEC), to = how == 2 ? b : how == 3 ? 40 : 0;
+        char number[12], *args[] = { (char *)(uintptr_t)self, number, NULL };
+        pid_t pid;
+        posix_spawn_file_actions_init(&acts);
+        snprintf(number, sizeof(number), "%d", how == 5 ? b : to);
+        if (how == 1) /* by way of another number */
+            posix_spawn_file_actions_adddup2(&acts, b, 41);
+        if (how == 4)
+            posix_spawn_file_actions_addclose(&acts, 0);
+        if (how < 5)
+            posix_spawn_file_actions_adddup2(&acts, how == 1 ? 41 : b, to);
+        else
+            fcntl(b, F_SETFD, 0);
+        if (how == 4)
+            posix_spawn_file_actions_addclosefrom_np(&acts, 3);
+        fflush(stdout);
+        if (how == 5)
+            SHOW(posix_spawnp(&pid, self, NULL, NULL, args, environ));
+        else
+            SHOW(posix_spawn(&pid, self, &acts, NULL, args, environ));
+        close(b);
+        ask(a, pid);
+        close(a);
+        posix_spawn_file_actions_destroy(&acts);
+    }
+    closefrom(3);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        return image(atoi(argv[1]));
+    self = argv[0];
     signal(SIGPIPE, on_pipe);
     for (int six = 0; six < 2; six++) {
         is_v6 = six;
@@ -296,6 +537,11 @@ int main(void)
         test_sendfile();
         test_splice();
         test_streams();
+        test_sets();
+        test_accepted_once();
+        test_daemon();
+        test_exec();
+        test_spawn();
     }
     return 0;
 }
