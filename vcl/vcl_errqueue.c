@@ -172,14 +172,15 @@ static void keep(struct vcl_socket *s, uint32_t at, const struct svm_dgram_hdr *
         atomic_store(&s->error, te.error > 0 ? -te.error : -EIO);
 }
 
-/* Walks the records that have not been looked at. front: only as long as they are errors, and those are dropped. */
-static int walk(struct vcl_socket *s, bool front)
+/* Walks the records that have not been looked at. front: only as long as they are errors, and those are dropped; the bytes of datagrams behind
+ * them, as one look has found them: what came meanwhile may begin with an error. */
+static int64_t walk(struct vcl_socket *s, bool front)
 {
     int64_t avail = s->has_fifos ? svm_fifo_cons_avail(&s->rx) : 0;
     uint32_t at = 0;
 
     if (avail <= 0)
-        return avail < 0 ? (int)avail : 0;
+        return avail;
     if (!front && (int32_t)(s->errors_seen - s->rx.head) > 0)
         at = s->errors_seen - s->rx.head;
     while (at < avail) {
@@ -189,7 +190,7 @@ static int walk(struct vcl_socket *s, bool front)
             return rc;
         bool is_error = h.flags & SVM_DGRAM_ERROR;
         if (front && !is_error)
-            return 0;
+            return avail;
         if (is_error && (int32_t)(s->errors_seen - (s->rx.head + at)) <= 0)
             keep(s, at, &h);
         at += vcl_dgram_record_size(&h);
@@ -206,9 +207,15 @@ static int walk(struct vcl_socket *s, bool front)
     return 0;
 }
 
-int vcl_errqueue_settle(struct vcl_socket *s)
+int64_t vcl_errqueue_settle(struct vcl_socket *s)
 {
-    return walk(s, true);
+    int64_t n = walk(s, true);
+
+    if (n == 0 && hs_unlikely(s->rest != NULL)) {
+        vcl_rest_turn(s);
+        n = walk(s, true);
+    }
+    return n;
 }
 
 /* A FIFO that is broken shows it to the next reader. */

@@ -37,8 +37,8 @@ struct vcl_error *vcl_errqueue_last(struct vcl_socket *s);
 bool vcl_errqueue_has(const struct vcl_socket *s);    /* without a lock */
 void vcl_errqueue_purge(struct vcl_socket *s);        /* takes the lock */
 void vcl_errqueue_free(struct vcl_socket *s);
-/* Error records at the front of the receive FIFO go to the queue; what is readable then is a datagram. 0 or -errno. */
-int vcl_errqueue_settle(struct vcl_socket *s);
+/* Error records at the front of the receive FIFO go to the queue. Bytes that begin with a datagram then, or -errno. */
+int64_t vcl_errqueue_settle(struct vcl_socket *s);
 void vcl_errqueue_collect(struct vcl_socket *s);      /* all that are in the FIFO; takes the lock */
 
 #endif

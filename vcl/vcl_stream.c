@@ -760,7 +760,7 @@ int64_t vcl_readable_bytes(struct vcl_socket *s)
             n = vcl_urgent_readable(s, n);
         if (s->sctp)
             n = vcl_sctp_readable_bytes(s);
-        else if ((s->is_dgram || s->is_records) && n > 0 && vcl_errqueue_settle(s) == 0) /* FIONREAD of datagrams: the next one */
+        else if ((s->is_dgram || s->is_records) && n > 0 && (n = vcl_errqueue_settle(s)) > 0) /* FIONREAD of datagrams: the next one */
             n = svm_fifo_peek(&s->rx, 0, &h, sizeof(h)) == (int64_t)sizeof(h) ? h.data_len : 0;
     }
     vcl_socket_unlock(s);

@@ -90,8 +90,8 @@ static bool has_enough(struct vcl_socket *s)
 
     if (s->sctp)
         return vcl_sctp_is_readable(s);
-    if (s->is_dgram && hs_unlikely(s->errq || s->rare_opt->recverr || s->rare_opt->recverr6) && vcl_errqueue_settle(s) != 0)
-        return true; /* the reader is told */
+    if (s->is_dgram && hs_unlikely(s->errq || s->rare_opt->recverr || s->rare_opt->recverr6))
+        return vcl_errqueue_settle(s) != 0; /* less than 0: the reader is told */
     n = vcl_stream_avail(s);
 
     return n != 0 && (n < 0 || s->is_dgram || s->is_records || n >= vcl_rcvlowat(s));

@@ -697,11 +697,38 @@ static void corked(void)
     close(fd);
 }
 
+/* The first error of each of many sockets, whenever poll() looks, is an error and nothing to read. Every other one is looked at without end:
+ * between any two steps of who writes the error. */
+static void first_ones(void)
+{
+    enum { MANY = 300 };
+    int n = 0;
+    char b[10] = "";
+
+    for (int i = 0; i < MANY; i++) {
+        int fd = socket(is_v6() ? AF_INET6 : AF_INET, SOCK_DGRAM, 0), one = 1;
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        time_t end = time(NULL) + WAIT_MS / 1000;
+        if (is_v6())
+            setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &one, sizeof(one));
+        if (!t.v6)
+            setsockopt(fd, IPPROTO_IP, IP_RECVERR, &one, sizeof(one));
+        sendto(fd, b, sizeof(b), 0, at(&t.peer, CLOSED), t.peer.len);
+        while (poll(&p, 1, i % 2 ? 0 : WAIT_MS) == 0 && time(NULL) < end)
+            continue;
+        n += p.revents == POLLERR;
+        if (p.revents != POLLERR)
+            printf("  number %d: %#x\n", i, (unsigned)p.revents);
+        close(fd);
+    }
+    printf("  of %d: %d\n", MANY, n);
+}
+
 static const struct { const char *name; void (*run)(void); } cases[] = {
     { "connected_without", connected_without }, { "connected_with", connected_with }, { "unconnected", unconnected }, { "mixed", mixed },
     { "router", router }, { "too_big", too_big }, { "own", own },
     { "stamps", stamps }, { "segments", segments }, { "sizes", sizes }, { "waiting", waiting }, { "corked", corked },
-    { "bounded", bounded },
+    { "bounded", bounded }, { "first_ones", first_ones },
 };
 
 int main(int argc, char **argv)
