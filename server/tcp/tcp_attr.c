@@ -71,6 +71,8 @@ static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v
         return 0;
     case SVM_ATTR_QUICKACK:
         set_flag(c, TCP_F_QUICKACK, v != 0);
+        if (!v)
+            c->quick_acks = 0; /* those of the start are not wanted either */
         if (v && (c->flags & TCP_F_ACK_DELAYED))
             tcp_send_ack(w, c);
         return 0;

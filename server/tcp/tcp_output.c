@@ -89,6 +89,14 @@ static void ack_paid(struct tcp_conn *c)
     c->last_ack_sent = c->rcv_nxt;
 }
 
+/* TCP_QUICKACK lasts until the program answers: its answers carry the ACKs from then on, as on Linux. What it sends first, or in its own
+ * time, is none. */
+static void quickack_ends(struct worker *w, struct tcp_conn *c)
+{
+    if (c->rcv_nxt != c->irs + 1 && (uint64_t)(tcp_now_ms(w) - c->data_time_ms) * 1000 < tcp_worker_of(w)->cfg.delack_us)
+        c->flags &= ~TCP_F_QUICKACK;
+}
+
 static void put_auth(struct tcp_out *o, struct tcp_auth *auth, struct tcp_conn *c)
 {
     o->auth = auth;
@@ -110,9 +118,13 @@ static int conn_send(struct worker *w, struct tcp_conn *c, struct tcp_out *o, ui
     }
     if (o->flags & TCP_ACK)
         ack_paid(c);
-    if (hs_unlikely(c->flags & TCP_F_SND_URG)) {
-        o->urgent = o->flags & (TCP_SYN | TCP_RST) ? 0 : tcp_urg_pointer(w, c, o->seq);
-        o->flags |= o->urgent ? TCP_URG : 0;
+    if (hs_unlikely(c->flags & (TCP_F_SND_URG | TCP_F_QUICKACK))) {
+        if ((c->flags & TCP_F_QUICKACK) && o->len)
+            quickack_ends(w, c);
+        if ((c->flags & TCP_F_SND_URG) && !(o->flags & (TCP_SYN | TCP_RST))) {
+            o->urgent = tcp_urg_pointer(w, c, o->seq);
+            o->flags |= o->urgent ? TCP_URG : 0;
+        }
     }
     o->from = c->place;
     o->to = c->peer;

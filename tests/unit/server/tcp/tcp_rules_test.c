@@ -292,7 +292,7 @@ Test(tcp_rules, ttl_and_dscp, .init = init, .fini = fini)
     cr_assert_eq(t->h.last_tx.tos & 0xfc, 0x28);
 }
 
-/* TCP_QUICKACK: what is owed goes at once, and so does each one after it, until the program takes it back. */
+/* TCP_QUICKACK: what is owed goes at once, and so does each one after it, until the program takes it back or answers. */
 Test(tcp_rules, quickack, .init = init, .fini = fini)
 {
     struct script *t = &T;
@@ -313,6 +313,50 @@ Test(tcp_rules, quickack, .init = init, .fini = fini)
     send_data(t, "3", 1);
     EXPECT_NOTHING(t);
     fake_advance(&t->h, 41000);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+}
+
+/* As on Linux: what the program sends behind what it has got is an answer, which carries the ACK, and so will the next one. */
+Test(tcp_rules, quickack_until_an_answer, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    script_conn(t)->quick_acks = 0;
+    set_attr(t, SVM_ATTR_QUICKACK, 1);
+    fake_write(&t->h, t->s, "220", 3); /* nothing has come: no answer */
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 3);
+    t->rcv += 3;
+    send_data(t, "1", 1);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    fake_advance(&t->h, 50000);
+    fake_write(&t->h, t->s, "221", 3); /* in its own time */
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 3);
+    t->rcv += 3;
+    send_data(t, "2", 1);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    fake_advance(&t->h, 10000);
+    fake_write(&t->h, t->s, "222", 3);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 3);
+    t->rcv += 3;
+    send_data(t, "3", 1);
+    EXPECT_NOTHING(t);
+    set_attr(t, SVM_ATTR_QUICKACK, 1); /* and again */
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+    send_data(t, "4", 1);
+    EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
+}
+
+/* 0 before anything has come: not even the first segments are acknowledged at once. */
+Test(tcp_rules, quickack_not_even_at_the_start, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    set_attr(t, SVM_ATTR_QUICKACK, 0);
+    send_data(t, t->data, 1000);
+    EXPECT_NOTHING(t);
+    send_data(t, t->data, 1000);
     EXPECT(t, TCP_ACK, t->rcv, t->snd, 0);
 }
 
