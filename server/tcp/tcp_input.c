@@ -152,7 +152,7 @@ static bool paws_ok(struct worker *w, struct tcp_conn *c, const struct tcp_seg *
         c->flags &= ~TCP_F_TS_RECENT;
         return true;
     }
-    if (seg->len && !seq_lt(seg->o.tsval, c->ts_floor))
+    if ((seg->len || (seg->flags & TCP_FIN)) && !seq_lt(seg->o.tsval, c->ts_floor))
         return true;
     tcp_count(w, TCP_C_paws);
     if (seg->len)

@@ -583,6 +583,12 @@ Test(tcp_rules, overtaken_by_a_retransmission, .init = init, .fini = fini)
     send_seg(t, TCP_ACK, base + 400, t->rcv, t->data, 100);
     cr_assert_eq(t->h.tw.counters[TCP_C_paws], 2);
     cr_assert_eq(t->s->rx_len, 400);
+    while (take(t))
+        ;
+    t->tsval = 2096;
+    send_seg(t, TCP_FIN | TCP_ACK, base + 400, t->rcv, NULL, 0);
+    EXPECT(t, TCP_ACK, t->rcv, base + 401, 0);
+    cr_assert(t->s->rx_fin);
 }
 
 /* What is older than 2^29 bytes may be of a time when the sequence numbers meant something else. */
