@@ -29,6 +29,7 @@ struct app_ops {
     /* The server's own (a transport that runs over another one): it shares no memory with a program, so that a program of this host is
      * joined to it by the relay (server/local/). */
     bool is_internal;
+    uint32_t rx_min;               /* of a FIFO to it: SO_RCVBUF of the program above makes none shorter; a power of two, or 0 */
     int (*fifos_alloc)(struct worker *w, struct app_worker *a, struct app_fifos *out);     /* -ENOBUFS: quota; -ENOMEM */
     /* The same of a slot in use, untouched. NULL: the FIFO halves of a session stay as long as its slot. */
     void (*fifos_at)(struct worker *w, struct app_worker *a, const struct svm_msg_slot *slot, struct app_fifos *out);

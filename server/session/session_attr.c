@@ -110,10 +110,11 @@ void session_attrs_forget(struct session_attrs *early)
         early->is_set = 0;
 }
 
-/* FIFO sizes take effect where the FIFO is: a receive FIFO is the server's, a transmit FIFO grows in the program. */
+/* FIFO sizes take effect where the FIFO is: a receive FIFO is the server's, a transmit FIFO grows in the program. Whoever takes nothing but
+ * whole records has room for them: else he would wait for the rest of one, and the peer for him. */
 static int fifo_limit(struct session *s, uint8_t attr, int32_t v)
 {
-    uint32_t size = 4096;
+    uint32_t size = hs_max_u32(4096, attr == SVM_ATTR_RX_FIFO && s->app ? s->app->ops->rx_min : 0);
 
     if (v < 0)
         return -EINVAL;

@@ -257,15 +257,11 @@ static int connect_datagram(struct worker *w, struct session *s, const struct ip
     return err;
 }
 
-static int connect_global(struct worker *w, struct session *s, struct app_worker *a, const struct session_attrs *attrs)
+/* FIFOs, of a size that was asked for before, and the transport's connection. */
+static int connect_by_ops(struct worker *w, struct session *s, struct app_worker *a, const struct session_attrs *attrs)
 {
-    int err = session_choose_source(w, s->proto, &s->rmt, session_from(s->fib, s->dev), &s->lcl);
+    int err = session_fifos_make(w, s, a);
 
-    if (err == 0 && !session_may_send(w, s, &s->lcl, &s->rmt))
-        err = -ECONNREFUSED;
-    if (err != 0)
-        return err;
-    err = session_fifos_make(w, s, a);
     if (err != 0)
         return err;
     err = take_attrs(s, attrs);
@@ -279,6 +275,15 @@ static int connect_global(struct worker *w, struct session *s, struct app_worker
     }
     s->conn->session = s;
     return 0;
+}
+
+static int connect_global(struct worker *w, struct session *s, struct app_worker *a, const struct session_attrs *attrs)
+{
+    int err = session_choose_source(w, s->proto, &s->rmt, session_from(s->fib, s->dev), &s->lcl);
+
+    if (err == 0 && !session_may_send(w, s, &s->lcl, &s->rmt))
+        err = -ECONNREFUSED;
+    return err ? err : connect_by_ops(w, s, a, attrs);
 }
 
 /* What the socket of somebody who calls this host says of its own address: as over loopback, the address it was called by. */
@@ -313,20 +318,11 @@ static bool goes_by_packets(struct worker *w, const struct session *s, uint8_t f
 /* A transport over another one: that one finds the way, over the network or to a program of this host. */
 static int connect_layered(struct worker *w, struct session *s, struct app_worker *a, const struct session_attrs *attrs)
 {
-    int err = session_fifos_make(w, s, a);
+    int err = connect_by_ops(w, s, a, attrs);
 
-    if (err != 0)
-        return err;
-    err = take_attrs(s, attrs);
     if (err == 0)
-        err = s->ops->connect(w, s, &s->lcl, &s->rmt, &s->conn);
-    if (err != 0) {
-        session_fifos_drop(w, s);
-        return err;
-    }
-    s->conn->session = s;
-    session_attrs_apply(w, s);
-    return 0;
+        session_attrs_apply(w, s);
+    return err;
 }
 
 static int connect_stream(struct worker *w, struct session *s, struct app_worker *a, uint8_t flags,

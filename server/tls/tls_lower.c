@@ -180,6 +180,7 @@ static void on_listening(struct worker *w, struct app_worker *a, struct session 
 
 const struct app_ops tls_app_ops = {
     .is_internal = true,
+    .rx_min = 4 * TLS_RECORD_MAX, /* one that is whole, and the next ones are under way */
     .fifos_alloc = fifos_alloc,
     .fifos_free = fifos_free,
     .on_worker = on_worker,

@@ -90,6 +90,7 @@ static void take_accepted(struct run *r, struct sim_sock *s)
         if (a[1].s || !sim_secure_is_pair(a[0].s, s))
             continue;
         a[1].s = s;
+        sim_secure_options(&r->s, s);
         return;
     }
     fail(r, "a connection that nobody began");
@@ -173,7 +174,7 @@ static bool make(struct run *r)
     }
     if (sim_bind(r->s.app[0], SVM_PROTO_UDP, &own, &r->noise) != 0)
         return fail(r, "no socket");
-    return sim_secure_listen(&r->s, SVM_PROTO_DTLS, PORT);
+    return sim_secure_options(&r->s, r->noise) && sim_secure_listen(&r->s, SVM_PROTO_DTLS, PORT);
 }
 
 static void check_flow(struct run *r, struct flow *f)

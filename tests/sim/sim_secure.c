@@ -7,7 +7,8 @@
 #include "common/splitmix.h"
 #include "server/session/session_run.h"
 
-enum { FIRST_PORT = 20000 }; /* none that a stack chooses by itself */
+enum { FIRST_PORT = 20000 /* none that a stack chooses by itself */, TTL = 33, TOS = 0xb8, BACKLOG = 64, SHORT_FIFO = 8192 /* than a record */ };
+enum { ETH = 14, V4 = 20, V6 = 40, TCP = 6, UDP = 17, FLAGS = 13, RST = 4 };
 
 uint64_t sim_secure_rnd(struct sim_secure *r)
 {
@@ -35,6 +36,55 @@ bool sim_secure_is_pair(const struct sim_sock *client, const struct sim_sock *ac
     return own->port.raw == seen->port.raw && ip_addr_eq(&own->ip, &seen->ip);
 }
 
+/* ---- options that programs have set before connect() and listen() ---- */
+
+/* Every packet has them, the first ones, too: SYN and SYN,ACK, ClientHello and HelloVerifyRequest. A reset may be nobody's. */
+static bool tap(void *arg, struct sim_link *l, unsigned end, const uint8_t *frame, uint32_t len, uint64_t now_us)
+{
+    const uint8_t *ip = frame + ETH;
+    bool is_v4 = frame[12] == 0x08 && frame[13] == 0x00, is_v6 = frame[12] == 0x86 && frame[13] == 0xdd;
+    uint8_t proto = is_v4 ? ip[9] : ip[6], ttl = is_v4 ? ip[8] : ip[7], tos = is_v4 ? ip[1] : (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+
+    (void)l, (void)end, (void)len, (void)now_us;
+    if ((!is_v4 && !is_v6) || (proto != TCP && proto != UDP) || (proto == TCP && ip[(is_v4 ? V4 : V6) + FLAGS] & RST))
+        return true;
+    if (ttl != TTL || (tos & ~3) != TOS)
+        sim_secure_fail(arg, "a packet is without the options of its program");
+    return true;
+}
+
+static bool has_short_fifo(const struct sim_secure *r) { return r->seed % 4 == 1; }
+
+static int set(struct sim_sock *s, uint8_t attr, int32_t value)
+{
+    return session_attr_set(sim_app_worker_of(s), s->session, attr, &value, sizeof(value));
+}
+
+static bool fifo_is_short(struct sim_secure *r, const struct sim_sock *s)
+{
+    int32_t size = 0;
+    uint32_t len = sizeof(size);
+
+    return !has_short_fifo(r) || (session_attr_get(sim_app_worker_of(s), s->session, SVM_ATTR_RX_FIFO, &size, &len) == 0 && size <= SHORT_FIFO) ||
+           sim_secure_fail(r, "a FIFO is longer than its program has asked for");
+}
+
+bool sim_secure_options(struct sim_secure *r, struct sim_sock *s)
+{
+    if (set(s, SVM_ATTR_TTL, TTL) != 0 || set(s, SVM_ATTR_DSCP, TOS) != 0 || (has_short_fifo(r) && set(s, SVM_ATTR_RX_FIFO, SHORT_FIFO) != 0))
+        return sim_secure_fail(r, "an option is refused");
+    return fifo_is_short(r, s);
+}
+
+static bool early_options(struct sim_secure *r)
+{
+    struct sim_app *a = r->app[0];
+
+    sim_link_set_tap(r->pair.link, tap, r);
+    return (sim_app_connect_attr(a, SVM_ATTR_TTL, TTL) == 0 && sim_app_connect_attr(a, SVM_ATTR_DSCP, TOS) == 0 &&
+            (!has_short_fifo(r) || sim_app_connect_attr(a, SVM_ATTR_RX_FIFO, SHORT_FIFO) == 0)) || sim_secure_fail(r, "an option is refused");
+}
+
 bool sim_secure_connect(struct sim_secure *r, uint8_t proto, uint16_t port, struct sim_sock **out)
 {
     uint32_t n = r->n_connects++;
@@ -46,7 +96,9 @@ bool sim_secure_connect(struct sim_secure *r, uint8_t proto, uint16_t port, stru
     r->was_v4 = is_v4;
     own = sim_pair_endpoint(0, is_v4, (uint16_t)(FIRST_PORT + n / 2));
     to = sim_pair_endpoint(1, is_v4, port);
-    return sim_connect(r->app[0], proto, is_chosen ? &own : NULL, &to, out) == 0 || sim_secure_fail(r, "connect");
+    if (sim_connect(r->app[0], proto, is_chosen ? &own : NULL, &to, out) != 0)
+        return sim_secure_fail(r, "connect");
+    return fifo_is_short(r, *out);
 }
 
 static char *slurp(const char *dir, const char *name, size_t *len)
@@ -111,12 +163,18 @@ bool sim_secure_listen(struct sim_secure *r, uint8_t proto, uint16_t port)
 {
     struct ip_endpoint any = { .port = be16_of(port) };
     char err[256] = "";
+    struct app_worker *aw = sim_app_worker(r->app[1]);
+    struct worker *w = r->pair.stack[1]->worker[0];
     uint32_t id;
 
-    sim_app_worker(r->app[1])->app_id = SIM_SECURE_SERVER;
+    aw->app_id = SIM_SECURE_SERVER;
     if (tls_store_put_pair(r->pair.stack[1], SIM_SECURE_SERVER, r->cert, r->cert_len, r->key, r->key_len, 0, &id, err, sizeof(err)) != 0)
         return sim_secure_fail(r, "the certificate is refused");
-    return sim_listen(r->app[1], proto, &any, 64, &r->listener) == 0 || sim_secure_fail(r, "no listener");
+    if (!early_options(r) || sim_bind(r->app[1], proto, &any, &r->listener) != 0 || !sim_secure_options(r, r->listener) ||
+        session_listen(w, aw, r->listener->session, BACKLOG) != 0)
+        return sim_secure_fail(r, "no listener");
+    session_listener_arm(w, aw, r->listener->session, 0, SESSION_ARM_ON);
+    return true;
 }
 
 static bool nothing_left(void *arg)

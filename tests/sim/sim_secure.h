@@ -38,6 +38,9 @@ void sim_secure_begin(struct sim_secure *r);                            /* a see
 struct tls_config sim_secure_config(struct sim_secure *r, uint64_t handshake_timeout_us);
 bool sim_secure_make(struct sim_secure *r, unsigned end, const struct tls_config *cfg, uint32_t fifo_min, unsigned fifo_steps);
 bool sim_secure_listen(struct sim_secure *r, uint8_t proto, uint16_t port);
+/* Of a program that sets options: packets look alike, and in every fourth seed a receive FIFO is shorter than a record of TLS. Connections from
+ * app[0] and the listener have them; for others, and for what was accepted (a program's library sets them again). */
+bool sim_secure_options(struct sim_secure *r, struct sim_sock *s);
 /* Runs until no connection of TLS is left. */
 void sim_secure_drain(struct sim_secure *r, uint64_t limit_us);
 void sim_secure_end(struct sim_secure *r);

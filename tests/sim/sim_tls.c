@@ -78,6 +78,7 @@ static unsigned step(void *arg, uint64_t now_us)
             struct flow *f = &r->flow[i];
             if (!f->s && sim_secure_is_pair(f->c, s)) {
                 f->s = s;
+                sim_secure_options(&r->s, s);
                 s = NULL;
                 break;
             }
