@@ -73,6 +73,7 @@ struct tls_session {
     struct tls_own *own;              /* tls_openssl_record.c: we have */
     struct tls_info *info;            /* then: what OpenSSL knew */
     uint64_t n_sent;                  /* records of text that OpenSSL has sent under its key */
+    struct tls_again *again;          /* DTLS: where records are put that go in one datagram; NULL: each goes by itself */
     uint64_t n_came, n_opened;        /* DTLS: protected records that came, and those that said something */
     bool is_unflushed;                /* OpenSSL has part of a record that found no room */
     bool ended;                       /* the stream below has */
@@ -101,6 +102,8 @@ enum tls_status tls_openssl_on_timeout(struct tls_session *s);
 uint32_t tls_openssl_data_mtu(const struct tls_session *s);
 long tls_openssl_dgram_ctrl(struct tls_session *s, int cmd, void *ptr);
 void tls_openssl_dgram_begin(struct tls_session *s);
+int tls_openssl_dgram_write(struct tls_session *s, const char *buf, int len);      /* as io.write() */
+enum tls_status tls_openssl_dgram_read(struct tls_session *s, void *buf, size_t len, size_t *n);
 uint64_t tls_openssl_unopened(const struct tls_session *s);
 
 /* tls_openssl_limit.c */
@@ -129,6 +132,7 @@ int tls_openssl_conn_new(void *e, bool is_server, struct tls_profile *profile, c
                          struct tls_session **out);
 void tls_openssl_conn_free(struct tls_session *s);
 enum tls_status tls_openssl_handshake(struct tls_session *s);
+enum tls_status tls_openssl_read_some(struct tls_session *s, void *buf, size_t len, size_t *n);
 enum tls_status tls_openssl_read(struct tls_session *s, void *buf, size_t len, size_t *n);
 enum tls_status tls_openssl_write(struct tls_session *s, const void *buf, size_t len, size_t *n);
 uint32_t tls_openssl_pending(const struct tls_session *s);

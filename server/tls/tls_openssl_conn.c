@@ -33,7 +33,7 @@ static int bio_read(BIO *b, char *buf, int len)
 static int bio_write(BIO *b, const char *buf, int len)
 {
     struct tls_session *s = BIO_get_data(b);
-    int n = s->io.write(s->io.arg, buf, (size_t)len);
+    int n = s->again ? tls_openssl_dgram_write(s, buf, len) : s->io.write(s->io.arg, buf, (size_t)len);
 
     BIO_clear_retry_flags(b);
     s->is_unflushed = n < len;
@@ -327,20 +327,20 @@ enum tls_status tls_openssl_handshake(struct tls_session *s)
     return tls_openssl_status(s, SSL_do_handshake(s->ssl));
 }
 
-enum tls_status tls_openssl_read(struct tls_session *s, void *buf, size_t len, size_t *n)
+enum tls_status tls_openssl_read_some(struct tls_session *s, void *buf, size_t len, size_t *n)
 {
     ERR_clear_error();
-    if (s->io.mtu && tls_openssl_unopened(s) >= s->o->unopened_max) { /* RFC 9325 s4.4 */
-        s->error_code = -EPROTO;
-        snprintf(s->error, sizeof(s->error), "too many records that could not be opened");
-        return TLS_FAILED;
-    }
     if (SSL_read_ex(s->ssl, buf, len, n) != 1)
         return tls_openssl_status(s, 0);
     s->n_opened++;
     if (s->watch)
         s->watch->has_read = true;
     return TLS_DONE;
+}
+
+enum tls_status tls_openssl_read(struct tls_session *s, void *buf, size_t len, size_t *n)
+{
+    return s->io.mtu ? tls_openssl_dgram_read(s, buf, len, n) : tls_openssl_read_some(s, buf, len, n);
 }
 
 /* RFC 8446 s5.5. TLS 1.2 and DTLS 1.2 would have to negotiate anew: tls_openssl_key_is_old(). */

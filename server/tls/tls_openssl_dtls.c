@@ -17,6 +17,37 @@ static unsigned overhead(const struct tls_session *s) { return ip_addr_is_v4(&s-
  * OpenSSL 3.0 would ask the wall clock, which somebody may set. It shows its BIO when a flight is to go again, and where it has written that:
  * there it gets a time that never comes, and the flight goes by the clock of the session below. Later ones show a copy, and are left alone. */
 
+/* What goes again is put together: OpenSSL has the messages of a flight in one datagram the first time only, and a ChangeCipherSpec that comes in
+ * front of what was sent before it is of no use to the peer, however often (RFC 6347 s4.1.1, s4.2.3). No more than every path takes: perhaps it
+ * was too long. */
+struct tls_again {
+    uint32_t len;
+    char data[1280 - OVERHEAD_V6];
+};
+
+static unsigned taken_by_all(const struct tls_session *s) { return ip_addr_is_v4(&s->rmt.ip) ? 576 - OVERHEAD_V4 : 1280 - OVERHEAD_V6; }
+
+/* What has no room below is lost, as on its way. */
+static void again_flush(struct tls_session *s)
+{
+    if (s->again->len)
+        (void)s->io.write(s->io.arg, s->again->data, s->again->len);
+    s->again->len = 0;
+}
+
+int tls_openssl_dgram_write(struct tls_session *s, const char *buf, int len)
+{
+    struct tls_again *a = s->again;
+
+    if (a->len + (uint32_t)len > taken_by_all(s))
+        again_flush(s);
+    if ((uint32_t)len > taken_by_all(s))
+        return s->io.write(s->io.arg, buf, (size_t)len);
+    memcpy(a->data + a->len, buf, (size_t)len);
+    a->len += (uint32_t)len;
+    return len;
+}
+
 static const struct timeval never = { INT64_C(1) << 40, 0 }, long_ago = { 1, 0 };
 
 static unsigned wait_us(SSL *ssl, unsigned before)
@@ -74,7 +105,7 @@ long tls_openssl_dgram_ctrl(struct tls_session *s, int cmd, void *ptr)
     case BIO_CTRL_DGRAM_QUERY_MTU:
         return (long)s->io.mtu(s->io.arg);
     case BIO_CTRL_DGRAM_GET_FALLBACK_MTU:
-        return ip_addr_is_v4(&s->rmt.ip) ? 576 - OVERHEAD_V4 : 1280 - OVERHEAD_V6;
+        return (long)taken_by_all(s);
     case BIO_CTRL_DGRAM_GET_MTU_OVERHEAD:
         return (long)overhead(s);
     default:
@@ -169,6 +200,7 @@ int64_t tls_openssl_timeout_us(const struct tls_session *s)
 
 enum tls_status tls_openssl_on_timeout(struct tls_session *s)
 {
+    struct tls_again again;
     int rc;
 
     if (tls_openssl_timeout_us(s) != 0)
@@ -176,8 +208,31 @@ enum tls_status tls_openssl_on_timeout(struct tls_session *s)
     ERR_clear_error();
     if (s->has_clock)
         *s->openssl_timer = long_ago;
+    again.len = 0;
+    s->again = &again;
     rc = (int)DTLSv1_handle_timeout(s->ssl);
+    again_flush(s);
+    s->again = NULL;
     return rc >= 0 ? TLS_WANT_READ : tls_openssl_status(s, rc);
+}
+
+/* A peer that says its last flight once more has not got ours (RFC 6347 s4.2.4): OpenSSL answers meanwhile. */
+enum tls_status tls_openssl_dgram_read(struct tls_session *s, void *buf, size_t len, size_t *n)
+{
+    struct tls_again again;
+    enum tls_status st;
+
+    if (tls_openssl_unopened(s) >= s->o->unopened_max) { /* RFC 9325 s4.4 */
+        s->error_code = -EPROTO;
+        snprintf(s->error, sizeof(s->error), "too many records that could not be opened");
+        return TLS_FAILED;
+    }
+    again.len = 0;
+    s->again = &again;
+    st = tls_openssl_read_some(s, buf, len, n);
+    again_flush(s);
+    s->again = NULL;
+    return st;
 }
 
 uint32_t tls_openssl_data_mtu(const struct tls_session *s)

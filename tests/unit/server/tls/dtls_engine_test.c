@@ -122,6 +122,55 @@ Test(dtls_engine, flights_go_again_by_the_clock)
     cr_assert_eq(e->timeout_us(c.s), -1);
 }
 
+/* A flight that goes again is in one datagram, as it was the first time: a path that reorders must not part its ChangeCipherSpec from what belongs
+ * in front of it, by the timer's doing or for a peer that asks once more. More than every path takes is in several. */
+Test(dtls_engine, flights_that_go_again_are_whole)
+{
+    enum { EVERY_PATH = 1280 - 48 };
+    uint8_t b[LARGEST];
+    size_t n;
+
+    cr_assert_eq(e->handshake(c.s), TLS_WANT_READ);
+    cr_assert_eq(e->handshake(s.s), TLS_WANT_READ);
+    cr_assert_eq(e->handshake(c.s), TLS_WANT_READ);
+    cr_assert_eq(s.n, 1);
+    s.at = s.n = 0; /* lost: key exchange, change of ciphers, Finished */
+    c.now_us += SECOND;
+    cr_assert_eq(e->on_timeout(c.s), TLS_WANT_READ);
+    cr_assert_eq(s.n, 1, "%u datagrams", s.n);
+    cr_assert_eq(e->handshake(s.s), TLS_DONE);
+    cr_assert_eq(c.n, 1);
+    c.at = c.n = 0; /* lost: ticket, change of ciphers, Finished */
+    c.now_us += 2 * SECOND;
+    cr_assert_eq(e->on_timeout(c.s), TLS_WANT_READ);
+    cr_assert_eq(s.n, 1, "%u datagrams", s.n);
+    cr_assert_eq(e->read(s.s, b, sizeof(b), &n), TLS_WANT_READ);
+    cr_assert_eq(c.n, 1, "%u datagrams", c.n);
+    cr_assert_leq(c.len[0], EVERY_PATH);
+    cr_assert_eq(e->handshake(c.s), TLS_DONE);
+}
+
+/* The server's first one has its certificates: larger than every path takes, each message once, in their order. */
+Test(dtls_engine, a_long_flight_goes_again_in_parts)
+{
+    enum { EVERY_PATH = 1280 - 48, HELLO_DONE = 14 };
+    uint32_t first = 0, again = 0;
+
+    cr_assert_eq(e->handshake(c.s), TLS_WANT_READ);
+    cr_assert_eq(e->handshake(s.s), TLS_WANT_READ);
+    for (uint32_t i = c.at; i < c.n; i++)
+        first += c.len[i];
+    c.at = c.n = 0; /* lost */
+    s.now_us += SECOND;
+    cr_assert_eq(e->on_timeout(s.s), TLS_WANT_READ);
+    for (uint32_t i = c.at; i < c.n; i++) {
+        cr_assert_leq(c.len[i], EVERY_PATH);
+        again += c.len[i];
+    }
+    cr_assert_eq(again, first, "%u, then %u", first, again);
+    shake();
+}
+
 /* Records of the keys to come, in front of the change of ciphers: somebody's, who would have them all kept, each in a buffer of 17 KB. */
 Test(dtls_engine, early_records_are_not_kept)
 {
