@@ -16,6 +16,7 @@ topo_veth
 } >"$TMP/a.conf"
 server_start a "$NS_S"
 stack() { spre a python3 "$PROBE" "$@"; }
+secret() { spre a env LDP_TRANSPARENT_TLS=1 python3 "$PROBE" "$@"; } # TLS of the preload library, which needs no certificate to connect
 kernel() { in_k python3 "$PROBE" "$@"; }
 up() { # WHAT FILE: it says so
     wait_for 30 grep -q listening "$2" || bail "$1 is up" "$(cat "$2")"
@@ -44,6 +45,9 @@ for f in 4 6; do
     check_eq "v$f: SO_RCVBUF: the first window" "$(first SYN 2 "$port" | grep -o 'window=.*')" window=8192
     bg "$TMP/sctp$f" stack connect sctp "${!k}" 710$f ttl=33 tos=184
     check_eq "v$f, SCTP: the INIT" "$(first INIT 3 710$f)" "ttl=33 tos=184"
+    end_pid "$bg_pid"
+    bg "$TMP/tls$f" secret connect early "${!k}" 720$f "${OPTIONS[@]}"
+    check_eq "v$f, TLS: the first SYN" "$(first SYN 3 720$f | sed 's/ window.*//')" "$SEEN"
     end_pid "$bg_pid"
     bg "$TMP/s$f" stack listen "${!s}" 7102 "${OPTIONS[@]}"
     up "the stack's listener" "$TMP/s$f"

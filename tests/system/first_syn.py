@@ -2,7 +2,8 @@
 """first_syn.py - what the first packet of a connection looks like when its program has set options before
 
 watch IFACE             prints each SYN, SYN,ACK and INIT that passes: kind, source port, destination port, and what it offers
-connect HOW ADDRESS PORT [NAME=VALUE...]   HOW: blocking, nonblock, bound, again (refused first), fastopen, sctp; prints the local port
+connect HOW ADDRESS PORT [NAME=VALUE...]   HOW: blocking, nonblock, bound, again (refused first), fastopen; prints the
+                        local port. sctp, and early: the first packet is all that is looked at, until it is ended
 listen ADDRESS PORT [NAME=VALUE...]        accepts until it is ended
 """
 import select
@@ -108,7 +109,7 @@ def connect(how, address, port, *options):
         error = wait_connected(s)
         if error:
             sys.exit(f"error {error}")
-    elif how == "sctp": # nobody answers: its first packet is all that is looked at
+    elif how in ("sctp", "early"):
         s.setblocking(False)
         s.connect_ex((address, int(port)))
         signal.pause()

@@ -1,6 +1,6 @@
 #!/bin/bash
 # tls-ends.sh - TLS: the server's half of a stream ends first, by the native API at either end, of TLS 1.3 and 1.2; versions below the least one,
-# and what else the configuration chooses for programs that do not
+# and what else the configuration chooses for programs that do not; receive buffers shorter than a record
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/system/tls_certs.sh
@@ -44,6 +44,23 @@ for v in 1.3 1.2; do
     all_came() { [ "$(grep -c 'half 100000' "$TMP/ks.$port")" = 2 ]; }
     check "and all of ours came" wait_for 10 all_came || diag "$(cat "$TMP/ks.$port")"
 done
+
+# ---- a receive buffer that holds no full record (8 KB): it bounds what the program has before it, and stops nobody
+head -c 1000000 /dev/urandom >"$TMP/big"
+port=$((port + 1))
+bg "$TMP/ks.$port" in_k sh -c "cd '$TMP' && exec openssl s_server -accept $port -cert '$PKI/server.pem' -key '$PKI/server.key' -WWW"
+kernel_pid=$bg_pid
+wait_for 10 grep -q ACCEPT "$TMP/ks.$port" || bail "s_server listens" "$(cat "$TMP/ks.$port")"
+gets_big() { # ARGUMENTS of the probe
+    printf 'GET /big HTTP/1.0\r\n\r\n' | TMO=60 probe client -R 16384 "$@" $port >"$TMP/got" 2>"$TMP/ask.err" && tail -c 1000000 "$TMP/got" | cmp - "$TMP/big"
+}
+for nb in '' -b; do
+    for a in $K4 $K6; do
+        # shellcheck disable=SC2086
+        check "a client with one gets a megabyte from $a${nb:+, non-blocking}" gets_big $nb $a || diag "$(cat "$TMP/ask.err")"
+    done
+done
+end_pid "$kernel_pid"
 
 # ---- min-version 1.3
 talk() { # ARGUMENTS of s_client: what it says is in $TMP/talk

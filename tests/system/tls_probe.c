@@ -7,6 +7,7 @@
  * -b: client: connects without waiting, by epoll, and fails with the error that it then finds.
  * -f: the server's half ends first: a server answers a line with one, shuts down for writing, and counts what comes until the end ("after
  *     ours: N"); a client writes its line, reads to the end, and writes 100,000 bytes then.
+ * -R BYTES: of the receive FIFO, asked for before connect or listen.
  * -d: DTLS, each write a message; -m BYTES: of a write at most; -e: waits for an echo as long before the next, and not for the end.
  * VERIFY: 1 none, 2 optional, 3 required. A server reads its certificates again on SIGUSR1 and says "reloaded". Errors go to standard error
  * as "error: TEXT"; exit code 1. */
@@ -28,6 +29,7 @@ static struct {
     uint32_t pair[16];
     unsigned n_pairs, n_keys;
     long http_bytes, times, ping_ms;
+    uint32_t rx_fifo;
     int proto, chunk, lockstep, nonblock, half_first; /* chunk: bytes of a write */
     vppcom_endpt_ext_cfg_t ext;
     int has_ext;
@@ -81,6 +83,19 @@ static void set_ext(uint32_t session)
     rc = vppcom_session_attr(session, VPPCOM_ATTR_SET_ENDPT_EXT_CFG, &opt.ext, &len);
     if (rc)
         fail("VPPCOM_ATTR_SET_ENDPT_EXT_CFG", rc);
+}
+
+static int create(int nonblock)
+{
+    uint32_t len = sizeof(opt.rx_fifo);
+    int s = vppcom_session_create((uint8_t)opt.proto, (uint8_t)nonblock), rc;
+
+    if (s < 0)
+        fail("vppcom_session_create", s);
+    rc = opt.rx_fifo ? vppcom_session_attr((uint32_t)s, VPPCOM_ATTR_SET_RX_FIFO_LEN, &opt.rx_fifo, &len) : 0;
+    if (rc)
+        fail("VPPCOM_ATTR_SET_RX_FIFO_LEN", rc);
+    return s;
 }
 
 static int write_all(uint32_t s, const char *buf, int n)
@@ -149,11 +164,9 @@ static void on_signal(int sig)
 
 static void server(vppcom_endpt_t *lcl)
 {
-    int l = vppcom_session_create((uint8_t)opt.proto, 0), epoll = vppcom_epoll_create(), rc;
+    int l = create(0), epoll = vppcom_epoll_create(), rc;
     struct epoll_event ev[EVENTS] = { { .events = EPOLLIN, .data.u32 = (uint32_t)l } };
 
-    if (l < 0)
-        fail("vppcom_session_create", l);
     add_pairs();
     rc = vppcom_session_bind((uint32_t)l, lcl);
     if (rc)
@@ -227,10 +240,8 @@ static void connect_by_epoll(uint32_t s, vppcom_endpt_t *to)
 static void converse(vppcom_endpt_t *to, const char *text, int len)
 {
     static char buf[BUF];
-    int s = vppcom_session_create((uint8_t)opt.proto, (uint8_t)opt.nonblock), rc = 0, n;
+    int s = create(opt.nonblock), rc = 0, n;
 
-    if (s < 0)
-        fail("vppcom_session_create", s);
     if (opt.has_ext || opt.n_pairs)
         set_ext((uint32_t)s);
     if (opt.nonblock)
@@ -271,10 +282,8 @@ static void converse(vppcom_endpt_t *to, const char *text, int len)
 static void converse_half(vppcom_endpt_t *to)
 {
     static char buf[BUF];
-    int s = vppcom_session_create((uint8_t)opt.proto, (uint8_t)opt.nonblock), rc = 0, n = (int)read(0, buf, sizeof(buf));
+    int s = create(opt.nonblock), rc = 0, n = (int)read(0, buf, sizeof(buf));
 
-    if (s < 0)
-        fail("vppcom_session_create", s);
     if (opt.has_ext)
         set_ext((uint32_t)s);
     if (opt.nonblock)
@@ -335,10 +344,10 @@ static void ping(vppcom_endpt_t *to)
 {
     enum { MAX = 1 << 20 };
     double *took = calloc(MAX, sizeof(*took)), begin, t;
-    int s = vppcom_session_create((uint8_t)opt.proto, 0), rc, n = 0;
+    int s = create(0), rc, n = 0;
 
-    if (s < 0 || !took)
-        fail("vppcom_session_create", s < 0 ? s : -ENOMEM);
+    if (!took)
+        fail("calloc", -ENOMEM);
     if (opt.has_ext || opt.n_pairs)
         set_ext((uint32_t)s);
     rc = vppcom_session_connect((uint32_t)s, to);
@@ -386,7 +395,7 @@ int main(int argc, char **argv)
     int c, rc;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((c = getopt(argc, argv, "c:k:n:a:v:w:r:l:dm:ebf")) != -1) {
+    while ((c = getopt(argc, argv, "c:k:n:a:v:w:r:l:dm:ebfR:")) != -1) {
         if (c == 'c' && opt.n_pairs < 16)
             opt.cert[opt.n_pairs++] = optarg;
         else if (c == 'k' && opt.n_keys < 16)
@@ -405,6 +414,8 @@ int main(int argc, char **argv)
             opt.half_first = 1;
         else if (c == 'm' && atoi(optarg) > 0 && atoi(optarg) <= BUF)
             opt.chunk = atoi(optarg);
+        else if (c == 'R')
+            opt.rx_fifo = (uint32_t)atol(optarg);
         else if (c == 'r')
             opt.times = atol(optarg);
         else if (c == 'n')
