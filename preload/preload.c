@@ -79,6 +79,17 @@ int preload_wait_both(int fd, struct fd_file *f, short events, int timeout_optio
     return n > 0 ? 0 : n == 0 ? -EAGAIN : n;
 }
 
+const struct timespec *preload_timeout_left(const struct timespec *begin, const struct timespec *timeout, struct timespec *left)
+{
+    struct timespec now;
+    if (!timeout)
+        return NULL;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ns = (timeout->tv_sec - (now.tv_sec - begin->tv_sec)) * (int64_t)1000000000 + timeout->tv_nsec - (now.tv_nsec - begin->tv_nsec);
+    *left = ns > 0 ? (struct timespec){ ns / 1000000000, ns % 1000000000 } : (struct timespec){ 0, 0 };
+    return left;
+}
+
 /* A signal that is not known here: its handler was installed by the system call itself. Do all handlers ask for SA_RESTART? */
 static bool preload_all_restart(void)
 {

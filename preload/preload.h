@@ -61,6 +61,9 @@ static inline bool preload_time_is_valid(const struct timespec **timeout)
     return !t || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1000000000);
 }
 
+/* What is left, in *left, of a valid time-out that began then; NULL: for ever. */
+const struct timespec *preload_timeout_left(const struct timespec *begin, const struct timespec *timeout, struct timespec *left);
+
 /* The one place that sets errno, and where a cancelled thread ends: nothing is held any more. */
 static inline long preload_result(long r)
 {

@@ -380,19 +380,6 @@ static inline __attribute__((always_inline)) int preload_epoll_wait_kernel(int e
     return r;
 }
 
-/* What is left of a time-out that began then; NULL: for ever. */
-static __attribute__((noinline)) const struct timespec *preload_epoll_left(const struct timespec *begin, const struct timespec *timeout,
-                                                                           struct timespec *left)
-{
-    struct timespec now;
-    if (!timeout)
-        return NULL;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t ns = (timeout->tv_sec - (now.tv_sec - begin->tv_sec)) * (int64_t)1000000000 + timeout->tv_nsec - (now.tv_nsec - begin->tv_nsec);
-    *left = ns > 0 ? (struct timespec){ ns / 1000000000, ns % 1000000000 } : (struct timespec){ 0, 0 };
-    return left;
-}
-
 static inline __attribute__((always_inline)) int preload_epoll_wait_once(int epfd, struct fd_file *e, struct epoll_event *events, int max,
                                                                          const struct timespec *timeout, const sigset_t *mask)
 {
@@ -406,7 +393,7 @@ static inline __attribute__((always_inline)) int preload_epoll_wait_once(int epf
     int r = preload_epoll_wait_kernel(epfd, e, events, max, timeout, mask);
     if (r != -ESTALE)
         return r;
-    return preload_epoll_wait_set(atomic_load(&e->epoll.set), events, max, is_timed ? preload_epoll_left(&begin, timeout, &left) : timeout, mask);
+    return preload_epoll_wait_set(atomic_load(&e->epoll.set), events, max, is_timed ? preload_timeout_left(&begin, timeout, &left) : timeout, mask);
 }
 
 /* Sets are in it, whose events may be about nothing. */
@@ -425,7 +412,7 @@ static __attribute__((noinline)) int preload_epoll_wait_nests(int epfd, struct f
             return r;
         if (r > 0 || late == AFTER_THE_END)
             return r;
-        now = preload_epoll_left(&begin, timeout, &left);
+        now = preload_timeout_left(&begin, timeout, &left);
     }
 }
 

@@ -1,10 +1,12 @@
 /* preload_poll.c - poll, ppoll, select, pselect over stack sockets and kernel descriptors together
  *
  * With no stack socket in the call it is libc's own. Else the descriptors become one list for vcl_poll_wait(): a socket that both
- * serve is there twice and its answers are joined. */
+ * serve is there twice and its answers are joined. Where a number leads to is looked up again after each sleep, as Linux does: another
+ * thread may have closed it, or put another file there. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/single_threaded.h>
 #include "preload/preload.h"
 
 enum { POLL_ON_STACK = 64, POLL_MANY = 1024 };
@@ -141,29 +143,22 @@ static int poll_true_sets(struct pollfd *fds, nfds_t n, int ready)
 
 static int poll_list_wait_sets(struct poll_list *l, struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-    struct timespec end, now, left;
+    struct timespec begin, left;
+    const struct timespec *now = timeout;
     if (!poll_settle_sets(fds, n))
         return poll_list_wait(l, fds, n, timeout, mask);
-    if (timeout) {
-        clock_gettime(CLOCK_MONOTONIC, &end);
-        end.tv_sec += timeout->tv_sec;
-        end.tv_nsec += timeout->tv_nsec;
-        left = *timeout;
-    }
+    if (timeout)
+        clock_gettime(CLOCK_MONOTONIC, &begin);
     for (;;) {
-        int r = poll_list_wait(l, fds, n, timeout ? &left : NULL, mask);
+        int r = poll_list_wait(l, fds, n, now, mask);
         if (r <= 0)
             return r;
         r = poll_true_sets(fds, n, r);
         if (r > 0)
             return r;
-        if (!timeout)
-            continue;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        int64_t ns = (end.tv_sec - now.tv_sec) * (int64_t)1000000000 + end.tv_nsec - now.tv_nsec;
-        if (ns <= 0)
+        now = preload_timeout_left(&begin, timeout, &left);
+        if (now && !now->tv_sec && !now->tv_nsec)
             return 0;
-        left = (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
     }
 }
 
@@ -182,8 +177,81 @@ static int poll_entered(struct pollfd *fds, nfds_t n, const struct timespec *tim
     return r;
 }
 
+/* ---- numbers that lead elsewhere when they are looked at again ---- */
+
+static struct fd_file *poll_file_at(int fd)
+{
+    struct fd_file *_Atomic *slot = fd < 0 ? NULL : fd_table_slot(&preload.fds, fd);
+    return slot ? atomic_load_explicit(slot, memory_order_acquire) : NULL;
+}
+
+/* Where they lead to, to be compared only: if one number leads elsewhere, it is another. */
+static uint64_t poll_digest(const struct pollfd *fds, nfds_t n)
+{
+    uint64_t digest = 0;
+    for (nfds_t i = 0; i < n; i++)
+        digest = digest * UINT64_C(0x9e3779b97f4a7c15) + (uintptr_t)poll_file_at(fds[i].fd);
+    return digest;
+}
+
+/* vcl_poll_wait() may leave out the kernel's while sockets are ready; what another thread has done here is told at once, as on Linux. */
+static int poll_kernels(struct pollfd *fds, nfds_t n)
+{
+    int more = 0;
+    for (nfds_t i = 0; i < n; i++) {
+        struct pollfd one = fds[i];
+        if (one.fd < 0 || one.revents || poll_file_at(one.fd))
+            continue;
+        if (syscall(SYS_ppoll, &one, 1ul, &(struct timespec){ 0, 0 }, NULL, 0ul) == 1) {
+            fds[i].revents = one.revents;
+            more++;
+        }
+    }
+    return more;
+}
+
+/* Only other threads change them while this one sleeps; who does not sleep need not know. */
+static inline bool poll_may_change(const struct timespec *timeout)
+{
+    return !__libc_single_threaded && !(timeout && !timeout->tv_sec && !timeout->tv_nsec);
+}
+
+/* poll_entered() where they may. Who slept, if only until the time was over, looks at what is there then: *is_anew. */
+static __attribute__((noinline)) int poll_threaded(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, void *heap,
+                                                   bool *is_anew)
+{
+    struct timespec begin, left;
+    (void)preload_time_is_valid(&timeout); /* select()'s may be longer than a clock goes */
+    const struct timespec *now = timeout;
+    if (timeout)
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (;;) {
+        uint64_t before = poll_digest(fds, n);
+        int r = poll_entered(fds, n, now, mask, heap);
+        bool is_over = now && !now->tv_sec && !now->tv_nsec;
+        if (r < 0 || is_over || poll_digest(fds, n) == before)
+            return r > 0 && *is_anew ? r + poll_kernels(fds, n) : r;
+        *is_anew = true;
+        left = (struct timespec){ 0, 0 };
+        now = r ? preload_timeout_left(&begin, timeout, &left) : &left;
+    }
+}
+
+static __attribute__((noinline)) int preload_poll_threaded(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+    bool is_anew = false;
+    preload_enter();
+    preload_mask_begin(mask);
+    int r = poll_threaded(fds, n, timeout, mask, NULL, &is_anew);
+    preload_mask_end(mask);
+    preload_leave();
+    return r;
+}
+
 static int preload_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
+    if (hs_unlikely(poll_may_change(timeout)))
+        return preload_poll_threaded(fds, n, timeout, mask);
     preload_enter();
     preload_mask_begin(mask);
     int r = poll_entered(fds, n, timeout, mask, NULL);
@@ -230,6 +298,8 @@ enum {
     SELECT_WRITE_ASK = POLLOUT | POLLWRNORM, SELECT_WRITE = POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR,
     SELECT_EXCEPT = POLLPRI,
 };
+/* Closed meanwhile: ready for all that was asked (Linux since 5.14; before, for nothing). */
+static bool select_is(short revents, short what) { return revents & (what | POLLNVAL); }
 
 static bool select_has(const fd_set *set, int fd)
 {
@@ -271,26 +341,26 @@ static int select_collect(struct pollfd *p, int n, const fd_set *rd, const fd_se
     return n_poll;
 }
 
-/* Bits that are set in the result; -EBADF for a descriptor that is not open. */
-static int select_distribute(const struct pollfd *p, int n_poll, int n, fd_set *rd, fd_set *wr, fd_set *ex)
+/* Bits that are set in the result; -EBADF for a descriptor that was not open at the beginning. */
+static int select_distribute(const struct pollfd *p, int n_poll, int n, fd_set *rd, fd_set *wr, fd_set *ex, bool is_anew)
 {
     int bits = 0;
-    for (int i = 0; i < n_poll; i++)
+    for (int i = 0; i < n_poll && !is_anew; i++)
         if (p[i].revents & POLLNVAL)
             return -EBADF;
     select_zero(rd, n);
     select_zero(wr, n);
     select_zero(ex, n);
     for (int i = 0; i < n_poll; i++) {
-        if ((p[i].events & SELECT_READ_ASK) && (p[i].revents & SELECT_READ)) {
+        if ((p[i].events & SELECT_READ_ASK) && select_is(p[i].revents, SELECT_READ)) {
             select_put(rd, p[i].fd);
             bits++;
         }
-        if ((p[i].events & SELECT_WRITE_ASK) && (p[i].revents & SELECT_WRITE)) {
+        if ((p[i].events & SELECT_WRITE_ASK) && select_is(p[i].revents, SELECT_WRITE)) {
             select_put(wr, p[i].fd);
             bits++;
         }
-        if ((p[i].events & SELECT_EXCEPT) && (p[i].revents & SELECT_EXCEPT)) {
+        if ((p[i].events & SELECT_EXCEPT) && select_is(p[i].revents, SELECT_EXCEPT)) {
             select_put(ex, p[i].fd);
             bits++;
         }
@@ -303,10 +373,13 @@ static int select_entered(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struc
     struct pollfd small[POLL_ON_STACK], *p = small;
     if (n > POLL_ON_STACK && !(p = malloc((size_t)n * sizeof(*p))))
         return -ENOMEM;
+    bool is_anew = false;
     int n_poll = select_collect(p, n, rd, wr, ex);
-    int r = poll_entered(p, (nfds_t)n_poll, timeout, mask, p != small ? p : NULL);
+    void *heap = p != small ? p : NULL;
+    int r = poll_may_change(timeout) ? poll_threaded(p, (nfds_t)n_poll, timeout, mask, heap, &is_anew)
+                                     : poll_entered(p, (nfds_t)n_poll, timeout, mask, heap);
     if (r >= 0)
-        r = select_distribute(p, n_poll, n, rd, wr, ex);
+        r = select_distribute(p, n_poll, n, rd, wr, ex, is_anew);
     if (p != small)
         free(p);
     return r;

@@ -1,5 +1,6 @@
-/* sets.c - epoll sets inside of others, while something comes for sockets that are in none of them: run with and without the preload
- * library, the two outputs must be the same (stack_same_test.sh) */
+/* sets.c - epoll sets inside of others, while something comes for sockets that are in none of them; numbers that get another file while
+ * poll() or select() sleeps: run with and without the preload library, the two outputs must be the same (stack_same_test.sh) */
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -243,9 +244,134 @@ static void test_other_number(void)
     closefrom(3);
 }
 
+/* ---- numbers that change while somebody sleeps ---- */
+
+/* What another thread does to the number a while this one sleeps: closes it, or puts c there, which has something to read, or has not, though
+ * the file of before has. Then b gets something to read, or nothing does and the time is over. Should the sleeper not have begun by then,
+ * or have ended, it finds the same at last. */
+enum change { CLOSED, READY, NOT_READY, CHANGES };
+enum call { BY_POLL, BY_PPOLL, BY_SELECT, BY_PSELECT, CALLS };
+struct changer {
+    enum change change;
+    bool is_timed;
+    int a, b, c, peer_a, peer_b;
+    pid_t sleeper;
+    int64_t changed_at;
+    _Atomic bool has_changed;
+};
+enum { TIME_MS = 100 };
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * (int64_t)1000000000 + ts.tv_nsec;
+}
+
+static bool sleeps(pid_t tid)
+{
+    char path[64], line[256] = "";
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+    FILE *f = fopen(path, "r");
+    bool yes = f && fgets(line, sizeof(line), f) && strstr(line, ") S ");
+    if (f)
+        fclose(f);
+    return yes;
+}
+
+static void *change_it(void *arg)
+{
+    struct changer *t = arg;
+    for (int seen = 0; seen < 5; seen = sleeps(t->sleeper) ? seen + 1 : 0)
+        usleep(1000);
+    if (t->change == CLOSED)
+        SHOW(close(t->a));
+    else
+        SHOW(dup2(t->c, t->a) == t->a);
+    if (t->change == NOT_READY)
+        send(t->peer_a, "o", 1, MSG_NOSIGNAL); /* nobody hears of it */
+    t->changed_at = now_ns();
+    atomic_store(&t->has_changed, true);
+    if (!t->is_timed)
+        SHOW(write(t->peer_b, "b", 1));
+    return NULL;
+}
+
+/* 1: a is ready, 2: b is, 4: a number is not open */
+static int look_by(enum call how, int a, int b, bool is_timed)
+{
+    struct pollfd p[2] = { { .fd = a, .events = POLLIN }, { .fd = b, .events = POLLIN } };
+    struct timespec ts = { 0, TIME_MS * 1000000 };
+    struct timeval tv = { 0, TIME_MS * 1000 };
+    fd_set rd;
+    int n;
+    if (how == BY_POLL || how == BY_PPOLL) {
+        n = how == BY_POLL ? poll(p, 2, is_timed ? TIME_MS : -1) : ppoll(p, 2, is_timed ? &ts : NULL, NULL);
+        return n < 0 ? 16 : (p[0].revents & POLLIN) | (p[1].revents & POLLIN) << 1 | (p[0].revents & POLLNVAL ? 4 : 0);
+    }
+    FD_ZERO(&rd);
+    FD_SET(a, &rd);
+    FD_SET(b, &rd);
+    n = how == BY_SELECT ? select(64, &rd, NULL, NULL, is_timed ? &tv : NULL) : pselect(64, &rd, NULL, NULL, is_timed ? &ts : NULL, NULL);
+    if (n < 0)
+        return errno == EBADF ? 4 : 16;
+    return (FD_ISSET(a, &rd) ? 1 : 0) | (FD_ISSET(b, &rd) ? 2 : 0);
+}
+
+static int pair_at(const struct sockaddr *to, socklen_t len, int l, int *accepted)
+{
+    int fd = socket(to->sa_family, SOCK_STREAM, 0);
+    SHOW(connect(fd, to, len));
+    *accepted = (int)SHOW(accept(l, NULL, NULL));
+    return fd;
+}
+
+static void test_change(enum change change, enum call how, bool is_timed, int family)
+{
+    struct sockaddr_storage any = { .ss_family = (sa_family_t)family };
+    socklen_t len = sizeof(any);
+    int l = (int)SHOW(socket(family, SOCK_STREAM, 0)), other[3], own[3], told, all = 0;
+    bool is_select = how == BY_SELECT || how == BY_PSELECT, is_done;
+    pthread_t thread;
+    printf("change %d, call %d, timed %d, family %d\n", (int)change, (int)how, is_timed, family);
+    if (family == AF_INET)
+        ((struct sockaddr_in *)&any)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else
+        ((struct sockaddr_in6 *)&any)->sin6_addr = in6addr_loopback;
+    SHOW(bind(l, (struct sockaddr *)&any, family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6)));
+    SHOW(listen(l, 3));
+    SHOW(getsockname(l, (struct sockaddr *)&any, &len));
+    for (int i = 0; i < 3; i++)
+        other[i] = pair_at((struct sockaddr *)&any, len, l, &own[i]);
+    struct changer t = { .change = change, .is_timed = is_timed, .a = own[0], .b = own[1], .c = own[2], .peer_a = other[0], .peer_b = other[1],
+                         .sleeper = gettid() };
+    if (how % 2)
+        SHOW(fcntl(t.a, F_SETFL, O_NONBLOCK));
+    if (change == READY)
+        SHOW(write(other[2], "c", 1));
+    SHOW(pthread_create(&thread, NULL, change_it, &t));
+    do {
+        int64_t until = now_ns() + TIME_MS * (int64_t)1000000;
+        told = look_by(how, t.a, t.b, is_timed);
+        if (change == CLOSED && is_select && (told & 5)) /* ready as it was closed meanwhile; or closed from the beginning */
+            told = is_timed ? 1 : 3;
+        all |= told;
+        is_done = is_timed ? atomic_load(&t.has_changed) && t.changed_at < until : told & 2;
+    } while (!is_done);
+    pthread_join(thread, NULL);
+    SHOW(told);
+    SHOW(all);
+    closefrom(3);
+}
+
 int main(void)
 {
     closefrom(3);
+    for (int change = 0; change < CHANGES; change++)
+        for (int how = 0; how < CALLS; how++)
+            for (int is_timed = 0; is_timed < 2; is_timed++)
+                for (int six = 0; six < 2; six++)
+                    test_change(change, how, is_timed, six ? AF_INET6 : AF_INET);
     test_others(0, 0);
     test_others(0, EPOLLET);
     test_others(0, EPOLLONESHOT);
