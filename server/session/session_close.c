@@ -284,6 +284,7 @@ void session_abort_all(struct worker *w)
             }
         }
     }
+    listener_replicas_end(w);
 }
 
 void session_app_fail(struct worker *w, struct session *s, const char *what)

@@ -176,6 +176,7 @@ void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, ui
 int listener_replicate(struct worker *w, struct session *s);       /* 0, or -EINPROGRESS: ops->listening() tells */
 void listener_replicate_arm(struct worker *w, const struct listener *l, const struct app_worker *a, uint32_t ctx, enum session_arm arm);
 void listener_replicate_end(struct worker *w, const struct listener *l);
+void listener_replicas_end(struct worker *w);                      /* copies that are left; no worker runs any more */
 void session_settle_init(struct worker *w);
 void session_settle_fini(struct worker *w);
 

@@ -116,6 +116,7 @@ void session_worker_destroy(struct worker *w)
 
     if (!sw)
         return;
+    listener_replicas_end(w);
     for (unsigned p = 0; p < SVM_PROTO_MAX; p++) {
         const struct transport_ops *ops = registered[p];
         if (!ops || (ops->worker_state_size && !w->transport_state[p]))

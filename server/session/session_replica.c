@@ -7,16 +7,30 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* listen() is under way: the program is told when all workers have come to it. */
+struct listening {
+    struct session_settled x;       /* first: session_settle_fini() frees it */
+    struct svm_handle handle;
+    unsigned refs;                  /* atomic: copies that are to be made, and home */
+    int error;                      /* atomic: why one could not be made */
+};
+
 struct replica_call {
     struct listener like;           /* add: what the copy is like */
     struct svm_handle handle;
     const struct app_ops *ops;
     uint32_t client_id, ctx;
     enum session_arm arm;
-    struct worker *home;
-    unsigned *n_left;               /* add: workers that have not answered; home's memory */
-    int error;
+    struct listening *listening;    /* add: NULL = an update */
 };
+
+static void settle_ask(struct worker *w, struct session_settled *x);
+
+static void listening_put(struct listening *g)
+{
+    if (__atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        free(g);
+}
 
 static bool is_alone(const struct worker *w)
 {
@@ -36,7 +50,11 @@ static int call_others(struct worker *w, void (*fn)(struct worker *w, void *arg)
         if (!c)
             return -ENOMEM;
         *c = *call;
+        if (c->listening)
+            __atomic_add_fetch(&c->listening->refs, 1, __ATOMIC_RELAXED);
         if (worker_call(w->stack->worker[i], fn, c) != 0) {
+            if (call->listening)
+                listening_put(call->listening);
             free(c);
             err = -ENOBUFS;
         }
@@ -44,27 +62,12 @@ static int call_others(struct worker *w, void (*fn)(struct worker *w, void *arg)
     return err;
 }
 
-/* Home: one copy has been made, or could not be. The last one tells the program. */
-static void added(struct worker *w, void *arg)
-{
-    struct replica_call *c = arg;
-    struct session *s = session_from_handle(w, c->handle);
-
-    if (c->error && s)
-        s->error = c->error;
-    if (--*c->n_left == 0) {
-        free(c->n_left);
-        if (s && s->app && s->state == SESSION_LISTENING)
-            s->app->ops->listening(w, s->app, s, s->error);
-    }
-    free(c);
-}
-
 static void add(struct worker *w, void *arg)
 {
     struct replica_call *c = arg;
     const struct transport_ops *ops = transport_get(c->like.proto);
     struct listener *l = listener_of_session(w, c->handle);
+    int err = 0;
 
     if (l) { /* again: its options or backlog have changed */
         l->backlog = c->like.backlog;
@@ -76,21 +79,39 @@ static void add(struct worker *w, void *arg)
         if (l) {
             l->replica_next = w->session->replicas;
             w->session->replicas = l;
-            c->error = ops->listen ? ops->listen(w, l) : 0;
-            if (c->error)
+            err = ops->listen ? ops->listen(w, l) : 0;
+            if (err)
                 listener_destroy(w, l);
         } else {
-            c->error = -ENOMEM;
+            err = -ENOMEM;
         }
     }
-    if (!c->n_left || worker_call(c->home, added, c) != 0)
-        free(c);
+    if (c->listening) {
+        if (err)
+            __atomic_store_n(&c->listening->error, err, __ATOMIC_RELAXED); /* released by what tells home that we have come to it */
+        listening_put(c->listening);
+    }
+    free(c);
+}
+
+static void listen_over(struct worker *w, struct session_settled *x)
+{
+    struct listening *g = hs_container_of(x, struct listening, x);
+    struct session *s = session_from_handle(w, g->handle);
+    int err = __atomic_load_n(&g->error, __ATOMIC_RELAXED);
+
+    listening_put(g);
+    if (!s || !s->app || s->state != SESSION_LISTENING)
+        return;
+    if (err)
+        s->error = err;
+    s->app->ops->listening(w, s->app, s, s->error);
 }
 
 int listener_replicate(struct worker *w, struct session *s)
 {
     const struct listener *l = s->listener;
-    struct replica_call c = { .handle = l->handle, .home = w };
+    struct replica_call c = { .handle = l->handle };
     int err;
 
     if (is_alone(w))
@@ -104,13 +125,17 @@ int listener_replicate(struct worker *w, struct session *s)
     if (s->state == SESSION_LISTENING) { /* an update, nobody waits for it */
         return call_others(w, add, &c);
     }
-    c.n_left = malloc(sizeof(*c.n_left));
-    if (!c.n_left)
+    c.listening = malloc(sizeof(*c.listening));
+    if (!c.listening)
         return -ENOMEM;
-    *c.n_left = w->stack->n_workers - 1;
+    *c.listening = (struct listening){ .x.done = listen_over, .handle = l->handle, .refs = 1 };
     err = call_others(w, add, &c);
-    /* After a failure of some, the others' answers still count down; what is missing is told as an error now. */
-    return err ? err : -EINPROGRESS;
+    if (err) {
+        listening_put(c.listening);
+        return err;
+    }
+    settle_ask(w, &c.listening->x);
+    return -EINPROGRESS;
 }
 
 static void arm(struct worker *w, void *arg)
@@ -126,7 +151,7 @@ static void arm(struct worker *w, void *arg)
 
 void listener_replicate_arm(struct worker *w, const struct listener *l, const struct app_worker *a, uint32_t ctx, enum session_arm how)
 {
-    struct replica_call c = { .handle = l->handle, .ops = a->ops, .client_id = a->client_id, .ctx = ctx, .arm = how, .home = w };
+    struct replica_call c = { .handle = l->handle, .ops = a->ops, .client_id = a->client_id, .ctx = ctx, .arm = how };
 
     if (!is_alone(w))
         (void)call_others(w, arm, &c); /* without memory this program is given the connections of this worker only */
@@ -144,10 +169,18 @@ static void end(struct worker *w, void *arg)
 
 void listener_replicate_end(struct worker *w, const struct listener *l)
 {
-    struct replica_call c = { .handle = l->handle, .home = w };
+    struct replica_call c = { .handle = l->handle };
 
     if (!is_alone(w) && !transport_get(l->proto)->is_datagram && !transport_get(l->proto)->is_on_worker_0)
         (void)call_others(w, end, &c);
+}
+
+/* A worker that stopped with the word that a listener is to have a copy still in its ring makes it when that is emptied: its session may have gone
+ * by then. */
+void listener_replicas_end(struct worker *w)
+{
+    while (w->session->replicas)
+        listener_destroy(w, w->session->replicas);
 }
 
 /* ---- has everybody heard? ---- */
@@ -216,15 +249,20 @@ static void settle_begin(struct worker *w)
     }
 }
 
-bool session_settle(struct worker *w, const struct session *s, struct session_settled *x)
+static void settle_ask(struct worker *w, struct session_settled *x)
 {
-    if (is_alone(w) || s->state != SESSION_LISTENING || s->ops->is_on_worker_0)
-        return false;
     x->next = NULL;
     *w->session->settle.later_tail = x;
     w->session->settle.later_tail = &x->next;
     if (!w->session->settle.now)
         settle_begin(w);
+}
+
+bool session_settle(struct worker *w, const struct session *s, struct session_settled *x)
+{
+    if (is_alone(w) || s->state != SESSION_LISTENING || s->ops->is_on_worker_0)
+        return false;
+    settle_ask(w, x);
     return true;
 }
 

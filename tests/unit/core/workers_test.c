@@ -224,7 +224,7 @@ Test(workers, threads_sleep_and_wake)
 
 /* ---- what is set on a listener is so everywhere before the program is told ---- */
 
-static int hold_pipe[2];
+static int hold_pipe[N_WORKERS][2];
 static struct setting {
     struct session *session;
     int32_t device;
@@ -236,7 +236,20 @@ static void hold(struct worker *w, void *arg)
     char c;
 
     tell(w, arg);
-    cr_assert_eq(read(hold_pipe[0], &c, 1), 1);
+    cr_assert_eq(read(hold_pipe[w->index][0], &c, 1), 1);
+}
+
+static void hold_begin(struct stack *s, unsigned i)
+{
+    cr_assert_eq(pipe(hold_pipe[i]), 0);
+    cr_assert_eq(worker_call(s->worker[i], hold, NULL), 0);
+    wait_told((char)i);
+}
+
+static void hold_end(unsigned i)
+{
+    cr_assert_eq(write(hold_pipe[i][1], "", 1), 1);
+    close(hold_pipe[i][1]); /* the worker has the other one yet */
 }
 
 static void settled(struct worker *w, struct session_settled *x)
@@ -280,7 +293,6 @@ static void set_on_all(const char *any)
     struct stack *s;
 
     cr_assert_eq(pipe(done_pipe), 0);
-    cr_assert_eq(pipe(hold_pipe), 0);
     cr_assert_eq(stack_create(&so, &s), 0);
     cr_assert_eq(sim_app_create(s->worker[0], NULL, &app), 0);
     cr_assert_eq(sim_bind(app, SVM_PROTO_TCP, &at, &l), 0);
@@ -289,14 +301,14 @@ static void set_on_all(const char *any)
     for (unsigned i = 0; i < N_WORKERS; i++)
         cr_assert_eq(worker_start(s->worker[i], &opt), 0);
     for (int round = 0; round < 20; round++) {
-        cr_assert_eq(worker_call(s->worker[1], hold, NULL), 0);
-        wait_told(1);
+        hold_begin(s, 1);
         set_while_one_is_busy(s, SVM_DEVICE_LO);
         if (round % 2) /* and somebody else asks before that is over */
             set_while_one_is_busy(s, 0);
-        cr_assert_eq(write(hold_pipe[1], "", 1), 1);
+        hold_end(1);
         for (int i = 0; i <= round % 2; i++)
             wait_told('!');
+        close(hold_pipe[1][0]);
         for (unsigned i = 0; i < N_WORKERS; i++)
             cr_assert_eq(setting.dev[i], round % 2 ? 0 : setting.session->dev, "round %d, worker %u: %u", round, i, setting.dev[i]);
         cr_assert_eq(setting.dev[0] != 0, round % 2 == 0);
@@ -308,3 +320,110 @@ static void set_on_all(const char *any)
 }
 Test(workers, what_is_set_on_a_listener_is_set_on_all_v4) { set_on_all("0.0.0.0"); }
 Test(workers, what_is_set_on_a_listener_is_set_on_all_v6) { set_on_all("::"); }
+
+/* ---- listen(): all workers have a copy, or the program is told that not ---- */
+
+static struct beginning {
+    struct stack *stack;
+    struct sim_app *app;
+    struct sim_sock *sock;
+    struct app_ops ops;
+} beginning;
+
+static void on_listening(struct worker *w, struct app_worker *a, struct session *s, int error)
+{
+    (void)w;
+    cr_assert(a == sim_app_worker(beginning.app) && s == beginning.sock->session);
+    cr_assert_eq(error, 0);
+    cr_assert_eq(write(done_pipe[1], "!", 1), 1);
+}
+
+static void begin(const char *any, const char *name)
+{
+    struct stack_options so = { .n_workers = N_WORKERS, .seed = 1, .n_small_pkts = 512, .n_big_pkts = 8, .pool_name = name };
+    struct ip_endpoint at = core_endpoint(any, 80);
+    struct app_worker *a;
+
+    cr_assert_eq(pipe(done_pipe), 0);
+    cr_assert_eq(stack_create(&so, &beginning.stack), 0);
+    cr_assert_eq(sim_app_create(beginning.stack->worker[0], NULL, &beginning.app), 0);
+    cr_assert_eq(sim_bind(beginning.app, SVM_PROTO_TCP, &at, &beginning.sock), 0);
+    a = sim_app_worker(beginning.app);
+    beginning.ops = *a->ops;
+    beginning.ops.listening = on_listening;
+    a->ops = &beginning.ops;
+}
+
+static void start(unsigned i)
+{
+    struct worker_thread_options opt = { .poll_mode = WORKER_POLL_ADAPTIVE, .core = -1 };
+
+    cr_assert_eq(worker_start(beginning.stack->worker[i], &opt), 0);
+}
+
+static void ask(unsigned i, void (*fn)(struct worker *w, void *arg))
+{
+    cr_assert_eq(worker_call(beginning.stack->worker[i], fn, NULL), 0);
+    wait_told((char)i);
+}
+
+static void end(void)
+{
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        worker_stop(beginning.stack->worker[i]);
+    sim_app_destroy(beginning.app);
+    stack_destroy(beginning.stack);
+}
+
+static void listen_on(struct worker *w, void *arg)
+{
+    cr_assert_eq(session_listen(w, sim_app_worker(beginning.app), beginning.sock->session, 1), -EINPROGRESS);
+    tell(w, arg);
+}
+
+static void nothing(struct worker *w, void *arg)
+{
+    (void)w;
+    (void)arg;
+}
+
+/* The others' answers find no room where it is asked. */
+static void home_is_full(const char *any)
+{
+    unsigned n = 0;
+
+    begin(any, "full");
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        start(i);
+    for (unsigned i = 1; i < N_WORKERS; i++)
+        hold_begin(beginning.stack, i);
+    ask(0, listen_on);
+    hold_begin(beginning.stack, 0);
+    while (worker_call(beginning.stack->worker[0], nothing, NULL) == 0)
+        n++;
+    cr_assert_gt(n, 1000);
+    for (unsigned i = 1; i < N_WORKERS; i++) {
+        hold_end(i);
+        ask(i, tell); /* it has made its copy by then */
+    }
+    hold_end(0);
+    wait_told('!');
+    for (unsigned i = 1; i < N_WORKERS; i++)
+        cr_assert_not_null(listener_of_session(beginning.stack->worker[i], beginning.sock->session->handle));
+    end();
+}
+Test(workers, listen_is_answered_when_home_was_full_v4) { home_is_full("0.0.0.0"); }
+Test(workers, listen_is_answered_when_home_was_full_v6) { home_is_full("::"); }
+
+/* A worker ends before it has made its copy; the listener goes first. */
+static void one_stands_still(const char *any)
+{
+    begin(any, "still");
+    start(0);
+    start(2);
+    ask(0, listen_on);
+    ask(2, tell);
+    end();
+}
+Test(workers, a_copy_is_in_the_ring_at_the_end_v4) { one_stands_still("0.0.0.0"); }
+Test(workers, a_copy_is_in_the_ring_at_the_end_v6) { one_stands_still("::"); }
