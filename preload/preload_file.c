@@ -42,7 +42,13 @@ static ssize_t preload_send_rest(struct fd_file *f, const struct iovec *iov, int
     return r;
 }
 
-/* One piece: room in the FIFO, filled by the kernel directly. 0 = end of the file. */
+static bool preload_file_is_over(int in, const off64_t *offset)
+{
+    char c;
+    return syscall(SYS_pread64, in, &c, 1ul, offset ? *offset : lseek(in, 0, SEEK_CUR)) == 0;
+}
+
+/* One piece: room in the FIFO, filled by the kernel directly. 0 = end of the file, which Linux finds before it looks at the socket. */
 static ssize_t preload_sendfile_piece(struct fd_file *f, int in, const off64_t *offset, uint32_t want)
 {
     struct iovec iov[2];
@@ -50,6 +56,8 @@ static ssize_t preload_sendfile_piece(struct fd_file *f, int in, const off64_t *
     do
         n = vcl_send_reserve(f->sock.vcl, iov, want, 0);
     while (n == -EINTR && (n = (int)preload_interrupted(f, SO_SNDTIMEO)) == 0);
+    if (hs_unlikely((n == -EPIPE || n == -EAGAIN) && preload_file_is_over(in, offset)))
+        return 0;
     if (n == -EPIPE)
         raise(SIGPIPE);
     if (n < 0)

@@ -217,6 +217,20 @@ static void test_sendfile(void)
     SHOW(sendfile(e.l, file, &at, 4));
     SHOW(sendfile(stream(), file, &at, 4));
     SHOW(sigpipes());
+    at = lseek(file, 0, SEEK_END); /* nothing is left to be sent, whatever is the matter with the socket */
+    SHOW(sendfile(stream(), file, &at, 4));
+    SHOW(sendfile(stream(), file, NULL, 4));
+    SHOW(fcntl(e.b, F_SETFL, O_NONBLOCK));
+    while (write(e.b, buf, sizeof(buf)) > 0)
+        continue;
+    SHOW(sendfile(e.b, file, &at, 4));
+    SHOW(sendfile(e.b, file, NULL, 4));
+    at = 0;
+    SHOW(sendfile(e.b, file, &at, 4));
+    SHOW(shutdown(e.a, SHUT_WR));
+    SHOW(sendfile(e.a, file, &at, 4));
+    SHOW(sendfile(e.a, file, NULL, 4));
+    SHOW(sigpipes());
     closefrom(3);
 }
 
