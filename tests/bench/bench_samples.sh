@@ -72,7 +72,7 @@ hold_open() { # RUN ADDRESS CONNECTIONS: a server, and a client with one connect
     mkfifo "$TMP/hold.in"
     { HS_EXEC=exec; "$1" "$LOAD" hold "$2" 7002 "$3"; } <"$TMP/hold.in" >"$TMP/hold.c" 2>&1 &
     client=$!
-    hs_pids+=("$client")
+    note_pid "$client"
     exec {hold_fd}<>"$TMP/hold.in" # for both, so that it does not wait for a client that failed
     wait_for 10 hold_says begun
 }

@@ -22,6 +22,7 @@ lie() {
     steady_pid=$bg_pid
     wait_for 10 is_ready || bail "$what: it listens" "$(cat "$TMP/steady")"
     said=$(TMO=120 in_s env VCL_CONFIG="$TMP/a.vcl" "${on_0[@]}" "$hostile/settle_liar" "$at" 7100 "$1" "$n" "$seed" 2>&1) || said="exit $?: $said"
+    ! pid_gone "$steady_pid" || said="exit: the honest program ended before it was told to; the liar: $said"
     kill "$steady_pid"
     wait_for 30 pid_gone "$steady_pid" || kill -9 "$steady_pid"
     line=$(grep connections "$TMP/steady")

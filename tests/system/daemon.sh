@@ -16,7 +16,7 @@ conf "unix { runtime-dir $TMP/run  log $TMP/log }"
 check "hoststackd goes to the background" timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf"
 check "and serves by the time the command ends" ask show version
 pid=$(pid_of)
-hs_pids+=("$pid")
+note_pid "$pid"
 check "its log is in the file" grep -q 'serving' "$TMP/log"
 check "its standard descriptors lead nowhere" test "$(readlink "/proc/$pid/fd/0" "/proc/$pid/fd/1" "/proc/$pid/fd/2" | sort -u)" = /dev/null
 timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf" 2>"$TMP/second" # into the same log file
@@ -32,11 +32,11 @@ check_eq "and nothing is left in the runtime directory" "$(ls -A "$TMP/run")" ""
 # ---- killed: the next one takes over
 timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf"
 pid=$(pid_of)
-hs_pids+=("$pid")
+note_pid "$pid"
 end_pid "$pid" KILL
 check "the sockets of a killed server are replaced" timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf"
 pid=$(pid_of)
-hs_pids+=("$pid")
+note_pid "$pid"
 check "and the new one answers" ask show version
 end_pid "$pid"
 
@@ -48,7 +48,7 @@ if [ "$(id -u)" -eq 0 ]; then
     conf "unix { runtime-dir $TMP/run  log $TMP/log  user nobody  socket-group daemon }"
     check "started by root for user nobody" timeout 60 "$HOSTSTACKD" -c "$TMP/c.conf"
     pid=$(pid_of)
-    hs_pids+=("$pid")
+    note_pid "$pid"
     check_eq "runs as nobody" "$(status_of "$pid" Uid | tr '\t' ' ')" "$(id -u nobody) $(id -u nobody) $(id -u nobody) $(id -u nobody)"
     for set in CapInh CapPrm CapEff CapBnd CapAmb; do
         check_eq "no capability in $set" "$(status_of "$pid" $set)" 0000000000000000

@@ -26,6 +26,7 @@ chmod 755 "$TMP"
 TAG=hs-$$
 hs_namespaces=()
 hs_pids=()          # started here, not necessarily in a namespace of ours
+declare -A hs_born=() # when each of them was
 hs_servers=()       # names
 hs_n=0 hs_failed=0
 HS_EXEC=            # `exec` inside of bg
@@ -71,12 +72,12 @@ finish() {
 hs_cleanup() {
     local rc=$? pid ns left
     trap - EXIT INT TERM HUP
-    for pid in ${hs_pids[@]+"${hs_pids[@]}"}; do kill -TERM "$pid" 2>/dev/null; done
+    for pid in ${hs_pids[@]+"${hs_pids[@]}"}; do pid_gone "$pid" || kill -TERM "$pid" 2>/dev/null; done
     for ns in ${hs_namespaces[@]+"${hs_namespaces[@]}"}; do
         for pid in $(ip netns pids "$ns" 2>/dev/null); do kill -TERM "$pid" 2>/dev/null; done
     done
     HS_PATIENCE=1 wait_for 3 hs_all_gone || true
-    for pid in ${hs_pids[@]+"${hs_pids[@]}"}; do kill -KILL "$pid" 2>/dev/null; done
+    for pid in ${hs_pids[@]+"${hs_pids[@]}"}; do pid_gone "$pid" || kill -KILL "$pid" 2>/dev/null; done
     for ns in ${hs_namespaces[@]+"${hs_namespaces[@]}"}; do
         for pid in $(ip netns pids "$ns" 2>/dev/null); do kill -KILL "$pid" 2>/dev/null; done
         ip netns del "$ns" 2>/dev/null
@@ -88,7 +89,7 @@ hs_cleanup() {
 }
 hs_all_gone() {
     local pid ns
-    for pid in ${hs_pids[@]+"${hs_pids[@]}"}; do kill -0 "$pid" 2>/dev/null && return 1; done
+    for pid in ${hs_pids[@]+"${hs_pids[@]}"}; do pid_gone "$pid" || return 1; done
     for ns in ${hs_namespaces[@]+"${hs_namespaces[@]}"}; do [ -z "$(ip netns pids "$ns" 2>/dev/null)" ] || return 1; done
 }
 trap hs_cleanup EXIT
@@ -104,7 +105,26 @@ wait_for() {
         sleep 0.05
     done
 }
-pid_gone() { ! kill -0 "$1" 2>/dev/null; }
+# Of a busy machine's processes the numbers come round within a minute: that of one of ours that has ended is soon another test's. So who is
+# meant is told by when it was started, too, in the kernel's ticks: field 22 of proc(5)'s stat, in $hs_start.
+start_of() { # PID
+    local stat
+    hs_start=
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    read -ra stat <<<"${stat##*) }" # after its name, which may be anything
+    hs_start=${stat[19]}
+}
+note_pid() { # PID: of ours from now on, and ended with the test
+    hs_pids+=("$1")
+    start_of "$1"
+    hs_born[$1]=$hs_start
+}
+pid_gone() { # PID
+    kill -0 "$1" 2>/dev/null || return 0
+    [ -n "${hs_born[$1]+noted}" ] || return 1
+    start_of "$1"
+    [ "$hs_start" != "${hs_born[$1]}" ]
+}
 # bg LOG COMMAND...: starts it in the background, its id in $bg_pid.
 bg() {
     local log=$1
@@ -115,10 +135,10 @@ bg() {
         if declare -F "$1" >/dev/null; then "$@"; else exec "$@"; fi
     } >"$log" 2>&1 </dev/null &
     bg_pid=$!
-    hs_pids+=("$bg_pid")
+    note_pid "$bg_pid"
 }
 end_pid() { # PID [SIGNAL]: ends one of ours and waits for it
-    kill "-${2:-TERM}" "$1" 2>/dev/null
+    pid_gone "$1" || kill "-${2:-TERM}" "$1" 2>/dev/null
     wait_for 10 pid_gone "$1" || { diag "process $1 goes on after SIG${2:-TERM}: killed"; kill -KILL "$1"; }
     wait "$1" 2>/dev/null
 }
@@ -260,7 +280,7 @@ server_start() {
     [ -z "$ns" ] || cmd=(ip netns exec "$ns" "${cmd[@]}")
     "${cmd[@]}" >>"$TMP/$name.log" 2>&1 </dev/null &
     printf -v "server_pid_$name" %s $!
-    hs_pids+=($!)
+    note_pid $!
     hs_servers+=("$name")
     local pid=$!
     hs_server_ready() { server_up "$name" || pid_gone "$pid"; }
@@ -273,7 +293,7 @@ VCL
     sed 's/app-scope-local//' "$TMP/$name.vcl" >"$TMP/$name.global.vcl"
 }
 server_pid() { local v=server_pid_$1; printf %s "${!v}"; }
-server_alive() { [ "$HS_STACK" = kernel ] || kill -0 "$(server_pid "$1")" 2>/dev/null; }
+server_alive() { [ "$HS_STACK" = kernel ] || ! pid_gone "$(server_pid "$1")"; }
 # Ends the server. One that was asked to end must have ended in order: a fault or a leak found at the end is a failure too.
 server_stop() { # NAME [SIGNAL]
     [ "$HS_STACK" != kernel ] || return 0

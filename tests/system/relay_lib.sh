@@ -21,7 +21,7 @@ relay_link() { # NAME: namespaces and relay; its input is descriptor fd_NAME
     done
     mkfifo "$TMP/relay.$n"
     "$RELAY" "$TAG-${n}s" t0 "$TAG-${n}k" t0 <"$TMP/relay.$n" >"$TMP/relay.$n.log" 2>&1 &
-    hs_pids+=($!)
+    note_pid $!
     exec {fd}>"$TMP/relay.$n"
     printf -v "fd_$n" %s "$fd"
     wait_for 10 listening "$TMP/relay.$n.log" || bail "the relay starts" "$(cat "$TMP/relay.$n.log")"

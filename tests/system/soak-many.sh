@@ -41,7 +41,7 @@ hold() { # WHAT RUN
             for fd in "${ins[@]}"; do exec {fd}>&-; done
             HS_EXEC=exec; "$run" "$LOAD" hold "$at" $((7100 + i)) $each
         } <"$TMP/$what.in$i" >"$TMP/$what.c$i" 2>&1 &
-        clients+=($!); hs_pids+=($!)
+        clients+=($!); note_pid $!
         exec {fd}<>"$TMP/$what.in$i"
         ins+=("$fd")
     done

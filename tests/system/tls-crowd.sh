@@ -13,7 +13,7 @@ hold() {
     rm -f "$TMP/$1.in"
     mkfifo "$TMP/$1.in"
     TMO=120 in_k python3 "$PEER" hold "$2" $port $MANY <"$TMP/$1.in" >"$TMP/$1" 2>&1 &
-    hs_pids+=($!)
+    note_pid $!
     exec 7>"$TMP/$1.in"
     wait_for 20 grep -q begun "$TMP/$1" || not_ok "clients that stop begin" "$(cat "$TMP/$1")"
 }
