@@ -89,6 +89,14 @@ static bool preload_cancel_is_due(void)
     return true;
 }
 
+void preload_cancel_back(int state)
+{
+    int type;
+    libc_real()->pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
+    pthread_setcancelstate(state, NULL);
+    libc_real()->pthread_setcanceltype(type, NULL);
+}
+
 long preload_cancel_end(long r)
 {
     struct preload_cancel *c = &preload_cancel;
@@ -96,7 +104,7 @@ long preload_cancel_end(long r)
         return r; /* a call within a call: of a signal handler */
     c->must_end = false;
     if (c->is_async)
-        pthread_setcancelstate(c->state, NULL);
+        preload_cancel_back(c->state);
     pthread_testcancel();
     return r == -ECANCELED ? -EINTR : r;
 }

@@ -73,11 +73,14 @@ static inline void preload_cancel_restore(const int *state) { pthread_setcancels
 
 /* A call of the kernel's that may sleep while f is held (or whatever `undo` gives back): cancelled there, undo(arg) runs. */
 void preload_cancel_drop(void *f);
+/* Back to what an asynchronous thread had. Cancelled meanwhile, it would end at once, but without its result being PTHREAD_CANCELED (glibc 2.36):
+ * that pthread_setcanceltype() sees to. */
+void preload_cancel_back(int state);
 /* An asynchronous thread sleeps in the kernel with cancellation on. */
 static inline void preload_cancel_let(void)
 {
     if (hs_unlikely(preload_cancel.held))
-        pthread_setcancelstate(preload_cancel.state, NULL);
+        preload_cancel_back(preload_cancel.state);
 }
 static inline void preload_cancel_hold(void)
 {

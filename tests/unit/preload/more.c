@@ -3,7 +3,9 @@
  * the preload library, the two outputs must be the same (stack_same_test.sh) */
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -537,6 +539,51 @@ static void test_spawn(void)
     closefrom(3);
 }
 
+/* ---- who is cancelled by a handler of its own, in a call, where it may be so at any moment ---- */
+
+struct canceller {
+    int fd;
+    atomic_int tid;
+};
+
+static void on_usr1(int sig)
+{
+    (void)sig;
+    pthread_cancel(pthread_self());
+}
+
+static void *reads_for_ever(void *arg)
+{
+    struct canceller *c = arg;
+    char b;
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    atomic_store(&c->tid, gettid());
+    while (read(c->fd, &b, 1) != 1)
+        continue;
+    return NULL;
+}
+
+static void test_cancelled_by_handler(void)
+{
+    struct ends e = begin("cancelled by a handler");
+    signal(SIGUSR1, on_usr1);
+    for (int i = 0; i < 3; i++) {
+        struct canceller c = { .fd = e.b };
+        void *how = NULL;
+        pthread_t t;
+        SHOW(pthread_create(&t, NULL, reads_for_ever, &c));
+        while (atomic_load(&c.tid) == 0)
+            usleep(1000);
+        until_sleeps(atomic_load(&c.tid));
+        SHOW(pthread_kill(t, SIGUSR1));
+        SHOW(pthread_join(t, &how));
+        SHOW(how == PTHREAD_CANCELED);
+    }
+    SHOW(write(e.a, "x", 1));
+    SHOW(has(e.b, "x"));
+    closefrom(3);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -556,6 +603,7 @@ int main(int argc, char **argv)
         test_daemon();
         test_exec();
         test_spawn();
+        test_cancelled_by_handler();
     }
     return 0;
 }

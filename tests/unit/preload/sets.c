@@ -268,22 +268,10 @@ static int64_t now_ns(void)
     return ts.tv_sec * (int64_t)1000000000 + ts.tv_nsec;
 }
 
-static bool sleeps(pid_t tid)
-{
-    char path[64], line[256] = "";
-    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
-    FILE *f = fopen(path, "r");
-    bool yes = f && fgets(line, sizeof(line), f) && strstr(line, ") S ");
-    if (f)
-        fclose(f);
-    return yes;
-}
-
 static void *change_it(void *arg)
 {
     struct changer *t = arg;
-    for (int seen = 0; seen < 5; seen = sleeps(t->sleeper) ? seen + 1 : 0)
-        usleep(1000);
+    until_sleeps(t->sleeper);
     if (t->change == CLOSED)
         SHOW(close(t->a));
     else
