@@ -86,6 +86,7 @@ struct app_port_client {        /* worker's */
     int bell_rd;                /* read end of its doorbell pipe to this worker; -1 = none */
     bool has_queues, on_list, is_dirty, is_leaving, is_failed, done_told;
     const char *fail_text;
+    uint64_t calls_mark;        /* worker_sure_mark(): its requests wait until what its last ones have to tell other workers is on its way */
     uint32_t n_settling;        /* answers that wait for the other workers */
     struct session_attrs *early; /* what it has set for the session that it will ask for as early_ctx; NULL = nothing ever */
     uint32_t early_ctx;

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 #include "server/session/session_run.h"
+#include "server/worker/worker_sure.h"
 
 int app_port_create(struct worker *w)
 {
@@ -99,6 +100,7 @@ static void list_remove(struct app_port *port, struct app_port_client *pc)
 static unsigned take_burst(struct app_port_client *pc)
 {
     struct svm_msg m[APP_BURST];
+    uint64_t mark = worker_sure_mark(pc->w);
     int n = svm_msgq_take(&pc->in, m, APP_BURST);
 
     if (hs_unlikely(n < 0)) {
@@ -109,6 +111,8 @@ static unsigned take_burst(struct app_port_client *pc)
         session_ahead_of(pc->w, m, (unsigned)n);
     for (int i = 0; i < n && !pc->is_failed; i++)
         app_dispatch(pc, &m[i]);
+    if (hs_unlikely(worker_sure_mark(pc->w) != mark))
+        pc->calls_mark = worker_sure_mark(pc->w);
     return (unsigned)n;
 }
 
@@ -160,6 +164,13 @@ void app_port_fail(struct app_port_client *pc, const char *what)
     app_event_post(pc->client->as, &pc->fail_event);
 }
 
+/* Who makes work for other workers that are busy, a listener's coming and going, waits itself: no more than a burst of it is kept. */
+static bool is_to_read(const struct app_port_client *pc)
+{
+    return pc->has_queues && !pc->is_leaving && !pc->is_failed && pc->n_pending < APP_PENDING_STOP &&
+           !worker_sure_is_kept(pc->w, pc->calls_mark);
+}
+
 unsigned app_port_input(struct worker *w)
 {
     struct app_port *port = w->app;
@@ -169,7 +180,7 @@ unsigned app_port_input(struct worker *w)
         return 0;
     for (struct app_port_client *pc = port->clients, *next; pc; pc = next) {
         next = pc->next;
-        if (!pc->has_queues || pc->is_leaving || pc->is_failed || pc->n_pending >= APP_PENDING_STOP)
+        if (!is_to_read(pc))
             continue;
         total += take_burst(pc);
     }
@@ -211,7 +222,7 @@ bool app_port_has_work(struct worker *w)
     for (struct app_port_client *pc = port->clients; pc; pc = pc->next) {
         if (!pc->has_queues || pc->is_leaving || pc->is_failed)
             continue;
-        if (pc->n_pending < APP_PENDING_STOP && !svm_msgq_is_empty(&pc->in))
+        if (is_to_read(pc) && !svm_msgq_is_empty(&pc->in))
             return true;
         if (pc->n_pending && svm_msgq_free(&pc->out) != 0)
             return true;

@@ -10,6 +10,7 @@
 #include "server/session/session_rules.h"
 #include "server/session/session_run.h"
 #include "server/worker/worker.h"
+#include "server/worker/worker_sure.h"
 
 enum session_limits {
     SESSION_CHUNK = 256,             /* sessions an arena chunk */
@@ -46,6 +47,7 @@ struct listener {
     struct listener *next;           /* of its port bucket */
     struct session *session;         /* its own; NULL: a copy on another worker than its session's (session_replica.c) */
     struct listener *replica_next;   /* copies of this worker */
+    struct replica_ends *ends;       /* its own, with several workers: the calls that end the copies */
     struct worker *w;
     uint32_t ctx;
     struct ip_endpoint lcl;
@@ -110,9 +112,14 @@ struct session_worker {
     uint16_t port_table[1024];       /* RFC 6056 s3.3.4: increments of algorithm 4 */
     uint64_t source_key[SESSION_KEY_WORDS], source_hash; /* and the hash of the destination that was asked for last; all zero: none */
     struct {                         /* session_settle(): home's, but for n_left */
+        struct worker *w;
         struct session_settled *now, *later, **later_tail; /* later: asked for while the others are */
         unsigned n_left;             /* atomic: others that have not come to it */
-        struct timer_node timer;
+        struct session_settle_call {
+            struct worker_sure sure; /* first */
+            struct session_worker *home;
+        } call[WORKER_MAX];
+        struct worker_sure over;     /* of the last of them to home */
     } settle;
 };
 
@@ -175,7 +182,7 @@ void listener_arm(struct worker *w, struct listener *l, struct app_worker *a, ui
 /* session_replica.c: every worker has a copy of each listener. Home worker only. */
 int listener_replicate(struct worker *w, struct session *s);       /* 0, or -EINPROGRESS: ops->listening() tells */
 void listener_replicate_arm(struct worker *w, const struct listener *l, const struct app_worker *a, uint32_t ctx, enum session_arm arm);
-void listener_replicate_end(struct worker *w, const struct listener *l);
+void listener_replicate_end(struct worker *w, struct listener *l);
 void listener_replicas_end(struct worker *w);                      /* copies that are left; no worker runs any more */
 void session_settle_init(struct worker *w);
 void session_settle_fini(struct worker *w);

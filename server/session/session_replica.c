@@ -1,7 +1,7 @@
 /* session_replica.c - listeners on several workers: a connection may arrive at any of them, so each has a copy
  *
- * The session of a listener lives on one worker (home). Its copies are made, told who accepts, and removed by worker_call(), in the order
- * in which home says so. A copy knows programs only by their number: the pointer of another worker could be gone. */
+ * The session of a listener lives on one worker (home). Its copies are made, told who accepts, and removed by worker_call_surely(), in the
+ * order in which home says so. A copy knows programs only by their number: the pointer of another worker could be gone. */
 #include "server/session/session_internal.h"
 
 #include <errno.h>
@@ -16,12 +16,23 @@ struct listening {
 };
 
 struct replica_call {
+    struct worker_sure sure;        /* first */
     struct listener like;           /* add: what the copy is like */
     struct svm_handle handle;
     const struct app_ops *ops;
     uint32_t client_id, ctx;
     enum session_arm arm;
     struct listening *listening;    /* add: NULL = an update */
+};
+
+/* That copies are to go must be said, whether there is memory at that time or not. */
+struct replica_ends {
+    struct svm_handle handle;
+    unsigned refs;                  /* atomic: home, and workers that have not come to it */
+    struct replica_end {
+        struct worker_sure sure;    /* first */
+        struct replica_ends *all;
+    } on[WORKER_MAX];
 };
 
 static void settle_ask(struct worker *w, struct session_settled *x);
@@ -37,11 +48,9 @@ static bool is_alone(const struct worker *w)
     return w->stack->n_workers == 1;
 }
 
-/* Rings of commands are emptied at every turn of their worker: a full one is a worker that has stopped. Said in the log by the caller. */
+/* Nothing of it gets lost when a ring is full: worker_call_surely(). */
 static int call_others(struct worker *w, void (*fn)(struct worker *w, void *arg), const struct replica_call *call)
 {
-    int err = 0;
-
     for (unsigned i = 0; i < w->stack->n_workers; i++) {
         struct replica_call *c;
         if (i == w->index)
@@ -52,14 +61,9 @@ static int call_others(struct worker *w, void (*fn)(struct worker *w, void *arg)
         *c = *call;
         if (c->listening)
             __atomic_add_fetch(&c->listening->refs, 1, __ATOMIC_RELAXED);
-        if (worker_call(w->stack->worker[i], fn, c) != 0) {
-            if (call->listening)
-                listening_put(call->listening);
-            free(c);
-            err = -ENOBUFS;
-        }
+        worker_call_surely(w, w->stack->worker[i], fn, &c->sure);
     }
-    return err;
+    return 0;
 }
 
 static void add(struct worker *w, void *arg)
@@ -108,13 +112,25 @@ static void listen_over(struct worker *w, struct session_settled *x)
     s->app->ops->listening(w, s->app, s, s->error);
 }
 
+static struct replica_ends *ends_make(struct svm_handle handle)
+{
+    struct replica_ends *e = calloc(1, sizeof(*e));
+
+    if (!e)
+        return NULL;
+    e->handle = handle;
+    for (unsigned i = 0; i < WORKER_MAX; i++)
+        e->on[i].all = e;
+    return e;
+}
+
 int listener_replicate(struct worker *w, struct session *s)
 {
-    const struct listener *l = s->listener;
+    struct listener *l = s->listener;
     struct replica_call c = { .handle = l->handle };
     int err;
 
-    if (is_alone(w))
+    if (is_alone(w) || (s->state == SESSION_LISTENING && !l->ends)) /* there are no copies */
         return 0;
     c.like = *l;
     c.like.session = NULL;
@@ -122,10 +138,13 @@ int listener_replicate(struct worker *w, struct session *s)
     c.like.acceptors = c.like.next_acceptor = NULL;
     c.like.queue = NULL;
     c.like.n_half_open = c.like.n_waiting = 0;
+    c.like.ends = NULL;
     if (s->state == SESSION_LISTENING) { /* an update, nobody waits for it */
         return call_others(w, add, &c);
     }
-    c.listening = malloc(sizeof(*c.listening));
+    if (!l->ends)
+        l->ends = ends_make(l->handle);
+    c.listening = l->ends ? malloc(sizeof(*c.listening)) : NULL;
     if (!c.listening)
         return -ENOMEM;
     *c.listening = (struct listening){ .x.done = listen_over, .handle = l->handle, .refs = 1 };
@@ -157,22 +176,35 @@ void listener_replicate_arm(struct worker *w, const struct listener *l, const st
         (void)call_others(w, arm, &c); /* without memory this program is given the connections of this worker only */
 }
 
+static void ends_put(struct replica_ends *e)
+{
+    if (__atomic_sub_fetch(&e->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        free(e);
+}
+
 static void end(struct worker *w, void *arg)
 {
-    struct replica_call *c = arg;
-    struct listener *l = listener_of_session(w, c->handle);
+    struct replica_ends *e = ((struct replica_end *)arg)->all;
+    struct listener *l = listener_of_session(w, e->handle);
 
     if (l)
         listener_destroy(w, l);
-    free(c);
+    ends_put(e);
 }
 
-void listener_replicate_end(struct worker *w, const struct listener *l)
+void listener_replicate_end(struct worker *w, struct listener *l)
 {
-    struct replica_call c = { .handle = l->handle };
+    struct replica_ends *e = l->ends;
 
-    if (!is_alone(w) && !transport_get(l->proto)->is_datagram && !transport_get(l->proto)->is_on_worker_0)
-        (void)call_others(w, end, &c);
+    if (!e)
+        return;
+    l->ends = NULL;
+    e->refs = w->stack->n_workers; /* ours: the last of the others may come to it before all have been told */
+    for (unsigned i = 0; i < w->stack->n_workers; i++) {
+        if (i != w->index)
+            worker_call_surely(w, w->stack->worker[i], end, &e->on[i].sure);
+    }
+    ends_put(e);
 }
 
 /* A worker that stopped with the word that a listener is to have a copy still in its ring makes it when that is emptied: its session may have gone
@@ -186,19 +218,15 @@ void listener_replicas_end(struct worker *w)
 /* ---- has everybody heard? ---- */
 
 /* One round at a time, for all who have asked until it begins: a client that sets options without end takes no more room in the rings of
- * the workers than one. */
-enum { SETTLE_LOOK_US = 100000 }; /* home's ring may have had no room for the word that it is over */
-
+ * the workers than one. So the calls of a round can be home's for good. */
 static void settle_begin(struct worker *w);
 
-static void settle_end(struct worker *w)
+static void settle_over(struct worker *w, void *arg)
 {
     struct session_settled *x = w->session->settle.now, *next;
 
-    if (!x || __atomic_load_n(&w->session->settle.n_left, __ATOMIC_ACQUIRE) > 0) /* acquire: pairs with settle_heard() */
-        return;
+    (void)arg;
     w->session->settle.now = NULL;
-    timer_stop(&w->session->settle.timer, &w->timers);
     for (; x; x = next) {
         next = x->next;
         x->done(w, x);
@@ -207,31 +235,13 @@ static void settle_end(struct worker *w)
         settle_begin(w);
 }
 
-static void settle_over(struct worker *w, void *arg)
-{
-    (void)arg;
-    settle_end(w);
-}
-
-static void settle_look(struct worker *w, struct timer_node *t)
-{
-    timer_start(&w->timers, t, w->now_us + SETTLE_LOOK_US);
-    settle_end(w);
-}
-
-static bool is_last_to_hear(struct worker *home)
-{
-    return __atomic_sub_fetch(&home->session->settle.n_left, 1, __ATOMIC_ACQ_REL) == 0;
-}
-
-/* Another worker: all that home has said before is done here. */
+/* Another worker: all that home has said before is done here. The last one says so. */
 static void settle_heard(struct worker *w, void *arg)
 {
-    struct worker *home = arg;
+    struct session_worker *sw = ((struct session_settle_call *)arg)->home;
 
-    (void)w;
-    if (is_last_to_hear(home))
-        (void)worker_call(home, settle_over, NULL); /* no room: settle_look() */
+    if (__atomic_sub_fetch(&sw->settle.n_left, 1, __ATOMIC_ACQ_REL) == 0)
+        worker_call_surely(w, sw->settle.w, settle_over, &sw->settle.over);
 }
 
 static void settle_begin(struct worker *w)
@@ -241,11 +251,10 @@ static void settle_begin(struct worker *w)
     w->session->settle.now = w->session->settle.later;
     w->session->settle.later = NULL;
     w->session->settle.later_tail = &w->session->settle.later;
-    timer_start(&w->timers, &w->session->settle.timer, w->now_us + SETTLE_LOOK_US);
     __atomic_store_n(&w->session->settle.n_left, n - 1, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < n; i++) {
-        if (i != w->index && worker_call(w->stack->worker[i], settle_heard, w) != 0)
-            (void)is_last_to_hear(w); /* it has stopped; the change itself has not come to it, either */
+        if (i != w->index)
+            worker_call_surely(w, w->stack->worker[i], settle_heard, &w->session->settle.call[i].sure);
     }
 }
 
@@ -268,15 +277,16 @@ bool session_settle(struct worker *w, const struct session *s, struct session_se
 
 void session_settle_init(struct worker *w)
 {
+    w->session->settle.w = w;
     w->session->settle.later_tail = &w->session->settle.later;
-    w->session->settle.timer.fire = settle_look;
+    for (unsigned i = 0; i < WORKER_MAX; i++)
+        w->session->settle.call[i].home = w->session;
 }
 
 void session_settle_fini(struct worker *w)
 {
     struct session_settled *lists[2] = { w->session->settle.now, w->session->settle.later }, *next;
 
-    timer_stop(&w->session->settle.timer, &w->timers);
     for (int i = 0; i < 2; i++) {
         for (struct session_settled *x = lists[i]; x; x = next) {
             next = x->next;

@@ -93,7 +93,7 @@ int worker_call(struct worker *w, void (*fn)(struct worker *w, void *arg), void 
     return 0;
 }
 
-static unsigned run_commands(struct worker *w)
+static inline unsigned run_commands(struct worker *w)
 {
     struct worker_command c;
     unsigned n = 0;
@@ -102,15 +102,16 @@ static unsigned run_commands(struct worker *w)
         c.fn(w, c.arg);
         n++;
     }
-    if (n)
+    if (n) {
         worker_count(&w->priv->counters.commands, n);
+        worker_sure_room(w);
+    }
     return n;
 }
 
-void worker_finish_calls(struct worker *w)
+unsigned worker_run_commands(struct worker *w)
 {
-    while (run_commands(w) > 0)
-        ;
+    return run_commands(w);
 }
 
 /* ---- transmit ---- */
@@ -361,6 +362,8 @@ unsigned worker_step(struct worker *w, uint64_t now_us)
     if (now_us > w->now_us)
         w->now_us = now_us;
     work = run_commands(w);
+    if (hs_unlikely(w->priv->kept))
+        work += worker_sure_run(w);
     work += rx_all(w, &clock);
     work += session_events_flush(w);
     work += app_port_input(w);

@@ -50,6 +50,9 @@ struct worker_private {
     struct worker_tx_buf tx[STACK_MAX_PORTS];
     struct rte_ring *handover;    /* worker_handover, many producers */
     struct rte_ring *commands;    /* worker_command, many producers */
+    struct worker_sure *kept, **kept_tail; /* calls to workers whose ring was full (worker_sure.h); the tail is valid when there are any */
+    uint64_t n_kept, n_sent;      /* of those: ever, and how many of them are in the rings by now */
+    uint32_t awaited;             /* atomic, bits: workers that keep calls for this one */
     struct worker_counters counters;
     uint64_t active_us;           /* last turn that did something */
     bool had_work;                /* that was the turn before this one */
@@ -90,5 +93,8 @@ bool worker_is_here(const struct worker *w);     /* the caller may touch w: it i
 unsigned worker_rss_of_frame(const struct stack *s, struct pkt *p);
 bool worker_hand_over(struct worker *from, struct worker *to, struct pkt *p, unsigned port, enum worker_handover_kind kind);
 bool worker_tx_is_pending(const struct worker *w);
+unsigned worker_run_commands(struct worker *w);
+unsigned worker_sure_run(struct worker *w);      /* a stage of a turn: what is kept goes into rings that have room */
+void worker_sure_room(struct worker *w);         /* its ring has room again */
 
 #endif

@@ -5,12 +5,14 @@
 #include <unistd.h>
 #include "server/app/app_internal.h"
 #include "server/session/session_run.h"
+#include "server/worker/worker_private.h"
 
 enum { LEN = 256, TURN_US = 10 };
 
 static struct stack stack;
 static struct app_port port;
-static struct worker w = { .stack = &stack, .app = &port, .now_us = 1000000 };
+static struct worker_private priv;
+static struct worker w = { .stack = &stack, .app = &port, .now_us = 1000000, .priv = &priv };
 static struct svm_presence_page page;
 static struct svm_msgq_prod_line in_prod, out_prod;
 static struct svm_msgq_cons_line in_cons, out_cons;

@@ -6,12 +6,15 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 #include "common/clock.h"
+#include "server/app/app_internal.h"
 #include "server/session/session_internal.h"
+#include "server/worker/worker_private.h"
 #include "server/worker/worker_thread.h"
 
 enum { N_WORKERS = 3, N_CONNS = 60 };
@@ -427,3 +430,186 @@ static void one_stands_still(const char *any)
 }
 Test(workers, a_copy_is_in_the_ring_at_the_end_v4) { one_stands_still("0.0.0.0"); }
 Test(workers, a_copy_is_in_the_ring_at_the_end_v6) { one_stands_still("::"); }
+
+/* ---- a worker's ring is full: it hears all the same, later, and nobody waits for it but who has something to tell ---- */
+
+enum { ROUNDS = 200 };
+
+static void fill(unsigned i)
+{
+    hold_begin(beginning.stack, i);
+    while (worker_call(beginning.stack->worker[i], nothing, NULL) == 0)
+        ;
+}
+
+static void come_and_go(struct worker *w, void *arg)
+{
+    struct ip_endpoint at = beginning.sock->session->lcl;
+    struct app_worker *a = sim_app_worker(beginning.app);
+
+    for (int i = 0; i < ROUNDS; i++) {
+        cr_assert_eq(session_listen(w, a, beginning.sock->session, 1), -EINPROGRESS);
+        session_close(w, a, beginning.sock->session, -1);
+        cr_assert_eq(sim_bind(beginning.app, SVM_PROTO_TCP, &at, &beginning.sock), 0);
+    }
+    listen_on(w, arg);
+}
+
+static void now_end_it(struct worker *w, void *arg)
+{
+    session_close(w, sim_app_worker(beginning.app), beginning.sock->session, -1);
+    tell(w, arg);
+}
+
+static unsigned n_copies;
+static void count_copies(struct worker *w, void *arg)
+{
+    n_copies = 0;
+    for (const struct listener *l = w->session->replicas; l; l = l->replica_next)
+        n_copies++;
+    tell(w, arg);
+}
+
+static unsigned copies_of(unsigned i)
+{
+    while (worker_call(beginning.stack->worker[i], count_copies, NULL) != 0) /* what was kept for it fills it again */
+        sched_yield();
+    wait_told((char)i);
+    return n_copies;
+}
+
+static void other_is_full(const char *any)
+{
+    begin(any, "other");
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        start(i);
+    fill(1);
+    ask(0, come_and_go);
+    ask(0, tell); /* it goes on */
+    hold_end(1);
+    wait_told('!');
+    for (unsigned i = 1; i < N_WORKERS; i++)
+        cr_assert_eq(copies_of(i), 1, "worker %u has copies of listeners that have gone, or not of that which is there", i);
+    close(hold_pipe[1][0]);
+    fill(1);
+    ask(0, now_end_it);
+    ask(0, tell);
+    hold_end(1);
+    for (unsigned i = 1; i < N_WORKERS; i++) /* the word comes when there is room */
+        while (copies_of(i) != 0)
+            ;
+    end();
+}
+Test(workers, listeners_come_and_go_while_another_is_full_v4, .timeout = 120) { other_is_full("0.0.0.0"); }
+Test(workers, listeners_come_and_go_while_another_is_full_v6, .timeout = 120) { other_is_full("::"); }
+
+/* What is kept at the end is done, after what is in the rings. */
+static void kept_at_the_end(const char *any)
+{
+    begin(any, "kept");
+    start(0);
+    while (worker_call(beginning.stack->worker[1], nothing, NULL) == 0)
+        ;
+    ask(0, come_and_go);
+    ask(0, now_end_it);
+    end();
+}
+Test(workers, what_is_kept_at_the_end_is_done_v4) { kept_at_the_end("0.0.0.0"); }
+Test(workers, what_is_kept_at_the_end_is_done_v6) { kept_at_the_end("::"); }
+
+/* A transport whose sessions are all on worker 0 has copies nowhere, whatever is set on its listeners. */
+Test(workers, no_copies_where_there_need_be_none)
+{
+    struct transport_ops here_only = *transport_get(SVM_PROTO_TCP);
+    int32_t ttl = 9;
+
+    begin("0.0.0.0", "here");
+    here_only.is_on_worker_0 = true;
+    beginning.sock->session->ops = &here_only;
+    cr_assert_eq(session_listen(beginning.stack->worker[0], sim_app_worker(beginning.app), beginning.sock->session, 1), 0);
+    cr_assert_eq(session_attr_set(beginning.stack->worker[0], beginning.sock->session, SVM_ATTR_TTL, &ttl, sizeof(ttl)), 0);
+    for (unsigned i = 1; i < N_WORKERS; i++)
+        cr_assert_null(beginning.stack->worker[i]->session->replicas);
+    beginning.sock->session->ops = transport_get(SVM_PROTO_TCP);
+    end();
+}
+
+/* ---- and a program that tells it things without end waits, not the others ---- */
+
+enum { QUEUE = 256, MANY = 100 };
+static struct program {
+    struct app_client *c;
+    struct app_port_client *pc;
+    struct svm_msgq_prod_line in_prod, out_prod;
+    struct svm_msgq_cons_line in_cons, out_cons;
+    struct svm_msg in[QUEUE], out[QUEUE];
+    struct svm_msgq_prod asks;
+    struct svm_presence_page page;
+} talker, other;
+
+static void attach(struct program *p, struct app_port *port, struct worker *w)
+{
+    p->c = calloc(1, sizeof(*p->c) + sizeof(p->c->per[0]));
+    cr_assert_not_null(p->c);
+    p->c->p.base = (uint8_t *)&p->page;
+    p->pc = &p->c->per[0];
+    *p->pc = (struct app_port_client){
+        .client = p->c, .w = w, .has_queues = true, .aw = { .ops = &app_client_ops }, .next = port->clients,
+        .in = { .line = &p->in_cons, .peer = &p->in_prod, .entries = p->in, .mask = QUEUE - 1 },
+        .out = { .line = &p->out_prod, .peer = &p->out_cons, .entries = p->out, .mask = QUEUE - 1 },
+    };
+    p->asks = (struct svm_msgq_prod){ .line = &p->in_prod, .peer = &p->in_cons, .entries = p->in, .mask = QUEUE - 1 };
+    port->clients = p->pc;
+}
+
+static unsigned left_of(const struct program *p)
+{
+    return p->in_prod.tail - p->in_cons.head;
+}
+
+static void talks_without_end(const char *any)
+{
+    struct session_bind_args args = { .proto = SVM_PROTO_TCP, .flags = SVM_CONN_SCOPE_GLOBAL, .lcl = core_endpoint(any, 80) };
+    struct app_port port = { 0 };
+    struct svm_msg m = { .type = SVM_MSG_LISTEN, .proto = SVM_PROTO_TCP, .u.value = 1 }, data = { .type = SVM_MSG_DATA };
+    struct session *s;
+
+    begin("0.0.0.0", "talker");
+    struct worker *w = beginning.stack->worker[0], *full = beginning.stack->worker[1];
+    sim_app_destroy(beginning.app);
+    port.w = w;
+    w->app = &port;
+    attach(&other, &port, w);
+    attach(&talker, &port, w);
+    cr_assert_eq(session_bind(w, &talker.pc->aw, &args, &s), 0);
+    cr_assert_eq(session_listen(w, &talker.pc->aw, s, 1), -EINPROGRESS);
+    beginning.stack->priv->n_threads = 1; /* from now on calls go by the rings */
+    while (worker_call(full, nothing, NULL) == 0)
+        ;
+    m.handle = s->handle;
+    for (int i = 0; i < MANY; i++) {
+        cr_assert_eq(svm_msgq_post(&talker.asks, &m), 0);
+        cr_assert_eq(svm_msgq_post(&other.asks, &data), 0);
+    }
+    for (int i = 0; i < MANY; i++)
+        app_port_input(w);
+    cr_assert_eq(left_of(&talker), MANY - APP_BURST, "%u are left", left_of(&talker));
+    cr_assert_eq(left_of(&other), 0, "%u are left", left_of(&other));
+    cr_assert_not(app_port_has_work(w), "the worker may sleep");
+    for (int turns = 0; left_of(&talker); turns++) {
+        cr_assert_lt(turns, 2 * MANY);
+        cr_assert_gt(worker_run_commands(full), 0);
+        worker_sure_run(w);
+        app_port_input(w);
+    }
+    beginning.stack->priv->n_threads = 0;
+    session_close(w, &talker.pc->aw, s, -1);
+    w->app = NULL;
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        worker_finish_calls(beginning.stack->worker[i]);
+    stack_destroy(beginning.stack);
+    free(talker.c);
+    free(other.c);
+}
+Test(workers, who_talks_without_end_waits_v4) { talks_without_end("0.0.0.0"); }
+Test(workers, who_talks_without_end_waits_v6) { talks_without_end("::"); }
