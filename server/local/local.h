@@ -30,7 +30,9 @@ void local_fail(struct worker *w, struct session *s, int error);   /* the connec
 
 /* local_relay.c: one end is the server's own (TLS): bytes are carried from FIFO to FIFO by the worker. s has no FIFOs yet. */
 extern const struct transport_ops local_relay_ops;
-int local_relay_connect(struct worker *w, struct listener *l, struct session *s);
+int local_relay_connect(struct worker *w, struct listener *l, struct session *s); /* 0: connected, or in line for room in the backlog */
+void local_relay_go_on(struct listener *l);                    /* there may be room in its backlog; local_wait_go_on() does it */
+void local_relay_end(struct worker *w, struct listener *l);    /* it goes: who waits for room is refused */
 int local_relay_between(struct worker *w, struct session *p, struct session *s); /* both have FIFOs; 0 or -ENOMEM */
 void local_relay_undo(struct worker *w, struct session *p, struct session *s);   /* nothing has gone through it yet */
 

@@ -7,14 +7,14 @@
 #include "server/local/local.h"
 #include "svm/svm_sctp.h"
 
-enum { RETRY_US = 20000, SYN_LIFE_US = 127000000 }; /* a full backlog: as long as Linux tries on with its tcp_syn_retries of 6 */
+enum { SYN_LIFE_US = 127000000 }; /* a full backlog: as long as Linux tries on with its tcp_syn_retries of 6 */
 
 struct relay_conn {
     struct transport_conn base;
     struct relay_conn *peer;        /* NULL: has gone, or is not there yet */
-    struct timer_node timer;        /* waiting for room in the backlog */
-    struct svm_handle listener;
-    uint64_t give_up_us;
+    struct listener *line;          /* in its line for room in the backlog; NULL: in none */
+    struct relay_conn *line_next, *line_prev;
+    struct timer_node timer;        /* when it gives that up */
     struct worker *w;
     bool fin_sent, fin_got, closed; /* closed: its program has; what it wrote still goes on */
     bool blocked;                   /* bytes of this end wait for room at the other one */
@@ -37,9 +37,21 @@ static struct relay_conn *conn_new(struct worker *w, const struct session *s)
     return c;
 }
 
+static void line_leave(struct worker *w, struct relay_conn *c)
+{
+    struct listener *l = c->line;
+
+    if (!l)
+        return;
+    *(c->line_prev ? &c->line_prev->line_next : &l->relay_first) = c->line_next;
+    *(c->line_next ? &c->line_next->line_prev : &l->relay_last) = c->line_prev;
+    c->line = NULL;
+    timer_stop(&c->timer, &w->timers);
+}
+
 static void conn_free(struct worker *w, struct relay_conn *c)
 {
-    timer_stop(&c->timer, &w->timers);
+    line_leave(w, c);
     if (c->peer)
         c->peer->peer = NULL;
     free(c);
@@ -292,16 +304,38 @@ static int join(struct worker *w, struct listener *l, struct relay_conn *c)
     return 0;
 }
 
-static void try_join(struct worker *w, struct timer_node *t)
+static void give_up(struct worker *w, struct timer_node *t)
 {
-    struct relay_conn *c = hs_container_of(t, struct relay_conn, timer);
-    struct listener *l = listener_of_session(w, c->listener);
-    int err = l ? join(w, l, c) : -ECONNREFUSED;
+    fail(w, hs_container_of(t, struct relay_conn, timer), -ETIMEDOUT);
+}
 
-    if (err == -EAGAIN && w->now_us < c->give_up_us)
-        timer_start(&w->timers, &c->timer, w->now_us + RETRY_US);
-    else if (err != 0)
-        fail(w, c, err == -EAGAIN ? -ETIMEDOUT : err);
+static void line_enter(struct worker *w, struct listener *l, struct relay_conn *c)
+{
+    c->line = l;
+    c->line_prev = l->relay_last;
+    *(l->relay_last ? &l->relay_last->line_next : &l->relay_first) = c;
+    l->relay_last = c;
+    c->timer.fire = give_up;
+    timer_start(&w->timers, &c->timer, w->now_us + SYN_LIFE_US);
+}
+
+void local_relay_go_on(struct listener *l)
+{
+    while (l->relay_first && !listener_accept_full(l)) {
+        struct relay_conn *c = l->relay_first;
+        int err;
+
+        line_leave(l->w, c);
+        err = join(l->w, l, c);
+        if (err != 0)
+            fail(l->w, c, err);
+    }
+}
+
+void local_relay_end(struct worker *w, struct listener *l)
+{
+    while (l->relay_first)
+        fail(w, l->relay_first, -ECONNREFUSED);
 }
 
 int local_relay_connect(struct worker *w, struct listener *l, struct session *s)
@@ -313,15 +347,12 @@ int local_relay_connect(struct worker *w, struct listener *l, struct session *s)
         free(c);
         return err;
     }
-    c->listener = l->handle;
-    c->give_up_us = w->now_us + SYN_LIFE_US;
-    c->timer.fire = try_join;
     c->base.session = s;
     s->conn = &c->base;
     s->ops = &local_relay_ops;
-    err = join(w, l, c);
+    err = l->relay_first ? -EAGAIN : join(w, l, c);
     if (err == -EAGAIN) {
-        timer_start(&w->timers, &c->timer, w->now_us + RETRY_US);
+        line_enter(w, l, c);
         return 0;
     }
     if (err != 0) {

@@ -73,12 +73,14 @@ void local_wait_remove(struct listener *l, struct session *s)
     s->local_in_line = false;
 }
 
-/* An offer that fails at once makes room again: one loop for all of them, not a call within a call. */
+/* An offer that fails at once makes room again: one loop for all of them, not a call within a call. Who goes through the server has waited
+ * for longer. */
 void local_wait_go_on(struct listener *l)
 {
     if (l->is_waking)
         return;
     l->is_waking = true;
+    local_relay_go_on(l);
     while (l->wait && listener_backlog_room(l) != 0) {
         struct session *s = take_first(l);
 
@@ -95,12 +97,15 @@ static void go_through(struct worker *w, struct listener *l, struct session *s)
 {
     int err;
 
+    l->is_waking = true; /* its place in the backlog stays its own */
     listener_taken(w, s);
     s->local = false;
     s->flags &= (uint8_t)~SVM_CONN_LOCAL;
     err = local_relay_connect(w, l, s);
+    l->is_waking = false;
     if (err != 0)
         local_fail(w, s, err);
+    local_wait_go_on(l); /* it was not, or others were there first */
 }
 
 /* A queue of thousands keeps nobody else waiting: some at a time, and who is further behind waits until somebody accepts. */
@@ -140,4 +145,5 @@ void local_wait_end(struct worker *w, struct listener *l)
     timer_stop(&l->queue_timer, &w->timers);
     while (l->wait)
         local_refused(w, take_first(l));
+    local_relay_end(w, l);
 }

@@ -98,6 +98,7 @@ int session_listen(struct worker *w, struct app_worker *a, struct session *s, ui
     if (s->state == SESSION_LISTENING) { /* listen(2) again sets the backlog */
         s->listener->backlog = backlog ? backlog : 1;
         s->listener->layer_cfg = s->layer_cfg;
+        local_wait_go_on(s->listener);
         return s->ops->is_on_worker_0 ? 0 : listener_replicate(w, s);
     }
     if (s->state != SESSION_BOUND)

@@ -61,6 +61,7 @@ struct listener {
     struct session *queue, **queue_tail;       /* nobody accepts yet */
     struct session *wait, **wait_tail;         /* cut-through connects that find the backlog full, oldest first */
     struct timer_node wait_timer;              /* when the oldest gives up */
+    struct relay_conn *relay_first, *relay_last; /* connects through the server that do (local_relay.c) */
     struct timer_node queue_timer;             /* when cut-through connects in the queue go on without somebody who accepts */
     struct session_attrs attrs;
     uint32_t app_id;                 /* of its program */

@@ -28,6 +28,7 @@ struct listener *listener_insert(struct worker *w, const struct listener *like)
     l->queue_tail = &l->queue;
     l->wait = NULL;
     l->wait_tail = &l->wait;
+    l->relay_first = l->relay_last = NULL;
     l->wait_timer = l->queue_timer = (struct timer_node){ 0 };
     l->next = sw->listener[b];
     sw->listener[b] = l;
@@ -345,7 +346,7 @@ unsigned listener_fastopen_key(const struct listener *l, const uint8_t **key)
 void listener_half_open(struct listener *l, int delta)
 {
     l->n_half_open = (uint32_t)((int64_t)l->n_half_open + delta);
-    if (hs_unlikely(l->wait))
+    if (hs_unlikely(l->wait || l->relay_first))
         local_wait_go_on(l);
 }
 
@@ -459,7 +460,7 @@ void listener_leave(struct listener *l)
 {
     if (l->n_waiting)
         l->n_waiting--;
-    if (hs_unlikely(l->wait))
+    if (hs_unlikely(l->wait || l->relay_first))
         local_wait_go_on(l);
 }
 

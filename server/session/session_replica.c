@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include "server/local/local.h"
 
 /* listen() is under way: the program is told when all workers have come to it. */
 struct listening {
@@ -78,6 +79,7 @@ static void add(struct worker *w, void *arg)
         l->layer_cfg = c->like.layer_cfg;
         l->dev = c->like.dev;
         l->attrs = c->like.attrs;
+        local_wait_go_on(l);
     } else {
         l = listener_insert(w, &c->like);
         if (l) {

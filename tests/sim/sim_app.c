@@ -25,6 +25,7 @@ struct sim_app {
     struct sim_area rx, tx;
     uint32_t rx_max, tx_max;
     bool no_auto_accept, died;
+    struct app_ops own_ops;            /* is_internal */
     uint8_t connect_how;
     int32_t device;
     struct session_attrs *attrs;
@@ -391,6 +392,12 @@ int sim_app_create(struct worker *w, const struct sim_app_options *opt, struct s
     a->w = w;
     a->rx_max = fifo_size(opt ? opt->rx_max : 0);
     a->tx_max = fifo_size(opt ? opt->tx_max : 0);
+    if (opt && opt->is_internal) {
+        a->own_ops = sim_ops;
+        a->own_ops.is_internal = true;
+        a->aw.ops = &a->own_ops;
+        a->aw.scope = SVM_HELLO_SCOPE_LOCAL;
+    }
     a->no_auto_accept = opt && opt->no_auto_accept;
     int rc = area_init(&a->rx);
     if (rc == 0)
@@ -426,14 +433,14 @@ unsigned sim_app_n_socks(const struct sim_app *a) { return a->n_socks; }
 
 /* ---- calls ---- */
 
-static uint8_t conn_flags(const struct ip_endpoint *e)
+static uint8_t conn_flags(const struct sim_app *a, const struct ip_endpoint *e)
 {
-    return (uint8_t)(SVM_CONN_SCOPE_GLOBAL | (ip_addr_is_v4(&e->ip) ? 0 : SVM_CONN_V6));
+    return (uint8_t)((a->aw.ops == &sim_ops ? SVM_CONN_SCOPE_GLOBAL : SVM_CONN_SCOPE_LOCAL) | (ip_addr_is_v4(&e->ip) ? 0 : SVM_CONN_V6));
 }
 
 int sim_bind(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, struct sim_sock **out)
 {
-    struct session_bind_args args = { .proto = proto, .flags = conn_flags(lcl), .lcl = *lcl, .device = a->device };
+    struct session_bind_args args = { .proto = proto, .flags = conn_flags(a, lcl), .lcl = *lcl, .device = a->device };
     struct sim_sock *s = sock_new(a, proto);
     struct session *session;
     int rc;
@@ -483,7 +490,7 @@ void sim_app_device(struct sim_app *a, int32_t index) { a->device = index; }
 int sim_connect(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                 struct sim_sock **out)
 {
-    struct session_connect_args args = { .proto = proto, .flags = conn_flags(rmt), .rmt = *rmt, .device = a->device, .attrs = a->attrs };
+    struct session_connect_args args = { .proto = proto, .flags = conn_flags(a, rmt), .rmt = *rmt, .device = a->device, .attrs = a->attrs };
     struct sim_sock *s = sock_new(a, proto);
     struct session *session = NULL;
     int rc;
@@ -512,7 +519,7 @@ int sim_connect(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl,
 
 int sim_reconnect(struct sim_sock *s, const struct ip_endpoint *rmt)
 {
-    struct session_connect_args args = { .proto = s->proto, .flags = conn_flags(rmt), .ctx = s->ctx,
+    struct session_connect_args args = { .proto = s->proto, .flags = conn_flags(s->app, rmt), .ctx = s->ctx,
                                          .bound = s->session, .rmt = *rmt };
     struct session *session;
 

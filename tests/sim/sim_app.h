@@ -38,6 +38,7 @@ struct sim_app_options {
     uint32_t rx_max, tx_max;           /* 0 = 64 KiB; rounded up to powers of two */
     bool no_auto_accept;               /* do not arm listeners at listen */
     uint32_t client_id;                /* 0 = 1 */
+    bool is_internal;                  /* as the server's own programs: its ends meet others of this host through the server, and only those */
 };
 
 int sim_app_create(struct worker *w, const struct sim_app_options *opt, struct sim_app **out);

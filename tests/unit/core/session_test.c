@@ -735,3 +735,88 @@ Test(session, ended_by_another_one_in_its_turn)
         end_without_conn(w, s[i]);
     }
 }
+
+/* ---- through the server to a listener of this host whose backlog is full ---- */
+
+enum { SECOND_US = 1000000, LIFE_US = 127 * SECOND_US };
+static struct sim_app *near;
+
+static struct sim_sock *near_listens(const char *ip, uint32_t backlog)
+{
+    const struct sim_app_options opt = { .is_internal = true, .client_id = 7 };
+
+    cr_assert_eq(sim_app_create(fx.stack[0]->worker[0], &opt, &near), 0);
+    return listen_on(near, ip, 80, backlog);
+}
+
+static struct sim_sock *relayed(const char *ip)
+{
+    struct ip_endpoint e = core_endpoint(ip, 80);
+    struct sim_sock *s;
+
+    cr_assert_eq(sim_connect(near, SVM_PROTO_TCP, NULL, &e, &s), 0);
+    return s;
+}
+
+static unsigned n_connected(struct sim_sock *const *c, unsigned n)
+{
+    unsigned hits = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        hits += c[i]->connected;
+    return hits;
+}
+
+/* Nothing is looked at again and again: the next thing that happens by itself is that they give up. */
+static void is_at_rest(void)
+{
+    const struct worker *w = fx.stack[0]->worker[0];
+
+    core_run(&fx, 20 * SECOND_US); /* what a stack does when it begins is over */
+    cr_assert_gt(worker_next_event_us(w), w->now_us + LIFE_US / 2, "in %lu us", (unsigned long)(worker_next_event_us(w) - w->now_us));
+}
+
+static void full_backlog(const char *ip)
+{
+    enum { N = 8, BACKLOG = 2 };
+    struct sim_sock *l = near_listens(ip, BACKLOG), *c[N];
+    struct worker *w = fx.stack[0]->worker[0];
+
+    for (int i = 0; i < N; i++)
+        c[i] = relayed(ip);
+    cr_assert_eq(n_connected(c, N), BACKLOG + 1);
+    is_at_rest();
+    cr_assert(sim_accept(l)); /* makes room: at once, no time goes by */
+    cr_assert(c[BACKLOG + 1]->connected, "the first of those that wait");
+    cr_assert_eq(n_connected(c, N), BACKLOG + 2);
+    sim_sock_free(c[BACKLOG + 3]); /* gives up, from the middle */
+    c[BACKLOG + 3] = relayed(ip);  /* and stands at the end */
+    cr_assert(sim_accept(l) && sim_accept(l));
+    cr_assert(c[BACKLOG + 2]->connected && c[BACKLOG + 4]->connected && !c[BACKLOG + 3]->connected);
+    cr_assert_eq(session_listen(w, sim_app_worker(near), l->session, BACKLOG + 1), 0);
+    cr_assert_eq(n_connected(c, N), N - 1, "a larger backlog has room, too");
+    is_at_rest();
+    session_close(w, sim_app_worker(near), l->session, -1);
+    cr_assert_eq(c[BACKLOG + 3]->connect_error, -ECONNREFUSED);
+    sim_app_destroy(near);
+}
+Test(session, relayed_connects_wait_for_room_v4) { full_backlog("127.0.0.1"); }
+Test(session, relayed_connects_wait_for_room_v6) { full_backlog("::1"); }
+
+static void never_any_room(const char *ip)
+{
+    enum { N = 4 };
+    struct sim_sock *c[N];
+
+    near_listens(ip, 1);
+    for (int i = 0; i < N; i++)
+        c[i] = relayed(ip);
+    core_run(&fx, LIFE_US - SECOND_US);
+    cr_assert(!c[2]->connect_done && !c[3]->connect_done);
+    core_run(&fx, 2 * SECOND_US);
+    cr_assert(c[2]->connect_error == -ETIMEDOUT && c[3]->connect_error == -ETIMEDOUT);
+    relayed(ip); /* one that still waits when its program ends */
+    sim_app_destroy(near);
+}
+Test(session, relayed_connects_give_up_v4) { never_any_room("127.0.0.1"); }
+Test(session, relayed_connects_give_up_v6) { never_any_room("::1"); }
