@@ -89,6 +89,8 @@ void session_lookup_del(struct worker *w, struct transport_conn *c)
             break;
         }
     }
+    if (c->proto == SVM_PROTO_TCP)
+        worker_pin_del(w, &c->rmt, &c->lcl);
     c->in_lookup = false;
     c->hash = 0; /* it may come back with other addresses */
     sw->n_conns--;

@@ -95,6 +95,8 @@ int tcp_connect(struct worker *w, struct session *s, const struct ip_endpoint *l
         rc = tcp_conn_path_update(w, c);
     if (rc == 0 && is_directed_broadcast(w, c))
         rc = -ENETUNREACH;
+    if (rc == 0)
+        rc = worker_pin_add(w, rmt, lcl); /* bound: its port does not lead here by itself; session_lookup_del() ends it */
     if (rc != 0) {
         c->base.session = NULL;
         tcp_conn_free(w, c);

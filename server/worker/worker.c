@@ -479,6 +479,8 @@ static int stack_make_workers(struct stack *s, const struct stack_options *opt)
     memset(s->priv, 0, sizeof(*s->priv));
     if (opt->n_workers > 1 && !(s->priv->udp_claims = calloc(65536, sizeof(*s->priv->udp_claims))))
         return -ENOMEM;
+    if (opt->n_workers > 1 && worker_pins_create(&s->priv->pins) != 0)
+        return -ENOMEM;
     if (!seed && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
         return -errno;
     for (; s->n_workers < opt->n_workers; s->n_workers++)
@@ -491,8 +493,10 @@ static void stack_free(struct stack *s)
 {
     for (unsigned i = 0; i < s->n_workers; i++)
         worker_free(s->worker[i]);
-    if (s->priv)
+    if (s->priv) {
         free(s->priv->udp_claims);
+        worker_pins_free(s->priv->pins);
+    }
     free(s->priv);
     free(s);
 }

@@ -98,6 +98,9 @@ void stack_resume(struct stack *s);
 uint64_t worker_random(struct worker *w);
 /* Software RSS: the worker that owns packets from src to dst (as they arrive here). */
 unsigned worker_rss_owner(const struct stack *s, uint8_t ip_proto, const struct ip_endpoint *src, const struct ip_endpoint *dst);
+/* TCP's packets from src to dst come to w, whatever the hash says, until the second call; the first one only if that is needed. 0, -ENOMEM. */
+int worker_pin_add(struct worker *w, const struct ip_endpoint *src, const struct ip_endpoint *dst);
+void worker_pin_del(struct worker *w, const struct ip_endpoint *src, const struct ip_endpoint *dst);
 /* Datagrams to a local port come to the workers that have sockets there, before the hash decides. The best kind of socket goes first,
  * as on Linux; a worker that finds none for the datagram's addresses passes it on to the next candidate. */
 enum worker_udp_kind { WORKER_UDP_CONNECTED, WORKER_UDP_ADDRESS, WORKER_UDP_WILDCARD, WORKER_UDP_KINDS };

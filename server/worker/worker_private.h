@@ -82,6 +82,7 @@ struct stack_private {
     unsigned n_held;              /* atomic: workers in a pause */
     uint32_t pause_turn;          /* atomic: the pause that ends by counting on; written by the control thread */
     uint32_t (*udp_claims)[WORKER_UDP_KINDS][WORKER_MAX]; /* [port][kind][worker]: sessions; NULL with one worker. atomic */
+    struct worker_pins *pins;     /* worker_pin.c; NULL with one worker */
 };
 
 static inline void worker_count(uint64_t *counter, uint64_t n)
@@ -90,6 +91,10 @@ static inline void worker_count(uint64_t *counter, uint64_t n)
 }
 
 bool worker_is_here(const struct worker *w);     /* the caller may touch w: it is its thread, or no thread runs */
+int worker_pins_create(struct worker_pins **out); /* 0, -ENOMEM */
+void worker_pins_free(struct worker_pins *ps);
+/* With several workers. True: packets from src to dst are for that one. */
+bool worker_pin_of(const struct stack *s, const struct ip_endpoint *src, const struct ip_endpoint *dst, unsigned *worker);
 unsigned worker_rss_of_frame(const struct stack *s, struct pkt *p);
 bool worker_hand_over(struct worker *from, struct worker *to, struct pkt *p, unsigned port, enum worker_handover_kind kind);
 bool worker_tx_is_pending(const struct worker *w);

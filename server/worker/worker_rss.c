@@ -50,11 +50,14 @@ unsigned worker_rss_udp_candidates(const struct stack *s, const struct ip_endpoi
 unsigned worker_rss_owner(const struct stack *s, uint8_t ip_proto, const struct ip_endpoint *src, const struct ip_endpoint *dst)
 {
     struct worker_udp_candidate candidate[WORKER_UDP_CANDIDATES];
+    unsigned pinned;
 
     if (s->n_workers == 1 || ip_proto == IPPROTO_SCTP) /* an association's packets come from several addresses */
         return 0;
     if (ip_proto == IPPROTO_UDP && worker_rss_udp_candidates(s, src, dst, candidate) > 0)
         return candidate[0].worker;
+    if (ip_proto == IPPROTO_TCP && worker_pin_of(s, src, dst, &pinned))
+        return pinned;
     return (unsigned)(((uint64_t)tuple_hash(s, src, dst) * s->n_workers) >> 32);
 }
 

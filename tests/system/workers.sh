@@ -22,6 +22,12 @@ for n in 2 3; do
     bg "$TMP/kecho" in_k "$ECHO" server $K4 7001
     wait_for 5 listening "$TMP/kecho"
     TMO=20 check "$n workers: 100 connections at once to the kernel" stack "$ECHO" -N -n 100 -b 100000 client $K4 7001
+    for a in $K4 $K6; do # a port of their own: no TIME-WAIT to it holds one that bind() chooses
+        bg "$TMP/kecho.$a" in_k "$ECHO" server "$a" 7002
+        wait_for 20 listening "$TMP/kecho.$a" || bail "echo server of $a listens" "$(cat "$TMP/kecho.$a")"
+    done
+    TMO=100 check "$n workers: 60 connections to the kernel from ports that were bound before, and again from the same ones" \
+        stack python3 "$top_srcdir/tests/system/bound_ports.py" $S4 $K4 $S6 $K6
     end_pid "$echo_pid"
     ngx_conf "$TMP/n" 8080
     ngx_start a "$TMP/n" || finish

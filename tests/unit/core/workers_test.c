@@ -93,6 +93,42 @@ Test(workers, connections_of_all_workers)
     sim_app_destroy(server);
 }
 
+/* A port that the program has chosen leads to any worker: its connection's packets come to the one that has it, and to no other before and
+ * after. */
+Test(workers, connections_from_ports_that_were_bound)
+{
+    struct ip_endpoint e = core_endpoint("10.7.0.2", 80), any = core_endpoint("0.0.0.0", 80), own = core_endpoint("10.7.0.1", 0);
+    struct sim_sock *c[N_CONNS], *l;
+    unsigned by_hash[N_CONNS], elsewhere = 0;
+    struct sim_app *server;
+
+    cr_assert_eq(sim_app_create(fx.stack[1]->worker[0], NULL, &server), 0);
+    cr_assert_eq(sim_listen(server, SVM_PROTO_TCP, &any, 100, &l), 0);
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        cr_assert_eq(sim_app_create(fx.stack[0]->worker[i], NULL, &client[i]), 0);
+    for (unsigned i = 0; i < N_CONNS; i++) {
+        own.port = be16_of((uint16_t)(2000 + i));
+        by_hash[i] = worker_rss_owner(fx.stack[0], IPPROTO_TCP, &e, &own);
+        elsewhere += by_hash[i] != i % N_WORKERS;
+        cr_assert_eq(sim_connect(client[i % N_WORKERS], SVM_PROTO_TCP, &own, &e, &c[i]), 0);
+    }
+    cr_assert_gt(elsewhere, N_CONNS / 3);
+    core_run(&fx, 100000);
+    for (unsigned i = 0; i < N_CONNS; i++) {
+        own.port = be16_of((uint16_t)(2000 + i));
+        cr_assert(c[i]->connected, "connection %u: %d", i, c[i]->connect_error);
+        cr_assert_eq(worker_rss_owner(fx.stack[0], IPPROTO_TCP, &e, &own), i % N_WORKERS);
+        session_close(fx.stack[0]->worker[i % N_WORKERS], c[i]->session->app, c[i]->session, 0);
+    }
+    for (unsigned i = 0; i < N_CONNS; i++) {
+        own.port = be16_of((uint16_t)(2000 + i));
+        cr_assert_eq(worker_rss_owner(fx.stack[0], IPPROTO_TCP, &e, &own), by_hash[i]);
+    }
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        sim_app_destroy(client[i]);
+    sim_app_destroy(server);
+}
+
 /* ---- a port that is asked by system calls ---- */
 
 static const struct port_ops *plain_ops;
