@@ -572,7 +572,7 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
         return scope == -ENODEV ? -ENETUNREACH : scope;
     if (preload_serve(f) == FD_STACK)
         return preload_connect_stack(f, &e, is_early);
-    switch (scope ? VCL_SERVE_KERNEL : preload_is_stack_only(f) || vcl_device_is_stacks(f->sock.vcl) ? VCL_SERVE_STACK :
+    switch (scope ? VCL_SERVE_KERNEL : preload_is_stack_only(f) || vcl_device_leads(f->sock.vcl, &e.ip) ? VCL_SERVE_STACK :
             vcl_who_serves_connect(f->sock.proto, &e)) {
     case VCL_SERVE_KERNEL:
         if (is_early)
@@ -641,7 +641,7 @@ ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, 
 void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, int32_t ifindex, bool *to_stack)
 {
     enum fd_serve serve = preload_serve(f);
-    *to_stack = serve == FD_STACK || vcl_device_is_stacks(f->sock.vcl) ||
+    *to_stack = serve == FD_STACK || vcl_device_leads(f->sock.vcl, &to->ip) ||
                 (ifindex ? vcl_device_has(f->sock.vcl, ifindex) : vcl_who_serves_connect(f->sock.proto, to) == VCL_SERVE_STACK);
     if (serve == FD_UNDECIDED) /* the first datagram decides, as it binds */
         preload_socket_decide(fd, f, *to_stack ? FD_STACK : FD_KERNEL,

@@ -129,6 +129,7 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
 bool vcl_device_has(struct vcl_socket *s, int32_t index);   /* is that one of the stack's? */
 int32_t vcl_device(const struct vcl_socket *s);
 bool vcl_device_is_stacks(const struct vcl_socket *s);
+bool vcl_device_leads(const struct vcl_socket *s, const struct ip_addr *dst); /* or do its datagrams to that address leave by one (IP_UNICAST_IF)? */
 /* sin6_scope_id of a link-local address that it will be bound or connected to, which binds it, too (ipv6(7)): 0, -EINVAL (of a peer: it is
  * bound to another one), -ENODEV (no interface of the stack). */
 int vcl_device_scope(struct vcl_socket *s, const struct sockaddr *sa, socklen_t len, bool is_bind);

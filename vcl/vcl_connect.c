@@ -18,9 +18,12 @@ static struct svm_msg connect_msg(const struct vcl_socket *s, const struct ip_en
     return m;
 }
 
+/* As on Linux IP_UNICAST_IF counts, and what is sent to the peer goes by that one until the next connect(); streams do not look at it. */
 static int connect_dgram(struct vcl_socket *s, const struct ip_endpoint *rmt)
 {
+    struct vcl_msg_info to = { .peer = *rmt, .has_peer = true };
     int rc = vcl_bind_implicit(s);
+    int32_t device;
     struct svm_msg m;
 
     if (rc)
@@ -30,7 +33,13 @@ static int connect_dgram(struct vcl_socket *s, const struct ip_endpoint *rmt)
         return rc;
     pthread_mutex_lock(&s->op_lock);
     m = connect_msg(s, rmt);
+    device = vcl_dgram_device(s, &to);
+    m.u.conn.slot.seg_id = (uint32_t)device;
     rc = vcl_socket_request(s, VCL_OP_CONNECT, &m);
+    if (!rc && s->rare_opt->peer_if != device) {
+        struct vcl_rare_opts *o = vcl_options_rare(s); /* there is one, or all were 0 */
+        o->peer_if = device;
+    }
     if (!rc) {
         s->rmt = *rmt;
         s->has_rmt = true;

@@ -178,6 +178,13 @@ int vcl_device_get(struct vcl_socket *s, int level, int name, void *val, socklen
 int32_t vcl_device(const struct vcl_socket *s) { return s->rare_opt->device; }
 bool vcl_device_is_stacks(const struct vcl_socket *s) { return s->rare_opt->device > SVM_DEVICE_LO; }
 
+bool vcl_device_leads(const struct vcl_socket *s, const struct ip_addr *dst)
+{
+    struct vcl_msg_info to = { .peer = { .ip = *dst }, .has_peer = true };
+
+    return vcl_device_is_stacks(s) || (s->is_dgram && !ip_addr_is_loopback(dst) && vcl_dgram_device(s, &to) > SVM_DEVICE_LO);
+}
+
 int vcl_device_scope(struct vcl_socket *s, const struct sockaddr *sa, socklen_t len, bool is_bind)
 {
     const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)(const void *)sa;

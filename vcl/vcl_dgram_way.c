@@ -9,14 +9,16 @@
 int32_t vcl_dgram_device(const struct vcl_socket *s, const struct vcl_msg_info *info)
 {
     const struct vcl_rare_opts *o = s->rare_opt;
-    const struct ip_addr *dst = info && info->has_peer ? &info->peer.ip : &s->rmt.ip;
+    const struct ip_addr *dst = info ? &info->peer.ip : NULL;
 
     if (info && info->ifindex)
         return info->ifindex;
-    if (hs_likely(!o->device && !o->unicast_if && !o->unicast_if6))
+    if (hs_likely(!o->device && !o->unicast_if && !o->unicast_if6 && !o->peer_if))
         return 0;
     if (o->device)
         return o->device;
+    if (!(info && info->has_peer))
+        return o->peer_if;
     if (ip_addr_is_multicast(dst))
         return 0;
     return ip_addr_is_v4(dst) ? o->unicast_if : o->unicast_if6;

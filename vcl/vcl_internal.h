@@ -266,6 +266,7 @@ struct vcl_rare_opts {
     bool debug, prefer_busy_poll, late_port; /* hints */
     int32_t device;                  /* index of the interface that it is bound to, 0 = none */
     int32_t unicast_if, unicast_if6; /* IP_UNICAST_IF, IPV6_UNICAST_IF: likewise */
+    int32_t peer_if;                 /* of these, what they were when the socket was connected */
     char device_name[VCL_DEVICE_NAME];
 };
 

@@ -107,7 +107,7 @@ struct session_connect_args {
     const struct session_attrs *attrs; /* session_attr_early(), NULL = none; not looked at with `bound`, which has its own */
     uint32_t layer_cfg;            /* see struct session */
     uint8_t how;                   /* enum svm_connect_how */
-    int32_t device;                /* as above; not looked at with `bound` */
+    int32_t device;                /* as above; with `bound` of datagram sessions only: the one to look for the peer by */
     struct ip_endpoint lcl, rmt;
 };
 int session_connect(struct worker *w, struct app_worker *a, const struct session_connect_args *args, struct session **out);

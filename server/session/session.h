@@ -82,6 +82,7 @@ struct session {
     bool rx_news : 1, tx_news : 1;     /* on_evt_list: since bytes or a FIN came (local: untold), since bytes of its program were acknowledged */
     bool is_asleep : 1;                /* its slot has its FIFOs, the server's halves are gone until session_wake() */
     uint8_t dev;                       /* SO_BINDTODEVICE: see interface_dev(); 0 = none */
+    uint8_t way_dev;                   /* likewise, that it connects by: datagrams may have chosen one for that (ip(7) IP_UNICAST_IF) */
     uint16_t fib;
     uint32_t ctx;
     struct svm_handle handle;

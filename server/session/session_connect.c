@@ -239,13 +239,14 @@ int session_open_below(struct worker *w, struct app_worker *a, const struct sess
 
 /* ---- active ---- */
 
-static int connect_datagram(struct worker *w, struct session *s, const struct ip_endpoint *rmt)
+static int connect_datagram(struct worker *w, struct session *s, const struct ip_endpoint *rmt, uint8_t dev)
 {
     struct ip_endpoint lcl = s->lcl;
     int err = 0;
 
+    s->way_dev = s->dev ? s->dev : dev;
     if (rmt->port.raw && ip_addr_is_any(&lcl.ip))
-        err = session_choose_source(w, s->proto, rmt, session_from(s->fib, s->dev), &lcl);
+        err = session_choose_source(w, s->proto, rmt, session_from(s->fib, s->way_dev), &lcl);
     if (err == 0 && rmt->port.raw && !session_may_send(w, s, &lcl, rmt))
         err = -ECONNREFUSED;
     if (err == 0)
@@ -368,7 +369,7 @@ int session_connect(struct worker *w, struct app_worker *a, const struct session
 
     if (!ops)
         return -EPROTONOSUPPORT;
-    err = s ? 0 : session_device_of(w, args->proto, a->fib, args->device, &dev);
+    err = s && !ops->is_datagram ? 0 : session_device_of(w, args->proto, a->fib, args->device, &dev);
     if (err != 0)
         return err;
     if (s && s->proto != args->proto)
@@ -386,7 +387,7 @@ int session_connect(struct worker *w, struct app_worker *a, const struct session
             if (err != 0)
                 return err;
         }
-        err = s->conn && s->app == a ? connect_datagram(w, s, &args->rmt) : -ENOTCONN; /* who shares it has claimed it first */
+        err = s->conn && s->app == a ? connect_datagram(w, s, &args->rmt, dev) : -ENOTCONN; /* who shares it has claimed it first */
         if (err != 0 && is_new)
             session_close(w, a, s, -1);
         else

@@ -9,6 +9,7 @@
 #include "server/ip/interface.h"
 
 uint8_t session_dev(const struct session *s) { return s->dev; }
+uint8_t session_way_dev(const struct session *s) { return s->way_dev; }
 uint8_t listener_dev(const struct listener *l) { return l->dev; }
 
 uint8_t session_device_to(struct worker *w, uint16_t fib, const struct ip_addr *ip)

@@ -233,6 +233,7 @@ bool session_kept(struct worker *w, struct session *s, void *bytes);
 bool session_tx_is_short(struct worker *w, struct session *s);
 uint16_t session_fib(const struct session *s);                       /* interface table of its namespace */
 uint8_t session_dev(const struct session *s);                        /* bound to that interface: see interface_dev(); 0 = none */
+uint8_t session_way_dev(const struct session *s);                    /* of datagrams, from within ops->connect(): the one to look for the peer by */
 uint32_t session_layer_cfg(const struct session *s);      /* what its program chose for the transport (struct session) */
 uint8_t session_connect_how(const struct session *s);     /* enum svm_connect_how */
 /* From within ops->connect(), before the first packet: what the program has set holds for c from now on, ops->attr_set() is called. Every

@@ -79,7 +79,7 @@ static struct udp_conn *udp_new(struct worker *w, struct session *s)
 }
 
 /* A peer that no datagram can reach. Connecting to a broadcast address needs SO_BROADCAST, as on Linux. */
-static int check_peer(struct worker *w, const struct udp_conn *c, const struct ip_endpoint *rmt)
+static int check_peer(struct worker *w, const struct udp_conn *c, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint8_t dev)
 {
     struct ip_path path;
 
@@ -89,7 +89,7 @@ static int check_peer(struct worker *w, const struct udp_conn *c, const struct i
         return c->broadcast ? 0 : -EACCES;
     if (ip_addr_is_multicast(&rmt->ip))
         return 0;
-    int ret = ip_path_lookup_by(w, c->base.fib, c->base.dev, &rmt->ip, &path);
+    int ret = udp_path(w, c, &dev, &lcl->ip, &rmt->ip, &path);
     if (ret == 0 && path.ifc && interface_is_broadcast(path.ifc, &rmt->ip) && !c->broadcast)
         ret = -EACCES;
     return ret;
@@ -105,7 +105,7 @@ static int udp_connect(struct worker *w, struct session *s, const struct ip_endp
     if (!c)
         return -ENOMEM;
     if (be16_get(rmt->port) != 0) {
-        int ret = check_peer(w, c, rmt);
+        int ret = check_peer(w, c, lcl, rmt, session_way_dev(s));
         if (ret < 0) {
             if (!again)
                 udp_free(w, c);

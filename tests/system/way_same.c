@@ -280,10 +280,76 @@ static void unicast_if(int type)
     close(fd);
 }
 
+static int unicast_if_of(int fd, unsigned index)
+{
+    int v = (int)htonl(index);
+
+    return setsockopt(fd, t.v6 ? IPPROTO_IPV6 : IPPROTO_IP, t.v6 ? IPV6_UNICAST_IF : IP_UNICAST_IF, &v, sizeof(v));
+}
+
+static int connect_to(int fd, const char *to, const char *how)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = address(to, ECHO, &ss);
+    char a[64];
+    int rc = connect(fd, (struct sockaddr *)&ss, len);
+
+    printf("  connect to %s%s: %s", to, how, name_of(rc));
+    len = sizeof(ss);
+    if (rc == 0 && getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
+        printf(", own %s", t.v6 ? inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&ss)->sin6_addr, a, sizeof(a))
+                                : inet_ntop(AF_INET, &((struct sockaddr_in *)&ss)->sin_addr, a, sizeof(a)));
+    printf("\n");
+    return rc;
+}
+
+static void send_connected(int fd)
+{
+    printf("  send: %s\n", name_of(send(fd, "some bytes", 10, 0)));
+    receive(fd);
+}
+
+/* connect() of datagram sockets looks for the peer by that interface; streams take no notice of it. */
+static void connect_by(int type, const char *own, unsigned index, const char *how)
+{
+    static const int peers[] = { PEER0, PEER1, NOWHERE };
+
+    for (unsigned i = 0; i < 3; i++) {
+        int fd = socket(t.v6 ? AF_INET6 : AF_INET, type, 0);
+        struct sockaddr_storage ss;
+
+        if (own && bind(fd, (struct sockaddr *)&ss, address(own, 0, &ss)) < 0)
+            perror("bind");
+        unicast_if_of(fd, index);
+        int rc = connect_to(fd, t.host[peers[i]], how);
+        if (rc == 0 && type == SOCK_DGRAM && index == if_nametoindex(i ? "vs1" : "vs0") && i < 2 && (!own || i == 0))
+            send_connected(fd);
+        close(fd);
+    }
+}
+
+static void connect_then_set(void)
+{
+    int fd = socket(t.v6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+
+    connect_to(fd, t.host[PEER1], "");
+    unicast_if_of(fd, if_nametoindex("vs0"));
+    send_connected(fd);
+    connect_to(fd, t.host[PEER1], " by vs0 now");
+    close(fd);
+    fd = socket(t.v6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+    unicast_if_of(fd, if_nametoindex("vs1"));
+    connect_to(fd, t.host[PEER1], " by vs1");
+    unicast_if_of(fd, 0);
+    send_connected(fd);
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2 + N_HOSTS)
         return 2;
+    setlinebuf(stdout);
     t.v6 = !strcmp(argv[1], "6");
     for (int i = 0; i < N_HOSTS; i++)
         t.host[i] = argv[2 + i];
@@ -304,5 +370,14 @@ int main(int argc, char **argv)
     unicast_if(SOCK_DGRAM);
     printf("IP_UNICAST_IF, TCP\n");
     unicast_if(SOCK_STREAM);
+    printf("IP_UNICAST_IF, connect\n");
+    for (int i = 0; i < 2; i++) {
+        const char *own = i ? t.host[OWN0] : NULL;
+        connect_by(SOCK_DGRAM, own, if_nametoindex("vs0"), i ? " by vs0, bound" : " by vs0");
+        connect_by(SOCK_DGRAM, own, if_nametoindex("vs1"), i ? " by vs1, bound" : " by vs1");
+        connect_by(SOCK_STREAM, own, if_nametoindex("vs0"), " by vs0, stream");
+        connect_by(SOCK_STREAM, own, if_nametoindex("vs1"), " by vs1, stream");
+    }
+    connect_then_set();
     return 0;
 }
