@@ -13,6 +13,7 @@ struct preload preload = {
     .tls = { .lock = PTHREAD_MUTEX_INITIALIZER },
     .async = { .lock = PTHREAD_MUTEX_INITIALIZER },
     .cancel = { .lock = PTHREAD_MUTEX_INITIALIZER },
+    .shell = { .lock = PTHREAD_MUTEX_INITIALIZER },
 };
 
 static void preload_start(void)

@@ -34,6 +34,13 @@ struct preload_async {
     struct vcl_set *set;        /* of sockets that somebody wants signals about; NULL: there was none yet */
     int pid;                    /* whose it is: a fork's child makes its own */
 };
+struct preload_stream;
+struct preload_shell {
+    pthread_mutex_t lock;
+    struct preload_stream *streams;     /* what popen() has opened */
+    unsigned n_running;                 /* calls of system(), and what these two were before the first */
+    struct sigaction sigint, sigquit;
+};
 struct preload {
     struct fd_table fds;
     _Atomic int pid;            /* whose table this is; a vfork child runs in our memory with another pid */
@@ -43,6 +50,7 @@ struct preload {
     struct preload_tls tls;
     struct preload_async async;
     struct preload_cancels cancel;
+    struct preload_shell shell;
     pthread_mutex_t init_lock;
     _Atomic int common[2];      /* idle sockets, [1] with O_NONBLOCK (preload_number.c); 0 = not made yet */
     pthread_mutex_t numbers_lock; /* a number of a socket of ours is closed, or gets another descriptor */
@@ -213,6 +221,8 @@ void preload_nest_free(struct fd_file *e);
 /* preload_exec.c: descriptors in the control messages of an AF_UNIX socket */
 void preload_rights_sent(const struct msghdr *msg);
 void preload_rights_received(const struct msghdr *msg);
+/* posix_spawn() of `sh -c command`, with the sockets that are not close-on-exec. 0 or an error. */
+int preload_exec_shell(pid_t *pid, const char *command, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr);
 
 /* preload_fork.c */
 void preload_fork_register(void);

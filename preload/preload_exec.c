@@ -5,6 +5,7 @@
  * kernel serves, too, must keep its kernel socket: the server watches the process in its place.
  * The new image finds the numbers in HOSTSTACK_FDS; a receiver knows our pairs by SO_RCVLOWAT, and asks about listeners. */
 #include <alloca.h>
+#include <paths.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -264,6 +265,18 @@ HS_EXPORT int hs_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_fi
 {
     EXEC_ENV(envp, actions != NULL)
     return libc_real()->posix_spawnp(pid, file, actions, attr, argv, envp);
+}
+
+int preload_exec_shell(pid_t *pid, const char *command, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr)
+{
+#if __GLIBC_PREREQ(2, 38)
+    const char *const args[] = { "sh", "-c", "--", command, NULL };
+#else
+    const char *const args[] = { "sh", "-c", command, NULL };
+#endif
+    char *const *env = environ;
+    EXEC_ENV(env, false)
+    return libc_real()->posix_spawn(pid, _PATH_BSHELL, actions, attr, (char *const *)(uintptr_t)args, env);
 }
 
 /* ---- coming in ---- */

@@ -11,6 +11,7 @@
 static void preload_fork_prepare(void)
 {
     preload_enter();
+    pthread_mutex_lock(&preload.shell.lock);
     pthread_mutex_lock(&preload.init_lock);
     pthread_mutex_lock(&preload.numbers_lock);
     pthread_mutex_lock(&preload.async.lock);
@@ -27,6 +28,7 @@ static void preload_fork_parent(void)
     pthread_mutex_unlock(&preload.async.lock);
     pthread_mutex_unlock(&preload.numbers_lock);
     pthread_mutex_unlock(&preload.init_lock);
+    pthread_mutex_unlock(&preload.shell.lock);
     preload_leave();
 }
 
@@ -36,6 +38,8 @@ static void preload_fork_child(void)
     fd_table_fork_done(&preload.fds, true);
     vcl_fork_child();
     pthread_mutex_init(&preload.init_lock, NULL);
+    pthread_mutex_init(&preload.shell.lock, NULL);
+    preload.shell.n_running = 0; /* its other threads are not here */
     pthread_mutex_init(&preload.numbers_lock, NULL);
     pthread_mutex_init(&preload.async.lock, NULL);
     preload_cancel_fork_child();
