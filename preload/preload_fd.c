@@ -5,6 +5,8 @@
 #include <asm/ioctls.h>
 #include <linux/close_range.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include "preload/preload.h"
 
@@ -286,6 +288,17 @@ static int preload_ioctl_count(int64_t n, void *arg)
     return 0;
 }
 
+/* What of the queue has not been sent yet; cut-through, and of TLS, nobody sends anything. */
+static int preload_ioctl_unsent(struct fd_file *f, void *arg)
+{
+    struct tcp_info info = { 0 };
+    socklen_t len = sizeof(info);
+    if (f->sock.is_listener)
+        return -EINVAL;
+    int r = vcl_getsockopt(f->sock.vcl, IPPROTO_TCP, TCP_INFO, &info, &len);
+    return preload_ioctl_count(r < 0 ? 0 : info.tcpi_notsent_bytes, arg);
+}
+
 static int preload_ioctl_fionread(int fd, struct fd_file *f, void *arg)
 {
     if (f->sock.is_listener)
@@ -311,11 +324,14 @@ static int preload_ioctl_async(int fd, struct fd_file *f, unsigned long request,
 /* netdevice(7). What is the internet families' alone the kernel does not say of a descriptor that is none of them (preload_exec.c). */
 static int preload_ioctl_kernel(int fd, struct fd_file *f, unsigned long request, void *arg)
 {
-    int r = (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
-    if (r != -ENOTTY || request < SIOCADDRT || request > SIOCPROTOPRIVATE)
+    /* What a family or protocol has of its own is not asked of the descriptor behind the number: AF_UNIX has some, too. */
+    bool is_private = request >= SIOCPROTOPRIVATE && request <= SIOCPROTOPRIVATE + 15;
+    bool is_nets = request == SIOCGSTAMP_NEW || request == SIOCGSTAMPNS_NEW || is_private || (request >= SIOCADDRT && request < SIOCPROTOPRIVATE);
+    int r = is_private ? -ENOTTY : (int)preload_kernel(libc_real()->ioctl(fd, request, arg));
+    if (r != -ENOTTY || !is_nets)
         return r;
     PRELOAD_UNCANCELLED;
-    int own = socket(f->sock.is_v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int own = socket(f->sock.is_v6 ? AF_INET6 : AF_INET, (f->sock.proto == SVM_PROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
     if (own < 0)
         return r;
     r = (int)preload_kernel(libc_real()->ioctl(own, request, arg));
@@ -336,6 +352,10 @@ static int preload_ioctl(int fd, struct fd_file *f, unsigned long request, void 
         return preload_ioctl_fionread(fd, f, arg);
     case SIOCOUTQ:
         return f->sock.is_listener ? -EINVAL : preload_ioctl_count(vcl_queued_bytes(f->sock.vcl), arg);
+    case SIOCOUTQNSD:
+        if (f->sock.proto == SVM_PROTO_UDP)
+            return preload_ioctl_kernel(fd, f, request, arg);
+        return preload_ioctl_unsent(f, arg);
     case SIOCATMARK:
         if (f->sock.proto != SVM_PROTO_TCP)
             return (int)preload_kernel(libc_real()->ioctl(fd, request, arg));

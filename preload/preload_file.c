@@ -1,5 +1,8 @@
-/* preload_file.c - sendfile: from a file straight into the socket's FIFO; splice: between a pipe and the FIFO */
+/* preload_file.c - sendfile: from a file straight into the socket's FIFO; splice: between a pipe and the FIFO
+ *
+ * With a datagram socket either is one datagram, of all that was asked for and is there. */
 #include <limits.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include "preload/preload_io.h"
 
@@ -42,6 +45,71 @@ static ssize_t preload_send_rest(struct fd_file *f, const struct iovec *iov, int
     return r;
 }
 
+/* ---- datagrams ---- */
+
+enum { DGRAM_MAX4 = 65507, DGRAM_MAX6 = 65527 }; /* what the length field of UDP (RFC 768) leaves behind the headers */
+
+/* Before anything is taken out of the file or pipe: could it be sent? 0 or -errno. */
+static int dgram_refused(struct fd_file *f, size_t len)
+{
+    if (len > (f->sock.is_v6 ? DGRAM_MAX6 : DGRAM_MAX4))
+        return -EMSGSIZE;
+    if (!vcl_is_connected(f->sock.vcl))
+        return -EDESTADDRREQ;
+    return -vcl_take_error(f->sock.vcl);
+}
+
+/* A file's next bytes; at its end none are sent. */
+static ssize_t dgram_sendfile(int fd, struct fd_file *f, int in, off64_t at, size_t len)
+{
+    size_t room = len < DGRAM_MAX6 + 1 ? len : DGRAM_MAX6 + 1;
+    char *buf = malloc(room ? room : 1);
+    if (!buf)
+        return -ENOMEM;
+    ssize_t r = preload_kernel(pread64(in, buf, room, at)), refused = r > 0 ? dgram_refused(f, (size_t)r) : 0;
+    if (refused)
+        r = refused;
+    else if (r > 0)
+        r = preload_send(fd, f, &(struct iovec){ buf, (size_t)r }, 1, 0);
+    free(buf);
+    return r;
+}
+
+/* The pipe holds so much. */
+static ssize_t dgram_splice_out(int fd, struct fd_file *f, int pipe, size_t len, unsigned flags)
+{
+    ssize_t r = dgram_refused(f, len);
+    char *buf = r < 0 ? NULL : malloc(len);
+    if (!buf)
+        return r < 0 ? r : -ENOMEM;
+    struct iovec iov = { buf, len };
+    PRELOAD_UNCANCELLED; /* what is read is out of the pipe */
+    r = preload_kernel(LIBC_UNCANCELLED(read)(pipe, buf, len));
+    if (r > 0) {
+        iov.iov_len = (size_t)r;
+        r = preload_send(fd, f, &iov, 1, flags & SPLICE_F_MORE ? MSG_MORE : 0);
+        if (r == -EAGAIN)
+            r = preload_send_rest(f, &iov, 1, 0, iov.iov_len);
+    }
+    free(buf);
+    return r;
+}
+
+/* What does not fit is lost, as in any read of a datagram. */
+static ssize_t dgram_splice_in(int fd, struct fd_file *f, int pipe, size_t want)
+{
+    char *buf = malloc(want);
+    if (!buf)
+        return -ENOMEM;
+    ssize_t r = preload_recv(fd, f, &(struct iovec){ buf, want }, 1, 0);
+    if (r > 0)
+        r = preload_kernel(LIBC_UNCANCELLED(write)(pipe, buf, (size_t)r));
+    free(buf);
+    return r;
+}
+
+/* ---- streams ---- */
+
 static bool preload_file_is_over(int in, const off64_t *offset)
 {
     char c;
@@ -70,15 +138,24 @@ static ssize_t preload_sendfile_piece(struct fd_file *f, int in, const off64_t *
     return preload_send_rest(f, iov, n, (size_t)done, (size_t)r);
 }
 
-static ssize_t preload_sendfile(struct fd_file *f, int in, off64_t *offset, size_t len)
+static ssize_t preload_sendfile(int fd, struct fd_file *f, int in, off64_t *offset, size_t len)
 {
     size_t total = 0;
-    if (f->sock.proto == SVM_PROTO_UDP || len > SSIZE_MAX)
+    off64_t now = 0;
+    if (len > SSIZE_MAX)
         return -EINVAL;
-    if (!offset && lseek(in, 0, SEEK_CUR) < 0) /* the source must be one that can be sought, which a pipe or a kernel's socket cannot */
+    if (!offset && (now = lseek(in, 0, SEEK_CUR)) < 0) /* the source must be one that can be sought, which a pipe or a kernel's socket cannot */
         return errno == ESPIPE ? -EINVAL : -errno;
     if (len > SENDFILE_MAX)
         len = SENDFILE_MAX;
+    if (f->sock.proto == SVM_PROTO_UDP) {
+        ssize_t n = dgram_sendfile(fd, f, in, offset ? *offset : now, len);
+        if (n > 0 && offset)
+            *offset += n;
+        else if (n > 0)
+            lseek(in, now + n, SEEK_SET);
+        return n;
+    }
     off64_t at = offset ? *offset : 0;
     ssize_t r = 0;
     while (total < len) {
@@ -144,13 +221,15 @@ static ssize_t preload_splice_copy(struct fd_file *f, int pipe, size_t want)
     return n <= 0 ? n : preload_kernel(LIBC_UNCANCELLED(write)(pipe, buf, (size_t)n));
 }
 
-static ssize_t preload_splice_in(struct fd_file *f, int pipe, size_t len, unsigned flags)
+static ssize_t preload_splice_in(int fd, struct fd_file *f, int pipe, size_t len, unsigned flags)
 {
     struct iovec iov[4];
     ssize_t r = preload_pipe_wait(f, pipe, POLLOUT, flags);
     if (r < 0)
         return r;
     size_t room = preload_pipe_room(pipe), want = len < room ? len : room, total = 0;
+    if (f->sock.proto == SVM_PROTO_UDP)
+        return dgram_splice_in(fd, f, pipe, want);
     if (vcl_socket_is_shared(f->sock.vcl))
         return preload_splice_copy(f, pipe, want);
     do { /* what is there may be in two places */
@@ -170,7 +249,7 @@ static ssize_t preload_splice_in(struct fd_file *f, int pipe, size_t len, unsign
     return (ssize_t)total;
 }
 
-static ssize_t preload_splice_out(struct fd_file *f, int pipe, size_t len, unsigned flags)
+static ssize_t preload_splice_out(int fd, struct fd_file *f, int pipe, size_t len, unsigned flags)
 {
     int held = 0;
     ssize_t r = preload_pipe_wait(f, pipe, POLLIN, flags);
@@ -180,23 +259,28 @@ static ssize_t preload_splice_out(struct fd_file *f, int pipe, size_t len, unsig
         return 0; /* no writer any more */
     if (len > (size_t)held)
         len = (size_t)held;
-    return preload_sendfile_piece(f, pipe, NULL, (uint32_t)len);
+    return f->sock.proto == SVM_PROTO_UDP ? dgram_splice_out(fd, f, pipe, len, flags) : preload_sendfile_piece(f, pipe, NULL, (uint32_t)len);
 }
 
 static bool preload_is_pipe(int fd) { return libc_real()->fcntl(fd, F_GETPIPE_SZ) > 0; }
 
-static ssize_t preload_splice(struct fd_file *f, bool is_source, int pipe, bool has_pipe_offset, bool has_offset, size_t len, unsigned flags)
+struct splice_ends {
+    int fd, pipe;
+    bool is_source, has_pipe_offset, has_offset;
+};
+
+static ssize_t preload_splice(struct fd_file *f, const struct splice_ends *e, size_t len, unsigned flags)
 {
-    bool is_piped = preload_is_pipe(pipe);
+    bool is_piped = preload_is_pipe(e->pipe);
     if (len == 0)
         return 0;
-    if (is_piped && has_pipe_offset)
+    if (is_piped && e->has_pipe_offset)
         return -ESPIPE;
-    if (!is_piped || flags & ~SPLICE_ALL || has_offset || f->sock.proto == SVM_PROTO_UDP)
+    if (!is_piped || flags & ~SPLICE_ALL || e->has_offset)
         return -EINVAL;
     if (len > SPLICE_MAX)
         len = SPLICE_MAX;
-    return is_source ? preload_splice_in(f, pipe, len, flags) : preload_splice_out(f, pipe, len, flags);
+    return e->is_source ? preload_splice_in(e->fd, f, e->pipe, len, flags) : preload_splice_out(e->fd, f, e->pipe, len, flags);
 }
 
 HS_EXPORT ssize_t hs_splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t len, unsigned flags)
@@ -210,7 +294,10 @@ HS_EXPORT ssize_t hs_splice(int in, off64_t *in_off, int out, off64_t *out_off, 
         if (hs_likely(!f))
             return libc_real()->splice(in, in_off, out, out_off, len, flags);
         preload_cancel_point(f);
-        r = preload_splice(f, is_source, is_source ? out : in, is_source ? out_off : in_off, is_source ? in_off : out_off, len, flags);
+        struct splice_ends e = { in, out, true, out_off, in_off };
+        if (!is_source)
+            e = (struct splice_ends){ out, in, false, in_off, out_off };
+        r = preload_splice(f, &e, len, flags);
         preload_put(f);
     } while (preload_again(r));
     return preload_result(r);
@@ -219,13 +306,13 @@ HS_EXPORT ssize_t hs_splice(int in, off64_t *in_off, int out, off64_t *out_off, 
 /* ---- sendfile ---- */
 
 /* From a socket of ours: Linux moves bytes into a pipe only. */
-static ssize_t preload_sendfile_from(struct fd_file *f, int out, const off64_t *offset, size_t len)
+static ssize_t preload_sendfile_from(int fd, struct fd_file *f, int out, const off64_t *offset, size_t len)
 {
     if (offset)
         return -ESPIPE;
     if (!preload_is_pipe(out) || len > SSIZE_MAX)
         return -EINVAL;
-    return len == 0 ? 0 : preload_splice_in(f, out, len < SPLICE_MAX ? len : SPLICE_MAX, 0);
+    return len == 0 ? 0 : preload_splice_in(fd, f, out, len < SPLICE_MAX ? len : SPLICE_MAX, 0);
 }
 
 HS_EXPORT ssize_t hs_sendfile64(int out, int in, off64_t *offset, size_t len)
@@ -241,7 +328,7 @@ HS_EXPORT ssize_t hs_sendfile64(int out, int in, off64_t *offset, size_t len)
             preload_cancel_point(f);
         else
             state = preload_cancel_off();
-        r = hs_unlikely(from) ? preload_sendfile_from(f, out, offset, len) : preload_sendfile(f, in, offset, len);
+        r = hs_unlikely(from) ? preload_sendfile_from(in, f, out, offset, len) : preload_sendfile(out, f, in, offset, len);
         if (state >= 0)
             preload_cancel_restore(&state);
         preload_put(f);

@@ -69,6 +69,8 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
 {
     if (msg->msg_iovlen > IOV_MAX)
         return -EMSGSIZE;
+    if (hs_unlikely(msg->msg_name && msg->msg_namelen > INT_MAX))
+        return -EINVAL;
     if (hs_unlikely(preload_serve(f) < FD_STACK))
         return preload_recv_undecided(fd, f, msg, flags);
     if (flags & MSG_ERRQUEUE) {
@@ -265,6 +267,33 @@ static int preload_parse_cmsgs(const struct msghdr *msg, struct vcl_msg_info *in
     return 0;
 }
 
+enum { CONTROL_MAX = 128 << 10 }; /* net.core.optmem_max, as Linux sets it */
+
+/* What a stream makes of control messages (socket(7)): nothing. But they must have a shape, and of SOL_SOCKET be known. */
+static int preload_stream_cmsgs(const struct msghdr *msg)
+{
+    const char *at = msg->msg_control;
+    size_t left = at ? msg->msg_controllen : 0;
+    struct cmsghdr c;
+    if (left > CONTROL_MAX)
+        return -ENOBUFS;
+    for (size_t step = 0; left >= sizeof(c); at += step, left -= step) {
+        memcpy(&c, at, sizeof(c));
+        bool is_known = c.cmsg_level != SOL_SOCKET || c.cmsg_type == SCM_RIGHTS || c.cmsg_type == SCM_CREDENTIALS;
+        if (c.cmsg_len < sizeof(c) || c.cmsg_len > left || !is_known)
+            return -EINVAL;
+        step = CMSG_ALIGN(c.cmsg_len) < left ? CMSG_ALIGN(c.cmsg_len) : left;
+    }
+    return 0;
+}
+
+/* tcp(7): the address is ignored; but one that the kernel could not have copied is none. */
+static ssize_t preload_sendmsg_stream(struct fd_file *f, const struct msghdr *msg, int flags)
+{
+    int r = msg->msg_name && msg->msg_namelen > INT_MAX ? -EINVAL : hs_unlikely(msg->msg_controllen) ? preload_stream_cmsgs(msg) : 0;
+    return r < 0 ? r : preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL);
+}
+
 /* Before it is known who sends it, and what of it may be known to the kernel alone. */
 static int32_t preload_interface_of(const struct msghdr *msg)
 {
@@ -292,7 +321,7 @@ ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int
     if (hs_unlikely(flags & MSG_FASTOPEN) && f->sock.proto == SVM_PROTO_TCP && !preload_is_tls(f))
         return preload_send_early(fd, f, msg, flags);
     if (!is_udp && preload_serve(f) == FD_STACK)
-        return preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL); /* tcp(7): the address is ignored */
+        return preload_sendmsg_stream(f, msg, flags);
     if (preload_is_tls(f) && flags & MSG_FASTOPEN)
         return -EOPNOTSUPP; /* not connected yet: the kernel would do it now, in clear */
     bool to_stack = preload_serve(f) == FD_STACK;

@@ -2,14 +2,14 @@
 # stack_same_test.sh - the programs beside this over the stack, cut-through with a server of the test's own: the results must be the
 # kernel's, but for the differences named here. Prints TAP.
 lib=$top_builddir/.libs/libvcl_ldpreload.so
-programs='calls sets names more shell'
+programs='calls sets names more shell odd'
 server=$top_builddir/hoststackd
 dir=$(mktemp -d) || exit 99
 pid=
 trap '[ -n "$pid" ] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
 unset LD_PRELOAD HOSTSTACK_REPORT
 
-echo "1..16"
+echo "1..19"
 case $(grep '^HS_CFLAGS' "$top_builddir/Makefile") in
 *-fsanitize=*) preload="$(gcc -print-file-name=libasan.so) $lib"; export ASAN_OPTIONS=detect_leaks=0 ;;
 *) preload=$lib ;;
