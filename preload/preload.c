@@ -73,10 +73,11 @@ int preload_wait_both(int fd, struct fd_file *f, short events, int timeout_optio
     struct timespec ts;
     bool has_timeout = preload_timeout(f, timeout_option, &ts);
     struct vcl_pollfd p[2] = {
-        { .socket = f->sock.vcl, .fd = -1, .events = events },
         { .socket = NULL, .fd = fd, .events = events },
+        { .socket = f->sock.vcl, .fd = fd, .events = events },
     };
-    int n = vcl_poll_wait(p, preload_is_both(f) ? 2 : 1, has_timeout ? &ts : NULL, NULL);
+    bool is_both = preload_is_both(f);
+    int n = vcl_poll_wait(&p[!is_both], is_both ? 2 : 1, has_timeout ? &ts : NULL, NULL);
     return n > 0 ? 0 : n == 0 ? -EAGAIN : n;
 }
 

@@ -194,22 +194,6 @@ static uint64_t poll_digest(const struct pollfd *fds, nfds_t n)
     return digest;
 }
 
-/* vcl_poll_wait() may leave out the kernel's while sockets are ready; what another thread has done here is told at once, as on Linux. */
-static int poll_kernels(struct pollfd *fds, nfds_t n)
-{
-    int more = 0;
-    for (nfds_t i = 0; i < n; i++) {
-        struct pollfd one = fds[i];
-        if (one.fd < 0 || one.revents || poll_file_at(one.fd))
-            continue;
-        if (syscall(SYS_ppoll, &one, 1ul, &(struct timespec){ 0, 0 }, NULL, 0ul) == 1) {
-            fds[i].revents = one.revents;
-            more++;
-        }
-    }
-    return more;
-}
-
 /* Only other threads change them while this one sleeps; who does not sleep need not know. */
 static inline bool poll_may_change(const struct timespec *timeout)
 {
@@ -230,7 +214,7 @@ static __attribute__((noinline)) int poll_threaded(struct pollfd *fds, nfds_t n,
         int r = poll_entered(fds, n, now, mask, heap);
         bool is_over = now && !now->tv_sec && !now->tv_nsec;
         if (r < 0 || is_over || poll_digest(fds, n) == before)
-            return r > 0 && *is_anew ? r + poll_kernels(fds, n) : r;
+            return r;
         *is_anew = true;
         left = (struct timespec){ 0, 0 };
         now = r ? preload_timeout_left(&begin, timeout, &left) : &left;
@@ -368,18 +352,34 @@ static int select_distribute(const struct pollfd *p, int n_poll, int n, fd_set *
     return bits;
 }
 
+static bool select_has_kernels(const struct pollfd *p, nfds_t n)
+{
+    for (nfds_t i = 0; i < n; i++)
+        if (!poll_file_at(p[i].fd))
+            return true;
+    return false;
+}
+
+/* What was not open at the beginning is told by a look without sleep: later it is what another thread has closed. */
+static int select_threaded(struct pollfd *p, nfds_t n, const struct timespec *timeout, const sigset_t *mask, void *heap, bool *is_anew)
+{
+    bool looks = select_has_kernels(p, n);
+    int r = looks ? poll_entered(p, n, &(struct timespec){ 0, 0 }, NULL, heap) : 0;
+    *is_anew = looks && r == 0;
+    return r ? r : poll_threaded(p, n, timeout, mask, heap, is_anew);
+}
+
 static int select_entered(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
 {
     struct pollfd small[POLL_ON_STACK], *p = small;
     if (n > POLL_ON_STACK && !(p = malloc((size_t)n * sizeof(*p))))
         return -ENOMEM;
     bool is_anew = false;
-    int n_poll = select_collect(p, n, rd, wr, ex);
+    nfds_t n_poll = (nfds_t)select_collect(p, n, rd, wr, ex);
     void *heap = p != small ? p : NULL;
-    int r = poll_may_change(timeout) ? poll_threaded(p, (nfds_t)n_poll, timeout, mask, heap, &is_anew)
-                                     : poll_entered(p, (nfds_t)n_poll, timeout, mask, heap);
+    int r = poll_may_change(timeout) ? select_threaded(p, n_poll, timeout, mask, heap, &is_anew) : poll_entered(p, n_poll, timeout, mask, heap);
     if (r >= 0)
-        r = select_distribute(p, n_poll, n, rd, wr, ex, is_anew);
+        r = select_distribute(p, (int)n_poll, n, rd, wr, ex, is_anew);
     if (p != small)
         free(p);
     return r;

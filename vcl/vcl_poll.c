@@ -367,9 +367,16 @@ static void sleep_end(struct poll_wait *pw, bool slept)
     }
 }
 
-/* While sockets are ready, the kernel's descriptors are asked every few calls only: a call that finds something may tell a part. */
+/* While sockets are ready: is there a descriptor of the kernel's that the answer would leave out? The kernel's side of a socket (its number is
+ * the next entry's) is asked every few calls only when the other side is ready. */
 static bool kernel_is_due(struct poll_wait *pw)
 {
+    for (unsigned i = 0; i < pw->n; i++) {
+        const struct vcl_pollfd *p = &pw->fds[i];
+        bool is_told = i + 1 < pw->n && p[1].socket && p[1].fd == p->fd && p[1].revents;
+        if (!p->socket && p->fd >= 0 && !is_told)
+            return true;
+    }
     return atomic_fetch_add_explicit(&pw->workers[0]->poll_turn, 1, memory_order_relaxed) % KERNEL_EVERY == 0;
 }
 

@@ -352,9 +352,83 @@ static void test_change(enum change change, enum call how, bool is_timed, int fa
     closefrom(3);
 }
 
+/* ---- descriptors of the kernel's beside sockets ---- */
+
+struct mixed { int l, own, peer, pipe[2]; };
+
+static struct mixed mixed_begin(int family)
+{
+    struct sockaddr_storage any = { .ss_family = (sa_family_t)family };
+    socklen_t len = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    struct mixed m = { .l = (int)SHOW(socket(family, SOCK_STREAM, 0)) };
+    if (family == AF_INET)
+        ((struct sockaddr_in *)&any)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else
+        ((struct sockaddr_in6 *)&any)->sin6_addr = in6addr_loopback;
+    SHOW(bind(m.l, (struct sockaddr *)&any, len));
+    SHOW(listen(m.l, 3));
+    SHOW(getsockname(m.l, (struct sockaddr *)&any, &len));
+    m.peer = pair_at((struct sockaddr *)&any, len, m.l, &m.own);
+    SHOW(pipe(m.pipe));
+    return m;
+}
+
+/* Every call tells of all that is ready, however often sockets are. */
+static void test_both_ready(int family)
+{
+    struct mixed m = mixed_begin(family);
+    printf("both are ready, family %d\n", family);
+    SHOW(write(m.peer, "s", 1));
+    SHOW(write(m.pipe[1], "p", 1));
+    for (int how = 0; how < CALLS; how++)
+        for (int i = 0; i < 20; i++)
+            SHOW(look_by(how, i % 2 ? m.own : m.pipe[0], i % 2 ? m.pipe[0] : m.own, i % 4 < 2));
+    closefrom(3);
+}
+
+struct pipe_closer { pid_t sleeper; int fd, peer; };
+
+static void *close_it(void *arg)
+{
+    const struct pipe_closer *c = arg;
+    until_sleeps(c->sleeper);
+    close(c->fd);
+    if (write(c->peer, "s", 1) != 1)
+        exit(1);
+    return NULL;
+}
+
+/* select() goes on with what was open when it began. Should it have begun too late once, it is told so, and there is another try. */
+static void test_pipe_closed(enum call how, int family)
+{
+    struct mixed m = mixed_begin(family);
+    int told = 4;
+    char c;
+    printf("a pipe is closed meanwhile, call %d, family %d\n", (int)how, family);
+    for (int tries = 0; tries < 20 && told == 4; tries++) {
+        struct pipe_closer closer = { gettid(), dup(m.pipe[0]), m.peer };
+        pthread_t thread;
+        pthread_create(&thread, NULL, close_it, &closer);
+        told = look_by(how, closer.fd, m.own, false);
+        pthread_join(thread, NULL);
+        if (read(m.own, &c, 1) != 1)
+            exit(1);
+    }
+    SHOW(told);
+    SHOW(close(m.pipe[0]));
+    if (how == BY_SELECT || how == BY_PSELECT)
+        SHOW(look_by(how, m.pipe[0], m.own, true)); /* from the beginning */
+    closefrom(3);
+}
+
 int main(void)
 {
     closefrom(3);
+    for (int six = 0; six < 2; six++) {
+        test_both_ready(six ? AF_INET6 : AF_INET);
+        for (int how = BY_SELECT; how < CALLS; how++)
+            test_pipe_closed(how, six ? AF_INET6 : AF_INET);
+    }
     for (int change = 0; change < CHANGES; change++)
         for (int how = 0; how < CALLS; how++)
             for (int is_timed = 0; is_timed < 2; is_timed++)
