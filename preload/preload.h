@@ -149,7 +149,8 @@ static inline struct fd_file *preload_get_receiver(int fd)
     return hs_likely(!slot) ? NULL : preload_get_receiver_at(slot);
 }
 static inline bool preload_is_both(const struct fd_file *f) { return preload_serve(f) == FD_BOTH; }
-/* A child of vfork or of a raw clone: the table is another process's. Its descriptors are real, so libc alone does the right thing. */
+/* A child of vfork, or of a clone that shares memory or descriptors: the table is another process's. Its descriptors are real, so libc alone
+ * does the right thing. */
 static inline bool preload_is_foreign(void)
 {
     return syscall(SYS_getpid) != atomic_load_explicit(&preload.pid, memory_order_relaxed);
@@ -226,6 +227,8 @@ int preload_exec_shell(pid_t *pid, const char *command, const posix_spawn_file_a
 
 /* preload_fork.c */
 void preload_fork_register(void);
+/* The system call that copies this process, with what fork() does besides. */
+long preload_fork_by_number(long number, long a, long b, long c, long d, long e);
 
 /* The stand-ins themselves, for other files: by their names these would reach libc (--wrap). */
 int preload_plain_close(int fd);

@@ -1,8 +1,9 @@
 /* preload_fork.c - fork handlers, and daemon(), which forks and moves descriptors inside libc
  *
- * fork() itself stays libc's: pthread_atfork handlers also run for the fork inside daemon() and forkpty(). vfork, posix_spawn and system()
- * run none and need none: their child works on copies of real descriptors (preload_is_foreign()). The library's own descriptors are
- * close-on-exec, and with them the server sees the old image go; what goes along with an exec: preload_exec.c. */
+ * fork() itself stays libc's: pthread_atfork handlers also run for the fork inside daemon() and forkpty(). They are called by us when syscall()
+ * makes the system call. vfork, posix_spawn and system() run none and need none: their child works on copies of real descriptors
+ * (preload_is_foreign()). The library's own descriptors are close-on-exec, and with them the server sees the old image go; what goes along with
+ * an exec: preload_exec.c. */
 #include <assert.h>
 #include <sys/prctl.h>
 #include "preload/preload.h"
@@ -49,6 +50,24 @@ static void preload_fork_child(void)
 void preload_fork_register(void)
 {
     pthread_atfork(preload_fork_prepare, preload_fork_parent, preload_fork_child);
+}
+
+long preload_fork_by_number(long number, long a, long b, long c, long d, long e)
+{
+    long pid;
+    int error;
+
+    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
+        return libc_real()->syscall(number, a, b, c, d, e, 0);
+    preload_fork_prepare();
+    pid = libc_real()->syscall(number, a, b, c, d, e, 0);
+    error = errno;
+    if (pid == 0)
+        preload_fork_child();
+    else
+        preload_fork_parent();
+    errno = error;
+    return pid;
 }
 
 HS_EXPORT int hs_daemon(int nochdir, int noclose)

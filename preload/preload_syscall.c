@@ -1,6 +1,7 @@
 /* preload_syscall.c - syscall(): programs that make socket calls by their number (libuv closes so, and sends and receives datagrams)
  *
  * Only those that programs are known to make; any other number goes to the kernel. */
+#include <linux/sched.h>
 #include <sys/syscall.h>
 #include "preload/preload.h"
 
@@ -13,6 +14,33 @@ static void syscall_done(const int *state)
 {
     if (*state >= 0)
         preload_cancel_restore(state);
+}
+
+/* A process with memory and descriptors of its own, copies of ours. No pthread_atfork handler runs for it (vsftpd begins a session so). One
+ * that shares either is as vfork's child; on a stack of its own it cannot come back here. */
+static bool is_fork(long number, long a, long b)
+{
+    uint64_t flags = 0, stack = 0;
+
+    switch (number) {
+    case SYS_clone:
+        flags = (uint64_t)a;
+        stack = (uint64_t)b;
+        break;
+    case SYS_clone3:
+        if (b < CLONE_ARGS_SIZE_VER0)
+            return false; /* the kernel refuses it */
+        memcpy(&flags, (const void *)a, sizeof(flags));
+        memcpy(&stack, (const char *)a + offsetof(struct clone_args, stack), sizeof(stack));
+        break;
+#ifdef SYS_fork
+    case SYS_fork:
+        break;
+#endif
+    default:
+        return false;
+    }
+    return !(flags & (CLONE_VM | CLONE_FILES)) && !stack;
 }
 
 /* Variadic in C; on the ABIs that this is built for its arguments arrive as these do. */
@@ -34,6 +62,9 @@ HS_EXPORT long hs_syscall(long number, long a, long b, long c, long d, long e, l
     case SYS_sendmmsg:
         return preload_plain_sendmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d);
     default:
-        return libc_real()->syscall(number, a, b, c, d, e, f);
+        break;
     }
+    if (hs_unlikely(is_fork(number, a, b)) && !preload_is_foreign())
+        return preload_fork_by_number(number, a, b, c, d, e);
+    return libc_real()->syscall(number, a, b, c, d, e, f);
 }

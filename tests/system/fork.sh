@@ -34,6 +34,8 @@ for f in 4 6; do
     s=S$f
     server "fork v$f" "${!s}" "$fork_echo" close
     server "fork v$f, non-blocking" "${!s}" "$fork_echo" -N close
+    server "fork v$f by system calls" "${!s}" "$fork_echo" -C close
+    server "fork v$f by system calls, non-blocking" "${!s}" "$fork_echo" -N -C close
 done
 server "fork, the parent keeps its copy" $S4 "$fork_echo" keep
 server "fork, parent and child in turn" $S4 "$fork_echo" turns

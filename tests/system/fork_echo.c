@@ -2,10 +2,12 @@
  * Modes: close  the child serves, the parent closes its copy       keep  the parent holds its copy until the child has ended
  *        turns  parent and child serve piece by piece, in turn      split the child reads, the parent writes what the child tells it
  *        exec   inetd style: 0 and 1 are the connection, exec of itself as `stdio`    pass  a worker process is sent the descriptor
- *        sandbox  the child may open nothing any more and make few calls only, as the one of sshd that speaks to the network */
+ *        sandbox  the child may open nothing any more and make few calls only, as the one of sshd that speaks to the network
+ * -C: children are made by the system calls themselves, which libc knows nothing of. -N: non-blocking. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <netdb.h>
 #include <poll.h>
@@ -26,13 +28,35 @@
 
 enum { PIECE = 10000, CHUNK = 65536 };
 
-static bool nonblock;
+static bool nonblock, by_number;
 static const char *self;
 
 static void die(const char *what)
 {
     perror(what);
     exit(1);
+}
+
+/* By number: each child by another system call, one of them as the first process of a pid namespace of its own. */
+static pid_t make_child(void)
+{
+    static unsigned n;
+    struct clone_args args = { .exit_signal = SIGCHLD };
+
+    if (!by_number)
+        return fork();
+    switch (n++ % 3) {
+    case 0:
+        return (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+    case 1:
+        return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+    default:
+#ifdef SYS_fork
+        return (pid_t)syscall(SYS_fork);
+#else
+        return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+#endif
+    }
 }
 
 static void wait_for(int fd, short events)
@@ -180,7 +204,7 @@ static void serve(const char *mode, int fd, int to_worker)
             die("sendmsg");
         return;
     }
-    pid = fork();
+    pid = make_child();
     if (pid < 0)
         die("fork");
     if (pid > 0) {
@@ -225,13 +249,12 @@ int main(int argc, char **argv)
         echo(0, 1, 0);
         return 0;
     }
-    if (argc > 1 && strcmp(argv[1], "-N") == 0) {
-        nonblock = true;
-        argv++;
-        argc--;
+    for (; argc > 1 && argv[1][0] == '-'; argv++, argc--) {
+        nonblock = nonblock || strcmp(argv[1], "-N") == 0;
+        by_number = by_number || strcmp(argv[1], "-C") == 0;
     }
     if (argc != 4 || getaddrinfo(argv[2], argv[3], &hints, &ai) != 0) {
-        fprintf(stderr, "usage: fork_echo [-N] close|keep|turns|split|exec|pass|sandbox ADDRESS PORT\n");
+        fprintf(stderr, "usage: fork_echo [-N] [-C] close|keep|turns|split|exec|pass|sandbox ADDRESS PORT\n");
         return 2;
     }
     signal(SIGCHLD, SIG_IGN);
