@@ -78,13 +78,13 @@ void vcl_fork_prepare(void)
         }
     }
     for (struct vcl_set *set = p->all_sets; set; set = set->all_next)
-        pthread_mutex_lock(&set->lock);
+        vcl_lock_take(&set->lock);
 }
 
 static void unlock_all(struct vcl_process *p)
 {
     for (struct vcl_set *set = p->all_sets; set; set = set->all_next)
-        pthread_mutex_unlock(&set->lock);
+        vcl_lock_give(&set->lock);
     for (struct vcl_worker *w = p->workers; w; w = w->next)
         pthread_mutex_unlock(&w->lock);
     pthread_mutex_unlock(&p->lock);
@@ -170,7 +170,7 @@ void vcl_set_after_fork(void)
     struct vcl_process *p = vcl_process();
 
     for (struct vcl_set *set = p->all_sets; set; set = set->all_next) {
-        pthread_mutex_init(&set->lock, NULL);
+        vcl_lock_init(&set->lock);
         vcl_fd_close(&set->wake_fd);
         if (set->news)
             vcl_fd_close(&set->epfd);

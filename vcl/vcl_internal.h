@@ -717,7 +717,7 @@ struct vcl_sub {
 };
 struct vcl_set {
     atomic_uint refs;
-    pthread_mutex_t lock;
+    struct vcl_lock lock;
     int epfd;
     int wake_fd;                     /* eventfd in epfd: wakes threads in epoll_wait there; -1 until needed */
     uint32_t n_waiting;              /* threads in epoll_wait */

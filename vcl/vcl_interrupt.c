@@ -35,9 +35,9 @@ void vcl_sleeper_unlink(struct vcl_worker *w, struct vcl_sleeper *sl)
         sl->next->prev = sl->prev;
     if (!sl->woken || !sl->set)
         return;
-    pthread_mutex_lock(&sl->set->lock);
+    vcl_lock_take(&sl->set->lock);
     sl->set->n_interrupts--;
-    pthread_mutex_unlock(&sl->set->lock);
+    vcl_lock_give(&sl->set->lock);
 }
 
 static void ring(int fd)
@@ -57,11 +57,11 @@ static void wake_sleeper(struct vcl_sleeper *sl)
             ring(sl->fd);
         return;
     }
-    pthread_mutex_lock(&sl->set->lock);
+    vcl_lock_take(&sl->set->lock);
     sl->set->n_interrupts++;
     sl->set->wake_pending = true;
     ring(sl->set->wake_fd);
-    pthread_mutex_unlock(&sl->set->lock);
+    vcl_lock_give(&sl->set->lock);
 }
 
 void vcl_interrupt(pthread_t thread)

@@ -1,4 +1,4 @@
-/* vcl_lock.h - the lock of a direction of a socket: two instructions where nobody else can be, an atomic one each way where somebody can
+/* vcl_lock.h - the lock of a direction of a socket, or of a set: two instructions where nobody else can be, an atomic one each way where somebody can
  *
  * A program of one thread pays no atomic read-modify-write, and no call. libc tells (__libc_single_threaded), and says "several" before the
  * second thread exists. The word is the same either way, so that a lock may be taken in a program of one thread and given back in one of

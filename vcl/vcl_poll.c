@@ -53,9 +53,9 @@ static void set_rang(struct vcl_set *set, unsigned rang)
             vcl_worker_retry_attach(w);
         pthread_mutex_unlock(&w->lock);
     }
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     vcl_set_join_all(set);
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
 }
 
 /* The kernel's events without blocking; ours are handled. Number of the program's, or -errno. */
@@ -124,10 +124,10 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
         retry = shorten(&left, &timeout, vcl_sleep_cap_ns(w)) || retry;
         pthread_mutex_unlock(&w->lock);
     }
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     set->n_waiting++;
     vcl_set_join_all(set);
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
     n = vcl_set_collect(set, ev, max);
     if (n == 0 && vcl_is_interrupted()) {
         got = -ECANCELED;
@@ -137,9 +137,9 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
         if (got > 0)
             rang = drop_internal(set, ev, &got);
     }
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     set->n_waiting--;
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
     for (unsigned i = 0; i < n_workers; i++) {
         struct vcl_worker *w = set->workers[i];
 

@@ -18,7 +18,7 @@ int vcl_set_new(int kernel_epfd, struct vcl_set **out)
     if (!set)
         return -ENOMEM;
     atomic_init(&set->refs, 1);
-    pthread_mutex_init(&set->lock, NULL);
+    vcl_lock_init(&set->lock);
     set->epfd = kernel_epfd;
     set->wake_fd = -1;
     set->owner = getpid();
@@ -52,10 +52,10 @@ struct vcl_set *vcl_set_get(struct vcl_set *set)
 
 void vcl_set_renumber(struct vcl_set *set, int from, int to)
 {
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     if (set->epfd == from)
         set->epfd = to;
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
 }
 
 /* ---- ready list; set lock held ---- */
@@ -149,14 +149,14 @@ void vcl_set_notify(struct vcl_socket *s, uint32_t events)
     for (struct vcl_sub *sub = s->subs; sub; sub = sub->s_next) {
         struct vcl_set *set = sub->set;
 
-        pthread_mutex_lock(&set->lock);
+        vcl_lock_take(&set->lock);
         if (!sub->disabled && events & (sub->events | ALWAYS)) {
             edge = edge || is_edge(sub);
             sub->edges |= set->news && slept ? events & ~(uint32_t)EPOLLIN : events;
             ready_add(set, sub);
             wake_set(set);
         }
-        pthread_mutex_unlock(&set->lock);
+        vcl_lock_give(&set->lock);
     }
     if (edge && events & EPOLLIN && (vcl_state(s) != VCL_LISTENING || vcl_sctp_is_many(s)))
         vcl_arm_read(s); /* the event is taken: the next bytes are a new edge */
@@ -205,7 +205,7 @@ static void start_sub(struct vcl_sub *sub, enum start how)
 {
     struct vcl_set *set = sub->set;
 
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     sub->disabled = how == START_SPENT;
     if (sub->disabled || (how == START_MOVED && is_edge(sub) && is_told_of_nothing(sub->s))) {
         sub->edges = 0;
@@ -217,7 +217,7 @@ static void start_sub(struct vcl_sub *sub, enum start how)
         ready_add(set, sub);
     }
     wake_set(set);
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
 }
 
 /* Peers ring for every event from now on, as if it always slept. Worker lock held. */
@@ -280,7 +280,7 @@ static int add(struct vcl_set *set, struct vcl_socket *s, int key, const struct 
     pthread_mutex_lock(&s->w->lock);
     rc = find(set, s, key) ? -EEXIST : 0;
     if (!rc) {
-        pthread_mutex_lock(&set->lock);
+        vcl_lock_take(&set->lock);
         rc = join_worker(set, s->w);
         if (!rc) {
             sub->set_next = set->subs;
@@ -288,7 +288,7 @@ static int add(struct vcl_set *set, struct vcl_socket *s, int key, const struct 
                 set->subs->set_prev = sub;
             set->subs = sub;
         }
-        pthread_mutex_unlock(&set->lock);
+        vcl_lock_give(&set->lock);
     }
     if (!rc) {
         if (set->nested)
@@ -332,10 +332,10 @@ int vcl_set_mod(struct vcl_set *set, struct vcl_socket *s, int key, const struct
     is_exclusive = is_exclusive || (sub && sub->events & EPOLLEXCLUSIVE);
     if (sub && !is_exclusive) {
         before = wants_in(sub);
-        pthread_mutex_lock(&set->lock);
+        vcl_lock_take(&set->lock);
         sub->events = ev->events;
         sub->data = ev->data.u64;
-        pthread_mutex_unlock(&set->lock);
+        vcl_lock_give(&set->lock);
         start_sub(sub, START_FRESH);
         count_in(s, (int)wants_in(sub) - before);
     }
@@ -354,7 +354,7 @@ static void unlink_sub(struct vcl_sub *sub)
     while (*at != sub)
         at = &(*at)->s_next;
     *at = sub->s_next;
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     ready_remove(set, sub);
     if (sub->set_prev)
         sub->set_prev->set_next = sub->set_next;
@@ -362,7 +362,7 @@ static void unlink_sub(struct vcl_sub *sub)
         set->subs = sub->set_next;
     if (sub->set_next)
         sub->set_next->set_prev = sub->set_prev;
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
     free(sub);
 }
 
@@ -400,10 +400,10 @@ void vcl_set_put(struct vcl_set *set)
         struct vcl_socket *s;
         struct vcl_worker *w;
 
-        pthread_mutex_lock(&set->lock);
+        vcl_lock_take(&set->lock);
         s = set->subs ? set->subs->s : NULL;
         w = s ? s->w : NULL;
-        pthread_mutex_unlock(&set->lock);
+        vcl_lock_give(&set->lock);
         if (!s)
             break;
         pthread_mutex_lock(&w->lock); /* the socket may have gone meanwhile: look again under both locks */
@@ -425,7 +425,6 @@ void vcl_set_put(struct vcl_set *set)
     vcl_fd_close(&set->wake_fd);
     if (set->news)
         vcl_fd_close(&set->epfd);
-    pthread_mutex_destroy(&set->lock);
     free(set);
 }
 
@@ -458,7 +457,7 @@ int vcl_set_collect(struct vcl_set *set, struct epoll_event *events, int max)
     struct vcl_sub *sub, *next, *last;
     int n = 0;
 
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     vcl_set_clear_wake(set);
     last = set->rdy_tail;
     for (sub = set->rdy_head; sub && n < max; sub = next) {
@@ -503,7 +502,7 @@ int vcl_set_collect(struct vcl_set *set, struct epoll_event *events, int max)
     }
     if (set->nested && set->rdy_head)
         wake_set(set);
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
     return n;
 }
 
@@ -512,7 +511,7 @@ bool vcl_set_take_twin(struct vcl_set *set, struct epoll_event *ev)
     struct vcl_sub *sub;
     bool is_first;
 
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     for (sub = set->subs; sub && !(sub->key == (int)(uint32_t)ev->data.u64 && sub->events & EPOLLONESHOT); sub = sub->set_next)
         ;
     is_first = sub && !sub->disabled;
@@ -521,7 +520,7 @@ bool vcl_set_take_twin(struct vcl_set *set, struct epoll_event *ev)
         sub->disabled = true;
         ev->data.u64 = sub->data;
     }
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
     return is_first;
 }
 
@@ -541,7 +540,7 @@ static void worker_in_child(struct vcl_set *set, struct vcl_worker *w)
     bool is_attached = vcl_worker_attach(w) == 0; /* without a server it waits all the same */
 
     pthread_mutex_lock(&w->lock);
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     join_worker(set, w);
     for (struct vcl_sub *sub = set->subs; sub; sub = sub->set_next) {
         if (!sub->inherited || sub->s->w != w)
@@ -553,7 +552,7 @@ static void worker_in_child(struct vcl_set *set, struct vcl_worker *w)
         ready_add(set, sub);
     }
     wake_set(set);
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
     for (uint32_t i = 0; i < w->table_size; i++) {
         struct vcl_socket *s = w->table[i];
 
@@ -570,11 +569,11 @@ void vcl_set_in_child(struct vcl_set *set)
     struct vcl_worker *workers[VCL_MAX_SET_WORKERS];
     unsigned n;
 
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     n = set->inherited ? set->n_workers : 0;
     set->inherited = false;
     memcpy(workers, set->workers, n * sizeof(workers[0]));
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
     for (unsigned i = 0; i < n; i++)
         worker_in_child(set, workers[i]);
 }
@@ -584,10 +583,10 @@ void vcl_set_nest(struct vcl_set *set)
 {
     bool before;
 
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     before = set->nested;
     set->nested = true;
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
     if (before)
         return;
     for (unsigned i = 0; i < set->n_workers; i++) {
@@ -613,7 +612,7 @@ bool vcl_set_settle(struct vcl_set *set)
         vcl_worker_drain(set->workers[i]);
         pthread_mutex_unlock(&set->workers[i]->lock);
     }
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     last = set->rdy_tail;
     for (sub = set->rdy_head; sub; sub = next) {
         next = sub == last ? NULL : sub->rdy_next;
@@ -631,7 +630,7 @@ bool vcl_set_settle(struct vcl_set *set)
         wake_set(set);
     else
         vcl_set_clear_wake(set);
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
     return ready;
 }
 
@@ -640,12 +639,12 @@ bool vcl_set_has_rung(struct vcl_set *set)
     struct pollfd own[1 + 2 * VCL_MAX_SET_WORKERS];
     unsigned n = 0;
 
-    pthread_mutex_lock(&set->lock);
+    vcl_lock_take(&set->lock);
     own[n++] = (struct pollfd){ .fd = set->wake_fd, .events = POLLIN };
     for (unsigned i = 0; i < set->n_workers; i++) {
         own[n++] = (struct pollfd){ .fd = set->workers[i]->bell_fd, .events = POLLIN };
         own[n++] = (struct pollfd){ .fd = set->workers[i]->att_fd, .events = POLLIN };
     }
-    pthread_mutex_unlock(&set->lock);
+    vcl_lock_give(&set->lock);
     return sys_ppoll(own, n, &(struct timespec){ 0, 0 }, NULL) > 0;
 }
