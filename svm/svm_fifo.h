@@ -168,6 +168,12 @@ int64_t svm_fifo_peek(struct svm_fifo_cons *f, uint32_t offset, void *buf, uint3
  * Valid until the bytes are dropped. SHARED memory: the peer may change the bytes at any time. */
 int svm_fifo_peek_iov(struct svm_fifo_cons *f, uint32_t offset, uint32_t len, struct iovec iov[4]);
 int svm_fifo_drop(struct svm_fifo_cons *f, uint32_t len);      /* 0 or -EPROTO (len > available) */
+static inline uint32_t svm_fifo_line_flags(const struct svm_fifo_prod_line *peer)
+{
+    /* Acquire: pairs with the release in gain_flags() (svm_fifo_prod.c): a tail read after FIN is the last one, an error after RST is there. */
+    return __atomic_load_n(&peer->flags, __ATOMIC_ACQUIRE);
+}
+int svm_fifo_line_rst(const struct svm_fifo_prod_line *peer); /* as svm_fifo_cons_rst() */
 bool svm_fifo_cons_is_fin(const struct svm_fifo_cons *f);      /* FIN set (ends the stream once avail is 0; reload avail after it) */
 int svm_fifo_cons_rst(const struct svm_fifo_cons *f);          /* 0, or the -errno with RST (a garbage value counts as -ECONNRESET) */
 static inline uint32_t svm_fifo_cons_settle(const struct svm_fifo_cons *f) /* enum svm_settle; behind a full fence */

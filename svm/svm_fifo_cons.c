@@ -236,26 +236,24 @@ int svm_fifo_drop(struct svm_fifo_cons *f, uint32_t len)
     return 0;
 }
 
-static inline uint32_t peer_flags(const struct svm_fifo_cons *f)
-{
-    /* Acquire: pairs with the release in gain_flags() (svm_fifo_prod.c): a tail read after FIN is the last one. */
-    return __atomic_load_n(&f->peer->flags, __ATOMIC_ACQUIRE);
-}
+static inline uint32_t peer_flags(const struct svm_fifo_cons *f) { return svm_fifo_line_flags(f->peer); }
 
 bool svm_fifo_cons_is_fin(const struct svm_fifo_cons *f)
 {
     return peer_flags(f) & SVM_FIFO_FIN;
 }
 
-int svm_fifo_cons_rst(const struct svm_fifo_cons *f)
+int svm_fifo_line_rst(const struct svm_fifo_prod_line *peer)
 {
     int32_t error;
 
-    if (!(peer_flags(f) & SVM_FIFO_RST))
+    if (!(svm_fifo_line_flags(peer) & SVM_FIFO_RST))
         return 0;
-    error = __atomic_load_n(&f->peer->error, __ATOMIC_RELAXED);
+    error = __atomic_load_n(&peer->error, __ATOMIC_RELAXED);
     return error < 0 && error > -4096 ? error : -ECONNRESET;
 }
+
+int svm_fifo_cons_rst(const struct svm_fifo_cons *f) { return svm_fifo_line_rst(f->peer); }
 
 void svm_fifo_cons_set_closed(struct svm_fifo_cons *f)
 {

@@ -454,11 +454,12 @@ void vcl_claim_on_taken(struct vcl_socket *s)
         vcl_rest_share(s);
     vcl_socket_lock(s);
     rest = vcl_rest_detach(s);
-    vcl_socket_unlock(s);
-    vcl_socket_fifos_drop(s);
+    vcl_socket_fifos_end(s);
     s->rest_due = rest;
-    s->unclaimed = true;
+    s->unclaimed = true; /* with the FIFOs: who reads would take their end for a reset */
     vcl_socket_set_shared(s);
+    vcl_socket_unlock(s);
+    vcl_socket_fifos_leave(s);
     vcl_socket_post(s, &m);
     if (s->waiters || s->subs)
         vcl_claim_want(s);

@@ -174,7 +174,7 @@ static int again_connected(struct vcl_socket *s)
     s->connect_untold = false;
     if (!vcl_stream_is_over(s))
         return 0;
-    error = vcl_socket_take_error(s);
+    error = vcl_socket_fetch_error(s);
     return error ? error : -ECONNABORTED;
 }
 

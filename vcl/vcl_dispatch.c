@@ -206,9 +206,10 @@ static void on_closed(struct vcl_socket *s)
     vcl_socket_fail(s, -ECONNRESET); /* the server let go of it first */
 }
 
+/* Without the lock of the direction: another thread may be in the middle of a long read, and all that comes for this worker waits here. */
 static void on_data(struct vcl_socket *s, uint32_t seq)
 {
-    bool ended = s->has_fifos && (svm_fifo_cons_is_fin(vcl_rx_last(s)) || svm_fifo_cons_rst(vcl_rx_last(s)));
+    bool ended = s->has_fifos && svm_fifo_line_flags(s->rx_peer) & (SVM_FIFO_FIN | SVM_FIFO_RST);
 
     atomic_store_explicit(&s->evt_seq, seq, memory_order_release);
     if (ended && s->sctp)
@@ -227,11 +228,8 @@ static void on_peer_gone(struct vcl_socket *s)
 /* Linux: in CLOSE-WAIT a reset is told as EPIPE. */
 static void on_reset(struct vcl_socket *s, int error)
 {
-    bool fin;
+    bool fin = s->has_fifos && !s->is_dgram && svm_fifo_line_flags(s->rx_peer) & SVM_FIFO_FIN;
 
-    vcl_socket_lock(s);
-    fin = s->has_fifos && !s->is_dgram && svm_fifo_cons_is_fin(vcl_rx_last(s));
-    vcl_socket_unlock(s);
     vcl_socket_fail(s, fin && error == -ECONNRESET ? -EPIPE : error);
 }
 

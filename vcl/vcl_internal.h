@@ -301,8 +301,9 @@ struct vcl_socket {
     uint32_t epoch;                  /* of the worker when its session was made */
     bool has_fifos, local, is_dgram;
     bool is_records;                 /* a connection that carries messages: records as of datagrams, states as of a stream (DTLS) */
-    /* Fixed while has_fifos: read under either lock. Of the FIFO behind `rest`, if there is one. */
+    /* Fixed while has_fifos: read under either lock, or the worker's. Of the FIFO behind `rest`, if there is one: ours, and the other side's. */
     const struct svm_fifo_cons_line *rx_line;
+    const struct svm_fifo_prod_line *rx_peer;
     struct vcl_lock tx_lock, rx_lock;
     struct svm_fifo_prod tx;
     struct svm_fifo_cons rx;
@@ -406,6 +407,8 @@ int vcl_socket_write_again(struct vcl_socket *s, const struct svm_fifo_prod *old
 void vcl_socket_leave_slot(struct vcl_socket *s, struct vcl_pair *p, uint32_t slot);
 int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m); /* from u.conn.slot; worker lock held */
 void vcl_socket_fifos_drop(struct vcl_socket *s);
+void vcl_socket_fifos_end(struct vcl_socket *s);   /* the first half of that, socket lock held; the other without it */
+void vcl_socket_fifos_leave(struct vcl_socket *s);
 void vcl_socket_fail(struct vcl_socket *s, int error); /* DEAD with error, waiters woken; worker lock held */
 void vcl_socket_lost(struct vcl_socket *s);     /* the server has gone */
 uint32_t vcl_socket_bind_flags(const struct vcl_socket *s);
@@ -415,7 +418,8 @@ int vcl_socket_request(struct vcl_socket *s, uint8_t op, const struct svm_msg *m
 int vcl_socket_request_within(struct vcl_socket *s, uint8_t op, const struct svm_msg *m, int64_t timeout_ns); /* -ETIMEDOUT: answered later */
 int vcl_socket_await(struct vcl_socket *s, uint8_t op, int64_t timeout_ns); /* of a request that is posted already */
 void vcl_socket_event_due(struct vcl_socket *s, bool data, bool space); /* tells the other side; no lock held */
-int vcl_socket_take_error(struct vcl_socket *s);
+int vcl_socket_take_error(struct vcl_socket *s);  /* see there for the locks */
+int vcl_socket_fetch_error(struct vcl_socket *s); /* the same, no lock of the socket held */
 int vcl_socket_broken(struct vcl_socket *s);    /* the peer broke the contract: what a call comes to, -errno or 1 = the end; no lock held */
 bool vcl_stream_is_over(struct vcl_socket *s);
 void vcl_socket_tell_closed(struct vcl_socket *s);  /* cut-through: FIN or RST in the FIFO, and an event; worker lock held */

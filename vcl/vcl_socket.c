@@ -140,6 +140,12 @@ struct vcl_socket *vcl_socket_by_msg(struct vcl_worker *w, const struct svm_msg 
 }
 
 /* ---- FIFOs ---- */
+static void fix_rx_lines(struct vcl_socket *s)
+{
+    s->rx_line = s->rx.line;
+    s->rx_peer = s->rx.peer;
+}
+
 static int map_pair_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot, bool side1)
 {
     struct vcl_pair *p = vcl_worker_pair(s->w, slot->seg_id);
@@ -161,7 +167,7 @@ static int map_pair_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot,
     svm_fifo_prod_set_floor(&s->tx, VCL_TX_FLOOR);
     svm_fifo_prod_set_stamps(&s->tx, &sp->side[side].rx);
     svm_fifo_cons_init(&s->rx, &sp->side[side].rx, &sp->side[1 - side].tx, &p->regions, VCL_LOCAL_FIFO_MAX);
-    s->rx_line = s->rx.line;
+    fix_rx_lines(s);
     memset(&s->urg, 0, sizeof(s->urg));
     if (p->peer_client_id == s->w->client_id && side == 1)
         p->by_slot_self[slot->slot] = s;
@@ -190,7 +196,7 @@ static int map_bank_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot)
     svm_fifo_prod_set_floor(&s->tx, VCL_TX_FLOOR);
     svm_fifo_prod_set_stamps(&s->tx, &cli->rx);
     svm_fifo_cons_init(&s->rx, &cli->rx, &srv->rx, &w->life->srv_regions, w->rx_fifo_size);
-    s->rx_line = s->rx.line;
+    fix_rx_lines(s);
     s->errors_seen = s->rx.head;
     memset(&s->urg, 0, sizeof(s->urg));
     return 0;
@@ -267,16 +273,26 @@ int vcl_socket_remap_pair(struct vcl_socket *s, const struct svm_msg *m)
     return map_pair_fifos(s, &slot, m->attr & SVM_CLAIM_SIDE1);
 }
 
+void vcl_socket_fifos_end(struct vcl_socket *s)
+{
+    if (s->has_fifos)
+        svm_fifo_prod_fini(&s->tx);
+    s->has_fifos = false;
+    vcl_rest_drop(s); /* with them: who finds that there are FIFOs may look at it */
+}
+
 /* The slot is free again (CLOSED), or the server has gone: gives back rings and lets go of the segment. Worker lock held, or
  * nobody else knows the socket. */
 void vcl_socket_fifos_drop(struct vcl_socket *s)
 {
     vcl_socket_lock(s);
-    if (s->has_fifos)
-        svm_fifo_prod_fini(&s->tx);
-    s->has_fifos = false;
+    vcl_socket_fifos_end(s);
     vcl_socket_unlock(s);
-    vcl_rest_drop(s);
+    vcl_socket_fifos_leave(s);
+}
+
+void vcl_socket_fifos_leave(struct vcl_socket *s)
+{
     if (s->pair) {
         struct vcl_pair *p = s->pair;
 
@@ -383,16 +399,27 @@ bool vcl_stream_is_over(struct vcl_socket *s)
 }
 
 /* A reset is an error once; from then on reads see the end of the stream and writes a broken pipe. After the other side's FIN it is
- * EPIPE, as Linux has it in CLOSE-WAIT; when both have sent theirs, there is nothing left to reset. Negative errno or 0. */
+ * EPIPE, as Linux has it in CLOSE-WAIT; when both have sent theirs, there is nothing left to reset. Negative errno or 0. A lock of the
+ * socket held, or the worker's, or it has no FIFOs for good. */
 int vcl_socket_take_error(struct vcl_socket *s)
 {
     int error = atomic_exchange(&s->error, 0);
 
-    if (!error && s->has_fifos && !s->is_dgram && !atomic_load(&s->reset_told) && (error = svm_fifo_cons_rst(vcl_rx_last(s))) != 0 &&
-        svm_fifo_cons_is_fin(vcl_rx_last(s)))
+    if (!error && s->has_fifos && !s->is_dgram && !atomic_load(&s->reset_told) && (error = svm_fifo_line_rst(s->rx_peer)) != 0 &&
+        svm_fifo_line_flags(s->rx_peer) & SVM_FIFO_FIN)
         error = s->wr_shut ? 0 : -EPIPE;
     if (error)
         atomic_store(&s->reset_told, true);
+    return error;
+}
+
+int vcl_socket_fetch_error(struct vcl_socket *s)
+{
+    int error;
+
+    vcl_lock_take(&s->rx_lock);
+    error = vcl_socket_take_error(s);
+    vcl_lock_give(&s->rx_lock);
     return error;
 }
 
@@ -402,8 +429,8 @@ int vcl_socket_broken(struct vcl_socket *s)
 
     pthread_mutex_lock(&s->w->lock);
     vcl_socket_fail(s, -ECONNRESET);
-    pthread_mutex_unlock(&s->w->lock);
     error = vcl_socket_take_error(s);
+    pthread_mutex_unlock(&s->w->lock);
     return error ? error : 1;
 }
 
@@ -412,7 +439,7 @@ int vcl_take_error(struct vcl_socket *s)
     int error;
 
     vcl_worker_turn(s->w);
-    error = vcl_socket_take_error(s);
+    error = vcl_socket_fetch_error(s);
     if (s->is_dgram)
         atomic_store(&s->reset_told, false);
     return -error;

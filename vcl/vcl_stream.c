@@ -249,14 +249,12 @@ int vcl_stream_send_state(struct vcl_socket *s, bool take)
             return 0;
         if (!take)
             return -EPIPE;
-        vcl_socket_lock(s);
-        error = vcl_socket_take_error(s); /* a reset comes before the broken pipe */
-        vcl_socket_unlock(s);
+        error = vcl_socket_fetch_error(s); /* a reset comes before the broken pipe */
         return error ? error : -EPIPE;
     case VCL_CONNECTING:
         return atomic_load(&s->waits_for_data) ? 0 : -EAGAIN;
     case VCL_DEAD:
-        error = take ? vcl_socket_take_error(s) : 0;
+        error = take ? vcl_socket_fetch_error(s) : 0;
         return error ? error : -EPIPE;
     default:
         return -EPIPE; /* as Linux for a stream that was never connected */
@@ -306,17 +304,6 @@ static void write_to_nobody(struct vcl_socket *s)
     pthread_mutex_lock(&s->w->lock);
     vcl_socket_fail(s, -EPIPE);
     pthread_mutex_unlock(&s->w->lock);
-}
-
-/* A write of nothing tells of a reset all the same. */
-static int pending_error(struct vcl_socket *s)
-{
-    int error;
-
-    vcl_socket_lock(s);
-    error = vcl_socket_take_error(s);
-    vcl_socket_unlock(s);
-    return error;
 }
 
 /* Bytes put into the FIFO from behind `skip`; 0 = full. look: READ_ELSEWHERE may be the answer. tx_lock held. */
@@ -374,7 +361,7 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
             rc = vcl_socket_enter_soon(s);
         if (hs_likely(rc == 0)) {
             if (want == 0)
-                return pending_error(s);
+                return vcl_socket_fetch_error(s); /* a write of nothing tells of a reset all the same */
             vcl_lock_take(&s->tx_lock);
             n = put_some(s, iov, n_iov, done, want, flags, !has_looked);
             if (n > 0) {

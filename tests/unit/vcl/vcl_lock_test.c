@@ -138,6 +138,7 @@ static struct vcl_socket *looped(void)
     svm_fifo_cons_init(&s->rx, &loop.cons, &loop.prod, &loop.regions, 4096);
     loop.prod.evt_seq = s->tx.evt_seq = 1; /* an event is on its way: none is due */
     s->rx_line = s->rx.line;
+    s->rx_peer = s->rx.peer;
     s->has_fifos = true;
     atomic_store(&s->nonblock, true);
     atomic_store(&s->state, VCL_CONNECTED);
@@ -180,4 +181,73 @@ Test(vcl_lock, directions_do_not_wait_for_each_other)
     cr_assert(comes(&done, READ), "a reader waits for a writer");
     vcl_lock_give(&s->tx_lock);
     cr_assert_eq(pthread_join(t, NULL), 0);
+}
+
+static struct vcl_pair pair;
+
+static void *hear_of_bytes(void *arg)
+{
+    struct svm_msg m = { .type = SVM_MSG_DATA, .u.value = 7 };
+
+    vcl_worker_dispatch_pair(arg, &m);
+    atomic_store(&done, READ);
+    return NULL;
+}
+
+/* What a former peer has left is for who has the reader's lock: a reader frees it when it is through. Who tells of what has come for a socket
+ * may not look at it, for it may be gone at any moment, nor wait for a reader, for others wait for him then. */
+Test(vcl_lock, an_event_waits_for_no_reader_and_looks_at_nothing_of_his)
+{
+    struct vcl_socket *s = looped(), *slots[] = { s };
+    void *gone = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pthread_t t;
+
+    cr_assert_neq(gone, MAP_FAILED);
+    s->rest = gone;
+    s->local = true;
+    pair = (struct vcl_pair){ .by_slot = slots, .n_slots = 1 };
+    vcl_lock_take(&s->rx_lock);
+    cr_assert_eq(pthread_create(&t, NULL, hear_of_bytes, &pair), 0);
+    cr_assert(comes(&done, READ), "an event waits for a reader");
+    vcl_lock_give(&s->rx_lock);
+    cr_assert_eq(pthread_join(t, NULL), 0);
+    cr_assert_eq(atomic_load(&s->evt_seq), 7);
+}
+
+static void *ask_error(void *arg)
+{
+    vcl_take_error(arg);
+    atomic_store(&done, READ);
+    return NULL;
+}
+
+/* SO_ERROR looks at the FIFO, whose memory goes when the socket has another one, or none: under a lock. */
+Test(vcl_lock, who_asks_for_the_error_waits_for_who_changes_the_fifos)
+{
+    struct vcl_socket *s = looped();
+    pthread_t t;
+
+    vcl_socket_lock(s);
+    s->rx_peer = NULL; /* it is about to be another one */
+    cr_assert_eq(pthread_create(&t, NULL, ask_error, s), 0);
+    cr_assert(comes(&s->rx_lock.word, VCL_LOCK_AWAITED), "who asks does not wait");
+    s->rx_peer = s->rx.peer;
+    vcl_socket_unlock(s);
+    cr_assert(comes(&done, READ));
+    cr_assert_eq(pthread_join(t, NULL), 0);
+}
+
+/* Readers look at what a former peer has left when there are FIFOs: both go at once. */
+Test(vcl_lock, no_rest_without_fifos)
+{
+    struct vcl_socket *s = looped();
+
+    s->rest = aligned_alloc(HS_CACHE_LINE, (sizeof(*s->rest) + 63) & ~(size_t)63);
+    cr_assert_not_null(s->rest);
+    memset(s->rest, 0, sizeof(*s->rest));
+    s->rest->page = calloc(1, sizeof(*s->rest->page));
+    vcl_socket_lock(s);
+    vcl_socket_fifos_end(s);
+    cr_assert(!s->has_fifos && !s->rest);
+    vcl_socket_unlock(s);
 }
