@@ -36,6 +36,7 @@ static void hold(struct worker *w, void *arg)
 
     app_port_add(w, h->child);
     app_port_drain(h->parent); /* what it has accepted before it forked, the child has */
+    h->parent->heard_us = 0;   /* it may leave its listeners to the child */
     if (!h->parent->is_leaving && session_hold_all(w, &h->parent->aw, &h->child->aw, h->fork.without, h->fork.n) != 0)
         hs_log(w->stack->log, HS_LOG_ERROR, "no memory for a forked child to hold the sessions of client %u", h->parent->aw.client_id);
     free(h);

@@ -38,6 +38,7 @@ enum app_limits {
     APP_PAIR_QUEUE_LOG2 = 12,
     APP_NAPS = 3,               /* after cut-through connections come or go */
     APP_LATE_MAX = 64,          /* notices of their end from which on a sleeping client is woken all the same */
+    APP_QUIET_US = 1000000,     /* a program that does not sleep and has said nothing for so long does something else */
     APP_RING_LATER_US = 50,     /* how long a program waits to be woken while its requests are worked on */
     APP_SPARES = 64,            /* slots, and rings of each of ... */
     APP_SPARE_ORDERS = 6,       /* ... the smallest sizes, that stay with the worker while its program has others */
@@ -80,6 +81,7 @@ struct app_port_client {        /* worker's */
     struct svm_msg *pending;    /* ring of notices that found no room */
     uint32_t pending_head, n_pending, pending_size;
     uint32_t last_rung;
+    uint64_t heard_us;          /* when it last said something, or was woken; 0 = before it forked, or never */
     uint32_t n_late;            /* notices posted that it need not be woken for; it has not been since */
     bool must_ring;             /* others were */
     uint64_t ring_due_us;       /* it waits for that, until then at most; 0 = it does not */

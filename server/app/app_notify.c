@@ -70,6 +70,7 @@ static void ring(struct app_port_client *pc)
     pc->n_late = 0;
     pc->ring_due_us = 0;
     if (svm_sleep_must_ring(&p->sleep, &pc->last_rung)) {
+        pc->heard_us = pc->w->now_us; /* it is about to say something */
         /* Non-blocking: a full pipe is readable, so its reader wakes all the same. */
         ssize_t n = write(pc->client->bell_wr, "", 1);
         (void)n;
@@ -291,6 +292,17 @@ static void notify_taken(struct worker *w, struct app_worker *a, struct session 
     app_notify_post(port_client_of(a), &m);
 }
 
+/* Here: it waits in a call, or has said something lately. Left: not since it forked. A hint: whoever lies is given no more than its share. */
+static enum app_presence presence(struct worker *w, const struct app_worker *a)
+{
+    const struct app_port_client *pc = hs_container_of(a, const struct app_port_client, aw);
+    const struct svm_presence_page *p = (const struct svm_presence_page *)(const void *)pc->client->p.base;
+
+    if ((pc->heard_us && w->now_us - pc->heard_us < APP_QUIET_US) || (p && __atomic_load_n(&p->sleep.seq, __ATOMIC_RELAXED) & 1))
+        return APP_HERE;
+    return pc->heard_us ? APP_QUIET : APP_LEFT;
+}
+
 static struct app_worker *find_on_worker(struct worker *w, uint32_t client_id)
 {
     for (struct app_port_client *pc = w->app->clients; pc; pc = pc->next) {
@@ -359,6 +371,7 @@ const struct app_ops app_client_ops = {
     .claimed = notify_claimed,
     .taken = notify_taken,
     .recall = notify_recall,
+    .presence = presence,
     .idle = notify_idle,
     .closed = notify_closed,
     .violation = notify_violation,

@@ -107,6 +107,8 @@ static unsigned take_burst(struct app_port_client *pc)
         app_port_fail(pc, "its queue's counters are out of bounds");
         return 0;
     }
+    if (n > 0)
+        pc->heard_us = pc->w->now_us;
     if (n > 1)
         session_ahead_of(pc->w, m, (unsigned)n);
     for (int i = 0; i < n && !pc->is_failed; i++)

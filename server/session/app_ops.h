@@ -54,6 +54,8 @@ struct app_ops {
     void (*taken)(struct worker *w, struct app_worker *a, struct session *s);              /* another holder uses it now */
     /* Hand back what you have named and do not accept. */
     void (*recall)(struct worker *w, struct app_worker *a, uint8_t proto, uint32_t ctx, struct svm_handle listener);
+    /* NULL: APP_HERE. What others can do at once they should. */
+    enum app_presence { APP_HERE, APP_QUIET, APP_LEFT } (*presence)(struct worker *w, const struct app_worker *a);
     void (*idle)(struct worker *w, struct app_worker *a, struct session *s);               /* SVM_MSG_IDLE; may be NULL */
     void (*closed)(struct worker *w, struct app_worker *a, struct session *s);             /* last notice; slot freed after it */
     void (*violation)(struct worker *w, struct app_worker *a, const char *what);           /* contract broken: drop this client */

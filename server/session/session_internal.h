@@ -41,6 +41,7 @@ struct acceptor {
     uint32_t ctx;                    /* its number of the listener */
     enum session_arm arm;
     uint32_t n_offered;              /* accepted sessions it has not named yet */
+    uint64_t offered_us;             /* when the first of them came, or it named one */
 };
 
 struct listener {

@@ -382,18 +382,41 @@ uint32_t listener_ctx(const struct listener *l, const struct app_worker *a)
     return l->ctx;
 }
 
-/* Fewest that it has not taken yet; round robin among equals; weak ones only while there is no other. */
+/* Smaller ones go first: who does not take what it was offered, or does something else now, is given more only when nobody is better off;
+ * who accepts weakly only when there is nobody else. */
+enum { RANK_WAITS, RANK_SLOW, RANK_QUIET, RANK_LEFT, RANK_WEAK, SLOW_US = 100000 };
+
+static int rank_of(const struct listener *l, const struct acceptor *x)
+{
+    if (x->arm == SESSION_ARM_WEAK)
+        return RANK_WEAK;
+    switch (x->a->ops->presence ? x->a->ops->presence(l->w, x->a) : APP_HERE) {
+    case APP_QUIET:
+        return RANK_QUIET;
+    case APP_LEFT:
+        return RANK_LEFT;
+    default:
+        return x->n_offered && l->w->now_us - x->offered_us > SLOW_US ? RANK_SLOW : RANK_WAITS;
+    }
+}
+
+/* Fewest that it has not taken yet, of the best rank; round robin among equals. */
 struct app_worker *listener_pick(struct listener *l)
 {
     struct acceptor *best = NULL, *x = l->next_acceptor ? l->next_acceptor : l->acceptors;
+    int best_rank = 0;
     uint32_t n = 0;
 
     for (struct acceptor *a = l->acceptors; a; a = a->next)
         n++;
+    if (n == 1)
+        return x->a;
     for (; n > 0; n--, x = x->next ? x->next : l->acceptors) {
-        if (!best || (x->arm == SESSION_ARM_ON && best->arm == SESSION_ARM_WEAK) ||
-            (x->arm == best->arm && x->n_offered < best->n_offered))
+        int rank = rank_of(l, x);
+        if (!best || rank < best_rank || (rank == best_rank && x->n_offered < best->n_offered)) {
             best = x;
+            best_rank = rank;
+        }
     }
     if (!best)
         return NULL;
@@ -452,8 +475,11 @@ void listener_offered(struct listener *l, const struct app_worker *a, int delta)
 {
     struct acceptor *x = l ? acceptor_find(l, a) : NULL;
 
-    if (x && (delta > 0 || x->n_offered > 0)) /* offers from before it stopped and began again to accept are not counted */
-        x->n_offered = (uint32_t)((int64_t)x->n_offered + delta);
+    if (!x || (delta < 0 && x->n_offered == 0)) /* offers from before it stopped and began again to accept are not counted */
+        return;
+    if (delta < 0 || x->n_offered == 0)
+        x->offered_us = l->w->now_us;
+    x->n_offered = (uint32_t)((int64_t)x->n_offered + delta);
 }
 
 void listener_leave(struct listener *l)

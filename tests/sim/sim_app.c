@@ -435,7 +435,8 @@ unsigned sim_app_n_socks(const struct sim_app *a) { return a->n_socks; }
 
 static uint8_t conn_flags(const struct sim_app *a, const struct ip_endpoint *e)
 {
-    return (uint8_t)((a->aw.ops == &sim_ops ? SVM_CONN_SCOPE_GLOBAL : SVM_CONN_SCOPE_LOCAL) | (ip_addr_is_v4(&e->ip) ? 0 : SVM_CONN_V6));
+    return (uint8_t)((a->aw.scope & SVM_HELLO_SCOPE_LOCAL ? SVM_CONN_SCOPE_LOCAL : SVM_CONN_SCOPE_GLOBAL) |
+                     (ip_addr_is_v4(&e->ip) ? 0 : SVM_CONN_V6));
 }
 
 int sim_bind(struct sim_app *a, uint8_t proto, const struct ip_endpoint *lcl, struct sim_sock **out)

@@ -119,3 +119,23 @@ Test(app_notify, who_sleeps_later_is_not_forgotten)
     cr_assert_eq(turn(TURN_US, 0), 0);
     cr_assert_eq(turn(TURN_US, 0), 1);
 }
+
+static enum app_presence presence(void) { return app_client_ops.presence(&w, &pc->aw); }
+
+/* Whom connections are offered to that others could have, too. */
+Test(app_notify, who_waits_or_speaks_is_here)
+{
+    cr_assert_eq(presence(), APP_HERE, "it sleeps");
+    svm_sleep_end(&page.sleep);
+    cr_assert_eq(presence(), APP_LEFT, "it has never said anything");
+    ask(1);
+    turn(TURN_US, 0);
+    cr_assert_eq(presence(), APP_HERE);
+    w.now_us += 2 * APP_QUIET_US;
+    cr_assert_eq(presence(), APP_QUIET);
+    svm_sleep_begin(&page.sleep);
+    cr_assert_eq(presence(), APP_HERE);
+    cr_assert_eq(turn(TURN_US, 1), 1);
+    svm_sleep_end(&page.sleep);
+    cr_assert_eq(presence(), APP_HERE, "it has been woken, and will speak");
+}
