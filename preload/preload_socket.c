@@ -539,15 +539,30 @@ static int preload_connect_both(int fd, struct fd_file *f, const struct sockaddr
     return r == 0 || r == -EINPROGRESS ? preload_connect_stack(f, e, false) : r;
 }
 
+static int preload_shutdown(int fd, struct fd_file *f, int how);
+
+/* AF_UNSPEC. A datagram socket has no peer any more; a listener ends, as by shutdown(); of a stream there must be nothing to dissolve. */
+static int preload_disconnect(int fd, struct fd_file *f)
+{
+    if (f->sock.proto == SVM_PROTO_UDP)
+        return vcl_disconnect(f->sock.vcl);
+    if (f->sock.proto == SVM_PROTO_SCTP)
+        return -EOPNOTSUPP;
+    if (f->sock.is_listener)
+        return preload_shutdown(fd, f, SHUT_RDWR);
+    vcl_connect_failed(f->sock.vcl);
+    return vcl_is_unconnected(f->sock.vcl) ? 0 : -EOPNOTSUPP;
+}
+
 /* What is no address of ours, with Linux's errors in Linux's order. */
-static int preload_connect_refuse(struct fd_file *f, const struct sockaddr *sa, socklen_t len)
+static int preload_connect_other(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len)
 {
     if (!sa && len)
         return -EFAULT;
     if (len < sizeof(sa_family_t) || len > sizeof(struct sockaddr_storage))
         return -EINVAL;
     if (sa->sa_family == AF_UNSPEC)
-        return -EOPNOTSUPP;
+        return preload_disconnect(fd, f);
     if (f->sock.is_listener || (f->sock.proto != SVM_PROTO_UDP && vcl_is_connected(f->sock.vcl)))
         return -EISCONN;
     return len < (f->sock.is_v6 ? (socklen_t)SIN6_LEN_RFC2133 : sizeof(struct sockaddr_in)) ? -EINVAL : -EAFNOSUPPORT;
@@ -560,7 +575,7 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
     bool is_address = sa && ip_endpoint_from_sockaddr(sa, len, &e) == 0;
     if (!is_address)
         return preload_serve(f) == FD_STACK || f->sock.is_listener
-                   ? preload_connect_refuse(f, sa, len)
+                   ? preload_connect_other(fd, f, sa, len)
                : is_early ? IS_KERNELS
                    : preload_connect_plain(fd, f, sa, len);
     if (f->sock.is_listener && f->sock.proto != SVM_PROTO_SCTP)
@@ -659,16 +674,22 @@ static void preload_note_shutdown(struct fd_file *f, int how, int r)
         f->sock.is_listener = false;
 }
 
-HS_EXPORT int hs_shutdown(int fd, int how)
+static int preload_shutdown(int fd, struct fd_file *f, int how)
 {
-    struct fd_file *f = preload_get_socket(fd);
-    if (hs_likely(!f))
-        return libc_real()->shutdown(fd, how);
     enum fd_serve serve = preload_serve(f);
     int r = serve >= FD_STACK ? vcl_shutdown(f->sock.vcl, how) : 0;
     if (serve != FD_STACK)
         r = (int)preload_kernel(libc_real()->shutdown(fd, how));
     preload_note_shutdown(f, how, r);
+    return r;
+}
+
+HS_EXPORT int hs_shutdown(int fd, int how)
+{
+    struct fd_file *f = preload_get_socket(fd);
+    if (hs_likely(!f))
+        return libc_real()->shutdown(fd, how);
+    int r = preload_shutdown(fd, f, how);
     preload_put(f);
     return (int)preload_result(r);
 }

@@ -59,6 +59,8 @@ int vcl_accept(struct vcl_socket *listener, int flags, struct vcl_socket **out);
 int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt);  /* -EINPROGRESS, -EALREADY, -EISCONN, … as Linux */
 /* The same with TCP Fast Open. 0 without being connected: what is sent next goes into the SYN. */
 int vcl_connect_early(struct vcl_socket *s, const struct ip_endpoint *rmt);
+int vcl_disconnect(struct vcl_socket *s); /* a datagram socket: it has no peer any more */
+bool vcl_is_unconnected(const struct vcl_socket *s); /* a stream that has never been, nor is about to, nor listens */
 void vcl_connect_failed(struct vcl_socket *s); /* the error of an attempt was told: the socket is as before it */
 int vcl_shutdown(struct vcl_socket *s, int how);
 int vcl_local_endpoint(struct vcl_socket *s, struct ip_endpoint *out);

@@ -48,6 +48,24 @@ static int connect_dgram(struct vcl_socket *s, const struct ip_endpoint *rmt)
     return rc;
 }
 
+int vcl_disconnect(struct vcl_socket *s)
+{
+    struct svm_msg m;
+    int rc = 0;
+
+    pthread_mutex_lock(&s->op_lock);
+    if (s->has_rmt) {
+        m = connect_msg(s, &(struct ip_endpoint){ ip_addr_any(!s->is_v6), { 0 } });
+        rc = vcl_socket_request(s, VCL_OP_CONNECT, &m);
+        if (!rc)
+            s->has_rmt = false;
+    }
+    pthread_mutex_unlock(&s->op_lock);
+    return rc;
+}
+
+bool vcl_is_unconnected(const struct vcl_socket *s) { return vcl_state(s) == VCL_NEW || vcl_state(s) == VCL_BOUND; }
+
 static struct vcl_met *met_find(struct vcl_worker *w, const struct ip_endpoint *rmt)
 {
     for (unsigned i = 0; i < VCL_MET; i++)

@@ -7,9 +7,9 @@
 enum { LOCAL_MSS = 65483, STATE_ESTABLISHED = 1, STATE_CLOSE = 7, STATE_LISTEN = 10 };
 
 /* A cut-through connection has no segments: a state and plain numbers. */
-static void fill_local(const struct vcl_socket *s, struct tcp_info *ti)
+static void fill_local(struct vcl_socket *s, struct tcp_info *ti)
 {
-    uint8_t state = vcl_state(s);
+    uint8_t state = vcl_stream_is_over(s) ? VCL_DEAD : vcl_state(s);
 
     ti->tcpi_state = state == VCL_CONNECTED ? STATE_ESTABLISHED : state == VCL_LISTENING ? STATE_LISTEN : STATE_CLOSE;
     ti->tcpi_snd_mss = ti->tcpi_rcv_mss = ti->tcpi_advmss = LOCAL_MSS;

@@ -245,6 +245,8 @@ static int connect_datagram(struct worker *w, struct session *s, const struct ip
     int err = 0;
 
     s->way_dev = s->dev ? s->dev : dev;
+    if (!rmt->port.raw && ip_addr_is_any(&rmt->ip) && s->endpoint) /* none any more: as it was bound */
+        lcl = s->endpoint->lcl;
     if (rmt->port.raw && ip_addr_is_any(&lcl.ip))
         err = session_choose_source(w, s->proto, rmt, session_from(s->fib, s->way_dev), &lcl);
     if (err == 0 && rmt->port.raw && !session_may_send(w, s, &lcl, rmt))

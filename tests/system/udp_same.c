@@ -808,6 +808,48 @@ static void files(void)
     close(p[1]);
 }
 
+static void show_ends(int fd)
+{
+    struct sockaddr_storage ss = { .ss_family = 0 };
+    socklen_t len = sizeof(ss);
+    char b[96];
+
+    printf("  getpeername: %s\n", name_of(getpeername(fd, (struct sockaddr *)&ss, &len) < 0 ? errno : 0));
+    len = sizeof(ss);
+    getsockname(fd, (struct sockaddr *)&ss, &len);
+    ((struct sockaddr_in *)&ss)->sin_port = 0; /* Linux gives one back that it has chosen */
+    printf("  own: %s\n", text_of((struct sockaddr *)&ss, b, sizeof(b)));
+}
+
+/* connect(2), AF_UNSPEC: to nobody any more, and from everybody again */
+static void unspec_of(int fd)
+{
+    struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+    printf("  unspec: %s\n", name_of(connect(fd, &none, sizeof(none)) < 0 ? errno : 0));
+    for (int i = 0; i < 2; i++) {
+        printf("  connect: %s\n", name_of(connect(fd, at(&t.peer, ECHO), t.peer.len) < 0 ? errno : 0));
+        show_ends(fd);
+        send_to(fd, NULL, 0, 20 + (size_t)i, 1);
+        receive_next(fd);
+        printf("  unspec: %s\n", name_of(connect(fd, &none, sizeof(none)) < 0 ? errno : 0));
+        printf("  short: %s\n", name_of(connect(fd, &none, 1) < 0 ? errno : 0));
+        show_ends(fd);
+        send_to(fd, NULL, 0, 20, 1);
+        send_to(fd, t.v6 ? &t.peer : &t.far, ECHO, 30 + (size_t)i, 2); /* with IPv6, Linux 6.18 goes on to drop what others send */
+        receive_next(fd);
+        show_ends(fd);
+    }
+    close(fd);
+}
+
+static void unspec(void)
+{
+    unspec_of(sock(6018));
+    printf("  not bound\n");
+    unspec_of(socket(is_v6() ? AF_INET6 : AF_INET, SOCK_DGRAM, 0));
+}
+
 /* The first error of each of many sockets, whenever poll() looks, is an error and nothing to read. Every other one is looked at without end:
  * between any two steps of who writes the error. */
 static void first_ones(void)
@@ -837,7 +879,7 @@ static void first_ones(void)
 
 static const struct { const char *name; void (*run)(void); } cases[] = {
     { "connected_without", connected_without }, { "connected_with", connected_with }, { "unconnected", unconnected }, { "mixed", mixed },
-    { "router", router }, { "too_big", too_big }, { "own", own },
+    { "router", router }, { "too_big", too_big }, { "own", own }, { "unspec", unspec },
     { "stamps", stamps }, { "segments", segments }, { "sizes", sizes }, { "waiting", waiting }, { "corked", corked },
     { "bounded", bounded }, { "files", files }, { "first_ones", first_ones },
 };

@@ -242,6 +242,47 @@ static void test_ends(const struct ends *e)
     SHOW(getpeername(e->a, (struct sockaddr *)&ss, &(socklen_t){ sizeof(ss) }));
 }
 
+/* ---- connect(), AF_UNSPEC, where there is nothing to dissolve ---- */
+
+static int to_port(int fd, int port)
+{
+    struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    struct sockaddr_in four = loopback(port);
+    return is_v6 ? connect(fd, (struct sockaddr *)&six, sizeof(six)) : connect(fd, (struct sockaddr *)&four, sizeof(four));
+}
+
+static int state_of(int fd)
+{
+    struct tcp_info info = { 0 };
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){ sizeof(info) }) < 0 ? -1 : info.tcpi_state;
+}
+
+static void test_unspec(void)
+{
+    struct sockaddr none = { .sa_family = AF_UNSPEC };
+    struct ends e = begin();
+    int port = port_of(e.l), fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0); /* the same place in both */
+    SHOW(connect(fd, &none, sizeof(none)));
+    SHOW(connect(e.l, &none, 1));
+    SHOW(connect(e.l, &none, sizeof(none)));
+    SHOW(option_of(e.l, SOL_SOCKET, SO_ACCEPTCONN));
+    SHOW(accept(e.l, NULL, NULL));
+    SHOW(to_port(fd, port));
+    SHOW(connect(fd, &none, sizeof(none)));
+    SHOW(to_port(fd, port));
+    SHOW(connect(fd, &none, sizeof(none)));
+    SHOW(listen(e.l, 1));
+    SHOW(option_of(e.l, SOL_SOCKET, SO_ACCEPTCONN));
+    printf("states\n");
+    SHOW(state_of(e.a));
+    SHOW(shutdown(e.b, SHUT_WR));
+    SHOW(recv(e.a, big, 1, 0));
+    SHOW(shutdown(e.a, SHUT_WR));
+    SHOW(recv(e.b, big, 1, 0));
+    SHOW(state_of(e.a));
+    SHOW(state_of(fd));
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -266,6 +307,7 @@ int main(void)
         test_control(&e);
         test_flags(&e);
         test_ends(&e);
+        test_unspec();
     }
     return 0;
 }
