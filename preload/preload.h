@@ -222,6 +222,9 @@ void preload_nest_free(struct fd_file *e);
 /* preload_exec.c: descriptors in the control messages of an AF_UNIX socket */
 void preload_rights_sent(const struct msghdr *msg);
 void preload_rights_received(const struct msghdr *msg);
+/* A child of vfork is about to put fd at `to`; whether its thread has noted any such. */
+void preload_exec_moves(int fd, int to);
+bool preload_exec_has_moved(void);
 /* posix_spawn() of `sh -c command`, with the sockets that are not close-on-exec. 0 or an error. */
 int preload_exec_shell(pid_t *pid, const char *command, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr);
 

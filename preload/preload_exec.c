@@ -22,9 +22,18 @@ enum { EXEC_MARK = 0x48534b, EXEC_LIST_SIZE = 4096, EXEC_ARGS_MAX = 4096 };
 
 /* ---- telling the server ---- */
 
+static int exec_int_option(int fd, int name)
+{
+    int v = -1;
+    socklen_t len = sizeof(v);
+    return libc_real()->getsockopt(fd, SOL_SOCKET, name, &v, &len) == 0 ? v : -1;
+}
+
 static void exec_export_pair(int fd, struct fd_file *f)
 {
     int sv[2], flags = libc_real()->fcntl(fd, F_GETFL);
+    if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK) /* by the same child of vfork, before */
+        return;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) != 0)
         return;
     if (flags >= 0 && (flags & O_NONBLOCK))
@@ -65,6 +74,51 @@ static bool exec_export(int fd, struct fd_file *f)
         LIBC_UNCANCELLED(close)(self);
     }
     return true;
+}
+
+/* ---- a child of vfork ----
+ * It runs on its parent's memory, but where dup2() has put something is true of its own descriptors only: it is noted beside the table, by the
+ * thread that both are. */
+
+enum { EXEC_MOVED_MAX = 16 };
+static _Thread_local struct {
+    long pid;   /* whose */
+    unsigned n;
+    struct { int to; bool is_ours, blocking; } at[EXEC_MOVED_MAX];
+} exec_moved;
+
+static int exec_moved_to(int fd)
+{
+    for (unsigned i = 0; i < exec_moved.n; i++)
+        if (exec_moved.at[i].to == fd)
+            return (int)i;
+    return -1;
+}
+
+bool preload_exec_has_moved(void) { return exec_moved.n != 0; }
+
+void preload_exec_moves(int fd, int to)
+{
+    long pid = syscall(SYS_getpid);
+    if (exec_moved.pid != pid) {
+        exec_moved.pid = pid;
+        exec_moved.n = 0;
+    }
+    int from = exec_moved_to(fd), at = exec_moved_to(to);
+    bool is_ours = from >= 0 && exec_moved.at[from].is_ours, blocking = is_ours && exec_moved.at[from].blocking;
+    struct fd_file *f = from < 0 ? preload_get_stack(fd) : NULL;
+    if (f) {
+        is_ours = exec_export(fd, f);
+        blocking = f->sock.listener_blocking;
+        preload_put(f);
+    }
+    if (at < 0 && exec_moved.n < EXEC_MOVED_MAX)
+        at = (int)exec_moved.n++;
+    if (at < 0)
+        return;
+    exec_moved.at[at].to = to;
+    exec_moved.at[at].is_ours = is_ours;
+    exec_moved.at[at].blocking = blocking;
 }
 
 /* ---- exec ---- */
@@ -114,9 +168,14 @@ static bool exec_list(char list[EXEC_LIST_SIZE], bool spawns)
         return false;
     memcpy(list, EXEC_LIST, at);
     struct exec_run run = { -1, -1, false };
-    bool fits = true;
+    bool fits = true, has_moved = exec_moved.n && exec_moved.pid == syscall(SYS_getpid);
+    for (unsigned i = 0; has_moved && i < exec_moved.n && fits; i++) {
+        int to = exec_moved.at[i].to, flags = exec_moved.at[i].is_ours ? libc_real()->fcntl(to, F_GETFD) : -1;
+        if (flags >= 0 && !(flags & FD_CLOEXEC))
+            fits = exec_put_run(list, &at, &(struct exec_run){ to, to, exec_moved.at[i].blocking });
+    }
     for (int fd = fd_table_next(&preload.fds, 0); fd >= 0 && fits; fd = fd_table_next(&preload.fds, (unsigned)fd + 1)) {
-        struct fd_file *f = preload_get_stack(fd);
+        struct fd_file *f = has_moved && exec_moved_to(fd) >= 0 ? NULL : preload_get_stack(fd);
         int flags = f ? libc_real()->fcntl(fd, F_GETFD) : -1;
         if (flags >= 0 && (!(flags & FD_CLOEXEC) || (spawns && f->sock.is_spawn_named)) && exec_export(fd, f)) {
             if (run.first >= 0 && run.last + 1 == fd && run.blocking == f->sock.listener_blocking) {
@@ -281,13 +340,6 @@ int preload_exec_shell(pid_t *pid, const char *command, const posix_spawn_file_a
 
 /* ---- coming in ---- */
 
-static int exec_int_option(int fd, int name)
-{
-    int v = -1;
-    socklen_t len = sizeof(v);
-    return libc_real()->getsockopt(fd, SOL_SOCKET, name, &v, &len) == 0 ? v : -1;
-}
-
 static void exec_adopt(int fd, bool believes_blocking)
 {
     struct vcl_socket *vs;
@@ -332,13 +384,23 @@ static void exec_adopt_number(int fd, bool believes_blocking)
     exec_adopt(fd, believes_blocking);
 }
 
+static bool exec_is_listener(int fd)
+{
+    return exec_int_option(fd, SO_ACCEPTCONN) == 1 && exec_int_option(fd, SO_DOMAIN) != AF_UNIX && vcl_server_is_there();
+}
+
 /* All sockets of ours that are open here: what a spawn's file actions have moved stands under other numbers than the list says. */
-static void exec_adopt_marked(void)
+static void exec_adopt_marked(bool believes_blocking)
 {
     enum { LOW_NUMBERS = 64 };
-    for (int fd = 0; fd < LOW_NUMBERS; fd++)
-        if (!fd_table_has(&preload.fds, fd) && exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK)
+    for (int fd = 0; fd < LOW_NUMBERS; fd++) {
+        if (fd_table_has(&preload.fds, fd))
+            continue;
+        if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK)
             exec_adopt_number(fd, false);
+        else if (exec_is_listener(fd))
+            exec_adopt_number(fd, believes_blocking);
+    }
 }
 
 __attribute__((constructor)) static void exec_construct(void)
@@ -346,6 +408,7 @@ __attribute__((constructor)) static void exec_construct(void)
     const char *list = getenv("HOSTSTACK_FDS");
     if (!list)
         return;
+    bool was_blocking = false; /* a listener that stands elsewhere */
     while (*list) {
         char *end;
         long fd = strtol(list, &end, 10);
@@ -358,11 +421,13 @@ __attribute__((constructor)) static void exec_construct(void)
         for (; fd <= last && fd < FD_TABLE_MAX; fd++)
             if (libc_real()->fcntl((int)fd, F_GETFD) >= 0)
                 exec_adopt_number((int)fd, blocking);
+            else
+                was_blocking = was_blocking || blocking;
         list = end + blocking;
         if (*list == ',')
             list++;
     }
-    exec_adopt_marked();
+    exec_adopt_marked(was_blocking);
     unsetenv("HOSTSTACK_FDS");
 }
 
@@ -394,7 +459,7 @@ static void exec_received(int fd)
 {
     if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK)
         exec_adopt_number(fd, false);
-    else if (exec_int_option(fd, SO_ACCEPTCONN) == 1 && exec_int_option(fd, SO_DOMAIN) != AF_UNIX && vcl_server_is_there())
+    else if (exec_is_listener(fd))
         exec_adopt_number(fd, false);
 }
 

@@ -132,6 +132,9 @@ HS_EXPORT int hs_dup(int fd)
 /* Onto `to`, which is closed by it. */
 static bool preload_dup_over_concerns(int fd, int to)
 {
+    bool is_any = fd != to && to >= 0 && (fd_table_has(&preload.fds, fd) || fd_table_has(&preload.fds, to) || preload_exec_has_moved());
+    if (is_any && preload_is_foreign())
+        preload_exec_moves(fd, to);
     bool concerns = fd != to && preload_dup_concerns(fd, to);
     if (concerns && fd_table_has(&preload.fds, to))
         preload_epoll_leaves(to);

@@ -726,6 +726,8 @@ int vcl_export(struct vcl_socket *s, int placeholder, int lifeline)
     if (!rc) {
         close_fds(&in);
         vcl_claim_shared_anew(s);
+        if (vcl_state(s) == VCL_LISTENING)
+            vcl_accept_rest(s);
         if (s->local && s->wr_shut) { /* told when it was shared only */
             struct svm_msg m = vcl_socket_msg(s, SVM_MSG_SHUTDOWN);
 

@@ -29,19 +29,23 @@ static bool is_at_rest(const struct vcl_socket *l)
     return !l->n_in_subs && !l->waiters && !atomic_load(&l->nonblock) && l->w->event_epfd < 0;
 }
 
+void vcl_accept_rest(struct vcl_socket *l)
+{
+    if (l->armed == VCL_ARM_ON && vcl_sctp_is_many(l) && !l->n_in_subs)
+        vcl_accept_arm(l, VCL_ARM_WEAK);
+    else if (l->armed == VCL_ARM_ON && is_at_rest(l))
+        vcl_accept_arm(l, VCL_ARM_OFF);
+    if (l->armed != VCL_ARM_ON)
+        vcl_accept_return_all(l);
+}
+
 /* One that has listened and waits for nothing there may sleep from now on, as nginx's master does, while its children accept; or, having
  * accepted, wait for them. */
 static void return_unwanted(struct vcl_worker *w)
 {
     for (uint32_t i = 0; i < w->table_size; i++) {
-        struct vcl_socket *l = w->table[i];
-
-        if (l && l->armed == VCL_ARM_ON && vcl_sctp_is_many(l) && !l->n_in_subs)
-            vcl_accept_arm(l, VCL_ARM_WEAK);
-        else if (l && l->armed == VCL_ARM_ON && is_at_rest(l))
-            vcl_accept_arm(l, VCL_ARM_OFF);
-        if (l && l->armed != VCL_ARM_ON)
-            vcl_accept_return_all(l);
+        if (w->table[i])
+            vcl_accept_rest(w->table[i]);
     }
 }
 

@@ -459,6 +459,7 @@ enum vcl_arm { VCL_ARM_OFF = 0, VCL_ARM_ON = 1, VCL_ARM_WEAK = 2 };
 void vcl_accept_arm(struct vcl_socket *l, uint8_t arm);   /* worker lock held */
 void vcl_socket_relisten(struct vcl_socket *s);           /* worker lock held */
 void vcl_accept_return_all(struct vcl_socket *l);         /* worker lock held */
+void vcl_accept_rest(struct vcl_socket *l); /* others will accept from it: what nobody here waits for is given back; worker lock held */
 void vcl_accept_stop(struct vcl_socket *l);               /* nobody waits for it any more; worker lock held */
 void vcl_accept_settle(struct vcl_worker *w);             /* before the next look at the queues; worker lock held */
 void vcl_accept_unstop(struct vcl_socket *l);             /* it closes; worker lock held */

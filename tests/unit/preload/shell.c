@@ -1,16 +1,19 @@
 /* shell.c - system() and popen(): the sockets that go along with the shell and those that do not, signals, statuses, errors, cancellation,
- * what is left open in whom: run with and without the preload library, the two outputs must be the same (stack_same_test.sh). Over IPv4 and
- * IPv6, and first without any socket. */
+ * what is left open in whom; a child of vfork() that moves sockets by dup2() before it becomes another image. Run with and without the
+ * preload library, the two outputs must be the same (stack_same_test.sh). Over IPv4 and IPv6, and first without any socket. */
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include "tests/unit/preload/calls.h"
 
+extern char **environ;
 static const char *self;
 static int (*volatile closes)(FILE *) = fclose, (*volatile closes_shell)(FILE *) = pclose; /* either, whoever has opened it: no warnings */
 static bool is_v6;
@@ -32,13 +35,25 @@ static int ends(int *l, int *a)
     return b;
 }
 
+/* Another connection to where fd's leads. */
+static int again(int fd)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    SHOW(getpeername(fd, (struct sockaddr *)&ss, &len));
+    int other = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    SHOW(connect(other, (struct sockaddr *)&ss, len));
+    return other;
+}
+
 static bool has(int fd, const char *text)
 {
     char got[64] = "";
     return recv(fd, got, strlen(text), MSG_WAITALL) == (ssize_t)strlen(text) && strcmp(got, text) == 0;
 }
 
-/* `self N`: answers by that number; `self files`: which numbers up to 60 are open; `self signals`: what is ignored, what blocked */
+/* `self accept`: what is accepted from number 0 is answered; `self N`: answers by that number; `self files`: which numbers up to 60 are
+ * open; `self signals`: what is ignored, what blocked */
 static int image(const char *what)
 {
     char c = 0;
@@ -62,7 +77,7 @@ static int image(const char *what)
         printf("\n");
         return 0;
     }
-    int fd = atoi(what);
+    int fd = strcmp(what, "accept") == 0 ? accept(0, NULL, NULL) : atoi(what);
     ssize_t r = read(fd, &c, 1);
     if (r < 0)
         return errno;
@@ -136,6 +151,67 @@ static void test_handed_on(void)
     SHOW(read(a, &pid, 1));
     SHOW(close(a));
     SHOW(close(l));
+}
+
+/* ---- vfork ---- */
+
+enum move { MOVE_TO_0, MOVE_TWICE, MOVE_BY_DUP3, MOVE_LISTENER, SPAWN_LISTENER, MOVE_OVER, MOVES };
+
+static pid_t start(enum move move, int fd, int other, char *const args[])
+{
+    posix_spawn_file_actions_t actions;
+    pid_t pid = -1;
+    if (move == SPAWN_LISTENER) {
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_adddup2(&actions, fd, 0);
+        if (posix_spawn(&pid, self, &actions, NULL, args, environ) != 0)
+            pid = -1;
+        posix_spawn_file_actions_destroy(&actions);
+        return pid;
+    }
+    pid = vfork();
+    if (pid)
+        return pid;
+    if (move == MOVE_TO_0 || move == MOVE_LISTENER) {
+        dup2(fd, 0);
+    } else if (move == MOVE_TWICE) {
+        dup2(fd, 40);
+        dup2(40, 0);
+        close(40);
+    } else if (move == MOVE_BY_DUP3) {
+        dup3(fd, 45, O_CLOEXEC);
+        dup3(fd, 46, 0);
+    } else {
+        dup2(other, fd);
+    }
+    execv(self, args);
+    _exit(9);
+}
+
+/* The sockets are close-on-exec; the image has what stands where it was put. */
+static void test_moved(enum move move)
+{
+    int l, a, b = ends(&l, &a), s[2], status = -1, to = move == MOVE_BY_DUP3 ? 46 : move == MOVE_OVER ? b : 0;
+    bool accepts = move == MOVE_LISTENER || move == SPAWN_LISTENER;
+    char number[16] = "accept", *args[] = { (char *)(uintptr_t)self, number, NULL };
+    printf("moved, %d\n", (int)move);
+    SHOW(fcntl(b, F_SETFD, move == MOVE_OVER ? 0 : FD_CLOEXEC));
+    SHOW(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s));
+    if (!accepts)
+        snprintf(number, sizeof(number), "%d", to);
+    fflush(stdout);
+    pid_t pid = start(move, accepts ? l : b, s[1], args);
+    SHOW(pid > 0);
+    int c = accepts ? again(a) : move == MOVE_OVER ? s[0] : a;
+    SHOW(write(c, "?", 1));
+    SHOW(has(c, "image"));
+    SHOW(waitpid(pid, &status, 0) == pid);
+    SHOW(WEXITSTATUS(status));
+    SHOW(write(b, "still mine", 10));
+    SHOW(has(a, "still mine"));
+    SHOW(close(b));
+    SHOW(recv(a, number, 1, 0));
+    closefrom(3);
 }
 
 /* ---- statuses, errors ---- */
@@ -332,6 +408,8 @@ int main(int argc, char **argv)
         printf("%s\n", i == 0 ? "without a socket" : is_v6 ? "IPv6" : "IPv4");
         if (i > 0) {
             test_handed_on();
+            for (int move = 0; move < MOVES; move++)
+                test_moved(move);
             b = ends(&l, &a);
         }
         test_results();
