@@ -46,12 +46,28 @@ static void async_signal(const struct fd_async *a, long band)
         async_plain(a, errno == EAGAIN ? SIGIO : a->signal);
 }
 
+enum { ASYNC_IN = POLLIN | POLLRDNORM, ASYNC_OUT = POLLOUT | POLLWRNORM | POLLWRBAND, ASYNC_PRI = POLLPRI | POLLRDBAND };
+
+/* What has happened stands in si_code, too (sigaction(2), POLL_IN and its kin), but nobody may send such a one to another thread. What the
+ * numbers of some signals' own codes are Linux leaves as it was sent. */
+void preload_async_reason(int sig, siginfo_t *info)
+{
+    static const struct { long band; int code; } codes[] = {
+        { ASYNC_IN, POLL_IN }, { ASYNC_OUT, POLL_OUT }, { POLLERR, POLL_ERR }, { ASYNC_PRI, POLL_PRI }, { POLLHUP | POLLERR, POLL_HUP },
+    };
+    if (sig == SIGILL || sig == SIGFPE || sig == SIGSEGV || sig == SIGBUS || sig == SIGTRAP || sig == SIGCHLD || sig == SIGSYS)
+        return;
+    for (unsigned i = 0; i < HS_ARRAY_LEN(codes); i++)
+        if (info->si_band == codes[i].band)
+            info->si_code = codes[i].code;
+}
+
 /* As sock_wake_async() and sk_send_sigurg() of Linux. */
 static void async_tell(const struct fd_async *a, uint32_t events)
 {
     static const struct { uint32_t events; long band; } bands[] = {
-        { EPOLLIN | EPOLLRDHUP, POLLIN | POLLRDNORM }, { EPOLLOUT, POLLOUT | POLLWRNORM | POLLWRBAND }, { EPOLLERR, POLLERR },
-        { EPOLLPRI, POLLPRI | POLLRDBAND }, { EPOLLHUP, POLLHUP | POLLERR },
+        { EPOLLIN | EPOLLRDHUP, ASYNC_IN }, { EPOLLOUT, ASYNC_OUT }, { EPOLLERR, POLLERR }, { EPOLLPRI, ASYNC_PRI },
+        { EPOLLHUP, POLLHUP | POLLERR },
     };
     if (!a->owner)
         return;

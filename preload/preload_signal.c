@@ -131,6 +131,8 @@ static void signal_arrives(int sig, siginfo_t *info, void *context)
     if (flags & (int)SA_RESETHAND && !use_up(sig, slot))
         return;
     take_turn(sig, info);
+    if (hs_unlikely(info->si_code == SI_SIGIO))
+        preload_async_reason(sig, info);
     /* What a fault has interrupted is as it was when its handler returns; when it does not, signals go on. */
     vcl_held.depth = 0;
     vcl_held.came = 0;

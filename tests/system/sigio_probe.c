@@ -24,7 +24,7 @@
 #include "tests/system/probe_socket.h"
 
 enum { PATIENCE_MS = 60000, BLOCK = 4096 };
-static volatile sig_atomic_t n_io, n_urg, n_own, own_fd, own_band;
+static volatile sig_atomic_t n_io, n_urg, n_own, own_fd, own_band, own_codes;
 
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
@@ -36,6 +36,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
     n_own++;
     own_fd = info->si_fd;
     own_band |= (int)info->si_band;
+    own_codes |= 1 << (info->si_code > 0 ? info->si_code : 0);
 }
 
 /* ---- the other end ---- */
@@ -101,7 +102,7 @@ static void said(const char *fmt, ...)
     vprintf(fmt, ap);
     va_end(ap);
     printf(": SIGIO %s, SIGURG %s, own %s\n", n_io ? "yes" : "no", n_urg ? "yes" : "no", n_own ? "yes" : "no");
-    n_io = n_urg = n_own = own_band = 0;
+    n_io = n_urg = n_own = own_band = own_codes = 0;
     own_fd = -1;
 }
 
@@ -163,7 +164,8 @@ static void stream(int fd)
     fcntl(fd, F_SETSIG, SIGRTMIN + 3);
     do_there('d');
     wait_signal(&n_own);
-    printf("with a signal of its own: number %d, band in %d out %d\n", own_fd == fd, !!(own_band & POLLIN), !!(own_band & POLLOUT));
+    printf("with a signal of its own: number %d, band in %d out %d, codes %#x\n", own_fd == fd, !!(own_band & POLLIN), !!(own_band & POLLOUT),
+           (unsigned)own_codes);
     said("with a signal of its own");
     fcntl(fd, F_SETSIG, 0);
     ioctl(fd, FIOASYNC, &(int){ 0 });
