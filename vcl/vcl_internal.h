@@ -349,11 +349,12 @@ struct vcl_socket {
     /* one request to the server at a time */
     atomic_uchar op;
     pthread_mutex_t op_lock;
-    uint8_t *attr_bytes;             /* VCL_ATTR_ANSWER_MAX; NULL = never asked */
+    uint8_t *attr_bytes;             /* VCL_ATTR_ANSWER_MAX; NULL = never asked; the answer's until op_lock is let go */
     int op_error;
     uint8_t attr_question, attr_len; /* number of the question whose answer is waited for; 0 is what nobody waits for */
     /* listener */
-    uint8_t armed, arm_wanted;       /* value of SVM_MSG_ARM told last, and asked for last */
+    atomic_uchar armed;              /* value of SVM_MSG_ARM told last */
+    uint8_t arm_wanted;              /* and asked for last */
     struct vcl_socket *acc_head, *acc_tail; /* connections that nobody has accepted yet */
     union {
         struct vcl_socket *acc_next; /* of such a one */
@@ -433,7 +434,9 @@ enum { VCL_RCVLOWAT_MAX = 32 << 10 };
 static inline int32_t vcl_rcvlowat(const struct vcl_socket *s) { return s->opt.rcvlowat < VCL_RCVLOWAT_MAX ? s->opt.rcvlowat : VCL_RCVLOWAT_MAX; }
 void vcl_options_push(struct vcl_socket *s);    /* sends what was set before there was a session; worker lock held */
 void vcl_options_push_early(struct vcl_socket *s); /* the same, for the one that the next message, a CONNECT, asks for */
-int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len); /* answer in s->attr_bytes */
+/* Bytes of the answer that were copied, or -errno; _request: 0, for who wants none; _ask: 0, -EPROTO when they are fewer. */
+int vcl_attr_exchange(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len, void *answer, uint32_t answer_len);
+int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len);
 int vcl_attr_ask(struct vcl_socket *s, uint8_t attr, const void *question, uint32_t question_len, void *answer, uint32_t answer_len);
 int vcl_msg_opt_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: none of these */
 int vcl_msg_opt_get(struct vcl_socket *s, int level, int name, void *val, socklen_t *len);       /* 1: none of these */

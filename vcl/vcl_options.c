@@ -360,8 +360,8 @@ static int answer_room(struct vcl_socket *s)
     return s->attr_bytes ? 0 : -ENOMEM;
 }
 
-/* Question to the server, and its answer in s->attr_bytes. */
-int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len)
+/* Question to the server, and its answer, which is this caller's alone: several threads may ask at once. */
+int vcl_attr_exchange(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len, void *answer, uint32_t answer_len)
 {
     struct svm_msg m;
     int rc = vcl_socket_adopt(s); /* a question takes the connection from nobody */
@@ -379,33 +379,24 @@ int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const voi
     rc = answer_room(s);
     if (rc == 0)
         rc = vcl_socket_request(s, VCL_OP_ATTR, &m);
+    if (rc == 0 && answer_len) {
+        rc = (int)hs_min_u32(s->attr_len, answer_len);
+        memcpy(answer, s->attr_bytes, (size_t)rc);
+    }
     pthread_mutex_unlock(&s->op_lock);
     return rc;
 }
 
-/* A question with an answer of its own: several threads may ask at once. */
+int vcl_attr_request(struct vcl_socket *s, uint8_t type, uint8_t attr, const void *val, uint32_t len)
+{
+    return vcl_attr_exchange(s, type, attr, val, len, NULL, 0);
+}
+
 int vcl_attr_ask(struct vcl_socket *s, uint8_t attr, const void *question, uint32_t question_len, void *answer, uint32_t answer_len)
 {
-    struct svm_msg m;
-    int rc = vcl_socket_adopt(s);
+    int rc = vcl_attr_exchange(s, SVM_MSG_ATTR_GET, attr, question, question_len, answer, answer_len);
 
-    if (rc)
-        return rc;
-    pthread_mutex_lock(&s->op_lock);
-    m = vcl_socket_msg(s, SVM_MSG_ATTR_GET);
-    m.attr = attr;
-    m.u.attr_val.len = question_len;
-    memcpy(m.u.attr_val.bytes, question, question_len);
-    m.flags = s->attr_question = s->attr_question == UINT8_MAX ? 1 : s->attr_question + 1;
-    rc = answer_room(s);
-    if (rc == 0)
-        rc = vcl_socket_request(s, VCL_OP_ATTR, &m);
-    if (rc == 0 && s->attr_len < answer_len)
-        rc = -EPROTO;
-    if (rc == 0)
-        memcpy(answer, s->attr_bytes, answer_len);
-    pthread_mutex_unlock(&s->op_lock);
-    return rc;
+    return rc < 0 ? rc : (uint32_t)rc < answer_len ? -EPROTO : 0;
 }
 
 static int take_timeval(const void *val, socklen_t len, int64_t *ns)
@@ -846,12 +837,12 @@ static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t
 
 static int get_maxseg(struct vcl_socket *s, void *val, socklen_t *len)
 {
-    int32_t v = s->rare_opt->mss ? s->rare_opt->mss : 536;
+    int32_t v = s->rare_opt->mss ? s->rare_opt->mss : 536, now;
 
     if (vcl_state(s) == VCL_CONNECTED && s->local)
         v = LOCAL_MSS;
-    else if (vcl_state(s) == VCL_CONNECTED && vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_MSS, NULL, 0) == 0 && s->attr_len >= sizeof(v))
-        memcpy(&v, s->attr_bytes, sizeof(v));
+    else if (vcl_state(s) == VCL_CONNECTED && vcl_attr_ask(s, SVM_ATTR_MSS, NULL, 0, &now, sizeof(now)) == 0)
+        v = now;
     return put_int(val, len, v);
 }
 
@@ -860,9 +851,9 @@ static int get_congestion(struct vcl_socket *s, void *val, socklen_t *len)
 {
     char cc[sizeof(s->rare_opt->congestion)] = { 0 };
 
-    if (vcl_state(s) != VCL_CONNECTED || s->local || vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_CONGESTION, NULL, 0) != 0)
+    if (vcl_state(s) != VCL_CONNECTED || s->local ||
+        vcl_attr_exchange(s, SVM_MSG_ATTR_GET, SVM_ATTR_CONGESTION, NULL, 0, cc, sizeof(cc) - 1) < 0)
         return put(val, len, s->rare_opt->congestion, sizeof(s->rare_opt->congestion));
-    memcpy(cc, s->attr_bytes, hs_min_u32(s->attr_len, sizeof(cc) - 1));
     return put(val, len, cc, sizeof(cc));
 }
 
@@ -901,13 +892,10 @@ static int get_tcp_level(struct vcl_socket *s, int name, void *val, socklen_t *l
 static int get_dgram_mtu(struct vcl_socket *s, void *val, socklen_t *len)
 {
     int32_t v;
-    int rc = vcl_handle_is_none(s->handle) ? -ENOTCONN : vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_MTU, NULL, 0);
+    int rc = vcl_handle_is_none(s->handle) ? -ENOTCONN : vcl_attr_ask(s, SVM_ATTR_MTU, NULL, 0, &v, sizeof(v));
 
     if (rc)
-        return rc;
-    if (s->attr_len < sizeof(v))
-        return -ENOPROTOOPT;
-    memcpy(&v, s->attr_bytes, sizeof(v));
+        return rc == -EPROTO ? -ENOPROTOOPT : rc;
     return put_int(val, len, v);
 }
 

@@ -138,14 +138,11 @@ static int ask_part(struct vcl_socket *s, uint8_t type, int name, const void *va
         p.len = (uint16_t)hs_min_u32(total - at, sizeof(p.bytes));
         memcpy(p.bytes, (const uint8_t *)val + at, p.len);
     }
-    rc = vcl_attr_request(s, type, SVM_ATTR_SCTP, &p, sizeof(p));
-    if (rc == 0 && out) {
-        if (s->attr_len < offsetof(struct svm_sctp_opt_part, bytes))
-            return -EPROTO;
-        memset(out, 0, sizeof(*out));
-        memcpy(out, s->attr_bytes, hs_min_u32(s->attr_len, sizeof(*out)));
-    }
-    return rc;
+    if (!out)
+        return vcl_attr_request(s, type, SVM_ATTR_SCTP, &p, sizeof(p));
+    memset(out, 0, sizeof(*out));
+    rc = vcl_attr_exchange(s, type, SVM_ATTR_SCTP, &p, sizeof(p), out, sizeof(*out));
+    return rc < 0 ? rc : (size_t)rc < offsetof(struct svm_sctp_opt_part, bytes) ? -EPROTO : 0;
 }
 
 static int send_parts(struct vcl_socket *s, int name, const void *val, uint32_t len)

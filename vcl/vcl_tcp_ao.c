@@ -82,11 +82,7 @@ static struct svm_tcp_key info_of(const struct vcl_socket *s)
 
 static int live(struct vcl_socket *s, struct svm_tcp_ao *ao)
 {
-    int rc = vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_TCP_AO, NULL, 0);
-
-    if (rc == 0)
-        memcpy(ao, s->attr_bytes, sizeof(*ao));
-    return rc;
+    return vcl_attr_ask(s, SVM_ATTR_TCP_AO, NULL, 0, ao, sizeof(*ao));
 }
 
 /* Of a connection: told to the server. Before there is one: kept with the keys. */
@@ -252,10 +248,9 @@ static int get_info(struct vcl_socket *s, void *val, socklen_t *len)
     if (vcl_state(s) == VCL_CONNECTED) {
         rc = live(s, &ao);
         if (rc == 0)
-            rc = vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_TCP_AO_COUNTS, NULL, 0);
+            rc = vcl_attr_ask(s, SVM_ATTR_TCP_AO_COUNTS, NULL, 0, &n, sizeof(n));
         if (rc)
             return rc;
-        memcpy(&n, s->attr_bytes, sizeof(n));
     }
     i.set_current = ao.flags & SVM_TCP_AO_CURRENT ? 1 : 0;
     i.set_rnext = ao.flags & SVM_TCP_AO_RNEXT ? 1 : 0;
@@ -292,8 +287,7 @@ static void fill_key(struct vcl_socket *s, const struct svm_tcp_key *k, struct v
     for (unsigned i = 0; i < HS_ARRAY_LEN(algs); i++)
         if (algs[i].alg == k->alg)
             strcpy(out->alg_name, algs[i].name);
-    if (vcl_state(s) == VCL_CONNECTED && vcl_attr_request(s, SVM_MSG_ATTR_GET, SVM_ATTR_TCP_AO_KEY, &l, sizeof(l)) == 0) {
-        memcpy(&l, s->attr_bytes, sizeof(l));
+    if (vcl_state(s) == VCL_CONNECTED && vcl_attr_ask(s, SVM_ATTR_TCP_AO_KEY, &l, sizeof(l), &l, sizeof(l)) == 0) {
         out->is_current = l.flags & SVM_TCP_AO_CURRENT ? 1 : 0;
         out->is_rnext = l.flags & SVM_TCP_AO_RNEXT ? 1 : 0;
         out->pkt_good = l.good;

@@ -22,10 +22,7 @@ static void fill_local(struct vcl_socket *s, struct tcp_info *ti)
 
 static bool ask(struct vcl_socket *s, uint8_t attr, void *out, size_t n)
 {
-    if (vcl_attr_request(s, SVM_MSG_ATTR_GET, attr, NULL, 0) != 0 || s->attr_len < n)
-        return false;
-    memcpy(out, s->attr_bytes, n);
-    return true;
+    return vcl_attr_ask(s, attr, NULL, 0, out, (uint32_t)n) == 0;
 }
 
 static void fill_first(const struct svm_tcp_info *in, struct tcp_info *ti)
