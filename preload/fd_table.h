@@ -42,16 +42,16 @@ struct fd_socket {
     bool is_listener;
     bool is_accepted;
     bool is_copy;              /* its kernel descriptor is a copy of an idle socket (preload_number.c) */
-    bool has_dups;             /* more than one number has led to it */
+    _Atomic bool has_dups;     /* more than one number has led to it */
     bool is_exported;          /* its kernel descriptor is a pair's end that the server knows (preload_exec.c) */
     bool listener_blocking;    /* BOTH: the kernel's side is always non-blocking, this is what the program believes */
     bool is_spawn_named;       /* a file action of posix_spawn() has named it */
-    bool is_read_shut;         /* shutdown() of the receiving side */
+    _Atomic bool is_read_shut; /* shutdown() of the receiving side */
     bool needs_stack;          /* bound to an address that both should serve, but there is no server */
     bool has_key_of_stack;     /* TCP: a key for its peer that the kernel does not take: it must not serve the socket */
     bool tls_named;            /* transparent TLS: LDP_TLS_SERVER_NAME has been set on it */
     struct fd_async async;     /* preload_async.c */
-    const char *why;           /* static text for HOSTSTACK_REPORT */
+    const char *_Atomic why;   /* static text for HOSTSTACK_REPORT */
 };
 
 struct fd_epoll {

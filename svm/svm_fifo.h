@@ -145,6 +145,7 @@ static inline uint32_t svm_fifo_prod_peer_flags(const struct svm_fifo_prod *f) /
     return __atomic_load_n(&f->peer->flags, __ATOMIC_ACQUIRE);
 }
 bool svm_fifo_prod_event_due(struct svm_fifo_prod *f);         /* true: post SVM_MSG_DATA with value f->evt_seq */
+static inline uint32_t svm_fifo_prod_evt_seq(const struct svm_fifo_prod *f) { return __atomic_load_n(&f->evt_seq, __ATOMIC_RELAXED); } /* no lock */
 bool svm_fifo_prod_event_is(struct svm_fifo_prod *f);          /* the same behind a full fence of the caller's, one for many FIFOs */
 /* own: the line of the other direction, written by this side. Times can be told (SVM_FIFO_RD_STAMPS) if it follows the producer's in a slot. */
 static inline void svm_fifo_prod_set_stamps(struct svm_fifo_prod *f, const struct svm_fifo_cons_line *own)

@@ -445,12 +445,15 @@ bool svm_fifo_prod_event_due(struct svm_fifo_prod *f)
 
 bool svm_fifo_prod_event_is(struct svm_fifo_prod *f)
 {
+    uint32_t seq;
+
     if (hs_unlikely(__atomic_load_n(&f->peer->flags, __ATOMIC_RELAXED) & SVM_FIFO_RD_STAMPS) && f->has_stamps)
         put_stamp(f);
     if (__atomic_load_n(&f->peer->evt_ack, __ATOMIC_RELAXED) != f->evt_seq)
         return false;
-    f->evt_seq++;
-    __atomic_store_n(&f->line->evt_seq, f->evt_seq, __ATOMIC_RELAXED);
+    seq = f->evt_seq + 1;
+    __atomic_store_n(&f->evt_seq, seq, __ATOMIC_RELAXED);
+    __atomic_store_n(&f->line->evt_seq, seq, __ATOMIC_RELAXED);
     return true;
 }
 

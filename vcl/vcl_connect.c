@@ -41,8 +41,10 @@ static int connect_dgram(struct vcl_socket *s, const struct ip_endpoint *rmt)
         o->peer_if = device;
     }
     if (!rc) {
+        pthread_mutex_lock(&s->w->lock);
         s->rmt = *rmt;
         s->has_rmt = true;
+        pthread_mutex_unlock(&s->w->lock);
     }
     pthread_mutex_unlock(&s->op_lock);
     return rc;

@@ -147,7 +147,7 @@ struct vcl_worker {
     uint32_t index;
     bool taken;                      /* a thread has registered for it; process lock */
     atomic_bool attached;
-    uint32_t epoch;                  /* changes at every attach and fork: what belongs to an older one is dead or inherited */
+    atomic_uint epoch;               /* changes at every attach and fork: what belongs to an older one is dead or inherited */
     int att_fd, bell_fd;
     int event_epfd, event_fd;        /* vcl_event_fd(): bell_fd and event_fd in an epoll descriptor; -1 until asked for */
     bool sandboxed;                  /* vcl_fork_claim_all(): poll() may name as many descriptors as can be open, and that is few */
@@ -290,6 +290,16 @@ struct vcl_ways {                    /* what the server has said of where datagr
     struct vcl_way { struct ip_prefix prefix; int32_t device; } to[4];
 };
 
+/* Written under the locks, and looked at without one on the short ways, where the look decides only whether to go the long one. Loads of atomic
+ * types are not merged into what follows: 2 % of a read's instructions. So they are plain where one byte or word is read at once anyway. */
+#ifdef __SANITIZE_THREAD__
+typedef atomic_bool vcl_flag;
+typedef atomic_uint vcl_word;
+#else
+typedef bool vcl_flag;
+typedef uint32_t vcl_word;
+#endif
+
 /* What few sockets need is allocated when they do: programs hold very many of these. */
 struct vcl_socket {
     atomic_uint refs;
@@ -297,9 +307,10 @@ struct vcl_socket {
     bool is_v6;
     atomic_bool nonblock;
     atomic_uchar state;              /* enum vcl_state; written under worker lock, FIFOs are ready before CONNECTED */
+    vcl_flag has_fifos, local;       /* local: cut-through */
     struct vcl_worker *w;
-    uint32_t epoch;                  /* of the worker when its session was made */
-    bool has_fifos, local, is_dgram;
+    vcl_word epoch;                  /* of the worker when its session was made */
+    bool is_dgram;
     bool is_records;                 /* a connection that carries messages: records as of datagrams, states as of a stream (DTLS) */
     /* Fixed while has_fifos: read under either lock, or the worker's. Of the FIFO behind `rest`, if there is one: ours, and the other side's. */
     const struct svm_fifo_cons_line *rx_line;
@@ -307,14 +318,14 @@ struct vcl_socket {
     struct vcl_lock tx_lock, rx_lock;
     struct svm_fifo_prod tx;
     struct svm_fifo_cons rx;
-    bool shared;                     /* another process may hold it, and take it: no FIN at close */
+    vcl_flag shared;                 /* another process may hold it, and take it: no FIN at close */
     bool fork_leftover;              /* was on the parent's accept queue at fork: nobody here knows it */
-    bool unclaimed;                  /* another process has its FIFOs, or nobody: see vcl_claim.c */
+    vcl_flag unclaimed;              /* another process has its FIFOs, or nobody: see vcl_claim.c */
     bool rd_closed_told;             /* in the FIFO: closed here */
     atomic_bool claim_wanted;        /* somebody waits for it here */
-    bool rest_read, rest_unshare;    /* the server is to be told that it has been read; `shared` was set for that alone */
-    bool rd_shut, wr_shut;
-    bool connect_untold;             /* connect() said EINPROGRESS, no call has told of success yet; op_lock */
+    vcl_flag rest_read, rest_unshare;/* the server is to be told that it has been read; `shared` was set for that alone */
+    vcl_flag rd_shut, wr_shut;
+    vcl_flag connect_untold;         /* connect() said EINPROGRESS, no call has told of success yet; op_lock */
     bool died_connected;             /* DEAD after it was CONNECTED: later reads see the end, not an error */
     atomic_bool waits_for_data;      /* CONNECTING: the SYN goes out with the first bytes that are written (RFC 7413) */
     atomic_bool peer_gone;
@@ -731,12 +742,14 @@ struct vcl_set {
     uint32_t n_waiting;              /* threads in epoll_wait */
     uint32_t n_interrupts;           /* of them woken by vcl_interrupt() and not awake yet */
     struct vcl_sub *subs;
-    struct vcl_sub *rdy_head, *rdy_tail;
+    struct vcl_sub *_Atomic rdy_head;/* looked at without the lock, too: is there anything? */
+    struct vcl_sub *rdy_tail;
     struct vcl_worker *workers[VCL_MAX_SET_WORKERS];
     uint32_t worker_epoch[VCL_MAX_SET_WORKERS];
-    unsigned n_workers;
-    uint32_t turn;
-    bool kernel_busy, wake_pending, nested;
+    atomic_uint n_workers;           /* those before it are fixed */
+    atomic_uint turn;                /* a hint, as is kernel_busy: which thread's word counts does not matter */
+    atomic_bool kernel_busy;
+    bool wake_pending, nested;
     bool news;                       /* vcl_set_new_for_news(); epfd is its own */
     bool inherited;                  /* of a fork's parent: vcl_set_in_child() is due */
     pid_t owner;                     /* process whose doorbells are in epfd */

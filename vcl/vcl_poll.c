@@ -70,7 +70,7 @@ static int kernel_now(struct vcl_set *set, struct epoll_event *ev, int max)
     rang = drop_internal(set, ev, &n);
     if (rang)
         set_rang(set, rang);
-    set->kernel_busy = n > 0;
+    atomic_store_explicit(&set->kernel_busy, n > 0, memory_order_relaxed);
     return n;
 }
 
@@ -152,7 +152,7 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
     if (rang || retry)
         set_rang(set, rang);
     if (n == 0 && got > 0)
-        set->kernel_busy = true;
+        atomic_store_explicit(&set->kernel_busy, true, memory_order_relaxed);
     *collected = n > 0;
     return n ? n : got;
 }
@@ -162,7 +162,7 @@ static bool set_looks_over(void *arg)
     struct vcl_set *set = arg;
 
     vcl_worker_try_turn(set->workers[0]);
-    return __atomic_load_n(&set->rdy_head, __ATOMIC_RELAXED) != NULL;
+    return atomic_load_explicit(&set->rdy_head, memory_order_relaxed) != NULL;
 }
 
 int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *sigmask)
@@ -171,6 +171,7 @@ int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const
     struct vcl_spin_wait spin = { 0 };
     struct timespec left;
     bool collected, has_looked = false;
+    uint32_t turn;
     int n, k;
 
     if (max <= 0)
@@ -185,8 +186,9 @@ int vcl_set_wait(struct vcl_set *set, struct epoll_event *events, int max, const
         if (n > 0) {
             if (set->n_workers == 1)
                 vcl_spin_slept(&set->workers[0]->spin, &spin);
-            set->turn++;
-            if (n < max && (set->kernel_busy || set->turn % KERNEL_EVERY == 0)) {
+            turn = atomic_load_explicit(&set->turn, memory_order_relaxed) + 1;
+            atomic_store_explicit(&set->turn, turn, memory_order_relaxed);
+            if (n < max && (set->kernel_busy || turn % KERNEL_EVERY == 0)) {
                 k = kernel_now(set, events + n, max - n);
                 n += k > 0 ? k : 0;
             }

@@ -69,7 +69,7 @@ static void ready_add(struct vcl_set *set, struct vcl_sub *sub)
     if (set->rdy_tail)
         set->rdy_tail->rdy_next = sub;
     else
-        set->rdy_head = sub;
+        atomic_store_explicit(&set->rdy_head, sub, memory_order_relaxed);
     set->rdy_tail = sub;
 }
 
@@ -81,7 +81,7 @@ static void ready_remove(struct vcl_set *set, struct vcl_sub *sub)
     if (sub->rdy_prev)
         sub->rdy_prev->rdy_next = sub->rdy_next;
     else
-        set->rdy_head = sub->rdy_next;
+        atomic_store_explicit(&set->rdy_head, sub->rdy_next, memory_order_relaxed);
     if (sub->rdy_next)
         sub->rdy_next->rdy_prev = sub->rdy_prev;
     else
@@ -240,7 +240,7 @@ static int join_worker(struct vcl_set *set, struct vcl_worker *w)
     if (i == set->n_workers) {
         set->workers[i] = w;
         set->worker_epoch[i] = 0;
-        set->n_workers++;
+        atomic_store_explicit(&set->n_workers, i + 1, memory_order_release); /* pairs with who goes through them without the lock */
     }
     if (set->wake_fd < 0) {
         set->wake_fd = vcl_fd_keep(sys_eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));

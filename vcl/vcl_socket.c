@@ -535,7 +535,7 @@ void vcl_socket_event_due(struct vcl_socket *s, bool data, bool space)
             if (!(i ? space : data))
                 continue;
             m.type = i ? SVM_MSG_SPACE : SVM_MSG_DATA;
-            m.u.value = i ? 0 : s->tx.evt_seq;
+            m.u.value = i ? 0 : svm_fifo_prod_evt_seq(&s->tx); /* another thread may write: its event says the same */
             if (!s->local)
                 vcl_worker_post(w, s->server_worker, &m);
             else if (s->pair->peer_client_id == w->client_id)
@@ -646,9 +646,8 @@ static void close_session(struct vcl_socket *s)
     struct vcl_worker *w = s->w;
     bool tell_peer;
     int linger = mark_fifos_closed(s, &tell_peer), rc;
-    struct svm_msg m = vcl_socket_msg(s, SVM_MSG_CLOSE);
+    struct svm_msg m;
 
-    m.u.value = linger;
     vcl_spin_said(&w->spin, 1);
     pthread_mutex_lock(&w->lock);
     if (tell_peer)
@@ -656,7 +655,8 @@ static void close_session(struct vcl_socket *s)
     if (vcl_state(s) == VCL_LISTENING)
         vcl_accept_return_all(s);
     vcl_set_forget(s);
-    m.handle = s->handle;
+    m = vcl_socket_msg(s, SVM_MSG_CLOSE);
+    m.u.value = linger;
     if (linger > 0 && !atomic_load(&s->nonblock) && !s->shared && !vcl_handle_is_none(s->handle))
         atomic_store(&s->op, VCL_OP_CLOSE);
     if (vcl_handle_is_none(s->handle)) { /* connecting: the answer will find a zombie */
@@ -743,9 +743,21 @@ uint8_t vcl_socket_proto(const struct vcl_socket *s) { return s->proto; }
 bool vcl_is_listener(const struct vcl_socket *s) { return vcl_state(s) == VCL_LISTENING; }
 bool vcl_is_connected(const struct vcl_socket *s) { return vcl_state(s) == VCL_CONNECTED || (s->is_dgram && s->has_rmt); }
 
+/* A stream's are fixed once it is connected; before, and a datagram socket's, may change at this moment. */
+static void copy_endpoint(struct vcl_socket *s, const bool *has, const struct ip_endpoint *from, struct ip_endpoint *out)
+{
+    bool is_fixed = vcl_state(s) == VCL_CONNECTED && !s->is_dgram;
+
+    if (!is_fixed)
+        pthread_mutex_lock(&s->w->lock);
+    *out = *has ? *from : (struct ip_endpoint){ ip_addr_any(!s->is_v6), { 0 } };
+    if (!is_fixed)
+        pthread_mutex_unlock(&s->w->lock);
+}
+
 int vcl_local_endpoint(struct vcl_socket *s, struct ip_endpoint *out)
 {
-    *out = s->has_lcl ? s->lcl : (struct ip_endpoint){ ip_addr_any(!s->is_v6), { 0 } };
+    copy_endpoint(s, &s->has_lcl, &s->lcl, out);
     return 0;
 }
 
@@ -755,7 +767,7 @@ int vcl_peer_endpoint(struct vcl_socket *s, struct ip_endpoint *out)
 {
     if (!vcl_is_connected(s) || vcl_stream_is_over(s))
         return -ENOTCONN;
-    *out = s->rmt;
+    copy_endpoint(s, &s->has_rmt, &s->rmt, out);
     return 0;
 }
 

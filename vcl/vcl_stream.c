@@ -510,7 +510,7 @@ int vcl_shutdown(struct vcl_socket *s, int how)
 {
     struct vcl_worker *w = s->w;
     struct svm_msg m;
-    bool data = false, tell = !s->local;
+    bool data = false, tell;
     int rc;
 
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
@@ -529,6 +529,7 @@ int vcl_shutdown(struct vcl_socket *s, int how)
     if (rc && rc != -EINPROGRESS) /* else the server tells whoever has the other end */
         return -ENOTCONN;
     vcl_socket_lock(s);
+    tell = !s->local;
     if (how != SHUT_RD && !s->wr_shut && s->has_fifos) {
         s->wr_shut = true;
         if (s->sctp)
@@ -543,8 +544,7 @@ int vcl_shutdown(struct vcl_socket *s, int how)
     if (s->rd_shut && s->wr_shut && s->local && s->has_fifos)
         svm_fifo_cons_set_closed(vcl_rx_last(s));
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the marks first; pairs with local_settle_begin() in the server */
-    if (!s->has_fifos || vcl_claim_may_be(s))
-        tell = true;
+    tell = tell || !s->has_fifos || vcl_claim_may_be(s);
     vcl_socket_unlock(s);
     vcl_socket_event_due(s, data, false);
     m = vcl_socket_msg(s, SVM_MSG_SHUTDOWN);
