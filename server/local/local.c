@@ -183,6 +183,13 @@ bool local_accepted(struct worker *w, struct session *p)
     return true;
 }
 
+/* Earlier slots of an end that goes as if it had never been. */
+static void slots_forget(struct worker *w, struct session *p)
+{
+    local_left_free(w, p, NULL, NULL);
+    local_old_put(w, p);
+}
+
 void local_returned(struct worker *w, struct session *p, struct listener *l)
 {
     struct session *s = p->peer;
@@ -196,6 +203,7 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
     uncount(w, p);
     if (!s) { /* and the listener has gone, too */
         slot_put(w, p);
+        slots_forget(w, p);
         session_free(w, p);
         return;
     }
@@ -211,6 +219,7 @@ void local_returned(struct worker *w, struct session *p, struct listener *l)
         }
     }
     p->pair = NULL;
+    slots_forget(w, p);
     session_free(w, p);
     if (!l) {
         local_refused(w, s);

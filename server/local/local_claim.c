@@ -74,8 +74,7 @@ static void old_check(struct worker *w, struct session *s, struct session *p)
             o->former = NULL;
         if (!o->is_read && h && h->closed) {
             o->former = NULL;
-            h->a->ops->closed(w, h->a, p);
-            session_hold_remove(p, h->a);
+            session_hold_over(w, p, h, true);
         } else if (!o->is_read && h && !o->former_told) {
             o->former_told = true;
             h->a->ops->taken(w, h->a, p);
@@ -421,8 +420,7 @@ static void claim_alone(struct worker *w, struct session *p, struct app_worker *
         next = h->s_next;
         if (!h->closed)
             continue;
-        h->a->ops->closed(w, h->a, p);
-        session_hold_remove(p, h->a);
+        session_hold_over(w, p, h, true);
     }
     session_set_user(w, p, a);
     session_claim_done(w, p, 0, 0);

@@ -44,7 +44,8 @@ void local_left_free(struct worker *w, struct session *s, const struct app_worke
             continue;
         }
         *at = l->next;
-        app_pair_put(w, l->pair, (int)l->slot.slot);
+        if (w->app) /* else the server ends, and its segments have gone */
+            app_pair_put(w, l->pair, (int)l->slot.slot);
         free(l);
     }
 }
@@ -197,8 +198,7 @@ static void unjoin(struct worker *w, struct session *s)
         next = h->s_next;
         if (!h->closed)
             continue;
-        h->a->ops->closed(w, h->a, s);
-        session_hold_remove(s, h->a);
+        session_hold_over(w, s, h, true);
     }
     if (s->app && s->state != SESSION_ACCEPTING && s->state != SESSION_CLOSING) { /* unnamed: when it is named, session_accepted() */
         s->app->ops->taken(w, s->app, s);

@@ -249,7 +249,7 @@ void app_worker_detach(struct worker *w, struct app_worker *a)
         struct svm_handle handle = s->handle;
         if (a->holds->closed) {
             local_forget(w, s, a);
-            session_hold_remove(s, a);
+            session_hold_over(w, s, a->holds, false);
             continue;
         }
         if (session_open_holds(s) > 1) {

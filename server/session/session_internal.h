@@ -130,6 +130,7 @@ struct session *session_alloc(struct worker *w, uint8_t proto);
 void session_free(struct worker *w, struct session *s);           /* no holder, no connection, no FIFOs */
 int session_hold_add(struct session *s, struct app_worker *a);
 bool session_hold_remove(struct session *s, struct app_worker *a); /* false: a holds it not */
+void session_hold_over(struct worker *w, struct session *s, struct session_hold *h, bool is_told); /* this one of a's, which is closed */
 void session_rest_passes(struct session *s, struct app_worker *to);    /* SVM_ATT_REST: counted for another holder, or nobody */
 struct session_hold *session_hold_of(const struct session *s, const struct app_worker *a);
 unsigned session_open_holds(const struct session *s);              /* those that have not let go */

@@ -282,6 +282,26 @@ bool session_hold_remove(struct session *s, struct app_worker *a)
     return false;
 }
 
+/* Of a's holds the one it asked to be told of is meant, and goes: a may have been given the session again (SCM_RIGHTS) since it closed it. */
+static void hold_first(struct session *s, struct session_hold *h)
+{
+    struct session_hold **p = &s->holds;
+
+    while (*p != h)
+        p = &(*p)->s_next;
+    *p = h->s_next;
+    h->s_next = s->holds;
+    s->holds = h;
+}
+
+void session_hold_over(struct worker *w, struct session *s, struct session_hold *h, bool is_told)
+{
+    hold_first(s, h);
+    if (is_told)
+        h->a->ops->closed(w, h->a, s);
+    session_hold_remove(s, h->a);
+}
+
 struct session_hold *session_hold_of(const struct session *s, const struct app_worker *a)
 {
     struct session_hold *h = s->holds;

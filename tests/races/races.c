@@ -37,6 +37,7 @@ static const char *addr4, *addr6;
 static atomic_int place[PLACES], datagram[PLACES / 2], listener[LISTENERS], set[SETS];
 static atomic_bool over;
 static atomic_ulong calls, met, carried;
+static long asked_rounds;
 
 struct dice { uint64_t s; };
 
@@ -331,29 +332,44 @@ static void do_fork(struct dice *d)
     _exit(0);
 }
 
-static void do_pass(struct dice *d)
+union fd_room { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; };
+
+static ssize_t send_fd(int by, int fd)
 {
-    union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } room;
-    char b = 0;
+    union fd_room room;
+    struct iovec v = { "", 1 };
+    struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = room.bytes, .msg_controllen = sizeof(room.bytes) };
+
+    room.align = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(fd)) };
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &fd, sizeof(fd));
+    return sendmsg(by, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int recv_fd(int by)
+{
+    union fd_room room;
+    char b;
     struct iovec v = { &b, 1 };
     struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = room.bytes, .msg_controllen = sizeof(room.bytes) };
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    int fd = -1;
+
+    if (recvmsg(by, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) > 0 && CMSG_FIRSTHDR(&m))
+        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+    return fd;
+}
+
+static void do_pass(struct dice *d)
+{
     int fd = any(d);
 
     if (hub[0] < 0)
         return;
-    if (roll(d, 2)) {
-        if (recvmsg(hub[1], &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) > 0 && (c = CMSG_FIRSTHDR(&m)) != NULL) {
-            memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-            put(&place[roll(d, PLACES)], fd);
-        }
-        return;
+    if (roll(d, 2) == 0) {
+        if (fd >= 0)
+            send_fd(hub[0], fd);
+    } else if ((fd = recv_fd(hub[1])) >= 0) {
+        put(&place[roll(d, PLACES)], fd);
     }
-    if (fd < 0)
-        return;
-    *c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(fd)) };
-    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    sendmsg(hub[0], &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static const struct { void (*make)(struct dice *d); unsigned weight; } kinds[] = {
@@ -497,7 +513,6 @@ static bool ask_all(int fd, struct answers *a)
 }
 
 static int asked_fd;
-static long asked_rounds;
 static struct answers right;
 
 static void *ask(void *arg)
@@ -543,10 +558,11 @@ static int ask_main(bool v6)
 int main(int argc, char **argv)
 {
     const char *how = argc > 4 ? argv[1] : "";
-    bool has_word = strcmp(how, "ask") == 0 || strcmp(how, "chaos") == 0 || strcmp(how, "heir") == 0;
+    bool has_rounds = strcmp(how, "ask") == 0;
+    bool has_word = has_rounds || strcmp(how, "chaos") == 0 || strcmp(how, "heir") == 0;
     long seconds, seed;
 
-    if (argc != (has_word ? strcmp(how, "ask") == 0 ? 5 : 6 : 5)) {
+    if (argc != (has_word && !has_rounds ? 6 : 5)) {
         fprintf(stderr, "usage: %s [chaos] A4 A6 SECONDS SEED | ask A4 A6 ROUNDS\n", argv[0]);
         return 2;
     }
@@ -555,7 +571,7 @@ int main(int argc, char **argv)
     addr4 = argv[1];
     addr6 = argv[2];
     seconds = asked_rounds = atol(argv[3]);
-    seed = has_word && !argv[4] ? 0 : atol(argv[4]);
+    seed = has_rounds ? 0 : atol(argv[4]);
     if (strcmp(how, "heir") == 0)
         return heir_main((int)seconds, (uint64_t)seed);
     if (strcmp(how, "chaos") == 0)
