@@ -164,14 +164,36 @@ static int keep_up(int up, int base)
 {
     struct vcl_process *p = &the_process;
 
-    if (up >= 0 && up - base < FD_RANGE)
+    if (up >= base && up - base < FD_RANGE)
         atomic_fetch_or(&p->fd_map[(up - base) / FD_WORD_BITS], 1ul << ((up - base) % FD_WORD_BITS));
+    return up;
+}
+
+/* A program may lower its limit for descriptors once the base is chosen (systemd's tools do before they execute another). Ours are none of
+ * its own: for the moment of the call the limit is what it may be; where that is too low as well, the upper half of what there is has to do. */
+static int dup_above(int fd, int base)
+{
+    int up = sys_dup_above(fd, base), error = errno;
+    struct rlimit was, high;
+
+    if (up >= 0 || (error != EINVAL && error != EMFILE) || prlimit(0, RLIMIT_NOFILE, NULL, &was) != 0 || was.rlim_cur >= (rlim_t)base + FD_RANGE)
+        goto out;
+    high = was;
+    high.rlim_cur = was.rlim_max < (rlim_t)base + FD_RANGE ? was.rlim_max : (rlim_t)base + FD_RANGE;
+    if (high.rlim_cur > was.rlim_cur && prlimit(0, RLIMIT_NOFILE, &high, NULL) == 0) {
+        up = sys_dup_above(fd, base);
+        prlimit(0, RLIMIT_NOFILE, &was, NULL);
+    }
+    if (up < 0)
+        up = sys_dup_above(fd, (int)(was.rlim_cur / 2));
+out:
+    errno = error;
     return up;
 }
 
 int vcl_fd_dup(int fd)
 {
-    int base = fd_base(&the_process), up = sys_dup_above(fd, base);
+    int base = fd_base(&the_process), up = dup_above(fd, base);
 
     return up < 0 ? -errno : keep_up(up, base);
 }
@@ -182,7 +204,7 @@ int vcl_fd_keep(int fd)
 
     if (fd < 0)
         return -errno;
-    up = sys_dup_above(fd, base);
+    up = dup_above(fd, base);
     if (up < 0) {
         int rc = -errno;
 

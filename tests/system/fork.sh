@@ -40,6 +40,12 @@ done
 server "fork, the parent keeps its copy" $S4 "$fork_echo" keep
 server "fork, parent and child in turn" $S4 "$fork_echo" turns
 server "fork, one reads and one writes" $S6 "$fork_echo" split
+for f in 4 6; do
+    s=S$f
+    server "fork v$f, the child limits its descriptors" "${!s}" "$fork_echo" few
+    server "fork v$f, the child limits its descriptors, non-blocking" "${!s}" "$fork_echo" -N few
+    server "fork v$f, the child limits its descriptors for good" "${!s}" "$fork_echo" fewer
+done
 server "fork, the child in a sandbox" $S4 "$fork_echo" sandbox
 server "fork, the child in a sandbox, non-blocking" $S6 "$fork_echo" -N sandbox
 

@@ -3,6 +3,7 @@
  *        turns  parent and child serve piece by piece, in turn      split the child reads, the parent writes what the child tells it
  *        exec   inetd style: 0 and 1 are the connection, exec of itself as `stdio`    pass  a worker process is sent the descriptor
  *        sandbox  the child may open nothing any more and make few calls only, as the one of sshd that speaks to the network
+ *        few, fewer   the child may have 128 descriptors at most, until it asks for more; for good
  * -C: children are made by the system calls themselves, which libc knows nothing of. -N: non-blocking. */
 #include <errno.h>
 #include <fcntl.h>
@@ -195,6 +196,18 @@ static void worker(int from)
     }
 }
 
+static void limit(bool for_good)
+{
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) != 0)
+        die("getrlimit");
+    l.rlim_cur = 128;
+    if (for_good)
+        l.rlim_max = 128;
+    if (setrlimit(RLIMIT_NOFILE, &l) != 0)
+        die("setrlimit");
+}
+
 /* In the child, or whatever the mode has in its place. Returns for the parent only. */
 static void serve(const char *mode, int fd, int to_worker)
 {
@@ -218,6 +231,8 @@ static void serve(const char *mode, int fd, int to_worker)
         return;
     }
     signal(SIGCHLD, SIG_DFL);
+    if (strncmp(mode, "few", 3) == 0)
+        limit(strcmp(mode, "fewer") == 0);
     if (strcmp(mode, "turns") == 0) {
         serve_turns(fd);
     } else if (strcmp(mode, "split") == 0) {
@@ -254,7 +269,7 @@ int main(int argc, char **argv)
         by_number = by_number || strcmp(argv[1], "-C") == 0;
     }
     if (argc != 4 || getaddrinfo(argv[2], argv[3], &hints, &ai) != 0) {
-        fprintf(stderr, "usage: fork_echo [-N] [-C] close|keep|turns|split|exec|pass|sandbox ADDRESS PORT\n");
+        fprintf(stderr, "usage: fork_echo [-N] [-C] close|keep|turns|split|exec|pass|sandbox|few|fewer ADDRESS PORT\n");
         return 2;
     }
     signal(SIGCHLD, SIG_IGN);
