@@ -36,7 +36,8 @@ static void preload_put_pktinfo(struct fd_file *f, struct msghdr *msg, size_t *u
         struct in_pktinfo info = { .ipi_ifindex = from->ifindex };
         be32 v4 = ip_addr_get_v4(&from->lcl);
         memcpy(&info.ipi_addr, &v4, sizeof(v4));
-        memcpy(&info.ipi_spec_dst, from->own.raw ? &from->own : &v4, sizeof(v4));
+        if (from->ifindex || !from->has_peer) /* not of a datagram that came before the option was set */
+            memcpy(&info.ipi_spec_dst, from->own.raw ? &from->own : &v4, sizeof(v4));
         preload_put_cmsg(msg, used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
     }
 }
@@ -82,6 +83,8 @@ void preload_put_info(struct fd_file *f, struct msghdr *msg, size_t *used, const
         return;
     if (wants & (VCL_WANTS_STAMP | VCL_WANTS_STAMPING))
         preload_put_stamps(msg, used, wants, info->stamp_ns);
+    if (wants & VCL_WANTS_DROPS && info->drops)
+        preload_put_cmsg(msg, used, SOL_SOCKET, SO_RXQ_OVFL, &info->drops, sizeof(info->drops));
     if (wants & VCL_WANTS_GRO && info->has_gso) { /* udp(7) UDP_GRO */
         int size = info->gso_size;
         preload_put_cmsg(msg, used, IPPROTO_UDP, UDP_GRO, &size, sizeof(size));

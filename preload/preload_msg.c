@@ -1,6 +1,7 @@
 /* preload_msg.c - recvfrom, recvmsg, recvmmsg, sendto, sendmsg, sendmmsg: addresses and ancillary data */
 #include <limits.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <string.h>
 #include "preload/preload_msg.h"
@@ -14,8 +15,8 @@ static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int 
         return preload_sctp_recvmsg(f, msg, flags);
     struct vcl_msg_info info = { .flags = 0 };
     bool is_udp = f->sock.proto == SVM_PROTO_UDP;
-    bool has_stamps = !is_udp && vcl_recv_wants(f->sock.vcl) & (VCL_WANTS_STAMP | VCL_WANTS_STAMPING);
-    ssize_t r = preload_recv_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, is_udp || flags & MSG_OOB || has_stamps ? &info : NULL);
+    uint32_t of_stream = is_udp ? 0 : vcl_recv_wants(f->sock.vcl) & (VCL_WANTS_STAMP | VCL_WANTS_STAMPING | VCL_WANTS_INQ);
+    ssize_t r = preload_recv_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, is_udp || flags & MSG_OOB || of_stream ? &info : NULL);
     if (r < 0)
         return r;
     size_t used = 0;
@@ -26,8 +27,10 @@ static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int 
     } else if (msg->msg_name) {
         msg->msg_namelen = 0; /* tcp(7): a stream tells no address */
     }
-    if (has_stamps && info.stamp_ns)
+    if (of_stream && info.stamp_ns)
         preload_put_stamps(msg, &used, vcl_recv_wants(f->sock.vcl), info.stamp_ns);
+    if (of_stream & VCL_WANTS_INQ)
+        preload_put_cmsg(msg, &used, IPPROTO_TCP, TCP_CM_INQ, &info.inq, sizeof(info.inq));
     msg->msg_controllen = used;
     return r;
 }

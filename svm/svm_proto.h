@@ -416,9 +416,11 @@ enum svm_attr {
     SVM_ATTR_TCP_INFO5,  /* svm_tcp_info5, and */
     SVM_ATTR_TCP_INFO6,  /* svm_tcp_info6 */
     SVM_ATTR_DEVICE,     /* SO_BINDTOIFINDEX: index of the interface, 0 = none */
+    SVM_ATTR_SYN_COUNT,  /* TCP_SYNCNT: how often a SYN is sent again */
+    SVM_ATTR_MIN_TTL,    /* of packets that come in, else they are dropped (RFC 5082): IP_MINTTL, and IPV6_MINHOPCOUNT times 256 */
 };
 enum { SVM_FASTOPEN_KEY = 16 };
-enum svm_rx_tell { SVM_RX_STAMP = 1, SVM_RX_DEVICE = 2 }; /* SVM_TLV_STAMP, SVM_TLV_DEVICE */
+enum svm_rx_tell { SVM_RX_STAMP = 1, SVM_RX_DEVICE = 2, SVM_RX_DROPS = 4 }; /* SVM_TLV_STAMP, SVM_TLV_DEVICE, SVM_TLV_DROPS */
 enum svm_recverr { SVM_RECVERR_V4 = 1, SVM_RECVERR_V6 = 2 }; /* by the family of the packet: IP_RECVERR, IPV6_RECVERR */
 
 struct svm_send_mtu {
@@ -487,7 +489,7 @@ struct svm_dgram_hdr {
     uint8_t flags;      /* enum svm_dgram_flags */
     struct ip_addr lcl_ip, rmt_ip; /* tx: lcl any = stack chooses; rmt any = the connected peer */
     be16 lcl_port, rmt_port;
-    uint32_t pad;
+    int32_t ifindex;    /* rx, IPv6: of the interface that it came in by, as SVM_ATTR_DEVICE has it */
 };
 static_assert(sizeof(struct svm_dgram_hdr) == 48, "svm_dgram_hdr");
 enum svm_dgram_flags {
@@ -507,6 +509,7 @@ enum svm_dgram_tlv_type {
     SVM_TLV_DEVICE = 4,          /* svm_dgram_device. rx: where it came in; tx: where it is to go out */
     SVM_TLV_ERROR = 5,
     SVM_TLV_STAMP = 6,           /* int64: ns since 1970, when it came in */
+    SVM_TLV_DROPS = 7,           /* uint32: datagrams that the receive FIFO had no room for, before this one; wraps */
 };
 struct svm_dgram_device {
     int32_t index;              /* of the interface, as SVM_ATTR_DEVICE has it */

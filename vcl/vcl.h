@@ -79,6 +79,8 @@ struct vcl_msg_info {         /* datagrams and SCTP: addresses and ancillary val
     uint32_t flags;           /* recv: MSG_TRUNC, MSG_OOB; SCTP: MSG_EOR, MSG_NOTIFICATION */
     int32_t ifindex;          /* recv: of the interface that it came in by, with IP_PKTINFO; send: that it is to leave by; 0 = none */
     be32 own;                 /* recv, IPv4: where to answer from, of what was sent to a group or to all */
+    int32_t inq;              /* recv, stream, with VCL_WANTS_INQ: bytes that are left to read; 1 at the end */
+    uint32_t drops;           /* recv: datagrams lost before it, as SO_RXQ_OVFL says; 0 = none, or not asked for */
     int64_t stamp_ns;         /* recv: when it came in, since 1970; 0 = not known */
     uint32_t full_len;        /* recv: length of the datagram even when cut */
     struct vcl_sctp_msg *sctp;/* SCTP (vcl_sctp.h); the caller's, NULL = not wanted */
@@ -119,6 +121,8 @@ enum vcl_wants {
     VCL_WANTS_STAMP_NS = 1u << 7, VCL_WANTS_STAMP_NEW = 1u << 8,
     VCL_WANTS_STAMPING = 1u << 9,    /* SCM_TIMESTAMPING */
     VCL_WANTS_GRO = 1u << 10,        /* UDP_GRO */
+    VCL_WANTS_INQ = 1u << 11,        /* TCP_INQ */
+    VCL_WANTS_DROPS = 1u << 12,      /* SO_RXQ_OVFL */
 };
 uint32_t vcl_recv_wants(const struct vcl_socket *s);
 

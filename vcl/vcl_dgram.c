@@ -70,6 +70,8 @@ void vcl_dgram_read_tlvs(struct vcl_socket *s, uint32_t at, const struct svm_dgr
             out->has_error = true;
         } else if (t.type == SVM_TLV_DEVICE && t.len == sizeof(out->device)) {
             memcpy(&out->device, v, sizeof(out->device));
+        } else if (t.type == SVM_TLV_DROPS && t.len == sizeof(out->drops)) {
+            memcpy(&out->drops, v, sizeof(out->drops));
         }
         i += whole;
     }
@@ -88,7 +90,8 @@ static void fill_info(struct vcl_socket *s, const struct svm_dgram_hdr *h, struc
     info->ttl = t.ttl;
     info->has_ttl = t.has_ttl;
     info->stamp_ns = t.stamp_ns;
-    info->ifindex = t.device.index;
+    info->ifindex = t.device.index ? t.device.index : h->ifindex;
+    info->drops = t.drops;
     info->own = t.device.own;
     info->gso_size = t.gso_size;
     info->has_gso = t.gso_size != 0;

@@ -258,11 +258,12 @@ struct vcl_rare_opts {
     int32_t busy_poll, incoming_cpu, notsent_lowat, thin; /* hints */
     char congestion[16];
     uint64_t max_pacing;             /* bytes a second, UINT64_MAX = no limit */
+    int32_t inq, syn_count, min_ttl, min_hops;
     int32_t zerocopy;                /* SO_ZEROCOPY: sends with MSG_ZEROCOPY are told of when done */
     uint32_t stamping;               /* SO_TIMESTAMPING */
     bool stamp, stamp_ns, stamp_new; /* SO_TIMESTAMP and its kin, as the kernel keeps them */
     bool broadcast, pktinfo, pktinfo6, mcast_loop, mcast_loop6, mcast_all, mcast_all6;
-    bool recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro, no_check6_tx, no_check6_rx;
+    bool recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro, rxq_ovfl, no_check6_tx, no_check6_rx;
     bool debug, prefer_busy_poll, late_port; /* hints */
     int32_t device;                  /* index of the interface that it is bound to, 0 = none */
     int32_t unicast_if, unicast_if6; /* IP_UNICAST_IF, IPV6_UNICAST_IF: likewise */
@@ -455,6 +456,7 @@ int32_t vcl_rx_stamp_told(const struct vcl_socket *s);
 int32_t vcl_rx_told(const struct vcl_socket *s);          /* datagrams: enum svm_rx_tell */
 void vcl_stamps_want(struct vcl_socket *s);               /* a stream's new FIFO, or option: whether times are wanted; socket lock held */
 int64_t vcl_stream_stamp(struct vcl_socket *s, uint32_t offset); /* when the bytes came that end `offset` behind head; 0: nobody asks */
+int32_t vcl_stream_inq(struct vcl_socket *s);             /* tcp(7) TCP_INQ; no lock held */
 void vcl_options_send_int(struct vcl_socket *s, uint8_t attr, int32_t v);
 int vcl_device_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* 1: not one of an interface's */
 int vcl_device_get(struct vcl_socket *s, int level, int name, void *val, socklen_t *len);       /* likewise */
@@ -490,6 +492,7 @@ struct vcl_dgram_tlvs {              /* what the server tells of a record beside
     bool has_ttl, has_error;
     int64_t stamp_ns;                /* 0 = not told */
     struct svm_dgram_device device;  /* index 0 = not told */
+    uint32_t drops;
     struct svm_dgram_error error;
 };
 /* Of the record at `at` of the receive FIFO, where avail bytes are. 0, -EPROTO. Socket lock held, as for the next. */

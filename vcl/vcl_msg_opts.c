@@ -21,7 +21,8 @@ int32_t vcl_rx_stamp_told(const struct vcl_socket *s)
 
 int32_t vcl_rx_told(const struct vcl_socket *s)
 {
-    return (vcl_rx_stamp_told(s) ? SVM_RX_STAMP : 0) | (s->rare_opt->pktinfo || s->rare_opt->pktinfo6 ? SVM_RX_DEVICE : 0);
+    return (vcl_rx_stamp_told(s) ? SVM_RX_STAMP : 0) | (s->rare_opt->pktinfo || s->rare_opt->pktinfo6 ? SVM_RX_DEVICE : 0) |
+           (s->rare_opt->rxq_ovfl ? SVM_RX_DROPS : 0);
 }
 
 /* The two transports whose packets and bytes have times. */
@@ -44,6 +45,21 @@ int64_t vcl_stream_stamp(struct vcl_socket *s, uint32_t offset)
         ns = svm_fifo_cons_stamp(&s->rx, offset);
     vcl_lock_give(&s->rx_lock);
     return ns ? ns : (int64_t)clock_wall_ns();
+}
+
+/* At the end there is one more thing to read: that it is the end. */
+int32_t vcl_stream_inq(struct vcl_socket *s)
+{
+    int64_t n = 0;
+    bool is_end = false;
+
+    vcl_lock_take(&s->rx_lock);
+    if (s->has_fifos) {
+        is_end = svm_fifo_cons_is_fin(vcl_rx_last(s)) || atomic_load_explicit(&s->peer_gone, memory_order_acquire);
+        n = vcl_stream_avail(s);
+    }
+    vcl_lock_give(&s->rx_lock);
+    return (int32_t)hs_min_u64(n > 0 ? (uint64_t)n : 0, INT32_MAX - 1) + is_end;
 }
 
 /* To who writes what comes: the server, or cut-through the peer. */
@@ -154,6 +170,6 @@ uint32_t vcl_recv_wants(const struct vcl_socket *s)
     return (o->pktinfo ? VCL_WANTS_PKTINFO : 0) | (o->pktinfo6 ? VCL_WANTS_PKTINFO6 : 0) | (o->recvttl ? VCL_WANTS_TTL : 0) |
            (o->recvtos ? VCL_WANTS_TOS : 0) | (o->recvhops ? VCL_WANTS_HOPS : 0) | (o->recvtclass ? VCL_WANTS_TCLASS : 0) |
            (o->stamp ? VCL_WANTS_STAMP : 0) | (o->stamp_ns ? VCL_WANTS_STAMP_NS : 0) | (o->stamp_new ? VCL_WANTS_STAMP_NEW : 0) |
-           (o->gro ? VCL_WANTS_GRO : 0) |
+           (o->gro ? VCL_WANTS_GRO : 0) | (o->inq ? VCL_WANTS_INQ : 0) | (o->rxq_ovfl ? VCL_WANTS_DROPS : 0) |
            (o->stamping & SOF_TIMESTAMPING_SOFTWARE && o->stamping & SOF_TIMESTAMPING_RX_SOFTWARE ? VCL_WANTS_STAMPING : 0);
 }

@@ -78,7 +78,8 @@ static const struct opt_row rows[] = {
     NONE(SOL_SOCKET, SO_SNDLOWAT, ANY, 1),
     NONE(SOL_SOCKET, SO_TIMESTAMP, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPNS, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPING, ANY, 0),
     NONE(SOL_SOCKET, SO_TIMESTAMP_NEW, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPNS_NEW, ANY, 0),
-    NONE(SOL_SOCKET, SO_MARK, ANY, 0), NONE(SOL_SOCKET, SO_RXQ_OVFL, ANY, 0), NONE(SOL_SOCKET, SO_WIFI_STATUS, ANY, 0),
+    NONE(SOL_SOCKET, SO_MARK, ANY, 0), NONE(SOL_SOCKET, SO_WIFI_STATUS, ANY, 0),
+    RARE(SOL_SOCKET, SO_RXQ_OVFL, 0, ANY, rxq_ovfl), /* of streams Linux keeps it, too */
     NONE(SOL_SOCKET, SO_PEEK_OFF, ANY, -1), NONE(SOL_SOCKET, SO_NOFCS, ANY, 0), NONE(SOL_SOCKET, SO_LOCK_FILTER, ANY, 0),
     NONE(SOL_SOCKET, SO_SELECT_ERR_QUEUE, ANY, 0), NONE(SOL_SOCKET, SO_RESERVE_MEM, ANY, 0),
     { SOL_SOCKET, SO_ZEROCOPY, OPT_INT, 0, 0, TCP, AT_RARE(zerocopy), 0, 1, 0 },
@@ -92,7 +93,9 @@ static const struct opt_row rows[] = {
     { IPPROTO_TCP, TCP_USER_TIMEOUT, OPT_INT, 0, SVM_ATTR_USER_TIMEOUT, TCP, AT_RARE(user_timeout_ms), 0, INT32_MAX, 0 },
     HINT(IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP, notsent_lowat, INT32_MIN, INT32_MAX),
     HINT(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, TCP, thin, 0, 1),
-    NONE(IPPROTO_TCP, TCP_SYNCNT, TCP, 6), NONE(IPPROTO_TCP, TCP_SAVE_SYN, TCP, 0), NONE(IPPROTO_TCP, TCP_INQ, TCP, 0),
+    { IPPROTO_TCP, TCP_SYNCNT, OPT_INT, 0, SVM_ATTR_SYN_COUNT, TCP, AT_RARE(syn_count), 1, 127, 0 },
+    { IPPROTO_TCP, TCP_INQ, OPT_INT, 0, 0, TCP, AT_RARE(inq), 0, 1, 0 },
+    NONE(IPPROTO_TCP, TCP_SAVE_SYN, TCP, 0),
     NONE(IPPROTO_TCP, TCP_TX_DELAY, TCP, 0), NONE(IPPROTO_TCP, TCP_REPAIR, TCP, 0),
     { IPPROTO_IP, IP_TOS, OPT_INT, OPT_TOS_ECN, SVM_ATTR_DSCP, ANY, AT_RARE(tos), INT32_MIN, INT32_MAX, 0 },
     { IPPROTO_IP, IP_TTL, OPT_INT, OPT_RANGE_DEFAULT | OPT_NEEDS_INT, SVM_ATTR_TTL, ANY, AT_RARE(ttl), 1, 255, 64 },
@@ -103,6 +106,8 @@ static const struct opt_row rows[] = {
     RARE(IPPROTO_IP, IP_RECVTTL, 0, UDP, recvttl), RARE(IPPROTO_IP, IP_RECVTOS, 0, UDP, recvtos),
     NONE(IPPROTO_IP, IP_RECVTTL, ANY, 0), NONE(IPPROTO_IP, IP_RECVTOS, ANY, 0), NONE(IPPROTO_IP, IP_FREEBIND, ANY, 0),
     NONE(IPPROTO_IP, IP_PASSSEC, ANY, 0), NONE(IPPROTO_IP, IP_TRANSPARENT, ANY, 0), NONE(IPPROTO_IP, IP_RECVORIGDSTADDR, ANY, 0),
+    { IPPROTO_IP, IP_MINTTL, OPT_INT, OPT_NEEDS_INT, 0, TCP, AT_RARE(min_ttl), 0, 255, 0 },
+    { IPPROTO_IP, IP_MINTTL, OPT_INT, OPT_NEEDS_INT, 0, UDP, AT_RARE(min_ttl), 0, 255, 0 }, /* Linux keeps it, and does nothing */
     NONE(IPPROTO_IP, IP_MINTTL, ANY, 0), NONE(IPPROTO_IP, IP_CHECKSUM, ANY, 0), NONE(IPPROTO_IP, 26 /* IP_RECVERR_RFC4884 */, ANY, 0),
     { IPPROTO_IP, IP_MULTICAST_TTL, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_MCAST_TTL, UDP, AT_RARE(mcast_ttl), 0, 255, 1 },
     RARE(IPPROTO_IP, IP_MULTICAST_LOOP, SVM_ATTR_MCAST_LOOP, UDP, mcast_loop), RARE(IPPROTO_IP, IP_MULTICAST_ALL, SVM_ATTR_MCAST_ALL, UDP, mcast_all),
@@ -122,7 +127,10 @@ static const struct opt_row rows[] = {
     NONE(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVHOPOPTS, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVRTHDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVDSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVPATHMTU, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_DONTFRAG, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVTCLASS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, ANY, 1),
-    NONE(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, ANY, 1280), NONE(IPPROTO_IPV6, IPV6_MINHOPCOUNT, ANY, 0),
+    NONE(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, ANY, 1280),
+    { IPPROTO_IPV6, IPV6_MINHOPCOUNT, OPT_INT, 0, 0, TCP, AT_RARE(min_hops), 0, 255, 0 },
+    { IPPROTO_IPV6, IPV6_MINHOPCOUNT, OPT_INT, 0, 0, UDP, AT_RARE(min_hops), 0, 255, 0 }, /* likewise */
+    NONE(IPPROTO_IPV6, IPV6_MINHOPCOUNT, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_TRANSPARENT, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVFRAGSIZE, ANY, 0), NONE(IPPROTO_IPV6, IPV6_FREEBIND, ANY, 0),
     { IPPROTO_IPV6, IPV6_MULTICAST_HOPS, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_MCAST_TTL, UDP, AT_RARE(mcast_hops), 0, 255, 1 },
@@ -138,7 +146,7 @@ static const struct opt_row rows[] = {
 };
 
 static const struct vcl_rare_opts rare_defaults = {
-    .ttl = 64, .hops = 64, .linger2 = 60, .mcast_ttl = 1, .mcast_hops = 1, .incoming_cpu = -1, .mtu_discover = IP_PMTUDISC_WANT,
+    .ttl = 64, .hops = 64, .linger2 = 60, .mcast_ttl = 1, .mcast_hops = 1, .incoming_cpu = -1, .syn_count = 6, .mtu_discover = IP_PMTUDISC_WANT,
     .mcast_loop = true, .mcast_loop6 = true, .mcast_all = true, .mcast_all6 = true, .congestion = "cubic", .max_pacing = UINT64_MAX,
 };
 
@@ -282,6 +290,8 @@ static int32_t recverr_told(const struct vcl_socket *s)
     return (s->rare_opt->recverr ? SVM_RECVERR_V4 : 0) | (s->rare_opt->recverr6 ? SVM_RECVERR_V6 : 0);
 }
 
+static int32_t min_ttl_told(const struct vcl_socket *s) { return s->rare_opt->min_ttl | s->rare_opt->min_hops << 8; }
+
 static void post_changed(struct vcl_socket *s, uint64_t changed)
 {
     s->opt.changed &= ~changed;
@@ -312,6 +322,8 @@ static void post_changed(struct vcl_socket *s, uint64_t changed)
         post_int(s, SVM_ATTR_MTU_DISCOVER, mtu_discover_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_RECVERR)
         post_int(s, SVM_ATTR_RECVERR, recverr_told(s));
+    if (changed & UINT64_C(1) << SVM_ATTR_MIN_TTL)
+        post_int(s, SVM_ATTR_MIN_TTL, min_ttl_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_RX_TELL)
         post_int(s, SVM_ATTR_RX_TELL, vcl_rx_told(s));
     if (changed & UINT64_C(1) << SVM_ATTR_RX_FIFO)
@@ -334,7 +346,8 @@ void vcl_options_push(struct vcl_socket *s)
  * session. */
 void vcl_options_push_early(struct vcl_socket *s)
 {
-    static const uint8_t early[] = { SVM_ATTR_MSS, SVM_ATTR_USER_TIMEOUT, SVM_ATTR_DSCP, SVM_ATTR_TTL, SVM_ATTR_CONGESTION, SVM_ATTR_RX_FIFO };
+    static const uint8_t early[] = { SVM_ATTR_MSS, SVM_ATTR_USER_TIMEOUT, SVM_ATTR_DSCP, SVM_ATTR_TTL, SVM_ATTR_CONGESTION, SVM_ATTR_RX_FIFO,
+                                     SVM_ATTR_SYN_COUNT, SVM_ATTR_MIN_TTL };
     uint64_t bits = 0;
 
     static_assert(HS_ARRAY_LEN(early) <= 8 * sizeof(s->early_told), "a bit for each");
@@ -693,6 +706,8 @@ static int set_int_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
         return -ENOBUFS;
     if (r->attr && row_acts(s, r))
         vcl_options_send_int(s, r->attr, v);
+    if ((r->at == AT_RARE(min_ttl) || r->at == AT_RARE(min_hops)) && !s->is_dgram && !s->is_records) /* by the family of the packet */
+        vcl_options_send_int(s, SVM_ATTR_MIN_TTL, min_ttl_told(s));
     return 0;
 }
 
@@ -718,7 +733,7 @@ static int set_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
         if (!v)
             vcl_errqueue_purge(s);
     }
-    if ((r->at == AT_RARE(pktinfo) || r->at == AT_RARE(pktinfo6)) && s->is_dgram)
+    if ((r->at == AT_RARE(pktinfo) || r->at == AT_RARE(pktinfo6) || r->at == AT_RARE(rxq_ovfl)) && s->is_dgram)
         vcl_options_send_int(s, SVM_ATTR_RX_TELL, vcl_rx_told(s));
     if (r->level == IPPROTO_UDP && r->name == UDP_CORK && !v)
         (void)vcl_cork_push(s, 0);

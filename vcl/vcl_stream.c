@@ -469,11 +469,11 @@ ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
     if (hs_likely(!info))
         return flags & MSG_OOB ? vcl_urgent_recv(s, iov, n_iov, flags, NULL) : vcl_stream_recv(s, iov, n_iov, flags);
     *info = (struct vcl_msg_info){ 0 };
-    if (flags & MSG_OOB)
-        return vcl_urgent_recv(s, iov, n_iov, flags, info);
-    ssize_t n = vcl_stream_recv(s, iov, n_iov, flags);
+    ssize_t n = flags & MSG_OOB ? vcl_urgent_recv(s, iov, n_iov, flags, info) : vcl_stream_recv(s, iov, n_iov, flags);
 
-    if (n > 0)
+    if (n >= 0 && s->rare_opt->inq)
+        info->inq = vcl_stream_inq(s);
+    if (n > 0 && !(flags & MSG_OOB))
         info->stamp_ns = vcl_stream_stamp(s, flags & MSG_PEEK ? (uint32_t)n : 0);
     return n;
 }

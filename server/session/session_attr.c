@@ -7,14 +7,14 @@
 #include "svm/svm_sctp.h"
 #include "svm/svm_tcp_key.h"
 
-static_assert((int)SVM_ATTR_NO_CHECK6_RX < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
+static_assert((int)SVM_ATTR_MIN_TTL < (int)SESSION_MAX_ATTRS, "attributes fit the array and the bit mask");
 
 static bool is_settable(uint8_t attr)
 {
     return (attr >= SVM_ATTR_NODELAY && attr <= SVM_ATTR_CORK && attr != SVM_ATTR_TCP_INFO) || attr == SVM_ATTR_DEFER_ACCEPT ||
            attr == SVM_ATTR_MTU_DISCOVER || attr == SVM_ATTR_MAX_PACING || (attr >= SVM_ATTR_MCAST_TTL && attr <= SVM_ATTR_MCAST_ALL) ||
            attr == SVM_ATTR_RX_TELL || attr == SVM_ATTR_GRO || attr == SVM_ATTR_RECVERR ||
-           (attr >= SVM_ATTR_FASTOPEN && attr <= SVM_ATTR_NO_CHECK6_RX);
+           (attr >= SVM_ATTR_FASTOPEN && attr <= SVM_ATTR_NO_CHECK6_RX) || attr == SVM_ATTR_SYN_COUNT || attr == SVM_ATTR_MIN_TTL;
 }
 
 /* No number, and nothing that is kept for later: the connection has it or refuses it. */
@@ -32,6 +32,10 @@ static int check_value(uint8_t attr, int32_t v)
         return v >= 1 && v <= 32767 ? 0 : -EINVAL;
     case SVM_ATTR_KEEPCNT:
         return v >= 1 && v <= 127 ? 0 : -EINVAL;
+    case SVM_ATTR_SYN_COUNT:
+        return v >= 1 && v <= 127 ? 0 : -EINVAL;
+    case SVM_ATTR_MIN_TTL:
+        return v >= 0 && v <= 0xffff ? 0 : -EINVAL;
     case SVM_ATTR_MSS:
         return v == 0 || (v >= 88 && v <= 32767) ? 0 : -EINVAL;
     case SVM_ATTR_USER_TIMEOUT:

@@ -112,6 +112,14 @@ static int set_int(struct worker *w, struct tcp_conn *c, uint8_t attr, int32_t v
     case SVM_ATTR_FASTOPEN:
     case SVM_ATTR_FASTOPEN_NO_COOKIE:
         return v < 0 ? -EINVAL : 0; /* means something to listeners only, and they keep it */
+    case SVM_ATTR_SYN_COUNT:
+        if (c->state == TCP_S_FREE || c->state == TCP_S_CLOSED || c->state == TCP_S_SYN_SENT) /* else its SYNs are past */
+            c->open.retries = (uint8_t)v;
+        return 0;
+    case SVM_ATTR_MIN_TTL:
+        c->min_ttl = (uint8_t)(ip_addr_is_v4(&c->base.rmt.ip) ? v : v >> 8);
+        c->lflags = (uint8_t)((c->lflags & ~TCP_LF_MIN_TTL) | (c->min_ttl ? TCP_LF_MIN_TTL : 0));
+        return 0;
     case SVM_ATTR_DSCP:
         if (v < 0 || v > 255)
             return -EINVAL;
@@ -166,7 +174,7 @@ void tcp_attr_inherit(struct worker *w, struct tcp_conn *c, const struct listene
     static const uint8_t attrs[] = {
         SVM_ATTR_NODELAY, SVM_ATTR_KEEPIDLE, SVM_ATTR_KEEPINTVL, SVM_ATTR_KEEPCNT, SVM_ATTR_KEEPALIVE, SVM_ATTR_USER_TIMEOUT,
         SVM_ATTR_DSCP, SVM_ATTR_TTL, SVM_ATTR_LINGER2, SVM_ATTR_CORK,
-        SVM_ATTR_MAX_PACING,
+        SVM_ATTR_MAX_PACING, SVM_ATTR_MIN_TTL,
     };
     const char *cc = listener_congestion(l);
     int32_t v;

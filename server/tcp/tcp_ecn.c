@@ -11,10 +11,10 @@ uint8_t tcp_ecn_syn_flags(struct worker *w, struct tcp_conn *c)
     if (c->state == TCP_S_SYN_RCVD)
         return c->lflags & TCP_LF_ECN ? TCP_ECE : 0;
     if (tcp_worker_of(w)->cfg.ecn != TCP_ECN_ON || (c->flags & TCP_F_SYN_RTX)) {
-        c->lflags &= (uint8_t)~TCP_LF_ECN_ASKED;
+        c->has_asked_ecn = false;
         return 0;
     }
-    c->lflags |= TCP_LF_ECN_ASKED;
+    c->has_asked_ecn = true;
     return TCP_ECE | TCP_CWR;
 }
 
@@ -25,7 +25,7 @@ void tcp_ecn_syn_received(struct worker *w, struct tcp_conn *c, const struct tcp
 
     if (!(seg->flags & TCP_SYN))
         return; /* the ACK of a SYN cookie: it cannot say */
-    if (seg->flags & TCP_ACK ? (c->lflags & TCP_LF_ECN_ASKED) && ecn == TCP_ECE
+    if (seg->flags & TCP_ACK ? c->has_asked_ecn && ecn == TCP_ECE
                              : c->state != TCP_S_SYN_SENT && ecn == (TCP_ECE | TCP_CWR) && tcp_worker_of(w)->cfg.ecn != TCP_ECN_OFF) {
         c->lflags |= TCP_LF_ECN;
         tcp_count(w, TCP_C_ecn_connections);

@@ -419,6 +419,16 @@ static struct transport_conn *seg_conn(struct worker *w, const struct tcp_seg *s
     return b;
 }
 
+/* RFC 5082 s3, and who has signed it. */
+static bool is_trusted(struct worker *w, struct tcp_conn *c, const struct tcp_seg *seg)
+{
+    if (c->lflags & TCP_LF_MIN_TTL && pkt_meta(seg->p)->ttl < c->min_ttl) {
+        tcp_count(w, TCP_C_low_ttl);
+        return false;
+    }
+    return !(seg->o.sig || c->lflags & TCP_LF_AUTH) || tcp_auth_input(w, c, seg);
+}
+
 static void seg_demux(struct worker *w, struct tcp_seg *seg)
 {
     struct transport_conn *b = seg_conn(w, seg);
@@ -434,7 +444,7 @@ static void seg_demux(struct worker *w, struct tcp_seg *seg)
         if (hs_unlikely(!c)) /* the peer sends it again */
             return;
         count_in(w, c, seg);
-        if (hs_unlikely(seg->o.sig || (c->lflags & TCP_LF_AUTH)) && !tcp_auth_input(w, c, seg))
+        if (hs_unlikely(seg->o.sig || (c->lflags & (TCP_LF_AUTH | TCP_LF_MIN_TTL))) && !is_trusted(w, c, seg))
             return;
         if (hs_likely(c->state != TCP_S_SYN_SENT && c->state != TCP_S_TIME_WAIT)) {
             tcp_input_synchronized(w, c, seg);

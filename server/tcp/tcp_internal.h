@@ -93,7 +93,7 @@ enum { TCP_KEEP_MAX_S = 32767, TCP_KEEPCNT_MAX = 127 }; /* largest TCP_KEEPIDLE 
 
 enum tcp_loss_flags {             /* tcp_conn.lflags */
     TCP_LF_REORDERING = 1u << 0,  /* the path has been seen to reorder (RFC 8985 s6.2 step 3) */
-    TCP_LF_ECN_ASKED = 1u << 1,   /* our SYN asked for ECN */
+    TCP_LF_MIN_TTL = 1u << 1,     /* packets with less than min_ttl are not for it (RFC 5082) */
     TCP_LF_ECN = 1u << 2,         /* negotiated */
     TCP_LF_ECE = 1u << 3,         /* CE was received and is echoed */
     TCP_LF_NOT_VALID = 1u << 6,   /* less than half of cwnd is used, since not_valid_ms (RFC 7661 s4.3) */
@@ -210,6 +210,7 @@ struct tcp_conn {
     bool has_trouble : 1;       /* rexmt_first_us or soft_error is set */
     bool takes_attached : 1;    /* the port does, as far as is known: PORT_TX_ATTACHED */
     bool has_sent_all : 1;      /* tcp_tx() found nothing that was not sent: what the program writes next makes an event */
+    bool has_asked_ecn : 1;     /* our SYN did */
     uint8_t backoff;            /* RTO is doubled so often, until a sample that is not ambiguous (Karn) */
     /* ---- of other layers */
     struct ip_route_cache route;
@@ -228,6 +229,7 @@ struct tcp_conn {
         } half;
         struct {                /* SYN-SENT */
             uint8_t step;       /* enum tcp_open_step */
+            uint8_t retries;    /* TCP_SYNCNT, 0 = as configured */
         } open;
     };
     /* ---- rare */
@@ -255,6 +257,7 @@ struct tcp_conn {
     uint16_t auth;              /* with TCP_LF_AUTH: its number in tcp_worker.auths */
     uint8_t auth_len;           /* likewise: what the signature takes of each segment's options; else 0 */
     uint8_t keepcnt;
+    uint8_t min_ttl;            /* with TCP_LF_MIN_TTL */
     uint8_t dup_acks;
     uint8_t reo_mult;           /* reordering window in quarters of min_rtt, beyond the first (RFC 8985 s6.2 step 4) */
     uint8_t reo_persist;        /* recoveries for which it stays raised */

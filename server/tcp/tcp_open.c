@@ -205,9 +205,21 @@ bool tcp_half_open_cookie(struct worker *w, struct tcp_conn *c, struct tcp_seg *
     return true;
 }
 
+static bool has_low_ttl(const struct listener *l, const struct tcp_seg *seg)
+{
+    int32_t v;
+
+    return listener_has_attrs(l) && listener_attr(l, SVM_ATTR_MIN_TTL, &v) == 0 &&
+           pkt_meta(seg->p)->ttl < (ip_addr_is_v4(&seg->src.ip) ? v & 255 : v >> 8);
+}
+
 /* RFC 9293 s3.10.7.2. */
 void tcp_listen_input(struct worker *w, struct listener *l, struct tcp_seg *seg, uint32_t iss_floor)
 {
+    if (hs_unlikely(has_low_ttl(l, seg))) {
+        tcp_count(w, TCP_C_low_ttl);
+        return;
+    }
     if (hs_unlikely(seg->o.sig || listener_layer_cfg(l)) && !tcp_auth_listen_input(w, l, seg))
         return;
     if (seg->flags & TCP_RST) { /* first */

@@ -111,7 +111,7 @@ static void rexmt_syn(struct worker *w, struct tcp_conn *c)
     const struct tcp_config *cfg = &tcp_worker_of(w)->cfg;
 
     count_timeout(w, c);
-    if (given_up(c, w, c->state == TCP_S_SYN_SENT ? cfg->syn_retries : cfg->synack_retries)) {
+    if (given_up(c, w, c->state != TCP_S_SYN_SENT ? cfg->synack_retries : c->open.retries ? c->open.retries : cfg->syn_retries)) {
         tcp_count(w, TCP_C_syn_timeouts);
         tcp_conn_abort(w, c, timeout_error(c), false);
         return;

@@ -252,7 +252,7 @@ static int udp_attr_set(struct worker *w, struct transport_conn *b, uint8_t attr
         c->no_check6_rx = v != 0;
         return 0;
     case SVM_ATTR_RX_TELL:
-        if (v & ~(SVM_RX_STAMP | SVM_RX_DEVICE))
+        if (v & ~(SVM_RX_STAMP | SVM_RX_DEVICE | SVM_RX_DROPS))
             return -EINVAL;
         c->rx_tell = (uint8_t)v;
         return 0;

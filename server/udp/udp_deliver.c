@@ -50,6 +50,14 @@ static void put_device(struct svm_dgram_rec *r, struct pkt *p)
     svm_dgram_put(r, SVM_TLV_DEVICE, &d, sizeof(d));
 }
 
+/* Linux knows it of IPv6 datagrams that came before somebody asked, too. */
+static int32_t ifindex6(struct pkt *p)
+{
+    const struct pkt_meta *m = pkt_meta(p);
+
+    return ip_addr_is_v4(&m->dst) ? 0 : m->ifc ? m->ifc->ifindex : SVM_DEVICE_LO;
+}
+
 /* What the program has asked to be told of it. */
 static void put_told(const struct udp_conn *c, struct svm_dgram_rec *r, struct pkt *p)
 {
@@ -57,6 +65,10 @@ static void put_told(const struct udp_conn *c, struct svm_dgram_rec *r, struct p
         put_stamp(r);
     if (c->rx_tell & SVM_RX_DEVICE)
         put_device(r, p);
+    if (c->rx_tell & SVM_RX_DROPS && c->rx_full) {
+        uint32_t drops = (uint32_t)c->rx_full;
+        svm_dgram_put(r, SVM_TLV_DROPS, &drops, sizeof(drops));
+    }
 }
 
 static void record_init(struct svm_dgram_rec *r, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt, uint32_t len,
@@ -92,6 +104,7 @@ void udp_deliver(struct worker *w, struct session *s, struct pkt *p, const struc
     struct udp_conn *c = s->conn ? udp_of_base(s->conn) : NULL;
 
     record_init(&r, lcl, rmt, len, pkt_meta(p)->ttl, pkt_meta(p)->tos);
+    r.h.ifindex = ifindex6(p);
     if (hs_unlikely(c && c->rx_tell))
         put_told(c, &r, p);
     int n = pkt_iov(p, UDP_HDR_LEN, iov + 1, RX_MAX_PIECES);
@@ -143,6 +156,7 @@ void udp_gro_flush(struct worker *w, struct udp_gro *g)
     uint16_t size = (uint16_t)g->size;
     record_init(&r, &g->lcl, &g->rmt, g->bytes, pkt_meta(g->pkt[0])->ttl, pkt_meta(g->pkt[0])->tos);
     svm_dgram_put(&r, SVM_TLV_GSO_SIZE, &size, sizeof(size));
+    r.h.ifindex = ifindex6(g->pkt[0]);
     if (c && c->rx_tell)
         put_told(c, &r, g->pkt[0]);
     for (unsigned i = 0; i < g->n; i++)

@@ -115,6 +115,8 @@ static void all(const char *from, const char *to, bool udp, bool ours)
             if (ours && (how == DEFAULT_ONLY || how == REFUSED))
                 refused(fd, levels[l].level, name, how);
             puts("");
+            if (levels[l].level == IPPROTO_IPV6 && name == IPV6_MINHOPCOUNT) /* else nothing answers the FIN that could be heard */
+                setsockopt(fd, IPPROTO_IPV6, name, &(int){ 0 }, sizeof(int));
             close(fd);
             close(other[0]);
             if (other[1] >= 0)

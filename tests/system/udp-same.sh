@@ -26,6 +26,8 @@ world_begin() { # NAME
         bg "$TMP/echo.$n" ip netns exec "$n" "$ECHO" -u server :: 7000
         wait_for 5 listening "$TMP/echo.$n" || bail "the echo server of $n listens" "$(cat "$TMP/echo.$n")"
     done
+    bg "$TMP/stream.$1" ip netns exec "$NS_R" "$ECHO" server :: 7000
+    wait_for 20 listening "$TMP/stream.$1" || bail "the echo server of streams listens" "$(cat "$TMP/stream.$1")"
 }
 probe() { # FAMILY: in the world that stands in NS_S
     case $1 in

@@ -1,6 +1,7 @@
 /* udp_same.c - calls on datagram sockets whose results must be the kernel's: run on both, the output is compared
  * usage: udp_same CASE 4|6 OWN PEER FAR NOWHERE
- * OWN: our address. PEER: a host beside us, whose port 7000 echoes and 9 is closed. FAR: one behind a link of 1,300 bytes, as well.
+ * OWN: our address. PEER: a host beside us, whose port 7000 echoes and 9 is closed. FAR: one behind a link of 1,300 bytes, as well; there
+ * streams are echoed, too.
  * NOWHERE: to where PEER, the router, has no way. Prints what every call gave. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -877,9 +879,53 @@ static void first_ones(void)
     printf("  of %d: %d\n", MANY, n);
 }
 
+static void set_min_ttl(int fd, int v)
+{
+    if (is_v6())
+        set(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, v, "IPV6_MINHOPCOUNT");
+    if (!t.v6)
+        set(fd, IPPROTO_IP, IP_MINTTL, v, "IP_MINTTL");
+}
+
+static int stream_to_far(int min_ttl)
+{
+    int fd = socket(is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+
+    set(fd, IPPROTO_TCP, TCP_SYNCNT, 1, "TCP_SYNCNT"); /* else what is dropped takes minutes */
+    set_min_ttl(fd, min_ttl);
+    int rc = connect(fd, at(&t.far, ECHO), t.far.len);
+    printf("  connect: %s\n", name_of(rc ? errno : 0));
+    return fd;
+}
+
+/* Whoever is behind the router has 63 left: a stream that wants more hears nothing of him, datagrams are not looked at. */
+static void min_ttl(void)
+{
+    char b[10];
+    int fd = stream_to_far(63);
+
+    send(fd, "one", 3, MSG_NOSIGNAL);
+    poll_for(fd, POLLIN);
+    printf("  %zd\n", recv(fd, b, sizeof(b), 0));
+    set_min_ttl(fd, 64);
+    send(fd, "two", 3, MSG_NOSIGNAL);
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    printf("  poll: %d\n", poll(&p, 1, 500));
+    set_min_ttl(fd, 63);
+    poll_for(fd, POLLIN);
+    printf("  %zd\n", recv(fd, b, sizeof(b), 0));
+    close(fd);
+    close(stream_to_far(64));
+    fd = sock(0);
+    set_min_ttl(fd, 255);
+    send_to(fd, &t.far, ECHO, 10, 'a');
+    receive(fd, 0, 100, 512);
+    close(fd);
+}
+
 static const struct { const char *name; void (*run)(void); } cases[] = {
     { "connected_without", connected_without }, { "connected_with", connected_with }, { "unconnected", unconnected }, { "mixed", mixed },
-    { "router", router }, { "too_big", too_big }, { "own", own }, { "unspec", unspec },
+    { "router", router }, { "too_big", too_big }, { "own", own }, { "unspec", unspec }, { "min_ttl", min_ttl },
     { "stamps", stamps }, { "segments", segments }, { "sizes", sizes }, { "waiting", waiting }, { "corked", corked },
     { "bounded", bounded }, { "files", files }, { "first_ones", first_ones },
 };

@@ -205,6 +205,19 @@ static void told(const char *own, const char *peer, int port)
     close(fd);
 }
 
+/* The datagram is there before it is asked for. */
+static void told_late(const char *peer)
+{
+    int fd = sock(NULL, 5607);
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+
+    send_plain(fd, peer, 0);
+    printf("  poll: %d\n", poll(&p, 1, WAIT_MS));
+    tell_interfaces(fd);
+    receive(fd);
+    close(fd);
+}
+
 /* The other host sends to all, again and again. */
 static void told_all(void)
 {
@@ -362,6 +375,9 @@ int main(int argc, char **argv)
     told(t.host[OWN1], t.host[PEER1], 5604);
     told(NULL, t.host[PEER0], 5605);
     told(NULL, t.host[PEER1], 5606);
+    printf("told of what came before\n");
+    told_late(t.host[PEER0]);
+    told_late(t.host[PEER1]);
     printf("told of what went to all\n");
     told_all();
     printf("chosen\n");

@@ -583,6 +583,7 @@ struct pkt *fake_packet(struct fake_host *h, const struct ip_endpoint *src, cons
     if (s->bad_checksum)
         t->checksum.raw = 0x1234;
     prepare_pkt(h, p, &src->ip, &dst->ip, (uint16_t)(s->pkt_flags | (s->bad_checksum ? 0 : PKT_L4_CSUM_GOOD)), s->tos);
+    pkt_meta(p)->ttl = s->ttl ? s->ttl : 64;
     return p;
 }
 

@@ -95,6 +95,7 @@ struct fake_seg {
     uint32_t len;
     uint16_t urgent;
     uint16_t pkt_flags;   /* enum pkt_flags besides PKT_L4_CSUM_GOOD */
+    uint8_t ttl;          /* 0 = 64 */
     uint8_t reserved;     /* low four bits of data_off */
     bool bad_checksum;    /* the checksum field holds nonsense, and nobody has checked it yet */
 };

@@ -292,6 +292,81 @@ Test(tcp_rules, ttl_and_dscp, .init = init, .fini = fini)
     cr_assert_eq(t->h.last_tx.tos & 0xfc, 0x28);
 }
 
+static void send_from_afar(struct script *t, uint8_t flags, uint32_t seq, uint32_t ack, uint8_t ttl)
+{
+    static const uint8_t mss[] = { 2, 4, 1000 >> 8, 1000 & 255 };
+    bool is_syn = flags & TCP_SYN;
+
+    fake_input(&t->h, &t->peer, &t->us, &(struct fake_seg){ .flags = flags, .seq = seq, .ack = ack, .wnd = t->wnd, .data = is_syn ? NULL : "x",
+               .len = !is_syn, .opt = mss, .opt_len = is_syn ? sizeof(mss) : 0, .ttl = ttl });
+}
+
+/* What SVM_ATTR_MIN_TTL says of the family of the script, and of the other one. */
+static int32_t min_ttl_of(int32_t own, int32_t other)
+{
+#ifdef SCRIPT_V6
+    return own << 8 | other;
+#else
+    return other << 8 | own;
+#endif
+}
+
+/* RFC 5082: whose packets have come further is not heard, neither by a connection nor by a listener, whose connections inherit it. */
+Test(tcp_rules, min_ttl, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    script_open(t, false, false);
+    set_attr(t, SVM_ATTR_MIN_TTL, min_ttl_of(255, 1));
+    send_from_afar(t, TCP_ACK | TCP_PSH, t->snd, t->rcv, 254);
+    send_from_afar(t, TCP_RST, t->snd, t->rcv, 254);
+    cr_assert_eq(t->h.tw.counters[TCP_C_low_ttl], 2);
+    cr_assert_eq(script_conn(t)->state, TCP_S_ESTABLISHED);
+    cr_assert_eq(script_conn(t)->rcv_nxt, t->snd);
+    send_from_afar(t, TCP_ACK | TCP_PSH, t->snd, t->rcv, 255);
+    cr_assert_eq(script_conn(t)->rcv_nxt, t->snd + 1);
+    set_attr(t, SVM_ATTR_MIN_TTL, min_ttl_of(0, 255));
+    t->snd++;
+    send_from_afar(t, TCP_ACK | TCP_PSH, t->snd, t->rcv, 1);
+    cr_assert_eq(script_conn(t)->rcv_nxt, t->snd + 1);
+    cr_assert_eq(t->h.tw.counters[TCP_C_low_ttl], 2);
+
+    while (take(t))
+        ;
+    t->h.listener.attr[SVM_ATTR_MIN_TTL] = min_ttl_of(200, 0);
+    t->peer.port = be16_of(be16_get(t->peer.port) + 1);
+    t->us.port = be16_of(PORT);
+    send_from_afar(t, TCP_SYN, 1000, 0, 199);
+    EXPECT_NOTHING(t);
+    cr_assert_eq(t->h.tw.counters[TCP_C_low_ttl], 3);
+    send_from_afar(t, TCP_SYN, 1000, 0, 200);
+    cr_assert(take(t));
+    cr_assert_eq(t->seg.flags & (TCP_SYN | TCP_ACK), TCP_SYN | TCP_ACK);
+    send_from_afar(t, TCP_ACK, 1001, t->seg.seq + 1, 199);
+    cr_assert_eq(t->h.tw.counters[TCP_C_low_ttl], 4);
+}
+
+/* TCP_SYNCNT: so often a SYN is sent again, and not more. */
+Test(tcp_rules, syn_count, .init = init, .fini = fini)
+{
+    static const int32_t counts[] = { 1, 3 };
+
+    for (unsigned i = 0; i < HS_ARRAY_LEN(counts); i++) {
+        struct script *t = &T;
+        int32_t n = 0;
+
+        script_connect(t);
+        set_attr(t, SVM_ATTR_SYN_COUNT, counts[i]);
+        for (int s = 0; s < 120 && !t->s->connect_error; s++) {
+            fake_advance(&t->h, 1000000);
+            while (take(t))
+                n++;
+        }
+        cr_assert_eq(t->s->connect_error, -ETIMEDOUT);
+        cr_assert_eq(n, counts[i]);
+    }
+}
+
 /* TCP_QUICKACK: what is owed goes at once, and so does each one after it, until the program takes it back or answers. */
 Test(tcp_rules, quickack, .init = init, .fini = fini)
 {
