@@ -106,7 +106,7 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
     const struct timespec *timeout = NULL;
     struct vcl_sleeper sl;
     int n, got = 0;
-    unsigned rang = 0, n_workers = set->n_workers; /* another thread may add one meanwhile: that has not begun to sleep */
+    unsigned rang = 0, n_workers = set->n_workers;
     bool retry = false;
 
     if (!d->forever) {
@@ -131,7 +131,9 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
     n = vcl_set_collect(set, ev, max);
     if (n == 0 && vcl_is_interrupted()) {
         got = -ECANCELED;
-    } else if (n == 0) {
+    } else if (n == 0 && set->n_workers == n_workers) {
+        /* Else another thread has added a worker, whose peers do not know that we sleep: once more. Who adds one from now on wakes us; what
+         * woke us before, the collecting has taken. */
         retry = shorten_for_claims(set->workers, n_workers, &left, &timeout) || retry;
         got = vcl_sleep_epoll(set->epfd, ev, max, timeout, mask);
         if (got > 0)
