@@ -97,8 +97,10 @@ static void identify_hold(struct worker *w, void *arg)
 {
     struct identify_call *id = arg;
     struct svm_att_identified *m = &id->answer;
-    struct session *s = session_from_handle(w, id->handle);
+    struct session *s;
 
+    app_port_drain(id->to); /* it may have closed it just now, and holds it no more */
+    s = session_from_handle(w, id->handle);
     m->error = -EBADF;
     if (s && !id->to->is_leaving && !id->pledge->is_leaving && session_is_held_by(s, &id->pledge->aw))
         m->error = session_is_held_by(s, &id->to->aw) ? -EEXIST : session_hold(w, s, &id->to->aw, id->ctx);

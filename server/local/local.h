@@ -50,7 +50,7 @@ void local_unlinked(struct worker *w, struct session *s, const struct app_worker
 void local_old_put(struct worker *w, struct session *s);           /* its program has gone: slots that it had before */
 bool local_keep(struct session *s, const struct app_worker *a);    /* the other end may read in a's memory: not yet CLOSED */
 void local_claims_go_on(struct worker *w, struct session *s);      /* one of its holders has gone, or its peer is there now */
-void local_forget(struct worker *w, struct session *s, const struct app_worker *a); /* a holds it no more */
+void local_forget(struct worker *w, struct session *s, const struct app_worker *a, const struct session_hold *h); /* a's h goes; NULL: all */
 /* Slots that went over to the server: `a` (NULL: everybody) looks no more at `slot` (NULL: any). */
 void local_left_free(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot);
 bool local_left_has(const struct session *s, const struct app_worker *a);

@@ -59,16 +59,27 @@ bool local_old_keep(struct session *s, const struct session *p, struct app_worke
     if (!o)
         return false;
     *o = (struct local_old){ .next = s->rare->old_slots, .owner = s->handle, .pair = p->pair, .slot = p->slot, .side = s->local_side,
-                              .is_read = true, .told = s->app, .former = former };
+                              .is_read = true, .told = s->app, .former = former, .former_ctx = p->ctx };
     s->rare->old_slots = o;
     return true;
 }
+
+static struct session_hold *hold_by(const struct session *s, const struct app_worker *a, uint32_t ctx)
+{
+    struct session_hold *h = a ? s->holds : NULL;
+
+    while (h && (h->a != a || h->ctx != ctx))
+        h = h->s_next;
+    return h;
+}
+
+struct session_hold *local_former(const struct local_old *o, const struct session *p) { return hold_by(p, o->former, o->former_ctx); }
 
 /* Frees what nobody uses, tells the former user when only it is left. p: the other end, NULL = gone and with it all former users. */
 static void old_check(struct worker *w, struct session *s, struct session *p)
 {
     for (struct local_old **at = s->rare ? &s->rare->old_slots : NULL, *o; at && (o = *at);) {
-        struct session_hold *h = p && o->former ? session_hold_of(p, o->former) : NULL;
+        struct session_hold *h = p ? local_former(o, p) : NULL;
 
         if (!h)
             o->former = NULL;
@@ -198,19 +209,30 @@ void local_claims_go_on(struct worker *w, struct session *s)
 
 bool local_keep(struct session *s, const struct app_worker *a)
 {
-    return s->peer && s->local_user == a;
+    return s->peer && s->local_user == a && hold_by(s, a, s->ctx) == session_hold_of(s, a);
 }
 
-void local_forget(struct worker *w, struct session *s, const struct app_worker *a)
+static bool has_another(const struct session *s, const struct app_worker *a, const struct session_hold *than)
 {
-    if (s->local && s->local_user == a)
+    const struct session_hold *h = s->holds;
+
+    while (h && (h->a != a || h == than))
+        h = h->s_next;
+    return h;
+}
+
+void local_forget(struct worker *w, struct session *s, const struct app_worker *a, const struct session_hold *h)
+{
+    bool is_one_of = h && has_another(s, a, h); /* what it says by the other one still counts */
+
+    if (s->local && s->local_user == a && (!is_one_of || s->ctx == h->ctx))
         s->local_user = NULL;
     for (int i = 0; i < 2; i++) {
         struct session *end = i ? peer_of(s) : s;
         for (struct local_old *o = old_slots(end); o; o = o->next) {
-            if (o->former == a)
+            if (o->former == a && (!is_one_of || o->former_ctx == h->ctx))
                 o->former = NULL;
-            if (end == s && o->told == a)
+            if (end == s && o->told == a && !is_one_of)
                 o->told = NULL;
         }
     }

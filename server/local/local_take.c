@@ -174,12 +174,12 @@ static void leave_slots(struct worker *w, struct session *s, struct session *p)
     struct local_old *o;
 
     while (s->rare && (o = s->rare->old_slots)) {
-        struct session_hold *h = o->former ? session_hold_of(p, o->former) : NULL;
+        struct session_hold *h = local_former(o, p);
 
         s->rare->old_slots = o->next;
         if (o->is_read)
             local_left_add(s, o->told, o->pair, &o->slot);
-        local_left_add(p, o->former, o->pair, &o->slot);
+        local_left_add(p, h ? o->former : NULL, o->pair, &o->slot);
         if (h && !h->closed && !o->former_told)
             h->a->ops->taken(w, h->a, p);
         app_pair_put(w, o->pair, (int)o->slot.slot);

@@ -157,7 +157,7 @@ static void hold_drop(struct worker *w, struct app_worker *a, struct session *s,
     if (!died)
         a->ops->closed(w, a, s);
     if (s->local)
-        local_forget(w, s, a);
+        local_forget(w, s, a, died ? NULL : session_hold_of(s, a));
     session_hold_remove(s, a);
     if (s->local)
         local_claims_go_on(w, s);
@@ -248,7 +248,7 @@ void app_worker_detach(struct worker *w, struct app_worker *a)
         struct session *s = a->holds->s;
         struct svm_handle handle = s->handle;
         if (a->holds->closed) {
-            local_forget(w, s, a);
+            local_forget(w, s, a, NULL);
             session_hold_over(w, s, a->holds, false);
             continue;
         }
@@ -260,7 +260,7 @@ void app_worker_detach(struct worker *w, struct app_worker *a)
             last_close(w, s, s->linger_s == 0 ? 0 : -1, true); /* what a former holder's close has said holds */
         s = session_from_handle(w, handle);
         if (s && session_is_held_by(s, a)) { /* goes on without anybody to tell */
-            local_forget(w, s, a);
+            local_forget(w, s, a, NULL);
             session_hold_remove(s, a);
             s->app = NULL;
         }
