@@ -3,7 +3,7 @@
  * Before an image or another process can have such a descriptor, the server is told of it (vcl_export()). A socket that only the stack
  * serves gets one end of a socket pair as its kernel descriptor, the server the other: it hears when the last copy is closed. One that the
  * kernel serves, too, must keep its kernel socket: the server watches the process in its place.
- * The new image finds the numbers in HOSTSTACK_FDS; a receiver knows our pairs by SO_RCVLOWAT, and asks about listeners. */
+ * The new image finds the numbers in HOSTSTACK_FDS; a receiver knows our pairs by SO_RCVLOWAT, and asks about listeners and what is bound. */
 #include <alloca.h>
 #include <paths.h>
 #include <sched.h>
@@ -76,6 +76,37 @@ static bool exec_export(int fd, struct fd_file *f)
     return true;
 }
 
+/* ---- bound by one, made a listener by another ---- */
+
+bool preload_kernel_listens(int fd) { return exec_int_option(fd, SO_ACCEPTCONN) == 1; }
+
+static bool exec_may_listen(const struct fd_file *f)
+{
+    return !f->sock.is_accepted && f->sock.proto != SVM_PROTO_UDP && vcl_socket_is_shared(f->sock.vcl);
+}
+
+bool preload_is_forced(int fd, const struct fd_file *f)
+{
+    return preload_is_both(f) && (f->sock.is_listener || (exec_may_listen(f) && preload_kernel_listens(fd)));
+}
+
+bool preload_believes_blocking(int fd, const struct fd_file *f)
+{
+    return f->sock.listener_blocking ||
+           (!f->sock.is_listener && preload_is_both(f) && !vcl_socket_is_nonblock(f->sock.vcl) && preload_is_forced(fd, f));
+}
+
+bool preload_listens(int fd, struct fd_file *f)
+{
+    if (f->sock.is_listener)
+        return true;
+    if (hs_likely(!exec_may_listen(f)) || preload_is_foreign() || !vcl_listens(f->sock.vcl))
+        return false;
+    f->sock.listener_blocking = preload_believes_blocking(fd, f);
+    f->sock.is_listener = true;
+    return true;
+}
+
 /* ---- a child of vfork ----
  * It runs on its parent's memory, but where dup2() has put something is true of its own descriptors only: it is noted beside the table, by the
  * thread that both are. */
@@ -109,7 +140,7 @@ void preload_exec_moves(int fd, int to)
     struct fd_file *f = from < 0 ? preload_get_stack(fd) : NULL;
     if (f) {
         is_ours = exec_export(fd, f);
-        blocking = f->sock.listener_blocking;
+        blocking = preload_believes_blocking(fd, f);
         preload_put(f);
     }
     if (at < 0 && exec_moved.n < EXEC_MOVED_MAX)
@@ -178,11 +209,12 @@ static bool exec_list(char list[EXEC_LIST_SIZE], bool spawns)
         struct fd_file *f = has_moved && exec_moved_to(fd) >= 0 ? NULL : preload_get_stack(fd);
         int flags = f ? libc_real()->fcntl(fd, F_GETFD) : -1;
         if (flags >= 0 && (!(flags & FD_CLOEXEC) || (spawns && f->sock.is_spawn_named)) && exec_export(fd, f)) {
-            if (run.first >= 0 && run.last + 1 == fd && run.blocking == f->sock.listener_blocking) {
+            bool blocking = preload_believes_blocking(fd, f);
+            if (run.first >= 0 && run.last + 1 == fd && run.blocking == blocking) {
                 run.last = fd;
             } else {
                 fits = exec_put_run(list, &at, &run);
-                run = (struct exec_run){ fd, fd, f->sock.listener_blocking };
+                run = (struct exec_run){ fd, fd, blocking };
             }
         }
         if (f)
@@ -384,9 +416,23 @@ static void exec_adopt_number(int fd, bool believes_blocking)
     exec_adopt(fd, believes_blocking);
 }
 
-static bool exec_is_listener(int fd)
+static bool exec_is_bound(int fd)
 {
-    return exec_int_option(fd, SO_ACCEPTCONN) == 1 && exec_int_option(fd, SO_DOMAIN) != AF_UNIX && vcl_server_is_there();
+    struct sockaddr_storage ss;
+    struct ip_endpoint e;
+    socklen_t len = sizeof(ss);
+    if (libc_real()->getsockname(fd, (struct sockaddr *)&ss, &len) < 0 || ip_endpoint_from_sockaddr((struct sockaddr *)&ss, len, &e) < 0 ||
+        !e.port.raw)
+        return false;
+    len = sizeof(ss);
+    return libc_real()->getpeername(fd, (struct sockaddr *)&ss, &len) < 0;
+}
+
+/* A listener, or what may become one or get datagrams. */
+static bool exec_is_waiting(int fd)
+{
+    int domain = exec_int_option(fd, SO_DOMAIN);
+    return (domain == AF_INET || domain == AF_INET6) && (preload_kernel_listens(fd) || exec_is_bound(fd)) && vcl_server_is_there();
 }
 
 /* All sockets of ours that are open here: what a spawn's file actions have moved stands under other numbers than the list says. */
@@ -398,7 +444,7 @@ static void exec_adopt_marked(bool believes_blocking)
             continue;
         if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK)
             exec_adopt_number(fd, false);
-        else if (exec_is_listener(fd))
+        else if (exec_is_waiting(fd))
             exec_adopt_number(fd, believes_blocking);
     }
 }
@@ -459,7 +505,7 @@ static void exec_received(int fd)
 {
     if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK)
         exec_adopt_number(fd, false);
-    else if (exec_is_listener(fd))
+    else if (exec_is_waiting(fd))
         exec_adopt_number(fd, false);
 }
 

@@ -39,8 +39,9 @@ HS_EXPORT int hs_close(int fd)
         preload_cancel_point(NULL);
         return (int)preload_result(preload_close(fd));
     }
-    /* Programs that close all they see (daemons) must not take the library's own: to them it is not open. */
-    if (hs_unlikely(preload_is_own_fd(fd)) && !preload_is_foreign())
+    /* Programs that close all they see (daemons) must not take the library's own: to them it is not open. Nor may a child of vfork, as
+     * Python's subprocess: by them it tells the server what its image is to have. They end with the exec. */
+    if (hs_unlikely(preload_is_own_fd(fd)))
         return (int)preload_result(-EBADF);
     return libc_real()->close(fd);
 }
@@ -74,8 +75,7 @@ static int preload_close_range(unsigned first, unsigned last, int flags)
 HS_EXPORT int hs_close_range(unsigned first, unsigned last, int flags)
 {
     /* Flags that Linux does not know close nothing. */
-    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire) || (flags & ~CLOSE_RANGE_UNSHARE) || first > last ||
-        preload_is_foreign())
+    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire) || (flags & ~CLOSE_RANGE_UNSHARE) || first > last)
         return libc_real()->close_range(first, last, flags);
     return (int)preload_result(preload_close_range(first, last, flags));
 }
@@ -84,7 +84,7 @@ int preload_plain_close_range(unsigned first, unsigned last, int flags) { return
 
 HS_EXPORT void hs_closefrom(int first)
 {
-    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire) || preload_is_foreign())
+    if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
         libc_real()->closefrom(first);
     else
         preload_close_range(first < 0 ? 0 : (unsigned)first, ~0u, 0);
@@ -176,7 +176,7 @@ typedef int (*fcntl_fn)(int fd, int cmd, ...);
 static int preload_set_flags(int fd, struct fd_file *f, fcntl_fn real, void *arg)
 {
     int flags = (int)(intptr_t)arg;
-    bool forced = preload_is_both(f) && f->sock.is_listener;
+    bool forced = preload_is_forced(fd, f);
     if (hs_likely(f->sock.is_copy)) {
         int now = real(fd, F_GETFL);
         /* What else there is in flags that F_SETFL changes: O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME. */
@@ -209,7 +209,7 @@ static int preload_fcntl_socket(int fd, struct fd_file *f, fcntl_fn real, int cm
     if (r < 0)
         return r;
     r = (int)preload_kernel(real(fd, cmd, arg));
-    if (cmd == F_GETFL && r >= 0 && f->sock.listener_blocking)
+    if (cmd == F_GETFL && r >= 0 && preload_believes_blocking(fd, f))
         r &= ~O_NONBLOCK;
     if ((cmd == F_SETOWN || cmd == F_SETOWN_EX || cmd == F_SETSIG) && r == 0)
         r = preload_async_changed(fd, f);
@@ -270,7 +270,7 @@ static int preload_ioctl_nonblock(int fd, struct fd_file *f, void *arg)
     if (!arg)
         return -EFAULT;
     bool on = *(int *)arg != 0;
-    if (preload_is_both(f) && f->sock.is_listener) {
+    if (preload_is_forced(fd, f)) {
         f->sock.listener_blocking = !on;
     } else if (!preload_number_nonblock(fd, f, on)) {
         int r = (int)preload_kernel(libc_real()->ioctl(fd, FIONBIO, arg));

@@ -162,6 +162,8 @@ HS_EXPORT int hs_getsockopt(int fd, int level, int name, void *val, socklen_t *l
     } else if (preload_is_both(f)) {
         r = (int)preload_kernel(libc_real()->getsockopt(fd, level, name, val, len));
     } else {
+        if (level == SOL_SOCKET && name == SO_ACCEPTCONN)
+            preload_listens(fd, f);
         r = vcl_getsockopt(f->sock.vcl, level, name, val, len);
     }
     preload_put(f);

@@ -65,6 +65,8 @@ static void poll_list_add(struct poll_list *l, int fd, short events)
         preload_put(f);
         f = NULL;
     }
+    if (f && !f->sock.is_accepted && !f->sock.is_listener)
+        preload_listens(fd, f);
     if (!f || preload_is_both(f))
         l->v[l->n++] = (struct vcl_pollfd){ .socket = NULL, .fd = fd, .events = events };
     if (f) {

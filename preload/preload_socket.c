@@ -302,14 +302,14 @@ static int preload_bind_late(int fd, struct fd_file *f)
     return r;
 }
 
-/* accept() must never sleep in the kernel's side alone, so that side is non-blocking for good; what the program set is kept. */
-static void preload_listener_unblock(int fd, struct fd_file *f)
+/* accept() must never sleep in the kernel's side alone, so that side is non-blocking for good; what the program set is kept. flags: as they
+ * were before. */
+static void preload_listener_unblock(int fd, struct fd_file *f, int flags, bool was_blocking)
 {
-    int flags = libc_real()->fcntl(fd, F_GETFL);
-    if (flags < 0 || (flags & O_NONBLOCK))
-        return;
-    f->sock.listener_blocking = true;
-    libc_real()->fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    if (was_blocking)
+        f->sock.listener_blocking = true;
+    if (flags >= 0 && !(flags & O_NONBLOCK))
+        libc_real()->fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
 static int preload_listen(int fd, struct fd_file *f, int backlog)
@@ -337,10 +337,12 @@ static int preload_listen(int fd, struct fd_file *f, int backlog)
         return r;
     enum fd_serve serve = preload_serve(f);
     if (serve != FD_STACK) {
+        int flags = libc_real()->fcntl(fd, F_GETFL); /* first: another holder may be about to listen, and unblocks it after it has */
+        bool was_blocking = flags >= 0 && (!(flags & O_NONBLOCK) || preload_believes_blocking(fd, f));
         r = (int)preload_kernel(libc_real()->listen(fd, backlog));
         if (r < 0 || serve == FD_KERNEL)
             return r;
-        preload_listener_unblock(fd, f);
+        preload_listener_unblock(fd, f, flags, was_blocking);
     }
     r = vcl_listen(f->sock.vcl, backlog);
     if (r == 0)
@@ -406,7 +408,7 @@ static int preload_accept(int fd, struct fd_file *f, struct sockaddr *sa, sockle
         return -EINVAL;
     if (f->sock.proto == SVM_PROTO_UDP)
         return -EOPNOTSUPP;
-    if (!f->sock.is_listener)
+    if (!preload_listens(fd, f))
         return -EINVAL;
     for (;;) {
         int r = preload_accept_stack(f, sa, len, flags);
@@ -578,7 +580,7 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
                    ? preload_connect_other(fd, f, sa, len)
                : is_early ? IS_KERNELS
                    : preload_connect_plain(fd, f, sa, len);
-    if (f->sock.is_listener && f->sock.proto != SVM_PROTO_SCTP)
+    if (f->sock.proto != SVM_PROTO_SCTP && preload_listens(fd, f))
         return -EISCONN;
     int r = preload_tls_connect(f), scope = f->sock.proto == SVM_PROTO_SCTP || !f->sock.is_v6 ? 0 : vcl_device_scope(f->sock.vcl, sa, len, false);
     if (r < 0)

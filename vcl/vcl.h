@@ -111,6 +111,7 @@ uint32_t vcl_poll_now(struct vcl_socket *s);        /* EPOLLIN|PRI|OUT|RDHUP|HUP
 int vcl_take_error(struct vcl_socket *s);           /* SO_ERROR: 0 or errno (positive), cleared */
 int vcl_at_mark(struct vcl_socket *s);              /* SIOCATMARK: 0 or 1 */
 bool vcl_is_listener(const struct vcl_socket *s);
+bool vcl_listens(struct vcl_socket *s);             /* or another process has called listen() on what was bound here: the server is asked */
 bool vcl_is_connected(const struct vcl_socket *s);
 
 /* What the options of a socket ask recvmsg() to tell beside the bytes. */

@@ -120,3 +120,10 @@ int vcl_listen(struct vcl_socket *s, int backlog)
     pthread_mutex_unlock(&s->op_lock);
     return rc;
 }
+
+bool vcl_listens(struct vcl_socket *s)
+{
+    if (vcl_state(s) == VCL_BOUND && s->shared && !s->is_dgram && !s->sctp)
+        (void)vcl_claim_look(s);
+    return vcl_state(s) == VCL_LISTENING;
+}

@@ -300,6 +300,23 @@ static int claim(struct vcl_socket *s, int64_t timeout_ns)
     return rc;
 }
 
+int vcl_claim_look(struct vcl_socket *s)
+{
+    struct svm_msg m;
+    int rc = vcl_socket_adopt(s);
+
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&s->op_lock);
+    pthread_mutex_lock(&s->w->lock);
+    m = claim_msg(s);
+    pthread_mutex_unlock(&s->w->lock);
+    if (vcl_state(s) == VCL_BOUND && !vcl_handle_is_none(m.handle))
+        rc = vcl_socket_request(s, VCL_OP_CLAIM, &m);
+    pthread_mutex_unlock(&s->op_lock);
+    return rc;
+}
+
 static bool is_here(struct vcl_socket *s)
 {
     return vcl_state(s) == VCL_DEAD || !is_elsewhere(s);
@@ -430,6 +447,11 @@ void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
     }
     want_end(s);
     s->unclaimed = false;
+    if (m->attr & SVM_CLAIM_LISTENS && vcl_state(s) == VCL_BOUND) { /* by another holder */
+        vcl_socket_set_state(s, VCL_LISTENING);
+        if (s->n_in_subs)
+            vcl_accept_arm(s, VCL_ARM_ON);
+    }
     s->rest_unshare = is_only && s->rest_read;
     s->shared = !is_only || s->rest_read;
     s->wr_shut = s->wr_shut || m->attr & SVM_CLAIM_WR_SHUT;

@@ -693,6 +693,7 @@ void vcl_claim_want(struct vcl_socket *s);                /* when somebody here 
 void vcl_claim_again(struct vcl_worker *w);               /* for those that wait; worker lock held */
 int64_t vcl_claim_cap_ns(const struct vcl_worker *w);     /* until then */
 void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m);
+int vcl_claim_look(struct vcl_socket *s);                 /* bound: may have become a listener */
 void vcl_claim_on_taken(struct vcl_socket *s);
 int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct svm_msg_slot *old_slot);
 /* vcl_rest.c: what a former cut-through peer wrote. rx_lock held, but where the worker lock is said. */

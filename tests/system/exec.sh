@@ -1,5 +1,5 @@
 #!/bin/bash
-# exec.sh - sockets that leave their process: inetd style exec, SCM_RIGHTS, close-on-exec, nginx's binary upgrade
+# exec.sh - sockets that leave their process: inetd style exec, SCM_RIGHTS, close-on-exec, bound ones that others listen to, nginx's binary upgrade
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_root
@@ -121,6 +121,24 @@ assert not bad, bad[:3]
 PY
 port=$((port + 1))
 TMO=60 check "descriptors that are closed while they are passed on" stack python3 "$TMP/race.py" $S4 $port
+
+# Who has a socket only bound gives it to others, and each of these calls listen().
+bound_held() { # WAY ADDRESS CLIENT-SIDE ADDRESS-OF-THE-CLIENT
+    local log=$TMP/held.$port server rc=hangs
+    TMO=100 bg "$log" stack python3 "$top_srcdir/tests/system/bound_held.py" serve "$2" $port "$1"
+    server=$bg_pid
+    wait_for 30 listening "$log" || { not_ok "$1, bound to $2: its holders listen" "$(tail -n 15 "$log")"; return; }
+    TMO=30 check "$1, bound to $2: a client of $3 is answered by each" "$3" python3 "$top_srcdir/tests/system/bound_held.py" client "$4" $port
+    wait_for 30 pid_gone "$server" && { wait "$server"; rc=$?; }
+    [ "$rc" = 0 ] && ok "$1, bound to $2: all have accepted" || not_ok "$1, bound to $2: all have accepted" "exit $rc :: $(tail -n 15 "$log")"
+}
+for way in fork exec vfork spawn pass; do
+    for a in "$S4 in_k $S4" "$S6 stack $S6" ":: in_s ::1" "127.0.0.1 stack 127.0.0.1"; do
+        port=$((port + 6))
+        # shellcheck disable=SC2086
+        bound_held $way $a
+    done
+done
 
 # nginx: a new binary takes over the listening sockets; its environment is of nginx's own making
 ngx_conf "$TMP/n" 8090 2
