@@ -228,7 +228,8 @@ bool preload_kernel_listens(int fd);
 /* preload_exec.c: descriptors in the control messages of an AF_UNIX socket */
 void preload_rights_sent(const struct msghdr *msg);
 void preload_rights_received(const struct msghdr *msg);
-/* A child of vfork is about to put fd at `to`; whether its thread has noted any such. */
+/* A child of vfork is about to copy fd, to a number that it does not know yet; puts fd at `to`; whether its thread has noted any such. */
+void preload_exec_copies(int fd);
 void preload_exec_moves(int fd, int to);
 bool preload_exec_has_moved(void);
 /* posix_spawn() of `sh -c command`, with the sockets that are not close-on-exec. 0 or an error. */

@@ -107,9 +107,18 @@ bool preload_listens(int fd, struct fd_file *f)
     return true;
 }
 
+static void exec_export_number(int fd)
+{
+    struct fd_file *f = preload_get_stack(fd);
+    if (!f)
+        return;
+    exec_export(fd, f);
+    preload_put(f);
+}
+
 /* ---- a child of vfork ----
- * It runs on its parent's memory, but where dup2() has put something is true of its own descriptors only: it is noted beside the table, by the
- * thread that both are. */
+ * It runs on its parent's memory, but where dup(), dup2() and fcntl() have put something is true of its own descriptors only: it is noted
+ * beside the table, by the thread that both are. */
 
 enum { EXEC_MOVED_MAX = 16 };
 static _Thread_local struct {
@@ -128,13 +137,25 @@ static int exec_moved_to(int fd)
 
 bool preload_exec_has_moved(void) { return exec_moved.n != 0; }
 
-void preload_exec_moves(int fd, int to)
+static void exec_moved_begin(void)
 {
     long pid = syscall(SYS_getpid);
     if (exec_moved.pid != pid) {
         exec_moved.pid = pid;
         exec_moved.n = 0;
     }
+}
+
+void preload_exec_copies(int fd)
+{
+    exec_moved_begin();
+    if (exec_moved_to(fd) < 0)
+        exec_export_number(fd);
+}
+
+void preload_exec_moves(int fd, int to)
+{
+    exec_moved_begin();
     int from = exec_moved_to(fd), at = exec_moved_to(to);
     bool is_ours = from >= 0 && exec_moved.at[from].is_ours, blocking = is_ours && exec_moved.at[from].blocking;
     struct fd_file *f = from < 0 ? preload_get_stack(fd) : NULL;
@@ -492,15 +513,6 @@ static void exec_each_right(const struct msghdr *msg, void (*fn)(int fd))
     }
 }
 
-static void exec_sent(int fd)
-{
-    struct fd_file *f = preload_get_stack(fd);
-    if (!f)
-        return;
-    exec_export(fd, f);
-    preload_put(f);
-}
-
 static void exec_received(int fd)
 {
     if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK)
@@ -513,7 +525,7 @@ void preload_rights_sent(const struct msghdr *msg)
 {
     PRELOAD_GUARD;
     if (atomic_load_explicit(&preload.is_initialised, memory_order_acquire) && !preload_is_foreign())
-        exec_each_right(msg, exec_sent);
+        exec_each_right(msg, exec_export_number);
 }
 
 void preload_rights_received(const struct msghdr *msg)

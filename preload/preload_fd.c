@@ -92,6 +92,8 @@ HS_EXPORT void hs_closefrom(int first)
 
 /* ---- dup ---- */
 
+typedef int (*fcntl_fn)(int fd, int cmd, ...);
+
 /* `to` is a fresh copy of fd (or -1): lets it lead to the same file, or to none. */
 static int preload_dup_done(int fd, int to)
 {
@@ -121,12 +123,28 @@ static bool preload_dup_concerns(int fd, int to)
     return (fd_table_has(&preload.fds, fd) || (to >= 0 && fd_table_has(&preload.fds, to))) && !preload_is_foreign();
 }
 
-HS_EXPORT int hs_dup(int fd)
+/* To a number of the kernel's choice. */
+static int preload_dup_new(fcntl_fn real, int fd, int cmd, void *least)
 {
     PRELOAD_GUARD;
-    bool concerns = preload_dup_concerns(fd, -1);
-    int to = libc_real()->dup(fd);
-    return concerns ? preload_dup_done(fd, to) : to;
+    if (hs_likely(!fd_table_has(&preload.fds, fd) && !preload_exec_has_moved()))
+        return real(fd, cmd, least);
+    bool is_foreign = preload_is_foreign();
+    if (is_foreign)
+        preload_exec_copies(fd);
+    int to = real(fd, cmd, least);
+    if (!is_foreign)
+        return preload_dup_done(fd, to);
+    if (to >= 0)
+        preload_exec_moves(fd, to);
+    return to;
+}
+
+HS_EXPORT int hs_dup(int fd)
+{
+    if (hs_likely(!fd_table_has(&preload.fds, fd) && !preload_exec_has_moved()))
+        return libc_real()->dup(fd);
+    return preload_dup_new(libc_real()->fcntl, fd, F_DUPFD, NULL);
 }
 
 /* Onto `to`, which is closed by it. */
@@ -170,8 +188,6 @@ HS_EXPORT int hs_dup3(int fd, int to, int flags)
 int preload_plain_dup3(int fd, int to, int flags) { return hs_dup3(fd, to, flags); }
 
 /* ---- fcntl ---- */
-
-typedef int (*fcntl_fn)(int fd, int cmd, ...);
 
 static int preload_set_flags(int fd, struct fd_file *f, fcntl_fn real, void *arg)
 {
@@ -218,6 +234,8 @@ static int preload_fcntl_socket(int fd, struct fd_file *f, fcntl_fn real, int cm
 
 static int preload_fcntl(fcntl_fn real, int fd, int cmd, void *arg)
 {
+    if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
+        return preload_dup_new(real, fd, cmd, arg);
     struct fd_file *f = preload_get(fd);
     if (hs_likely(!f))
         return real(fd, cmd, arg);
@@ -227,11 +245,7 @@ static int preload_fcntl(fcntl_fn real, int fd, int cmd, void *arg)
         preload_put(f);
         return r;
     }
-    if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {
-        r = (int)preload_kernel(real(fd, cmd, arg));
-        if (r >= 0 && !preload_is_foreign())
-            preload_dup_done(fd, r);
-    } else if (f->kind == FD_SOCKET) {
+    if (f->kind == FD_SOCKET) {
         r = preload_fcntl_socket(fd, f, real, cmd, arg);
     } else {
         r = (int)preload_kernel(real(fd, cmd, arg));

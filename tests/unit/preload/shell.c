@@ -1,6 +1,6 @@
 /* shell.c - system() and popen(): the sockets that go along with the shell and those that do not, signals, statuses, errors, cancellation,
- * what is left open in whom; a child of vfork() that moves sockets by dup2() before it becomes another image. Run with and without the
- * preload library, the two outputs must be the same (stack_same_test.sh). Over IPv4 and IPv6, and first without any socket. */
+ * what is left open in whom; a child of vfork() that moves sockets by dup() and its like before it becomes another image. Run with and
+ * without the preload library, the two outputs must be the same (stack_same_test.sh). Over IPv4 and IPv6, and first without any socket. */
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -155,7 +155,7 @@ static void test_handed_on(void)
 
 /* ---- vfork ---- */
 
-enum move { MOVE_TO_0, MOVE_TWICE, MOVE_BY_DUP3, MOVE_LISTENER, SPAWN_LISTENER, MOVE_OVER, MOVES };
+enum move { MOVE_TO_0, MOVE_TWICE, MOVE_BY_DUP3, MOVE_LISTENER, SPAWN_LISTENER, MOVE_OVER, MOVE_BY_DUP, MOVE_BY_FCNTL, DUP_LISTENER, MOVES };
 
 static pid_t start(enum move move, int fd, int other, char *const args[])
 {
@@ -181,6 +181,11 @@ static pid_t start(enum move move, int fd, int other, char *const args[])
     } else if (move == MOVE_BY_DUP3) {
         dup3(fd, 45, O_CLOEXEC);
         dup3(fd, 46, 0);
+    } else if (move == MOVE_BY_DUP || move == DUP_LISTENER) {
+        close(0);
+        (void)!dup(fd);
+    } else if (move == MOVE_BY_FCNTL) {
+        fcntl(fcntl(fd, F_DUPFD_CLOEXEC, 40), F_DUPFD, 46);
     } else {
         dup2(other, fd);
     }
@@ -191,8 +196,8 @@ static pid_t start(enum move move, int fd, int other, char *const args[])
 /* The sockets are close-on-exec; the image has what stands where it was put. */
 static void test_moved(enum move move)
 {
-    int l, a, b = ends(&l, &a), s[2], status = -1, to = move == MOVE_BY_DUP3 ? 46 : move == MOVE_OVER ? b : 0;
-    bool accepts = move == MOVE_LISTENER || move == SPAWN_LISTENER;
+    int l, a, b = ends(&l, &a), s[2], status = -1, to = move == MOVE_BY_DUP3 || move == MOVE_BY_FCNTL ? 46 : move == MOVE_OVER ? b : 0;
+    bool accepts = move == MOVE_LISTENER || move == SPAWN_LISTENER || move == DUP_LISTENER;
     char number[16] = "accept", *args[] = { (char *)(uintptr_t)self, number, NULL };
     printf("moved, %d\n", (int)move);
     SHOW(fcntl(b, F_SETFD, move == MOVE_OVER ? 0 : FD_CLOEXEC));
