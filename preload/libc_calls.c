@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include "preload/libc_calls.h"
 #include "preload/preload_cancel.h"
+#include "preload/raw_call.h"
 
 struct libc_calls libc_calls_table;
 bool libc_calls_ready;
@@ -39,22 +40,10 @@ __attribute__((constructor(101))) static void libc_calls_construct(void)
     libc_calls_load();
 }
 
-/* syscall() is no cancellation point, and what the client library makes all its calls by. */
-static inline __attribute__((always_inline)) int wrap_off(const char *name)
-{
-    return __builtin_strcmp(name, "syscall") == 0 ? -1 : preload_cancel_off();
-}
-static inline __attribute__((always_inline)) void wrap_restore(const int *state)
-{
-    if (*state >= 0)
-        preload_cancel_restore(state);
-}
-#define WRAP_UNCANCELLED(name) __attribute__((cleanup(wrap_restore), unused)) const int wrap_was = wrap_off(name)
-
 #define CALL(ret, name, params, args) \
     ret __wrap_##name params          \
     {                                 \
-        WRAP_UNCANCELLED(#name);      \
+        PRELOAD_UNCANCELLED;          \
         return libc_real()->name args; \
     }
 #define VCALL(ret, name, params, args) ret __wrap_##name params;
@@ -75,3 +64,7 @@ WRAP_VARIADIC(fcntl, int)
 WRAP_VARIADIC(__fcntl, int)
 WRAP_VARIADIC(fcntl64, int)
 WRAP_VARIADIC(ioctl, unsigned long)
+
+/* No cancellation point, and what the client library makes its calls by. Not libc's: that one is found behind this library, and may be
+ * another preload library's, for which these would be the program's (torsocks). */
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f) { return preload_raw_call(number, a, b, c, d, e, f); }

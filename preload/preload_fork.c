@@ -118,7 +118,7 @@ static int control(int option, unsigned long a, unsigned long b, unsigned long c
 PRELOAD_BEFORE_ALL HS_EXPORT int hs_setrlimit(int resource, const struct rlimit *limit)
 {
     if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
-        return (int)preload_raw_call(SYS_prlimit64, 0, resource, (long)limit, 0, 0);
+        return (int)preload_raw_call(SYS_prlimit64, 0, resource, (long)limit, 0, 0, 0);
     return limit_set(resource, limit);
 }
 
@@ -126,7 +126,7 @@ PRELOAD_BEFORE_ALL HS_EXPORT int hs_setrlimit64(int resource, const struct rlimi
 {
     static_assert(sizeof(struct rlimit) == sizeof(struct rlimit64), "64-bit machines have one");
     if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
-        return (int)preload_raw_call(SYS_prlimit64, 0, resource, (long)limit, 0, 0);
+        return (int)preload_raw_call(SYS_prlimit64, 0, resource, (long)limit, 0, 0, 0);
     return limit_set(resource, (const struct rlimit *)limit);
 }
 
@@ -134,6 +134,6 @@ PRELOAD_BEFORE_ALL HS_EXPORT int hs_setrlimit64(int resource, const struct rlimi
 PRELOAD_BEFORE_ALL HS_EXPORT int hs_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
 {
     if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
-        return (int)preload_raw_call(SYS_prctl, option, (long)a, (long)b, (long)c, (long)d);
+        return (int)preload_raw_call(SYS_prctl, option, (long)a, (long)b, (long)c, (long)d, 0);
     return control(option, a, b, c, d);
 }

@@ -9,7 +9,7 @@ pid=
 trap '[ -n "$pid" ] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
 unset LD_PRELOAD HOSTSTACK_REPORT
 
-echo "1..19"
+echo "1..20"
 case $(grep '^HS_CFLAGS' "$top_builddir/Makefile") in
 *-fsanitize=*) preload="$(gcc -print-file-name=libasan.so) $lib"; export ASAN_OPTIONS=detect_leaks=0 ;;
 *) preload=$lib ;;
@@ -59,6 +59,14 @@ for name in $programs; do
     [ "$accelerated" -ge 2 ] || { sed 's/^/# /' "$dir/report.$name"; false; }
     result $? "$name: $accelerated accepted connections were accelerated"
 done
+# Behind our library another one, whose syscall() is for the program's calls alone.
+HOSTSTACK_REPORT=1 VCL_CONFIG=$dir/vcl.conf LD_PRELOAD="$preload $top_builddir/tests/unit/preload/.libs/other.so" timeout 300 \
+    "$top_builddir/tests/unit/preload/odd" >"$dir/stack.other" 2>"$dir/report.other"
+status=$?
+diff "$dir/kernel.odd" "$dir/stack.other" >"$dir/diff" && [ $status = 0 ] && grep -q 'tcp accepted .*: accelerated$' "$dir/report.other"
+same=$?
+sed 's/^/# /' "$dir/diff"
+result $same "odd beside a library that has a syscall() of its own: $status"
 left() { "$top_builddir/hoststackctl" -s "$dir/run/cli.sock" show app | awk '$1 == "clients" || $1 == "sessions" || $1 == "pairs" { n += $2 } END { print n }'; }
 for _ in $(seq 600); do
     [ "$(left)" = 0 ] && break
