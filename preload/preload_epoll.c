@@ -152,6 +152,8 @@ static void preload_watch_change(struct fd_file *s, int op, int epfd, struct fd_
         *pp = old->next;
     } else if (old) {
         old->ev = *ev;
+        old->epfd = epfd;
+        old->generation = atomic_load(&e->generation); /* it may be of a set that was closed, whose place e has got */
         old = fresh;
     } else if (fresh) {
         *fresh = (struct fd_watch){ .epoll = e, .generation = atomic_load(&e->generation), .epfd = epfd, .fd = fd, .ev = *ev };

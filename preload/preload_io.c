@@ -138,18 +138,34 @@ ssize_t preload_write(int fd, const void *buf, size_t len)
 HS_EXPORT ssize_t hs_write(int fd, const void *buf, size_t len) { return preload_write(fd, buf, len); }
 HS_EXPORT ssize_t hs___write(int fd, const void *buf, size_t len) { return preload_write(fd, buf, len); }
 
-/* readv(2): lengths that add up to more than SSIZE_MAX are EINVAL, to 0 nothing happens at all. */
+/* eventfd_read(3) and eventfd_write() of libc are a read and a write of eight bytes, of any descriptor, by ways of its own. */
+HS_EXPORT int hs_eventfd_read(int fd, uint64_t *value)
+{
+    if (hs_likely(!fd_table_has(&preload.fds, fd)))
+        return libc_real()->eventfd_read(fd, value);
+    return preload_read(fd, value, sizeof(*value)) == sizeof(*value) ? 0 : -1;
+}
+HS_EXPORT int hs_eventfd_write(int fd, uint64_t value)
+{
+    if (hs_likely(!fd_table_has(&preload.fds, fd)))
+        return libc_real()->eventfd_write(fd, value);
+    return preload_write(fd, &value, sizeof(value)) == sizeof(value) ? 0 : -1;
+}
+
+/* readv(2): a length of more than SSIZE_MAX is EINVAL, several that add up to more are in no address space; with 0 nothing happens at all. */
 static ssize_t preload_iov_length(const struct iovec *iov, int n)
 {
     size_t len = 0;
+    bool is_far = false;
     if (n < 0 || n > IOV_MAX)
         return -EINVAL;
     for (int i = 0; i < n; i++) {
-        if (iov[i].iov_len > SSIZE_MAX - len)
+        if (iov[i].iov_len > SSIZE_MAX)
             return -EINVAL;
+        is_far = is_far || iov[i].iov_len > SSIZE_MAX - len;
         len += iov[i].iov_len;
     }
-    return (ssize_t)len;
+    return is_far ? -EFAULT : (ssize_t)len;
 }
 
 HS_EXPORT ssize_t hs_readv(int fd, const struct iovec *iov, int n)

@@ -128,8 +128,10 @@ HS_EXPORT ssize_t hs_recvfrom(int fd, void *buf, size_t len, int flags, struct s
         preload_cancel_point(f);
         struct iovec iov = { .iov_base = buf, .iov_len = len };
         struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = sa, .msg_namelen = sa && sa_len ? *sa_len : 0 };
-        r = sa && !sa_len ? -EFAULT : preload_recvmsg(fd, f, &msg, flags);
-        if (r >= 0 && sa)
+        r = preload_recvmsg(fd, f, &msg, flags);
+        if (r >= 0 && sa && !sa_len) /* what has come is taken all the same */
+            r = -EFAULT;
+        else if (r >= 0 && sa)
             *sa_len = msg.msg_namelen;
         preload_put(f);
     } while (preload_again(r));

@@ -412,6 +412,10 @@ static int preload_accept(int fd, struct fd_file *f, struct sockaddr *sa, sockle
         return -EINVAL;
     for (;;) {
         int r = preload_accept_stack(f, sa, len, flags);
+        if (hs_unlikely(r >= 0 && sa && !len)) { /* Linux looks at the address last, and then the connection is gone */
+            preload_close(r);
+            return -EFAULT;
+        }
         if (r == -EAGAIN && preload_is_both(f))
             r = (int)preload_kernel(LIBC_UNCANCELLED(accept4)(fd, sa, len, flags));
         if (r != -EAGAIN || !preload_accept_waits(f))

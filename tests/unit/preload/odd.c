@@ -1,10 +1,14 @@
 /* odd.c - ioctl() and fcntl() of every kind on sockets of every kind, and messages with odd addresses, control messages, vectors and flags,
- * over IPv4 and IPv6: run with and without the preload library, the two outputs must be the same (stack_same_test.sh) */
+ * addresses without a length, sets that were closed, over IPv4 and IPv6: run with and without the preload library, the two outputs must be
+ * the same (stack_same_test.sh) */
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -16,6 +20,8 @@
 
 static bool is_v6;
 static volatile int minus_one = -1, too_many = IOV_MAX + 1; /* out of the compiler's sight */
+static volatile size_t most = SSIZE_MAX;
+static socklen_t *volatile no_length;
 static char big[4096];
 
 struct ends { int l, a, b; };
@@ -283,6 +289,65 @@ static void test_unspec(void)
     SHOW(state_of(fd));
 }
 
+/* ---- lengths ---- */
+
+static int wait_for(int fd, short events)
+{
+    struct pollfd p = { .fd = fd, .events = events };
+    return poll(&p, 1, 60000);
+}
+
+static void test_lengths(const struct ends *e)
+{
+    struct iovec iov[2] = { { big, 1 }, { big, most } };
+    struct sockaddr_storage ss;
+    uint64_t v = 0;
+    printf("lengths\n");
+    SHOW(writev(e->a, iov, 2));
+    SHOW(readv(e->b, iov, 2));
+    iov[1].iov_len = most + 1;
+    SHOW(writev(e->a, iov, 2));
+    SHOW(readv(e->b, iov, 2));
+    SHOW(recvfrom(e->b, big, 3, MSG_DONTWAIT, (struct sockaddr *)&ss, no_length));
+    SHOW(send(e->a, "abcdef", 6, 0));
+    SHOW(recvfrom(e->b, big, 3, 0, (struct sockaddr *)&ss, no_length));
+    SHOW(recv(e->b, big, 10, 0));
+    SHOW(eventfd_write(e->a, 0x1234567890));
+    SHOW(eventfd_read(e->b, &v));
+    SHOW(v == 0x1234567890);
+    SHOW(eventfd_read(e->l, &v));
+    SHOW(eventfd_write(e->l, v));
+    int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+    SHOW(to_port(fd, port_of(e->l)));
+    SHOW(wait_for(e->l, POLLIN));
+    SHOW(accept(e->l, (struct sockaddr *)&ss, no_length));
+    SHOW(recv(fd, big, 1, 0)); /* it was there, and is gone */
+    SHOW(fcntl(e->l, F_SETFL, O_NONBLOCK));
+    SHOW(accept(e->l, (struct sockaddr *)&ss, no_length));
+    SHOW(close(fd));
+}
+
+/* A set that was closed with a socket in it, another in its place, which has the socket, too; the socket is connected then. */
+static void test_set_in_place(const struct ends *e)
+{
+    struct epoll_event ev = { .events = EPOLLOUT }, got = { 0 };
+    int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), set = -1;
+    printf("a set in the place of another\n");
+    for (int i = 0; i < 3; i++) {
+        close(set);
+        set = epoll_create1(0);
+        SHOW(epoll_ctl(set, EPOLL_CTL_ADD, fd, &ev));
+    }
+    (void)to_port(fd, port_of(e->l)); /* over the loopback device it is there at once, or not */
+    SHOW(wait_for(fd, POLLOUT));
+    SHOW(epoll_wait(set, &got, 1, 60000));
+    SHOW(got.events);
+    SHOW(epoll_wait(set, &got, 1, 0));
+    SHOW(got.events);
+    SHOW(close(set));
+    SHOW(close(fd));
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -306,6 +371,8 @@ int main(void)
         test_names(&e);
         test_control(&e);
         test_flags(&e);
+        test_lengths(&e);
+        test_set_in_place(&e);
         test_ends(&e);
         test_unspec();
     }
