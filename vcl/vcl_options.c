@@ -118,7 +118,7 @@ static const struct opt_row rows[] = {
     BOOL(IPPROTO_IPV6, IPV6_V6ONLY, 0, ANY, v6only),
     RARE(IPPROTO_IPV6, IPV6_RECVPKTINFO, 0, ANY, pktinfo6),
     { IPPROTO_IPV6, IPV6_TCLASS, OPT_INT, OPT_TOS_ECN | OPT_RANGE_DEFAULT, SVM_ATTR_DSCP, ANY, AT_RARE(tclass), 0, 255, 0 },
-    { IPPROTO_IPV6, IPV6_UNICAST_HOPS, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_TTL, ANY, AT_RARE(hops), 1, 255, 64 },
+    { IPPROTO_IPV6, IPV6_UNICAST_HOPS, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_TTL, ANY, AT_RARE(hops), 0, 255, 64 },
     NONE(IPPROTO_IPV6, IPV6_2292PKTINFO, ANY, 0), NONE(IPPROTO_IPV6, IPV6_2292HOPOPTS, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_2292DSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_2292RTHDR, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_2292HOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, 11 /* IPV6_FLOWINFO */, ANY, 0),
@@ -292,12 +292,15 @@ static int32_t recverr_told(const struct vcl_socket *s)
 
 static int32_t min_ttl_told(const struct vcl_socket *s) { return s->rare_opt->min_ttl | s->rare_opt->min_hops << 8; }
 
+/* To the server no TTL is the default one. A hop limit of 0 gets as far as one of 1 (RFC 8200 s3): to the hosts of the link. */
+static int32_t row_told(const struct opt_row *r, int32_t v) { return r->attr == SVM_ATTR_TTL && v == 0 ? 1 : v; }
+
 static void post_changed(struct vcl_socket *s, uint64_t changed)
 {
     s->opt.changed &= ~changed;
     for (unsigned i = 0; i < HS_ARRAY_LEN(rows); i++)
         if (rows[i].attr && changed & UINT64_C(1) << rows[i].attr && row_acts(s, &rows[i])) {
-            post_int(s, rows[i].attr, row_get(s, &rows[i]));
+            post_int(s, rows[i].attr, row_told(&rows[i], row_get(s, &rows[i])));
             changed &= ~(UINT64_C(1) << rows[i].attr);
         }
     if (changed & UINT64_C(1) << SVM_ATTR_DEVICE)
@@ -705,7 +708,7 @@ static int set_int_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
     else if (row_get(s, r) != v)
         return -ENOBUFS;
     if (r->attr && row_acts(s, r))
-        vcl_options_send_int(s, r->attr, v);
+        vcl_options_send_int(s, r->attr, row_told(r, v));
     if ((r->at == AT_RARE(min_ttl) || r->at == AT_RARE(min_hops)) && !s->is_dgram && !s->is_records) /* by the family of the packet */
         vcl_options_send_int(s, SVM_ATTR_MIN_TTL, min_ttl_told(s));
     return 0;
