@@ -211,5 +211,4 @@ void tcp_fastopen_answered(struct worker *w, struct tcp_conn *c, const struct tc
         tcp_count(w, TCP_C_fastopen_taken);
     }
     c->snd_nxt = c->iss + 1 + came; /* the rest was not sent, as far as the peer knows: it goes out with what follows */
-    memset(&c->open, 0, sizeof(c->open));
 }

@@ -78,6 +78,7 @@ static void syn_sent_accepted(struct worker *w, struct tcp_conn *c, struct tcp_s
     tcp_apply_syn_options(w, c, seg);
     if (hs_unlikely(c->open.step))
         tcp_fastopen_answered(w, c, seg);
+    memset(&c->open, 0, sizeof(c->open)); /* its place is the congestion control's from now on */
     c->snd_wl1 = seg->seq;
     c->snd_wl2 = seg->ack;
     c->snd_wnd = c->snd_max_wnd = seg->wnd; /* not scaled in a SYN */

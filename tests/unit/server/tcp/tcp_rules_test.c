@@ -367,6 +367,37 @@ Test(tcp_rules, syn_count, .init = init, .fini = fini)
     }
 }
 
+/* What a connection remembers while it opens lies where its congestion control's own memory is, which begins as zero. */
+static void check_nothing_behind(struct script *t)
+{
+    const struct tcp_conn *c = script_conn(t);
+
+    cr_assert_eq(c->state, TCP_S_ESTABLISHED);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(c->cc_priv); i++)
+        cr_assert_eq(c->cc_priv[i], 0);
+}
+Test(tcp_rules, syn_count_leaves_nothing_behind, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->h.connect_congestion = "newreno";
+    script_connect(t);
+    set_attr(t, SVM_ATTR_SYN_COUNT, 5);
+    send_seg(t, TCP_SYN | TCP_ACK, t->snd++, t->rcv, NULL, 0);
+    check_nothing_behind(t);
+}
+Test(tcp_rules, syn_count_leaves_nothing_behind_simultaneous, .init = init, .fini = fini)
+{
+    struct script *t = &T;
+
+    t->h.connect_congestion = "newreno";
+    script_connect(t);
+    set_attr(t, SVM_ATTR_SYN_COUNT, 5);
+    send_seg(t, TCP_SYN, t->snd++, 0, NULL, 0);
+    send_ack(t);
+    check_nothing_behind(t);
+}
+
 /* TCP_QUICKACK: what is owed goes at once, and so does each one after it, until the program takes it back or answers. */
 Test(tcp_rules, quickack, .init = init, .fini = fini)
 {
