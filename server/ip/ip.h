@@ -70,8 +70,16 @@ static inline void ip_confirm(struct worker *w, struct ip_route_cache *c)
 unsigned ip_worker_drain_local(struct worker *w, unsigned budget);
 /* p, at its L4 header as a transport got it, goes through ip_worker_input() of another worker. false: it cannot, p is still the caller's. */
 bool ip_pass_on(struct worker *w, unsigned to, struct pkt *p);
-/* Route to dst: MTU in IP bytes (link_mtu: whatever pmtu.h knows), offloads (enum port_offloads, tso_max) of the port. -ENETUNREACH. */
-struct ip_path { uint16_t mtu, link_mtu; uint32_t offloads; uint32_t tso_max; struct ip_addr src; struct interface *ifc; bool is_local; };
+/* Route to dst: MTU in IP bytes (link_mtu: whatever pmtu.h knows), offloads (enum port_offloads, tso_max) of the port. -ENETUNREACH.
+ * way: what every packet to dst goes by now, whatever its flow, source and ports; next_hop NULL = that depends. */
+struct ip_path {
+    uint16_t mtu, link_mtu;
+    uint32_t offloads, tso_max;
+    struct ip_addr src;
+    struct interface *ifc;
+    bool is_local;
+    struct ip_route_cache way;
+};
 int ip_path_lookup(struct worker *w, uint16_t fib, const struct ip_addr *dst, struct ip_path *out);
 /* The same of who may leave by `dev` only (interface_dev()). IPv4 without a route: dst is taken to be on its link, as Linux does. */
 int ip_path_lookup_by(struct worker *w, uint16_t fib, uint8_t dev, const struct ip_addr *dst, struct ip_path *out);

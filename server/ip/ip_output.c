@@ -192,6 +192,8 @@ int ip_path_lookup_by(struct worker *w, uint16_t fib, uint8_t dev, const struct 
         return -EADDRNOTAVAIL;
     const struct port *port = w->stack->port[way.ifc->port];
     *out = (struct ip_path){ .mtu = way.ifc->mtu, .offloads = port_offloads(port), .tso_max = port->tso_max, .src = *src, .ifc = way.ifc };
+    if (r && !r->next && !dev && !is_scoped(dst))
+        out->way = (struct ip_route_cache){ .generation = route_generation(w->stack->routes), .next_hop = r };
     for (r = r && !dev ? r->next : NULL; r; r = r->next) { /* of several hops: what goes by each of them */
         port = w->stack->port[r->ifc->port];
         out->mtu = (uint16_t)hs_min_u32(out->mtu, r->ifc->mtu);

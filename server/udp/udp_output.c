@@ -96,8 +96,8 @@ static int resolve_device(struct worker *w, const struct udp_conn *c, const stru
     return 0;
 }
 
-/* Where from and where to. 0, or the error that Linux's sendto() gives. */
-static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, struct ip_tx *tx, enum udp_count *why)
+/* Where from and where to; once: the way, where the connection has none of its own. 0, or the error that Linux's sendto() gives. */
+static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, struct ip_tx *tx, struct ip_route_cache *once, enum udp_count *why)
 {
     struct svm_dgram_hdr *h = &r->h;
     struct ip_path path;
@@ -147,11 +147,15 @@ static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, st
         if (!c->broadcast && path.ifc && interface_is_broadcast(path.ifc, &tx->dst))
             return -EACCES;
         tx->loop |= path.ifc && interface_is_broadcast(path.ifc, &tx->dst);
+        if (!tx->loop)
+            *once = path.way;
     }
     struct ip_endpoint lcl = { tx->src, c->base.lcl.port }, rmt = { tx->dst, h->rmt_port };
     *why = UDP_C_tx_denied;
     if (!tx->cache && !session_may_send(w, c->base.session, &lcl, &rmt)) /* a connected socket was asked for at connect */
         return -ECONNREFUSED;
+    if (!tx->cache)
+        tx->cache = once;
     *why = UDP_C_tx_too_big;
     if (h->data_len > (v4 ? UDP_MAX_V4 : UDP_MAX_V6))
         return -EMSGSIZE;
@@ -201,15 +205,13 @@ static int send_record(struct worker *w, struct udp_conn *c, struct tx_record *r
 {
     struct ip_tx tx = { .fib = c->base.fib, .dev = c->base.dev, .ip_proto = IPPROTO_UDP, .tos = r->tos, .ttl = r->ttl, .pmtu = c->pmtu };
     enum udp_count why = UDP_C_tx_bad_address;
-    int ret = resolve(w, c, r, &tx, &why);
+    struct ip_route_cache once = { 0 };
+    int ret = resolve(w, c, r, &tx, &once, &why);
 
     if (ret < 0) {
         udp_count(w, why);
         return ret;
     }
-    struct ip_route_cache confirmed = { 0 };
-    if (hs_unlikely(r->h.flags & SVM_DGRAM_CONFIRM) && !tx.cache)
-        tx.cache = &confirmed;
     if (r->gso_size) /* its datagrams never go in fragments (udp(7)) */
         tx.pmtu = IP_PMTU_DO;
     uint32_t off = 0;

@@ -241,6 +241,34 @@ Test(route, flows_are_spread_over_the_hops_that_live)
     }
 }
 
+/* What is true of every packet to an address may be remembered, and nothing else. */
+Test(route, a_path_tells_its_way_when_there_is_one)
+{
+    static const char *const via[2][2] = { { "10.0.0.2", "10.0.0.3" }, { "fd00::2", "fd00::3" } };
+    static const struct { const char *dst; bool by_device, has_way; } rows[] = {
+        { "10.0.0.9", false, true },  { "10.0.0.9", true, false },   { "10.0.0.1", false, false },        { "10.8.0.1", false, true },
+        { "10.9.0.1", false, false }, { "224.0.0.9", false, false }, { "255.255.255.255", false, false }, { "fd00::9", false, true },
+        { "fd00::9", true, false },   { "fd00::1", false, false },   { "fd08::1", false, true },          { "fd09::1", false, false },
+        { "fe80::9", false, false },  { "ff02::9", false, false },
+    };
+
+    add_hops("10.8.0.0/16", via[0], 1);
+    add_hops("10.9.0.0/16", via[0], 2);
+    add_hops("fd08::/16", via[1], 1);
+    add_hops("fd09::/16", via[1], 2);
+    for (unsigned i = 0; i < HS_ARRAY_LEN(rows); i++) {
+        struct ip_addr dst = net_ip(rows[i].dst);
+        struct ip_path path;
+
+        cr_assert_eq(ip_path_lookup_by(n.w, 0, rows[i].by_device ? interface_dev(n.ifc) : 0, &dst, &path), 0, "%s", rows[i].dst);
+        cr_assert_eq(path.way.next_hop != NULL, rows[i].has_way, "%s", rows[i].dst);
+        if (rows[i].has_way) {
+            cr_assert_eq(path.way.next_hop, route_lookup(n.s->routes, 0, &dst));
+            cr_assert_eq(path.way.generation, route_generation(n.s->routes));
+        }
+    }
+}
+
 Test(route, hops_that_cannot_be)
 {
     static const char *const via[1] = { "10.0.0.5" };
