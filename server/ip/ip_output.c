@@ -220,14 +220,15 @@ static const struct route *choose_hop(struct worker *w, const struct route *r, c
 
 /* ---------------------------------------------------------------- sending */
 
-/* p at the IP header. Returns the neighbour, or NULL. */
+/* p at the IP header; n: the neighbour that way leads to, NULL = not known. Returns it, or NULL: not one. */
 static struct neigh *emit(struct worker *w, const struct ip_way *way, struct neigh *n, struct pkt *p)
 {
-    const struct pkt_meta *m = pkt_meta(p);
-    uint16_t type = ip_addr_is_v4(&m->dst) ? ETH_TYPE_IPV4 : ETH_TYPE_IPV6;
     static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 
     w->ip->count.ip_out++;
+    if (hs_likely(n)) /* of one destination, and never of many */
+        return neigh_output(w, way->ifc, way->nh, n, p);
+    uint16_t type = ip_addr_is_v4(&pkt_meta(p)->dst) ? ETH_TYPE_IPV4 : ETH_TYPE_IPV6;
     if (hs_unlikely(ip_addr_is_multicast(way->nh))) {
         const uint8_t *b = way->nh->b;
         const uint8_t mac4[6] = { 0x01, 0x00, 0x5e, b[13] & 0x7f, b[14], b[15] }; /* RFC 1112 s6.4 */
@@ -239,7 +240,7 @@ static struct neigh *emit(struct worker *w, const struct ip_way *way, struct nei
         eth_output(w, way->ifc, p, broadcast, type);
         return NULL;
     }
-    return neigh_output(w, way->ifc, way->nh, n, p);
+    return neigh_output(w, way->ifc, way->nh, NULL, p);
 }
 
 /* Cuts p (at the L4 header) into fragments of at most mtu bytes (RFC 791 s3.2, RFC 8200 s4.5). Takes p. */
@@ -490,8 +491,7 @@ int ip_output(struct worker *w, struct pkt *p, const struct ip_tx *tx)
         pkt_free(p);
         return 0;
     }
-    if (c && r && !tx->loop) { /* the short way above loops nothing back */
+    if (c && !tx->loop && (r || c->next_hop || c->generation != gen)) /* the short way above loops nothing back */
         *c = (struct ip_route_cache){ .generation = gen, .next_hop = r };
-    }
     return output_way(w, p, &full, &way);
 }

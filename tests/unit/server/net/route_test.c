@@ -269,6 +269,61 @@ Test(route, a_path_tells_its_way_when_there_is_one)
     }
 }
 
+/* One packet of who is bound to the interface. */
+static int send_by_device(const char *dst, struct ip_route_cache *cache)
+{
+    struct ip_tx tx = { .dst = net_ip(dst), .ip_proto = NET_PROTO, .dev = interface_dev(n.ifc), .cache = cache };
+    struct pkt *p = pkt_alloc(n.w->pools, 10);
+
+    tx.src = net_ip(ip_addr_is_v4(&tx.dst) ? "10.0.0.1" : "fd00::1");
+    memset(pkt_append(p, 10), 1, 10);
+    net_forget(&n);
+    int ret = ip_output(n.w, p, &tx);
+    net_run_us(&n, 1000);
+    return ret;
+}
+
+/* How many packets of the test's protocol went out, and all of them to mac. */
+static unsigned sent_to(const uint8_t mac[6])
+{
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < n.n_frames; i++) {
+        const uint8_t *b = n.frame[i].b;
+
+        if (b[12] == 0x08 && b[13] == 0 ? b[23] == NET_PROTO : b[12] == 0x86 && b[20] == NET_PROTO) {
+            cr_assert_arr_eq(b, mac, 6);
+            found++;
+        }
+    }
+    return found;
+}
+
+/* By a device, IPv4 goes without a route, too: to a neighbour that is not the last route's gateway. */
+Test(route, a_neighbour_is_forgotten_with_its_route)
+{
+    static const char *const texts[2][3] = { { "10.8.0.0/16", "10.0.0.2", "10.8.0.1" }, { "fd08::/32", "fd00::2", "fd08::1" } };
+    static const uint8_t other[6] = { 2, 0, 0, 0, 0, 9 };
+
+    net_learn_peer(&n);
+    for (unsigned f = 0; f < 2; f++) {
+        struct ip_addr dst = net_ip(texts[f][2]);
+        struct ip_route_cache cache = { 0 };
+        struct ip_prefix p;
+
+        add_hops(texts[f][0], &texts[f][1], 1);
+        cr_assert_eq(neigh_set_permanent(n.w, n.ifc, &dst, other), 0);
+        cr_assert_eq(send_by_device(texts[f][2], &cache), 0);
+        cr_assert_eq(sent_to(PEER_MAC), 1);
+        cr_assert_eq(ip_prefix_parse(texts[f][0], &p), 0);
+        cr_assert_eq(route_del(n.s->routes, 0, &p, ROUTE_STATIC), 0);
+        for (unsigned i = 0; i < 2; i++) {
+            cr_assert_eq(send_by_device(texts[f][2], &cache), f == 0 ? 0 : -ENETUNREACH);
+            cr_assert_eq(sent_to(other), f == 0);
+        }
+    }
+}
+
 Test(route, hops_that_cannot_be)
 {
     static const char *const via[1] = { "10.0.0.5" };
