@@ -383,12 +383,13 @@ static bool is_asleep(struct attempt *a)
             return false;
         snprintf(path, sizeof(path), "/proc/self/task/%d/status", atomic_load(&a->tid));
         FILE *f = fopen(path, "r");
-        while (f && fgets(line, sizeof(line), f)) {
+        if (!f) /* it has ended */
+            return false;
+        while (fgets(line, sizeof(line), f)) {
             sscanf(line, "State: %c", &state);
             sscanf(line, "voluntary_ctxt_switches: %ld", &switches);
         }
-        if (f)
-            fclose(f);
+        fclose(f);
         same = state == 'S' && switches == last ? same + 1 : 0;
         last = switches;
     }
