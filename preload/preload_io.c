@@ -1,5 +1,4 @@
 /* preload_io.c - read, write, recv, send and their vector and checked forms, preadv2, pwritev2 */
-#include <limits.h>
 #include "preload/preload_io.h"
 
 ssize_t preload_recv_stack(struct fd_file *f, const struct iovec *iov, int n, int flags, struct vcl_msg_info *info)
@@ -23,6 +22,72 @@ ssize_t preload_send_stack(struct fd_file *f, const struct iovec *iov, int n, in
     if (hs_unlikely(r == -EPIPE) && !(flags & MSG_NOSIGNAL) && f->sock.proto != SVM_PROTO_UDP)
         raise(SIGPIPE);
     return r;
+}
+
+/* ---- lengths, as Linux takes them ---- */
+
+static const uint64_t above_programs = UINT64_C(1) << 56; /* addresses that no program has on any machine */
+
+static bool is_nowhere(const void *at, size_t len)
+{
+    uintptr_t end;
+    return __builtin_add_overflow((uintptr_t)at, len, &end) || end > above_programs;
+}
+
+/* Of one buffer: read() and write() want all of it to be somewhere, recv() and send() as much as they move. */
+static __attribute__((noinline, cold)) bool call_length(const void *buf, size_t *len, bool is_whole)
+{
+    if (is_whole && is_nowhere(buf, *len))
+        return false;
+    *len = CALL_BYTES_MAX;
+    return true;
+}
+
+/* The bytes of a vector. readv(2): a length of more than SSIZE_MAX is EINVAL; of several pieces each must be where a program can have one. */
+static ssize_t vector_length(const struct iovec *iov, int n)
+{
+    size_t len = 0;
+    bool is_far = false;
+    for (int i = 0; i < n; i++) {
+        if (iov[i].iov_len > SSIZE_MAX)
+            return -EINVAL;
+        is_far = is_far || (n > 1 && hs_unlikely(is_nowhere(iov[i].iov_base, iov[i].iov_len)));
+        len = hs_min_u64(len + iov[i].iov_len, SSIZE_MAX);
+    }
+    return is_far ? -EFAULT : (ssize_t)len;
+}
+
+/* More than one call moves: the rest is left out. */
+static __attribute__((noinline, cold)) ssize_t move_long(struct fd_file *f, const struct iovec *iov, int n, int flags, bool is_read,
+                                                         struct vcl_msg_info *info)
+{
+    struct iovec some[IOV_MAX];
+    size_t left = CALL_BYTES_MAX;
+    int k = 0;
+    for (; k < n && left; k++) {
+        some[k] = (struct iovec){ iov[k].iov_base, hs_min_u64(iov[k].iov_len, left) };
+        left -= some[k].iov_len;
+    }
+    return is_read ? preload_recv_stack(f, some, k, flags, info) : preload_send_stack(f, some, k, flags, NULL);
+}
+
+/* A datagram is never so long: what the kernel leaves out of one makes no difference. */
+static bool is_long(const struct fd_file *f, ssize_t len) { return hs_unlikely(len > CALL_BYTES_MAX) && f->sock.proto != SVM_PROTO_UDP; }
+
+ssize_t preload_recv_vector(struct fd_file *f, const struct iovec *iov, int n, int flags, struct vcl_msg_info *info)
+{
+    ssize_t len = vector_length(iov, n);
+    if (hs_unlikely(len < 0))
+        return len;
+    return is_long(f, len) ? move_long(f, iov, n, flags, true, info) : preload_recv_stack(f, iov, n, flags, info);
+}
+
+ssize_t preload_send_vector(struct fd_file *f, const struct iovec *iov, int n, int flags, const struct vcl_msg_info *info)
+{
+    ssize_t len = vector_length(iov, n);
+    if (hs_unlikely(len < 0))
+        return len;
+    return is_long(f, len) ? move_long(f, iov, n, flags, false, NULL) : preload_send_stack(f, iov, n, flags, info);
 }
 
 static inline __attribute__((always_inline)) ssize_t recv_any(int fd, struct fd_file *f, const struct iovec *iov, int n, int flags)
@@ -87,6 +152,8 @@ static __attribute__((noinline, cold)) ssize_t send_again(int fd, const struct i
 /* The number's file stands at slot. Apart, too: calls on the kernel's descriptors save no registers. */
 static __attribute__((noinline)) ssize_t recv_known(int fd, void *buf, size_t len, int flags, bool is_read, struct fd_file *_Atomic *slot)
 {
+    if (hs_unlikely(len > CALL_BYTES_MAX) && !call_length(buf, &len, is_read))
+        return preload_result(-EFAULT);
     struct iovec iov = { .iov_base = buf, .iov_len = len };
     struct fd_file *f = preload_get_receiver_at(slot);
     if (hs_unlikely(!f))
@@ -97,6 +164,8 @@ static __attribute__((noinline)) ssize_t recv_known(int fd, void *buf, size_t le
 static __attribute__((noinline)) ssize_t send_known(int fd, const void *buf, size_t len, int flags, bool is_write,
                                                     struct fd_file *_Atomic *slot)
 {
+    if (hs_unlikely(len > CALL_BYTES_MAX) && !call_length(buf, &len, is_write))
+        return preload_result(-EFAULT);
     struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
     struct fd_file *f = preload_get_stack_at(slot);
     if (hs_unlikely(!f))
@@ -152,54 +221,6 @@ HS_EXPORT int hs_eventfd_write(int fd, uint64_t value)
     return preload_write(fd, &value, sizeof(value)) == sizeof(value) ? 0 : -1;
 }
 
-/* readv(2): a length of more than SSIZE_MAX is EINVAL, several that add up to more are in no address space; with 0 nothing happens at all. */
-static ssize_t preload_iov_length(const struct iovec *iov, int n)
-{
-    size_t len = 0;
-    bool is_far = false;
-    if (n < 0 || n > IOV_MAX)
-        return -EINVAL;
-    for (int i = 0; i < n; i++) {
-        if (iov[i].iov_len > SSIZE_MAX)
-            return -EINVAL;
-        is_far = is_far || iov[i].iov_len > SSIZE_MAX - len;
-        len += iov[i].iov_len;
-    }
-    return is_far ? -EFAULT : (ssize_t)len;
-}
-
-HS_EXPORT ssize_t hs_readv(int fd, const struct iovec *iov, int n)
-{
-    ssize_t r;
-    do {
-        struct fd_file *f = preload_get_receiver(fd);
-        if (hs_likely(!f))
-            return libc_real()->readv(fd, iov, n);
-        preload_cancel_point(f);
-        r = preload_iov_length(iov, n);
-        if (r > 0)
-            r = preload_recv(fd, f, iov, n, 0);
-        preload_put(f);
-    } while (preload_again(r));
-    return preload_result(r);
-}
-
-HS_EXPORT ssize_t hs_writev(int fd, const struct iovec *iov, int n)
-{
-    ssize_t r;
-    do {
-        struct fd_file *f = preload_get_stack(fd);
-        if (hs_likely(!f))
-            return libc_real()->writev(fd, iov, n);
-        preload_cancel_point(f);
-        r = preload_iov_length(iov, n);
-        if (r > 0) /* a vector of no bytes is nothing at all, not even an empty datagram */
-            r = preload_send(fd, f, iov, n, 0);
-        preload_put(f);
-    } while (preload_again(r));
-    return preload_result(r);
-}
-
 /* preadv2(2), at -1: readv() and writev() with flags; at any other place a socket is ESPIPE, which the kernel says. -EOPNOTSUPP: a flag that
  * Linux refuses for sockets, or does not know. */
 static int preload_rwf_flags(int rwf, int *flags)
@@ -211,17 +232,47 @@ static int preload_rwf_flags(int rwf, int *flags)
     return 0;
 }
 
-/* Puts f. */
-static ssize_t preload_vector_at(int fd, struct fd_file *f, const struct iovec *iov, int n, int rwf, bool is_read)
+/* A vector of no bytes is nothing at all, not even an empty datagram. Puts f. */
+static ssize_t move_vector(int fd, struct fd_file *f, const struct iovec *iov, int n, int rwf, bool is_read)
 {
     int flags;
-    ssize_t r = preload_iov_length(iov, n);
+    preload_cancel_point(f);
+    ssize_t r = n < 0 || n > IOV_MAX ? -EINVAL : vector_length(iov, n);
     if (r > 0) {
         int bad = preload_rwf_flags(rwf, &flags);
-        r = bad ? bad : is_read ? preload_recv(fd, f, iov, n, flags) : preload_send(fd, f, iov, n, flags);
+        if (bad)
+            r = bad;
+        else if (is_long(f, r) && preload_serve(f) == FD_STACK)
+            r = move_long(f, iov, n, flags, is_read, NULL);
+        else
+            r = is_read ? preload_recv(fd, f, iov, n, flags) : preload_send(fd, f, iov, n, flags);
     }
     preload_put(f);
     return r;
+}
+
+HS_EXPORT ssize_t hs_readv(int fd, const struct iovec *iov, int n)
+{
+    ssize_t r;
+    do {
+        struct fd_file *f = preload_get_receiver(fd);
+        if (hs_likely(!f))
+            return libc_real()->readv(fd, iov, n);
+        r = move_vector(fd, f, iov, n, 0, true);
+    } while (preload_again(r));
+    return preload_result(r);
+}
+
+HS_EXPORT ssize_t hs_writev(int fd, const struct iovec *iov, int n)
+{
+    ssize_t r;
+    do {
+        struct fd_file *f = preload_get_stack(fd);
+        if (hs_likely(!f))
+            return libc_real()->writev(fd, iov, n);
+        r = move_vector(fd, f, iov, n, 0, false);
+    } while (preload_again(r));
+    return preload_result(r);
 }
 
 HS_EXPORT ssize_t hs_preadv2(int fd, const struct iovec *iov, int n, off_t at, int flags)
@@ -231,8 +282,7 @@ HS_EXPORT ssize_t hs_preadv2(int fd, const struct iovec *iov, int n, off_t at, i
         struct fd_file *f = at == -1 ? preload_get_receiver(fd) : NULL;
         if (hs_likely(!f))
             return libc_real()->preadv2(fd, iov, n, at, flags);
-        preload_cancel_point(f);
-        r = preload_vector_at(fd, f, iov, n, flags, true);
+        r = move_vector(fd, f, iov, n, flags, true);
     } while (preload_again(r));
     return preload_result(r);
 }
@@ -245,8 +295,7 @@ HS_EXPORT ssize_t hs_pwritev2(int fd, const struct iovec *iov, int n, off_t at, 
         struct fd_file *f = at == -1 ? preload_get_stack(fd) : NULL;
         if (hs_likely(!f))
             return libc_real()->pwritev2(fd, iov, n, at, flags);
-        preload_cancel_point(f);
-        r = preload_vector_at(fd, f, iov, n, flags, false);
+        r = move_vector(fd, f, iov, n, flags, false);
     } while (preload_again(r));
     return preload_result(r);
 }

@@ -4,6 +4,7 @@
 #ifndef HOSTSTACK_PRELOAD_PRELOAD_IO_H
 #define HOSTSTACK_PRELOAD_PRELOAD_IO_H
 
+#include <limits.h>
 #include "preload/preload.h"
 
 /* recvmsg() and sendmsg() in full: addresses, ancillary data, both sides. */
@@ -13,6 +14,10 @@ ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int
 /* The stack's side alone, with restarts after signals; send raises SIGPIPE where POSIX says so. */
 ssize_t preload_recv_stack(struct fd_file *f, const struct iovec *iov, int n, int flags, struct vcl_msg_info *info);
 ssize_t preload_send_stack(struct fd_file *f, const struct iovec *iov, int n, int flags, const struct vcl_msg_info *info);
+/* The same of a vector that was not looked at, as sendmsg() has it: EINVAL and EFAULT for lengths that Linux does not take. */
+ssize_t preload_recv_vector(struct fd_file *f, const struct iovec *iov, int n, int flags, struct vcl_msg_info *info);
+ssize_t preload_send_vector(struct fd_file *f, const struct iovec *iov, int n, int flags, const struct vcl_msg_info *info);
+enum { CALL_BYTES_MAX = INT_MAX & ~4095 };  /* read(2): what one call moves at most */
 /* read() and write() as the program calls them, for other files: there the exported names lead to libc (--wrap). */
 ssize_t preload_read(int fd, void *buf, size_t len);
 ssize_t preload_write(int fd, const void *buf, size_t len);

@@ -16,7 +16,7 @@ static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int 
     struct vcl_msg_info info = { .flags = 0 };
     bool is_udp = f->sock.proto == SVM_PROTO_UDP;
     uint32_t of_stream = is_udp ? 0 : vcl_recv_wants(f->sock.vcl) & (VCL_WANTS_STAMP | VCL_WANTS_STAMPING | VCL_WANTS_INQ);
-    ssize_t r = preload_recv_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, is_udp || flags & MSG_OOB || of_stream ? &info : NULL);
+    ssize_t r = preload_recv_vector(f, msg->msg_iov, (int)msg->msg_iovlen, flags, is_udp || flags & MSG_OOB || of_stream ? &info : NULL);
     if (r < 0)
         return r;
     size_t used = 0;
@@ -126,7 +126,7 @@ HS_EXPORT ssize_t hs_recvfrom(int fd, void *buf, size_t len, int flags, struct s
         if (hs_likely(!f))
             return libc_real()->recvfrom(fd, buf, len, flags, sa, sa_len);
         preload_cancel_point(f);
-        struct iovec iov = { .iov_base = buf, .iov_len = len };
+        struct iovec iov = { .iov_base = buf, .iov_len = hs_min_u64(len, CALL_BYTES_MAX) };
         struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = sa, .msg_namelen = sa && sa_len ? *sa_len : 0 };
         r = preload_recvmsg(fd, f, &msg, flags);
         if (r >= 0 && sa && !sa_len) /* what has come is taken all the same */
@@ -228,6 +228,8 @@ static bool preload_parse_number(const struct cmsghdr *c, struct vcl_msg_info *i
         v = *CMSG_DATA(c);
     else
         return false;
+    if (is_ttl && c->cmsg_level == IPPROTO_IPV6)
+        v = (int16_t)v; /* as Linux keeps it */
     bool may_be_default = c->cmsg_level == IPPROTO_IPV6 && v == -1;
     if (!(is_ttl || is_tos) || (!may_be_default && (v < (is_ttl && c->cmsg_level == IPPROTO_IP) || v > 255)))
         return false;
@@ -296,7 +298,7 @@ static int preload_stream_cmsgs(const struct msghdr *msg)
 static ssize_t preload_sendmsg_stream(struct fd_file *f, const struct msghdr *msg, int flags)
 {
     int r = msg->msg_name && msg->msg_namelen > INT_MAX ? -EINVAL : hs_unlikely(msg->msg_controllen) ? preload_stream_cmsgs(msg) : 0;
-    return r < 0 ? r : preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL);
+    return r < 0 ? r : preload_send_vector(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL);
 }
 
 /* Before it is known who sends it, and what of it may be known to the kernel alone. */
@@ -344,7 +346,7 @@ ssize_t preload_sendmsg(int fd, struct fd_file *f, const struct msghdr *msg, int
         if (r < 0)
             return r;
     }
-    return preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, &info);
+    return preload_send_vector(f, msg->msg_iov, (int)msg->msg_iovlen, flags, &info);
 }
 
 /* Sending may be what decides who serves a datagram socket, or one that connects by MSG_FASTOPEN, so undecided ones count here. */
@@ -387,7 +389,7 @@ HS_EXPORT ssize_t hs_sendto(int fd, const void *buf, size_t len, int flags, cons
         if (hs_likely(!f))
             return libc_real()->sendto(fd, buf, len, flags, sa, sa_len);
         preload_cancel_point(f);
-        struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+        struct iovec iov = { .iov_base = (void *)buf, .iov_len = hs_min_u64(len, CALL_BYTES_MAX) };
         struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = (void *)sa, .msg_namelen = sa ? sa_len : 0 };
         r = preload_sendmsg(fd, f, &msg, flags);
         preload_put(f);

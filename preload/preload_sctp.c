@@ -96,7 +96,7 @@ ssize_t preload_sctp_recvmsg(struct fd_file *f, struct msghdr *msg, int flags)
 {
     struct vcl_sctp_msg m = { .stream = 0 };
     struct vcl_msg_info info = { .sctp = &m };
-    ssize_t r = preload_recv_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, &info);
+    ssize_t r = preload_recv_vector(f, msg->msg_iov, (int)msg->msg_iovlen, flags, &info);
     if (r < 0)
         return r;
     size_t used = 0;
@@ -268,5 +268,5 @@ ssize_t preload_sctp_sendmsg(struct fd_file *f, const struct msghdr *msg, int fl
         if (r < 0)
             return r;
     }
-    return preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, &info);
+    return preload_send_vector(f, msg->msg_iov, (int)msg->msg_iovlen, flags, &info);
 }

@@ -643,7 +643,7 @@ static ssize_t send_early(int fd, struct fd_file *f, const struct msghdr *msg, i
     flags &= ~MSG_FASTOPEN;
     if (preload_serve(f) != FD_STACK)
         return preload_sendmsg_kernel(fd, f, &(struct msghdr){ .msg_iov = msg->msg_iov, .msg_iovlen = msg->msg_iovlen }, flags);
-    r = preload_send_stack(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL);
+    r = preload_send_vector(f, msg->msg_iov, (int)msg->msg_iovlen, flags, NULL);
     if (r < 0 && r != -ECANCELED && r != -EINTR && r != PRELOAD_RESTART)
         vcl_connect_failed(f->sock.vcl);
     return r;

@@ -203,7 +203,9 @@ static struct pkt *build(struct worker *w, struct udp_conn *c, const struct tx_r
 /* 0 or the error for the program. */
 static int send_record(struct worker *w, struct udp_conn *c, struct tx_record *r)
 {
-    struct ip_tx tx = { .fib = c->base.fib, .dev = c->base.dev, .ip_proto = IPPROTO_UDP, .tos = r->tos, .ttl = r->ttl, .pmtu = c->pmtu };
+    /* To IP none is the default one. Where a limit of 0 was said, 1 gets as far: to the hosts of the link (RFC 8200 s3). */
+    uint8_t ttl = r->ttl_is_own && r->ttl == 0 ? 1 : r->ttl;
+    struct ip_tx tx = { .fib = c->base.fib, .dev = c->base.dev, .ip_proto = IPPROTO_UDP, .tos = r->tos, .ttl = ttl, .pmtu = c->pmtu };
     enum udp_count why = UDP_C_tx_bad_address;
     struct ip_route_cache once = { 0 };
     int ret = resolve(w, c, r, &tx, &once, &why);

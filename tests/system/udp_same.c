@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -923,9 +924,39 @@ static void min_ttl(void)
     close(fd);
 }
 
+/* The hop limit that comes with a datagram: with IPv6 -1 is the socket's own, and 0 gets no farther than 1 does. */
+static void hop_limits(void)
+{
+    static const int some[] = { 0, -1, 1, -2, 2, 256, 255, INT_MIN };
+    union { char b[CMSG_SPACE(sizeof(int))]; struct cmsghdr h; } ctl = { .h = { CMSG_LEN(sizeof(int)), IPPROTO_IP, IP_TTL } };
+    char b[10] = "";
+    struct iovec iov = { b, sizeof(b) };
+    int fd = sock(0);
+
+    if (t.v6) {
+        ctl.h.cmsg_level = IPPROTO_IPV6;
+        ctl.h.cmsg_type = IPV6_HOPLIMIT;
+    }
+    recverr(fd);
+    for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++) {
+        struct msghdr m = { .msg_name = (void *)(uintptr_t)at(&t.far, ECHO), .msg_namelen = t.far.len, .msg_iov = &iov, .msg_iovlen = 1,
+                            .msg_control = ctl.b, .msg_controllen = sizeof(ctl.b) };
+        memcpy(CMSG_DATA(&ctl.h), &some[i], sizeof(some[i]));
+        ssize_t n = sendmsg(fd, &m, 0);
+        printf("  with %d: %s\n", some[i], n < 0 ? name_of(errno) : "sent");
+        if (n < 0)
+            continue;
+        poll_for(fd, POLLIN); /* the router's answer, or the echo */
+        errqueue(fd);
+        receive(fd, MSG_DONTWAIT, 100, 512);
+    }
+    close(fd);
+}
+
 static const struct { const char *name; void (*run)(void); } cases[] = {
     { "connected_without", connected_without }, { "connected_with", connected_with }, { "unconnected", unconnected }, { "mixed", mixed },
     { "router", router }, { "too_big", too_big }, { "own", own }, { "unspec", unspec }, { "min_ttl", min_ttl },
+    { "hop_limits", hop_limits },
     { "stamps", stamps }, { "segments", segments }, { "sizes", sizes }, { "waiting", waiting }, { "corked", corked },
     { "bounded", bounded }, { "files", files }, { "first_ones", first_ones },
 };
