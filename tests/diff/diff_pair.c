@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include "tests/diff/diff_pair.h"
 
 void diff_die(const char *what)
@@ -51,4 +52,23 @@ int diff_connected(const char *from, const char *to, bool udp, int other[2])
         diff_die("connect");
     other[1] = udp ? -1 : accept(other[0], NULL, NULL);
     return fd;
+}
+
+bool diff_ends(int argc, char **argv, unsigned limit_s, int ends[2])
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    int other[2];
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    alarm(limit_s);
+    if (argc != 5)
+        exit(2);
+    bool udp = strcmp(argv[2], "udp") == 0;
+
+    ends[0] = diff_connected(argv[3], argv[4], udp, other);
+    ends[1] = udp ? other[0] : other[1];
+    if (udp && (getsockname(ends[0], (struct sockaddr *)&ss, &len) < 0 || connect(ends[1], (struct sockaddr *)&ss, len) < 0))
+        diff_die("connect back");
+    return udp;
 }

@@ -9,5 +9,8 @@
 void diff_die(const char *what);
 /* A connected socket from `from` to a listener or datagram socket at `to`; the other end is left in *other: that, and what it accepted. */
 int diff_connected(const char *from, const char *to, bool udp, int other[2]);
+/* Begins a program that is called with `kernel|ours tcp|udp FROM TO`: it prints line by line, ends after so many seconds, and has two
+ * sockets, each connected with the other. Are they datagram sockets? */
+bool diff_ends(int argc, char **argv, unsigned limit_s, int ends[2]);
 
 #endif

@@ -90,20 +90,10 @@ static void one(int out, int in, int name, int v)
 
 int main(int argc, char **argv)
 {
-    int other[2], out, in;
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(180);
-    if (argc != 5)
-        return 2;
-    bool udp = strcmp(argv[2], "udp") == 0;
-    out = diff_connected(argv[3], argv[4], udp, other);
-    in = udp ? other[0] : other[1];
-    struct sockaddr_storage ss;
-    socklen_t len = sizeof(ss);
-    if (udp && (getsockname(out, (struct sockaddr *)&ss, &len) < 0 || connect(in, (struct sockaddr *)&ss, len) < 0))
-        diff_die("connect back");
+    int ends[2];
+    diff_ends(argc, argv, 180, ends);
     for (int back = 0; back < 2; back++) { /* who connected, too */
-        int to = back ? out : in, from = back ? in : out;
+        int from = ends[back], to = ends[!back];
         one(from, to, SO_TIMESTAMP_OLD, 1);
         one(from, to, SO_TIMESTAMP_NEW, 1);
         one(from, to, SO_TIMESTAMPNS_OLD, 1);

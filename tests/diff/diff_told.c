@@ -119,26 +119,15 @@ static void lost(int out, int in)
 
 int main(int argc, char **argv)
 {
-    int other[2], out, in;
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(3 * WAIT_S);
-    if (argc != 5)
-        return 2;
-    bool udp = strcmp(argv[2], "udp") == 0;
-    out = diff_connected(argv[3], argv[4], udp, other);
-    in = udp ? other[0] : other[1];
-    struct sockaddr_storage ss;
-    socklen_t len = sizeof(ss);
-    if (udp && (getsockname(out, (struct sockaddr *)&ss, &len) < 0 || connect(in, (struct sockaddr *)&ss, len) < 0))
-        diff_die("connect back");
+    int ends[2];
+    bool udp = diff_ends(argc, argv, 3 * WAIT_S, ends);
     for (int back = 0; back < 2; back++) { /* who connected, too */
-        int to = back ? out : in, from = back ? in : out;
         if (udp)
-            lost(from, to);
+            lost(ends[back], ends[!back]);
         else
-            left(from, to, back);
+            left(ends[back], ends[!back], back);
     }
     for (int i = 0; i < 2 && !udp; i++) /* a reset: no TIME-WAIT stays behind */
-        setsockopt(i ? out : in, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+        setsockopt(ends[!i], SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
     return 0;
 }
