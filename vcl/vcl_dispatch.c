@@ -242,12 +242,13 @@ static void on_idle(struct vcl_socket *s)
     vcl_lock_give(&s->tx_lock);
 }
 
-/* Cut-through: another program has the other end now. */
+/* Cut-through: another program has the other end now. What was closed or returned meanwhile is answered for by the server: it may have given
+ * the slot to another connection already. */
 static void on_moved(struct vcl_socket *s, const struct svm_msg *m)
 {
     struct svm_msg answer = vcl_socket_msg(s, SVM_MSG_UNLINK);
 
-    if (vcl_state(s) != VCL_CONNECTED && vcl_state(s) != VCL_ZOMBIE)
+    if (vcl_state(s) != VCL_CONNECTED)
         return;
     int rc = vcl_claim_peer_moved(s, m, &answer.u.conn.slot);
 

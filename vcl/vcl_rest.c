@@ -245,7 +245,7 @@ int vcl_rest_share(struct vcl_socket *s)
     size_t size = 0;
     int fd = -1, rc = 0;
 
-    if (s->w->sandboxed)
+    if (s->w->sandboxed || vcl_state(s) == VCL_ZOMBIE) /* closed: shared with whom it was to be, and the server may know it no more */
         return 0;
     vcl_lock_take(&s->rx_lock);
     if (!s->rest || s->rest->id)

@@ -25,6 +25,8 @@ void local_refused(struct worker *w, struct session *s);       /* the listener w
 bool local_accepted(struct worker *w, struct session *p);      /* the accepting program has named its end */
 /* It gives its end back, or died before naming it; its hold has been removed. l: the listener, NULL = gone. Frees p. */
 void local_returned(struct worker *w, struct session *p, struct listener *l);
+/* It is about to: has it been told that the other end has moved, and not answered, the connection goes through the server from now on. */
+int local_return_moved(struct worker *w, struct session *p);
 void local_close(struct worker *w, struct session *s, bool died);  /* its last holder closes it, or has died */
 void local_fail(struct worker *w, struct session *s, int error);   /* the connect of s ends with it */
 

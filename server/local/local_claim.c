@@ -59,7 +59,7 @@ bool local_old_keep(struct session *s, const struct session *p, struct app_worke
     if (!o)
         return false;
     *o = (struct local_old){ .next = s->rare->old_slots, .owner = s->handle, .pair = p->pair, .slot = p->slot, .side = s->local_side,
-                              .is_read = true, .told = s->app, .former = former, .former_ctx = p->ctx };
+                              .is_read = true, .told = s->app, .former = former, .former_end = p->handle, .former_ctx = p->ctx };
     s->rare->old_slots = o;
     return true;
 }
@@ -73,22 +73,34 @@ static struct session_hold *hold_by(const struct session *s, const struct app_wo
     return h;
 }
 
-struct session_hold *local_former(const struct local_old *o, const struct session *p) { return hold_by(p, o->former, o->former_ctx); }
+/* With that end all its former users have gone. */
+struct session_hold *local_former(struct worker *w, const struct local_old *o)
+{
+    const struct session *end = session_from_handle(w, o->former_end);
 
-/* Frees what nobody uses, tells the former user when only it is left. p: the other end, NULL = gone and with it all former users. */
-static void old_check(struct worker *w, struct session *s, struct session *p)
+    return end ? hold_by(end, o->former, o->former_ctx) : NULL;
+}
+
+/* One of s; else of the other end, or of one that s had before. */
+static bool is_former_of(const struct local_old *o, const struct session *s)
+{
+    return o->former_end.index == s->handle.index && o->former_end.gen == s->handle.gen;
+}
+
+/* Frees what nobody uses, tells the former user when only it is left. */
+static void old_check(struct worker *w, struct session *s)
 {
     for (struct local_old **at = s->rare ? &s->rare->old_slots : NULL, *o; at && (o = *at);) {
-        struct session_hold *h = p ? local_former(o, p) : NULL;
+        struct session_hold *h = local_former(w, o);
 
         if (!h)
             o->former = NULL;
         if (!o->is_read && h && h->closed) {
             o->former = NULL;
-            session_hold_over(w, p, h, true);
+            session_hold_over(w, h->s, h, true);
         } else if (!o->is_read && h && !o->former_told) {
             o->former_told = true;
-            h->a->ops->taken(w, h->a, p);
+            h->a->ops->taken(w, h->a, h->s);
         }
         if (o->is_read || o->former) {
             at = &o->next;
@@ -102,20 +114,22 @@ static void old_check(struct worker *w, struct session *s, struct session *p)
 
 void local_old_put(struct worker *w, struct session *s)
 {
-    struct session *p = peer_of(s);
-
-    for (struct local_old *o = old_slots(s); o; o = o->next)
+    for (struct local_old *o = old_slots(s); o; o = o->next) {
         old_answered(w, o);
-    old_check(w, s, p);
-    while (old_slots(s) && p) { /* a former user of p: its affair alone now */
+        if (is_former_of(o, s))
+            o->former = NULL;
+    }
+    old_check(w, s);
+    while (old_slots(s)) { /* a former user of the other end: its affair alone now */
         struct local_old *o = s->rare->old_slots;
+        struct session *end = session_from_handle(w, o->former_end);
         s->rare->old_slots = o->next;
-        if (!session_rare_get(p)) { /* no memory: the slot is lost with its segment, rather than given to another */
+        if (!session_rare_get(end)) { /* no memory: the slot is lost with its segment, rather than given to another */
             local_old_free(w, o);
             continue;
         }
-        o->next = p->rare->old_slots;
-        p->rare->old_slots = o;
+        o->next = end->rare->old_slots;
+        end->rare->old_slots = o;
     }
 }
 
@@ -178,15 +192,15 @@ void local_unlinked(struct worker *w, struct session *s, const struct app_worker
         for (struct local_old *o = old_slots(ends[i]); o; o = o->next) {
             if (o->slot.seg_id != slot->seg_id || o->slot.slot != slot->slot)
                 continue;
-            if (o->former == a && o->former_told)
+            if (o->former == a && o->former_told && is_former_of(o, s))
                 o->former = NULL;
             else if (ends[i] == s && o->told == a)
                 old_answered(w, o);
         }
     }
-    old_check(w, s, peer_of(s));
+    old_check(w, s);
     if (peer_of(s))
-        old_check(w, s->peer, s);
+        old_check(w, s->peer);
     if (session_from_handle(w, handle) != s)
         return;
     if (s->state == SESSION_CLOSING && peer_of(s) && !s->local_moving && !local_has_moved(s)) /* it closed before it had answered */
@@ -230,14 +244,15 @@ void local_forget(struct worker *w, struct session *s, const struct app_worker *
     for (int i = 0; i < 2; i++) {
         struct session *end = i ? peer_of(s) : s;
         for (struct local_old *o = old_slots(end); o; o = o->next) {
-            if (o->former == a && (!is_one_of || o->former_ctx == h->ctx))
+            if (o->former == a && is_former_of(o, s) && (!is_one_of || o->former_ctx == h->ctx))
                 o->former = NULL;
             if (end == s && o->told == a && !is_one_of)
                 o->told = NULL;
         }
     }
+    old_check(w, s);
     if (peer_of(s))
-        old_check(w, s->peer, s);
+        old_check(w, s->peer);
 }
 
 /* ---- without its answer ---- */

@@ -114,6 +114,20 @@ void local_offer_left(struct worker *w, struct listener *l, struct session *s)
     local_refuse(w, s, err);
 }
 
+/* What the other end's former program wrote is in a slot where its own program alone would have read it. */
+int local_return_moved(struct worker *w, struct session *p)
+{
+    struct session *s = p->peer;
+
+    if (p->state != SESSION_ESTABLISHED || !local_has_moved(p))
+        return 0;
+    if (!s)
+        s = p->peer = local_stand_in(w, p);
+    if (!s)
+        return -ENOMEM;
+    return s->state == SESSION_CLOSING ? local_end_through(w, s) : local_part(w, p);
+}
+
 int local_end_through(struct worker *w, struct session *s)
 {
     struct session *p = s->peer;

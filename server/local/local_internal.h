@@ -25,6 +25,7 @@ struct local_old {
     uint32_t counted_for;            /* client that is told that this move is going on (app_port_moves()); 0 = none */
     struct app_worker *told;         /* whose answer counts, even when it has let go meanwhile; NULL = died */
     struct app_worker *former;       /* who used the other end in this slot, and has not let go of it; NULL = nobody */
+    struct svm_handle former_end;    /* that other end */
     uint32_t former_ctx;             /* by which of its holds: it may have been given that end again since it closed it */
     bool former_told;
 };
@@ -34,7 +35,7 @@ struct local_old {
 bool local_old_keep(struct session *s, const struct session *p, struct app_worker *former);
 void local_old_watch(struct worker *w, struct session *s); /* it has been told: an answer comes soon, or the server does without it */
 void local_old_free(struct worker *w, struct local_old *o);
-struct session_hold *local_former(const struct local_old *o, const struct session *p); /* its hold of p, the other end; NULL = none */
+struct session_hold *local_former(struct worker *w, const struct local_old *o); /* its hold of the other end; NULL = none */
 /* Which sides of the segment the ends of a connection have: a program with itself connects from 0 to 1. */
 void local_sides(struct session *s);
 

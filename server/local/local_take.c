@@ -168,20 +168,21 @@ static int make(struct worker *w, struct session *s, struct session *p)
     return err;
 }
 
-/* All who used s or its peer, in this slot or an earlier one, may look there until they have heard. */
-static void leave_slots(struct worker *w, struct session *s, struct session *p)
+/* All who used s or its peer in an earlier slot may look there until they have heard. */
+static void leave_slots(struct worker *w, struct session *s)
 {
     struct local_old *o;
 
     while (s->rare && (o = s->rare->old_slots)) {
-        struct session_hold *h = local_former(o, p);
+        struct session_hold *h = local_former(w, o);
 
         s->rare->old_slots = o->next;
         if (o->is_read)
             local_left_add(s, o->told, o->pair, &o->slot);
-        local_left_add(p, h ? o->former : NULL, o->pair, &o->slot);
+        if (h)
+            local_left_add(h->s, h->a, o->pair, &o->slot);
         if (h && !h->closed && !o->former_told)
-            h->a->ops->taken(w, h->a, p);
+            h->a->ops->taken(w, h->a, h->s);
         app_pair_put(w, o->pair, (int)o->slot.slot);
         local_old_free(w, o);
     }
@@ -219,8 +220,8 @@ int local_take(struct worker *w, struct session *s, bool *is_lost)
     unanswered = take_unanswered(w, p, s);
     if (pair)
         taken = take_slot(w, s, p, pair, &slot, s->local_side);
-    leave_slots(w, s, p);
-    leave_slots(w, p, s);
+    leave_slots(w, s);
+    leave_slots(w, p);
     if (pair) {
         local_left_add(s, s->local_user, pair, &slot);
         local_left_add(p, p->local_user, pair, &slot);

@@ -189,11 +189,16 @@ static bool is_untouched(const struct session *s)
 void session_return(struct worker *w, struct app_worker *a, struct session *s)
 {
     struct listener *l = listener_of_session(w, s->origin);
-    bool is_dead = s->state == SESSION_DEAD; /* reset before anybody took it: Linux lets it be accepted all the same */
-    bool unnamed = s->state == SESSION_ACCEPTING || (is_dead && s->from.gen);
+    bool is_dead, unnamed;
 
     if (!session_is_held_by(s, a) || s->holds->s_next || !s->origin.gen || s->is_branch)
         return;
+    if (s->local && local_return_moved(w, s) != 0) {
+        last_close(w, s, -1, false);
+        return;
+    }
+    is_dead = s->state == SESSION_DEAD; /* reset before anybody took it: Linux lets it be accepted all the same */
+    unnamed = s->state == SESSION_ACCEPTING || (is_dead && s->from.gen);
     if (is_dead && (!l || s->local || !is_untouched(s))) {
         last_close(w, s, -1, false);
         return;
@@ -204,6 +209,7 @@ void session_return(struct worker *w, struct app_worker *a, struct session *s)
         listener_offered(l, a, -1);
     a->ops->closed(w, a, s);
     session_hold_remove(s, a);
+    session_old_free(w, s, a, NULL);
     s->app = NULL;
     if (s->local) {
         local_returned(w, s, l);

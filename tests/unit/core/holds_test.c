@@ -6,10 +6,11 @@
 #include "server/session/session_run.h"
 #include "server/worker/worker_private.h"
 
-enum { SLOTS = 4, SEGMENT = 7, OLD_CTX = 1, NEW_CTX = 2, OTHER_CTX = 3, ROOM = 4096 };
+enum { SLOTS = 4, SEGMENT = 7, OLD_CTX = 1, NEW_CTX = 2, OTHER_CTX = 3, ROOM = 4096, AREA = 1 << 20 };
 
 static struct stack stack;
-static struct app_port port;
+static struct app_server server;
+static struct app_port port = { .as = &server };
 static struct worker_private priv;
 static struct worker w = { .stack = &stack, .app = &port, .now_us = 1000000, .priv = &priv };
 static struct app_pair *pair;
@@ -27,7 +28,15 @@ static void note_taken(struct worker *of, struct app_worker *a, struct session *
     taken_ctx = session_ctx(s, a);
 }
 
-static const struct app_ops ops = { .closed = note_closed, .taken = note_taken };
+static void note_reset(struct worker *of, struct app_worker *by, struct session *s, int error)
+{
+    (void)of;
+    (void)by;
+    (void)s;
+    (void)error;
+}
+
+static const struct app_ops ops = { .closed = note_closed, .taken = note_taken, .reset = note_reset };
 static struct app_worker a = { .ops = &ops, .client_id = 1 }, b = { .ops = &ops, .client_id = 2 };
 
 static void setup(void)
@@ -205,4 +214,113 @@ Test(holds, slots_are_not_looked_at_when_the_server_ends)
     cr_assert_eq(munmap(pair, ROOM), 0);
     session_worker_destroy(&w);
     cr_assert_null(w.session);
+}
+
+/* ---- programs that have both ends, or several of them one ---- */
+
+Test(holds, who_closes_one_end_is_a_former_user_of_the_other_still)
+{
+    struct session *p = joined(OLD_CTX), *s = p->peer;
+    const struct svm_msg_slot old = { SEGMENT, 0 };
+
+    cr_assert(local_old_keep(s, p, &a)); /* b has claimed p, and is told as the user of s */
+    p->slot = s->slot = take_slot(1);
+    p->local_user = &b;
+    hold(s, &a, NEW_CTX, false);
+    s->ctx = OTHER_CTX;
+    session_close(&w, &a, s, -1);
+    cr_assert_eq(closed_ctx, NEW_CTX);
+    local_unlinked(&w, s, &b, &old);
+    cr_assert_eq(taken_ctx, OLD_CTX, "it looks at what it had of p no more");
+    cr_assert_eq(pair->n_used, 2, "until it has said so the slot is nobody else's");
+    local_unlinked(&w, p, &a, &old);
+    cr_assert_eq(pair->n_used, 1);
+}
+
+Test(holds, a_former_user_answers_for_its_own_slot_when_the_other_end_has_gone)
+{
+    struct session *p = joined(OLD_CTX), *s = p->peer;
+    const struct svm_msg_slot slot[2] = { { SEGMENT, 0 }, { SEGMENT, 1 } };
+
+    cr_assert(local_old_keep(s, p, &a));
+    p->slot = s->slot = take_slot(1);
+    hold(p, &b, NEW_CTX, false);
+    cr_assert(local_old_keep(s, p, &b));
+    p->slot = s->slot = take_slot(2);
+    local_old_put(&w, s);
+    p->peer = s->peer = NULL;
+    session_hold_remove(s, &b);
+    session_free(&w, s);
+    local_unlinked(&w, p, &b, &slot[1]);
+    cr_assert_eq(pair->n_used, 2, "a has not said that it is out of its slot");
+    local_unlinked(&w, p, &a, &slot[0]);
+    cr_assert_eq(pair->n_used, 1);
+}
+
+Test(holds, nor_is_a_slot_free_when_the_end_that_read_there_is_returned)
+{
+    struct session *p = joined(OLD_CTX), *s = p->peer;
+    const struct svm_msg_slot old = { SEGMENT, 0 };
+
+    p->app = &a;
+    cr_assert(local_old_keep(p, s, &b)); /* somebody else has claimed s, and a has read what b wrote */
+    p->slot = s->slot = take_slot(1);
+    local_unlinked(&w, p, &a, &old);
+    cr_assert_eq(taken_ctx, OTHER_CTX);
+    session_hold_remove(p, &a);
+    local_returned(&w, p, NULL);
+    cr_assert_eq(pair->n_used, 2);
+    local_unlinked(&w, s, &b, &old);
+    cr_assert_eq(pair->n_used, 1, "where a has read; s is asked about it when it is given away again");
+}
+
+static struct session *listening(void)
+{
+    struct session *s = established();
+
+    s->state = SESSION_LISTENING;
+    hold(s, &a, OTHER_CTX + 1, false);
+    s->app = &a;
+    cr_assert_eq(listener_create(&w, s, 1), 0);
+    return s;
+}
+
+/* b writes, somebody else claims b's end, and a gives its own end back before it has heard of that: what b wrote is in a slot that nobody
+ * who accepts it will know. */
+Test(holds, what_was_written_before_a_claim_comes_along_with_a_returned_end)
+{
+    struct session *p = joined(OLD_CTX), *s = p->peer, *l = listening();
+    struct svm_region_table regions = { .n = 2 };
+    struct svm_ring_alloc rings;
+    struct svm_fifo_prod wrote;
+    const struct svm_msg_slot now = { SEGMENT, 1 };
+    struct svm_slot_pair *slot;
+    struct session_rest *rest;
+
+    pair->seg = (struct svm_segment){ mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), AREA, -1 };
+    cr_assert_neq(pair->seg.base, MAP_FAILED);
+    regions.r[0] = regions.r[1] = app_pair_region(pair);
+    svm_ring_alloc_init(&rings);
+    cr_assert_eq(svm_ring_alloc_add(&rings, 0, AREA / 2, AREA / 2, -1, false), 0);
+    slot = app_pair_slot(pair, 0);
+    p->local_side = 1;
+    svm_fifo_prod_init(&wrote, &slot->side[0].tx, &slot->side[1].rx, &regions, &svm_ring_alloc_ops, &rings, SVM_PAIR_FIFO_MAX);
+    cr_assert_eq(svm_fifo_enqueue(&wrote, "before", 6), 6);
+    p->origin = l->handle;
+    p->app = &a;
+    cr_assert(local_old_keep(p, s, NULL)); /* b's hold has gone with it */
+    p->slot = s->slot = take_slot(1);
+    session_return(&w, &a, p);
+    cr_assert_eq(closed_ctx, OLD_CTX);
+    cr_assert_eq(p->state, SESSION_ACCEPTING);
+    cr_assert(p->is_queued, "it waits for who accepts it");
+    rest = session_tx_rest(s);
+    cr_assert_not_null(rest);
+    cr_assert_eq(rest->len - rest->off, 6);
+    cr_assert_eq(memcmp(rest->bytes + rest->off, "before", 6), 0);
+    cr_assert_eq(slot->side[1].tx.flags & SVM_FIFO_MOVED, SVM_FIFO_MOVED, "a touches the slot no more");
+    cr_assert_eq(taken_ctx, OTHER_CTX);
+    cr_assert_eq(pair->n_used, 1, "the last one, where b may look until it has answered");
+    session_unlink(&w, &b, s, &now);
+    cr_assert_eq(pair->n_used, 0);
 }
