@@ -22,10 +22,13 @@ wait_for 5 server_is_empty a || not_ok "no client is left after an orderly end" 
 before=$(server_counts a)
 diag "before: $before"
 
-# Stopped first: a master that starts another worker while its workers are being listed would leave one behind, alive.
+# Stopped first: a master that starts another worker while its workers are being listed would leave one behind, alive. The signal
+# does not stop one that is in fork() before it returns.
+is_stopped() { [[ $(<"/proc/$ngx_pid/stat") == *") T "* ]]; }
 kill_nginx() {
     local workers
     kill -STOP "$ngx_pid"
+    wait_for 10 is_stopped || not_ok "round $i: the master stops"
     workers=$(pgrep -P "$ngx_pid")
     # shellcheck disable=SC2086
     kill -KILL "$ngx_pid" $workers
