@@ -57,8 +57,7 @@ static void preload_release(struct fd_file *f)
         preload_epoll_release(f);
 }
 
-/* SO_RCVTIMEO or SO_SNDTIMEO; false = for ever. */
-static bool preload_timeout(struct fd_file *f, int option, struct timespec *out)
+bool preload_timeout(struct fd_file *f, int option, struct timespec *out)
 {
     struct timeval tv = { 0 };
     socklen_t len = sizeof(tv);

@@ -172,6 +172,7 @@ struct fd_file *preload_socket_adopt(int fd, struct vcl_socket *vs, enum fd_serv
 int preload_socket_track(int fd, struct vcl_socket *vs, bool is_v6, enum fd_serve serve);
 void preload_socket_decide(int fd, struct fd_file *f, enum fd_serve serve, const char *why);
 /* Waits until the stack's or the kernel's side of a socket with BOTH has one of `events`. 0, -EAGAIN (time-out), -EINTR. */
+bool preload_timeout(struct fd_file *f, int option, struct timespec *out); /* SO_RCVTIMEO or SO_SNDTIMEO; false = for ever */
 int preload_wait_both(int fd, struct fd_file *f, short events, int timeout_option);
 /* After -EINTR of a blocking call. 0: it is made again at once; else what the call ends with: -EINTR, PRELOAD_RESTART. */
 long preload_interrupted(struct fd_file *f, int timeout_option);

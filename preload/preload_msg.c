@@ -35,6 +35,32 @@ static ssize_t preload_recvmsg_stack(struct fd_file *f, struct msghdr *msg, int 
     return r;
 }
 
+static int64_t preload_now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* 0 = look again. Who peeks behind an offset (SO_PEEK_OFF) may find a socket readable and nothing there: then again in a moment, as of both
+ * sides at once nobody tells when more has come. *since: of that, 0 at first. */
+static ssize_t preload_wait_message(int fd, struct fd_file *f, int flags, int64_t *since)
+{
+    struct timespec moment = { .tv_nsec = 1000000 }, timeout;
+    int r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
+    if (r == 0 && flags & MSG_PEEK && *since) {
+        struct vcl_pollfd none = { .fd = -1 };
+        int64_t left = preload_timeout(f, SO_RCVTIMEO, &timeout) ? timeout.tv_sec * 1000000000 + timeout.tv_nsec : INT64_MAX;
+        if (preload_now_ns() - *since >= left)
+            return -EAGAIN;
+        r = vcl_poll_wait(&none, 1, &moment, NULL);
+        r = r > 0 ? 0 : r;
+    } else if (r == 0 && flags & MSG_PEEK) {
+        *since = preload_now_ns();
+    }
+    return r == -EINTR ? preload_interrupted(f, SO_RCVTIMEO) : r;
+}
+
 static ssize_t preload_recvmsg_kernel(int fd, struct msghdr *msg, int flags)
 {
     return preload_kernel(LIBC_UNCANCELLED(recvmsg)(fd, msg, flags | MSG_DONTWAIT));
@@ -51,13 +77,12 @@ static ssize_t preload_recv_undecided(int fd, struct fd_file *f, struct msghdr *
 {
     /* After shutdown() a blocking call of the kernel's does not wait, and says 0. */
     bool waits = !(flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) && !vcl_socket_is_nonblock(f->sock.vcl) && !f->sock.is_read_shut;
+    int64_t since = 0;
     while (waits && preload_serve(f) == FD_UNDECIDED) {
         ssize_t r = preload_recvmsg_kernel(fd, msg, flags);
         if (r != -EAGAIN)
             return r;
-        r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
-        if (r == -EINTR)
-            r = preload_interrupted(f, SO_RCVTIMEO);
+        r = preload_wait_message(fd, f, flags, &since);
         if (r < 0)
             return r;
     }
@@ -84,7 +109,7 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
         return preload_recvmsg_stack(f, msg, flags);
     if (f->sock.proto != SVM_PROTO_UDP)
         return (flags & MSG_OOB) && !f->sock.is_listener ? -EINVAL : f->sock.is_read_shut ? preload_recvmsg_nothing(msg) : -ENOTCONN;
-    for (;;) {
+    for (int64_t since = 0;;) {
         ssize_t r = preload_recvmsg_stack(f, msg, flags | MSG_DONTWAIT);
         if (r == -EAGAIN)
             r = preload_recvmsg_kernel(fd, msg, flags);
@@ -92,9 +117,7 @@ ssize_t preload_recvmsg(int fd, struct fd_file *f, struct msghdr *msg, int flags
             return r;
         if (f->sock.is_read_shut) /* no waiting for what cannot come; it is readable for ever */
             return preload_recvmsg_nothing(msg);
-        r = preload_wait_both(fd, f, POLLIN, SO_RCVTIMEO);
-        if (r == -EINTR)
-            r = preload_interrupted(f, SO_RCVTIMEO);
+        r = preload_wait_message(fd, f, flags, &since);
         if (r < 0)
             return r;
     }
@@ -143,13 +166,6 @@ HS_EXPORT ssize_t hs___recvfrom_chk(int fd, void *buf, size_t len, size_t size, 
 {
     return len > size ? libc_real()->__recvfrom_chk(fd, buf, len, size, flags, sa, sa_len)
                       : hs_recvfrom(fd, buf, len, flags, sa, sa_len);
-}
-
-static int64_t preload_now_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 /* False: nothing. */

@@ -10,14 +10,14 @@ static bool blocks(const struct vcl_socket *s, int flags)
     return !(flags & MSG_DONTWAIT) && !atomic_load_explicit(&s->nonblock, memory_order_relaxed);
 }
 
-/* Copies the payload at the front of the FIFO into the pieces; returns the bytes copied. Socket lock held. */
-static int64_t copy_payload(struct vcl_socket *s, const struct svm_dgram_hdr *h, const struct iovec *iov, int n_iov)
+/* Copies len bytes of payload at `at` of the FIFO into the pieces; returns the bytes copied. Socket lock held. */
+static int64_t copy_payload(struct vcl_socket *s, uint32_t at, uint32_t len, const struct iovec *iov, int n_iov)
 {
     uint32_t done = 0;
 
-    for (int i = 0; i < n_iov && done < h->data_len; i++) {
-        uint32_t part = (uint32_t)hs_min_u64(iov[i].iov_len, h->data_len - done);
-        int64_t n = part ? svm_fifo_peek(&s->rx, h->hdr_len + done, iov[i].iov_base, part) : 0;
+    for (int i = 0; i < n_iov && done < len; i++) {
+        uint32_t part = (uint32_t)hs_min_u64(iov[i].iov_len, len - done);
+        int64_t n = part ? svm_fifo_peek(&s->rx, at + done, iov[i].iov_base, part) : 0;
 
         if (n < 0)
             return n;
@@ -77,11 +77,11 @@ void vcl_dgram_read_tlvs(struct vcl_socket *s, uint32_t at, const struct svm_dgr
     }
 }
 
-static void fill_info(struct vcl_socket *s, const struct svm_dgram_hdr *h, struct vcl_msg_info *info)
+static void fill_info(struct vcl_socket *s, uint32_t at, const struct svm_dgram_hdr *h, struct vcl_msg_info *info)
 {
     struct vcl_dgram_tlvs t;
 
-    vcl_dgram_read_tlvs(s, 0, h, &t);
+    vcl_dgram_read_tlvs(s, at, h, &t);
     info->peer = (struct ip_endpoint){ h->rmt_ip, h->rmt_port };
     info->lcl = h->lcl_ip;
     info->has_peer = info->has_lcl = true;
@@ -101,26 +101,32 @@ static void fill_info(struct vcl_socket *s, const struct svm_dgram_hdr *h, struc
 int64_t vcl_record_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
 {
     struct svm_dgram_hdr h;
+    uint32_t at = 0, skip = 0;
     int64_t avail, n;
 
     if (!s->has_fifos)
         return -EAGAIN;
     avail = svm_fifo_cons_avail(&s->rx);
-    if (avail <= 0)
+    if (hs_unlikely(s->peeks_on) && flags & MSG_PEEK && avail >= 0)
+        n = vcl_peek_record(s, (uint32_t)avail, &h, &at, &skip);
+    else if (avail <= 0)
         return avail < 0 ? avail : -EAGAIN;
-    n = vcl_dgram_peek_header(s, 0, (uint32_t)avail, &h);
+    else
+        n = vcl_dgram_peek_header(s, 0, (uint32_t)avail, &h);
     if (n < 0)
         return n;
     if (hs_unlikely(h.flags & SVM_DGRAM_ERROR)) {
         n = vcl_errqueue_settle(s);
         return n < 0 ? n : vcl_record_take(s, iov, n_iov, flags, info);
     }
-    n = copy_payload(s, &h, iov, n_iov);
+    n = copy_payload(s, at + h.hdr_len + skip, h.data_len - skip, iov, n_iov);
     if (n < 0)
         return n;
     if (info) {
-        fill_info(s, &h, info);
-        info->flags = (uint32_t)n < h.data_len || h.flags & SVM_DGRAM_TRUNC ? MSG_TRUNC : 0;
+        fill_info(s, at, &h, info);
+        /* Linux: behind an offset also when the rest just fits */
+        bool is_cut = skip ? (size_t)n == vcl_iov_len(iov, n_iov) : (uint32_t)n < h.data_len;
+        info->flags = is_cut || h.flags & SVM_DGRAM_TRUNC ? MSG_TRUNC : 0;
     }
     if (!(flags & MSG_PEEK)) {
         int rc = svm_fifo_drop(&s->rx, vcl_dgram_record_size(&h));
@@ -154,6 +160,8 @@ ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov,
         }
         if (n >= 0 && !(flags & MSG_PEEK))
             space = svm_fifo_cons_space_due(&s->rx);
+        if (n >= 0 && hs_unlikely(s->peeks_on))
+            vcl_peek_moved(s, n, flags);
         vcl_socket_unlock(s);
         vcl_socket_event_due(s, false, space);
         if (n >= 0) {
@@ -187,7 +195,7 @@ ssize_t vcl_dgram_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov,
             d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
             has_deadline = true;
         }
-        rc = vcl_wait_socket(s, vcl_ready_read, &d);
+        rc = vcl_wait_socket(s, hs_unlikely(s->peeks_on) && flags & MSG_PEEK ? vcl_ready_beyond : vcl_ready_read, &d);
         if (rc)
             return rc;
     }

@@ -265,6 +265,9 @@ struct vcl_rare_opts {
     bool broadcast, pktinfo, pktinfo6, mcast_loop, mcast_loop6, mcast_all, mcast_all6;
     bool recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro, rxq_ovfl, no_check6_tx, no_check6_rx;
     bool debug, prefer_busy_poll, late_port; /* hints */
+    bool has_seen_empty;             /* with SO_PEEK_OFF: empty datagrams up to this position of rx have been looked at; rx_lock */
+    uint32_t seen_empty;
+    int32_t peek_off;                /* SO_PEEK_OFF; rx_lock */
     int32_t device;                  /* index of the interface that it is bound to, 0 = none */
     int32_t unicast_if, unicast_if6; /* IP_UNICAST_IF, IPV6_UNICAST_IF: likewise */
     int32_t peer_if;                 /* of these, what they were when the socket was connected */
@@ -313,6 +316,7 @@ struct vcl_socket {
     vcl_word epoch;                  /* of the worker when its session was made */
     bool is_dgram;
     bool is_records;                 /* a connection that carries messages: records as of datagrams, states as of a stream (DTLS) */
+    bool peeks_on;                   /* SO_PEEK_OFF is set (vcl_peek.c); rx_lock */
     /* Fixed while has_fifos: read under either lock, or the worker's. Of the FIFO behind `rest`, if there is one: ours, and the other side's. */
     const struct svm_fifo_cons_line *rx_line;
     const struct svm_fifo_prod_line *rx_peer;
@@ -520,6 +524,22 @@ int64_t vcl_record_take(struct vcl_socket *s, const struct iovec *iov, int n_iov
 int vcl_record_put(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t len, const struct vcl_msg_info *info);
 ssize_t vcl_record_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info);
 ssize_t vcl_record_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags);
+/* vcl_peek.c: MSG_PEEK of streams, SO_PEEK_OFF. rx_lock held but where said otherwise. */
+static inline size_t vcl_iov_len(const struct iovec *iov, int n_iov)
+{
+    size_t len = 0;
+
+    for (int i = 0; i < n_iov; i++)
+        len += iov[i].iov_len;
+    return len;
+}
+int vcl_peek_set(struct vcl_socket *s, int32_t offset);   /* SO_PEEK_OFF; less than 0 = none. 0 or -ENOBUFS; no lock held */
+void vcl_peek_moved(struct vcl_socket *s, int64_t n, int flags); /* peeks_on: n bytes have been read, or with MSG_PEEK looked at */
+/* peeks_on: the datagram where the offset is, of `avail` bytes of rx: its place, and how much of it is before the offset; or -errno. */
+int64_t vcl_peek_record(struct vcl_socket *s, uint32_t avail, struct svm_dgram_hdr *h, uint32_t *at, uint32_t *skip);
+int64_t vcl_peek_iov(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, uint32_t from); /* into the pieces behind `skip` */
+ssize_t vcl_stream_peek(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags); /* no lock held, as for the next */
+bool vcl_ready_beyond(struct vcl_socket *s);              /* for vcl_wait_socket(): there is more than this thread has looked at */
 /* vcl_stream.c. 0 = go on, 1 = end of stream, or -errno. */
 int vcl_stream_recv_state(struct vcl_socket *s);
 int vcl_stream_empty_means(struct vcl_socket *s, bool take); /* rx_lock held */
@@ -535,6 +555,7 @@ static inline bool vcl_urgent_ahead(const struct vcl_socket *s) { return hs_unli
 /* With vcl_urgent_ahead(): */
 int64_t vcl_urgent_put(struct vcl_socket *s, const struct iovec *iov, size_t skip, size_t want); /* tx_lock held */
 int64_t vcl_urgent_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags, bool *stop);
+int64_t vcl_urgent_look(struct vcl_socket *s, const struct iovec *iov, int n_iov, uint32_t off, int flags, bool *stop); /* MSG_PEEK, from off on */
 uint32_t vcl_urgent_whole(struct vcl_socket *s, uint32_t max);                /* how many of `max` bytes come before the mark */
 uint32_t vcl_urgent_poll(struct vcl_socket *s, int64_t avail);                /* EPOLLIN, EPOLLPRI */
 int64_t vcl_urgent_readable(struct vcl_socket *s, int64_t avail);             /* bytes up to the mark */

@@ -80,6 +80,8 @@ static const struct opt_row rows[] = {
     NONE(SOL_SOCKET, SO_TIMESTAMP_NEW, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPNS_NEW, ANY, 0),
     NONE(SOL_SOCKET, SO_MARK, ANY, 0), NONE(SOL_SOCKET, SO_WIFI_STATUS, ANY, 0),
     RARE(SOL_SOCKET, SO_RXQ_OVFL, 0, ANY, rxq_ovfl), /* of streams Linux keeps it, too */
+    { SOL_SOCKET, SO_PEEK_OFF, OPT_INT, 0, 0, TCP, AT_RARE(peek_off), INT32_MIN, INT32_MAX, 0 },
+    { SOL_SOCKET, SO_PEEK_OFF, OPT_INT, 0, 0, UDP, AT_RARE(peek_off), INT32_MIN, INT32_MAX, 0 },
     NONE(SOL_SOCKET, SO_PEEK_OFF, ANY, -1), NONE(SOL_SOCKET, SO_NOFCS, ANY, 0), NONE(SOL_SOCKET, SO_LOCK_FILTER, ANY, 0),
     NONE(SOL_SOCKET, SO_SELECT_ERR_QUEUE, ANY, 0), NONE(SOL_SOCKET, SO_RESERVE_MEM, ANY, 0),
     { SOL_SOCKET, SO_ZEROCOPY, OPT_INT, 0, 0, TCP, AT_RARE(zerocopy), 0, 1, 0 },
@@ -148,6 +150,7 @@ static const struct opt_row rows[] = {
 static const struct vcl_rare_opts rare_defaults = {
     .ttl = 64, .hops = 64, .linger2 = 60, .mcast_ttl = 1, .mcast_hops = 1, .incoming_cpu = -1, .syn_count = 6, .mtu_discover = IP_PMTUDISC_WANT,
     .mcast_loop = true, .mcast_loop6 = true, .mcast_all = true, .mcast_all6 = true, .congestion = "cubic", .max_pacing = UINT64_MAX,
+    .peek_off = -1,
 };
 
 void vcl_options_init(struct vcl_socket *s)
@@ -196,6 +199,7 @@ int vcl_options_inherit(struct vcl_socket *s, const struct vcl_socket *from)
     if (own)
         *own = *o;
     s->opt = from->opt;
+    s->peeks_on = from->peeks_on;
     s->opt.changed = 0; /* the server has them from the listener */
     return 0;
 }
@@ -702,6 +706,8 @@ static int set_int_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
         if (!s->is_dgram && (uint32_t)v > max)
             v = (int32_t)max;
     }
+    if (r->at == AT_RARE(peek_off))
+        return s->is_records && v != -1 ? -ENOPROTOOPT : vcl_peek_set(s, v);
     at = row_get(s, r) == v ? NULL : row_place(s, r);
     if (at)
         memcpy(at, &v, sizeof(v));

@@ -63,78 +63,34 @@ int vcl_stream_empty_means(struct vcl_socket *s, bool take)
     return -EAGAIN;
 }
 
-static int64_t peek_all(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip)
-{
-    uint32_t at = 0;
-
-    for (int i = 0; i < n_iov; i++) {
-        size_t len = iov[i].iov_len;
-        uint8_t *to = iov[i].iov_base;
-        int64_t n;
-
-        if (skip >= len) {
-            skip -= len;
-            continue;
-        }
-        n = svm_fifo_peek(&s->rx, at, to + skip, (uint32_t)hs_min_u64(len - skip, UINT32_MAX));
-        if (n < 0)
-            return n;
-        at += (uint32_t)n;
-        if ((size_t)n < len - skip)
-            break;
-        skip = 0;
-    }
-    return at;
-}
-
 /* One look at the FIFO: bytes taken into the pieces behind `skip`, or 0. rx_lock held. */
 static int64_t take_fifo(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags)
 {
     int64_t n;
 
     if (flags & MSG_TRUNC) { /* tcp(7): bytes are thrown away, not copied */
-        uint64_t want = 0;
-
-        for (int i = 0; i < n_iov; i++)
-            want += iov[i].iov_len;
         n = svm_fifo_cons_avail(&s->rx);
-        n = n > 0 ? (int64_t)hs_min_u64((uint64_t)n, want - skip) : n;
-        if (n > 0 && !(flags & MSG_PEEK))
+        n = n > 0 ? (int64_t)hs_min_u64((uint64_t)n, vcl_iov_len(iov, n_iov) - skip) : n;
+        if (n > 0)
             svm_fifo_drop(&s->rx, (uint32_t)n);
         return n;
     }
-    if (hs_likely(n_iov == 1 && !(flags & MSG_PEEK)))
+    if (hs_likely(n_iov == 1))
         return svm_fifo_dequeue(&s->rx, (uint8_t *)iov->iov_base + skip, (uint32_t)hs_min_u64(iov->iov_len - skip, UINT32_MAX));
-    n = peek_all(s, iov, n_iov, skip);
-    if (n > 0 && !(flags & MSG_PEEK))
+    n = vcl_peek_iov(s, iov, n_iov, skip, 0);
+    if (n > 0)
         svm_fifo_drop(&s->rx, (uint32_t)n);
     return n;
-}
-
-static size_t iov_len(const struct iovec *iov, int n_iov)
-{
-    size_t len = 0;
-
-    for (int i = 0; i < n_iov; i++)
-        len += iov[i].iov_len;
-    return len;
 }
 
 /* What is left of a former peer's bytes, and what follows it. */
 static int64_t take_rest(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags)
 {
     int64_t n = vcl_rest_take(s, iov, n_iov, skip, flags), more;
-    struct svm_fifo_cons rest = s->rx;
 
-    if (n < 0 || skip + (size_t)n == iov_len(iov, n_iov) || (s->rest && !(flags & MSG_PEEK)))
+    if (n < 0 || skip + (size_t)n == vcl_iov_len(iov, n_iov) || s->rest)
         return n;
-    if (s->rest) /* only looked at: it stays in front */
-        s->rx = s->rest->next;
     more = vcl_urgent_ahead(s) ? 0 : take_fifo(s, iov, n_iov, skip + (size_t)n, flags);
-    if (s->rest) {
-        s->rest->next = s->rx;
-        s->rx = rest;
-    }
     return more < 0 ? n : n + more;
 }
 
@@ -161,9 +117,10 @@ static size_t enough(const struct vcl_socket *s, size_t want, int flags)
     return flags & MSG_WAITALL ? want : hs_min_u64(want, (uint64_t)s->opt.rcvlowat);
 }
 
+/* Without MSG_PEEK, which is vcl_stream_peek()'s. */
 ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags)
 {
-    size_t want = iov_len(iov, n_iov), done = 0;
+    size_t want = vcl_iov_len(iov, n_iov), done = 0;
     struct vcl_deadline d = { 0 };
     bool has_deadline = false;
     int rc;
@@ -180,16 +137,14 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
             if (hs_likely(s->has_fifos)) {
                 n = want > done ? take_some(s, iov, n_iov, done, flags, &stop) : 0;
                 if (hs_likely(n > 0)) {
-                    if (hs_unlikely(flags & MSG_PEEK))
-                        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-                    else
-                        space = svm_fifo_cons_space_due(&s->rx); /* a full fence */
-                    if (hs_unlikely(vcl_claim_may_be(s)) &&
-                        (n = vcl_claim_settle_rx_alone(s, (uint32_t)n, flags & MSG_PEEK, &failed)) == 0) {
+                    space = svm_fifo_cons_space_due(&s->rx); /* a full fence */
+                    if (hs_unlikely(vcl_claim_may_be(s)) && (n = vcl_claim_settle_rx_alone(s, (uint32_t)n, false, &failed)) == 0) {
                         /* another process has been given them */
                         vcl_lock_give(&s->rx_lock);
                         continue;
                     }
+                    if (hs_unlikely(s->peeks_on))
+                        vcl_peek_moved(s, n, flags);
                 } else if (n == 0) {
                     rc = want == 0 && svm_fifo_cons_avail(&s->rx) > 0 ? 1 : vcl_stream_empty_means(s, done == 0);
                 }
@@ -214,7 +169,7 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
             return done || rc == 1 ? (ssize_t)done : rc;
         }
         done += (size_t)n;
-        if (hs_likely(done && (stop || done == want || done >= enough(s, want, flags) || flags & MSG_PEEK)))
+        if (hs_likely(done && (stop || done == want || done >= enough(s, want, flags))))
             return (ssize_t)done;
         if (n > 0 || rc == -EINPROGRESS)
             continue;
@@ -345,7 +300,7 @@ static int early_sent(struct vcl_socket *s, int flags)
 
 ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags)
 {
-    size_t want = iov_len(iov, n_iov), done = 0;
+    size_t want = vcl_iov_len(iov, n_iov), done = 0;
     struct vcl_deadline d = { 0 };
     bool has_deadline = false, has_looked = false;
     int rc;
@@ -450,6 +405,13 @@ int vcl_idle_turn(struct vcl_socket *s)
     return -EAGAIN;
 }
 
+static ssize_t recv_stream(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
+{
+    if (hs_likely(!(flags & (MSG_OOB | MSG_PEEK))))
+        return vcl_stream_recv(s, iov, n_iov, flags);
+    return flags & MSG_OOB ? vcl_urgent_recv(s, iov, n_iov, flags, info) : vcl_stream_peek(s, iov, n_iov, flags);
+}
+
 ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
 {
     if (hs_unlikely(s->epoch != s->w->epoch) && !vcl_handle_is_none(s->handle)) {
@@ -467,14 +429,14 @@ ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
     if (s->is_records)
         return vcl_record_recv(s, iov, n_iov, flags, info);
     if (hs_likely(!info))
-        return flags & MSG_OOB ? vcl_urgent_recv(s, iov, n_iov, flags, NULL) : vcl_stream_recv(s, iov, n_iov, flags);
+        return recv_stream(s, iov, n_iov, flags, NULL);
     *info = (struct vcl_msg_info){ 0 };
-    ssize_t n = flags & MSG_OOB ? vcl_urgent_recv(s, iov, n_iov, flags, info) : vcl_stream_recv(s, iov, n_iov, flags);
+    ssize_t n = recv_stream(s, iov, n_iov, flags, info);
 
     if (n >= 0 && s->rare_opt->inq)
         info->inq = vcl_stream_inq(s);
     if (n > 0 && !(flags & MSG_OOB))
-        info->stamp_ns = vcl_stream_stamp(s, flags & MSG_PEEK ? (uint32_t)n : 0);
+        info->stamp_ns = vcl_stream_stamp(s, !(flags & MSG_PEEK) ? 0 : s->peeks_on ? (uint32_t)s->rare_opt->peek_off : (uint32_t)n);
     return n;
 }
 

@@ -56,19 +56,18 @@ static int64_t copy(struct vcl_socket *s, const struct iovec *iov, int n_iov, si
     return done;
 }
 
-/* Bytes taken, up to the mark or from it on; *stop: a mark is reached that who has bytes does not pass. */
-int64_t vcl_urgent_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags, bool *stop)
+/* Bytes from *from on, up to the mark or from it on, where *from is moved to behind it; *stop: a mark is reached that who has bytes does
+ * not pass. */
+static int64_t reach(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags, uint32_t *from, bool *stop)
 {
-    int64_t mark = mark_offset(s), avail = svm_fifo_cons_avail(&s->rx), n;
-    uint64_t want = 0, max;
-    uint32_t from = 0;
+    int64_t mark = mark_offset(s), avail = svm_fifo_cons_avail(&s->rx) - *from;
+    uint64_t want = vcl_iov_len(iov, n_iov), max;
 
+    mark = mark < *from ? -1 : mark - *from;
     if (avail <= 0) {
         *stop = mark == 0 && skip;
-        return avail;
+        return avail + *from < 0 ? avail + *from : 0;
     }
-    for (int i = 0; i < n_iov; i++)
-        want += iov[i].iov_len;
     max = hs_min_u64((uint64_t)avail, want - skip);
     if (mark > 0) {
         max = hs_min_u64(max, (uint64_t)mark);
@@ -77,14 +76,26 @@ int64_t vcl_urgent_take(struct vcl_socket *s, const struct iovec *iov, int n_iov
         if ((*stop = skip != 0))
             return 0;
         if (!s->opt.oobinline) { /* left out: taken by MSG_OOB, or lost */
-            from = 1;
+            ++*from;
             max = hs_min_u64((uint64_t)avail - 1, want);
         }
     }
-    n = flags & MSG_TRUNC ? (int64_t)max : copy(s, iov, n_iov, skip, from, (uint32_t)max);
-    if (n >= 0 && !(flags & MSG_PEEK))
+    return flags & MSG_TRUNC ? (int64_t)max : copy(s, iov, n_iov, skip, *from, (uint32_t)max);
+}
+
+int64_t vcl_urgent_take(struct vcl_socket *s, const struct iovec *iov, int n_iov, size_t skip, int flags, bool *stop)
+{
+    uint32_t from = 0;
+    int64_t n = reach(s, iov, n_iov, skip, flags, &from, stop);
+
+    if (n >= 0)
         svm_fifo_drop(&s->rx, from + (uint32_t)n);
     return n;
+}
+
+int64_t vcl_urgent_look(struct vcl_socket *s, const struct iovec *iov, int n_iov, uint32_t off, int flags, bool *stop)
+{
+    return reach(s, iov, n_iov, 0, flags, &off, stop);
 }
 
 uint32_t vcl_urgent_whole(struct vcl_socket *s, uint32_t max)

@@ -146,20 +146,10 @@ static void most(int out, int in, bool in_pieces)
 
 int main(int argc, char **argv)
 {
-    int other[2], out, in;
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(5 * WAIT_S);
-    if (argc != 5)
-        return 2;
-    bool udp = strcmp(argv[2], "udp") == 0;
-    out = diff_connected(argv[3], argv[4], udp, other);
-    in = udp ? other[0] : other[1];
-    struct sockaddr_storage ss;
-    socklen_t len = sizeof(ss);
-    if (getsockname(out, (struct sockaddr *)&ss, &len) < 0 || (udp && connect(in, (struct sockaddr *)&ss, len) < 0))
-        diff_die("connect back");
+    int ends[2];
+    bool udp = diff_ends(argc, argv, 5 * WAIT_S, ends);
     for (int back = 0; back < 2; back++) { /* who connected, too */
-        int to = back ? out : in, from = back ? in : out;
+        int from = ends[back], to = ends[!back];
         for (unsigned i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
             struct iovec iov[2] = { { bytes, vectors[i].lengths[0] }, { bytes, vectors[i].lengths[1] } };
             puts(vectors[i].what);
@@ -171,6 +161,6 @@ int main(int argc, char **argv)
         counts(from, to);
     }
     if (!udp && strcmp(argv[3], argv[4]) == 0)
-        most(out, in, ss.ss_family == AF_INET6);
+        most(ends[0], ends[1], strchr(argv[3], ':') != NULL);
     return 0;
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # options.sh - every socket option over the kernel and over hoststack: default, set, get back, wrong lengths (diff_options.c); and what
-# SO_ZEROCOPY does (diff_zerocopy.c), times of bytes (diff_stamp.c), bytes left and datagrams lost (diff_told.c), vectors (diff_vectors.c), one-shot, edge-triggered and exclusive epoll (diff_epoll.c), and what
+# SO_ZEROCOPY does (diff_zerocopy.c), times of bytes (diff_stamp.c), bytes left and datagrams lost (diff_told.c), vectors (diff_vectors.c), looks (diff_peek.c), one-shot, edge-triggered and exclusive epoll (diff_epoll.c), and what
 # a refused connect() leaves behind (diff_refused.c)
 # shellcheck source=tests/diff/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -29,7 +29,7 @@ compare() {
         not_ok "$name: $OPTIONS: as on the kernel" "$(diff "$TMP/kernel" "$TMP/ours" | grep '^[<>]' | head -n 40)"
     fi
 }
-for OPTIONS in diff_options diff_zerocopy diff_epoll diff_stamp diff_told diff_vectors; do
+for OPTIONS in diff_options diff_zerocopy diff_epoll diff_stamp diff_told diff_vectors diff_peek; do
     compare "cut-through IPv4" tcp 127.0.0.1 127.0.0.1
     compare "cut-through IPv6" tcp ::1 ::1
     compare "TCP IPv4" tcp $S4 $K4
