@@ -57,6 +57,21 @@ static void preload_put_header(struct msghdr *msg, size_t *used, uint32_t wants,
         preload_put_cmsg(msg, used, IPPROTO_IPV6, IPV6_TCLASS, &tclass, sizeof(tclass));
 }
 
+/* ip(7) IP_RECVORIGDSTADDR: where the datagram was sent to, with the port. */
+static void preload_put_origdst(struct fd_file *f, struct msghdr *msg, size_t *used, uint32_t wants, const struct vcl_msg_info *info)
+{
+    bool v4 = ip_addr_is_v4(&info->lcl);
+    struct sockaddr_storage ss;
+    struct ip_endpoint e;
+    if (!(wants & (v4 ? VCL_WANTS_ORIGDST : VCL_WANTS_ORIGDST6)) || vcl_local_endpoint(f->sock.vcl, &e) < 0)
+        return;
+    e.ip = info->lcl;
+    socklen_t len = ip_endpoint_to_sockaddr(&e, !v4, &ss);
+    if (!v4 && ip_addr_is_link_local(&e.ip))
+        ((struct sockaddr_in6 *)(void *)&ss)->sin6_scope_id = (uint32_t)info->ifindex;
+    preload_put_cmsg(msg, used, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_ORIGDSTADDR : IPV6_ORIGDSTADDR, &ss, len);
+}
+
 /* socket(7) SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMPING. What came before the option was set has no time of its own: Linux takes the
  * present one. The structs of the old and the new numbers are the same where long has 64 bits. */
 void preload_put_stamps(struct msghdr *msg, size_t *used, uint32_t wants, int64_t ns)
@@ -92,6 +107,8 @@ void preload_put_info(struct fd_file *f, struct msghdr *msg, size_t *used, const
     if (info->has_lcl)
         preload_put_pktinfo(f, msg, used, wants, info);
     preload_put_header(msg, used, wants, info);
+    if (info->has_lcl && info->has_peer) /* a datagram's, not an error's */
+        preload_put_origdst(f, msg, used, wants, info);
 }
 
 /* ---- errors ---- */

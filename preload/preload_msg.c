@@ -283,6 +283,13 @@ static int preload_parse_cmsgs(const struct msghdr *msg, struct vcl_msg_info *in
         } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_SEGMENT && c->cmsg_len == CMSG_LEN(sizeof(info->gso_size))) {
             memcpy(&info->gso_size, CMSG_DATA(c), sizeof(info->gso_size));
             info->has_gso = true;
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_DONTFRAG && c->cmsg_len == CMSG_LEN(sizeof(int))) {
+            int v;
+            memcpy(&v, CMSG_DATA(c), sizeof(v));
+            if (v != 0 && v != 1)
+                return -EINVAL;
+            info->has_dontfrag = true;
+            info->dontfrag = v;
         } else if (!preload_parse_number(c, info)) {
             return -EINVAL;
         }

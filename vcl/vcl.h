@@ -74,6 +74,7 @@ struct vcl_msg_info {         /* datagrams and SCTP: addresses and ancillary val
     bool has_peer, has_lcl;
     bool has_ttl, has_tos;    /* send: instead of the socket's */
     bool has_gso;             /* UDP: gso_size. recv: several datagrams in one */
+    bool has_dontfrag, dontfrag; /* send: IPV6_DONTFRAG, instead of the socket's */
     uint16_t gso_size;        /* bytes of each of them; send: 0 = not to be cut */
     uint8_t ttl, tos;         /* of the packet; recv: tos is always told, ttl with has_ttl */
     uint32_t flags;           /* recv: MSG_TRUNC, MSG_OOB; SCTP: MSG_EOR, MSG_NOTIFICATION */
@@ -124,6 +125,7 @@ enum vcl_wants {
     VCL_WANTS_GRO = 1u << 10,        /* UDP_GRO */
     VCL_WANTS_INQ = 1u << 11,        /* TCP_INQ */
     VCL_WANTS_DROPS = 1u << 12,      /* SO_RXQ_OVFL */
+    VCL_WANTS_ORIGDST = 1u << 13, VCL_WANTS_ORIGDST6 = 1u << 14, /* IP_RECVORIGDSTADDR, IPV6_RECVORIGDSTADDR */
 };
 uint32_t vcl_recv_wants(const struct vcl_socket *s);
 

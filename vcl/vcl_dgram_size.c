@@ -68,6 +68,7 @@ int vcl_dgram_check_size(struct vcl_socket *s, const struct vcl_msg_info *info, 
     size_t piece = gso && gso < len ? gso : len;
     const struct ip_addr *dst = info && info->has_peer ? &info->peer.ip : &s->rmt.ip;
 
+    is_bound_by_mtu = is_bound_by_mtu || (hs_unlikely(info && info->has_dontfrag ? info->dontfrag : s->rare_opt->dontfrag) && !ip_addr_is_v4(dst));
     if (hs_unlikely(is_bound_by_mtu && piece > ALWAYS_FITS)) {
         size_t hdrs = UDP_HDR + (ip_addr_is_v4(dst) ? IP4_HDR : IP6_HDR);
         int32_t mtu = ip_addr_is_multicast(dst) ? 0 : mtu_to(s, dst);

@@ -264,6 +264,7 @@ struct vcl_rare_opts {
     bool stamp, stamp_ns, stamp_new; /* SO_TIMESTAMP and its kin, as the kernel keeps them */
     bool broadcast, pktinfo, pktinfo6, mcast_loop, mcast_loop6, mcast_all, mcast_all6;
     bool recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro, rxq_ovfl, no_check6_tx, no_check6_rx;
+    bool recvorig, recvorig6, dontfrag, select_err;
     bool debug, prefer_busy_poll, late_port; /* hints */
     bool has_seen_empty;             /* with SO_PEEK_OFF: empty datagrams up to this position of rx have been looked at; rx_lock */
     uint32_t seen_empty;
@@ -487,6 +488,9 @@ void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t se
 int vcl_listener_error(struct vcl_socket *l);
 void vcl_forget_attempt(struct vcl_socket *s);            /* worker lock held */
 void vcl_unlisten(struct vcl_socket *s);
+/* vcl_buffer.c; name: SO_RCVBUF or SO_SNDBUF, SO_RCVBUFFORCE or SO_SNDBUFFORCE. 0, -EPERM. No lock held. */
+int vcl_buffer_set(struct vcl_socket *s, int name, int v);
+int vcl_buffer_force(struct vcl_socket *s, int name, int v);
 int vcl_options_inherit(struct vcl_socket *s, const struct vcl_socket *from); /* 0 or -ENOMEM */
 void vcl_accept_unqueue(struct vcl_socket *l, struct vcl_socket *s);
 void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker);

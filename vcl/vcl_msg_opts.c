@@ -171,5 +171,6 @@ uint32_t vcl_recv_wants(const struct vcl_socket *s)
            (o->recvtos ? VCL_WANTS_TOS : 0) | (o->recvhops ? VCL_WANTS_HOPS : 0) | (o->recvtclass ? VCL_WANTS_TCLASS : 0) |
            (o->stamp ? VCL_WANTS_STAMP : 0) | (o->stamp_ns ? VCL_WANTS_STAMP_NS : 0) | (o->stamp_new ? VCL_WANTS_STAMP_NEW : 0) |
            (o->gro ? VCL_WANTS_GRO : 0) | (o->inq ? VCL_WANTS_INQ : 0) | (o->rxq_ovfl ? VCL_WANTS_DROPS : 0) |
+           (o->recvorig ? VCL_WANTS_ORIGDST : 0) | (o->recvorig6 ? VCL_WANTS_ORIGDST6 : 0) |
            (o->stamping & SOF_TIMESTAMPING_SOFTWARE && o->stamping & SOF_TIMESTAMPING_RX_SOFTWARE ? VCL_WANTS_STAMPING : 0);
 }

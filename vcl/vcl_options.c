@@ -42,6 +42,7 @@ enum opt_flags {
     OPT_TOS_ECN = 1, /* streams keep the two lowest bits for themselves (RFC 3168) */
     OPT_RANGE_DEFAULT = 2, /* -1 means the default, `def` */
     OPT_NEEDS_INT = 4, /* IPPROTO_IP: no value at all is an error here */
+    OPT_ANY_LEN = 8, /* what is no int is 0 */
 };
 struct opt_row {
     int level, name;
@@ -83,7 +84,7 @@ static const struct opt_row rows[] = {
     { SOL_SOCKET, SO_PEEK_OFF, OPT_INT, 0, 0, TCP, AT_RARE(peek_off), INT32_MIN, INT32_MAX, 0 },
     { SOL_SOCKET, SO_PEEK_OFF, OPT_INT, 0, 0, UDP, AT_RARE(peek_off), INT32_MIN, INT32_MAX, 0 },
     NONE(SOL_SOCKET, SO_PEEK_OFF, ANY, -1), NONE(SOL_SOCKET, SO_NOFCS, ANY, 0), NONE(SOL_SOCKET, SO_LOCK_FILTER, ANY, 0),
-    NONE(SOL_SOCKET, SO_SELECT_ERR_QUEUE, ANY, 0), NONE(SOL_SOCKET, SO_RESERVE_MEM, ANY, 0),
+    RARE(SOL_SOCKET, SO_SELECT_ERR_QUEUE, 0, ANY, select_err), NONE(SOL_SOCKET, SO_RESERVE_MEM, ANY, 0),
     { SOL_SOCKET, SO_ZEROCOPY, OPT_INT, 0, 0, TCP, AT_RARE(zerocopy), 0, 1, 0 },
     { SOL_SOCKET, SO_ZEROCOPY, OPT_INT, 0, 0, UDP, AT_RARE(zerocopy), 0, 1, 0 },
     BOOL(IPPROTO_TCP, TCP_NODELAY, SVM_ATTR_NODELAY, TCP, nodelay),
@@ -107,7 +108,8 @@ static const struct opt_row rows[] = {
     RARE(IPPROTO_IP, IP_RECVERR, 0, UDP, recverr), NONE(IPPROTO_IP, IP_RECVERR, ANY, 0),
     RARE(IPPROTO_IP, IP_RECVTTL, 0, UDP, recvttl), RARE(IPPROTO_IP, IP_RECVTOS, 0, UDP, recvtos),
     NONE(IPPROTO_IP, IP_RECVTTL, ANY, 0), NONE(IPPROTO_IP, IP_RECVTOS, ANY, 0), NONE(IPPROTO_IP, IP_FREEBIND, ANY, 0),
-    NONE(IPPROTO_IP, IP_PASSSEC, ANY, 0), NONE(IPPROTO_IP, IP_TRANSPARENT, ANY, 0), NONE(IPPROTO_IP, IP_RECVORIGDSTADDR, ANY, 0),
+    NONE(IPPROTO_IP, IP_PASSSEC, ANY, 0), NONE(IPPROTO_IP, IP_TRANSPARENT, ANY, 0),
+    RARE(IPPROTO_IP, IP_RECVORIGDSTADDR, 0, ANY, recvorig), /* of streams Linux keeps it, too */
     { IPPROTO_IP, IP_MINTTL, OPT_INT, OPT_NEEDS_INT, 0, TCP, AT_RARE(min_ttl), 0, 255, 0 },
     { IPPROTO_IP, IP_MINTTL, OPT_INT, OPT_NEEDS_INT, 0, UDP, AT_RARE(min_ttl), 0, 255, 0 }, /* Linux keeps it, and does nothing */
     NONE(IPPROTO_IP, IP_MINTTL, ANY, 0), NONE(IPPROTO_IP, IP_CHECKSUM, ANY, 0), NONE(IPPROTO_IP, 26 /* IP_RECVERR_RFC4884 */, ANY, 0),
@@ -128,12 +130,13 @@ static const struct opt_row rows[] = {
     RARE(IPPROTO_IPV6, IPV6_RECVERR, 0, UDP, recverr6), NONE(IPPROTO_IPV6, IPV6_RECVERR, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVHOPOPTS, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVRTHDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVDSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVPATHMTU, ANY, 0),
-    NONE(IPPROTO_IPV6, IPV6_DONTFRAG, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVTCLASS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, ANY, 1),
+    { IPPROTO_IPV6, IPV6_DONTFRAG, OPT_BOOL, OPT_ANY_LEN, 0, ANY, AT_RARE(dontfrag), 0, 1, 0 },
+    NONE(IPPROTO_IPV6, IPV6_RECVTCLASS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, ANY, 1),
     NONE(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, ANY, 1280),
     { IPPROTO_IPV6, IPV6_MINHOPCOUNT, OPT_INT, 0, 0, TCP, AT_RARE(min_hops), 0, 255, 0 },
     { IPPROTO_IPV6, IPV6_MINHOPCOUNT, OPT_INT, 0, 0, UDP, AT_RARE(min_hops), 0, 255, 0 }, /* likewise */
     NONE(IPPROTO_IPV6, IPV6_MINHOPCOUNT, ANY, 0),
-    NONE(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_TRANSPARENT, ANY, 0),
+    RARE(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 0, ANY, recvorig6), NONE(IPPROTO_IPV6, IPV6_TRANSPARENT, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVFRAGSIZE, ANY, 0), NONE(IPPROTO_IPV6, IPV6_FREEBIND, ANY, 0),
     { IPPROTO_IPV6, IPV6_MULTICAST_HOPS, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_MCAST_TTL, UDP, AT_RARE(mcast_hops), 0, 255, 1 },
     RARE(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, SVM_ATTR_MCAST_LOOP, UDP, mcast_loop6),
@@ -435,42 +438,6 @@ static int take_timeval(const void *val, socklen_t len, int64_t *ns)
     return 0;
 }
 
-/* Linux takes any size, within what the system grants, and tells the double of it, because it counts its books in; what it promises is
- * the half. Ours is a FIFO: the half of what is told. */
-static int take_buffer(struct vcl_socket *s, int name, int v)
-{
-    enum { MIN_RCV = 2304, MIN_SND = 4608 }; /* as told */
-    bool is_rcv = name == SO_RCVBUF;
-    uint32_t max = is_rcv ? vcl_config()->rx_fifo_size : vcl_config()->tx_fifo_size;
-    uint32_t told = 2 * hs_min_u32((uint32_t)v, hs_min_u32(max, INT32_MAX / 2));
-
-    told = hs_max_u32(told, is_rcv ? MIN_RCV : MIN_SND);
-    if (is_rcv) {
-        s->opt.rcvbuf = (int32_t)told;
-        vcl_options_send_int(s, SVM_ATTR_RX_FIFO, (int32_t)told / 2);
-    } else {
-        s->opt.sndbuf = (int32_t)told;
-        vcl_socket_lock(s);
-        vcl_options_limit_tx(s);
-        vcl_socket_unlock(s);
-    }
-    return 0;
-}
-
-/* SO_SNDBUF bounds the FIFO: to a power of two that holds it, and never below the ring that is there. Socket lock held. */
-void vcl_options_limit_tx(struct vcl_socket *s)
-{
-    uint32_t want = (uint32_t)s->opt.sndbuf / 2, size = VCL_TX_FLOOR;
-
-    if (!s->has_fifos || s->is_dgram || !want)
-        return;
-    while (size < want)
-        size *= 2;
-    size = hs_max_u32(size, s->tx.mask + 1);
-    if (size < s->tx.max_size && svm_fifo_prod_unread(&s->tx) <= (int64_t)size)
-        s->tx.max_size = size;
-}
-
 /* socket(7): an unsigned int or long; the largest of either means no limit. Nothing paces datagrams here. */
 static int set_max_pacing(struct vcl_socket *s, const void *val, socklen_t len)
 {
@@ -510,7 +477,10 @@ static int set_socket_level(struct vcl_socket *s, int name, const void *val, soc
         return len < sizeof(int) ? -EINVAL : set_max_pacing(s, val, len);
     case SO_RCVBUF:
     case SO_SNDBUF:
-        return take_buffer(s, name, v);
+        return vcl_buffer_set(s, name, v);
+    case SO_RCVBUFFORCE:
+    case SO_SNDBUFFORCE:
+        return vcl_buffer_force(s, name, v);
     default:
         return -ENOPROTOOPT;
     }
@@ -646,6 +616,8 @@ static int set_tcp_level(struct vcl_socket *s, int name, const void *val, sockle
         o->linger2 = v < 0 ? -1 : v == 0 ? 60 : v > 120 ? 120 : v;
         vcl_options_send_int(s, SVM_ATTR_LINGER2, s->rare_opt->linger2);
         return 0;
+    case TCP_THIN_DUPACK: /* has had no effect since Linux 4.14 */
+        return v == 0 || v == 1 ? 0 : -EINVAL;
     case TCP_DEFER_ACCEPT: /* cut-through connections are not held back: what is accepted may have no bytes yet */
         o->defer_accept = defer_rounded(v);
         vcl_options_send_int(s, SVM_ATTR_DEFER_ACCEPT, s->rare_opt->defer_accept);
@@ -757,6 +729,8 @@ static int take_int(int level, const struct opt_row *r, const void *val, socklen
         memcpy(v, val, sizeof(*v));
     else if (level == IPPROTO_IP && len >= 1)
         *v = *(const uint8_t *)val;
+    else if (r && r->flags & OPT_ANY_LEN)
+        return 0;
     else if (level != IPPROTO_IP || (r && r->flags & OPT_NEEDS_INT))
         return -EINVAL;
     return 0;
@@ -831,6 +805,8 @@ static int get_max_pacing(const struct vcl_socket *s, void *val, socklen_t *len)
 
 static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t *len)
 {
+    static const struct ucred nobody = { .pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1 };
+
     switch (name) {
     case SO_ERROR:
         return put_int(val, len, vcl_take_error(s));
@@ -854,6 +830,10 @@ static int get_socket_level(struct vcl_socket *s, int name, void *val, socklen_t
         return put_int(val, len, s->opt.sndbuf ? s->opt.sndbuf : (int)vcl_config()->tx_fifo_size);
     case SO_MAX_PACING_RATE:
         return get_max_pacing(s, val, len);
+    case SO_INCOMING_NAPI_ID: /* none */
+        return put_int(val, len, 0);
+    case SO_PEERCRED: /* of no Unix socket */
+        return put(val, len, &nobody, sizeof(nobody));
     default:
         return -ENOPROTOOPT;
     }
@@ -900,6 +880,8 @@ static int get_tcp_level(struct vcl_socket *s, int name, void *val, socklen_t *l
         return put_int(val, len, s->rare_opt->fastopen_no_cookie);
     case TCP_FASTOPEN_KEY:
         return put(val, len, s->rare_opt->fastopen_key, s->rare_opt->n_fastopen_keys * (uint32_t)SVM_FASTOPEN_KEY);
+    case TCP_THIN_DUPACK:
+        return put_int(val, len, 0);
     case TCP_LINGER2:
         return put_int(val, len, s->rare_opt->linger2);
     case TCP_ULP:

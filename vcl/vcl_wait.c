@@ -241,7 +241,9 @@ uint32_t vcl_poll_now(struct vcl_socket *s)
         ev = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | urgent_of_dead(s);
     }
     /* After the look at the FIFO: an error about a datagram may have stood there, before its message. */
-    return ev | (atomic_load_explicit(&s->error, memory_order_relaxed) || vcl_errqueue_has(s) ? EPOLLERR : 0);
+    if (hs_likely(!atomic_load_explicit(&s->error, memory_order_relaxed) && !vcl_errqueue_has(s)))
+        return ev;
+    return ev | EPOLLERR | (s->is_dgram && s->rare_opt->select_err ? EPOLLPRI : 0); /* socket(7) SO_SELECT_ERR_QUEUE */
 }
 
 static bool is_over(const struct vcl_socket *s)

@@ -7,7 +7,7 @@
 need_root
 need_stack
 only_hoststack
-PROBE=$top_builddir/tests/system/udp_same
+PROBES="$top_builddir/tests/system/udp_same $top_builddir/tests/system/udp_aside"
 R4M=10.78.0.3
 N4=10.79.0.1 N6=fd79::1
 
@@ -30,11 +30,14 @@ world_begin() { # NAME
     wait_for 20 listening "$TMP/stream.$1" || bail "the echo server of streams listens" "$(cat "$TMP/stream.$1")"
 }
 probe() { # FAMILY: in the world that stands in NS_S
-    case $1 in
-    6) TMO=60 spre a "$PROBE" all 6 $S6 $K6 $R6 $N6 2>&1 ;;
-    4) TMO=60 spre a "$PROBE" all 4 $S4 $K4 $R4 $N4 2>&1 ;;
-    *) TMO=60 spre a "$PROBE" all "$1" $S4 $K4 $R4M $N4 2>&1 ;; # another far host: what was learnt of the first is known
-    esac
+    local p
+    for p in $PROBES; do
+        case $1 in
+        6) TMO=60 spre a "$p" all 6 $S6 $K6 $R6 $N6 2>&1 ;;
+        4) TMO=60 spre a "$p" all 4 $S4 $K4 $R4 $N4 2>&1 ;;
+        *) TMO=60 spre a "$p" all "$1" $S4 $K4 $R4M $N4 2>&1 ;; # another far host: what was learnt of the first is known
+        esac || return
+    done
 }
 world_conf() { # WORKERS
     conf_head a "$1"
