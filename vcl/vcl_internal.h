@@ -317,7 +317,7 @@ struct vcl_socket {
     vcl_word epoch;                  /* of the worker when its session was made */
     bool is_dgram;
     bool is_records;                 /* a connection that carries messages: records as of datagrams, states as of a stream (DTLS) */
-    bool peeks_on;                   /* SO_PEEK_OFF is set (vcl_peek.c); rx_lock */
+    vcl_flag peeks_on;               /* SO_PEEK_OFF is set (vcl_peek.c); written under rx_lock */
     /* Fixed while has_fifos: read under either lock, or the worker's. Of the FIFO behind `rest`, if there is one: ours, and the other side's. */
     const struct svm_fifo_cons_line *rx_line;
     const struct svm_fifo_prod_line *rx_peer;

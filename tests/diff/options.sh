@@ -37,6 +37,9 @@ for OPTIONS in diff_options diff_zerocopy diff_epoll diff_stamp diff_told diff_v
     compare "UDP IPv4" udp $S4 $K4
     compare "UDP IPv6" udp $S6 $K6
 done
+OPTIONS=diff_peek # sockets that the stack and the kernel wait for together
+compare "UDP over loopback IPv4" udp 127.0.0.1 127.0.0.1
+compare "UDP over loopback IPv6" udp ::1 ::1
 OPTIONS=diff_refused
 compare "cut-through IPv4" tcp 127.0.0.1 127.0.0.1
 compare "TCP IPv4" tcp $S4 $K4
