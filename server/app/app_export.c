@@ -52,6 +52,7 @@ static int pledge_new(struct app_client *from, const struct svm_att_export *m, u
         return -ENOMEM;
     c->export_cookie = cookie;
     c->export_handle = m->handle;
+    c->export_pid = app_fork_pid_of(lifeline);
     c->export_state_len = m->lib_state_len;
     memcpy(c->export_state, m->lib_state, sizeof(c->export_state));
     for (unsigned i = 0; i < as->stack->n_workers; i++) {
@@ -67,8 +68,22 @@ static int pledge_new(struct app_client *from, const struct svm_att_export *m, u
     return 0;
 }
 
+/* What the kernel serves, too, is told of each time that it is passed on, by a process that is watched while it lives: once is enough. */
+static bool is_pledged(const struct app_client *c, const struct svm_att_export *m, uint64_t cookie, int lifeline)
+{
+    int pid = app_fork_pid_of(lifeline);
+
+    for (const struct app_client *p = pid > 0 ? c->as->clients : NULL; p; p = p->next) {
+        if (p->state == APP_CLIENT_FORKED && p->export_cookie == cookie && p->parent_id == c->client_id && p->export_pid == pid &&
+            p->export_handle.index == m->handle.index && p->export_handle.gen == m->handle.gen)
+            return true;
+    }
+    return false;
+}
+
 int app_export(struct app_client *c, const struct svm_att_export *m, int *fds, int n_fds)
 {
+    struct svm_att_simple ok = { .type = SVM_ATT_OK };
     uint64_t cookie;
     int err;
 
@@ -77,6 +92,10 @@ int app_export(struct app_client *c, const struct svm_att_export *m, int *fds, i
     err = cookie_of(fds[0], &cookie);
     if (err != 0)
         return err;
+    if (is_pledged(c, m, cookie, fds[1])) {
+        app_client_send(c, &ok, sizeof(ok), NULL, 0);
+        return 0;
+    }
     err = pledge_new(c, m, cookie, fds[1]);
     fds[1] = -1; /* taken, or closed */
     return err;

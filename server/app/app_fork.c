@@ -53,10 +53,9 @@ void app_fork_held(struct app_client *child)
         app_client_send(parent, &m, sizeof(m), NULL, 0);
 }
 
-static bool is_pidfd_of(const struct app_client *c, int fd)
+int app_fork_pid_of(int fd)
 {
     char path[64], line[128];
-    struct stat st;
     FILE *f;
     int pid = -1;
 
@@ -68,6 +67,15 @@ static bool is_pidfd_of(const struct app_client *c, int fd)
     }
     if (f)
         fclose(f);
+    return pid;
+}
+
+static bool is_pidfd_of(const struct app_client *c, int fd)
+{
+    char path[64];
+    struct stat st;
+    int pid = app_fork_pid_of(fd);
+
     snprintf(path, sizeof(path), "/proc/%d", pid);
     return pid > 0 && (pid == c->pid || (stat(path, &st) == 0 && st.st_uid == c->uid));
 }

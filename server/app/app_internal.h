@@ -141,6 +141,7 @@ struct app_client {
     struct app_event held_event;
     uint64_t export_cookie;     /* a pledge (app_export.c): SO_COOKIE of the descriptor; 0 = none */
     struct svm_handle export_handle;
+    int export_pid;             /* of the process that is its lifeline; -1: a socket pair */
     uint32_t export_state_len;
     uint8_t export_state[SVM_ATT_STATE_MAX];
     int bell_wr;                /* its doorbell: the server's own write end */
@@ -265,6 +266,7 @@ void app_tls_client_free(struct app_client *c);
 int app_fork_note(struct app_client *parent, const struct svm_att_fork *f, int lifeline);
 void app_fork_held(struct app_client *child);
 bool app_fork_is_lifeline(const struct app_client *c, int fd, bool may_be_pidfd);
+int app_fork_pid_of(int fd); /* -1: no pidfd */
 struct app_client *app_fork_child(struct app_client *parent, int lifeline); /* FORKED, not known to the workers; NULL: lifeline is closed */
 void app_fork_held_on(struct app_client *child);            /* worker: one of them has noted its holds */
 

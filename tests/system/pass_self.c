@@ -2,7 +2,7 @@
  * usage: pass_self ADDRESS ROUNDS
  *
  * On Linux the number that comes is the same socket, always. Each end of a connection in turn, blocking and not, read before and not; a
- * listener; a bound datagram socket; and both ends of one connection again and again. */
+ * listener; a bound datagram socket; and both ends of one connection, and a listener, again and again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include "tests/system/pass_fd.h"
 
-enum { HANG_S = 300, POLL_MS = 60000, OFTEN = 100 };
+enum { HANG_S = 300, POLL_MS = 60000, OFTEN = 100, VERY_OFTEN = 1200 };
 static struct addrinfo *at;
 static int way[2], child[2]; /* to oneself; to a child that sends back what it gets */
 
@@ -169,6 +169,17 @@ static void others(const int *by)
     close(l);
 }
 
+/* A listener that goes round more often than the server takes clients: what it remembers of each time must not add up. */
+static void listener_often(const int *by, unsigned times)
+{
+    int l = listening();
+
+    while (times--)
+        l = passed_by(by, l);
+    connection(l, by, 0);
+    close(l);
+}
+
 static pid_t child_make(void)
 {
     int there[2], back[2], fd;
@@ -219,6 +230,7 @@ int main(int argc, char **argv)
     }
     often(l, way, OFTEN);
     often(l, child, OFTEN);
+    listener_often(way, VERY_OFTEN);
     close(child[0]);
     if (waitpid(pid, &status, 0) != pid || status != 0)
         die("the child");
