@@ -13,7 +13,7 @@ bool preload_sctp_is(int domain, int type, int proto)
 
 int preload_sctp_placeholder(int kernel_fd, int type)
 {
-    if (kernel_fd >= 0 && vcl_config()->fallback_kernel && !vcl_server_is_there())
+    if (kernel_fd >= 0 && vcl_falls_back() && !vcl_server_is_there())
         return -1; /* a kernel that has SCTP, and nobody else who does */
     int fd = libc_real()->socket(AF_UNIX, SOCK_STREAM | (type & (SOCK_NONBLOCK | SOCK_CLOEXEC)), 0);
     if (fd < 0 || kernel_fd < 0)

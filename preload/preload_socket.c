@@ -208,17 +208,22 @@ static int preload_bind_both_any(int fd, struct fd_file *f, const struct sockadd
     return -EADDRINUSE;
 }
 
+static const char *preload_no_server(void)
+{
+    return vcl_lacks_space() ? "no address space for the server's memory" : "no server";
+}
+
 static int preload_bind_both(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len, struct ip_endpoint *e)
 {
     bool is_udp = f->sock.proto == SVM_PROTO_UDP;
     if (!vcl_server_is_there()) {
         /* A UDP socket with a port of its own is a server as a TCP listener is; anything else may be about to talk to addresses that
          * only the kernel has, and need not know. TCP decides at listen() or connect(). */
-        if (is_udp && e->port.raw && !vcl_config()->fallback_kernel)
+        if (is_udp && e->port.raw && !vcl_falls_back())
             return vcl_attach(); /* says it, once */
         int r = (int)preload_kernel(libc_real()->bind(fd, sa, len));
         if (r == 0 && is_udp)
-            preload_socket_decide(fd, f, FD_KERNEL, "no server");
+            preload_socket_decide(fd, f, FD_KERNEL, preload_no_server());
         else if (r == 0)
             f->sock.needs_stack = true;
         return r;
@@ -248,7 +253,7 @@ static int preload_bind(int fd, struct fd_file *f, const struct sockaddr *sa, so
         if (r == 0)
             preload_socket_decide(fd, f, FD_KERNEL, preload_why(f, &e, false, "bound to an address of the kernel"));
         /* An address that the kernel does not have either is the stack's, when there is one. */
-        if (r == -EADDRNOTAVAIL && !vcl_server_is_there() && !vcl_config()->fallback_kernel)
+        if (r == -EADDRNOTAVAIL && !vcl_server_is_there() && !vcl_falls_back())
             r = vcl_attach() < 0 ? -ENETDOWN : r;
         return r;
     case VCL_SERVE_STACK:
@@ -275,11 +280,11 @@ HS_EXPORT int hs_bind(int fd, const struct sockaddr *sa, socklen_t len)
 
 static int preload_listen_no_server(int fd, struct fd_file *f, int backlog)
 {
-    if (!vcl_config()->fallback_kernel)
+    if (!vcl_falls_back())
         return vcl_attach() < 0 ? -ENETDOWN : -EAGAIN; /* says why, once */
     int r = (int)preload_kernel(libc_real()->listen(fd, backlog));
     if (r == 0)
-        preload_socket_decide(fd, f, FD_KERNEL, "no server, fallback kernel");
+        preload_socket_decide(fd, f, FD_KERNEL, vcl_lacks_space() ? preload_no_server() : "no server, fallback kernel");
     return r;
 }
 
@@ -524,7 +529,7 @@ static int preload_connect_both(int fd, struct fd_file *f, const struct sockaddr
                                 const struct ip_endpoint *e)
 {
     if (f->sock.needs_stack || !vcl_server_is_there())
-        return preload_connect_kernel(fd, f, sa, len, "no server");
+        return preload_connect_kernel(fd, f, sa, len, preload_no_server());
     /* The stack joins streams on this host; datagrams to loopback are the kernel's. */
     if (f->sock.proto == SVM_PROTO_UDP)
         return preload_connect_kernel(fd, f, sa, len, "datagrams to loopback");

@@ -20,6 +20,8 @@ enum svm_att_type {
     SVM_ATT_FORK = 2,       /* svm_att_fork + 1 fd: server's end of a SOCK_SEQPACKET socketpair, the child's lifeline. It is the child's
                                attach socket, too: its HELLO comes on it, so that it needs no right to open app.sock */
     SVM_ATT_BANK = 3,       /* svm_att_simple: "one more bank, please" (value = slots wanted); answer SVM_ATT_SEGMENT or _ERROR */
+    SVM_ATT_BANK_MAPPED = 9, /* svm_att_simple, value = seg_id: the bank of an SVM_ATT_SEGMENT is mapped, and may be used for what the server
+                               writes. No answer; a client without room for it says nothing, and is given no other one */
     SVM_ATT_WHO = 5,        /* svm_att_who: whose address is this; answer SVM_ATT_OK, value = enum svm_who bits */
     SVM_ATT_IDENTIFY = 4,   /* svm_att_simple (value = ctx, this client's number for it) + 1 fd: which session does this descriptor stand
                                for? Proof is to have it. Answer SVM_ATT_IDENTIFIED */
@@ -67,7 +69,7 @@ struct svm_att_hello {
     uint32_t rx_fifo_size;   /* bytes, rounded up to a power of two by the server; maximum a FIFO grows to */
     uint32_t tx_fifo_size;
     uint32_t evt_queue_len;  /* messages per queue, rounded up to a power of two */
-    uint32_t segment_mb;     /* ring area of bank 0 in MiB; 0 = the server's default */
+    uint32_t segment_mb;     /* ring area of bank 0 in MiB; 0 = the server's default. Other segments are in proportion when it is less */
     char ns_name[SVM_NAMESPACE_MAX]; /* NUL-terminated; empty = default */
     char app_name[SVM_APP_NAME_MAX];
 };
@@ -270,7 +272,8 @@ enum svm_msg_type {
     SVM_MSG_ATTR_GET,   /* answer ATTR */
     SVM_MSG_DETACH,     /* this worker lets go of everything in order (vppcom_app_destroy) */
     SVM_MSG_CLAIM,      /* a holder wants to use a session that another process has used, or nobody: its FIFOs move into this client's
-                           memory. ctx: this client's number for it from now on. u.conn.question: the asker's. Answer CLAIMED */
+                           memory. ctx: this client's number for it from now on. u.conn.question: the asker's. attr = enum svm_claim_ask.
+                           Answer CLAIMED */
     SVM_MSG_UNLINK,     /* answer to TAKEN, and to MOVED when all of the slot before has been read: u.conn.slot is not used here any more */
 
     SVM_MSG_REST_READ,  /* u.value = number of a SVM_ATT_REST that has been read to its end. No answer */
@@ -322,6 +325,11 @@ enum svm_claim_flags {
     SVM_CLAIM_SIDE1 = 1u << 5,      /* PAIR slot of a program with itself: which side this is */
     SVM_CLAIM_REST = 1u << 6,       /* SVM_ATT_REST_GET tells what comes before the bytes in the slot */
     SVM_CLAIM_CARRIED = 1u << 7,    /* SCTP; in ACCEPT, too: was cut-through, the server carries records as they are from FIFO to FIFO */
+};
+
+enum svm_claim_ask {                 /* in CLAIM */
+    SVM_CLAIM_UNMAPPED = 1u << 0,   /* cut-through, u.conn.slot: this client cannot map that segment. The server takes what is there, and
+                                       the connection goes through it from now on */
 };
 
 enum svm_msg_flags {

@@ -34,6 +34,8 @@ const struct vcl_config *vcl_config(void);
  * one line on stderr the first time), -EACCES (secret, scope), -EPROTO (version). A server that comes back is found again. */
 int vcl_attach(void);
 bool vcl_server_is_there(void);           /* attached, or can be now; no word on stderr where there is no server's socket */
+bool vcl_lacks_space(void);               /* this process has no address space for the server's memory (RLIMIT_AS): to it, none is there */
+bool vcl_falls_back(void);                /* the kernel serves while no server is there: as configured, and for lack of space */
 void vcl_detach(void);                    /* orderly: all sockets closed; also at exit */
 /* fork: prepare in the parent before (sends the lifeline when any socket exists), parent/child after. Child attaches at first use. */
 void vcl_fork_prepare(void);

@@ -49,7 +49,7 @@ void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t se
     s->lcl = (struct ip_endpoint){ m->u.conn.lcl_ip, m->u.conn.lcl_port };
     s->rmt = (struct ip_endpoint){ m->u.conn.rmt_ip, m->u.conn.rmt_port };
     s->has_lcl = s->has_rmt = true;
-    if (vcl_options_inherit(s, l) != 0 || vcl_socket_map_fifos(s, m) != 0)
+    if (vcl_options_inherit(s, l) != 0 || vcl_socket_map_fifos(s, m) < 0)
         goto refuse;
     if (l->tcp_keys)
         vcl_tcp_keys_inherit(s, l);
@@ -64,6 +64,8 @@ void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t se
         vcl_worker_post_late(w, server_worker, &r, hs_min_u32((uint32_t)l->backlog / 4, VCL_LATE_MAX));
     else
         vcl_worker_post(w, server_worker, &r);
+    if (hs_unlikely(s->unmapped))
+        vcl_space_claim(s);
     if (vcl_sctp_is_many(l)) {
         s->listener = NULL;
         vcl_sctp_many_adopt(l, s);

@@ -3,7 +3,8 @@
 #include <sys/mman.h>
 #include "vcl/vcl_internal.h"
 
-enum { BLK_FREE = 0x40, BLK_USED = 0x80, BLK_ORDER = 0x1f };
+enum { BLK_FREE = 0x40, BLK_USED = 0x80, BLK_ORDER = 0x1f,
+       SMALL_ORDER = 12 - SVM_RING_MIN_LOG2, SMALL_SHARE = 8 };
 
 static void list_push(struct vcl_arena *a, uint8_t order, uint32_t blk)
 {
@@ -68,6 +69,9 @@ void vcl_arena_fini(struct vcl_arena *a)
     a->n_blocks = 0;
 }
 
+/* FIFOs that have grown and are not read leave others what lets them go on. */
+void vcl_arena_keep_small(struct vcl_arena *a) { a->n_small = a->n_blocks / SMALL_SHARE; }
+
 int vcl_arena_alloc(struct vcl_arena *a, uint8_t log2, uint64_t *offset)
 {
     uint8_t want = log2 < SVM_RING_MIN_LOG2 ? 0 : log2 - SVM_RING_MIN_LOG2, order;
@@ -75,6 +79,10 @@ int vcl_arena_alloc(struct vcl_arena *a, uint8_t log2, uint64_t *offset)
     int rc = -ENOMEM;
 
     pthread_mutex_lock(&a->lock);
+    if (hs_unlikely(want > SMALL_ORDER && a->n_used + (1u << want) > a->n_blocks - a->n_small)) {
+        pthread_mutex_unlock(&a->lock);
+        return rc;
+    }
     for (order = want; order <= a->max_order && !a->free_head[order]; order++)
         ;
     if (a->n_blocks && order <= a->max_order) {

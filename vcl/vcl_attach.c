@@ -8,7 +8,7 @@
 #include "vcl/vcl_sctp_internal.h"
 #include "vcl/vcl_sys.h"
 
-enum { ATT_TIMEOUT_MS = 5000, ATT_BUF = 2 * SVM_ATT_MAX_MSG };
+enum { ATT_TIMEOUT_MS = 5000, ATT_BUF = 2 * SVM_ATT_MAX_MSG, NO_SPACE_NS = 1000000000 };
 
 struct att_in {                /* one message of the attach socket */
     union {
@@ -132,7 +132,9 @@ static void take_pair(struct vcl_worker *w, const struct svm_att_segment *m, str
     if (!rc)
         rc = i < w->pairs_size ? vcl_segment_map_pair(m, in->fds, &p) : -ENOMEM;
     if (rc) {
-        vcl_log(0, "cannot map a segment for a cut-through peer: %s", strerror(-rc));
+        if (!vcl_process()->unmapped_said) /* whoever is near its limit of memory comes here often */
+            vcl_log(0, "cannot map a segment for a cut-through peer: %s; such connections go through the server", strerror(-rc));
+        vcl_process()->unmapped_said = true;
         if (i < w->pairs_size)
             p = vcl_segment_failed_pair(m);
         if (!p)
@@ -169,8 +171,11 @@ static void take_notice(struct vcl_worker *w, struct att_in *in)
         take_pair(w, &m, in);
     } else if (m.kind == SVM_SEG_BANK) {
         int rc = in->n_fds == 2 ? vcl_segment_add_bank(w->life, m.seg_id, m.bank, in->fds[0], in->fds[1]) : -EMFILE;
+        struct svm_att_simple done = { .type = SVM_ATT_BANK_MAPPED, .value = m.seg_id };
 
-        if (rc) {
+        if (!rc) {
+            att_send(w->att_fd, &done, sizeof(done), -1);
+        } else {
             vcl_log(0, "cannot map more memory: %s", strerror(-rc));
             vcl_segment_failed_bank(w->life, m.seg_id, m.bank);
         }
@@ -250,7 +255,7 @@ struct vcl_pair *vcl_worker_pair(struct vcl_worker *w, uint32_t seg_id)
     do {
         for (uint32_t i = 0; i < w->n_pairs; i++)
             if (w->pairs[i] && w->pairs[i]->seg_id == seg_id)
-                return w->pairs[i]->base ? w->pairs[i] : NULL;
+                return w->pairs[i];
         if (!until)
             until = vcl_now_ns() + ATT_TIMEOUT_MS * 1000000ll;
     } while (wait_for_input(w, until));
@@ -323,6 +328,7 @@ static void fill_hello(struct vcl_worker *w, struct svm_att_hello *h)
     h->tx_fifo_size = c->tx_fifo_size;
     h->evt_queue_len = c->event_queue_size;
     h->segment_mb = c->segment_mb;
+    vcl_space_ask(h);
     memcpy(h->ns_name, c->ns_name, sizeof(h->ns_name));
     snprintf(h->app_name, sizeof(h->app_name), "%s", c->app_name[0] ? c->app_name : program_invocation_short_name);
 }
@@ -393,6 +399,7 @@ static int att_hello(struct vcl_worker *w)
     if (rc)
         return rc;
     rc = take_welcome(w, &in);
+    vcl_process()->no_space = rc == -ENOMEM;
     close_fds(&in);
     return rc;
 }
@@ -431,11 +438,15 @@ static int attach_locked(struct vcl_worker *w)
     w->lost = false;
     rc = att_hello(w);
     if (rc) {
-        if (p->refused_said != rc) /* every call on a socket tries again */
+        if (p->refused_said != rc && p->no_space)
+            vcl_log(0, "no address space for the memory of the server at %s: the kernel serves", p->cfg.app_socket);
+        else if (p->refused_said != rc) /* every call on a socket tries again */
             vcl_log(0, "the server at %s refuses: %s", p->cfg.app_socket, strerror(-rc));
         p->refused_said = rc;
         w->ask_again_error = rc;
         w->ask_again_ns = (uint64_t)vcl_now_ns() * 2 - begin; /* one that lets us wait: not before as long again */
+        if (p->no_space)
+            w->ask_again_ns += NO_SPACE_NS;
         vcl_worker_forget_server(w, false);
         return rc;
     }
@@ -549,6 +560,8 @@ int vcl_worker_more_memory(struct vcl_worker *w, uint32_t slots)
         rc = att_send(w->att_fd, &req, sizeof(req), -1);
         while (!rc && w->life->n_banks == before) /* a PAIR segment may come first */
             rc = att_answer(w, &in, SVM_ATT_SEGMENT);
+        if (!rc && w->life->banks[before] && !w->life->banks[before]->c_base)
+            rc = -ENOMEM;
         if (rc)
             w->no_memory_until_ns = vcl_now_ns() + 100000000; /* do not ask for every write */
     }

@@ -29,9 +29,13 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
 {
     struct svm_fifo_prod old_tx;
     struct svm_fifo_cons old_rx;
-    struct vcl_pair *old_pair;
+    struct vcl_pair *old_pair, *pair = vcl_worker_pair(s->w, m->u.conn.slot.seg_id);
     int rc;
 
+    if (pair && !pair->base) { /* there is no answer from here: the server takes what is in both slots */
+        vcl_claim_unmapped(s, &m->u.conn.slot);
+        return -EALREADY;
+    }
     vcl_socket_lock(s);
     if (!s->has_fifos || !s->pair) {
         vcl_socket_unlock(s);
@@ -276,7 +280,21 @@ static struct svm_msg claim_msg(struct vcl_socket *s)
 
     next_number(s);
     m.u.conn.question = s->claim_no;
+    if (hs_unlikely(s->unmapped)) {
+        m.attr = SVM_CLAIM_UNMAPPED;
+        m.u.conn.slot = (struct svm_msg_slot){ s->slot_seg, s->slot };
+    }
     return m;
+}
+
+/* The answer comes whether or not somebody waits for it. Worker lock held. */
+void vcl_claim_unmapped(struct vcl_socket *s, const struct svm_msg_slot *slot)
+{
+    struct svm_msg m = claim_msg(s);
+
+    m.attr = SVM_CLAIM_UNMAPPED;
+    m.u.conn.slot = *slot;
+    vcl_socket_post(s, &m);
 }
 
 static int claim(struct vcl_socket *s, int64_t timeout_ns)
@@ -418,32 +436,36 @@ static void end_again(struct vcl_socket *s)
         vcl_worker_post_pair(s->w, s->pair, &e);
 }
 
-void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
+int vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
 {
     bool is_last = (uint8_t)m->u.conn.question == s->claim_no, is_only = is_last && m->attr & SVM_CLAIM_ONLY;
     int error = m->u.conn.error;
 
     if (vcl_state(s) == VCL_ZOMBIE)
-        return;
+        return error;
     if (!error && s->has_fifos && s->local && is_last) {
         vcl_socket_lock(s);
         if (!svm_fifo_cons_failed(vcl_rx_last(s)))
             vcl_claim_lied(s);
         vcl_socket_unlock(s);
         vcl_socket_fail(s, -ECONNRESET);
-        return;
+        return error;
     }
     if (!error && !s->has_fifos && m->attr & SVM_CLAIM_FIFOS) {
-        error = m->attr & SVM_CLAIM_REST ? vcl_rest_fetch(s) : 0;
+        error = m->attr & SVM_CLAIM_REST && !s->rest_due ? vcl_rest_fetch(s) : 0;
         if (!error)
             error = vcl_socket_map_fifos(s, m);
         if (error == -EALREADY || error == -EAGAIN) /* nobody would come back to it */
             error = -ECONNRESET;
+        if (error == VCL_UNMAPPED) {
+            vcl_space_claim(s);
+            error = -EINPROGRESS;
+        }
     }
     if (error) {
         if (error != -EALREADY && error != -EAGAIN && error != -EINPROGRESS)
             vcl_socket_fail(s, error);
-        return;
+        return m->u.conn.error ? m->u.conn.error : error == -EINPROGRESS ? error : 0;
     }
     want_end(s);
     s->unclaimed = false;
@@ -464,6 +486,7 @@ void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
     if (vcl_poll_now(s) & EPOLLIN)
         s->w->claim_pause_ns = 0;
     vcl_set_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+    return 0;
 }
 
 void vcl_claim_on_taken(struct vcl_socket *s)

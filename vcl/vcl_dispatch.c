@@ -152,6 +152,8 @@ static void on_connected(struct vcl_socket *s, const struct svm_msg *m)
         s->has_lcl = s->has_rmt = true;
         if (!s->has_fifos)
             error = vcl_socket_map_fifos(s, m);
+        if (hs_unlikely(error == VCL_UNMAPPED))
+            error = vcl_space_claim(s);
     }
     if (s->is_dgram) {
         op_done(s, VCL_OP_CONNECT, error);
@@ -316,8 +318,7 @@ void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t serve
         on_moved(s, m);
         break;
     case SVM_MSG_CLAIMED:
-        vcl_claim_on_claimed(s, m);
-        op_done(s, VCL_OP_CLAIM, m->u.conn.error);
+        op_done(s, VCL_OP_CLAIM, vcl_claim_on_claimed(s, m));
         break;
     case SVM_MSG_TAKEN:
         vcl_claim_on_taken(s);

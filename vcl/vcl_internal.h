@@ -56,10 +56,11 @@ struct vcl_arena {
     uint8_t *state;                  /* per minimum block: 0 = inside of another, else VCL_BLK_FREE/USED | order */
     uint32_t *next, *prev;           /* free lists, by block number + 1 */
     uint32_t free_head[SVM_RING_MAX_LOG2 - SVM_RING_MIN_LOG2 + 1];
-    uint32_t n_used;
+    uint32_t n_used, n_small;        /* n_small: of n_blocks, for small rings alone */
 };
 int vcl_arena_init(struct vcl_arena *a, uint64_t base_off, uint64_t size);
 void vcl_arena_fini(struct vcl_arena *a);
+void vcl_arena_keep_small(struct vcl_arena *a); /* a part of it is for rings of up to 4 KB alone */
 int vcl_arena_alloc(struct vcl_arena *a, uint8_t log2, uint64_t *offset); /* 0, -ENOMEM */
 void vcl_arena_free(struct vcl_arena *a, uint8_t log2, uint64_t offset);
 
@@ -208,6 +209,8 @@ struct vcl_process {
     int init_error;
     bool down_said;
     int refused_said;                /* the error of the attach that was refused last */
+    bool unmapped_said;
+    bool no_space;                   /* what the server offered could not be mapped at the last attempt */
     struct vcl_config cfg;
     struct vcl_worker *workers;      /* [0] is the process's own, made first */
     uint32_t n_workers;
@@ -346,6 +349,7 @@ struct vcl_socket {
     struct vcl_rest *rest, *rest_due;/* cut-through: rx reads what the former peer wrote; then comes rest->next. due: fetched, not installed */
     uint32_t rest_told;              /* number of the one to be told of; see rest_read */
     struct vcl_pair *pair;
+    bool unmapped;                   /* with unclaimed: in the slot below, of a segment that cannot be mapped here */
     uint32_t slot, slot_seg;
     uint8_t server_worker;           /* whose queue it came through */
     uint8_t claim_no;                /* of the last claim of the FIFOs that are mapped, and since others may hold it; never 0; worker lock */
@@ -423,7 +427,15 @@ struct vcl_socket *vcl_socket_by_msg(struct vcl_worker *w, const struct svm_msg 
 int vcl_socket_remap_pair(struct vcl_socket *s, const struct svm_msg *m);      /* socket lock held, as for the next two */
 int vcl_socket_write_again(struct vcl_socket *s, const struct svm_fifo_prod *old, uint32_t head);
 void vcl_socket_leave_slot(struct vcl_socket *s, struct vcl_pair *p, uint32_t slot);
-int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m); /* from u.conn.slot; worker lock held */
+/* ---- little address space (vcl_space.c) ---- */
+void vcl_space_ask(struct svm_att_hello *h);              /* for less, where there is little */
+void vcl_space_unmapped(struct vcl_socket *s, const struct svm_msg_slot *slot);   /* both socket locks held */
+int vcl_space_claim(struct vcl_socket *s);                /* 0; worker lock held */
+
+/* From u.conn.slot; worker lock held. VCL_UNMAPPED: this process has no address space for them. The socket is elsewhere, and when the
+ * server knows it (s->handle, in its state) vcl_space_claim() asks for it. */
+enum { VCL_UNMAPPED = 1 };
+int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m);
 void vcl_socket_fifos_drop(struct vcl_socket *s);
 void vcl_socket_fifos_end(struct vcl_socket *s);   /* the first half of that, socket lock held; the other without it */
 void vcl_socket_fifos_leave(struct vcl_socket *s);
@@ -659,7 +671,7 @@ void vcl_worker_event_fd_join(struct vcl_worker *w);      /* puts the doorbell i
 void vcl_worker_server_lost(struct vcl_worker *w);        /* worker lock held */
 void vcl_worker_att_input(struct vcl_worker *w);          /* reads what came on the attach socket; worker lock held */
 int vcl_worker_more_memory(struct vcl_worker *w, uint32_t slots);
-struct vcl_pair *vcl_worker_pair(struct vcl_worker *w, uint32_t seg_id);   /* waits for it if need be; worker lock held */
+struct vcl_pair *vcl_worker_pair(struct vcl_worker *w, uint32_t seg_id);   /* waits for it if need be; its base may be NULL; worker lock held */
 struct vcl_bank *vcl_worker_bank(struct vcl_worker *w, uint32_t seg_id, uint16_t *index);
 void vcl_worker_reap_pairs(struct vcl_worker *w);         /* unmaps those that are gone; worker lock held */
 int vcl_worker_who(struct vcl_worker *w, const struct ip_addr *ip, uint32_t *answer);
@@ -717,7 +729,8 @@ void vcl_claim_rx_failed(struct vcl_socket *s);           /* what is received is
 void vcl_claim_want(struct vcl_socket *s);                /* when somebody here waits for it; socket lock may be held */
 void vcl_claim_again(struct vcl_worker *w);               /* for those that wait; worker lock held */
 int64_t vcl_claim_cap_ns(const struct vcl_worker *w);     /* until then */
-void vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m);
+void vcl_claim_unmapped(struct vcl_socket *s, const struct svm_msg_slot *slot);   /* the slot cannot be used here; worker lock held */
+int vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m); /* 0, or what the asker is told: -EINPROGRESS: another one follows */
 int vcl_claim_look(struct vcl_socket *s);                 /* bound: may have become a listener */
 void vcl_claim_on_taken(struct vcl_socket *s);
 int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct svm_msg_slot *old_slot);

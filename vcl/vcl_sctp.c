@@ -85,6 +85,10 @@ void vcl_sctp_hello_again(struct vcl_socket *s)
 {
     bool data = false;
 
+    if (hs_unlikely(s->sctp->begin_due && s->has_fifos)) {
+        vcl_sctp_begin(s);
+        return;
+    }
     vcl_socket_lock(s);
     if (s->sctp->hello_due && s->has_fifos) {
         say_hello(s);
@@ -101,6 +105,11 @@ void vcl_sctp_begin(struct vcl_socket *s)
     bool data = false;
 
     vcl_socket_lock(s);
+    s->sctp->begin_due = !s->has_fifos;
+    if (hs_unlikely(!s->has_fifos)) { /* vcl_space.c */
+        vcl_socket_unlock(s);
+        return;
+    }
     s->sctp->out_streams = s->sctp->o.init.sinit_num_ostreams;
     vcl_sctp_hold_room(s, sizeof(struct svm_sctp_record) + sizeof(struct vcl_sctp_hello));
     if (vcl_sctp_is_near(s))

@@ -96,6 +96,7 @@ struct vcl_sctp {
     bool fin_due;                /* cut-through: the peer must be told of our end */
     bool is_carried;             /* was cut-through: the server carries the records as they are */
     bool hello_due;              /* cut-through: what begins the association was put where nobody reads it */
+    bool begin_due;                  /* it is connected, and has no FIFOs yet */
     bool is_broken;              /* cut-through: what the peer has written makes no sense; nothing more of it is read */
 };
 

@@ -74,6 +74,7 @@ int vcl_segment_add_bank(struct vcl_life *life, uint32_t seg_id, uint32_t index,
         rc = vcl_arena_init(&b->arena, ch.ring_off[0], ch.ring_size[0]);
     if (rc)
         goto unmap_c;
+    vcl_arena_keep_small(&b->arena);
     b->s_slots_off = sh.slots_off;
     b->c_slots_off = ch.slots_off;
     b->n_slots = hs_min_u32(sh.n_slots, ch.n_slots);
@@ -168,6 +169,7 @@ int vcl_segment_map_pair(const struct svm_att_segment *m, const int fds[3], stru
         rc = vcl_arena_init(&p->arena, h.ring_off[p->side], h.ring_size[p->side]);
     if (rc)
         goto undo;
+    vcl_arena_keep_small(&p->arena);
     p->by_slot = calloc(p->n_slots + 1, sizeof(*p->by_slot));
     p->by_slot_self = calloc(p->n_slots + 1, sizeof(*p->by_slot_self));
     rc = -ENOMEM;

@@ -153,9 +153,12 @@ static int map_pair_fifos(struct vcl_socket *s, const struct svm_msg_slot *slot,
     uint32_t max = hs_min_u32(s->w->tx_fifo_size, VCL_LOCAL_FIFO_MAX);
     unsigned side;
 
+    if (p && !p->base)
+        return VCL_UNMAPPED;
     if (!p || slot->slot >= p->n_slots)
         return -EPROTO;
     /* One worker at both ends of a connection to itself has one mapping and two sockets in a slot. */
+    max = hs_min_u32(max, (uint32_t)hs_min_u64(p->arena.size >> 4, UINT32_MAX));
     side = p->peer_client_id == s->w->client_id ? (side1 ? 1 : 0) : p->side;
     sp = (struct svm_slot_pair *)(void *)(p->base + p->slots_off) + slot->slot;
     s->pair = p;
@@ -211,7 +214,10 @@ int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m)
     rc = m->flags & SVM_CONN_LOCAL
              ? map_pair_fifos(s, &slot, m->type == SVM_MSG_CLAIMED ? m->attr & SVM_CLAIM_SIDE1 : s->listener != NULL)
              : map_bank_fifos(s, &slot);
-    if (!rc) {
+    if (rc == VCL_UNMAPPED) {
+        vcl_space_unmapped(s, &slot);
+    } else if (!rc) {
+        s->unmapped = false;
         s->has_fifos = true;
         vcl_claim_begin(s);
         if (hs_unlikely(s->rest_due != NULL))

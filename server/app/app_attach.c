@@ -221,6 +221,9 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
         int err = app_client_add_bank(c);
         if (err != 0)
             do_error(c, err, "no further bank");
+    } else if (type == SVM_ATT_BANK_MAPPED && len == sizeof(simple)) {
+        memcpy(&simple, buf, sizeof(simple));
+        app_client_bank_mapped(c, (uint32_t)simple.value);
     } else if (type == SVM_ATT_TLS_PAIR && len == sizeof(tls)) {
         memcpy(&tls, buf, sizeof(tls));
         app_tls_pair(c, &tls);

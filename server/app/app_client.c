@@ -171,7 +171,17 @@ void app_client_send(struct app_client *c, const void *msg, size_t len, int *fds
 
 /* ---- segments ---- */
 
-static int bank_make(struct app_client *c, struct svm_bank_layout *l)
+/* The lock is held. */
+static int bank_use(struct app_client *c, uint16_t index)
+{
+    struct app_bank *b = &c->bank[index];
+    int err = svm_ring_alloc_add(&c->rings, index, b->s_ring_off, b->s_ring_size, b->s.fd, true);
+
+    b->is_mapped = err == 0;
+    return err;
+}
+
+static int bank_make(struct app_client *c, struct svm_bank_layout *l, bool is_mapped)
 {
     struct app_bank *b = &c->bank[c->n_banks];
     uint16_t index = (uint16_t)c->n_banks;
@@ -194,8 +204,11 @@ static int bank_make(struct app_client *c, struct svm_bank_layout *l)
     err = svm_segment_set_readonly(&b->c, l->ring_off, l->c_size - l->ring_off);
     if (err != 0)
         goto undo_slots;
+    b->s_ring_off = l->ring_off;
+    b->s_ring_size = l->s_ring_size;
     pthread_spin_lock(&c->lock);
-    err = svm_ring_alloc_add(&c->rings, index, l->ring_off, l->s_ring_size, b->s.fd, true);
+    if (is_mapped)
+        err = bank_use(c, index);
     if (err == 0) {
         c->rx_regions.r[index] = (struct svm_region){ b->s.base, b->s.size };
         c->tx_regions.r[index] = (struct svm_region){ b->c.base, b->c.size };
@@ -215,16 +228,33 @@ undo_segments:
     return err;
 }
 
+static uint32_t bank_slots(const struct app_client *c) { return hs_min_u32(c->room_mb, APP_BANK_SLOTS / APP_SLOTS_A_MB) * APP_SLOTS_A_MB; }
+
+void app_client_bank_mapped(struct app_client *c, uint32_t seg_id)
+{
+    struct app_bank *b = c->n_banks ? &c->bank[c->n_banks - 1] : NULL;
+
+    if (!b || b->seg_id != seg_id || b->is_mapped)
+        return;
+    pthread_spin_lock(&c->lock);
+    (void)bank_use(c, (uint16_t)(c->n_banks - 1)); /* without memory for the books of it, it stays as it is */
+    pthread_spin_unlock(&c->lock);
+    __atomic_store_n(&c->bank_requested, false, __ATOMIC_RELEASE);
+}
+
 int app_client_add_bank(struct app_client *c)
 {
-    struct svm_bank_layout l = { .n_slots = APP_BANK_SLOTS };
+    uint32_t add = c->as->opt.add_segment_mb, mb = c->room_mb < APP_PAIR_FIRST_MB ? hs_min_u32(c->room_mb, add) : add;
+    struct svm_bank_layout l = { .n_slots = bank_slots(c) };
     struct svm_att_segment m = { .type = SVM_ATT_SEGMENT, .kind = SVM_SEG_BANK };
     int fds[2], err;
 
     if (c->n_banks >= c->as->opt.max_banks || c->n_banks >= SVM_MAX_BANKS)
         return -ENOBUFS;
-    l.s_ring_size = l.c_ring_size = (uint64_t)c->as->opt.add_segment_mb << 20;
-    err = bank_make(c, &l);
+    if (c->n_banks && !c->bank[c->n_banks - 1].is_mapped) /* it has no room for that one, or has not looked yet */
+        return -ENOBUFS;
+    l.s_ring_size = l.c_ring_size = (uint64_t)mb << 20;
+    err = bank_make(c, &l, false);
     if (err != 0)
         return err;
     const struct app_bank *b = &c->bank[c->n_banks - 1];
@@ -327,7 +357,7 @@ static void publish(struct app_client *c)
 int app_client_attach(struct app_client *c, const struct svm_att_hello *h)
 {
     const struct app_server_options *opt = &c->as->opt;
-    struct svm_bank_layout l = { .n_slots = APP_BANK_SLOTS, .n_queues = c->as->stack->n_workers };
+    struct svm_bank_layout l = { .n_queues = c->as->stack->n_workers };
     struct svm_att_welcome m = { .type = SVM_ATT_WELCOME, .abi_version = SVM_ABI_VERSION };
     int fds[SVM_ATT_MAX_FDS], n_fds = 0, err;
     uint32_t mb = h->segment_mb && h->segment_mb < opt->segment_mb ? h->segment_mb : opt->segment_mb;
@@ -335,12 +365,14 @@ int app_client_attach(struct app_client *c, const struct svm_att_hello *h)
     c->rx_fifo_size = fifo_size(h->rx_fifo_size, opt->max_fifo_size);
     c->tx_fifo_size = fifo_size(h->tx_fifo_size, opt->max_fifo_size);
     l.queue_log2 = queue_log2(h->evt_queue_len, opt->evt_queue_len);
+    c->room_mb = mb < opt->segment_mb ? mb : hs_max_u32(mb, APP_PAIR_FIRST_MB);
+    l.n_slots = bank_slots(c);
     l.s_ring_size = l.c_ring_size = (uint64_t)mb << 20;
     err = svm_segment_create(&c->p, "hoststack-p", 4096, 4096, false);
     if (err == 0)
         err = svm_segment_set_readonly(&c->p, 0, 4096);
     if (err == 0)
-        err = bank_make(c, &l);
+        err = bank_make(c, &l, true);
     if (err == 0)
         err = dup_into(fds, &n_fds, c->as->srv.fd);
     if (err == 0)

@@ -229,6 +229,8 @@ static void do_close(struct app_port_client *pc, const struct svm_msg *m, struct
 
 static void do_claim(struct app_port_client *pc, const struct svm_msg *m, struct session *s)
 {
+    if (s && hs_unlikely(m->attr & SVM_CLAIM_UNMAPPED))
+        session_unmapped(pc->w, &pc->aw, s, &m->u.conn.slot);
     if (!s)
         answer(pc, m, SVM_MSG_CLAIMED, -EBADF);
     else

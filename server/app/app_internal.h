@@ -33,8 +33,12 @@ enum app_limits {
     APP_OUT_MAX = 4096,         /* attach messages waiting for room in a client's socket */
     APP_BANK_SLOTS = 65536,     /* address space, as all sizes below: memory only when used */
     APP_SLOT_CHUNK = 64,        /* slots whose memory is reserved at a time */
+    APP_SLOTS_A_MB = 1024,      /* of the ring area of a client's banks: less for one that has little room */
     APP_PAIR_BUCKETS = 256, APP_PAIR_SLOTS = 65536,
     APP_PAIR_ARENA_MB = 256,    /* a side */
+    APP_PAIR_FIRST_MB = 64,     /* the same of the first segment of two clients; the next ones are for thousands of connections */
+    APP_PAIR_SLOTS_A_MB = 32,   /* of those that are smaller: 4 KB for each in what is kept for small rings (vcl_arena.c) */
+    APP_UNMAPPED_US = 10000000, /* after a client could not map a segment, until it is given another one */
     APP_PAIR_QUEUE_LOG2 = 12,
     APP_NAPS = 3,               /* after cut-through connections come or go */
     APP_LATE_MAX = 64,          /* notices of their end from which on a sleeping client is woken all the same */
@@ -93,6 +97,7 @@ struct app_port_client {        /* worker's */
     struct session_attrs *early; /* what it has set for the session that it will ask for as early_ctx; NULL = nothing ever */
     uint32_t early_ctx;
     struct app_event done_event, fail_event;
+    uint64_t no_pairs_until_us; /* it could not map a PAIR segment: its connections go through the server */
     uint64_t ring_bytes;        /* of its sessions; atomic: read by the control thread */
     struct app_spares spares;
 };
@@ -102,6 +107,8 @@ struct app_bank {
     uint64_t slots_off;
     uint32_t seg_id;
     uint32_t n_slots;
+    uint64_t s_ring_off, s_ring_size;
+    bool is_mapped;             /* the client has said that it is: until then it is in use for what the client writes alone */
     /* Index + 1 in slot_next, 0 = none; by server worker: that a slot is free and that it is used again are told through the same
      * queue, so that the program hears it in this order. */
     uint32_t free_head[SVM_MAX_SERVER_WORKERS];
@@ -129,6 +136,7 @@ struct app_client {
     uint32_t ns;
     uint32_t scope;
     uint32_t rx_fifo_size, tx_fifo_size;
+    uint32_t room_mb;           /* ring area that it is content with, where that is less than the server's default; at least APP_PAIR_FIRST_MB: all */
 
     /* control thread */
     enum app_client_state state;
@@ -181,9 +189,12 @@ struct app_pair {
     uint32_t seg_id;
     struct svm_segment seg;                /* made by the control thread before `is_ready` */
     uint64_t slots_off;
+    uint32_t n_slots, arena_mb;
     int error;                             /* making it failed */
     bool is_ready, is_requested;           /* worker */
+    bool unmapped[2];                      /* worker: that side cannot map it, so that no further connection comes to it */
     struct app_pair_wait *waits;           /* worker */
+    uint32_t n_waits;
     uint32_t free_head, high, n_used;
     uint32_t *slot_next;
     struct app_event event;
@@ -241,6 +252,7 @@ struct app_client *app_client_new(struct app_server *as, int sock);
 struct app_client *app_client_by_id(struct app_server *as, uint32_t client_id);  /* not LEAVING; NULL */
 int app_client_attach(struct app_client *c, const struct svm_att_hello *h);      /* segments, WELCOME, published to the workers */
 int app_client_add_bank(struct app_client *c);
+void app_client_bank_mapped(struct app_client *c, uint32_t seg_id);
 void app_client_leave(struct app_client *c, const char *why); /* hang up; workers let go, the last one done frees it */
 void app_client_worker_done(struct app_client *c);
 void app_client_free(struct app_client *c);

@@ -33,6 +33,8 @@ static int slot_take(struct app_bank *b, unsigned worker)
 {
     uint32_t slot;
 
+    if (!b->is_mapped)
+        return -ENOBUFS;
     if (b->free_head[worker]) {
         slot = b->free_head[worker] - 1;
         b->free_head[worker] = b->slot_next[slot];
@@ -46,14 +48,16 @@ static int slot_take(struct app_bank *b, unsigned worker)
     return (int)slot;
 }
 
-/* Called with the lock held; with more than 3/4 of all slots in use another bank is asked for, ahead of need. */
+static bool rings_are_few(const struct app_client *c) { return c->rings.used_bytes > c->rings.total_bytes - c->rings.total_bytes / 4; }
+
+/* Called with the lock held; with more than 3/4 of all slots or ring memory in use another bank is asked for, ahead of need. */
 static void bank_ask(struct app_client *c)
 {
     uint32_t total = 0;
 
     for (uint32_t i = 0; i < c->n_banks; i++)
         total += c->bank[i].n_slots;
-    if (c->n_slots_used < total - total / 4 || c->n_banks >= c->as->opt.max_banks ||
+    if ((c->n_slots_used < total - total / 4 && !rings_are_few(c)) || c->n_banks >= c->as->opt.max_banks ||
         __atomic_exchange_n(&c->bank_requested, true, __ATOMIC_ACQ_REL))
         return;
     c->bank_event.type = APP_EVENT_BANK;
@@ -94,6 +98,8 @@ static int ring_alloc(void *ctx, uint8_t log2, uint16_t *region, uint64_t *offse
     } else {
         pthread_spin_lock(&c->lock);
         err = svm_ring_alloc_ops.alloc(&c->rings, log2, region, offset);
+        if (hs_unlikely(rings_are_few(c)))
+            bank_ask(c);
         pthread_spin_unlock(&c->lock);
     }
     if (err == 0)

@@ -9,10 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static struct app_client *client_of(struct app_worker *a)
-{
-    return hs_container_of(a, struct app_port_client, aw)->client;
-}
+static struct app_port_client *port_client_of(struct app_worker *a) { return hs_container_of(a, struct app_port_client, aw); }
 
 /* ---- worker ---- */
 
@@ -23,7 +20,7 @@ static int slot_take(struct app_pair *p)
     if (p->free_head) {
         slot = p->free_head - 1;
         p->free_head = p->slot_next[slot];
-    } else if (p->high < APP_PAIR_SLOTS) {
+    } else if (p->high < p->n_slots) {
         uint64_t off = p->slots_off + (uint64_t)p->high * sizeof(struct svm_slot_pair);
         if (p->high % APP_SLOT_CHUNK == 0 &&
             svm_segment_reserve(&p->seg, off, APP_SLOT_CHUNK * sizeof(struct svm_slot_pair)) != 0)
@@ -65,33 +62,49 @@ static void unlink_pair(struct app_port *port, struct app_pair *p)
         p->next->prev = p->prev;
 }
 
-/* A side has gone and no slot is in use: the segment goes, too. */
+/* A side has gone, or cannot map it, and no slot is in use: the segment goes, too. */
 static void check_gone(struct worker *w, struct app_pair *p)
 {
-    if ((p->side[0] && p->side[1]) || p->n_used || !p->is_ready)
+    if ((p->side[0] && p->side[1] && !p->unmapped[0] && !p->unmapped[1]) || p->n_used || !p->is_ready)
         return;
     unlink_pair(w->app, p);
     p->event.type = APP_EVENT_PAIR_GONE;
     app_event_post(p->as, &p->event);
 }
 
-static struct app_pair *pair_find(struct app_port *port, const struct app_client *a, const struct app_client *b)
+/* One with room. has_full: there are others without. */
+static struct app_pair *pair_find(struct app_port *port, const struct app_client *a, const struct app_client *b, bool *has_full)
 {
+    *has_full = false;
     for (struct app_pair *p = *bucket(port, a->client_id, b->client_id); p; p = p->hash_next) {
-        if ((p->side[0] == a && p->side[1] == b) || (p->side[0] == b && p->side[1] == a))
+        if ((p->side[0] != a || p->side[1] != b) && (p->side[0] != b || p->side[1] != a))
+            continue;
+        if (p->n_used + p->n_waits < p->n_slots)
             return p;
+        *has_full = true;
     }
     return NULL;
 }
 
-static struct app_pair *pair_new(struct worker *w, struct app_client *a, struct app_client *b)
+/* Address space is what it costs the programs, who may have little. */
+static void pair_size(struct app_pair *p, const struct app_client *a, const struct app_client *b, bool is_further)
+{
+    uint32_t mb = hs_min_u32(hs_min_u32(a->room_mb, b->room_mb), APP_PAIR_FIRST_MB);
+    bool is_large = is_further && mb == APP_PAIR_FIRST_MB;
+
+    p->arena_mb = is_large ? APP_PAIR_ARENA_MB : mb;
+    p->n_slots = is_large ? APP_PAIR_SLOTS : mb * APP_PAIR_SLOTS_A_MB;
+}
+
+static struct app_pair *pair_new(struct worker *w, struct app_client *a, struct app_client *b, bool is_further)
 {
     struct app_port *port = w->app;
     struct app_pair *p = calloc(1, sizeof(*p));
 
     if (!p)
         return NULL;
-    p->slot_next = malloc(APP_PAIR_SLOTS * sizeof(*p->slot_next));
+    pair_size(p, a, b, is_further);
+    p->slot_next = malloc(p->n_slots * sizeof(*p->slot_next));
     if (!p->slot_next) {
         free(p);
         return NULL;
@@ -114,11 +127,13 @@ static struct app_pair *pair_new(struct worker *w, struct app_client *a, struct 
     return p;
 }
 
-void app_pair_get(struct worker *w, struct app_worker *side0, struct app_worker *side1,
+void app_pair_get(struct worker *w, struct app_worker *side0, struct app_worker *side1, bool insist,
                   void (*done)(struct worker *w, void *arg, struct app_pair *pair, int slot), void *arg)
 {
-    struct app_client *a = client_of(side0), *b = client_of(side1);
-    struct app_pair *p = pair_find(w->app, a, b);
+    struct app_port_client *pc0 = port_client_of(side0), *pc1 = port_client_of(side1);
+    struct app_client *a = pc0->client, *b = pc1->client;
+    bool has_full, is_blocked = !insist && (pc0->no_pairs_until_us > w->now_us || pc1->no_pairs_until_us > w->now_us);
+    struct app_pair *p = pair_find(w->app, a, b, &has_full);
     struct app_pair_wait *wait, **tail;
 
     app_port_nap(w);
@@ -127,9 +142,9 @@ void app_pair_get(struct worker *w, struct app_worker *side0, struct app_worker 
         done(w, arg, slot >= 0 ? p : NULL, slot);
         return;
     }
-    wait = malloc(sizeof(*wait));
+    wait = p || !is_blocked ? malloc(sizeof(*wait)) : NULL;
     if (wait && !p)
-        p = pair_new(w, a, b);
+        p = pair_new(w, a, b, has_full);
     if (!wait || !p) {
         free(wait);
         done(w, arg, NULL, -ENOMEM);
@@ -139,6 +154,22 @@ void app_pair_get(struct worker *w, struct app_worker *side0, struct app_worker 
     for (tail = &p->waits; *tail; tail = &(*tail)->next)
         ;
     *tail = wait;
+    p->n_waits++;
+}
+
+void app_pair_unmapped(struct worker *w, struct app_pair *p, struct app_worker *a)
+{
+    if (p->client_id[0] != a->client_id && p->client_id[1] != a->client_id) /* a fork's child says what its parent knew */
+        return;
+    for (int i = 0; i < 2; i++)
+        p->unmapped[i] |= p->client_id[i] == a->client_id;
+    port_client_of(a)->no_pairs_until_us = w->now_us + APP_UNMAPPED_US;
+    unhash_pair(w->app, p);
+}
+
+bool app_pair_is_unmapped(const struct app_pair *p, const struct app_worker *a)
+{
+    return (p->unmapped[0] && p->client_id[0] == a->client_id) || (p->unmapped[1] && p->client_id[1] == a->client_id);
 }
 
 void app_pair_hold(struct app_pair *p, uint32_t slot)
@@ -181,6 +212,7 @@ static void answer_waits(struct worker *w, struct app_pair *p)
     struct app_pair_wait *wait = p->waits;
 
     p->waits = NULL;
+    p->n_waits = 0;
     while (wait) {
         struct app_pair_wait *next = wait->next;
         bool gone = !p->side[0] || !p->side[1];
@@ -255,8 +287,8 @@ static int pair_send(struct app_pair *p, struct app_client *to, const struct app
 void app_pair_make(struct app_server *as, struct app_pair *p)
 {
     struct app_client *a = app_client_by_id(as, p->client_id[0]), *b = app_client_by_id(as, p->client_id[1]);
-    struct svm_pair_layout l = { .n_slots = APP_PAIR_SLOTS, .queue_log2 = APP_PAIR_QUEUE_LOG2,
-                                 .arena_size = (uint64_t)APP_PAIR_ARENA_MB << 20 };
+    struct svm_pair_layout l = { .n_slots = p->n_slots, .queue_log2 = APP_PAIR_QUEUE_LOG2,
+                                 .arena_size = (uint64_t)p->arena_mb << 20 };
     int err = a && b ? svm_pair_layout(&l) : -ECONNREFUSED;
 
     as->n_pairs++;

@@ -241,9 +241,9 @@ static void event_handle(struct app_server *as, struct app_event *e)
         return;
     case APP_EVENT_BANK: {
         struct app_client *c = hs_container_of(e, struct app_client, bank_event);
-        if (c->state == APP_CLIENT_ATTACHED)
-            (void)app_client_add_bank(c); /* without it, sessions beyond the last slot are refused */
-        __atomic_store_n(&c->bank_requested, false, __ATOMIC_RELEASE);
+        /* Without it, sessions beyond the last slot are refused. Asked for again when the client has mapped it. */
+        if (c->state == APP_CLIENT_ATTACHED && app_client_add_bank(c) != 0)
+            __atomic_store_n(&c->bank_requested, false, __ATOMIC_RELEASE);
         return;
     }
     case APP_EVENT_HELD:

@@ -64,8 +64,11 @@ void app_server_show(struct app_server *as, struct json_t *obj);  /* counts, and
  * segment when done comes. A client worker that goes away meanwhile: -ECONNREFUSED. */
 struct app_worker;
 struct app_pair;
-void app_pair_get(struct worker *w, struct app_worker *side0, struct app_worker *side1,
+/* Where one of them could not map such a segment of late, slot is -ENOMEM at once, unless `insist`. */
+void app_pair_get(struct worker *w, struct app_worker *side0, struct app_worker *side1, bool insist,
                   void (*done)(struct worker *w, void *arg, struct app_pair *pair, int slot), void *arg);
+void app_pair_unmapped(struct worker *w, struct app_pair *pair, struct app_worker *a); /* a says that it cannot map it */
+bool app_pair_is_unmapped(const struct app_pair *pair, const struct app_worker *a);
 void app_pair_put(struct worker *w, struct app_pair *pair, int slot);      /* done with the slot: free when all are who count on it */
 void app_pair_hold(struct app_pair *pair, uint32_t slot);                 /* one more does */
 uint32_t app_pair_seg_id(const struct app_pair *pair);

@@ -59,6 +59,18 @@ void local_connect(struct worker *w, struct listener *l, struct session *s)
     listener_offer(w, l, s);
 }
 
+/* There is no memory that both programs could map. False: it cannot go through the server either. */
+static bool local_without_memory(struct worker *w, struct listener *l, struct session *s)
+{
+    if (s->local_moving)
+        local_offer_left(w, l, s);
+    else if (s->proto == SVM_PROTO_TCP)
+        local_wait_through(w, l, s);
+    else
+        return false;
+    return true;
+}
+
 static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
 {
     struct joining j = *(struct joining *)arg;
@@ -94,6 +106,8 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
             app_pair_put(w, pair, slot);
         else if (slot == -ECONNREFUSED) { /* that program has gone meanwhile: the next one */
             listener_offer(w, l, s);
+            return;
+        } else if (local_without_memory(w, l, s)) {
             return;
         }
         listener_taken(w, s);
@@ -134,7 +148,7 @@ void local_offer(struct worker *w, struct listener *l, struct session *s, struct
     }
     *j = (struct joining){ s->handle, l->handle, a };
     s->local_waiting = true;
-    app_pair_get(w, s->app, a, joined, j);
+    app_pair_get(w, s->app, a, s->proto != SVM_PROTO_TCP, joined, j);
 }
 
 void local_refused(struct worker *w, struct session *s)

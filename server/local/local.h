@@ -44,10 +44,12 @@ void local_wait_add(struct worker *w, struct listener *l, struct session *s);
 void local_wait_remove(struct listener *l, struct session *s);
 void local_wait_go_on(struct listener *l);                         /* there may be room now */
 void local_wait_end(struct worker *w, struct listener *l);         /* the listener goes: they are refused */
+void local_wait_through(struct worker *w, struct listener *l, struct session *s); /* a TCP connect that waits, in a queue or not: by a relay */
 
 /* Ends that several programs hold (session_claim.c). The other end's program reads what the former user wrote, writes again what that one
  * has not read, and says so (SVM_MSG_UNLINK); until then, and until the former user has let go, their slot stays. */
 void local_claim(struct worker *w, struct session *s, struct app_worker *a); /* ops->claimed() is called, now or later */
+void local_unmapped(struct worker *w, struct session *s, struct app_worker *a, const struct svm_msg_slot *slot); /* a cannot use s there */
 void local_unlinked(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot);
 void local_old_put(struct worker *w, struct session *s);           /* its program has gone: slots that it had before */
 bool local_keep(struct session *s, const struct app_worker *a);    /* the other end may read in a's memory: not yet CLOSED */

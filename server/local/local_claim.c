@@ -349,6 +349,19 @@ static void claim_later(struct worker *w, struct session *p, struct session_hold
     h->a->ops->claimed(w, h->a, p, 0, -EINPROGRESS);
 }
 
+/* The connection goes through the server from now on. */
+static void claim_parted(struct worker *w, struct session *p, struct app_worker *a)
+{
+    int err = local_part(w, p);
+
+    if (err == 0)
+        claim_anew(w, a, p);
+    else if (err == -EINPROGRESS)
+        claim_later(w, p, session_hold_of(p, a));
+    else
+        refuse(w, p, a, err);
+}
+
 static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
 {
     struct claiming c = *(struct claiming *)arg;
@@ -368,8 +381,10 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
             app_pair_put(w, pair, slot);
         if (is_held && has_changed) /* the other end has gone, or nobody uses it now; its program may have died, so that there is no pair */
             claim_anew(w, c.to, p);
+        else if (is_held && !pair && slot != -ECONNREFUSED) /* no memory that both could map */
+            claim_parted(w, p, c.to);
         else if (is_held)
-            refuse(w, p, c.to, pair ? -ECONNABORTED : slot == -ECONNREFUSED ? -ECONNRESET : slot);
+            refuse(w, p, c.to, pair ? -ECONNABORTED : -ECONNRESET);
         if (p)
             claims_retry(w, p);
         return;
@@ -445,7 +460,7 @@ static void claim_alone(struct worker *w, struct session *p, struct app_worker *
     p->peer = NULL;
     p->pair = NULL;
     p->local_user = NULL;
-    local_left_add(p, former, pair, &old); /* it is told by session_set_user() */
+    local_left_add(p, former == a ? NULL : former, pair, &old); /* it is told by session_set_user() */
     app_pair_put(w, pair, (int)old.slot);
     if (s) {
         local_old_put(w, s);
@@ -486,9 +501,10 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
 {
     struct session *s = p->peer;
     struct session_hold *h = session_hold_of(p, a);
+    bool is_unmapped = p->pair && app_pair_is_unmapped(p->pair, a);
     struct claiming *c;
 
-    if (p->app == a) { /* it is the user already */
+    if (p->app == a && !is_unmapped) { /* it is the user already */
         session_claim_done(w, p, 0, 0);
         return;
     }
@@ -508,19 +524,14 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
         refuse(w, p, a, p->state == SESSION_DEAD && p->error ? p->error : -ECONNABORTED);
         return;
     }
-    if (p->local_joining || s->local_joining || (!p->local_moving && ((p->app && local_has_moved(p)) || (s->app && local_has_moved(s))))) {
+    if (p->local_joining || s->local_joining ||
+        (!is_unmapped && !p->local_moving && ((p->app && local_has_moved(p)) || (s->app && local_has_moved(s))))) {
         claim_later(w, p, h);
         return;
     }
-    if (!s->app || s->state == SESSION_ACCEPTING || local_has_moved(p)) {
-        /* The other end is changing hands as well, or has not been accepted; or who had p went before it has answered. */
-        int err = local_part(w, p);
-        if (err == 0)
-            claim_anew(w, a, p);
-        else if (err == -EINPROGRESS)
-            claim_later(w, p, h);
-        else
-            refuse(w, p, a, err);
+    if (is_unmapped || !s->app || s->state == SESSION_ACCEPTING || local_has_moved(p)) {
+        /* Or the other end is changing hands as well, or has not been accepted; or who had p went before it has answered. */
+        claim_parted(w, p, a);
         return;
     }
     c = malloc(sizeof(*c));
@@ -530,5 +541,12 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
     }
     *c = (struct claiming){ p->handle, a, s->app, a->client_id };
     p->local_joining = true;
-    app_pair_get(w, a, s->app, joined, c);
+    app_pair_get(w, a, s->app, false, joined, c);
+}
+
+/* Its claim follows. Nobody but `a` itself suffers when it is a lie. */
+void local_unmapped(struct worker *w, struct session *p, struct app_worker *a, const struct svm_msg_slot *slot)
+{
+    if (p->local && p->pair && app_pair_seg_id(p->pair) == slot->seg_id)
+        app_pair_unmapped(w, p->pair, a);
 }

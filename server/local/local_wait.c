@@ -93,7 +93,7 @@ void local_wait_go_on(struct listener *l)
         timer_stop(&l->wait_timer, &l->w->timers);
 }
 
-static void go_through(struct worker *w, struct listener *l, struct session *s)
+void local_wait_through(struct worker *w, struct listener *l, struct session *s)
 {
     int err;
 
@@ -118,7 +118,7 @@ static void nobody_accepts(struct worker *w, struct timer_node *t)
     for (uint32_t n = hs_min_u32(l->n_waiting, WALK_MAX); n > 0 && s && left; n--, s = next) { /* those that come to its end have time */
         next = s->queue_next;
         if (is_connect(s)) {
-            go_through(w, l, s);
+            local_wait_through(w, l, s);
             left--;
         } else if (l->acceptors && s->local && local_is_left(s)) { /* an answer was waited for */
             listener_unqueue(l, s);

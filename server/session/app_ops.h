@@ -137,6 +137,7 @@ int session_hold_all(struct worker *w, struct app_worker *parent, struct app_wor
 int session_hold(struct worker *w, struct session *s, struct app_worker *a, uint32_t ctx); /* one more holder: 0, -ENOMEM, -ECONNABORTED */
 /* A holder wants to use the session: FIFOs in its memory, events go to it as `ctx`. ops->claimed() tells, now or later. */
 void session_claim(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx, uint8_t question);
+void session_unmapped(struct worker *w, struct app_worker *a, struct session *s, const struct svm_msg_slot *slot); /* before that: a cannot map it */
 void session_unlink(struct worker *w, struct app_worker *a, struct session *s, const struct svm_msg_slot *slot); /* SVM_MSG_UNLINK */
 /* SVM_ATT_REST: takes the fd unless it says an error. SVM_ATT_REST_GET: a copy, -ENOENT = none. SVM_MSG_REST_READ. */
 int session_rest_put(struct session *s, struct app_worker *a, int fd, uint32_t *id);

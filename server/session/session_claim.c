@@ -149,6 +149,11 @@ void session_claim(struct worker *w, struct app_worker *a, struct session *s, ui
         session_rx_space_kick(w, s);
 }
 
+void session_unmapped(struct worker *w, struct app_worker *a, struct session *s, const struct svm_msg_slot *slot)
+{
+    local_unmapped(w, s, a, slot);
+}
+
 static void other_user(struct session *s, const struct app_worker *a)
 {
     for (struct session_hold *h = s->holds; h; h = h->s_next) {

@@ -1,5 +1,6 @@
 /* app_memory_test.c - slots and rings of a client worker: kept for the next session, given back with the last one */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "server/app/app_internal.h"
@@ -27,6 +28,7 @@ static void setup(void)
     cr_assert_eq(svm_segment_create(&b->c, "t-c", lines + AREA, lines, false), 0);
     cr_assert_eq(app_memory_bank_init(b, SLOTS), 0);
     b->seg_id = 7;
+    b->is_mapped = true;
     svm_ring_alloc_init(&c->rings);
     cr_assert_eq(svm_ring_alloc_add(&c->rings, 0, lines, AREA, -1, false), 0);
     c->rx_regions.r[0] = (struct svm_region){ b->s.base, b->s.size };
@@ -114,4 +116,13 @@ Test(app_memory, what_is_kept_is_bounded)
     cr_assert_eq(c->rings.used_bytes, 0);
     cr_assert_eq(c->n_slots_used, 0);
     cr_assert_eq(pc->ring_bytes, 0);
+}
+
+Test(app_memory, a_bank_that_the_client_has_not_mapped_is_not_used)
+{
+    struct app_fifos f;
+
+    c->bank[0].is_mapped = false;
+    cr_assert_eq(app_memory_fifos_alloc(&w, &pc->aw, &f), -ENOBUFS);
+    cr_assert_eq(c->n_slots_used, 0);
 }

@@ -86,3 +86,21 @@ Test(vcl_arena, a_wrong_free_changes_nothing)
     cr_assert_eq(a.n_used, 0);
     vcl_arena_fini(&a);
 }
+
+Test(vcl_arena, large_rings_leave_a_part_for_small_ones)
+{
+    enum { SIZE = 1 << 20, LARGE_LOG2 = 16, SMALL_LOG2 = 12 };
+    struct vcl_arena a;
+    unsigned large = 0, small = 0;
+    uint64_t at;
+
+    cr_assert_eq(vcl_arena_init(&a, 4096, SIZE), 0);
+    vcl_arena_keep_small(&a);
+    while (vcl_arena_alloc(&a, LARGE_LOG2, &at) == 0)
+        large++;
+    cr_assert_eq(large, 14);
+    while (vcl_arena_alloc(&a, SMALL_LOG2, &at) == 0)
+        small++;
+    cr_assert_eq(small, 32);
+    vcl_arena_fini(&a);
+}
