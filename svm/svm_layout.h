@@ -1,15 +1,15 @@
 /* svm_layout.h - the bytes that two processes share: types only, every size asserted
  *
  * Memory: SHARED, the peer is untrusted: copy a field once into a local, check it, then use the local.
- *         Nothing here is a pointer. Every byte has one writing side, named at each struct.
+ *         Nothing here is a pointer. Every byte has one writing side, named at each struct; but for offers (below).
  *
  * Segments (all memfds made and sealed by the server, F_SEAL_SHRINK|GROW|SEAL):
  *   SRV   one page, written by the server, read-only for every client: which server workers sleep
  *   S     one per bank of a client, written by the server (F_SEAL_FUTURE_WRITE, the client maps it read-only)
  *   C     one per bank of a client, written by the client. The server writes there only while nobody else does: the header before
  *         it hands the segment out, and the lines of a free slot (below)
- *   P     one page per client worker, written by that client, read-only for the server and cut-through peers:
- *         whether the client worker sleeps
+ *   P     one page per client worker, written by that client, read-only for cut-through peers: whether the client worker sleeps,
+ *         and what it has been offered, which the server writes as well
  *   PAIR  one per pair of cut-through client workers, written by both (each its own lines), server maps it too. A program believes
  *         nothing there that would make it wait: whether it has to, SRV and its own S say
  *
@@ -192,9 +192,21 @@ struct svm_sleep_line {
     uint32_t pad[14];
 } HS_ALIGNED_LINE;
 
+/* ---- Offers: connections that a program may accept (SVM_MSG_ACCEPT) ----
+ *
+ * An offer holds until accept() takes it: until then the server may give the connection to another process that accepts from the same
+ * listener. Both do so by changing its word from the offer's number to 0, and who has changed it has the connection; what is told
+ * afterwards (SVM_MSG_ACCEPTED, CLOSED) only says so. A program that writes something else there harms what is offered to it. */
+enum {
+    SVM_OFFERS = 512,             /* words; each server worker has its share of them */
+    SVM_OFFER_MARK = 1u << 31,    /* in every number of an offer: no number of a session has it */
+};
 struct svm_presence_page { /* P segment, written by the client worker */
     struct svm_sleep_line sleep;
+    uint32_t accepting HS_ALIGNED_LINE; /* threads that sleep until a connection comes: a hint to whom to offer it */
+    uint32_t offer[SVM_OFFERS] HS_ALIGNED_LINE; /* number % SVM_OFFERS; both write, see above */
 };
+static_assert(sizeof(struct svm_presence_page) <= 4096, "one page");
 struct svm_server_page {   /* SRV segment, written by the server */
     struct svm_sleep_line sleep[SVM_MAX_SERVER_WORKERS];
     uint32_t net_generation;   /* changes when addresses or routes change */

@@ -17,7 +17,7 @@
 enum svm_att_type {
     /* client -> server */
     SVM_ATT_HELLO = 1,      /* svm_att_hello; first message. Optional fd: none */
-    SVM_ATT_FORK = 2,       /* svm_att_fork + 1 fd: server's end of a SOCK_SEQPACKET socketpair, the child's lifeline. It is the child's
+    SVM_ATT_FORK = 2,       /* svm_att_simple + 1 fd: server's end of a SOCK_SEQPACKET socketpair, the child's lifeline. It is the child's
                                attach socket, too: its HELLO comes on it, so that it needs no right to open app.sock */
     SVM_ATT_BANK = 3,       /* svm_att_simple: "one more bank, please" (value = slots wanted); answer SVM_ATT_SEGMENT or _ERROR */
     SVM_ATT_BANK_MAPPED = 9, /* svm_att_simple, value = seg_id: the bank of an SVM_ATT_SEGMENT is mapped, and may be used for what the server
@@ -220,14 +220,6 @@ struct svm_att_identified {
     uint8_t lib_state[SVM_ATT_STATE_MAX];
 };
 
-enum { SVM_ATT_FORK_MAX = 96 };
-struct svm_att_fork {
-    uint32_t type;
-    uint32_t n;                               /* connections that nobody has accepted yet: the child gets none of them */
-    struct svm_handle without[SVM_ATT_FORK_MAX];
-};
-static_assert(sizeof(struct svm_att_fork) <= SVM_ATT_MAX_MSG, "attach message size");
-
 enum svm_proto {  /* numbers of VPPCOM_PROTO_* */
     SVM_PROTO_TCP = 0,
     SVM_PROTO_UDP = 1,
@@ -258,7 +250,7 @@ enum svm_msg_type {
                            TCP, and CONNECT too: number of a set of keys (svm_tcp_key.h), 0 = none */
     SVM_MSG_ARM,        /* this worker accepts from the listener `handle`: u.value = 1, or 2 = weakly (it has called listen, but nobody
                            has called accept or waited for it yet: it is given connections only while no holder accepts with 1),
-                           or 0 = no longer (unaccepted sessions are handed back with RETURN first). No answer */
+                           or 0 = no longer (what it has not accepted goes to others). No answer */
     SVM_MSG_CONNECT,    /* new session to lcl/rmt (lcl may be any/0, or a bound handle given). Answer CONNECTED. UDP: sets the peer.
                            TLS: u.conn.slot.slot = number of a configuration, 0 = none. attr = enum svm_connect_how: with FASTOPEN
                            the first answer is CONNECTING, unless it is CONNECTED */
@@ -290,17 +282,15 @@ enum svm_msg_type {
                            -EINPROGRESS: the connection begins the usual way */
 
     /* s->c notices */
-    SVM_MSG_ACCEPT,     /* ctx = the listener's ctx; handle, lcl, rmt, slot of the new session. The client answers when it takes the
-                           message from the queue: SVM_MSG_ACCEPTED tells its ctx; or RETURN. CLOSED for a handle that
-                           it has not named yet takes the offer back */
+    SVM_MSG_ACCEPT,     /* ctx = the listener's ctx; handle, lcl, rmt, slot of the new session; error = number of the offer
+                           (svm_layout.h). When the program accepts it and takes the offer, SVM_MSG_ACCEPTED tells its ctx, or
+                           RETURN gives it back. CLOSED with the number as ctx: it has been withdrawn */
     SVM_MSG_RESET,      /* connection aborted, error = -ECONNRESET, -ETIMEDOUT, -EHOSTUNREACH …; also set in the FIFO */
     SVM_MSG_PEER_GONE,  /* cut-through: the other side's process has died: its FIFO ends at its tail, writing gets EPIPE */
     SVM_MSG_MOVED,      /* cut-through: another program has the other end now: slot as in CONNECTED, attr as in CLAIMED. What it has not
                            read is written again to the new slot; what the former one wrote is read first. Then UNLINK */
     SVM_MSG_TAKEN,      /* another holder has claimed the session: its FIFOs are not here any more */
     SVM_MSG_ERROR,      /* soft error for SO_ERROR (UDP: -ECONNREFUSED from ICMP); 0: a record in the FIFO says which */
-    SVM_MSG_RECALL,     /* ctx and handle of a listener that this worker has armed weakly: another one really accepts from it now;
-                           what was named and not accepted is handed back with RETURN */
     SVM_MSG_IDLE,       /* nothing has gone on for a while: who has no byte in the tx FIFO may give back its ring. No answer */
 
     /* both ways, and between cut-through peers; no handle check beyond ownership */

@@ -19,7 +19,16 @@ void vcl_accept_arm(struct vcl_socket *l, uint8_t arm)
     vcl_socket_post(l, &m);
 }
 
-void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker)
+/* Pairs with the server's exchange when it withdraws the offer: one of the two finds the number. */
+static bool take(struct vcl_worker *w, const struct svm_msg *m)
+{
+    uint32_t id = (uint32_t)m->u.conn.error;
+
+    return w->page && id & SVM_OFFER_MARK &&
+           __atomic_compare_exchange_n(&w->page->offer[id % SVM_OFFERS], &id, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+static void give_back(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker)
 {
     struct svm_msg r;
 
@@ -31,19 +40,22 @@ void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t s
     vcl_worker_post(w, server_worker, &r);
 }
 
-/* The server offers a connection: it is named at once, and queued. */
-void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t server_worker)
+/* What is not taken first may be another offer of the same connection by the time the server reads it. */
+void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker)
+{
+    if (take(w, m))
+        give_back(w, m, server_worker);
+}
+
+/* The socket of an offer that has been taken; NULL: the server has it back. */
+static struct vcl_socket *make_socket(struct vcl_socket *l, const struct svm_msg *m, uint32_t server_worker)
 {
     struct vcl_worker *w = l->w;
-    struct vcl_socket *s = NULL;
+    struct vcl_socket *s = vcl_socket_alloc(w, l->proto, l->is_v6);
     struct svm_msg r;
 
-    if (l->armed == VCL_ARM_OFF) /* it was on its way when this worker stopped accepting: for others */
-        goto refuse;
-    s = vcl_socket_alloc(w, l->proto, l->is_v6);
     if (!s || vcl_socket_number(s) != 0)
         goto refuse;
-    s->listener = l;
     s->server_worker = server_worker;
     vcl_socket_set_handle(s, m->handle);
     s->lcl = (struct ip_endpoint){ m->u.conn.lcl_ip, m->u.conn.lcl_port };
@@ -66,63 +78,99 @@ void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t se
         vcl_worker_post(w, server_worker, &r);
     if (hs_unlikely(s->unmapped))
         vcl_space_claim(s);
-    if (vcl_sctp_is_many(l)) {
-        s->listener = NULL;
-        vcl_sctp_many_adopt(l, s);
-        vcl_set_notify(l, EPOLLIN);
-        return;
-    }
-    s->acc_next = NULL;
-    if (l->acc_tail)
-        l->acc_tail->acc_next = s;
-    else
-        l->acc_head = s;
-    l->acc_tail = s;
-    atomic_fetch_add(&l->n_acc, 1);
-    vcl_set_notify(l, EPOLLIN);
-    return;
+    return s;
 
 refuse:
-    vcl_accept_return(w, m, server_worker);
+    give_back(w, m, server_worker);
     if (s) {
         vcl_socket_unnumber(s);
         vcl_socket_free(s);
     }
+    return NULL;
 }
 
-void vcl_accept_unqueue(struct vcl_socket *l, struct vcl_socket *s)
+static void unqueue(struct vcl_offer *o)
 {
-    struct vcl_socket *before = NULL;
+    struct vcl_socket *l = o->listener;
 
-    for (struct vcl_socket *c = l->acc_head; c; before = c, c = c->acc_next) {
-        if (c != s)
-            continue;
-        if (before)
-            before->acc_next = c->acc_next;
-        else
-            l->acc_head = c->acc_next;
-        if (l->acc_tail == c)
-            l->acc_tail = before;
-        atomic_fetch_sub(&l->n_acc, 1);
-        s->listener = NULL;
+    if (o->prev)
+        o->prev->next = o->next;
+    else
+        l->acc_head = o->next;
+    if (o->next)
+        o->next->prev = o->prev;
+    else
+        l->acc_tail = o->prev;
+    o->listener = NULL;
+    atomic_fetch_sub(&l->n_acc, 1);
+}
+
+/* The server offers a connection. A number that stands there still is one that was withdrawn: each is used again only when it is over. */
+void vcl_accept_queue(struct vcl_socket *l, const struct svm_msg *m, uint32_t server_worker)
+{
+    struct vcl_worker *w = l->w;
+    struct vcl_offer *o;
+
+    if (l->armed == VCL_ARM_OFF) /* it was on its way when this worker stopped accepting: for others */
+        return;
+    if (vcl_sctp_is_many(l)) {
+        struct vcl_socket *s = take(w, m) ? make_socket(l, m, server_worker) : NULL;
+
+        if (s) {
+            vcl_sctp_many_adopt(l, s);
+            vcl_set_notify(l, EPOLLIN);
+        }
         return;
     }
+    if (!w->offers)
+        w->offers = calloc(SVM_OFFERS, sizeof(*w->offers));
+    if (!w->offers) {
+        vcl_accept_return(w, m, server_worker);
+        return;
+    }
+    o = &w->offers[(uint32_t)m->u.conn.error % SVM_OFFERS];
+    if (o->listener)
+        unqueue(o);
+    *o = (struct vcl_offer){ .listener = l, .prev = l->acc_tail, .id = (uint32_t)m->u.conn.error, .server_worker = server_worker, .m = *m };
+    if (o->prev)
+        o->prev->next = o;
+    else
+        l->acc_head = o;
+    l->acc_tail = o;
+    atomic_fetch_add(&l->n_acc, 1);
+    vcl_set_notify(l, EPOLLIN);
+}
+
+void vcl_accept_withdrawn(struct vcl_worker *w, uint32_t id)
+{
+    struct vcl_offer *o = w->offers ? &w->offers[id % SVM_OFFERS] : NULL;
+
+    if (o && o->listener && o->id == id)
+        unqueue(o);
+}
+
+void vcl_accept_forget(struct vcl_socket *l)
+{
+    while (l->acc_head)
+        unqueue(l->acc_head);
 }
 
 /* What nobody has accepted goes back, for other processes that accept; the server resets it if there is none. */
 void vcl_accept_return_all(struct vcl_socket *l)
 {
     while (l->acc_head) {
-        struct vcl_socket *s = l->acc_head;
-        struct svm_msg m = vcl_socket_msg(s, SVM_MSG_RETURN);
+        struct vcl_offer *o = l->acc_head;
 
-        vcl_accept_unqueue(l, s);
-        vcl_socket_set_state(s, VCL_ZOMBIE); /* until CLOSED */
-        if (vcl_socket_post(s, &m) != 0) {
-            vcl_socket_unnumber(s);
-            vcl_socket_free(s);
-        }
+        unqueue(o);
+        vcl_accept_return(l->w, &o->m, o->server_worker);
     }
+}
+
+void vcl_accept_waits(struct vcl_worker *w, int delta)
+{
+    w->n_accepting += (uint32_t)delta;
+    if (w->page)
+        __atomic_store_n(&w->page->accepting, w->n_accepting, __ATOMIC_RELAXED);
 }
 
 /* A program may take a listener out of its set and put it back at once (nginx does so every 16 connections, to let the other
@@ -163,12 +211,16 @@ void vcl_accept_unstop(struct vcl_socket *l)
 
 static struct vcl_socket *take_accepted(struct vcl_socket *l)
 {
-    struct vcl_socket *s;
+    struct vcl_socket *s = NULL;
 
     pthread_mutex_lock(&l->w->lock);
-    s = l->acc_head;
-    if (s)
-        vcl_accept_unqueue(l, s);
+    while (!s && l->acc_head) {
+        struct vcl_offer *o = l->acc_head;
+
+        unqueue(o);
+        if (take(l->w, &o->m))
+            s = make_socket(l, &o->m, o->server_worker);
+    }
     pthread_mutex_unlock(&l->w->lock);
     return s;
 }
@@ -196,10 +248,12 @@ int vcl_accept(struct vcl_socket *l, int flags, struct vcl_socket **out)
         return vcl_state(l) == VCL_DEAD ? vcl_listener_error(l) : -EINVAL;
     if (l->armed != VCL_ARM_ON)
         arm(l, VCL_ARM_ON);
-    if (!atomic_load_explicit(&l->n_acc, memory_order_acquire))
-        vcl_worker_turn(l->w);
-    for (;;) {
+    for (bool has_turned = false;; has_turned = true) {
         *out = take_accepted(l);
+        if (!*out && !has_turned) {
+            vcl_worker_turn(l->w);
+            *out = take_accepted(l);
+        }
         if (*out) {
             vcl_spin_said(&l->w->spin, 1);
             break;

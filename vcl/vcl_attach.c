@@ -623,25 +623,12 @@ int vcl_worker_device(struct vcl_worker *w, struct svm_att_device *d)
     return 0;
 }
 
-/* What is queued here the child does not get. What is too much for the list goes back to the server, which offers it again. */
-static void fork_without(struct vcl_socket *l, struct svm_att_fork *req)
-{
-    if (atomic_load(&l->n_acc) > SVM_ATT_FORK_MAX - req->n)
-        vcl_accept_return_all(l);
-    for (struct vcl_socket *s = l->acc_head; s; s = s->acc_next)
-        req->without[req->n++] = s->handle;
-}
-
 /* Worker lock held (fork has taken it). The child's end of the lifeline stays with the caller. */
 int vcl_worker_fork_token(struct vcl_worker *w, uint64_t *token, int *lifeline)
 {
-    struct svm_att_fork req = { .type = SVM_ATT_FORK };
+    struct svm_att_simple req = { .type = SVM_ATT_FORK };
     struct att_in in;
     int sv[2], rc;
-
-    for (uint32_t i = 0; i < w->table_size; i++)
-        if (w->table[i])
-            fork_without(w->table[i], &req);
 
     if (sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
         return -errno;

@@ -198,13 +198,6 @@ static void on_closed(struct vcl_socket *s)
         vcl_socket_free(s);
         return;
     }
-    if (s->listener) { /* nobody has seen it yet */
-        vcl_accept_unqueue(s->listener, s);
-        vcl_socket_set_state(s, VCL_ZOMBIE);
-        vcl_socket_unnumber(s);
-        vcl_socket_free(s);
-        return;
-    }
     vcl_socket_fail(s, -ECONNRESET); /* the server let go of it first */
 }
 
@@ -278,6 +271,8 @@ void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t serve
     if (!s) {
         if (m->type == SVM_MSG_ACCEPT)
             vcl_accept_return(w, m, server_worker);
+        else if (m->type == SVM_MSG_CLOSED && m->ctx & SVM_OFFER_MARK)
+            vcl_accept_withdrawn(w, m->ctx);
         return; /* answers to sockets that were closed meanwhile */
     }
     switch (m->type) {
@@ -325,10 +320,6 @@ void vcl_worker_dispatch(struct vcl_worker *w, struct svm_msg *m, uint32_t serve
         break;
     case SVM_MSG_IDLE:
         on_idle(s);
-        break;
-    case SVM_MSG_RECALL:
-        if (vcl_state(s) == VCL_LISTENING && s->armed != VCL_ARM_ON)
-            vcl_accept_return_all(s);
         break;
     case SVM_MSG_ERROR:
         if (m->u.error)

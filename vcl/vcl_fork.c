@@ -19,7 +19,7 @@ static bool has_sessions(const struct vcl_worker *w)
 static void mark_shared(struct vcl_worker *w)
 {
     for (uint32_t i = 0; i < w->table_size; i++)
-        if (w->table[i] && vcl_state(w->table[i]) != VCL_ZOMBIE && !w->table[i]->listener) /* not accepted: the parent's alone */
+        if (w->table[i] && vcl_state(w->table[i]) != VCL_ZOMBIE)
             vcl_claim_shared_anew(w->table[i]);
 }
 
@@ -125,6 +125,7 @@ static void worker_in_child(struct vcl_worker *w)
 {
     pthread_mutex_init(&w->lock, NULL);
     w->sleepers = NULL;
+    w->n_accepting = 0;
     vcl_worker_forget_server(w, true);
     atomic_store(&w->n_wanted, 0);
     while (w->n_spare_fds)
@@ -158,12 +159,8 @@ static void listeners_in_child(struct vcl_worker *w)
     for (uint32_t i = 0; i < w->table_size; i++) {
         struct vcl_socket *l = w->table[i];
 
-        while (l && l->acc_head) {
-            struct vcl_socket *s = l->acc_head;
-
-            vcl_accept_unqueue(l, s);
-            s->fork_leftover = true;
-        }
+        if (l)
+            vcl_accept_forget(l);
     }
 }
 

@@ -142,6 +142,14 @@ struct vcl_spin {
     atomic_llong off_ns;             /* how long the last off was */
 };
 
+/* A connection that may be accepted (SVM_MSG_ACCEPT), on its listener's queue; until it is taken the server may give it to others. */
+struct vcl_offer {
+    struct vcl_socket *listener;     /* NULL = free */
+    struct vcl_offer *prev, *next;
+    uint32_t id, server_worker;
+    struct svm_msg m;
+};
+
 struct vcl_worker {
     pthread_mutex_t lock;
     struct vcl_worker *next;         /* of the process */
@@ -195,6 +203,8 @@ struct vcl_worker {
     bool lost;                       /* hang-up seen; handled at the end of the drain */
     struct vcl_set *sets;            /* sets that have this worker's doorbell */
     struct vcl_socket *stopping;     /* listeners, see vcl_accept_stop() */
+    struct vcl_offer *offers;        /* SVM_OFFERS, by number; NULL = never had any */
+    uint32_t n_accepting;            /* threads that sleep until a connection comes */
 };
 
 /* ---- process ---- */
@@ -356,7 +366,6 @@ struct vcl_socket {
     bool claim_waited;               /* a call has waited for another program's answer; op_lock */
     uint32_t ctx;
     struct svm_handle handle;
-    struct vcl_socket *listener;     /* while on its accept queue */
     atomic_uint evt_seq;             /* of the last event "data" dispatched */
     atomic_int error;                /* pending, negative errno */
     struct vcl_errqueue *_Atomic errq; /* vcl_errqueue.h; NULL: never an error */
@@ -376,12 +385,9 @@ struct vcl_socket {
     /* listener */
     atomic_uchar armed;              /* value of SVM_MSG_ARM told last */
     uint8_t arm_wanted;              /* and asked for last */
-    struct vcl_socket *acc_head, *acc_tail; /* connections that nobody has accepted yet */
-    union {
-        struct vcl_socket *acc_next; /* of such a one */
-        struct vcl_socket *stop_next;/* is_stopping */
-    };
-    atomic_uint n_acc;
+    struct vcl_offer *acc_head, *acc_tail; /* connections that nobody has accepted yet */
+    struct vcl_socket *stop_next;    /* is_stopping */
+    atomic_uint n_acc;               /* offers, if withdrawn since or not */
     bool relisten_sent;              /* the server that came back has been asked */
     bool is_stopping;                /* on the worker's list of listeners that nobody waits for any more */
     uint8_t early_told;              /* options that went ahead of CONNECT: what failed and is tried again needs them once more */
@@ -504,8 +510,10 @@ void vcl_unlisten(struct vcl_socket *s);
 int vcl_buffer_set(struct vcl_socket *s, int name, int v);
 int vcl_buffer_force(struct vcl_socket *s, int name, int v);
 int vcl_options_inherit(struct vcl_socket *s, const struct vcl_socket *from); /* 0 or -ENOMEM */
-void vcl_accept_unqueue(struct vcl_socket *l, struct vcl_socket *s);
 void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker);
+void vcl_accept_withdrawn(struct vcl_worker *w, uint32_t id);
+void vcl_accept_forget(struct vcl_socket *l);             /* the server has gone, or a fork's child: the offers are nobody's, or the parent's */
+void vcl_accept_waits(struct vcl_worker *w, int delta);   /* a thread sleeps until a connection comes, or does no longer; worker lock held */
 struct vcl_dgram_tlvs {              /* what the server tells of a record beside its bytes */
     uint8_t tos, ttl;
     uint16_t gso_size;               /* 0 = one datagram */
@@ -792,6 +800,7 @@ struct vcl_set {
     atomic_uint turn;                /* a hint, as is kernel_busy: which thread's word counts does not matter */
     atomic_bool kernel_busy;
     bool wake_pending, nested;
+    bool has_listener;               /* it has had one: who waits, waits for connections; set lock */
     bool news;                       /* vcl_set_new_for_news(); epfd is its own */
     bool inherited;                  /* of a fork's parent: vcl_set_in_child() is due */
     pid_t owner;                     /* process whose doorbells are in epfd */

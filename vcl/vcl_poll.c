@@ -107,18 +107,23 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
     struct vcl_sleeper sl;
     int n, got = 0;
     unsigned rang = 0, n_workers = set->n_workers;
-    bool retry = false;
+    bool retry = false, accepts;
 
     if (!d->forever) {
         vcl_deadline_left(d, &left);
         timeout = &left;
     }
+    vcl_lock_take(&set->lock);
+    accepts = set->has_listener;
+    vcl_lock_give(&set->lock);
     for (unsigned i = 0; i < n_workers; i++) {
         struct vcl_worker *w = set->workers[i];
 
         pthread_mutex_lock(&w->lock);
         if (i == 0)
             vcl_sleeper_link(w, &sl, -1, set);
+        if (accepts)
+            vcl_accept_waits(w, 1);
         vcl_worker_sleep_begin(w);
         vcl_worker_drain(w);
         retry = shorten(&left, &timeout, vcl_sleep_cap_ns(w)) || retry;
@@ -148,6 +153,8 @@ static int set_sleep(struct vcl_set *set, struct epoll_event *ev, int max, const
         pthread_mutex_lock(&w->lock);
         if (i == 0)
             vcl_sleeper_unlink(w, &sl);
+        if (accepts)
+            vcl_accept_waits(w, -1);
         vcl_worker_sleep_end(w);
         pthread_mutex_unlock(&w->lock);
     }
@@ -232,6 +239,7 @@ struct poll_wait {
     unsigned n_kernel, n_own;
     struct vcl_worker *workers[VCL_MAX_SET_WORKERS];
     unsigned n_workers;
+    bool accepts;                 /* there are listeners among them */
     int wake_fd;
     struct vcl_sleeper sleeper;   /* of workers[0] */
 };
@@ -320,6 +328,8 @@ static void sleep_begin(struct poll_wait *pw, struct timespec *left, const struc
             pw->wake_fd = vcl_worker_spare_fd(w);
         if (i == 0)
             vcl_sleeper_link(w, &pw->sleeper, pw->wake_fd, NULL);
+        if (pw->accepts)
+            vcl_accept_waits(w, 1);
         vcl_worker_sleep_begin(w);
         for (unsigned k = 0; k < pw->n; k++)
             if (pw->fds[k].socket && pw->fds[k].socket->w == w) {
@@ -351,6 +361,8 @@ static void sleep_end(struct poll_wait *pw, bool slept)
         pthread_mutex_lock(&w->lock);
         if (i == 0)
             vcl_sleeper_unlink(w, &pw->sleeper);
+        if (pw->accepts)
+            vcl_accept_waits(w, -1);
         vcl_worker_sleep_end(w);
         /* Still linked: a connection that another process uses is asked for only while somebody waits for it. */
         worker_rang(w, slept && bell->revents, slept && att && att->revents);
@@ -470,6 +482,7 @@ int vcl_poll_wait(struct vcl_pollfd *fds, unsigned n, const struct timespec *tim
         }
         vcl_socket_enter_soon(s);
         note_worker(&pw, s->w);
+        pw.accepts = pw.accepts || (vcl_state(s) == VCL_LISTENING && fds[i].events & (POLLIN | POLLRDNORM));
         if (vcl_state(s) == VCL_LISTENING && s->armed != VCL_ARM_ON) {
             pthread_mutex_lock(&s->w->lock);
             accept_from(&fds[i]);

@@ -150,6 +150,7 @@ void vcl_set_notify(struct vcl_socket *s, uint32_t events)
         struct vcl_set *set = sub->set;
 
         vcl_lock_take(&set->lock);
+        set->has_listener = set->has_listener || vcl_state(s) == VCL_LISTENING;
         if (!sub->disabled && events & (sub->events | ALWAYS)) {
             edge = edge || is_edge(sub);
             sub->edges |= set->news && slept ? events & ~(uint32_t)EPOLLIN : events;
@@ -206,6 +207,7 @@ static void start_sub(struct vcl_sub *sub, enum start how)
     struct vcl_set *set = sub->set;
 
     vcl_lock_take(&set->lock);
+    set->has_listener = set->has_listener || vcl_state(sub->s) == VCL_LISTENING;
     sub->disabled = how == START_SPENT;
     if (sub->disabled || (how == START_MOVED && is_edge(sub) && is_told_of_nothing(sub->s))) {
         sub->edges = 0;

@@ -212,7 +212,7 @@ int vcl_socket_map_fifos(struct vcl_socket *s, const struct svm_msg *m)
 
     vcl_socket_lock(s);
     rc = m->flags & SVM_CONN_LOCAL
-             ? map_pair_fifos(s, &slot, m->type == SVM_MSG_CLAIMED ? m->attr & SVM_CLAIM_SIDE1 : s->listener != NULL)
+             ? map_pair_fifos(s, &slot, m->type == SVM_MSG_CLAIMED ? m->attr & SVM_CLAIM_SIDE1 : m->type == SVM_MSG_ACCEPT)
              : map_bank_fifos(s, &slot);
     if (rc == VCL_UNMAPPED) {
         vcl_space_unmapped(s, &slot);
@@ -338,13 +338,7 @@ void vcl_socket_lost(struct vcl_socket *s)
         return;
     }
     if (state == VCL_LISTENING || (state == VCL_BOUND && s->is_dgram)) {
-        while (s->acc_head) {
-            struct vcl_socket *c = s->acc_head;
-
-            vcl_accept_unqueue(s, c);
-            vcl_socket_unnumber(c);
-            vcl_socket_free(c);
-        }
+        vcl_accept_forget(s);
         s->relisten = true; /* vcl_worker_reattached() */
         s->relisten_sent = false;
         if (!s->is_dgram)

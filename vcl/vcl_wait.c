@@ -325,12 +325,14 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
     struct pollfd fds[3];
     struct timespec left, *timeout = NULL;
     int64_t cap;
-    bool is_ready;
+    bool is_ready, accepts = ready == vcl_ready_read && vcl_state(s) == VCL_LISTENING;
     int n = 0;
 
     vcl_waiter_link(s, &wt);
-    if (ready == vcl_ready_read && vcl_state(s) == VCL_LISTENING && s->armed != VCL_ARM_ON)
+    if (accepts && s->armed != VCL_ARM_ON)
         vcl_accept_arm(s, VCL_ARM_ON); /* another thread has forked, or accepted, meanwhile */
+    if (accepts)
+        vcl_accept_waits(w, 1);
     vcl_sleeper_link(w, &sl, wt.fd, NULL);
     vcl_worker_sleep_begin(w);
     if (vcl_worker_has_work(w) || w->n_pending)
@@ -364,6 +366,8 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
 
     n = n > 0 ? 0 : n;
     pthread_mutex_lock(&w->lock);
+    if (accepts)
+        vcl_accept_waits(w, -1);
     vcl_worker_sleep_end(w);
     if (n == 0 && fds[0].revents)
         vcl_worker_bell_drain(w);

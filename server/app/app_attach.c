@@ -176,12 +176,12 @@ static void do_error(struct app_client *c, int error, const char *text)
     app_client_send(c, &m, sizeof(m), NULL, 0);
 }
 
-static void do_fork(struct app_client *c, const struct svm_att_fork *f, int *fds, int n_fds)
+static void do_fork(struct app_client *c, int *fds, int n_fds)
 {
     int err = -EINVAL;
 
-    if (n_fds == 1 && f->n <= SVM_ATT_FORK_MAX) {
-        err = app_fork_note(c, f, fds[0]);
+    if (n_fds == 1) {
+        err = app_fork_note(c, fds[0]);
         fds[0] = -1; /* taken */
     }
     if (err != 0)
@@ -197,7 +197,6 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
     struct svm_att_tls tls;
     struct svm_att_tls_config tls_config;
     struct svm_att_tcp_key tcp_key;
-    struct svm_att_fork forked;
     struct svm_att_export exported;
     struct svm_att_simple simple;
 
@@ -214,9 +213,8 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
     } else if (type == SVM_ATT_DEVICE && len == sizeof(device)) {
         memcpy(&device, buf, sizeof(device));
         do_device(c, &device);
-    } else if (type == SVM_ATT_FORK && len == sizeof(struct svm_att_fork)) {
-        memcpy(&forked, buf, sizeof(forked));
-        do_fork(c, &forked, fds, n_fds);
+    } else if (type == SVM_ATT_FORK && len == sizeof(simple)) {
+        do_fork(c, fds, n_fds);
     } else if (type == SVM_ATT_BANK && len == sizeof(struct svm_att_simple)) {
         int err = app_client_add_bank(c);
         if (err != 0)

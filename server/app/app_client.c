@@ -370,8 +370,6 @@ int app_client_attach(struct app_client *c, const struct svm_att_hello *h)
     l.s_ring_size = l.c_ring_size = (uint64_t)mb << 20;
     err = svm_segment_create(&c->p, "hoststack-p", 4096, 4096, false);
     if (err == 0)
-        err = svm_segment_set_readonly(&c->p, 0, 4096);
-    if (err == 0)
         err = bank_make(c, &l, true);
     if (err == 0)
         err = dup_into(fds, &n_fds, c->as->srv.fd);

@@ -227,6 +227,19 @@ static void do_close(struct app_port_client *pc, const struct svm_msg *m, struct
         answer(pc, m, SVM_MSG_CLOSED, -EBADF);
 }
 
+/* It has taken the offer of a connection that has ended since: it has a socket for that. */
+static void do_accepted(struct app_port_client *pc, const struct svm_msg *m, struct session *s)
+{
+    uint32_t offer = s ? session_ctx(s, &pc->aw) : 0;
+
+    if (!s) {
+        answer(pc, m, SVM_MSG_CLOSED, -EBADF);
+    } else if (session_accepted(pc->w, &pc->aw, s, m->ctx)) {
+        app_notify_offer_over(pc, offer);
+        app_notify_accepted(pc, s);
+    }
+}
+
 static void do_claim(struct app_port_client *pc, const struct svm_msg *m, struct session *s)
 {
     if (s && hs_unlikely(m->attr & SVM_CLAIM_UNMAPPED))
@@ -258,8 +271,7 @@ void app_dispatch(struct app_port_client *pc, const struct svm_msg *m)
             session_rx_space_kick(pc->w, s);
         return;
     case SVM_MSG_ACCEPTED:
-        if (s && session_accepted(pc->w, &pc->aw, s, m->ctx))
-            app_notify_accepted(pc, s);
+        do_accepted(pc, m, s);
         return;
     case SVM_MSG_BIND:
         do_bind(pc, m);

@@ -17,7 +17,6 @@
 
 struct hold_call {
     struct app_port_client *parent, *child;
-    struct svm_att_fork fork;
 };
 
 void app_fork_held_on(struct app_client *child)
@@ -37,7 +36,7 @@ static void hold(struct worker *w, void *arg)
     app_port_add(w, h->child);
     app_port_drain(h->parent); /* what it has accepted before it forked, the child has */
     h->parent->heard_us = 0;   /* it may leave its listeners to the child */
-    if (!h->parent->is_leaving && session_hold_all(w, &h->parent->aw, &h->child->aw, h->fork.without, h->fork.n) != 0)
+    if (!h->parent->is_leaving && session_hold_all(w, &h->parent->aw, &h->child->aw) != 0)
         hs_log(w->stack->log, HS_LOG_ERROR, "no memory for a forked child to hold the sessions of client %u", h->parent->aw.client_id);
     free(h);
     app_fork_held_on(child);
@@ -130,7 +129,7 @@ struct app_client *app_fork_child(struct app_client *parent, int lifeline)
     return c;
 }
 
-int app_fork_note(struct app_client *parent, const struct svm_att_fork *f, int lifeline)
+int app_fork_note(struct app_client *parent, int lifeline)
 {
     struct app_server *as = parent->as;
     struct app_client *c;
@@ -145,7 +144,7 @@ int app_fork_note(struct app_client *parent, const struct svm_att_fork *f, int l
     for (unsigned i = 0; i < as->stack->n_workers; i++) {
         struct hold_call *h = malloc(sizeof(*h));
         if (h)
-            *h = (struct hold_call){ &parent->per[i], &c->per[i], *f };
+            *h = (struct hold_call){ &parent->per[i], &c->per[i] };
         if (!h || app_server_call(as, as->stack->worker[i], hold, h) != 0) {
             free(h);
             app_client_leave(c, NULL);

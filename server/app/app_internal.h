@@ -94,6 +94,8 @@ struct app_port_client {        /* worker's */
     const char *fail_text;
     uint64_t calls_mark;        /* worker_sure_mark(): its requests wait until what its last ones have to tell other workers is on its way */
     uint32_t n_settling;        /* answers that wait for the other workers */
+    uint32_t n_offered, offer_count; /* words of P in use; offers ever made */
+    uint64_t offered[SVM_OFFERS / 64]; /* which, of this worker's share */
     struct session_attrs *early; /* what it has set for the session that it will ask for as early_ctx; NULL = nothing ever */
     uint32_t early_ctx;
     struct app_event done_event, fail_event;
@@ -275,7 +277,7 @@ void app_tls_client_free(struct app_client *c);
 
 /* app_fork.c: control thread */
 /* 0: the answer follows when all workers know of it (app_fork_held()); takes the lifeline. */
-int app_fork_note(struct app_client *parent, const struct svm_att_fork *f, int lifeline);
+int app_fork_note(struct app_client *parent, int lifeline);
 void app_fork_held(struct app_client *child);
 bool app_fork_is_lifeline(const struct app_client *c, int fd, bool may_be_pidfd);
 int app_fork_pid_of(int fd); /* -1: no pidfd */
@@ -306,6 +308,7 @@ void app_notify_post(struct app_port_client *pc, const struct svm_msg *m);
 void app_notify_flush(struct app_port_client *pc);
 void app_notify_ring_late(struct app_port_client *pc); /* wakes it for what it was not woken for when it was told */
 void app_notify_accepted(struct app_port_client *pc, struct session *s);
+void app_notify_offer_over(struct app_port_client *pc, uint32_t id); /* it is named, or withdrawn; of no offer: nothing */
 void app_dispatch(struct app_port_client *pc, const struct svm_msg *m);
 void app_port_fail(struct app_port_client *pc, const char *what);   /* contract broken */
 

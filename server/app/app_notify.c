@@ -139,14 +139,73 @@ static void fill_conn(struct svm_msg *m, const struct session *s, int error)
         m->flags |= SVM_CONN_LOCAL;
 }
 
+/* ---- offers (svm_layout.h) ---- */
+
+static struct svm_presence_page *page_of(const struct app_port_client *pc)
+{
+    return (struct svm_presence_page *)(void *)pc->client->p.base;
+}
+
+static uint32_t offer_share(const struct app_port_client *pc)
+{
+    return SVM_OFFERS / pc->w->stack->n_workers;
+}
+
+/* Which words are in use is known here alone; what stands there the program may have written. 0: all of them, presence() has said so. */
+static uint32_t offer_make(struct app_port_client *pc)
+{
+    uint32_t share = offer_share(pc), i = 0, id;
+
+    while (i < share && pc->offered[i / 64] & (UINT64_C(1) << i % 64))
+        i += pc->offered[i / 64] == UINT64_MAX ? 64 : 1;
+    if (i >= share)
+        return 0;
+    pc->offered[i / 64] |= UINT64_C(1) << i % 64;
+    pc->n_offered++;
+    id = SVM_OFFER_MARK | (pc->offer_count++ * SVM_OFFERS + pc->w->index * share + i);
+    __atomic_store_n(&page_of(pc)->offer[id % SVM_OFFERS], id, __ATOMIC_RELEASE);
+    return id;
+}
+
+/* A program may have chosen such a number for a session, and a child that has not attached has no page. */
+static bool is_offer(const struct app_port_client *pc, uint32_t id)
+{
+    uint32_t share = offer_share(pc), i = id % SVM_OFFERS - pc->w->index * share;
+
+    return id & SVM_OFFER_MARK && page_of(pc) && i < share && pc->offered[i / 64] & (UINT64_C(1) << i % 64);
+}
+
+void app_notify_offer_over(struct app_port_client *pc, uint32_t id)
+{
+    uint32_t i = id % SVM_OFFERS - pc->w->index * offer_share(pc);
+
+    if (!is_offer(pc, id))
+        return;
+    pc->offered[i / 64] &= ~(UINT64_C(1) << i % 64);
+    pc->n_offered--;
+}
+
+/* Pairs with the program's exchange when it accepts: one of the two finds the number. */
+static bool withdraw(struct worker *w, struct app_worker *a, struct session *s)
+{
+    struct app_port_client *pc = port_client_of(a);
+    uint32_t id = session_ctx(s, a);
+
+    (void)w;
+    return !is_offer(pc, id) ||
+           __atomic_compare_exchange_n(&page_of(pc)->offer[id % SVM_OFFERS], &id, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 static void notify_accept(struct worker *w, struct app_worker *a, struct listener *l, struct session *s)
 {
     struct svm_msg m = notice(s, SVM_MSG_ACCEPT);
+    uint32_t id = offer_make(port_client_of(a));
 
     (void)w;
+    session_hold_of(s, a)->ctx = id;
     m.ctx = listener_ctx(l, a);
     m.attr = session_is_carried(s) ? SVM_CLAIM_CARRIED : 0;
-    fill_conn(&m, s, 0);
+    fill_conn(&m, s, (int32_t)id);
     app_notify_post(port_client_of(a), &m);
 }
 
@@ -175,7 +234,7 @@ static void notify_connecting(struct worker *w, struct app_worker *a, struct ses
  * app_notify_accepted() makes up for them. */
 static bool is_unnamed(const struct session *s)
 {
-    return s->state == SESSION_ACCEPTING;
+    return session_is_unnamed(s);
 }
 
 static void notify_data(struct worker *w, struct app_worker *a, struct session *s)
@@ -247,19 +306,6 @@ static void notify_peer_gone(struct worker *w, struct app_worker *a, struct sess
     notify_error(a, s, SVM_MSG_PEER_GONE, -EPIPE);
 }
 
-static void notify_recall(struct worker *w, struct app_worker *a, uint8_t proto, uint32_t ctx, struct svm_handle listener)
-{
-    struct svm_msg m;
-
-    (void)w;
-    memset(&m, 0, sizeof(m));
-    m.type = SVM_MSG_RECALL;
-    m.proto = proto;
-    m.ctx = ctx;
-    m.handle = listener;
-    app_notify_post(port_client_of(a), &m);
-}
-
 static void notify_moved(struct worker *w, struct app_worker *a, struct session *s)
 {
     struct svm_msg m = notice(s, SVM_MSG_MOVED);
@@ -292,15 +338,20 @@ static void notify_taken(struct worker *w, struct app_worker *a, struct session 
     app_notify_post(port_client_of(a), &m);
 }
 
-/* Here: it waits in a call, or has said something lately. Left: not since it forked. A hint: whoever lies is given no more than its share. */
-static enum app_presence presence(struct worker *w, const struct app_worker *a)
+/* Accepts: a thread waits for connections. Here: it waits in a call, or has said something lately. Left: not since it forked, or it has not even
+ * looked at what it was told. A hint: whoever lies is given no more than its share. */
+static enum app_presence presence(struct worker *w, struct app_worker *a)
 {
-    const struct app_port_client *pc = hs_container_of(a, const struct app_port_client, aw);
-    const struct svm_presence_page *p = (const struct svm_presence_page *)(const void *)pc->client->p.base;
+    struct app_port_client *pc = port_client_of(a);
+    const struct svm_presence_page *p = page_of(pc);
 
+    if (pc->n_offered >= offer_share(pc))
+        return APP_FULL;
+    if (p && __atomic_load_n(&p->accepting, __ATOMIC_RELAXED))
+        return APP_ACCEPTS;
     if ((pc->heard_us && w->now_us - pc->heard_us < APP_QUIET_US) || (p && __atomic_load_n(&p->sleep.seq, __ATOMIC_RELAXED) & 1))
         return APP_HERE;
-    return pc->heard_us ? APP_QUIET : APP_LEFT;
+    return pc->heard_us && !svm_msgq_is_behind(&pc->out, 0) ? APP_QUIET : APP_LEFT;
 }
 
 static struct app_worker *find_on_worker(struct worker *w, uint32_t client_id)
@@ -328,6 +379,10 @@ static void notify_closed(struct worker *w, struct app_worker *a, struct session
     bool must_ring = pc->must_ring;
 
     m.ctx = session_ctx(s, a);
+    if (m.ctx & SVM_OFFER_MARK) { /* it has not been told of it as one of its own */
+        withdraw(w, a, s);
+        app_notify_offer_over(pc, m.ctx);
+    }
     app_notify_post(pc, &m);
     app_port_mark(pc);
     if (s->linger_s <= 0 && pc->has_queues) { /* nobody waits for it; a forked child that has not attached hears nothing */
@@ -370,7 +425,7 @@ const struct app_ops app_client_ops = {
     .moved = notify_moved,
     .claimed = notify_claimed,
     .taken = notify_taken,
-    .recall = notify_recall,
+    .withdraw = withdraw,
     .presence = presence,
     .idle = notify_idle,
     .closed = notify_closed,

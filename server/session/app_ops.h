@@ -52,10 +52,9 @@ struct app_ops {
     void (*moved)(struct worker *w, struct app_worker *a, struct session *s);              /* cut-through: s->slot is another one */
     void (*claimed)(struct worker *w, struct app_worker *a, struct session *s, uint8_t flags, int error);
     void (*taken)(struct worker *w, struct app_worker *a, struct session *s);              /* another holder uses it now */
-    /* Hand back what you have named and do not accept. */
-    void (*recall)(struct worker *w, struct app_worker *a, uint8_t proto, uint32_t ctx, struct svm_handle listener);
-    /* NULL: APP_HERE. What others can do at once they should. */
-    enum app_presence { APP_HERE, APP_QUIET, APP_LEFT } (*presence)(struct worker *w, const struct app_worker *a);
+    bool (*withdraw)(struct worker *w, struct app_worker *a, struct session *s); /* false: it has taken it, and says so soon. NULL: true */
+    /* NULL: APP_HERE. What others can do at once they should. Full: it can be offered nothing more. */
+    enum app_presence { APP_ACCEPTS, APP_HERE, APP_QUIET, APP_LEFT, APP_FULL } (*presence)(struct worker *w, struct app_worker *a);
     void (*idle)(struct worker *w, struct app_worker *a, struct session *s);               /* SVM_MSG_IDLE; may be NULL */
     void (*closed)(struct worker *w, struct app_worker *a, struct session *s);             /* last notice; slot freed after it */
     void (*violation)(struct worker *w, struct app_worker *a, const char *what);           /* contract broken: drop this client */
@@ -132,8 +131,8 @@ bool session_settle(struct worker *w, const struct session *s, struct session_se
 int session_attr_early(struct session_attrs **early, uint8_t attr, const void *val, uint32_t len);
 void session_attrs_forget(struct session_attrs *early);          /* nothing is put down there any more; NULL is allowed */
 bool session_is_held_by(const struct session *s, const struct app_worker *a);
-/* Adds `a` as a further holder (fork): 0, -ENOMEM. All sessions of `parent` that are there now, but for those in `without`. */
-int session_hold_all(struct worker *w, struct app_worker *parent, struct app_worker *a, const struct svm_handle *without, unsigned n);
+/* Adds `a` as a further holder (fork): 0, -ENOMEM. All sessions of `parent` that are there now. */
+int session_hold_all(struct worker *w, struct app_worker *parent, struct app_worker *a);
 int session_hold(struct worker *w, struct session *s, struct app_worker *a, uint32_t ctx); /* one more holder: 0, -ENOMEM, -ECONNABORTED */
 /* A holder wants to use the session: FIFOs in its memory, events go to it as `ctx`. ops->claimed() tells, now or later. */
 void session_claim(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx, uint8_t question);
@@ -149,6 +148,7 @@ uint8_t session_question(const struct session *s, const struct app_worker *a); /
 /* The program has named an accepted session. False: it is not waiting for that. */
 bool session_accepted(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx);
 bool session_is_carried(const struct session *s); /* SCTP, was cut-through: see SVM_CLAIM_CARRIED */
+struct session_hold *session_hold_of(const struct session *s, const struct app_worker *a);
 uint32_t listener_ctx(const struct listener *l, const struct app_worker *a); /* a's number of it */
 struct session *session_from_handle(struct worker *w, struct svm_handle h);  /* NULL = stale */
 void app_worker_detach(struct worker *w, struct app_worker *a);  /* the client has died: closes its sessions in order */

@@ -119,6 +119,12 @@ static_assert(sizeof(struct session) <= 280, "an idle connection stays small: a 
 /* NULL: no memory. */
 struct session_rare *session_rare_get(struct session *s);
 
+/* Waits for somebody who accepts it. Reset meanwhile it still does, as on Linux. */
+static inline bool session_is_unnamed(const struct session *s)
+{
+    return s->state == SESSION_ACCEPTING || (s->state == SESSION_DEAD && s->from.gen && !s->local);
+}
+
 static inline struct session_rest *session_tx_rest(const struct session *s)
 {
     return hs_unlikely(s->rare != NULL) ? s->rare->tx_rest : NULL;

@@ -69,7 +69,7 @@ void session_reset(struct worker *w, struct session *s, int error)
     struct session_fifos room, *f;
 
     detach_conn(s);
-    if (s->state == SESSION_CLOSING || (s->state == SESSION_ACCEPTING && !s->app)) {
+    if (s->state == SESSION_CLOSING || (s->state == SESSION_ACCEPTING && !s->app && !s->is_queued)) {
         session_finish(w, s);
         return;
     }
@@ -146,7 +146,7 @@ static void hold_drop(struct worker *w, struct app_worker *a, struct session *s,
 {
     if (s->listener && s->state == SESSION_LISTENING) {
         listener_replicate_arm(w, s->listener, a, 0, SESSION_ARM_OFF);
-        listener_unarm(w, s->listener, a);
+        listener_unarm(w, s->listener, a, died);
     }
     session_leave(w, s, a);
     if (s->local && !died && local_keep(s, a)) { /* told when the other end reads there no more */
@@ -198,7 +198,7 @@ void session_return(struct worker *w, struct app_worker *a, struct session *s)
         return;
     }
     is_dead = s->state == SESSION_DEAD; /* reset before anybody took it: Linux lets it be accepted all the same */
-    unnamed = s->state == SESSION_ACCEPTING || (is_dead && s->from.gen);
+    unnamed = session_is_unnamed(s);
     if (is_dead && (!l || s->local || !is_untouched(s))) {
         last_close(w, s, -1, false);
         return;
@@ -237,14 +237,14 @@ void app_worker_detach(struct worker *w, struct app_worker *a)
 {
     /* Listeners first, so that what this program has been offered goes to others. Copies here are not held, only accepted from. */
     for (struct listener *l = w->session->replicas; l; l = l->replica_next)
-        listener_unarm(w, l, a);
+        listener_unarm(w, l, a, true);
     for (struct session_hold *h = a->holds; h;) {
         struct session *s = h->s;
         bool is_acceptor = false;
         for (struct acceptor *x = s->listener ? s->listener->acceptors : NULL; x; x = x->next)
             is_acceptor |= x->a == a;
         if (is_acceptor) {
-            listener_unarm(w, s->listener, a);
+            listener_unarm(w, s->listener, a, true);
             h = a->holds; /* the list has changed */
         } else {
             h = h->app_next;

@@ -507,7 +507,7 @@ int session_accept(struct worker *w, struct listener *l, struct transport_conn *
 
 bool session_accepted(struct worker *w, struct app_worker *a, struct session *s, uint32_t ctx)
 {
-    if (s->state != SESSION_ACCEPTING && !(s->state == SESSION_DEAD && s->from.gen))
+    if (!session_is_unnamed(s))
         return false;
     s->ctx = ctx;
     session_hold_of(s, a)->ctx = ctx;

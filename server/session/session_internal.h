@@ -59,6 +59,9 @@ struct listener {
     uint32_t ns;
     uint32_t backlog, n_half_open, n_waiting;  /* waiting: established or half joined, nobody has taken them */
     struct acceptor *acceptors, *next_acceptor;
+    const struct acceptor *passed_over;        /* is not offered what it has been and did not take */
+    struct timer_node tend_timer;              /* looks after what has been offered and is not taken */
+    bool is_full;                              /* some of the queue are there because who accepts can be offered no more */
     struct session *queue, **queue_tail;       /* nobody accepts yet */
     struct session *wait, **wait_tail;         /* cut-through connects that find the backlog full, oldest first */
     struct timer_node wait_timer;              /* when the oldest gives up */
@@ -132,7 +135,6 @@ int session_hold_add(struct session *s, struct app_worker *a);
 bool session_hold_remove(struct session *s, struct app_worker *a); /* false: a holds it not */
 void session_hold_over(struct worker *w, struct session *s, struct session_hold *h, bool is_told); /* this one of a's, which is closed */
 void session_rest_passes(struct session *s, struct app_worker *to);    /* SVM_ATT_REST: counted for another holder, or nobody */
-struct session_hold *session_hold_of(const struct session *s, const struct app_worker *a);
 unsigned session_open_holds(const struct session *s);              /* those that have not let go */
 uint32_t session_count(const struct worker *w);
 
@@ -168,7 +170,7 @@ void listener_destroy(struct worker *w, struct listener *l);
 struct listener *listener_of_session(struct worker *w, struct svm_handle h);
 struct app_worker *listener_pick(struct listener *l);             /* NULL: nobody accepts */
 bool listener_would_pick(struct listener *l, const struct app_worker *a); /* a accepts, and no more weakly than all others */
-void listener_unarm(struct worker *w, struct listener *l, struct app_worker *a);
+void listener_unarm(struct worker *w, struct listener *l, struct app_worker *a, bool died);
 void listener_enqueue(struct listener *l, struct session *s);
 void listener_unqueue(struct listener *l, struct session *s);     /* and still counted */
 void listener_taken(struct worker *w, struct session *s);         /* s is offered no more: accepted, or gone */

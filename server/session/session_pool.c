@@ -352,21 +352,12 @@ int session_hold(struct worker *w, struct session *s, struct app_worker *a, uint
     return err;
 }
 
-static bool is_in(struct svm_handle h, const struct svm_handle *list, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        if (list[i].index == h.index && list[i].gen == h.gen)
-            return true;
-    }
-    return false;
-}
-
-int session_hold_all(struct worker *w, struct app_worker *parent, struct app_worker *a, const struct svm_handle *without, unsigned n)
+int session_hold_all(struct worker *w, struct app_worker *parent, struct app_worker *a)
 {
     (void)w;
     for (struct session_hold *h = parent->holds; h; h = h->app_next) {
         /* What the program has not named yet no child of it can know. */
-        if (h->closed || h->s->state == SESSION_ACCEPTING || is_in(h->s->handle, without, n))
+        if (h->closed || session_is_unnamed(h->s))
             continue;
         int err = session_hold_add(h->s, a);
         if (err != 0)

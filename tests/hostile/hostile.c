@@ -260,7 +260,7 @@ static void kid_end(struct hostile *h)
 
 static void kid_begin(struct hostile *h)
 {
-    struct svm_att_fork m;
+    struct svm_att_simple m;
     struct svm_att_hello hello;
     int sv[2];
 
@@ -268,7 +268,6 @@ static void kid_begin(struct hostile *h)
         return;
     fill(h, &m, sizeof m);
     m.type = SVM_ATT_FORK;
-    m.n = one_in(h, 8) ? nasty(h, SVM_ATT_FORK_MAX) : 0;
     h->rc.last_ok = 0;
     raw_send(h->rc.sock, &m, sizeof m, &sv[1], 1);
     close(sv[1]);

@@ -332,7 +332,7 @@ int raw_await(struct raw_client *rc, uint8_t type, struct svm_msg *out)
 
 int raw_fork(struct raw_client *rc, struct svm_att_hello *hello, struct raw_client *child)
 {
-    struct svm_att_fork m = { .type = SVM_ATT_FORK };
+    struct svm_att_simple m = { .type = SVM_ATT_FORK };
     int sv[2], err;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)

@@ -173,6 +173,146 @@ Test(session, waits_until_somebody_accepts)
     sim_app_destroy(late);
 }
 
+/* Who accepts no more keeps nothing that it has not named: others have it, bytes and all, or itself by its next arming. */
+static void offered_anew(const char *any, const char *ip, bool is_reset)
+{
+    struct sim_sock *l = listen_on(server, any, 87, 8), *c = connect_to(ip, 87), *s;
+    struct worker *w = fx.stack[1]->worker[0];
+
+    core_run(&fx, 10000);
+    cr_assert_eq(sim_write_pattern(c, 3, 30000), 30000);
+    core_run(&fx, 50000);
+    if (is_reset) {
+        sim_close(c, 0);
+        core_run(&fx, 10000);
+    }
+    session_listener_arm(w, sim_app_worker(server), l->session, 0, SESSION_ARM_OFF);
+    core_run(&fx, 10000);
+    cr_assert_null(sim_accept(l), "it is offered still");
+    session_listener_arm(w, sim_app_worker(server), l->session, 0, SESSION_ARM_ON);
+    core_run(&fx, 10000);
+    s = sim_accept(l);
+    cr_assert_not_null(s);
+    cr_assert_eq(s->is_reset, is_reset);
+    cr_assert(is_reset || sim_read_check(s, 3, 1 << 20) == 30000);
+    cr_assert_null(sim_accept(l), "it is offered twice");
+}
+Test(session, what_is_not_named_goes_to_others_v4) { offered_anew("0.0.0.0", "10.7.0.2", false); }
+Test(session, what_is_not_named_goes_to_others_v6) { offered_anew("::", "fd07::2", false); }
+Test(session, what_was_reset_unnamed_goes_to_others_v4) { offered_anew("0.0.0.0", "10.7.0.2", true); }
+Test(session, what_was_reset_unnamed_goes_to_others_v6) { offered_anew("::", "fd07::2", true); }
+
+/* Two programs accept from one listener. */
+static struct turn {
+    struct app_ops ops;
+    enum app_presence presence;
+    bool has_taken;
+    struct session *offered;
+} turns[2];
+
+static struct turn *turn_of(const struct app_worker *a) { return &turns[a->client_id == 5]; }
+static enum app_presence turn_presence(struct worker *w, struct app_worker *a) { return (void)w, turn_of(a)->presence; }
+static bool turn_withdraw(struct worker *w, struct app_worker *a, struct session *s)
+{
+    (void)w;
+    cr_assert_eq(turn_of(a)->offered, s);
+    return !turn_of(a)->has_taken;
+}
+static void turn_accept(struct worker *w, struct app_worker *a, struct listener *l, struct session *s)
+{
+    (void)w;
+    (void)l;
+    cr_assert_null(turn_of(a)->offered, "one at a time");
+    turn_of(a)->offered = s;
+}
+static void turn_closed(struct worker *w, struct app_worker *a, struct session *s)
+{
+    (void)w;
+    if (turn_of(a)->offered == s)
+        turn_of(a)->offered = NULL;
+}
+
+static struct app_worker *take_turns(struct sim_app *app, enum app_presence presence)
+{
+    struct app_worker *a = sim_app_worker(app);
+    struct turn *t = turn_of(a);
+
+    *t = (struct turn){ .ops = *a->ops, .presence = presence };
+    t->ops.presence = turn_presence;
+    t->ops.withdraw = turn_withdraw;
+    t->ops.accept = turn_accept;
+    t->ops.closed = turn_closed;
+    a->ops = &t->ops;
+    return a;
+}
+
+/* A connection goes to who waits for one; that does something else and has not taken it when the other one begins to wait. */
+static void is_passed_on(const char *any, const char *ip, bool has_taken)
+{
+    struct sim_app_options opt = { .no_auto_accept = true, .client_id = 5 };
+    struct worker *w = fx.stack[1]->worker[0];
+    struct sim_sock *l = listen_on(server, any, 88, 8);
+    struct app_worker *first, *second;
+    struct sim_app *other;
+
+    cr_assert_eq(sim_app_create(w, &opt, &other), 0);
+    first = take_turns(server, APP_ACCEPTS);
+    second = take_turns(other, APP_HERE);
+    session_listener_arm(w, second, l->session, 0, SESSION_ARM_ON);
+    connect_to(ip, 88);
+    core_run(&fx, 10000);
+    cr_assert_not_null(turn_of(first)->offered);
+    turn_of(first)->presence = APP_HERE;
+    turn_of(first)->has_taken = has_taken;
+    core_run(&fx, 10000);
+    cr_assert_not_null(turn_of(first)->offered, "nobody waits");
+    turn_of(second)->presence = APP_ACCEPTS;
+    core_run(&fx, 10000);
+    cr_assert_eq(turn_of(first)->offered != NULL, has_taken);
+    cr_assert_eq(turn_of(second)->offered != NULL, !has_taken);
+    if (!has_taken) { /* nobody waits for long: the other one may look all the same */
+        turn_of(second)->presence = APP_HERE;
+        core_run(&fx, 150000);
+        cr_assert_not_null(turn_of(first)->offered);
+        cr_assert_null(turn_of(second)->offered);
+        turn_of(second)->presence = APP_FULL;
+        core_run(&fx, 150000);
+        cr_assert_not_null(turn_of(first)->offered, "the other one can be offered nothing");
+    }
+    session_listener_arm(w, second, l->session, 0, SESSION_ARM_OFF);
+    sim_app_destroy(other);
+}
+Test(session, what_is_not_taken_goes_to_who_waits_v4) { is_passed_on("0.0.0.0", "10.7.0.2", false); }
+Test(session, what_is_not_taken_goes_to_who_waits_v6) { is_passed_on("::", "fd07::2", false); }
+Test(session, what_is_taken_stays_v4) { is_passed_on("0.0.0.0", "10.7.0.2", true); }
+Test(session, what_is_taken_stays_v6) { is_passed_on("::", "fd07::2", true); }
+
+/* Who accepts weakly is offered nothing because who really does has as much as it can have: that one gets it when it has room. */
+static void waits_for_room(const char *any, const char *ip)
+{
+    struct sim_app_options opt = { .no_auto_accept = true, .client_id = 5 };
+    struct worker *w = fx.stack[1]->worker[0];
+    struct sim_sock *l = listen_on(server, any, 89, 8);
+    struct app_worker *full, *weak;
+    struct sim_app *other;
+
+    cr_assert_eq(sim_app_create(w, &opt, &other), 0);
+    full = take_turns(server, APP_FULL);
+    weak = take_turns(other, APP_HERE);
+    session_listener_arm(w, weak, l->session, 0, SESSION_ARM_WEAK);
+    connect_to(ip, 89);
+    core_run(&fx, 50000);
+    cr_assert_null(turn_of(full)->offered);
+    cr_assert_null(turn_of(weak)->offered);
+    turn_of(full)->presence = APP_HERE;
+    core_run(&fx, 10000);
+    cr_assert_not_null(turn_of(full)->offered, "nobody looks after it");
+    session_listener_arm(w, weak, l->session, 0, SESSION_ARM_OFF);
+    sim_app_destroy(other);
+}
+Test(session, who_has_no_room_gets_it_later_v4) { waits_for_room("0.0.0.0", "10.7.0.2"); }
+Test(session, who_has_no_room_gets_it_later_v6) { waits_for_room("::", "fd07::2"); }
+
 /* Closing a listener resets what nobody has accepted, and leaves what was accepted alone. */
 Test(session, listener_close)
 {
