@@ -462,6 +462,8 @@ static int set_max_pacing(struct vcl_socket *s, const void *val, socklen_t len)
 
 static int set_socket_level(struct vcl_socket *s, int name, const void *val, socklen_t len, int v)
 {
+    struct linger linger;
+
     switch (name) {
     case SO_RCVTIMEO:
         return take_timeval(val, len, &s->opt.rcv_timeout_ns);
@@ -470,8 +472,10 @@ static int set_socket_level(struct vcl_socket *s, int name, const void *val, soc
     case SO_LINGER:
         if (len < sizeof(struct linger))
             return -EINVAL;
-        memcpy(&s->opt.linger, val, sizeof(struct linger));
-        s->opt.linger.l_onoff = s->opt.linger.l_onoff != 0;
+        memcpy(&linger, val, sizeof(linger));
+        s->opt.linger.l_onoff = linger.l_onoff != 0;
+        if (linger.l_onoff) /* Linux: off, it keeps the time of before */
+            s->opt.linger.l_linger = linger.l_linger;
         return 0;
     case SO_MAX_PACING_RATE:
         return len < sizeof(int) ? -EINVAL : set_max_pacing(s, val, len);

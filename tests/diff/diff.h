@@ -29,6 +29,7 @@ struct diff_sock {
     int fd;                      /* -1 = free */
     bool udp, v6, nonblock, listening, bound;
     bool refused;                /* a connect failed: Linux gives back a port of its own choice then, we keep it */
+    bool passed;                 /* by SCM_RIGHTS: that a connect in progress has not been asked after since, we forget */
     bool ended;                  /* shut before it was connected, or no listener any more: Linux keeps traces of that which we do not */
     uint8_t where;               /* 0 = address A (the stack's), 1 = address B (the kernel's); alike on loopback */
     uint32_t file;               /* alike for copies of a descriptor */
@@ -48,6 +49,7 @@ struct diff_set {
 struct diff_run {
     uint64_t rng, seed;
     bool compare, verbose, failed, wire;
+    bool few;                    /* only the calls that there were first: what a seed of then meant, it means */
     const char *addr[2][2];      /* [where][is v6] */
     struct diff_sock sock[DIFF_SOCKS];
     struct diff_conn conns[DIFF_CONNS];
@@ -95,6 +97,7 @@ void diff_op_listen(struct diff_run *r);
 void diff_op_connect(struct diff_run *r);
 void diff_op_accept(struct diff_run *r);
 void diff_op_pair(struct diff_run *r);
+bool diff_is_listener(const struct diff_run *r, const struct diff_sock *s);
 void diff_op_names(struct diff_run *r);
 
 /* diff_io.c */
@@ -103,6 +106,8 @@ void diff_op_recv(struct diff_run *r);
 void diff_op_fill(struct diff_run *r);
 void diff_op_mmsg(struct diff_run *r);
 void diff_op_file(struct diff_run *r);
+int diff_talker(struct diff_run *r);              /* a slot that can send and receive, mostly */
+const char *diff_flags(int flags);               /* MSG_*; static buffers in turn */
 int diff_other_end(const struct diff_run *r, const struct diff_sock *s);   /* slot of the other end of its connection, or -1 */
 uint32_t diff_room(const struct diff_run *r, const struct diff_sock *s, uint32_t want);
 void diff_fill_bytes(struct diff_run *r, void *buf, size_t len);
@@ -125,11 +130,39 @@ void diff_op_select(struct diff_run *r);
 void diff_op_epoll_ctl(struct diff_run *r);
 void diff_op_epoll_wait(struct diff_run *r);
 
+/* diff_more.c */
+void diff_op_wrong_more(struct diff_run *r);
+void diff_op_stat(struct diff_run *r);
+void diff_op_owner(struct diff_run *r);
+void diff_op_lowat(struct diff_run *r);
+void diff_op_linger(struct diff_run *r);
+void diff_op_unconnect(struct diff_run *r);
+void diff_op_range(struct diff_run *r);
+void diff_op_timed(struct diff_run *r);
+void diff_op_vectors(struct diff_run *r);
+void diff_op_tee(struct diff_run *r);
+void diff_op_stdio(struct diff_run *r);
+void diff_more_init(void);
+
+/* diff_pass.c */
+void diff_op_pass(struct diff_run *r);
+void diff_op_child(struct diff_run *r);
+void diff_op_thread_ends(struct diff_run *r);
+void diff_op_thread_accepts(struct diff_run *r);
+void diff_op_nest(struct diff_run *r);
+void diff_op_control(struct diff_run *r);
+void diff_op_control_recv(struct diff_run *r);
+
 /* diff_proc.c */
 void diff_op_thread(struct diff_run *r);
 void diff_op_fork(struct diff_run *r);
 void diff_op_signal(struct diff_run *r);
 void diff_signals_init(void);
+int diff_quiet_pair(struct diff_run *r, int *other);
+int diff_open_stream(struct diff_run *r);         /* both ends are there, nothing has ended; -1: none */
+int diff_let_block(int fd, long sec);            /* for one call; diff_let_be() gets what it returns */
+void diff_let_be(int fd, int flags);
+void diff_attend(struct diff_run *r, int until); /* polls all sockets until that descriptor is readable */
 int diff_sigpipes(void);                         /* since the last call */
 
 #endif

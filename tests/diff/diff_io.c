@@ -62,7 +62,7 @@ static int split(struct diff_run *r, uint8_t *buf, uint32_t len, struct iovec *i
     return n;
 }
 
-static const char *flag_names(int flags)
+const char *diff_flags(int flags)
 {
     static const struct { int bit; const char *name; } names[] = {
         { MSG_PEEK, "PEEK" }, { MSG_WAITALL, "WAITALL" }, { MSG_DONTWAIT, "DONTWAIT" }, { MSG_TRUNC, "TRUNC" },
@@ -104,7 +104,7 @@ static bool can_talk(const struct diff_run *r, const struct diff_sock *s)
     return s->udp || diff_is_conn(r, s);
 }
 
-static int pick_talker(struct diff_run *r)
+int diff_talker(struct diff_run *r)
 {
     return diff_chance(r, 92) ? diff_slot_with(r, can_talk) : diff_slot_any(r);
 }
@@ -115,7 +115,7 @@ void diff_op_send(struct diff_run *r)
     uint8_t buf[DIFF_MAX_IO];
     struct iovec iov[4];
     struct sockaddr_storage ss;
-    int slot = pick_talker(r), how = (int)diff_rand(r, 5), flags = how >= 2 ? send_flags(r) : 0, to, n_iov, error;
+    int slot = diff_talker(r), how = (int)diff_rand(r, 5), flags = how >= 2 ? send_flags(r) : 0, to, n_iov, error;
     struct diff_sock *s;
     const char *name = "";
     socklen_t len = 0;
@@ -144,7 +144,7 @@ void diff_op_send(struct diff_run *r)
     }
     error = errno;
     diff_count_sent(r, s, rc);
-    diff_log(r, "%s(s%d, %u, %s) %s %s pipes %d", names[how], slot, n, flag_names(flags), name, diff_err(rc, error),
+    diff_log(r, "%s(s%d, %u, %s) %s %s pipes %d", names[how], slot, n, diff_flags(flags), name, diff_err(rc, error),
              diff_sigpipes());
     if (s->udp)
         diff_slot_refresh(r, slot);
@@ -160,7 +160,7 @@ void diff_op_mmsg(struct diff_run *r)
     uint8_t buf[4][512];
     struct iovec iov[4];
     struct mmsghdr m[4];
-    int slot = pick_talker(r), n = 1 + (int)diff_rand(r, 4), rc, error;
+    int slot = diff_talker(r), n = 1 + (int)diff_rand(r, 4), rc, error;
     bool out = diff_chance(r, 50);
     char lens[64] = "";
     struct diff_sock *s;
@@ -194,7 +194,7 @@ void diff_op_mmsg(struct diff_run *r)
         else
             diff_count_read(r, s, m[i].msg_len);
     }
-    diff_log(r, "%cmmsg(s%d, %d, %s) %s%s", out ? 's' : 'r', slot, n, flag_names(flags), diff_err(rc, error), lens);
+    diff_log(r, "%cmmsg(s%d, %d, %s) %s%s", out ? 's' : 'r', slot, n, diff_flags(flags), diff_err(rc, error), lens);
     if (s->udp)
         diff_slot_refresh(r, slot);
 }
@@ -217,7 +217,7 @@ void diff_op_recv(struct diff_run *r)
     struct iovec iov[4];
     struct sockaddr_storage ss;
     socklen_t ss_len = sizeof(ss);
-    int slot = pick_talker(r), how = (int)diff_rand(r, 5), flags = how >= 2 ? recv_flags(r) : 0, n_iov, error;
+    int slot = diff_talker(r), how = (int)diff_rand(r, 5), flags = how >= 2 ? recv_flags(r) : 0, n_iov, error;
     uint32_t len = some_length(r);
     struct diff_sock *s;
     char more[128] = "";
@@ -243,8 +243,8 @@ void diff_op_recv(struct diff_run *r)
     if (rc >= 0 && how == 3)
         snprintf(more, sizeof(more), " from %s", s->udp ? diff_addr_name(r, true, &ss, ss_len) : ss_len == 0 ? "none" : "some");
     if (rc >= 0 && how == 4)
-        snprintf(more, sizeof(more), " from %s flags %s", diff_addr_name(r, true, &ss, msg.msg_namelen), flag_names(msg.msg_flags));
-    diff_log(r, "%s(s%d, %u, %s) %s sum %08x%s", names[how], slot, len, flag_names(flags), diff_err(rc, error),
+        snprintf(more, sizeof(more), " from %s flags %s", diff_addr_name(r, true, &ss, msg.msg_namelen), diff_flags(msg.msg_flags));
+    diff_log(r, "%s(s%d, %u, %s) %s sum %08x%s", names[how], slot, len, diff_flags(flags), diff_err(rc, error),
              rc > 0 ? diff_sum(buf, (size_t)rc < len ? (size_t)rc : len) : 0, more);
 }
 
@@ -351,7 +351,7 @@ static void do_splice(struct diff_run *r, int slot)
 
 void diff_op_file(struct diff_run *r)
 {
-    int slot = pick_talker(r);
+    int slot = diff_talker(r);
 
     if (slot < 0 || r->sock[slot].udp)
         return;

@@ -1,5 +1,5 @@
 /* diff_main.c - the differential tester: sequences of socket calls from seeds, written to a log or compared with one (README) */
-#define SYNTAX "usage: diff_calls [--compare] [--verbose] [--wire A4 A6 B4 B6] --seeds FIRST..LAST [--calls N] [--wait MS]\n"
+#define SYNTAX "usage: diff_calls [--compare] [--verbose] [--few] [--wire A4 A6 B4 B6] --seeds FIRST..LAST [--calls N] [--wait MS]\n"
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,17 +14,23 @@ static const struct { void (*op)(struct diff_run *r); unsigned weight; } ops[] =
     { diff_op_fcntl, 4 }, { diff_op_ioctl, 4 }, { diff_op_getsockopt, 6 }, { diff_op_setsockopt, 4 }, { diff_op_wrong, 3 },
     { diff_op_poll, 4 }, { diff_op_select, 3 }, { diff_op_epoll_ctl, 7 }, { diff_op_epoll_wait, 7 },
     { diff_op_thread, 2 }, { diff_op_fork, 2 }, { diff_op_signal, 2 },
+    /* all of the above, and --few only these */
+    { diff_op_wrong_more, 6 }, { diff_op_stat, 1 }, { diff_op_owner, 4 }, { diff_op_lowat, 3 },
+    { diff_op_linger, 3 }, { diff_op_unconnect, 2 }, { diff_op_range, 2 }, { diff_op_timed, 3 }, { diff_op_vectors, 3 },
+    { diff_op_tee, 2 }, { diff_op_stdio, 2 }, { diff_op_pass, 3 }, { diff_op_child, 2 }, { diff_op_thread_ends, 2 },
+    { diff_op_thread_accepts, 1 }, { diff_op_nest, 2 }, { diff_op_control, 3 }, { diff_op_control_recv, 4 },
 };
-enum { N_OPS = sizeof(ops) / sizeof(ops[0]) };
+enum { N_FEW = 27, N_OPS = sizeof(ops) / sizeof(ops[0]) };
 
 static void one_call(struct diff_run *r)
 {
     unsigned total = 0, pick;
+    int n = r->few ? N_FEW : N_OPS;
 
-    for (int i = 0; i < N_OPS; i++)
+    for (int i = 0; i < n; i++)
         total += ops[i].weight;
     pick = diff_rand(r, total);
-    for (int i = 0; i < N_OPS; i++) {
+    for (int i = 0; i < n; i++) {
         if (pick < ops[i].weight) {
             ops[i].op(r);
             return;
@@ -73,7 +79,7 @@ static int make_file(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = { { "compare", 0, 0, 'c' }, { "verbose", 0, 0, 'v' }, { "wire", 0, 0, 'w' },
+    static const struct option longs[] = { { "compare", 0, 0, 'c' }, { "verbose", 0, 0, 'v' }, { "wire", 0, 0, 'w' }, { "few", 0, 0, 'f' },
                                            { "seeds", 1, 0, 's' }, { "calls", 1, 0, 'n' }, { "wait", 1, 0, 'm' }, { 0 } };
     static struct diff_run r;
     unsigned long long first = 1, last = 0, failed = 0;
@@ -85,6 +91,7 @@ int main(int argc, char **argv)
         case 'c': r.compare = true; break;
         case 'v': r.verbose = true; break;
         case 'w': r.wire = true; break;
+        case 'f': r.few = true; break;
         case 'm': r.wait_ms = atoi(optarg); break;
         case 'n': calls = atoi(optarg); break;
         case 's':
@@ -103,6 +110,7 @@ int main(int argc, char **argv)
     if (r.verbose)
         setvbuf(stdout, NULL, _IOLBF, 0);
     diff_signals_init();
+    diff_more_init();
     for (unsigned long long seed = first; seed <= last; seed++)
         if (!sequence(&r, seed, calls)) {
             failed++;

@@ -47,14 +47,23 @@ static short events_of(int fd, short events)
     return poll(&p, 1, 0) == 1 ? p.revents : 0;
 }
 
+/* Is it readable with its first byte? */
+static bool needs_many(int fd)
+{
+    int least = 1;
+    socklen_t len = sizeof(least);
+
+    return getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &least, &len) == 0 && least > 1;
+}
+
 /* Nothing to read, the other end can write, nothing has ended: who waits is woken by what the other end sends. */
-static int quiet_pair(struct diff_run *r, int *other)
+int diff_quiet_pair(struct diff_run *r, int *other)
 {
     int slot = diff_slot_with(r, diff_is_conn);
     const struct diff_sock *s = &r->sock[slot];
 
     *other = slot < 0 ? -1 : diff_other_end(r, s);
-    if (*other < 0 || r->conns[s->conn].in_flight[1 - s->end] || events_of(s->fd, POLLIN | POLLRDHUP) ||
+    if (*other < 0 || needs_many(s->fd) || r->conns[s->conn].in_flight[1 - s->end] || events_of(s->fd, POLLIN | POLLRDHUP) ||
         events_of(r->sock[*other].fd, POLLOUT | POLLRDHUP) != POLLOUT)
         return -1;
     return slot;
@@ -105,7 +114,7 @@ static void *wait_in_thread(void *arg)
 }
 
 /* For one call: it may wait, with a limit, so that no sequence hangs. */
-static int let_block(int fd, long sec)
+int diff_let_block(int fd, long sec)
 {
     struct timeval tv = { .tv_sec = sec };
     int flags = fcntl(fd, F_GETFL);
@@ -115,7 +124,7 @@ static int let_block(int fd, long sec)
     return flags;
 }
 
-static void let_be(int fd, int flags)
+void diff_let_be(int fd, int flags)
 {
     struct timeval tv = { .tv_usec = DIFF_RECV_TIMEOUT_US };
 
@@ -129,7 +138,7 @@ void diff_op_thread(struct diff_run *r)
     uint32_t len = 1 + diff_rand(r, SMALL - 1);
     bool early = diff_chance(r, 50);
     uint8_t buf[SMALL];
-    int other, slot = quiet_pair(r, &other), flags;
+    int other, slot = diff_quiet_pair(r, &other), flags;
     pthread_t t;
     long sent;
 
@@ -138,14 +147,14 @@ void diff_op_thread(struct diff_run *r)
     w.fd = r->sock[slot].fd;
     w.want = len;
     diff_fill_bytes(r, buf, len);
-    flags = let_block(w.fd, PATIENCE_MS / 1000);
+    flags = diff_let_block(w.fd, PATIENCE_MS / 1000);
     if (pthread_create(&t, NULL, wait_in_thread, &w) != 0)
         return;
     if (early) /* mostly the thread waits by then; the answer is the same if it does not */
         usleep(200);
     sent = send(r->sock[other].fd, buf, len, MSG_NOSIGNAL);
     pthread_join(t, NULL);
-    let_be(w.fd, flags);
+    diff_let_be(w.fd, flags);
     diff_count_sent(r, &r->sock[other], sent);
     if (w.how <= WAIT_RECV_ALL)
         diff_count_read(r, &r->sock[slot], w.rc);
@@ -194,7 +203,7 @@ static void child_calls(struct diff_run *r, int slot, int what, const uint8_t *b
 }
 
 /* The other ends are this process's, as if they were another program's that waits for them: when an end changes hands, they help. */
-static void attend(struct diff_run *r, int until)
+void diff_attend(struct diff_run *r, int until)
 {
     struct pollfd p[DIFF_SOCKS + 1];
 
@@ -206,7 +215,7 @@ static void attend(struct diff_run *r, int until)
 }
 
 /* Both ends are there and nothing has ended: how an end that is over looks to a child is not compared (README, limits). */
-static int open_stream(struct diff_run *r)
+int diff_open_stream(struct diff_run *r)
 {
     int slot = diff_slot_with(r, diff_is_conn), other = slot < 0 ? -1 : diff_other_end(r, &r->sock[slot]);
 
@@ -216,7 +225,7 @@ static int open_stream(struct diff_run *r)
 /* A child does one thing with a stream and ends; its parent goes on with it. */
 void diff_op_fork(struct diff_run *r)
 {
-    int slot = open_stream(r), what = (int)diff_rand(r, 5), p[2], status = 0;
+    int slot = diff_open_stream(r), what = (int)diff_rand(r, 5), p[2], status = 0;
     uint32_t len = 1 + diff_rand(r, SMALL - 1);
     struct child_answer a = { -2, 0, 0 };
     char line[DIFF_LINE];
@@ -236,7 +245,7 @@ void diff_op_fork(struct diff_run *r)
         _exit(write(p[1], &a, sizeof(a)) == (ssize_t)sizeof(a) ? 0 : 1);
     }
     close(p[1]);
-    attend(r, p[0]);
+    diff_attend(r, p[0]);
     if (read(p[0], &a, sizeof(a)) != (ssize_t)sizeof(a))
         a.rc = -3;
     close(p[0]);
@@ -292,14 +301,14 @@ static void pending_signal(struct diff_run *r)
 static void interrupted(struct diff_run *r)
 {
     struct itimerval on = { { 0, TICK_US }, { 0, TICK_US } }, off = { { 0, 0 }, { 0, 0 } };
-    int other, slot = quiet_pair(r, &other), flags, error;
+    int other, slot = diff_quiet_pair(r, &other), flags, error;
     bool by_poll = diff_chance(r, 40);
     uint8_t buf[SMALL];
     long rc;
 
     if (slot < 0)
         return;
-    flags = let_block(r->sock[slot].fd, 0);
+    flags = diff_let_block(r->sock[slot].fd, 0);
     setitimer(ITIMER_REAL, &on, NULL);
     if (by_poll) {
         struct pollfd p = { .fd = r->sock[slot].fd, .events = POLLIN };
@@ -309,7 +318,7 @@ static void interrupted(struct diff_run *r)
     }
     error = errno;
     setitimer(ITIMER_REAL, &off, NULL);
-    let_be(r->sock[slot].fd, flags);
+    diff_let_be(r->sock[slot].fd, flags);
     diff_log(r, "%s(s%d) interrupted %s handled %d", by_poll ? "poll" : "recv", slot, diff_err(rc, error), atomic_exchange(&alarms, 0) > 0);
 }
 

@@ -23,7 +23,7 @@ bool diff_is_conn(const struct diff_run *r, const struct diff_sock *s)
     (void)r;
     return s->conn >= 0;
 }
-static bool is_listener(const struct diff_run *r, const struct diff_sock *s)
+bool diff_is_listener(const struct diff_run *r, const struct diff_sock *s)
 {
     (void)r;
     return s->listening;
@@ -181,7 +181,7 @@ void diff_op_listen(struct diff_run *r)
 {
     int slot = diff_chance(r, 80) ? diff_slot_with(r, is_fresh) : diff_slot_any(r);
 
-    if (slot >= 0 && !r->sock[slot].refused && (r->sock[slot].bound || diff_chance(r, 20)))
+    if (slot >= 0 && !r->sock[slot].refused && (r->few || !r->sock[slot].ended) && (r->sock[slot].bound || diff_chance(r, 20)))
         do_listen(r, slot, 8 + (int)diff_rand(r, 8));
 }
 
@@ -223,10 +223,10 @@ static bool is_over(const struct diff_sock *s)
 void diff_op_connect(struct diff_run *r)
 {
     int slot = diff_chance(r, 85) ? diff_slot_with(r, is_fresh) : diff_slot_any(r);
-    int to = diff_chance(r, 85) ? diff_slot_with(r, is_listener) : diff_slot_any(r);
+    int to = diff_chance(r, 85) ? diff_slot_with(r, diff_is_listener) : diff_slot_any(r);
     struct diff_sock *s, *t;
 
-    if (slot < 0 || r->sock[slot].ended || is_over(&r->sock[slot]))
+    if (slot < 0 || r->sock[slot].ended || r->sock[slot].passed || is_over(&r->sock[slot]))
         return;
     s = &r->sock[slot];
     if (to < 0 || diff_chance(r, 8)) {
@@ -287,7 +287,7 @@ static int do_accept(struct diff_run *r, int slot, bool nonblock)
 
 void diff_op_accept(struct diff_run *r)
 {
-    int slot = diff_chance(r, 90) ? diff_slot_with(r, is_listener) : diff_slot_any(r);
+    int slot = diff_chance(r, 90) ? diff_slot_with(r, diff_is_listener) : diff_slot_any(r);
 
     if (slot >= 0)
         do_accept(r, slot, diff_chance(r, 95));

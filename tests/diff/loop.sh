@@ -12,8 +12,13 @@ conf_head a >"$TMP/a.conf"
 server_start a "$NS_S"
 over_kernel() { in_s "$@"; }
 over_stack() { spre a "$@"; }
-diff_check loopback "$seeds"
+if [ "$seeds" = 1..5000 ]; then
+    diff_check "loopback, the first calls" 1..4500 --few
+    diff_check "loopback, all calls" 4001..4500
+else
+    diff_check loopback "$seeds"
+fi
 # Found once in 18,300: an edge missed behind what a former peer has left; reading after shutdown() before connect().
-[ "$seeds" != 1..5000 ] || for seed in 722577 720611 721991 723244; do diff_check loopback "$seed..$seed"; done
+[ "$seeds" != 1..5000 ] || for seed in 722577 720611 721991 723244; do diff_check loopback "$seed..$seed" --few; done
 server_alive a && ok "the server lives" || not_ok "the server lives"
 finish
