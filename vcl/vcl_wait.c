@@ -309,10 +309,12 @@ static void eventfd_clear(int fd)
         return;
 }
 
+static bool is_to_read(bool (*ready)(struct vcl_socket *s)) { return ready == vcl_ready_read || ready == vcl_ready_beyond; }
+
 /* A wait of the program's, not one for an answer of the server's. */
 static bool is_programs(bool (*ready)(struct vcl_socket *s))
 {
-    return ready == vcl_ready_read || ready == vcl_ready_write || ready == vcl_ready_connect;
+    return is_to_read(ready) || ready == vcl_ready_write || ready == vcl_ready_connect;
 }
 
 /* Worker lock held at entry and at return; sleeps without it. 0, -EINTR, or -ECANCELED. */
@@ -320,7 +322,7 @@ static int sleep_on_bell(struct vcl_worker *w, struct vcl_socket *s, bool (*read
                          const struct vcl_deadline *d)
 {
     struct vcl_waiter wt = { .thread = pthread_self(), .fd = vcl_threads_share() && !w->sandboxed ? vcl_worker_spare_fd(w) : -1,
-                             .reads = ready == vcl_ready_read && !s->is_dgram && vcl_state(s) != VCL_LISTENING };
+                             .reads = is_to_read(ready) && !s->is_dgram && vcl_state(s) != VCL_LISTENING };
     struct vcl_sleeper sl;
     struct pollfd fds[3];
     struct timespec left, *timeout = NULL;
