@@ -137,6 +137,11 @@ bool svm_msgq_is_empty(const struct svm_msgq_cons *q)
     return !q->failed && __atomic_load_n(&q->peer->tail, __ATOMIC_ACQUIRE) == q->head;
 }
 
+bool svm_msgq_is_full(const struct svm_msgq_cons *q)
+{
+    return __atomic_load_n(&q->peer->tail, __ATOMIC_RELAXED) - q->head > q->mask;
+}
+
 static void announce(struct svm_sleep_line *own, uint32_t nap)
 {
     uint32_t seq = __atomic_load_n(&own->seq, __ATOMIC_RELAXED);

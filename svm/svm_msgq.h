@@ -34,7 +34,8 @@ bool svm_msgq_is_behind(struct svm_msgq_prod *q, uint32_t n);         /* more th
 int svm_msgq_take(struct svm_msgq_cons *q, struct svm_msg *out, int max); /* number taken, or -EPROTO */
 /* Messages that the last take saw and left. */
 static inline uint32_t svm_msgq_known(const struct svm_msgq_cons *q) { return q->failed ? 0 : q->tail_seen - q->head; }
-bool svm_msgq_is_empty(const struct svm_msgq_cons *q);                 /* reloads */
+bool svm_msgq_is_empty(const struct svm_msgq_cons *q);                 /* reloads, as the next one */
+bool svm_msgq_is_full(const struct svm_msgq_cons *q);
 
 /* Sleep announcements (svm_layout.h). */
 void svm_sleep_begin(struct svm_sleep_line *own);  /* seq odd + full fence: look at all sources again before sleeping */
