@@ -36,7 +36,7 @@ enum app_limits {
     APP_SLOTS_A_MB = 1024,      /* of the ring area of a client's banks: less for one that has little room */
     APP_PAIR_BUCKETS = 256, APP_PAIR_SLOTS = 65536,
     APP_PAIR_ARENA_MB = 256,    /* a side */
-    APP_PAIR_FIRST_MB = 64,     /* the same of the first segment of two clients; the next ones are for thousands of connections */
+    APP_PAIR_FIRST_MB = 128,    /* the same of the first segment of two clients; the next ones are for thousands of connections */
     APP_PAIR_SLOTS_A_MB = 32,   /* of those that are smaller: 4 KB for each in what is kept for small rings (vcl_arena.c) */
     APP_UNMAPPED_US = 10000000, /* after a client could not map a segment, until it is given another one */
     APP_PAIR_QUEUE_LOG2 = 12,
