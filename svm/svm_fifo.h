@@ -114,6 +114,8 @@ void svm_fifo_prod_init(struct svm_fifo_prod *f, struct svm_fifo_prod_line *line
 bool svm_fifo_prod_is_plain(const struct svm_fifo_prod *f, uint32_t max_size);
 void svm_fifo_prod_fini(struct svm_fifo_prod *f);              /* frees rings and intervals; the peer must be gone */
 int64_t svm_fifo_prod_space(struct svm_fifo_prod *f);          /* bytes that may be enqueued up to max_size (growing if need be) */
+/* The same, and what it says is true whatever memory others take meanwhile: a full ring grows now. Without any ring it grows with the write. */
+int64_t svm_fifo_prod_ready(struct svm_fifo_prod *f);
 int64_t svm_fifo_prod_unread(struct svm_fifo_prod *f);         /* tail - head as last told by the consumer (reloads) */
 /* Takes up to len bytes, grows the ring when useful, short count when full, 0 when none fits; -ENOMEM if no ring at all. */
 int64_t svm_fifo_enqueue(struct svm_fifo_prod *f, const void *data, uint32_t len);

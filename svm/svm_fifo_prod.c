@@ -242,6 +242,13 @@ int64_t svm_fifo_prod_space(struct svm_fifo_prod *f)
     return hs_min_u32(limit_room(f), ring_room(f));
 }
 
+int64_t svm_fifo_prod_ready(struct svm_fifo_prod *f)
+{
+    if (hs_unlikely(f->mask && ring_room(f) == 0 && load_head(f) == 0 && ring_room(f) == 0 && can_grow(f) && limit_room(f)))
+        (void)grow_for(f, 1); /* without memory the ring is all there is, which the next line tells */
+    return svm_fifo_prod_space(f);
+}
+
 int64_t svm_fifo_enqueue(struct svm_fifo_prod *f, const void *data, uint32_t len)
 {
     int64_t n = room_for(f, len);

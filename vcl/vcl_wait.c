@@ -144,8 +144,8 @@ bool vcl_arm_write(struct vcl_socket *s)
         vcl_claim_want(s);
         ready = false;
     } else if (s->has_fifos) {
-        uint32_t low = vcl_tx_low_water(s);
-        int64_t space = svm_fifo_prod_space(&s->tx);
+        int64_t space = svm_fifo_prod_ready(&s->tx);
+        uint32_t low = vcl_tx_low_water(s); /* of the ring that is there by now */
 
         if (space >= 0 && space < low && !svm_fifo_prod_peer_closed(&s->tx)) {
             svm_fifo_prod_want_space(&s->tx, low);
@@ -194,7 +194,7 @@ static uint32_t poll_fifos(struct vcl_socket *s)
             ev |= vcl_urgent_poll(s, svm_fifo_cons_avail(&s->rx));
         else if (has_enough(s))
             ev |= EPOLLIN;
-        space = svm_fifo_prod_space(&s->tx);
+        space = svm_fifo_prod_ready(&s->tx);
         if (space < 0 || space >= writable_from(s) || s->wr_shut || gone || svm_fifo_prod_peer_closed(&s->tx))
             ev |= EPOLLOUT;
     } else if (s->is_dgram) {

@@ -219,6 +219,34 @@ Test(fifo, no_memory)
     pair_close(&t);
 }
 
+/* Who was told that there is room writes a byte at least, though others have taken all memory meanwhile; nobody is told so without. */
+Test(fifo, ready_is_true)
+{
+    static uint8_t b[MAX];
+    uint16_t region;
+    uint64_t offset;
+
+    for (int is_late = 0; is_late < 2; is_late++) {
+        struct pair t;
+
+        pair_open(&t, MAX, 4096, 0);
+        cr_assert_gt(svm_fifo_prod_ready(&t.p), 0, "no ring yet");
+        svm_fifo_enqueue(&t.p, b, 256);
+        cr_assert_eq(svm_fifo_enqueue(&t.p, b, t.p.mask + 1 - 256), t.p.mask + 1 - 256);
+        if (is_late)
+            cr_assert_gt(svm_fifo_prod_ready(&t.p), 0);
+        for (uint8_t log2 = 11; log2 >= SVM_RING_MIN_LOG2; log2--) {
+            while (svm_ring_alloc_ops.alloc(&t.alloc, log2, &region, &offset) == 0)
+                ;
+        }
+        cr_assert_gt(svm_fifo_prod_space(&t.p), 0, "what may be");
+        int64_t ready = svm_fifo_prod_ready(&t.p);
+        cr_assert_eq(ready > 0, is_late);
+        cr_assert_eq(svm_fifo_enqueue(&t.p, b, 1), is_late);
+        pair_close(&t);
+    }
+}
+
 Test(fifo, records)
 {
     static uint8_t b[MAX + 1];
