@@ -152,8 +152,10 @@ static void on_connected(struct vcl_socket *s, const struct svm_msg *m)
         s->has_lcl = s->has_rmt = true;
         if (!s->has_fifos)
             error = vcl_socket_map_fifos(s, m);
-        if (hs_unlikely(error == VCL_UNMAPPED))
-            error = vcl_space_claim(s);
+        if (hs_unlikely(error == VCL_UNMAPPED)) {
+            vcl_space_claim(s);
+            error = 0;
+        }
     }
     if (s->is_dgram) {
         op_done(s, VCL_OP_CONNECT, error);

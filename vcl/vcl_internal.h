@@ -436,7 +436,7 @@ void vcl_socket_leave_slot(struct vcl_socket *s, struct vcl_pair *p, uint32_t sl
 /* ---- little address space (vcl_space.c) ---- */
 void vcl_space_ask(struct svm_att_hello *h);              /* for less, where there is little */
 void vcl_space_unmapped(struct vcl_socket *s, const struct svm_msg_slot *slot);   /* both socket locks held */
-int vcl_space_claim(struct vcl_socket *s);                /* 0; worker lock held */
+void vcl_space_claim(struct vcl_socket *s);               /* worker lock held */
 
 /* From u.conn.slot; worker lock held. VCL_UNMAPPED: this process has no address space for them. The socket is elsewhere, and when the
  * server knows it (s->handle, in its state) vcl_space_claim() asks for it. */

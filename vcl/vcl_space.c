@@ -65,8 +65,7 @@ void vcl_space_unmapped(struct vcl_socket *s, const struct svm_msg_slot *slot)
     vcl_socket_set_shared(s);
 }
 
-int vcl_space_claim(struct vcl_socket *s)
+void vcl_space_claim(struct vcl_socket *s)
 {
     vcl_claim_unmapped(s, &(struct svm_msg_slot){ s->slot_seg, s->slot });
-    return 0;
 }
