@@ -162,6 +162,8 @@ int diff_quiet_pair(struct diff_run *r, int *other);
 int diff_open_stream(struct diff_run *r);         /* both ends are there, nothing has ended; -1: none */
 int diff_let_block(int fd, long sec);            /* for one call; diff_let_be() gets what it returns */
 void diff_let_be(int fd, int flags);
+/* Takes the answer of a child, of len bytes, from the pipe that it writes to, and its end; *status as waitpid() has it. False: it gave none. */
+bool diff_child_ends(struct diff_run *r, pid_t pid, const int pipe[2], void *answer, size_t len, int *status);
 void diff_attend(struct diff_run *r, int until); /* polls all sockets until that descriptor is readable */
 int diff_sigpipes(void);                         /* since the last call */
 

@@ -151,12 +151,8 @@ void diff_op_child(struct diff_run *r)
         send_fd(u[0], r->sock[slot].fd);
     close(u[0]);
     close(u[1]);
-    close(p[1]);
-    diff_attend(r, p[0]);
-    if (read(p[0], &a, sizeof(a)) != (ssize_t)sizeof(a))
+    if (!diff_child_ends(r, pid, p, &a, sizeof(a), &status))
         a.rc = -3;
-    close(p[0]);
-    waitpid(pid, &status, 0);
     if (what == CHILD_VECTOR)
         diff_count_sent(r, &r->sock[slot], a.rc);
     diff_log(r, "child %s(s%d, %u) %s %ld sum %08x status %x", child_names[what], slot, len, diff_err(a.rc, a.error), a.rc2, a.sum,

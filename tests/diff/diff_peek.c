@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "tests/diff/diff_pair.h"
+#include "tests/sleeps.h"
 
 enum { WAIT_S = 60, ROOM = 64 };
 
@@ -160,17 +161,6 @@ static void *wait_there(void *arg)
     return NULL;
 }
 
-static bool sleeps(pid_t tid)
-{
-    char path[64], line[256] = "";
-    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
-    FILE *f = fopen(path, "r");
-    bool yes = f && fgets(line, sizeof(line), f) && strstr(line, ") S ");
-    if (f)
-        fclose(f);
-    return yes;
-}
-
 /* While it waits, more comes. */
 static void wait_for_more(int out, int in, size_t len, int flags)
 {
@@ -178,8 +168,9 @@ static void wait_for_more(int out, int in, size_t len, int flags)
     pthread_t thread;
     if (pthread_create(&thread, NULL, wait_there, &w))
         diff_die("a thread");
-    for (int seen = 0; seen < 5; seen = w.tid && sleeps(w.tid) ? seen + 1 : 0)
+    while (!w.tid)
         usleep(1000);
+    until_sleeps(w.tid);
     put(out, "56789", 0);
     pthread_join(thread, NULL);
 }

@@ -222,6 +222,18 @@ int diff_open_stream(struct diff_run *r)
     return other < 0 || events_of(r->sock[slot].fd, POLLRDHUP) || events_of(r->sock[other].fd, POLLRDHUP) ? -1 : slot;
 }
 
+bool diff_child_ends(struct diff_run *r, pid_t pid, const int pipe[2], void *answer, size_t len, int *status)
+{
+    bool is_told;
+
+    close(pipe[1]);
+    diff_attend(r, pipe[0]);
+    is_told = read(pipe[0], answer, len) == (ssize_t)len;
+    close(pipe[0]);
+    waitpid(pid, status, 0);
+    return is_told;
+}
+
 /* A child does one thing with a stream and ends; its parent goes on with it. */
 void diff_op_fork(struct diff_run *r)
 {
@@ -244,12 +256,8 @@ void diff_op_fork(struct diff_run *r)
         child_calls(r, slot, what, buf, len, &a);
         _exit(write(p[1], &a, sizeof(a)) == (ssize_t)sizeof(a) ? 0 : 1);
     }
-    close(p[1]);
-    diff_attend(r, p[0]);
-    if (read(p[0], &a, sizeof(a)) != (ssize_t)sizeof(a))
+    if (!diff_child_ends(r, pid, p, &a, sizeof(a), &status))
         a.rc = -3;
-    close(p[0]);
-    waitpid(pid, &status, 0);
     if (what == 0)
         diff_count_sent(r, &r->sock[slot], a.rc);
     if (what == 1)

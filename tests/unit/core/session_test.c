@@ -246,41 +246,55 @@ static struct app_worker *take_turns(struct sim_app *app, enum app_presence pres
     return a;
 }
 
+/* Two processes accept from a listener at `any`, which the first one made, and somebody connects to `ip`. */
+struct acceptors {
+    struct sim_sock *l;
+    struct app_worker *first, *second;
+    struct sim_app *other;           /* the second's */
+};
+static void two_accept(struct acceptors *t, const char *any, const char *ip, uint16_t port, enum app_presence first, enum session_arm arm)
+{
+    struct sim_app_options opt = { .no_auto_accept = true, .client_id = 5 };
+
+    t->l = listen_on(server, any, port, 8);
+    cr_assert_eq(sim_app_create(fx.stack[1]->worker[0], &opt, &t->other), 0);
+    t->first = take_turns(server, first);
+    t->second = take_turns(t->other, APP_HERE);
+    session_listener_arm(fx.stack[1]->worker[0], t->second, t->l->session, 0, arm);
+    connect_to(ip, port);
+}
+static void two_end(struct acceptors *t)
+{
+    session_listener_arm(fx.stack[1]->worker[0], t->second, t->l->session, 0, SESSION_ARM_OFF);
+    sim_app_destroy(t->other);
+}
+
 /* A connection goes to who waits for one; that does something else and has not taken it when the other one begins to wait. */
 static void is_passed_on(const char *any, const char *ip, bool has_taken)
 {
-    struct sim_app_options opt = { .no_auto_accept = true, .client_id = 5 };
-    struct worker *w = fx.stack[1]->worker[0];
-    struct sim_sock *l = listen_on(server, any, 88, 8);
-    struct app_worker *first, *second;
-    struct sim_app *other;
+    struct acceptors t;
 
-    cr_assert_eq(sim_app_create(w, &opt, &other), 0);
-    first = take_turns(server, APP_ACCEPTS);
-    second = take_turns(other, APP_HERE);
-    session_listener_arm(w, second, l->session, 0, SESSION_ARM_ON);
-    connect_to(ip, 88);
+    two_accept(&t, any, ip, 88, APP_ACCEPTS, SESSION_ARM_ON);
     core_run(&fx, 10000);
-    cr_assert_not_null(turn_of(first)->offered);
-    turn_of(first)->presence = APP_HERE;
-    turn_of(first)->has_taken = has_taken;
+    cr_assert_not_null(turn_of(t.first)->offered);
+    turn_of(t.first)->presence = APP_HERE;
+    turn_of(t.first)->has_taken = has_taken;
     core_run(&fx, 10000);
-    cr_assert_not_null(turn_of(first)->offered, "nobody waits");
-    turn_of(second)->presence = APP_ACCEPTS;
+    cr_assert_not_null(turn_of(t.first)->offered, "nobody waits");
+    turn_of(t.second)->presence = APP_ACCEPTS;
     core_run(&fx, 10000);
-    cr_assert_eq(turn_of(first)->offered != NULL, has_taken);
-    cr_assert_eq(turn_of(second)->offered != NULL, !has_taken);
+    cr_assert_eq(turn_of(t.first)->offered != NULL, has_taken);
+    cr_assert_eq(turn_of(t.second)->offered != NULL, !has_taken);
     if (!has_taken) { /* nobody waits for long: the other one may look all the same */
-        turn_of(second)->presence = APP_HERE;
+        turn_of(t.second)->presence = APP_HERE;
         core_run(&fx, 150000);
-        cr_assert_not_null(turn_of(first)->offered);
-        cr_assert_null(turn_of(second)->offered);
-        turn_of(second)->presence = APP_FULL;
+        cr_assert_not_null(turn_of(t.first)->offered);
+        cr_assert_null(turn_of(t.second)->offered);
+        turn_of(t.second)->presence = APP_FULL;
         core_run(&fx, 150000);
-        cr_assert_not_null(turn_of(first)->offered, "the other one can be offered nothing");
+        cr_assert_not_null(turn_of(t.first)->offered, "the other one can be offered nothing");
     }
-    session_listener_arm(w, second, l->session, 0, SESSION_ARM_OFF);
-    sim_app_destroy(other);
+    two_end(&t);
 }
 Test(session, what_is_not_taken_goes_to_who_waits_v4) { is_passed_on("0.0.0.0", "10.7.0.2", false); }
 Test(session, what_is_not_taken_goes_to_who_waits_v6) { is_passed_on("::", "fd07::2", false); }
@@ -290,25 +304,16 @@ Test(session, what_is_taken_stays_v6) { is_passed_on("::", "fd07::2", true); }
 /* Who accepts weakly is offered nothing because who really does has as much as it can have: that one gets it when it has room. */
 static void waits_for_room(const char *any, const char *ip)
 {
-    struct sim_app_options opt = { .no_auto_accept = true, .client_id = 5 };
-    struct worker *w = fx.stack[1]->worker[0];
-    struct sim_sock *l = listen_on(server, any, 89, 8);
-    struct app_worker *full, *weak;
-    struct sim_app *other;
+    struct acceptors t;
 
-    cr_assert_eq(sim_app_create(w, &opt, &other), 0);
-    full = take_turns(server, APP_FULL);
-    weak = take_turns(other, APP_HERE);
-    session_listener_arm(w, weak, l->session, 0, SESSION_ARM_WEAK);
-    connect_to(ip, 89);
+    two_accept(&t, any, ip, 89, APP_FULL, SESSION_ARM_WEAK);
     core_run(&fx, 50000);
-    cr_assert_null(turn_of(full)->offered);
-    cr_assert_null(turn_of(weak)->offered);
-    turn_of(full)->presence = APP_HERE;
+    cr_assert_null(turn_of(t.first)->offered);
+    cr_assert_null(turn_of(t.second)->offered);
+    turn_of(t.first)->presence = APP_HERE;
     core_run(&fx, 10000);
-    cr_assert_not_null(turn_of(full)->offered, "nobody looks after it");
-    session_listener_arm(w, weak, l->session, 0, SESSION_ARM_OFF);
-    sim_app_destroy(other);
+    cr_assert_not_null(turn_of(t.first)->offered, "nobody looks after it");
+    two_end(&t);
 }
 Test(session, who_has_no_room_gets_it_later_v4) { waits_for_room("0.0.0.0", "10.7.0.2"); }
 Test(session, who_has_no_room_gets_it_later_v6) { waits_for_room("::", "fd07::2"); }

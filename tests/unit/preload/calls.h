@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "tests/sleeps.h"
 
 static inline long shown(const char *text, long r)
 {
@@ -51,23 +52,6 @@ static inline int listener(int *port)
     *port = port_of(fd);
     SHOW(*port > 0);
     return fd;
-}
-
-static inline bool sleeps(pid_t tid)
-{
-    char path[64], line[256] = "";
-    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
-    FILE *f = fopen(path, "r");
-    bool yes = f && fgets(line, sizeof(line), f) && strstr(line, ") S ");
-    if (f)
-        fclose(f);
-    return yes;
-}
-
-static inline void until_sleeps(pid_t tid)
-{
-    for (int seen = 0; seen < 5; seen = sleeps(tid) ? seen + 1 : 0)
-        usleep(1000);
 }
 
 static inline void pair_up(int l, int port, int *a, int *b)
