@@ -51,6 +51,7 @@ struct fd_socket {
     bool has_key_of_stack;     /* TCP: a key for its peer that the kernel does not take: it must not serve the socket */
     bool tls_named;            /* transparent TLS: LDP_TLS_SERVER_NAME has been set on it */
     struct fd_async async;     /* preload_async.c */
+    _Atomic uint64_t inode;    /* as fstat() has told it, 0 = it has not (preload_stat.c) */
     const char *_Atomic why;   /* static text for HOSTSTACK_REPORT */
 };
 

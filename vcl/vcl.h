@@ -152,6 +152,7 @@ int vcl_export(struct vcl_socket *s, int placeholder, int lifeline);
 int vcl_identify(int fd, struct vcl_socket **out);
 bool vcl_socket_is_v6(const struct vcl_socket *s);
 bool vcl_socket_has_session(const struct vcl_socket *s);
+uint64_t vcl_socket_identity(const struct vcl_socket *s); /* of its session: the same in each process that has it, below 2^53; 0 = none */
 
 /* ---- TLS ---- */
 /* PEM text. A pair is used by every listener of the process that names no other; it stays over a restart of the server.

@@ -775,3 +775,14 @@ bool vcl_socket_is_attached(const struct vcl_socket *s) { return atomic_load(&s-
 bool vcl_socket_is_shared(const struct vcl_socket *s) { return s->shared; }
 bool vcl_socket_is_v6(const struct vcl_socket *s) { return s->is_v6; }
 bool vcl_socket_has_session(const struct vcl_socket *s) { return !vcl_handle_is_none(s->handle); }
+
+/* No two sessions of one worker have an index at the same time; generations tell one from those before it. */
+uint64_t vcl_socket_identity(const struct vcl_socket *s)
+{
+    enum { WORKER_BITS = 6, REST_BITS = 20, ABOVE_THE_KERNELS = REST_BITS + 32 };
+    uint64_t rest = (uint64_t)s->handle.gen << WORKER_BITS | (s->server_worker & ((1U << WORKER_BITS) - 1));
+
+    if (!vcl_socket_has_session(s))
+        return 0;
+    return UINT64_C(1) << ABOVE_THE_KERNELS | (rest & ((UINT64_C(1) << REST_BITS) - 1)) << 32 | s->handle.index;
+}

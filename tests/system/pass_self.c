@@ -1,17 +1,19 @@
 /* pass_self.c - a program passes a descriptor of a socket to itself, or to a child that passes it back, and closes its own before it takes it
  * usage: pass_self ADDRESS ROUNDS
  *
- * On Linux the number that comes is the same socket, always. Each end of a connection in turn, blocking and not, read before and not; a
- * listener; a bound datagram socket; and both ends of one connection, and a listener, again and again. */
+ * On Linux the number that comes is the same socket, always, and the same inode. Each end of a connection in turn, blocking and not, read
+ * before and not; a listener; a bound datagram socket; and both ends of one connection, and a listener, again and again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "tests/system/pass_fd.h"
@@ -101,11 +103,29 @@ static void hear(int fd, const char *what)
     }
 }
 
+static ino_t inode(int fd)
+{
+    struct stat st, empty;
+    struct statx sx;
+
+    if (fstat(fd, &st) != 0 || fstatat(fd, "", &empty, AT_EMPTY_PATH) != 0 || statx(fd, "", AT_EMPTY_PATH, STATX_INO, &sx) != 0)
+        die("stat");
+    if (!S_ISSOCK(st.st_mode) || empty.st_ino != st.st_ino || sx.stx_ino != st.st_ino) {
+        fprintf(stderr, "fstat, fstatat and statx do not agree\n");
+        exit(1);
+    }
+    return st.st_ino;
+}
+
+/* Dovecot's login tells its mail process the inode of the connection that it passes on. */
 static int passed_by(const int *by, int fd)
 {
     struct sockaddr_storage ss;
     socklen_t len = sizeof(ss);
+    bool is_connected = getpeername(fd, (struct sockaddr *)&ss, &len) == 0;
+    ino_t was = is_connected ? inode(fd) : 0;
 
+    len = sizeof(ss);
     if (!pass_fd(by[0], fd))
         die("sendmsg");
     close(fd);
@@ -116,6 +136,10 @@ static int passed_by(const int *by, int fd)
         fprintf(stderr, "what came is a socket of family %d\n", ss.ss_family);
         exit(1);
     }
+    if (is_connected && inode(fd) != was) {
+        fprintf(stderr, "what came has inode %ju, and had %ju\n", (uintmax_t)inode(fd), (uintmax_t)was);
+        exit(1);
+    }
     return fd;
 }
 
@@ -123,6 +147,10 @@ static void connection(int l, const int *by, unsigned kind)
 {
     int end[2] = { connected(SOCK_STREAM, l), accepted(l) }, which = kind & 1;
 
+    if (inode(end[0]) == inode(end[1])) {
+        fprintf(stderr, "both ends are inode %ju\n", (uintmax_t)inode(end[0]));
+        exit(1);
+    }
     if (kind & 2 && fcntl(end[which], F_SETFL, O_NONBLOCK) != 0)
         die("fcntl");
     if (kind & 4) {
@@ -154,6 +182,25 @@ static void often(int l, const int *by, unsigned times)
     close(end[0]);
     hear(end[1], "");
     close(end[1]);
+}
+
+/* What is accepted is a file each, whatever stands behind the numbers. */
+static void side_by_side(int l)
+{
+    int from[2], to[2];
+
+    for (int i = 0; i < 2; i++) {
+        from[i] = connected(SOCK_STREAM, l);
+        to[i] = accepted(l);
+    }
+    if (inode(to[0]) == inode(to[1]) || inode(from[0]) == inode(from[1])) {
+        fprintf(stderr, "two connections are one inode\n");
+        exit(1);
+    }
+    for (int i = 0; i < 2; i++) {
+        close(from[i]);
+        close(to[i]);
+    }
 }
 
 static void others(const int *by)
@@ -220,6 +267,7 @@ int main(int argc, char **argv)
         die("socketpair");
     pid = child_make();
     l = listening();
+    side_by_side(l);
     for (unsigned i = 0; i < rounds; i++) {
         connection(l, way, i);
         connection(l, child, i);
