@@ -23,6 +23,8 @@ app_begin() {
     server_start a "$NS_S"
     [ "${APPS_PORT:-packet}" != tap ] || tap_up
 }
+# any_user: programs that go on as another user may attach, too
+any_user() { [ "$HS_STACK" = kernel ] || { chmod 755 "$TMP/a.run" && chmod 666 "$TMP/a.run/app.sock"; }; }
 # app_end: the programs started here end when they are told to, and nothing of them is left
 app_end() {
     local pid i
