@@ -166,16 +166,39 @@ static uint16_t preload_kernel_port(int fd)
 
 /* A port that the kernel has free at this address: asked with a socket of our own, because neither side of the program's socket can
  * be bound a second time if the other side refuses the port. */
-static int preload_free_port(const struct fd_file *f, const struct sockaddr *sa, socklen_t len, uint16_t *port)
+static int preload_free_port(const struct fd_file *f, bool is_free, const struct sockaddr *sa, socklen_t len, uint16_t *port)
 {
-    int type = f->sock.proto == SVM_PROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
+    int type = f->sock.proto == SVM_PROTO_UDP ? SOCK_DGRAM : SOCK_STREAM, on = 1;
     int t = libc_real()->socket(f->sock.is_v6 ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, 0);
     if (t < 0)
         return -errno;
+    if (is_free) /* of IPv6 sockets, too */
+        libc_real()->setsockopt(t, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
     int r = libc_real()->bind(t, sa, len) < 0 ? -errno : 0;
     *port = r < 0 ? 0 : preload_kernel_port(t);
     LIBC_UNCANCELLED(close)(t);
     return r;
+}
+
+/* Bound by who may bind before it is there: the kernel does not have it, and nor does the stack. Then both wait for it. */
+static bool preload_is_nobodys(const struct fd_file *f, const struct sockaddr *sa, socklen_t len, const struct ip_endpoint *e)
+{
+    struct sockaddr_storage any_port = { 0 };
+    uint16_t port;
+    if (!vcl_binds_free(f->sock.vcl) || vcl_who_by_rule(f->sock.proto, e, false) || len > sizeof(any_port))
+        return false;
+    memcpy(&any_port, sa, len);
+    ((struct sockaddr_in *)(void *)&any_port)->sin_port = 0; /* sin6_port is at the same place */
+    return preload_free_port(f, false, (struct sockaddr *)&any_port, len, &port) == -EADDRNOTAVAIL;
+}
+
+/* Bound to such an address, and nobody has it yet: with IP_TRANSPARENT what it sends goes from there. That the answers come back is for the
+ * routing rules of the kernel. */
+static bool preload_speaks_for_other(const struct fd_file *f)
+{
+    struct ip_endpoint lcl;
+    return hs_unlikely(vcl_is_transparent(f->sock.vcl)) && vcl_local_endpoint(f->sock.vcl, &lcl) == 0 &&
+           vcl_who_serves_bind(f->sock.proto, &lcl) == VCL_SERVE_KERNEL;
 }
 
 static int preload_bind_both_fixed(int fd, struct fd_file *f, const struct sockaddr *sa, socklen_t len,
@@ -192,7 +215,7 @@ static int preload_bind_both_any(int fd, struct fd_file *f, const struct sockadd
     enum { TRIES = 64 };
     for (int i = 0; i < TRIES; i++) {
         uint16_t port = 0;
-        int r = preload_free_port(f, sa, len, &port);
+        int r = preload_free_port(f, vcl_binds_free(f->sock.vcl), sa, len, &port);
         if (r < 0)
             return r;
         e->port = be16_of(port);
@@ -247,7 +270,10 @@ static int preload_bind(int fd, struct fd_file *f, const struct sockaddr *sa, so
     int r = f->sock.is_v6 ? vcl_device_scope(f->sock.vcl, sa, len, true) : 0;
     if (r < 0 && r != -ENODEV)
         return r;
-    switch (r ? VCL_SERVE_KERNEL : preload_is_stack_only(f) ? VCL_SERVE_STACK : vcl_who_serves_bind(f->sock.proto, &e)) {
+    enum vcl_serve serve = r ? VCL_SERVE_KERNEL : preload_is_stack_only(f) ? VCL_SERVE_STACK : vcl_who_serves_bind(f->sock.proto, &e);
+    if (r == 0 && serve == VCL_SERVE_KERNEL && preload_is_nobodys(f, sa, len, &e))
+        serve = VCL_SERVE_BOTH;
+    switch (serve) {
     case VCL_SERVE_KERNEL:
         r = (int)preload_kernel(libc_real()->bind(fd, sa, len));
         if (r == 0)
@@ -598,8 +624,9 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
         return scope == -ENODEV ? -ENETUNREACH : scope;
     if (preload_serve(f) == FD_STACK)
         return preload_connect_stack(f, &e, is_early);
-    switch (scope ? VCL_SERVE_KERNEL : preload_is_stack_only(f) || vcl_device_leads(f->sock.vcl, &e.ip) ? VCL_SERVE_STACK :
-            vcl_who_serves_connect(f->sock.proto, &e)) {
+    switch (scope || preload_speaks_for_other(f)                                         ? VCL_SERVE_KERNEL
+            : preload_is_stack_only(f) || vcl_device_leads(f->sock.vcl, &e.ip) ? VCL_SERVE_STACK
+                                                                               : vcl_who_serves_connect(f->sock.proto, &e)) {
     case VCL_SERVE_KERNEL:
         if (is_early)
             return IS_KERNELS;
@@ -667,8 +694,10 @@ ssize_t preload_send_early(int fd, struct fd_file *f, const struct msghdr *msg, 
 void preload_route_datagram(int fd, struct fd_file *f, const struct ip_endpoint *to, int32_t ifindex, bool *to_stack)
 {
     enum fd_serve serve = preload_serve(f);
-    *to_stack = serve == FD_STACK || vcl_device_leads(f->sock.vcl, &to->ip) ||
-                (ifindex ? vcl_device_has(f->sock.vcl, ifindex) : vcl_who_serves_connect(f->sock.proto, to) == VCL_SERVE_STACK);
+    *to_stack = serve == FD_STACK ||
+                (!preload_speaks_for_other(f) &&
+                 (vcl_device_leads(f->sock.vcl, &to->ip) ||
+                  (ifindex ? vcl_device_has(f->sock.vcl, ifindex) : vcl_who_serves_connect(f->sock.proto, to) == VCL_SERVE_STACK)));
     if (serve == FD_UNDECIDED) /* the first datagram decides, as it binds */
         preload_socket_decide(fd, f, *to_stack ? FD_STACK : FD_KERNEL,
                               preload_why(f, to, true, *to_stack ? NULL : "sent to an address that the kernel serves"));

@@ -244,7 +244,8 @@ enum svm_msg_type {
     SVM_MSG_NONE = 0,
 
     /* c->s */
-    SVM_MSG_BIND,       /* reserve a local endpoint (any proto); UDP: a session with FIFOs. Answer BOUND. flags SVM_BIND_* */
+    SVM_MSG_BIND,       /* reserve a local endpoint (any proto); UDP: a session with FIFOs. Answer BOUND. flags SVM_BIND_*, attr = enum
+                           svm_bind_how */
     SVM_MSG_LISTEN,     /* u.value = backlog, on a bound handle; answer LISTENING. TLS: u.conn.slot.slot = number of a pair or configuration
                            (SVM_ATT_TLS_*), 0 = all pairs of the program, those of later calls of listen() take effect at once.
                            TCP, and CONNECT too: number of a set of keys (svm_tcp_key.h), 0 = none */
@@ -299,6 +300,10 @@ enum svm_msg_type {
     SVM_MSG_ACCEPTED,   /* c->s: ctx is this client's number for the session of an ACCEPT */
     SVM_MSG_URGENT,     /* s->c, and between cut-through peers: the FIFO that the sender produces has a new urgent mark, or its byte has
                            come. At most one outstanding for each FIFO (svm_urgent.h) */
+};
+
+enum svm_bind_how {
+    SVM_BIND_FREE = 1u << 0,         /* also an address that is on no interface (IP_FREEBIND). Nothing is sent from it until it is */
 };
 
 enum svm_connect_how {

@@ -62,6 +62,8 @@ int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt);  /* -EINPR
 /* The same with TCP Fast Open. 0 without being connected: what is sent next goes into the SYN. */
 int vcl_connect_early(struct vcl_socket *s, const struct ip_endpoint *rmt);
 int vcl_disconnect(struct vcl_socket *s); /* a datagram socket: it has no peer any more */
+bool vcl_binds_free(const struct vcl_socket *s); /* also to an address that nobody has: IP_FREEBIND, IP_TRANSPARENT */
+bool vcl_is_transparent(const struct vcl_socket *s);
 bool vcl_is_unconnected(const struct vcl_socket *s); /* a stream that has never been, nor is about to, nor listens */
 void vcl_connect_failed(struct vcl_socket *s); /* the error of an attempt was told: the socket is as before it */
 int vcl_shutdown(struct vcl_socket *s, int how);

@@ -38,13 +38,19 @@ void vcl_options_limit_tx(struct vcl_socket *s)
         s->tx.max_size = size;
 }
 
-/* socket(7): with CAP_NET_ADMIN, where the network belongs; the kernel knows, and is asked with a socket that nobody else has. */
-int vcl_buffer_force(struct vcl_socket *s, int name, int v)
+/* socket(7), ip(7): with CAP_NET_ADMIN, or CAP_NET_RAW, where the network belongs; the kernel knows, and is asked with a socket that nobody
+ * else has. */
+bool vcl_kernel_permits(int level, int name, int v)
 {
     int fd = sys_socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool may = fd >= 0 && syscall(SYS_setsockopt, fd, SOL_SOCKET, name, &v, sizeof(v)) == 0;
+    bool may = fd >= 0 && syscall(SYS_setsockopt, fd, level, name, &v, sizeof(v)) == 0;
 
     if (fd >= 0)
         sys_close(fd);
-    return may ? vcl_buffer_set(s, name == SO_RCVBUFFORCE ? SO_RCVBUF : SO_SNDBUF, v < 0 ? 0 : v) : -EPERM;
+    return may;
+}
+
+int vcl_buffer_force(struct vcl_socket *s, int name, int v)
+{
+    return vcl_kernel_permits(SOL_SOCKET, name, v) ? vcl_buffer_set(s, name == SO_RCVBUFFORCE ? SO_RCVBUF : SO_SNDBUF, v < 0 ? 0 : v) : -EPERM;
 }

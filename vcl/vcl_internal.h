@@ -279,6 +279,7 @@ struct vcl_rare_opts {
     bool recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro, rxq_ovfl, no_check6_tx, no_check6_rx;
     bool recvorig, recvorig6, dontfrag, select_err;
     bool debug, prefer_busy_poll, late_port; /* hints */
+    bool freebind, transparent;      /* of both levels */
     bool has_seen_empty;             /* with SO_PEEK_OFF: empty datagrams up to this position of rx have been looked at; rx_lock */
     uint32_t seen_empty;
     int32_t peek_off;                /* SO_PEEK_OFF; rx_lock */
@@ -509,6 +510,7 @@ void vcl_unlisten(struct vcl_socket *s);
 /* vcl_buffer.c; name: SO_RCVBUF or SO_SNDBUF, SO_RCVBUFFORCE or SO_SNDBUFFORCE. 0, -EPERM. No lock held. */
 int vcl_buffer_set(struct vcl_socket *s, int name, int v);
 int vcl_buffer_force(struct vcl_socket *s, int name, int v);
+bool vcl_kernel_permits(int level, int name, int v); /* this option of a socket to this process */
 int vcl_options_inherit(struct vcl_socket *s, const struct vcl_socket *from); /* 0 or -ENOMEM */
 void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker);
 void vcl_accept_withdrawn(struct vcl_worker *w, uint32_t id);

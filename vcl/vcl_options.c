@@ -59,6 +59,8 @@ enum { IN_RARE = 0x8000 };
 enum { ANY = SVM_PROTO_NONE, TCP = SVM_PROTO_TCP, UDP = SVM_PROTO_UDP };
 #define BOOL(level, name, attr, proto, field) { level, name, OPT_BOOL, 0, attr, proto, AT(field), 0, 1, 0 }
 #define RARE(level, name, attr, proto, field) { level, name, OPT_BOOL, 0, attr, proto, AT_RARE(field), 0, 1, 0 }
+/* The same of IPv4 and IPv6: who sets one has set both. */
+#define FREE(level, name, proto, field) { level, name, OPT_BOOL, OPT_NEEDS_INT, 0, proto, AT_RARE(field), 0, 1, 0 }
 /* Kept and told, nothing acts on it: listed in hoststack-compliance(7). */
 #define HINT(level, name, proto, field, lo, hi) { level, name, OPT_INT, 0, 0, proto, AT_RARE(field), lo, hi, 0 }
 #define NONE(level, name, proto, value) { level, name, OPT_NONE, 0, 0, proto, 0, value, value, 0 }
@@ -107,8 +109,11 @@ static const struct opt_row rows[] = {
     NONE(IPPROTO_IP, IP_RECVOPTS, ANY, 0), NONE(IPPROTO_IP, IP_RETOPTS, ANY, 0),
     RARE(IPPROTO_IP, IP_RECVERR, 0, UDP, recverr), NONE(IPPROTO_IP, IP_RECVERR, ANY, 0),
     RARE(IPPROTO_IP, IP_RECVTTL, 0, UDP, recvttl), RARE(IPPROTO_IP, IP_RECVTOS, 0, UDP, recvtos),
-    NONE(IPPROTO_IP, IP_RECVTTL, ANY, 0), NONE(IPPROTO_IP, IP_RECVTOS, ANY, 0), NONE(IPPROTO_IP, IP_FREEBIND, ANY, 0),
-    NONE(IPPROTO_IP, IP_PASSSEC, ANY, 0), NONE(IPPROTO_IP, IP_TRANSPARENT, ANY, 0),
+    NONE(IPPROTO_IP, IP_RECVTTL, ANY, 0), NONE(IPPROTO_IP, IP_RECVTOS, ANY, 0),
+    FREE(IPPROTO_IP, IP_FREEBIND, TCP, freebind), FREE(IPPROTO_IP, IP_FREEBIND, UDP, freebind), NONE(IPPROTO_IP, IP_FREEBIND, ANY, 0),
+    NONE(IPPROTO_IP, IP_PASSSEC, ANY, 0),
+    FREE(IPPROTO_IP, IP_TRANSPARENT, TCP, transparent), FREE(IPPROTO_IP, IP_TRANSPARENT, UDP, transparent),
+    NONE(IPPROTO_IP, IP_TRANSPARENT, ANY, 0),
     RARE(IPPROTO_IP, IP_RECVORIGDSTADDR, 0, ANY, recvorig), /* of streams Linux keeps it, too */
     { IPPROTO_IP, IP_MINTTL, OPT_INT, OPT_NEEDS_INT, 0, TCP, AT_RARE(min_ttl), 0, 255, 0 },
     { IPPROTO_IP, IP_MINTTL, OPT_INT, OPT_NEEDS_INT, 0, UDP, AT_RARE(min_ttl), 0, 255, 0 }, /* Linux keeps it, and does nothing */
@@ -136,8 +141,10 @@ static const struct opt_row rows[] = {
     { IPPROTO_IPV6, IPV6_MINHOPCOUNT, OPT_INT, 0, 0, TCP, AT_RARE(min_hops), 0, 255, 0 },
     { IPPROTO_IPV6, IPV6_MINHOPCOUNT, OPT_INT, 0, 0, UDP, AT_RARE(min_hops), 0, 255, 0 }, /* likewise */
     NONE(IPPROTO_IPV6, IPV6_MINHOPCOUNT, ANY, 0),
-    RARE(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 0, ANY, recvorig6), NONE(IPPROTO_IPV6, IPV6_TRANSPARENT, ANY, 0),
-    NONE(IPPROTO_IPV6, IPV6_RECVFRAGSIZE, ANY, 0), NONE(IPPROTO_IPV6, IPV6_FREEBIND, ANY, 0),
+    RARE(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 0, ANY, recvorig6),
+    FREE(IPPROTO_IPV6, IPV6_TRANSPARENT, TCP, transparent), FREE(IPPROTO_IPV6, IPV6_TRANSPARENT, UDP, transparent),
+    NONE(IPPROTO_IPV6, IPV6_TRANSPARENT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVFRAGSIZE, ANY, 0),
+    FREE(IPPROTO_IPV6, IPV6_FREEBIND, TCP, freebind), FREE(IPPROTO_IPV6, IPV6_FREEBIND, UDP, freebind), NONE(IPPROTO_IPV6, IPV6_FREEBIND, ANY, 0),
     { IPPROTO_IPV6, IPV6_MULTICAST_HOPS, OPT_INT, OPT_RANGE_DEFAULT, SVM_ATTR_MCAST_TTL, UDP, AT_RARE(mcast_hops), 0, 255, 1 },
     RARE(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, SVM_ATTR_MCAST_LOOP, UDP, mcast_loop6),
     RARE(IPPROTO_IPV6, IPV6_MULTICAST_ALL, SVM_ATTR_MCAST_ALL, UDP, mcast_all6), NONE(IPPROTO_IPV6, IPV6_MULTICAST_ALL, ANY, 1),
@@ -206,6 +213,9 @@ int vcl_options_inherit(struct vcl_socket *s, const struct vcl_socket *from)
     s->opt.changed = 0; /* the server has them from the listener */
     return 0;
 }
+
+bool vcl_is_transparent(const struct vcl_socket *s) { return s->rare_opt->transparent; }
+bool vcl_binds_free(const struct vcl_socket *s) { return s->rare_opt->freebind || s->rare_opt->transparent; }
 
 /* A socket of one transport knows nothing of the other's level, one of IPv4 nothing of IPv6's. */
 static bool level_is_known(const struct vcl_socket *s, int level)
@@ -706,6 +716,8 @@ static int set_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
         return set_int_row(s, r, v);
     if (r->level == IPPROTO_IPV6 && r->name == IPV6_V6ONLY && (s->has_lcl || vcl_state(s) != VCL_NEW))
         return -EINVAL;
+    if (r->at == AT_RARE(transparent) && v && !vcl_kernel_permits(IPPROTO_IP, IP_TRANSPARENT, 1))
+        return -EPERM;
     at = row_get(s, r) == (v != 0) ? NULL : row_place(s, r);
     if (at)
         *at = v != 0;

@@ -465,6 +465,8 @@ struct svm_msg vcl_socket_msg(const struct vcl_socket *s, uint8_t type)
     m.proto = s->proto;
     m.ctx = s->ctx;
     m.handle = s->handle;
+    if (type == SVM_MSG_BIND && vcl_binds_free(s))
+        m.attr = SVM_BIND_FREE;
     if (type == SVM_MSG_BIND || type == SVM_MSG_CONNECT)
         m.u.conn.slot.seg_id = (uint32_t)s->rare_opt->device;
     return m;

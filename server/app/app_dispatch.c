@@ -59,6 +59,7 @@ static void do_bind(struct app_port_client *pc, const struct svm_msg *m)
         .ctx = m->ctx,
         .lcl = { m->u.conn.lcl_ip, m->u.conn.lcl_port },
         .device = (int32_t)m->u.conn.slot.seg_id,
+        .is_free = m->attr & SVM_BIND_FREE,
     };
     struct session *s = NULL;
     struct svm_msg r;

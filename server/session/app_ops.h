@@ -83,6 +83,7 @@ struct session_bind_args {
     uint32_t ctx;
     struct ip_endpoint lcl;        /* port 0: chosen */
     int32_t device;                /* index of the interface that it is bound to, as programs know it; 0 = none */
+    bool is_free;                  /* the address may come later (SVM_BIND_FREE) */
 };
 int session_bind(struct worker *w, struct app_worker *a, const struct session_bind_args *args, struct session **out);
 int session_listen(struct worker *w, struct app_worker *a, struct session *bound, uint32_t backlog);

@@ -13,7 +13,17 @@ static bool may_bind(struct worker *w, const struct app_worker *a, const struct 
 
     if (ip_addr_is_any(ip) || ip_addr_is_loopback(ip) || ip_is_local_addr(w, a->fib, ip))
         return true;
-    return args->proto == SVM_PROTO_UDP && (ip_addr_is_multicast(ip) || ip_addr_is_broadcast(ip));
+    if (ip_addr_is_multicast(ip) || ip_addr_is_broadcast(ip))
+        return args->proto == SVM_PROTO_UDP;
+    return args->is_free;
+}
+
+/* Who is bound to an address that is not there, yet or any more, sends nothing from it (Linux: IPv4 only). */
+static bool has_source(struct worker *w, const struct session *s)
+{
+    const struct ip_addr *ip = &s->lcl.ip;
+
+    return ip_addr_is_any(ip) || ip_addr_is_loopback(ip) || ip_is_local_addr(w, s->fib, ip);
 }
 
 /* A datagram session is ready for use when it is bound: FIFOs, and a connection without a peer. */
@@ -157,6 +167,8 @@ int session_listen_below(struct worker *w, struct app_worker *a, const struct li
         err = take_attrs(s, &above->attrs);
     if (err == 0)
         err = listener_create(w, s, backlog);
+    if (err == 0)
+        s->listener->is_free = above->is_free;
     if (err == 0 && s->ops->listen)
         err = s->ops->listen(w, s->listener);
     if (err == 0)
@@ -334,6 +346,8 @@ static int connect_stream(struct worker *w, struct session *s, struct app_worker
 {
     struct listener *l = NULL;
 
+    if (!has_source(w, s))
+        return -ENETUNREACH;
     if (s->ops->ip_proto == 0)
         return connect_layered(w, s, a, attrs);
     bool meets = !s->dev || s->dev == session_device_to(w, 0, &s->rmt.ip);

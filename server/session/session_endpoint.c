@@ -91,7 +91,7 @@ int session_endpoint_reserve(struct worker *w, const struct session_bind_args *a
     if (err == 0) {
         unsigned b = bucket_of(lcl.port);
         *e = (struct session_endpoint){ .next = ss->bucket[b], .lcl = lcl, .proto = args->proto, .flags = args->flags,
-                                        .dev = dev, .fib = fib, .ns = ns };
+                                        .dev = dev, .fib = fib, .ns = ns, .is_free = args->is_free };
         link_set(&ss->bucket[b], e);
     }
     pthread_mutex_unlock(&ss->lock);

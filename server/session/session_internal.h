@@ -72,6 +72,7 @@ struct listener {
     uint32_t layer_cfg;              /* see struct session */
     bool is_dead, is_waking;
     bool is_internal;                /* its program is the server's own: see struct app_ops */
+    bool is_free;                    /* its address may be on no interface: then it serves nobody */
 };
 
 /* A local endpoint in use, of all workers: who may bind the same port. */
@@ -83,6 +84,7 @@ struct session_endpoint {
     uint16_t fib;
     uint32_t ns;
     bool is_listening;
+    bool is_free;                    /* see struct listener */
 };
 struct session_stack {
     pthread_mutex_t lock;

@@ -41,7 +41,7 @@ int listener_create(struct worker *w, struct session *s, uint32_t backlog)
     struct listener like = {
         .session = s, .lcl = s->lcl, .handle = s->handle, .ctx = s->ctx, .proto = s->proto, .flags = s->flags, .dev = s->dev, .fib = s->fib,
         .ns = s->app->ns, .backlog = backlog ? backlog : 1, .app_id = s->app->app_id, .layer_cfg = s->layer_cfg,
-        .is_internal = s->app->ops->is_internal,
+        .is_internal = s->app->ops->is_internal, .is_free = s->endpoint && s->endpoint->is_free,
     };
 
     if (session_attrs(s))
@@ -257,8 +257,8 @@ static struct listener *find_local(struct worker *w, uint8_t proto, const struct
 
     for (struct listener *l = w->session->listener[bucket_of(to.port)]; l; l = l->next) {
         int p = l->ns == ns && (l->flags & SVM_CONN_SCOPE_LOCAL) ? match(l, proto, &to, here) : 0;
-        if (p == 0 || (p < EXACT && !here))
-            continue; /* an address that is not ours: only who is bound to just that */
+        if (p == 0 || ((p < EXACT || l->is_free) && !here))
+            continue; /* an address that is not ours: only who is bound to just that, and has been when it was */
         if (p > points || (p == points && !best->acceptors && l->acceptors)) {
             points = p;
             best = l;

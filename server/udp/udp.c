@@ -96,6 +96,13 @@ static int check_peer(struct worker *w, const struct udp_conn *c, const struct i
 }
 
 /* rmt 0.0.0.0:0 or [::]:0: bound only; the session layer finds it as a listener. With a peer it is in the connection table. */
+/* As an address is that somebody has bound who may (SVM_BIND_FREE), or that has gone since. */
+static bool is_nobodys(struct worker *w, uint16_t fib, const struct ip_addr *ip)
+{
+    return !ip_addr_is_any(ip) && !ip_addr_is_loopback(ip) && !ip_addr_is_multicast(ip) && !ip_addr_is_broadcast(ip) &&
+           !ip_is_local_addr(w, fib, ip);
+}
+
 static int udp_connect(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                        struct transport_conn **out)
 {
@@ -104,8 +111,9 @@ static int udp_connect(struct worker *w, struct session *s, const struct ip_endp
 
     if (!c)
         return -ENOMEM;
+    c->is_free = is_nobodys(w, c->base.fib, &lcl->ip);
     if (be16_get(rmt->port) != 0) {
-        int ret = check_peer(w, c, lcl, rmt, session_way_dev(s));
+        int ret = c->is_free ? -ENETUNREACH : check_peer(w, c, lcl, rmt, session_way_dev(s));
         if (ret < 0) {
             if (!again)
                 udp_free(w, c);

@@ -50,6 +50,7 @@ struct udp_conn {
     bool gro;                        /* UDP_GRO */
     bool no_check6_rx;               /* UDP_NO_CHECK6_RX */
     uint8_t rx_tell;                 /* enum svm_rx_tell: what its program wants to know of datagrams that came in */
+    bool is_free;                    /* bound to an address that was on no interface then */
     bool closing;                    /* sends what is left, then ends */
     bool has_claim;                  /* its worker is a candidate for the port */
     uint8_t claim_kind;              /* enum worker_udp_kind */

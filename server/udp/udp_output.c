@@ -123,6 +123,10 @@ static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, st
         tx->src = h->lcl_ip;
     else if (!ip_addr_is_any(&c->base.lcl.ip) && !ip_addr_is_multicast(&c->base.lcl.ip) && !ip_addr_is_broadcast(&c->base.lcl.ip))
         tx->src = c->base.lcl.ip;
+    if (hs_unlikely(c->is_free) && ip_addr_eq(&tx->src, &c->base.lcl.ip) && !ip_is_local_addr(w, c->base.fib, &tx->src)) {
+        *why = UDP_C_tx_unreachable;
+        return -ENETUNREACH;
+    }
     if (ip_addr_is_v4(&tx->src) != v4)
         return -EINVAL;
     if (ip_addr_is_multicast(&tx->dst)) {
