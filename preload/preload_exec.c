@@ -32,8 +32,10 @@ static int exec_int_option(int fd, int name)
 static void exec_export_pair(int fd, struct fd_file *f)
 {
     int sv[2], flags = libc_real()->fcntl(fd, F_GETFL);
-    if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK) /* by the same child of vfork, before */
+    if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK) { /* by the same child of vfork, before */
+        vcl_export_again(f->sock.vcl, fd);
         return;
+    }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) != 0)
         return;
     if (flags >= 0 && (flags & O_NONBLOCK))
@@ -57,15 +59,18 @@ static void exec_export_pair(int fd, struct fd_file *f)
 static bool exec_export(int fd, struct fd_file *f)
 {
     static _Atomic bool said;
-    if (f->sock.is_exported || !vcl_socket_has_session(f->sock.vcl))
+    if (!vcl_socket_has_session(f->sock.vcl))
         return true;
     /* To attach would put descriptors into the vfork child's table and their numbers into its parent's memory. */
     if (preload_is_foreign() && !vcl_socket_is_attached(f->sock.vcl)) {
         preload_log_once(&said, "a forked process that has not used its sockets yet cannot pass them on by vfork and exec");
-        return false;
+        return f->sock.is_exported;
     }
     if (!preload_is_both(f)) {
-        exec_export_pair(fd, f);
+        if (f->sock.is_exported)
+            vcl_export_again(f->sock.vcl, fd);
+        else
+            exec_export_pair(fd, f);
         return true;
     }
     int self = pidfd_open(getpid(), 0);
@@ -124,7 +129,7 @@ enum { EXEC_MOVED_MAX = 16 };
 static _Thread_local struct {
     long pid;   /* whose */
     unsigned n;
-    struct { int to; bool is_ours, blocking; } at[EXEC_MOVED_MAX];
+    struct { int to; bool is_ours; } at[EXEC_MOVED_MAX];
 } exec_moved;
 
 static int exec_moved_to(int fd)
@@ -157,11 +162,10 @@ void preload_exec_moves(int fd, int to)
 {
     exec_moved_begin();
     int from = exec_moved_to(fd), at = exec_moved_to(to);
-    bool is_ours = from >= 0 && exec_moved.at[from].is_ours, blocking = is_ours && exec_moved.at[from].blocking;
+    bool is_ours = from >= 0 && exec_moved.at[from].is_ours;
     struct fd_file *f = from < 0 ? preload_get_stack(fd) : NULL;
     if (f) {
         is_ours = exec_export(fd, f);
-        blocking = preload_believes_blocking(fd, f);
         preload_put(f);
     }
     if (at < 0 && exec_moved.n < EXEC_MOVED_MAX)
@@ -170,7 +174,6 @@ void preload_exec_moves(int fd, int to)
         return;
     exec_moved.at[at].to = to;
     exec_moved.at[at].is_ours = is_ours;
-    exec_moved.at[at].blocking = blocking;
 }
 
 /* ---- exec ---- */
@@ -187,8 +190,8 @@ static size_t exec_number(char *at, unsigned v)
     return n;
 }
 
-/* Numbers in a row make one entry: "3-9,12b". What does not fit is left out, and said. */
-struct exec_run { int first, last; bool blocking; };
+/* Numbers in a row make one entry: "3-9,12". What does not fit is left out, and said. */
+struct exec_run { int first, last; };
 
 static bool exec_put_run(char list[EXEC_LIST_SIZE], size_t *at, const struct exec_run *run)
 {
@@ -204,14 +207,11 @@ static bool exec_put_run(char list[EXEC_LIST_SIZE], size_t *at, const struct exe
         list[(*at)++] = '-';
         *at += exec_number(list + *at, (unsigned)run->last);
     }
-    if (run->blocking)
-        list[(*at)++] = 'b';
     list[(*at)++] = ',';
     return true;
 }
 
-/* "HOSTSTACK_FDS=3,7b": those without close-on-exec, and for a spawn with file actions those that one has ever named; b: the program
- * believes it to be blocking. False: none. */
+/* "HOSTSTACK_FDS=3,7": those without close-on-exec, and for a spawn with file actions those that one has ever named. False: none. */
 static bool exec_list(char list[EXEC_LIST_SIZE], bool spawns)
 {
     size_t at = sizeof(EXEC_LIST) - 1, begin = at;
@@ -219,23 +219,22 @@ static bool exec_list(char list[EXEC_LIST_SIZE], bool spawns)
     if (!atomic_load_explicit(&preload.is_initialised, memory_order_acquire))
         return false;
     memcpy(list, EXEC_LIST, at);
-    struct exec_run run = { -1, -1, false };
+    struct exec_run run = { -1, -1 };
     bool fits = true, has_moved = exec_moved.n && exec_moved.pid == syscall(SYS_getpid);
     for (unsigned i = 0; has_moved && i < exec_moved.n && fits; i++) {
         int to = exec_moved.at[i].to, flags = exec_moved.at[i].is_ours ? libc_real()->fcntl(to, F_GETFD) : -1;
         if (flags >= 0 && !(flags & FD_CLOEXEC))
-            fits = exec_put_run(list, &at, &(struct exec_run){ to, to, exec_moved.at[i].blocking });
+            fits = exec_put_run(list, &at, &(struct exec_run){ to, to });
     }
     for (int fd = fd_table_next(&preload.fds, 0); fd >= 0 && fits; fd = fd_table_next(&preload.fds, (unsigned)fd + 1)) {
         struct fd_file *f = has_moved && exec_moved_to(fd) >= 0 ? NULL : preload_get_stack(fd);
         int flags = f ? libc_real()->fcntl(fd, F_GETFD) : -1;
         if (flags >= 0 && (!(flags & FD_CLOEXEC) || (spawns && f->sock.is_spawn_named)) && exec_export(fd, f)) {
-            bool blocking = preload_believes_blocking(fd, f);
-            if (run.first >= 0 && run.last + 1 == fd && run.blocking == blocking) {
+            if (run.first >= 0 && run.last + 1 == fd) {
                 run.last = fd;
             } else {
                 fits = exec_put_run(list, &at, &run);
-                run = (struct exec_run){ fd, fd, blocking };
+                run = (struct exec_run){ fd, fd };
             }
         }
         if (f)
@@ -393,27 +392,28 @@ int preload_exec_shell(pid_t *pid, const char *command, const posix_spawn_file_a
 
 /* ---- coming in ---- */
 
-static void exec_adopt(int fd, bool believes_blocking)
+static void exec_adopt(int fd)
 {
     struct vcl_socket *vs;
     if (fd_table_has(&preload.fds, fd) || !preload_init() || vcl_identify(fd, &vs) < 0)
         return;
     int flags = libc_real()->fcntl(fd, F_GETFL), domain = exec_int_option(fd, SO_DOMAIN);
-    bool is_pair = domain == AF_UNIX;
-    vcl_socket_set_nonblock(vs, flags >= 0 && (flags & O_NONBLOCK) && !believes_blocking);
+    bool is_pair = domain == AF_UNIX, is_forced = !is_pair && preload_kernel_listens(fd);
+    if (!is_forced) /* else what came with it is true, see preload_believes_blocking() */
+        vcl_socket_set_nonblock(vs, flags >= 0 && (flags & O_NONBLOCK));
     struct fd_file *f = preload_socket_adopt(fd, vs, is_pair ? FD_STACK : FD_BOTH);
     if (!f)
         return;
     f->sock.is_exported = is_pair;
     f->sock.is_listener = vcl_is_listener(vs);
-    f->sock.listener_blocking = believes_blocking;
+    f->sock.listener_blocking = is_forced && !vcl_socket_is_nonblock(vs);
     if (flags >= 0 && (flags & O_ASYNC))
         preload_async_changed(fd, f);
     preload_put(f);
 }
 
 /* Those of the same session by another number (dup) lead to the same file. */
-static void exec_adopt_number(int fd, bool believes_blocking)
+static void exec_adopt_number(int fd)
 {
     uint64_t cookie = 0, other;
     socklen_t len = sizeof(cookie);
@@ -434,7 +434,7 @@ static void exec_adopt_number(int fd, bool believes_blocking)
         preload_gave();
         return;
     }
-    exec_adopt(fd, believes_blocking);
+    exec_adopt(fd);
 }
 
 static bool exec_is_bound(int fd)
@@ -457,16 +457,14 @@ static bool exec_is_waiting(int fd)
 }
 
 /* All sockets of ours that are open here: what a spawn's file actions have moved stands under other numbers than the list says. */
-static void exec_adopt_marked(bool believes_blocking)
+static void exec_adopt_marked(void)
 {
     enum { LOW_NUMBERS = 64 };
     for (int fd = 0; fd < LOW_NUMBERS; fd++) {
         if (fd_table_has(&preload.fds, fd))
             continue;
-        if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK)
-            exec_adopt_number(fd, false);
-        else if (exec_is_waiting(fd))
-            exec_adopt_number(fd, believes_blocking);
+        if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK || exec_is_waiting(fd))
+            exec_adopt_number(fd);
     }
 }
 
@@ -475,7 +473,6 @@ __attribute__((constructor)) static void exec_construct(void)
     const char *list = getenv("HOSTSTACK_FDS");
     if (!list)
         return;
-    bool was_blocking = false; /* a listener that stands elsewhere */
     while (*list) {
         char *end;
         long fd = strtol(list, &end, 10);
@@ -484,17 +481,14 @@ __attribute__((constructor)) static void exec_construct(void)
         long last = fd;
         if (*end == '-')
             last = strtol(end + 1, &end, 10);
-        bool blocking = *end == 'b';
         for (; fd <= last && fd < FD_TABLE_MAX; fd++)
             if (libc_real()->fcntl((int)fd, F_GETFD) >= 0)
-                exec_adopt_number((int)fd, blocking);
-            else
-                was_blocking = was_blocking || blocking;
-        list = end + blocking;
+                exec_adopt_number((int)fd);
+        list = end;
         if (*list == ',')
             list++;
     }
-    exec_adopt_marked(was_blocking);
+    exec_adopt_marked();
     unsetenv("HOSTSTACK_FDS");
 }
 
@@ -515,10 +509,8 @@ static void exec_each_right(const struct msghdr *msg, void (*fn)(int fd))
 
 static void exec_received(int fd)
 {
-    if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK)
-        exec_adopt_number(fd, false);
-    else if (exec_is_waiting(fd))
-        exec_adopt_number(fd, false);
+    if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK || exec_is_waiting(fd))
+        exec_adopt_number(fd);
 }
 
 void preload_rights_sent(const struct msghdr *msg)

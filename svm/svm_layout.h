@@ -30,7 +30,7 @@
 #include "common/types.h"
 
 enum svm_limits {
-    SVM_ABI_VERSION = 9,
+    SVM_ABI_VERSION = 10,
     SVM_MAGIC = 0x4d565348,      /* "HSVM" */
     SVM_MAX_SERVER_WORKERS = 16,
     SVM_MAX_BANKS = 64,          /* per client */

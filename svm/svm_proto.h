@@ -26,7 +26,8 @@ enum svm_att_type {
     SVM_ATT_IDENTIFY = 4,   /* svm_att_simple (value = ctx, this client's number for it) + 1 fd: which session does this descriptor stand
                                for? Proof is to have it. Answer SVM_ATT_IDENTIFIED */
     SVM_ATT_EXPORT = 6,     /* svm_att_export + 2 fds: a session may leave its process by exec or SCM_RIGHTS. The descriptor that stands for
-                               it, and what tells that no copy of it is left: the other end of a socket pair, or a pidfd. Answer OK */
+                               it, and what tells that no copy of it is left: the other end of a socket pair, or a pidfd. Answer OK.
+                               + 1 fd: what an earlier one has noted is passed on again, lib_state has changed; OK, or -ENOENT: there is none */
     SVM_ATT_REST = 7,       /* svm_att_export + 1 fd, a sealed memfd with a svm_rest: what a former cut-through peer has written to the session
                                and nobody has read yet. Whoever claims the session reads it first. Answer OK, value = its number */
     SVM_ATT_REST_GET = 8,   /* svm_att_export: the same for who has claimed it. Answer OK, value = its number + 1 fd; 0 and none: read meanwhile */
@@ -191,7 +192,7 @@ struct svm_handle {
 };
 
 /* What the program's library knows of the session and the server does not: handed on as it is, to be checked by who gets it. */
-enum { SVM_ATT_STATE_MAX = 192 };
+enum { SVM_ATT_STATE_MAX = 448 };
 struct svm_att_export {
     uint32_t type;
     uint32_t lib_state_len;
@@ -219,6 +220,7 @@ struct svm_att_identified {
     uint32_t lib_state_len;  /* of the svm_att_export */
     uint8_t lib_state[SVM_ATT_STATE_MAX];
 };
+static_assert(sizeof(struct svm_att_identified) <= SVM_ATT_MAX_MSG, "svm_att_identified fits a message");
 
 enum svm_proto {  /* numbers of VPPCOM_PROTO_* */
     SVM_PROTO_TCP = 0,

@@ -1,5 +1,6 @@
 /* svm_sock.c - messages with descriptors over the attach socket (SOCK_SEQPACKET, SCM_RIGHTS) */
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -35,10 +36,30 @@ int svm_sock_send(int sock, const void *msg, size_t len, const int *fds, int n_f
     return n < 0 ? -errno : 0;
 }
 
+static int int_option(int fd, int name)
+{
+    int v = -1;
+    socklen_t len = sizeof(v);
+
+    return getsockopt(fd, SOL_SOCKET, name, &v, &len) == 0 ? v : -1;
+}
+
+/* A listener, or what is no more than bound: there is nothing that its close could wait for. */
+static bool has_no_peer(int fd)
+{
+    int domain = int_option(fd, SO_DOMAIN), proto = int_option(fd, SO_PROTOCOL);
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+
+    return (domain == AF_INET || domain == AF_INET6) && (proto == IPPROTO_TCP || proto == IPPROTO_UDP) &&
+           getpeername(fd, (struct sockaddr *)&ss, &len) < 0 && errno == ENOTCONN;
+}
+
 /* The last copy of a socket that lingers would hold up who closes it. */
 void svm_sock_close_passed(int fd)
 {
-    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 0 }, sizeof(struct linger));
+    if (!has_no_peer(fd)) /* else the option stays as the program has it, whose socket it is */
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 0 }, sizeof(struct linger));
     close(fd);
 }
 

@@ -150,7 +150,9 @@ int vcl_device_scope(struct vcl_socket *s, const struct sockaddr *sa, socklen_t 
 /* A session may leave this process by exec or SCM_RIGHTS: the server notes the kernel descriptor that stands for it, and holds it until
  * `lifeline` ends (the other end of a socket pair; a pidfd). Both stay the caller's. */
 int vcl_export(struct vcl_socket *s, int placeholder, int lifeline);
-/* The session behind a descriptor that came from elsewhere: -ENOENT if there is none. */
+void vcl_export_again(struct vcl_socket *s, int placeholder); /* it leaves once more: its options as they are now go along */
+/* The session behind a descriptor that came from elsewhere, with its options and non-blocking or not, as it was when it left: -ENOENT if there
+ * is none; -EPROTO: who had it has told nonsense. */
 int vcl_identify(int fd, struct vcl_socket **out);
 bool vcl_socket_is_v6(const struct vcl_socket *s);
 bool vcl_socket_has_session(const struct vcl_socket *s);

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "vcl/vcl_option_copy.h"
 #include "vcl/vcl_sctp_internal.h"
 #include "vcl/vcl_sys.h"
 
@@ -705,26 +706,48 @@ int vcl_worker_tcp_key(struct vcl_worker *w, const struct svm_tcp_key *k, uint32
 }
 
 /* ---- sessions that leave the process, and those that come (server/app/app_export.c) ---- */
+static int export_state(struct vcl_socket *s, struct svm_att_export *req)
+{
+    int rc = vcl_socket_adopt(s);
+
+    if (rc)
+        return rc;
+    *req = (struct svm_att_export){ .type = SVM_ATT_EXPORT };
+    req->lib_state_len = vcl_options_export(s, req->lib_state);
+    return s->sctp ? vcl_sctp_export(s, req->lib_state + req->lib_state_len, &req->lib_state_len) : 0;
+}
+
+/* Worker lock held. */
+static int export_to(struct vcl_socket *s, struct svm_att_export *req, const int *fds, unsigned n_fds)
+{
+    struct vcl_worker *w = s->w;
+    struct att_in in;
+    int rc;
+
+    req->handle = s->handle;
+    rc = vcl_handle_is_none(s->handle) || !atomic_load(&w->attached) || w->lost ? -ENOTCONN : 0;
+    if (!rc && n_fds == 2)
+        rc = vcl_rest_share(s);
+    if (!rc)
+        rc = att_send_fds(w->att_fd, req, sizeof(*req), fds, n_fds);
+    if (!rc)
+        rc = att_answer(w, &in, SVM_ATT_OK);
+    if (!rc)
+        close_fds(&in);
+    return rc;
+}
+
 int vcl_export(struct vcl_socket *s, int placeholder, int lifeline)
 {
-    struct svm_att_export req = { .type = SVM_ATT_EXPORT };
     struct vcl_worker *w = s->w;
-    int fds[2] = { placeholder, lifeline }, rc = vcl_socket_adopt(s);
-    struct att_in in;
+    struct svm_att_export req;
+    int fds[2] = { placeholder, lifeline }, rc = export_state(s, &req);
 
-    if (rc == 0 && s->sctp)
-        rc = vcl_sctp_export(s, req.lib_state, &req.lib_state_len);
     if (rc)
         return rc;
     pthread_mutex_lock(&w->lock);
-    req.handle = s->handle;
-    rc = vcl_handle_is_none(s->handle) || !atomic_load(&w->attached) || w->lost ? -ENOTCONN : vcl_rest_share(s);
-    if (!rc)
-        rc = att_send_fds(w->att_fd, &req, sizeof(req), fds, 2);
-    if (!rc)
-        rc = att_answer(w, &in, SVM_ATT_OK);
+    rc = export_to(s, &req, fds, 2);
     if (!rc) {
-        close_fds(&in);
         vcl_claim_shared_anew(s);
         if (vcl_state(s) == VCL_LISTENING)
             vcl_accept_rest(s);
@@ -737,6 +760,17 @@ int vcl_export(struct vcl_socket *s, int placeholder, int lifeline)
     }
     pthread_mutex_unlock(&w->lock);
     return rc;
+}
+
+void vcl_export_again(struct vcl_socket *s, int placeholder)
+{
+    struct svm_att_export req;
+
+    if (export_state(s, &req) != 0)
+        return;
+    pthread_mutex_lock(&s->w->lock);
+    (void)export_to(s, &req, &placeholder, 1); /* a server that knows nothing of it has nothing to tell */
+    pthread_mutex_unlock(&s->w->lock);
 }
 
 int vcl_worker_rest_put(struct vcl_worker *w, struct svm_handle h, int fd, uint32_t *id)
@@ -791,12 +825,25 @@ static int identify(struct vcl_worker *w, int fd, uint32_t ctx, struct svm_att_i
     return out->error;
 }
 
+/* Another process's word: vcl_option_copy.c, vcl_sctp_export.c. */
+static int import_state(struct vcl_socket *s, const struct svm_att_identified *id)
+{
+    uint32_t len = hs_min_u32(id->lib_state_len, sizeof(id->lib_state));
+    int n = vcl_options_import(s, id->lib_state, len);
+
+    if (n < 0)
+        return n;
+    if (id->proto == SVM_PROTO_SCTP)
+        return vcl_sctp_import(s, id->lib_state + n, len - (uint32_t)n);
+    return (uint32_t)n == len ? 0 : -EPROTO;
+}
+
 int vcl_identify(int fd, struct vcl_socket **out)
 {
     struct vcl_worker *w = vcl_worker_current();
     struct svm_att_identified id;
     struct vcl_socket *s;
-    int rc = w ? vcl_worker_attach(w) : -ENOMEM;
+    int rc = w ? vcl_worker_attach(w) : -ENOMEM, bad = 0;
 
     if (rc)
         return rc;
@@ -807,9 +854,8 @@ int vcl_identify(int fd, struct vcl_socket **out)
     rc = vcl_socket_number(s);
     if (!rc)
         rc = identify(w, fd, s->ctx, &id);
-    if (!rc && id.proto == SVM_PROTO_SCTP)
-        rc = vcl_sctp_import(s, id.lib_state, id.lib_state_len);
     if (!rc) {
+        bad = import_state(s, &id);
         s->proto = id.proto;
         s->is_v6 = id.flags & SVM_CONN_V6;
         s->is_dgram = id.proto == SVM_PROTO_UDP;
@@ -836,5 +882,7 @@ int vcl_identify(int fd, struct vcl_socket **out)
     pthread_mutex_unlock(&w->lock);
     if (rc)
         vcl_socket_free(s);
-    return rc;
+    else if (bad)
+        vcl_socket_put(s); /* the server counts this process as a holder */
+    return rc ? rc : bad;
 }

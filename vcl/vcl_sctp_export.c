@@ -3,6 +3,7 @@
  * It comes from another process: whoever imports it takes every value for what it is. A one-to-many socket stays where it is: its
  * associations are sessions of their own. */
 #include <stdlib.h>
+#include "vcl/vcl_option_copy.h"
 #include "vcl/vcl_sctp_internal.h"
 
 enum { STATE_VERSION = 1 };
@@ -19,9 +20,9 @@ struct state {
     uint32_t assoc_id, rx_done, tsn;
     uint16_t pr_policy, in_streams, out_streams, told;
 };
-static_assert(sizeof(struct state) <= SVM_ATT_STATE_MAX, "fits the message");
+static_assert(VCL_OPTION_COPY_MAX + sizeof(struct state) <= SVM_ATT_STATE_MAX, "fits the message behind the options");
 
-int vcl_sctp_export(struct vcl_socket *s, uint8_t state[SVM_ATT_STATE_MAX], uint32_t *len)
+int vcl_sctp_export(struct vcl_socket *s, uint8_t *state, uint32_t *len)
 {
     const struct vcl_sctp *c = s->sctp;
     const struct vcl_sctp_opts *o = &c->o;
@@ -41,7 +42,7 @@ int vcl_sctp_export(struct vcl_socket *s, uint8_t state[SVM_ATT_STATE_MAX], uint
     };
     vcl_socket_unlock(s);
     memcpy(state, &st, sizeof(st));
-    *len = sizeof(st);
+    *len += sizeof(st);
     return 0;
 }
 

@@ -134,7 +134,7 @@ bool vcl_sctp_is_over(struct vcl_socket *s);                  /* ended, and noth
 void vcl_sctp_failed(struct vcl_socket *s);                   /* setting up has failed; worker lock held */
 
 /* vcl_sctp_export.c: what goes with a socket to another process (exec, SCM_RIGHTS) */
-int vcl_sctp_export(struct vcl_socket *s, uint8_t state[SVM_ATT_STATE_MAX], uint32_t *len); /* 0, -EOPNOTSUPP */
+int vcl_sctp_export(struct vcl_socket *s, uint8_t *state, uint32_t *len); /* adds to len; 0, -EOPNOTSUPP */
 int vcl_sctp_import(struct vcl_socket *s, const uint8_t *state, uint32_t len);              /* makes s->sctp; 0, -EPROTO, -ENOMEM */
 
 /* vcl_sctp_many.c */

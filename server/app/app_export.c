@@ -2,7 +2,8 @@
  *
  *   EXPORT    a program passes the descriptor that stands for a session. Its SO_COOKIE, which the kernel gives to that socket alone, is
  *             noted, and the session is held until the lifeline ends: the other end of the descriptor where it is a socket pair's (it
- *             hangs up when the last copy anywhere is closed), else a pidfd of the process that is about to exec
+ *             hangs up when the last copy anywhere is closed), else a pidfd of the process that is about to exec. What the library wants
+ *             to be told to who gets it (options) is kept as it was said last, by anybody who had the descriptor
  *   IDENTIFY  whoever passes a descriptor with that cookie holds it, and becomes a holder of the session
  *
  * A pledge is a client in state FORKED that nobody attaches to: what ends it is what ends a fork's child. */
@@ -43,6 +44,12 @@ static void pledge_hold(struct worker *w, void *arg)
     app_fork_held_on(c);
 }
 
+static void set_state(struct app_client *pledge, const struct svm_att_export *m)
+{
+    pledge->export_state_len = m->lib_state_len;
+    memcpy(pledge->export_state, m->lib_state, sizeof(pledge->export_state));
+}
+
 static int pledge_new(struct app_client *from, const struct svm_att_export *m, uint64_t cookie, int lifeline)
 {
     struct app_server *as = from->as;
@@ -53,8 +60,7 @@ static int pledge_new(struct app_client *from, const struct svm_att_export *m, u
     c->export_cookie = cookie;
     c->export_handle = m->handle;
     c->export_pid = app_fork_pid_of(lifeline);
-    c->export_state_len = m->lib_state_len;
-    memcpy(c->export_state, m->lib_state, sizeof(c->export_state));
+    set_state(c, m);
     for (unsigned i = 0; i < as->stack->n_workers; i++) {
         struct pledge_call *h = malloc(sizeof(*h));
         if (h)
@@ -81,18 +87,37 @@ static bool is_pledged(const struct app_client *c, const struct svm_att_export *
     return false;
 }
 
+/* It has been passed on before; whoever comes next finds what is said now. False: it has not. */
+static bool renew(struct app_client *c, const struct svm_att_export *m, uint64_t cookie)
+{
+    bool yes = false;
+
+    for (struct app_client *p = c->as->clients; p; p = p->next) {
+        if (p->state != APP_CLIENT_FORKED || p->export_cookie != cookie || p->ns != c->ns || p->export_handle.index != m->handle.index ||
+            p->export_handle.gen != m->handle.gen)
+            continue;
+        set_state(p, m);
+        yes = true;
+    }
+    return yes;
+}
+
 int app_export(struct app_client *c, const struct svm_att_export *m, int *fds, int n_fds)
 {
     struct svm_att_simple ok = { .type = SVM_ATT_OK };
     uint64_t cookie;
     int err;
 
-    if (n_fds != 2 || m->lib_state_len > sizeof(m->lib_state) || c->state != APP_CLIENT_ATTACHED || !app_fork_is_lifeline(c, fds[1], true))
+    if (n_fds < 1 || n_fds > 2 || m->lib_state_len > sizeof(m->lib_state) || c->state != APP_CLIENT_ATTACHED ||
+        (n_fds == 2 && !app_fork_is_lifeline(c, fds[1], true)))
         return -EINVAL;
     err = cookie_of(fds[0], &cookie);
     if (err != 0)
         return err;
-    if (is_pledged(c, m, cookie, fds[1])) {
+    bool is_known = renew(c, m, cookie);
+    if (n_fds == 1 && !is_known)
+        return -ENOENT;
+    if (n_fds == 1 || is_pledged(c, m, cookie, fds[1])) {
         app_client_send(c, &ok, sizeof(ok), NULL, 0);
         return 0;
     }

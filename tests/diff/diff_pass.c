@@ -46,7 +46,7 @@ static int take_fd(int unix_fd, int flags)
     return fd;
 }
 
-/* To oneself: a copy of the descriptor, as by dup(). (Were the one that was sent closed meanwhile, options would be lost: compliance page.) */
+/* To oneself: a copy of the descriptor, as by dup(). (Were the one that was sent closed meanwhile: tests/system/shared-options.sh.) */
 void diff_op_pass(struct diff_run *r)
 {
     int slot = diff_open_stream(r), flags = diff_chance(r, 50) ? MSG_CMSG_CLOEXEC : 0, u[2], fd, got;

@@ -305,6 +305,8 @@ static void export_some(struct hostile *h)
         h->pledged[0] = h->pledged[1] = -1;
     fds[0] = one_in(h, 8) || h->pledged[0] < 0 ? odd : h->pledged[0];
     fds[1] = one_in(h, 4) || h->pledged[1] < 0 ? odd : h->pledged[1];
+    m.lib_state_len = one_in(h, 2) ? (uint32_t)below(h, sizeof m.lib_state + 2) : nasty(h, sizeof m.lib_state);
+    fill(h, m.lib_state, sizeof m.lib_state);
     if (odd >= 0)
         raw_send(h->rc.sock, &m, sizeof m, fds, one_in(h, 8) ? 1 : 2);
     close(odd);
