@@ -184,6 +184,7 @@ static inline uint32_t svm_fifo_cons_settle(const struct svm_fifo_cons *f) /* en
     return __atomic_load_n(&f->line->settle, __ATOMIC_ACQUIRE);
 }
 void svm_fifo_cons_set_closed(struct svm_fifo_cons *f);        /* SVM_FIFO_RD_CLOSED */
+void svm_fifo_cons_set_looked(struct svm_fifo_cons *f);        /* SVM_FIFO_RD_LOOKED */
 void svm_fifo_cons_event_taken(struct svm_fifo_cons *f, uint32_t evt_seq);
 bool svm_fifo_cons_arm(struct svm_fifo_cons *f);               /* true: bytes, FIN or RST came meanwhile */
 void svm_fifo_cons_want_stamps(struct svm_fifo_cons *f);       /* SVM_FIFO_RD_STAMPS */

@@ -261,6 +261,12 @@ void svm_fifo_cons_set_closed(struct svm_fifo_cons *f)
     __atomic_fetch_or(&f->line->flags, SVM_FIFO_RD_CLOSED, __ATOMIC_RELEASE);
 }
 
+void svm_fifo_cons_set_looked(struct svm_fifo_cons *f)
+{
+    if (hs_unlikely(!(__atomic_load_n(&f->line->flags, __ATOMIC_RELAXED) & SVM_FIFO_RD_LOOKED)))
+        __atomic_fetch_or(&f->line->flags, SVM_FIFO_RD_LOOKED, __ATOMIC_RELEASE); /* pairs with the acquire in vcl_claim_look_again() */
+}
+
 void svm_fifo_cons_want_stamps(struct svm_fifo_cons *f)
 {
     __atomic_fetch_or(&f->line->flags, SVM_FIFO_RD_STAMPS, __ATOMIC_RELAXED);

@@ -79,6 +79,7 @@ enum svm_fifo_cons_flags {   /* svm_fifo_cons_line.flags, only ever gain bits */
     SVM_FIFO_RD_CLOSED = 1u << 0, /* the consumer reads no more: writing is pointless (EPIPE) */
     SVM_FIFO_RD_STAMPS = 1u << 1, /* the consumer asks when bytes came: see stamp_ns */
     SVM_FIFO_RD_MOVED = 1u << 2,  /* cut-through, by the server: another process reads now, over another FIFO; SVM_MSG_MOVED was posted before */
+    SVM_FIFO_RD_LOOKED = 1u << 3, /* the program has made a call since it was given this FIFO: another holder may have the session now */
 };
 
 enum svm_settle {

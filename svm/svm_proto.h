@@ -280,7 +280,8 @@ enum svm_msg_type {
     SVM_MSG_ATTR,
     SVM_MSG_CLOSED,     /* nothing more will come for this handle, its slot is free; ctx may be used again */
     SVM_MSG_CLAIMED,    /* as CONNECTED, attr = enum svm_claim_flags, question. With error: nothing has changed; -EINPROGRESS: another
-                           CLAIMED follows, when the other end's program has answered or the server does without it */
+                           CLAIMED follows, when who has just been given it has had its turn, the other end's program has answered or the server
+                           does without it */
     SVM_MSG_CONNECTING, /* CONNECTED will come. error 0: all as there, and what is written now goes into the SYN, which waits for it;
                            -EINPROGRESS: the connection begins the usual way */
 

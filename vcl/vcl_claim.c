@@ -12,7 +12,7 @@
 
 enum { CLAIM_AGAIN_MIN_NS = 1000000, CLAIM_AGAIN_MAX_NS = 32000000 };
 enum { CLAIM_SOON_NS = 50000000,   /* the server's answer */
-       CLAIM_GRACE_NS = 2000000,   /* and another program's at the other end, for a call that must not wait */
+       CLAIM_GRACE_NS = 40000000,  /* until another holder has had its turn, or the other end's program has answered, or the server does without it */
        SETTLE_NS = 1000000000,     /* what the server does within microseconds */
        PEER_SETTLE_NS = 50000000,  /* what the other end's program does so */
        LIE_LOG_NS = 1000000000 };
@@ -64,6 +64,7 @@ int vcl_claim_peer_moved(struct vcl_socket *s, const struct svm_msg *m, struct s
         flag_set(&old_tx, SVM_FIFO_SETTLED);
         if (rc == 0)
             rc = vcl_socket_write_again(s, &old_tx, head);
+        svm_fifo_cons_set_looked(vcl_rx_last(s)); /* see vcl_claim_look_again() */
         svm_fifo_prod_fini(&old_tx);
         vcl_socket_leave_slot(s, old_pair, old_slot->slot);
     }
@@ -118,7 +119,7 @@ static void next_number(struct vcl_socket *s)
 
 void vcl_claim_begin(struct vcl_socket *s)
 {
-    s->moved_seen = s->claim_waited = false;
+    s->moved_seen = s->claim_waited = s->peer_due = false;
     next_number(s); /* answers that are on their way are about other FIFOs */
 }
 
@@ -256,6 +257,15 @@ bool vcl_claim_is_elsewhere(const struct vcl_socket *s)
            svm_fifo_cons_settle(rx) != SVM_SETTLE_NONE;
 }
 
+bool vcl_claim_is_here(struct vcl_socket *s)
+{
+    if (vcl_claim_is_elsewhere(s))
+        return false;
+    if (s->has_fifos)
+        svm_fifo_cons_set_looked(vcl_rx_last(s));
+    return true;
+}
+
 /* ---- asking for it ---- */
 static void want_end(struct vcl_socket *s)
 {
@@ -268,7 +278,7 @@ static bool is_elsewhere(struct vcl_socket *s)
     bool yes;
 
     vcl_lock_take(&s->rx_lock);
-    yes = vcl_claim_is_elsewhere(s);
+    yes = !vcl_claim_is_here(s);
     vcl_lock_give(&s->rx_lock);
     return yes && !vcl_handle_is_none(s->handle);
 }
@@ -358,7 +368,7 @@ int vcl_claim(struct vcl_socket *s, int64_t timeout_ns)
     return rc == -EINPROGRESS ? wait_here(s, timeout_ns) : rc;
 }
 
-int vcl_claim_soon(struct vcl_socket *s)
+static int claim_soon(struct vcl_socket *s)
 {
     int rc = claim(s, CLAIM_SOON_NS);
 
@@ -366,11 +376,64 @@ int vcl_claim_soon(struct vcl_socket *s)
         s->claim_waited = true;
         rc = wait_here(s, CLAIM_GRACE_NS);
     }
+    return rc;
+}
+
+int vcl_claim_soon(struct vcl_socket *s)
+{
+    int64_t until = 0;
+    int rc;
+
+    while ((rc = claim_soon(s)) == 0 && is_elsewhere(s)) { /* given, and taken by another holder before this thread ran */
+        if (!until)
+            until = vcl_now_ns() + CLAIM_SOON_NS;
+        else if (vcl_now_ns() > until)
+            rc = -EAGAIN;
+        if (rc || vcl_state(s) == VCL_DEAD)
+            break;
+    }
     if (rc == -ETIMEDOUT || rc == -EAGAIN || rc == -EINPROGRESS) { /* who waits goes on asking */
         vcl_claim_want(s);
         rc = -EAGAIN;
     }
     return rc;
+}
+
+/* Cut-through: what the former user has not read comes when the other end's program has written it again. The server does without that
+ * program before long; the word that it has is the peer's, and can make a call wait once. */
+static bool is_peer_due(struct vcl_socket *s, bool *came)
+{
+    bool due;
+
+    vcl_lock_take(&s->rx_lock);
+    due = s->peer_due && s->has_fifos && s->local && !vcl_claim_is_elsewhere(s);
+    *came = due && __atomic_load_n(&s->tx.peer->flags, __ATOMIC_ACQUIRE) & SVM_FIFO_RD_LOOKED;
+    if (*came)
+        s->peer_due = false;
+    vcl_lock_give(&s->rx_lock);
+    return due;
+}
+
+bool vcl_claim_look_again(struct vcl_socket *s)
+{
+    int64_t until = 0;
+    bool came;
+
+    if (hs_likely(!s->shared) || vcl_state(s) != VCL_CONNECTED)
+        return false;
+    while (is_peer_due(s, &came) && !came) {
+        int64_t now = vcl_now_ns();
+
+        if (!until)
+            until = now + CLAIM_GRACE_NS;
+        else if (now > until) {
+            s->peer_due = false;
+            return false;
+        }
+        sys_ppoll(NULL, 0, &(struct timespec){ 0, 50000 }, NULL);
+        vcl_worker_turn(s->w);
+    }
+    return came || until || is_elsewhere(s);
 }
 
 /* Somebody here waits for it. Any lock may be held. */
@@ -381,16 +444,36 @@ void vcl_claim_want(struct vcl_socket *s)
 }
 
 /* Worker lock held. */
-void vcl_claim_again(struct vcl_worker *w)
+static bool is_due(struct vcl_worker *w)
 {
     int64_t now = vcl_now_ns();
 
     if (now < w->claim_at_ns)
-        return;
+        return false;
     w->claim_pause_ns = w->claim_pause_ns ? 2 * w->claim_pause_ns : CLAIM_AGAIN_MIN_NS;
     if (w->claim_pause_ns > CLAIM_AGAIN_MAX_NS)
         w->claim_pause_ns = CLAIM_AGAIN_MAX_NS;
     w->claim_at_ns = now + w->claim_pause_ns;
+    return true;
+}
+
+int vcl_claim_idly(struct vcl_socket *s)
+{
+    bool due;
+
+    if (!is_elsewhere(s))
+        return 0;
+    pthread_mutex_lock(&s->w->lock);
+    due = is_due(s->w);
+    pthread_mutex_unlock(&s->w->lock);
+    return due ? vcl_claim_soon(s) : -EAGAIN;
+}
+
+/* Worker lock held. */
+void vcl_claim_again(struct vcl_worker *w)
+{
+    if (!is_due(w))
+        return;
     for (uint32_t i = 0; i < w->table_size; i++) {
         struct vcl_socket *s = w->table[i];
         struct svm_msg m;
@@ -438,7 +521,7 @@ static void end_again(struct vcl_socket *s)
 
 int vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
 {
-    bool is_last = (uint8_t)m->u.conn.question == s->claim_no, is_only = is_last && m->attr & SVM_CLAIM_ONLY;
+    bool is_new = !s->has_fifos, is_last = (uint8_t)m->u.conn.question == s->claim_no, is_only = is_last && m->attr & SVM_CLAIM_ONLY;
     int error = m->u.conn.error;
 
     if (vcl_state(s) == VCL_ZOMBIE)
@@ -469,6 +552,7 @@ int vcl_claim_on_claimed(struct vcl_socket *s, const struct svm_msg *m)
     }
     want_end(s);
     s->unclaimed = false;
+    s->peer_due = s->peer_due || (is_new && s->local);
     if (m->attr & SVM_CLAIM_LISTENS && vcl_state(s) == VCL_BOUND) { /* by another holder */
         vcl_socket_set_state(s, VCL_LISTENING);
         if (s->n_in_subs)

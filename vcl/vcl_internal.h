@@ -365,6 +365,7 @@ struct vcl_socket {
     uint8_t server_worker;           /* whose queue it came through */
     uint8_t claim_no;                /* of the last claim of the FIFOs that are mapped, and since others may hold it; never 0; worker lock */
     bool claim_waited;               /* a call has waited for another program's answer; op_lock */
+    vcl_flag peer_due;               /* cut-through, claimed: the other end's program may have bytes to write again, see vcl_claim_look_again() */
     uint32_t ctx;
     struct svm_handle handle;
     atomic_uint evt_seq;             /* of the last event "data" dispatched */
@@ -730,8 +731,12 @@ static inline bool vcl_claim_may_be(const struct vcl_socket *s)
     return s->shared || __atomic_load_n(&s->rx_line->settle, __ATOMIC_ACQUIRE) != SVM_SETTLE_NONE;
 }
 bool vcl_claim_is_elsewhere(const struct vcl_socket *s);  /* rx_lock held */
+bool vcl_claim_is_here(struct vcl_socket *s);             /* not elsewhere, and the call that asks is what it was given for; rx_lock held */
 int vcl_claim(struct vcl_socket *s, int64_t timeout_ns);  /* 0, -EINPROGRESS when it takes longer, or another -errno */
 int vcl_claim_soon(struct vcl_socket *s);                 /* 0; -EAGAIN: it takes longer, or the server keeps too much for it already */
+int vcl_claim_idly(struct vcl_socket *s);                 /* for who asks for the end alone: likewise, but every now and then only */
+enum { VCL_CLAIM_GOES = 100 };                            /* so often, a call lets it be that another process has taken the socket again */
+bool vcl_claim_look_again(struct vcl_socket *s);          /* who must not wait and has found nothing: true, it may be there now. No lock held */
 void vcl_claim_begin(struct vcl_socket *s);               /* other FIFOs from now on; worker lock, and the socket's or nobody uses them */
 void vcl_claim_shared_anew(struct vcl_socket *s);         /* another process may hold it from now on; worker lock */
 void vcl_claim_lied(struct vcl_socket *s);                /* its peer has broken the contract: the FIFOs are dead. Socket lock held */

@@ -150,6 +150,7 @@ bool vcl_ready_beyond(struct vcl_socket *s)
 
 /* One look, as vcl_stream_recv() has it. */
 struct view {
+    bool is_here;    /* no other process had the socket when it was looked for */
     int64_t n;      /* bytes; < 0: the FIFO is broken, or -ENXIO */
     int rc;         /* of n == 0: 1 = the end, or -errno */
     bool is_final;  /* no use in waiting for more */
@@ -189,6 +190,7 @@ static void view(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
         v->rc = vcl_stream_recv_state(s);
         if (hs_unlikely(s->shared) && v->rc == 0)
             v->rc = vcl_socket_enter_soon(s);
+        v->is_here = v->rc == 0;
         if (v->rc != 0)
             return;
         vcl_lock_take(&s->rx_lock);
@@ -217,6 +219,7 @@ ssize_t vcl_stream_peek(struct vcl_socket *s, const struct iovec *iov, int n_iov
     struct vcl_tries tries = vcl_tries_begin(s, flags);
     struct vcl_deadline d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
     struct view v = { .is_final = !tries.wait };
+    unsigned goes = 0;
     int rc;
 
     for (;;) {
@@ -229,6 +232,8 @@ ssize_t vcl_stream_peek(struct vcl_socket *s, const struct iovec *iov, int n_iov
             return 0;
         if (v.rc != -EAGAIN && v.rc < 0)
             return v.rc;
+        if (!tries.wait && v.is_here && ++goes < VCL_CLAIM_GOES && vcl_claim_look_again(s))
+            continue;
         if (!tries.wait)
             return vcl_idle_turn(s);
         rc = vcl_wait_socket(s, vcl_state(s) == VCL_CONNECTING ? vcl_ready_connect : vcl_ready_beyond, &d);

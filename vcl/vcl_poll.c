@@ -246,6 +246,9 @@ struct poll_wait {
 
 static short to_poll(uint32_t ev) { return (short)(ev & 0x23ff); } /* EPOLL* and POLL* have the same numbers */
 
+/* Else for its end alone, which a process that does not use the socket need not see at once. */
+static bool asks_for_bytes(const struct vcl_pollfd *p) { return p->events & ~(POLLERR | POLLHUP | POLLNVAL); }
+
 static uint32_t look_socket(struct vcl_pollfd *p)
 {
     uint32_t ev = vcl_poll_now(p->socket);
@@ -281,6 +284,8 @@ static bool arm_sockets(struct poll_wait *pw)
                 vcl_arm_read(s);
             if (pw->fds[i].events & (POLLOUT | POLLWRNORM))
                 vcl_arm_write(s);
+            if (hs_unlikely(s->shared) && !asks_for_bytes(&pw->fds[i]))
+                vcl_claim_want(s); /* should it be elsewhere */
         }
         ready = ready || look_socket(&pw->fds[i]);
     }
@@ -404,6 +409,19 @@ static bool poll_looks_over(void *arg)
     return look_sockets(pw) > 0;
 }
 
+/* Before it says that there is nothing. */
+static bool look_again(struct poll_wait *pw)
+{
+    bool may_be = false;
+
+    for (unsigned i = 0; i < pw->n; i++)
+        if (pw->fds[i].socket && asks_for_bytes(&pw->fds[i]) && vcl_claim_look_again(pw->fds[i].socket)) {
+            vcl_socket_enter_soon(pw->fds[i].socket); /* the server may have taken it meanwhile */
+            may_be = true;
+        }
+    return may_be;
+}
+
 static int poll_run(struct poll_wait *pw, const struct vcl_deadline *d, const sigset_t *mask)
 {
     struct vcl_spin_wait spin = { 0 };
@@ -419,6 +437,8 @@ static int poll_run(struct poll_wait *pw, const struct vcl_deadline *d, const si
             vcl_worker_turn(pw->workers[i]);
         n = look_sockets(pw);
         over = !d->forever && !vcl_deadline_left(d, &left);
+        if (!n && over && look_again(pw))
+            n = look_sockets(pw);
         if (!n && !over && !has_looked && pw->n_workers == 1) {
             has_looked = true;
             if (vcl_spin(&pw->workers[0]->spin, &spin, poll_looks_over, pw))
@@ -480,7 +500,10 @@ int vcl_poll_wait(struct vcl_pollfd *fds, unsigned n, const struct timespec *tim
             pw.kernel[pw.n_kernel++] = (struct pollfd){ .fd = fds[i].fd, .events = fds[i].events };
             continue;
         }
-        vcl_socket_enter_soon(s);
+        if (asks_for_bytes(&fds[i]))
+            vcl_socket_enter_soon(s);
+        else if (!vcl_socket_adopt(s) && hs_unlikely(s->shared))
+            vcl_claim_idly(s);
         note_worker(&pw, s->w);
         pw.accepts = pw.accepts || (vcl_state(s) == VCL_LISTENING && fds[i].events & (POLLIN | POLLRDNORM));
         if (vcl_state(s) == VCL_LISTENING && s->armed != VCL_ARM_ON) {

@@ -122,7 +122,8 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
 {
     size_t want = vcl_iov_len(iov, n_iov), done = 0;
     struct vcl_deadline d = { 0 };
-    bool has_deadline = false;
+    bool has_deadline = false, is_here;
+    unsigned goes = 0;
     int rc;
 
     for (;;) {
@@ -132,6 +133,7 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
         rc = vcl_stream_recv_state(s);
         if (hs_unlikely(s->shared) && rc == 0)
             rc = vcl_socket_enter_soon(s);
+        is_here = rc == 0;
         if (hs_likely(rc == 0)) {
             vcl_lock_take(&s->rx_lock);
             if (hs_likely(s->has_fifos)) {
@@ -177,8 +179,11 @@ ssize_t vcl_stream_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
             return (ssize_t)done;
         if (rc != -EAGAIN && rc < 0)
             return done ? (ssize_t)done : rc;
-        if (!blocks(s, flags))
+        if (!blocks(s, flags)) {
+            if (hs_unlikely(is_here && s->shared && !done) && ++goes < VCL_CLAIM_GOES && vcl_claim_look_again(s))
+                continue;
             return done ? (ssize_t)done : vcl_idle_turn(s);
+        }
         if (!has_deadline) {
             d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
             has_deadline = true;
@@ -302,7 +307,8 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
 {
     size_t want = vcl_iov_len(iov, n_iov), done = 0;
     struct vcl_deadline d = { 0 };
-    bool has_deadline = false, has_looked = false;
+    bool has_deadline = false, has_looked = false, is_here;
+    unsigned goes = 0;
     int rc;
 
     if (hs_unlikely(flags & MSG_OOB) && s->proto != SVM_PROTO_TCP)
@@ -314,6 +320,7 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
         rc = vcl_stream_send_state(s, done == 0); /* Linux: who has sent something is told of that, and of the error by the next call */
         if (hs_unlikely(s->shared) && rc == 0)
             rc = vcl_socket_enter_soon(s);
+        is_here = rc == 0;
         if (hs_likely(rc == 0)) {
             if (want == 0)
                 return vcl_socket_fetch_error(s); /* a write of nothing tells of a reset all the same */
@@ -360,6 +367,8 @@ ssize_t vcl_stream_send(struct vcl_socket *s, const struct iovec *iov, int n_iov
             return done ? (ssize_t)done : rc;
         }
         if (!blocks(s, flags)) {
+            if (hs_unlikely(is_here && s->shared && !done) && ++goes < VCL_CLAIM_GOES && vcl_claim_look_again(s))
+                continue;
             if (rc == 0)
                 vcl_want_room(s);
             return done ? (ssize_t)done : vcl_idle_turn(s);
@@ -691,7 +700,7 @@ int64_t vcl_stream_avail(struct vcl_socket *s)
     return behind < 0 ? behind : n + behind;
 }
 
-int64_t vcl_readable_bytes(struct vcl_socket *s)
+static int64_t readable_now(struct vcl_socket *s)
 {
     int64_t n = 0;
 
@@ -714,6 +723,13 @@ int64_t vcl_readable_bytes(struct vcl_socket *s)
     }
     vcl_socket_unlock(s);
     return n < 0 ? 0 : n;
+}
+
+int64_t vcl_readable_bytes(struct vcl_socket *s)
+{
+    int64_t n = readable_now(s);
+
+    return n == 0 && vcl_claim_look_again(s) ? readable_now(s) : n;
 }
 
 int64_t vcl_writable_bytes(struct vcl_socket *s)

@@ -104,7 +104,7 @@ bool vcl_arm_read(struct vcl_socket *s)
     if (vcl_sctp_is_many(s))
         return vcl_sctp_many_arm_read(s);
     vcl_lock_take(&s->rx_lock);
-    if (hs_unlikely(s->has_fifos ? vcl_claim_may_be(s) : s->shared) && vcl_claim_is_elsewhere(s)) {
+    if (hs_unlikely(s->has_fifos ? vcl_claim_may_be(s) : s->shared) && !vcl_claim_is_here(s)) {
         s->shared = true;
         vcl_claim_want(s);
         ready = false;
@@ -127,7 +127,7 @@ static bool is_elsewhere(struct vcl_socket *s)
     bool yes;
 
     vcl_lock_take(&s->rx_lock);
-    yes = vcl_claim_is_elsewhere(s);
+    yes = !vcl_claim_is_here(s);
     vcl_lock_give(&s->rx_lock);
     return yes;
 }

@@ -49,6 +49,7 @@ void local_wait_through(struct worker *w, struct listener *l, struct session *s)
 /* Ends that several programs hold (session_claim.c). The other end's program reads what the former user wrote, writes again what that one
  * has not read, and says so (SVM_MSG_UNLINK); until then, and until the former user has let go, their slot stays. */
 void local_claim(struct worker *w, struct session *s, struct app_worker *a); /* ops->claimed() is called, now or later */
+const struct svm_fifo_cons_line *local_line(const struct session *s); /* of its user's program; NULL: none */
 void local_unmapped(struct worker *w, struct session *s, struct app_worker *a, const struct svm_msg_slot *slot); /* a cannot use s there */
 void local_unlinked(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot);
 void local_old_put(struct worker *w, struct session *s);           /* its program has gone: slots that it had before */

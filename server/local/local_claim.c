@@ -167,22 +167,6 @@ void local_sides(struct session *s)
     }
 }
 
-/* Those who had to wait for an answer: one of them, or they wait on. */
-static void claims_retry(struct worker *w, struct session *p)
-{
-    for (struct session_hold *h = p->holds; h && !p->local_joining;) {
-        if (!h->wants || h->closed) {
-            h = h->s_next;
-            continue;
-        }
-        h->wants = false;
-        session_claim(w, h->a, p, h->ctx, h->question);
-        if (h->wants)
-            return;
-        h = p->holds; /* some may have gone */
-    }
-}
-
 void local_unlinked(struct worker *w, struct session *s, const struct app_worker *a, const struct svm_msg_slot *slot)
 {
     struct svm_handle handle = s->handle;
@@ -206,19 +190,19 @@ void local_unlinked(struct worker *w, struct session *s, const struct app_worker
     if (s->state == SESSION_CLOSING && peer_of(s) && !s->local_moving && !local_has_moved(s)) /* it closed before it had answered */
         local_tell_ended(w, s);
     if (peer_of(s))
-        claims_retry(w, s->peer);
+        session_claims_retry(w, s->peer);
     if (session_from_handle(w, handle) == s)
-        claims_retry(w, s);
+        session_claims_retry(w, s);
 }
 
 void local_claims_go_on(struct worker *w, struct session *s)
 {
     struct svm_handle peer = s->peer ? s->peer->handle : s->handle;
 
-    claims_retry(w, s);
+    session_claims_retry(w, s);
     s = session_from_handle(w, peer);
     if (s)
-        claims_retry(w, s);
+        session_claims_retry(w, s);
 }
 
 bool local_keep(struct session *s, const struct app_worker *a)
@@ -307,10 +291,10 @@ static void no_answer(struct worker *w, struct timer_node *t)
         return;
     }
     peer = p->handle;
-    claims_retry(w, s);
+    session_claims_retry(w, s);
     p = session_from_handle(w, peer);
     if (p)
-        claims_retry(w, p);
+        session_claims_retry(w, p);
 }
 
 void local_old_watch(struct worker *w, struct session *s)
@@ -342,13 +326,6 @@ static void claim_anew(struct worker *w, struct app_worker *a, struct session *p
     session_claim(w, a, p, h->ctx, h->question);
 }
 
-/* It is told again when the claim has come to something: until then it need not wait. */
-static void claim_later(struct worker *w, struct session *p, struct session_hold *h)
-{
-    h->wants = true;
-    h->a->ops->claimed(w, h->a, p, 0, -EINPROGRESS);
-}
-
 /* The connection goes through the server from now on. */
 static void claim_parted(struct worker *w, struct session *p, struct app_worker *a)
 {
@@ -357,7 +334,7 @@ static void claim_parted(struct worker *w, struct session *p, struct app_worker 
     if (err == 0)
         claim_anew(w, a, p);
     else if (err == -EINPROGRESS)
-        claim_later(w, p, session_hold_of(p, a));
+        session_claim_later(w, p, session_hold_of(p, a));
     else
         refuse(w, p, a, err);
 }
@@ -386,7 +363,7 @@ static void joined(struct worker *w, void *arg, struct app_pair *pair, int slot)
         else if (is_held)
             refuse(w, p, c.to, pair ? -ECONNABORTED : -ECONNRESET);
         if (p)
-            claims_retry(w, p);
+            session_claims_retry(w, p);
         return;
     }
     former = app_pair_slot(p->pair, p->slot.slot);
@@ -494,7 +471,7 @@ static void claim_unaccepted(struct worker *w, struct session *p, struct session
         }
         listener_enqueue(l, p);
     }
-    claim_later(w, p, h);
+    session_claim_later(w, p, h);
 }
 
 void local_claim(struct worker *w, struct session *p, struct app_worker *a)
@@ -526,7 +503,7 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
     }
     if (p->local_joining || s->local_joining ||
         (!is_unmapped && !p->local_moving && ((p->app && local_has_moved(p)) || (s->app && local_has_moved(s))))) {
-        claim_later(w, p, h);
+        session_claim_later(w, p, h);
         return;
     }
     if (is_unmapped || !s->app || s->state == SESSION_ACCEPTING || local_has_moved(p)) {
@@ -542,6 +519,11 @@ void local_claim(struct worker *w, struct session *p, struct app_worker *a)
     *c = (struct claiming){ p->handle, a, s->app, a->client_id };
     p->local_joining = true;
     app_pair_get(w, a, s->app, false, joined, c);
+}
+
+const struct svm_fifo_cons_line *local_line(const struct session *s)
+{
+    return s->pair ? &app_pair_slot(s->pair, s->slot.slot)->side[s->local_side].rx : NULL;
 }
 
 /* Its claim follows. Nobody but `a` itself suffers when it is a lie. */

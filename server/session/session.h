@@ -7,6 +7,7 @@
 #define HOSTSTACK_SERVER_SESSION_H
 
 #include "server/session/app_ops.h"
+#include "server/worker/timer_wheel.h"
 
 /* State of a session.
  *
@@ -28,7 +29,7 @@ struct session_hold {
     struct session_hold *app_next, *app_prev; /* all holds of a program worker */
     struct session_hold *s_next;              /* all holds of a session */
     uint32_t ctx;                             /* the number under which a knows it */
-    bool wants;                               /* cut-through: its claim waits for an answer of the other end */
+    bool wants;                               /* its claim waits: for the user's turn to be over, cut-through for an answer of the other end */
     uint8_t question;                         /* its number of the last claim */
     bool closed;                              /* cut-through: has let go, but the other end may still read in its memory */
 };
@@ -51,6 +52,9 @@ struct session_rare {
     struct app_worker *rest_by;        /* the holder that answers for rest_fd; NULL with rest_fd 0 */
     int rest_fd;                       /* SVM_ATT_REST; + 1, 0 = none */
     uint32_t rest_id;                  /* its number */
+    uint64_t given_us;                 /* when its user claimed it, and others hold it; 0 = never */
+    struct timer_node turn_timer;      /* other holders who wait until that user has had its turn */
+    struct session *turn_of;           /* whose rare this is, for the timer */
 };
 
 /* The server's halves; a cut-through session has none. */

@@ -84,6 +84,74 @@ void session_claim_done(struct worker *w, struct session *s, uint8_t flags, int 
         a->ops->reset(w, a, s, s->error);
 }
 
+/* ---- turns ----
+ *
+ * Who has been given a session finds it there with its next call: until it has looked (SVM_FIFO_RD_LOOKED, a word of its own that shortens
+ * its own turn), or for so long. Who claims it meanwhile is told when the turn is over. So nobody who asks all the time takes it from
+ * one who needs it once. */
+enum { TURN_US = 4000, TURN_LOOK_US = 2 * TIMER_TICK_US };
+
+static bool has_turn(const struct worker *w, const struct session *s)
+{
+    const struct session_rare *r = s->rare;
+    const struct svm_fifo_cons_line *line;
+
+    if (hs_likely(!r || !r->given_us || !s->app) || w->now_us - r->given_us >= TURN_US)
+        return false;
+    line = s->local ? local_line(s) : s->has_fifos ? s->fifos->rx.peer : NULL;
+    return line && !(__atomic_load_n(&line->flags, __ATOMIC_RELAXED) & SVM_FIFO_RD_LOOKED);
+}
+
+static void turn_look(struct worker *w, struct timer_node *t)
+{
+    struct session *s = hs_container_of(t, struct session_rare, turn_timer)->turn_of;
+
+    if (has_turn(w, s))
+        timer_start(&w->timers, t, w->now_us + TURN_LOOK_US);
+    else
+        session_claims_retry(w, s);
+}
+
+static void turn_begins(struct worker *w, struct session *s)
+{
+    struct session_rare *r = session_open_holds(s) > 1 ? session_rare_get(s) : NULL; /* without memory it has none */
+
+    if (r)
+        r->given_us = w->now_us;
+}
+
+static void turn_wait(struct worker *w, struct session *s, struct session_hold *h)
+{
+    struct session_rare *r = s->rare;
+
+    session_claim_later(w, s, h);
+    r->turn_of = s;
+    r->turn_timer.fire = turn_look;
+    if (!timer_is_running(&r->turn_timer))
+        timer_start(&w->timers, &r->turn_timer, w->now_us + TURN_LOOK_US);
+}
+
+void session_claim_later(struct worker *w, struct session *s, struct session_hold *h)
+{
+    h->wants = true;
+    h->a->ops->claimed(w, h->a, s, 0, -EINPROGRESS);
+}
+
+void session_claims_retry(struct worker *w, struct session *s)
+{
+    for (struct session_hold *h = s->holds; h && !s->local_joining;) {
+        if (!h->wants || h->closed) {
+            h = h->s_next;
+            continue;
+        }
+        h->wants = false;
+        session_claim(w, h->a, s, h->ctx, h->question);
+        if (h->wants)
+            return;
+        h = s->holds; /* some may have gone */
+    }
+}
+
 /* a is the one whom events go to; the one before is told. */
 void session_set_user(struct worker *w, struct session *s, struct app_worker *a)
 {
@@ -93,6 +161,7 @@ void session_set_user(struct worker *w, struct session *s, struct app_worker *a)
     s->app = a;
     s->ctx = h->ctx;
     h->wants = false;
+    turn_begins(w, s);
     if (before && before != a && session_is_held_by(s, before))
         before->ops->taken(w, before, s);
 }
@@ -132,6 +201,10 @@ void session_claim(struct worker *w, struct app_worker *a, struct session *s, ui
         err = -ENOMEM;
     if (err != 0) {
         a->ops->claimed(w, a, s, 0, err);
+        return;
+    }
+    if (s->app != a && hs_unlikely(has_turn(w, s))) {
+        turn_wait(w, s, h);
         return;
     }
     if (s->local) {

@@ -197,6 +197,9 @@ void session_settle_fini(struct worker *w);
 /* session_claim.c */
 void session_leave(struct worker *w, struct session *s, struct app_worker *a); /* a, one of several holders, uses it no more */
 void session_set_user(struct worker *w, struct session *s, struct app_worker *a);
+/* It is told again when the claim has come to something: until then it need not wait. */
+void session_claim_later(struct worker *w, struct session *s, struct session_hold *h);
+void session_claims_retry(struct worker *w, struct session *s); /* those who had to wait: one of them, or they wait on */
 void session_claim_done(struct worker *w, struct session *s, uint8_t flags, int error); /* tells its user */
 
 /* session_device.c: SO_BINDTODEVICE */

@@ -92,10 +92,11 @@ undo:
     return -ENOMEM;
 }
 
-static void rare_free(struct session *s)
+static void rare_free(struct worker *w, struct session *s)
 {
     if (!s->rare)
         return;
+    timer_stop(&s->rare->turn_timer, &w->timers);
     free(s->rare->tx_rest);
     free(s->rare->attrs);
     free(s->rare->option);
@@ -141,7 +142,7 @@ void session_worker_destroy(struct worker *w)
             if (s->has_fifos)
                 svm_fifo_prod_fini(&s->fifos->rx);
             session_old_free(w, s, NULL, NULL);
-            rare_free(s);
+            rare_free(w, s);
             free(s->fifos);
         }
         free(sw->chunk[c]);
@@ -215,7 +216,7 @@ void session_free(struct worker *w, struct session *s)
     if (s->ops && s->ops->session_gone)
         s->ops->session_gone(w, s);
     session_rest_drop(s);
-    rare_free(s);
+    rare_free(w, s);
     session_fifos_put(w, s);
     s->state = SESSION_FREE;
     s->queue_next = sw->free;

@@ -1,4 +1,5 @@
-/* holds_test.c - cut-through ends that a program has closed and been given again, and the slots that they had before: which hold ends when */
+/* holds_test.c - cut-through ends that a program has closed and been given again, and the slots that they had before: which hold ends when;
+ * and whose turn it is when several programs want one session */
 #include <criterion/criterion.h>
 #include <sys/mman.h>
 #include "server/app/app_internal.h"
@@ -36,7 +37,23 @@ static void note_reset(struct worker *of, struct app_worker *by, struct session 
     (void)error;
 }
 
-static const struct app_ops ops = { .closed = note_closed, .taken = note_taken, .reset = note_reset };
+static struct {
+    const struct app_worker *a;
+    int error;
+    unsigned n;
+} told; /* about the last claim that something was said about */
+
+static void note_claimed(struct worker *of, struct app_worker *by, struct session *s, uint8_t flags, int error)
+{
+    (void)of;
+    (void)s;
+    (void)flags;
+    told.a = by;
+    told.error = error;
+    told.n++;
+}
+
+static const struct app_ops ops = { .closed = note_closed, .taken = note_taken, .reset = note_reset, .claimed = note_claimed };
 static struct app_worker a = { .ops = &ops, .client_id = 1 }, b = { .ops = &ops, .client_id = 2 };
 
 static void setup(void)
@@ -323,4 +340,103 @@ Test(holds, what_was_written_before_a_claim_comes_along_with_a_returned_end)
     cr_assert_eq(pair->n_used, 1, "the last one, where b may look until it has answered");
     session_unlink(&w, &b, s, &now);
     cr_assert_eq(pair->n_used, 0);
+}
+
+/* ---- turns ---- */
+
+static struct svm_fifo_cons_line line; /* of whoever has the session */
+
+/* Two programs hold it, and it has just been given to a. */
+static struct session *given(void)
+{
+    struct session *s = established();
+
+    memset(&line, 0, sizeof(line));
+    memset(&told, 0, sizeof(told));
+    timer_wheel_init(&w.timers, w.now_us);
+    s->fifos = calloc(1, sizeof(*s->fifos));
+    cr_assert_not_null(s->fifos);
+    s->fifos->rx.peer = &line;
+    s->has_fifos = true;
+    hold(s, &a, OLD_CTX, false);
+    hold(s, &b, OTHER_CTX, false);
+    s->app = &b;
+    s->mem = &b; /* who gets it next needs no memory for it */
+    session_set_user(&w, s, &a);
+    return s;
+}
+
+static void pass_us(uint64_t us)
+{
+    for (uint64_t end = w.now_us + us; w.now_us < end; w.now_us += TIMER_TICK_US)
+        timer_wheel_run(&w.timers, &w, w.now_us);
+}
+
+static void taken_apart(struct session *s)
+{
+    s->has_fifos = false;
+    free(s->fifos);
+    s->fifos = NULL;
+    session_hold_remove(s, &a);
+    session_hold_remove(s, &b);
+    session_free(&w, s);
+}
+
+static void claim_early(struct session *s)
+{
+    session_claim(&w, &b, s, OTHER_CTX, 1);
+    cr_assert_eq(told.a, &b);
+    cr_assert_eq(told.error, -EINPROGRESS, "a has been given it and has not been there yet");
+    cr_assert_eq(s->app, &a);
+    pass_us(1000);
+    cr_assert_eq(s->app, &a);
+    cr_assert_eq(told.n, 1);
+}
+
+Test(holds, who_has_been_given_a_session_keeps_it_until_it_has_looked)
+{
+    struct session *s = given();
+
+    claim_early(s);
+    line.flags |= SVM_FIFO_RD_LOOKED;
+    pass_us(1000);
+    cr_assert_eq(s->app, &b, "then the other one has it, who asked once");
+    cr_assert_eq(told.a, &b);
+    cr_assert_eq(told.error, 0);
+    taken_apart(s);
+}
+
+Test(holds, or_for_a_moment_if_it_does_not_look)
+{
+    struct session *s = given();
+
+    claim_early(s);
+    session_claim(&w, &b, s, OTHER_CTX, 2); /* and asking again makes the moment neither shorter nor longer */
+    cr_assert_eq(told.error, -EINPROGRESS);
+    pass_us(20000);
+    cr_assert_eq(s->app, &b);
+    cr_assert_eq(told.error, 0);
+    taken_apart(s);
+}
+
+Test(holds, who_asks_after_a_turn_is_over_does_not_wait)
+{
+    struct session *s = given();
+
+    line.flags |= SVM_FIFO_RD_LOOKED;
+    session_claim(&w, &b, s, OTHER_CTX, 1);
+    cr_assert_eq(s->app, &b);
+    cr_assert_eq(told.error, 0);
+    cr_assert_eq(taken_ctx, OLD_CTX);
+    taken_apart(s);
+}
+
+Test(holds, a_session_that_waits_for_a_turn_may_go)
+{
+    struct session *s = given();
+
+    claim_early(s);
+    taken_apart(s);
+    pass_us(20000); /* nothing fires */
+    cr_assert_eq(told.n, 1);
 }
