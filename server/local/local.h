@@ -36,6 +36,8 @@ int local_relay_connect(struct worker *w, struct listener *l, struct session *s)
 void local_relay_go_on(struct listener *l);                    /* there may be room in its backlog; local_wait_go_on() does it */
 void local_relay_end(struct worker *w, struct listener *l);    /* it goes: who waits for room is refused */
 int local_relay_between(struct worker *w, struct session *p, struct session *s); /* both have FIFOs; 0 or -ENOMEM */
+/* Before it is aborted: what s has written comes before the reset, as what a network has carried already, as far as there is room. */
+void local_relay_push(struct worker *w, struct session *s);
 void local_relay_undo(struct worker *w, struct session *p, struct session *s);   /* nothing has gone through it yet */
 
 /* local_wait.c: connects that find the backlog full, in line for room in it; and those that nobody accepts yet */

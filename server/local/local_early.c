@@ -53,9 +53,10 @@ struct session *local_stand_in(struct worker *w, struct session *p)
     return s;
 }
 
-/* It was aborted, or its bytes could not be kept: who accepts it finds a reset. */
+/* It was aborted, or its bytes could not be kept: who accepts it finds a reset, behind what was written. */
 static void reset(struct worker *w, struct session *s, struct session *p)
 {
+    local_relay_push(w, s);
     local_relay_undo(w, s, p);
     p->error = -ECONNRESET;
     p->state = SESSION_DEAD;

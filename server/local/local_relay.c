@@ -137,6 +137,14 @@ static int pump(struct worker *w, struct relay_conn *c, unsigned budget)
     return session_tx_avail(w, s) > 0;
 }
 
+void local_relay_push(struct worker *w, struct session *s)
+{
+    struct relay_conn *c = of(s->conn);
+
+    if (c->peer && c->peer->base.session && !c->peer->closed && !session_is_carried(s))
+        (void)pump(w, c, UINT32_MAX);
+}
+
 static enum transport_tx_verdict relay_tx(struct worker *w, struct transport_conn *b, unsigned budget)
 {
     struct relay_conn *c = of(b), *p = c->peer;
@@ -225,6 +233,7 @@ static void relay_reset(struct worker *w, struct transport_conn *b)
 {
     struct relay_conn *c = of(b), *p = c->peer;
 
+    local_relay_push(w, b->session);
     fail(w, c, -ECONNABORTED);
     if (p)
         fail(w, p, -ECONNRESET);

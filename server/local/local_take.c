@@ -96,8 +96,11 @@ static int take_written(struct session *s, struct session *reads, struct app_pai
     err = session_tx_keep(s, &fifo);
     *head = line.head;
     *tail = fifo.tail_seen;
-    return err ? err : svm_fifo_cons_rst(&fifo);
+    return err ? err : svm_fifo_cons_rst(&fifo) ? -ECONNRESET : 0;
 }
+
+/* Bytes that could not be kept are worse than an end that was aborted. */
+static int worse(int a, int b) { return a && a != -ECONNRESET ? a : b ? b : a; }
 
 static int take_slot(struct worker *w, struct session *s, struct session *p, struct app_pair *pair, const struct svm_msg_slot *at, unsigned side)
 {
@@ -114,7 +117,7 @@ static int take_slot(struct worker *w, struct session *s, struct session *p, str
     local_settle_end(own, own_head, own_tail);
     local_settle_end(peer, peer_head, peer_tail);
     app_port_settling(w, false);
-    return err ? err : peer_err;
+    return worse(err, peer_err);
 }
 
 /* A slot that was left before, and its program has not answered: what is there comes first. */
@@ -124,7 +127,7 @@ static int take_unanswered(struct worker *w, struct session *s, struct session *
 
     for (struct local_old *o = s->rare ? s->rare->old_slots : NULL; o; o = o->next) {
         int rc = o->is_read ? take_slot(w, s, p, o->pair, &o->slot, o->side) : 0;
-        err = err ? err : rc;
+        err = worse(err, rc);
     }
     return err;
 }
@@ -234,7 +237,12 @@ int local_take(struct worker *w, struct session *s, bool *is_lost)
     }
     unjoin(w, s);
     unjoin(w, p);
-    *is_lost = err != 0 || taken != 0 || unanswered != 0;
+    err = worse(worse(err, unanswered), taken);
+    if (err != 0 && err != -ECONNRESET) { /* nobody shall read on behind a gap */
+        session_tx_drop(w, s, session_tx_avail(w, s));
+        session_tx_drop(w, p, session_tx_avail(w, p));
+    }
+    *is_lost = err != 0;
     return 0;
 }
 
