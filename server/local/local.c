@@ -262,14 +262,14 @@ static bool mark_ended(struct session *s)
     struct svm_slot_pair *slot = app_pair_slot(s->pair, s->slot.slot);
     struct svm_slot_cli *own = &slot->side[s->local_side];
     uint32_t flags = __atomic_load_n(&own->tx.flags, __ATOMIC_RELAXED);
-    bool unread = has_unread(s);
+    bool unread = has_unread(s), has_rest = s->rare && s->rare->rest_fd; /* of a former peer, and who closed has not read it */
 
     if (!s->was_shared && __atomic_load_n(&own->rx.flags, __ATOMIC_ACQUIRE) & SVM_FIFO_RD_CLOSED) /* its program has marked them */
         return false;
     __atomic_store_n(&own->rx.flags, SVM_FIFO_RD_CLOSED, __ATOMIC_RELEASE);
     if (flags & (SVM_FIFO_RST | SVM_FIFO_MOVED))
         return true;
-    if (s->linger_s == 0 || (unread && s->linger_s == SVM_CLOSE_UNREAD))
+    if (s->linger_s == 0 || ((unread || has_rest) && s->linger_s == SVM_CLOSE_UNREAD))
         flags |= SVM_FIFO_RST;
     else
         flags |= unread ? SVM_FIFO_FIN | SVM_FIFO_RST : SVM_FIFO_FIN;
@@ -336,6 +336,11 @@ void local_close(struct worker *w, struct session *s, bool died)
         }
         session_finish(w, s);
         return;
+    }
+    if (s->state == SESSION_ESTABLISHED && p->state == SESSION_ESTABLISHED && s->pair) { /* died: Linux closes what is open then */
+        if (has_unread(s))
+            s->linger_s = 0;
+        (void)mark_ended(s);
     }
     local_old_put(w, s);
     s->peer = NULL;

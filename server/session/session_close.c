@@ -118,6 +118,15 @@ void session_shutdown(struct worker *w, struct session *s, int how)
     }
 }
 
+/* What Linux has sent already when an abort comes: written, and within the windows. Before the session is closing, which would send a FIN. */
+static void send_before_abort(struct worker *w, struct session *s)
+{
+    enum { BUDGET = 1 << 16 };
+
+    if (s->state == SESSION_ESTABLISHED && s->ops->ip_proto && session_tx_avail(w, s) > 0)
+        s->ops->tx(w, s->conn, BUDGET);
+}
+
 static void last_close(struct worker *w, struct session *s, int linger_s, bool died)
 {
     if (s->local || s->local_waiting) {
@@ -134,6 +143,8 @@ static void last_close(struct worker *w, struct session *s, int linger_s, bool d
     }
     if (s->state == SESSION_CONNECTING)
         linger_s = 0; /* RFC 9293 s3.10.4, SYN-SENT: delete */
+    if (s->proto == SVM_PROTO_TCP && s->has_fifos && (linger_s == 0 || session_rx_unread(w, s) > 0))
+        send_before_abort(w, s);
     s->state = SESSION_CLOSING;
     if (linger_s == 0)
         s->ops->reset(w, s->conn);
