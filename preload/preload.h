@@ -204,7 +204,7 @@ int preload_async_changed(int fd, struct fd_file *f);
 void preload_async_decided(int fd, struct fd_file *f);      /* the stack serves it from now on */
 void preload_async_copy(const struct fd_file *f, int fresh); /* another descriptor will stand for it */
 void preload_async_reason(int sig, siginfo_t *info);         /* of a signal with SI_SIGIO, before its handler has it */
-static inline bool preload_async_is_used(const struct fd_file *f) { return f->sock.async.on || f->sock.async.owner; }
+static inline bool preload_async_is_used(const struct fd_file *f) { return f->sock.async.on || f->sock.async.owner || f->sock.async.signal; }
 
 /* preload_epoll.c */
 void preload_epoll_release(struct fd_file *f);
