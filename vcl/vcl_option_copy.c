@@ -45,6 +45,7 @@ static const struct option options[] = {
     RARE_FLAG(mcast_all6), RARE_FLAG(recvttl), RARE_FLAG(recvtos), RARE_FLAG(recvhops), RARE_FLAG(recvtclass), RARE_FLAG(recverr),
     RARE_FLAG(recverr6), RARE_FLAG(gro), RARE_FLAG(rxq_ovfl), RARE_FLAG(no_check6_tx), RARE_FLAG(no_check6_rx), RARE_FLAG(recvorig),
     RARE_FLAG(recvorig6), RARE_FLAG(dontfrag), RARE_FLAG(select_err), RARE_FLAG(debug), RARE_FLAG(prefer_busy_poll), RARE_FLAG(late_port),
+    RARE_FLAG(freebind), RARE_FLAG(transparent),
     RARE(peek_off, -1, INT32_MAX), RARE_INT(device), RARE_INT(unicast_if), RARE_INT(unicast_if6), RARE_INT(peer_if),
     RARE_BYTES(device_name, 0), RARE_BYTES(device_name, 1),
 };

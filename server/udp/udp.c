@@ -95,7 +95,6 @@ static int check_peer(struct worker *w, const struct udp_conn *c, const struct i
     return ret;
 }
 
-/* rmt 0.0.0.0:0 or [::]:0: bound only; the session layer finds it as a listener. With a peer it is in the connection table. */
 /* As an address is that somebody has bound who may (SVM_BIND_FREE), or that has gone since. */
 static bool is_nobodys(struct worker *w, uint16_t fib, const struct ip_addr *ip)
 {
@@ -103,6 +102,7 @@ static bool is_nobodys(struct worker *w, uint16_t fib, const struct ip_addr *ip)
            !ip_is_local_addr(w, fib, ip);
 }
 
+/* rmt 0.0.0.0:0 or [::]:0: bound only; the session layer finds it as a listener. With a peer it is in the connection table. */
 static int udp_connect(struct worker *w, struct session *s, const struct ip_endpoint *lcl, const struct ip_endpoint *rmt,
                        struct transport_conn **out)
 {
