@@ -290,7 +290,8 @@ enum svm_msg_type {
                            (svm_layout.h). When the program accepts it and takes the offer, SVM_MSG_ACCEPTED tells its ctx, or
                            RETURN gives it back. CLOSED with the number as ctx: it has been withdrawn */
     SVM_MSG_RESET,      /* connection aborted, error = -ECONNRESET, -ETIMEDOUT, -EHOSTUNREACH …; also set in the FIFO */
-    SVM_MSG_PEER_GONE,  /* cut-through: the other side's process has died: its FIFO ends at its tail, writing gets EPIPE */
+    SVM_MSG_PEER_GONE,  /* cut-through: the other side's process has died, and its FIFO does not say so (FIN or RST, then it is DATA): it ends at its
+                           tail, writing gets EPIPE */
     SVM_MSG_MOVED,      /* cut-through: another program has the other end now: slot as in CONNECTED, attr as in CLAIMED. What it has not
                            read is written again to the new slot; what the former one wrote is read first. Then UNLINK */
     SVM_MSG_TAKEN,      /* another holder has claimed the session: its FIFOs are not here any more */

@@ -290,11 +290,26 @@ void local_tell_ended(struct worker *w, struct session *s)
         p->app->ops->data(w, p->app, p);
 }
 
+/* Its last program has died: Linux closes what is open then. True: the FIFOs say so. Not when it had marked them as no more than closed for
+ * reading, nor for SCTP, whose ends have no such marks. */
+static bool ends_with_program(struct session *s)
+{
+    const struct svm_slot_cli *own = &app_pair_slot(s->pair, s->slot.slot)->side[s->local_side];
+
+    if (s->proto != SVM_PROTO_TCP)
+        return false;
+    if (has_unread(s))
+        s->linger_s = 0;
+    (void)mark_ended(s);
+    return __atomic_load_n(&own->tx.flags, __ATOMIC_RELAXED) & (SVM_FIFO_FIN | SVM_FIFO_RST);
+}
+
 /* The last holder of s has closed it, or died. Both ends gone: the slot may be used again, and both programs are told. */
 void local_close(struct worker *w, struct session *s, bool died)
 {
     struct session *p = s->peer;
     struct session_hold *user = s->local_user ? session_hold_of(s, s->local_user) : NULL;
+    bool is_told;
 
     if (s->state == SESSION_ACCEPTING) { /* the accepting program closes what it has never named */
         session_return(w, s->app, s);
@@ -337,16 +352,16 @@ void local_close(struct worker *w, struct session *s, bool died)
         session_finish(w, s);
         return;
     }
-    if (s->state == SESSION_ESTABLISHED && p->state == SESSION_ESTABLISHED && s->pair) { /* died: Linux closes what is open then */
-        if (has_unread(s))
-            s->linger_s = 0;
-        (void)mark_ended(s);
-    }
+    is_told = s->state == SESSION_ESTABLISHED && p->state == SESSION_ESTABLISHED && s->pair && ends_with_program(s);
     local_old_put(w, s);
     s->peer = NULL;
     s->pair = NULL; /* p keeps the slot */
     p->peer = NULL;
-    if (p->state == SESSION_ESTABLISHED && p->app)
-        p->app->ops->peer_gone(w, p->app, p);
+    if (p->state == SESSION_ESTABLISHED && p->app) {
+        if (is_told)
+            p->app->ops->data(w, p->app, p);
+        else
+            p->app->ops->peer_gone(w, p->app, p);
+    }
     session_finish(w, s);
 }
