@@ -6,6 +6,7 @@
 #define HOSTSTACK_PRELOAD_LIBC_CALLS_H
 
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>

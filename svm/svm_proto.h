@@ -37,6 +37,7 @@ enum svm_att_type {
     SVM_ATT_TCP_KEY = 19,   /* svm_att_tcp_key (svm_tcp_key.h): a key for a peer; SVM_ATT_OK (value = number of the set) or _ERROR */
     SVM_ATT_DEVICE = 20,    /* svm_att_device: the interface with this name, or without one with this index; answer SVM_ATT_DEVICE_IS */
     /* server -> client */
+    SVM_ATT_ADDRESS = 21,   /* svm_att_address: of the interfaces of the client's namespace; answer SVM_ATT_ADDRESS_IS */
     SVM_ATT_WELCOME = 64,   /* svm_att_welcome + fds (below) */
     SVM_ATT_ERROR = 65,     /* svm_att_error: request refused; after HELLO the server hangs up */
     SVM_ATT_SEGMENT = 66,   /* svm_att_segment + fds: a new bank (S, C) or a PAIR segment (PAIR, peer P, peer doorbell) */
@@ -44,6 +45,7 @@ enum svm_att_type {
     SVM_ATT_IDENTIFIED = 69, /* svm_att_identified */
     SVM_ATT_OK = 68,        /* svm_att_simple: FORK noted (value = fork token) */
     SVM_ATT_DEVICE_IS = 70, /* svm_att_device, both known; index 0: the client's namespace has none */
+    SVM_ATT_ADDRESS_IS = 71, /* svm_att_address, with all of it; device.index 0: there are no more */
 };
 
 enum svm_att_limits {
@@ -133,6 +135,17 @@ struct svm_att_device {
     uint32_t type;
     int32_t index;
     char name[SVM_DEVICE_NAME];      /* NUL-terminated */
+};
+
+/* getifaddrs(3). Asked one by one, from 0: a change meanwhile may hide one, as it may from who asks a moment earlier. */
+struct svm_att_address {
+    uint32_t type;
+    uint32_t number;
+    struct svm_att_device device;    /* whose it is; device.type has no meaning */
+    struct ip_addr ip;
+    uint8_t prefix_len;
+    uint8_t has_link;
+    uint8_t pad[6];
 };
 
 struct svm_att_simple {

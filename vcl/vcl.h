@@ -229,6 +229,15 @@ enum vcl_serve vcl_who_serves_bind(uint8_t proto, const struct ip_endpoint *lcl)
 /* A stream connect to this loopback address met a listener of the stack a moment ago. */
 bool vcl_has_met(struct vcl_socket *s, const struct ip_endpoint *rmt);
 enum vcl_serve vcl_who_serves_connect(uint8_t proto, const struct ip_endpoint *rmt);
+/* The stack's addresses, by number from 0: -ENOENT when there are no more, or when there is no server. */
+struct vcl_address {
+    struct ip_addr ip;
+    uint8_t prefix_len;                   /* in its own family */
+    bool has_link;
+    int32_t index;                        /* of the interface */
+    char name[32];
+};
+int vcl_address(uint32_t number, struct vcl_address *out);
 /* The name of the rule that decides about it, for reports; NULL: none does. */
 const char *vcl_who_by_rule(uint8_t proto, const struct ip_endpoint *e, bool is_remote);
 

@@ -20,6 +20,7 @@ struct att_in {                /* one message of the attach socket */
         struct svm_att_error error;
         struct svm_att_identified identified;
         struct svm_att_device device;
+        struct svm_att_address address;
         uint8_t bytes[ATT_BUF];
     } u;
     size_t len;
@@ -601,18 +602,28 @@ out:
     return rc;
 }
 
-int vcl_worker_device(struct vcl_worker *w, struct svm_att_device *d)
+/* Asks with a message of its own kind and size; the answer's type is `is`. */
+static int att_ask(struct vcl_worker *w, const void *req, size_t len, uint32_t is, struct att_in *in)
 {
-    struct att_in in;
     int rc = vcl_worker_attach(w);
 
     if (rc)
         return rc;
     pthread_mutex_lock(&w->lock);
-    rc = !atomic_load(&w->attached) || w->lost ? -ENETDOWN : att_send(w->att_fd, d, sizeof(*d), -1);
+    rc = !atomic_load(&w->attached) || w->lost ? -ENETDOWN : att_send(w->att_fd, req, len, -1);
     if (!rc)
-        rc = att_answer(w, &in, SVM_ATT_DEVICE_IS);
+        rc = att_answer(w, in, is);
     pthread_mutex_unlock(&w->lock);
+    if (!rc)
+        close_fds(in);
+    return rc;
+}
+
+int vcl_worker_device(struct vcl_worker *w, struct svm_att_device *d)
+{
+    struct att_in in;
+    int rc = att_ask(w, d, sizeof(*d), SVM_ATT_DEVICE_IS, &in);
+
     if (rc)
         return rc;
     *d = in.u.device;
@@ -620,8 +631,21 @@ int vcl_worker_device(struct vcl_worker *w, struct svm_att_device *d)
     if (in.len < sizeof(*d))
         d->index = 0;
     d->type = SVM_ATT_DEVICE;
-    close_fds(&in);
     return 0;
+}
+
+int vcl_worker_address(struct vcl_worker *w, uint32_t number, struct svm_att_address *a)
+{
+    struct att_in in;
+    int rc;
+
+    *a = (struct svm_att_address){ .type = SVM_ATT_ADDRESS, .number = number };
+    rc = att_ask(w, a, sizeof(*a), SVM_ATT_ADDRESS_IS, &in);
+    if (rc)
+        return rc;
+    *a = in.u.address;
+    a->device.name[sizeof(a->device.name) - 1] = '\0';
+    return in.len < sizeof(*a) || a->device.index == 0 || a->prefix_len > (ip_addr_is_v4(&a->ip) ? 32 : 128) ? -ENOENT : 0;
 }
 
 /* Worker lock held (fork has taken it). The child's end of the lifeline stays with the caller. */

@@ -687,6 +687,7 @@ struct vcl_bank *vcl_worker_bank(struct vcl_worker *w, uint32_t seg_id, uint16_t
 void vcl_worker_reap_pairs(struct vcl_worker *w);         /* unmaps those that are gone; worker lock held */
 int vcl_worker_who(struct vcl_worker *w, const struct ip_addr *ip, uint32_t *answer);
 int vcl_worker_device(struct vcl_worker *w, struct svm_att_device *d); /* SVM_ATT_DEVICE, and the answer */
+int vcl_worker_address(struct vcl_worker *w, uint32_t number, struct svm_att_address *a); /* -ENOENT: there are no more */
 void vcl_worker_met(struct vcl_worker *w, const struct ip_endpoint *rmt, bool is_there); /* worker lock held */
 int vcl_worker_fork_token(struct vcl_worker *w, uint64_t *token, int *lifeline);
 void vcl_worker_forget_server(struct vcl_worker *w, bool in_child);

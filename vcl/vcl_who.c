@@ -43,6 +43,20 @@ static uint32_t who_bits(const struct ip_addr *ip)
     return w && vcl_server_is_there() && vcl_worker_who(w, ip, &bits) == 0 ? bits : 0;
 }
 
+int vcl_address(uint32_t number, struct vcl_address *out)
+{
+    struct vcl_worker *w = vcl_worker_current();
+    struct svm_att_address a;
+    int rc = w && vcl_server_is_there() ? vcl_worker_address(w, number, &a) : -ENOENT;
+
+    if (rc)
+        return rc;
+    *out = (struct vcl_address){ .ip = a.ip, .prefix_len = a.prefix_len, .has_link = a.has_link, .index = a.device.index };
+    static_assert(sizeof(out->name) == sizeof(a.device.name), "the name of an interface fits");
+    memcpy(out->name, a.device.name, sizeof(out->name));
+    return 0;
+}
+
 bool vcl_mcast_is_served(const struct ip_addr *group, const struct ip_addr *ifc)
 {
     if (!ip_addr_is_any(ifc))

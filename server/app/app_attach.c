@@ -168,6 +168,15 @@ static void do_device(struct app_client *c, struct svm_att_device *d)
     app_client_send(c, d, sizeof(*d), NULL, 0);
 }
 
+static void do_address(struct app_client *c, uint32_t number)
+{
+    struct svm_att_address m = { .type = SVM_ATT_ADDRESS_IS, .number = number };
+
+    if (interface_nth_address(c->as->stack, c->ns ? c->as->ns[c->ns - 1].fib : 0, number, &m) != 0)
+        m.device.index = 0;
+    app_client_send(c, &m, sizeof(m), NULL, 0);
+}
+
 static void do_error(struct app_client *c, int error, const char *text)
 {
     struct svm_att_error m = { .type = SVM_ATT_ERROR, .error = error };
@@ -194,6 +203,7 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
     struct svm_att_hello hello;
     struct svm_att_who who;
     struct svm_att_device device;
+    struct svm_att_address address;
     struct svm_att_tls tls;
     struct svm_att_tls_config tls_config;
     struct svm_att_tcp_key tcp_key;
@@ -213,6 +223,9 @@ static void dispatch(struct app_client *c, const uint8_t *buf, size_t len, int *
     } else if (type == SVM_ATT_DEVICE && len == sizeof(device)) {
         memcpy(&device, buf, sizeof(device));
         do_device(c, &device);
+    } else if (type == SVM_ATT_ADDRESS && len == sizeof(address)) {
+        memcpy(&address, buf, sizeof(address));
+        do_address(c, address.number);
     } else if (type == SVM_ATT_FORK && len == sizeof(simple)) {
         do_fork(c, fds, n_fds);
     } else if (type == SVM_ATT_BANK && len == sizeof(struct svm_att_simple)) {

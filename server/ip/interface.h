@@ -86,6 +86,8 @@ struct interface *interface_by_name(const struct stack *s, const char *name); /*
 /* By its name or that of the kernel's interface that its port is on, as programs say it; name empty: by index. -ENODEV: table fib has none;
  * else *name (room for SVM_DEVICE_NAME) and *index are complete. Control thread. */
 int interface_find_device(const struct stack *s, uint16_t fib, char *name, int32_t *index);
+/* The address with this number, from 0, of the interfaces of table fib; not those that another host has. -ENOENT. Control thread. */
+int interface_nth_address(const struct stack *s, uint16_t fib, unsigned number, struct svm_att_address *out);
 
 /* ---- any worker ---- */
 

@@ -35,14 +35,41 @@ static bool is_called(const struct interface *ifc, const char *name)
     return strcmp(ifc->name, name) == 0 || (kernel_name_of(ifc, kernel) && strcmp(kernel, name) == 0);
 }
 
+/* As programs find it again: with an index of the kernel's, by the kernel's name. */
+static void device_of(const struct interface *ifc, char name[SVM_DEVICE_NAME])
+{
+    if (ifc->ifindex >= SVM_DEVICE_OWN || !kernel_name_of(ifc, name))
+        snprintf(name, SVM_DEVICE_NAME, "%s", ifc->name);
+}
+
+int interface_nth_address(const struct stack *s, uint16_t fib, unsigned number, struct svm_att_address *out)
+{
+    for (unsigned i = 0; s->interfaces && i < s->interfaces->n; i++) {
+        const struct interface *ifc = s->interfaces->ifc[i];
+        for (unsigned j = 0; ifc->fib == fib && j < ifc->n_addrs; j++) {
+            const struct interface_addr *a = &ifc->addr[j];
+            uint8_t state = interface_addr_state_get(a);
+            if (state == INTERFACE_ADDR_REMOVED || state == INTERFACE_ADDR_DUPLICATE || number-- != 0)
+                continue;
+            device_of(ifc, out->device.name);
+            out->device.index = ifc->ifindex;
+            out->ip = a->ip;
+            out->prefix_len = a->len;
+            out->has_link = s->port[ifc->port]->ops->link_up(s->port[ifc->port]) > 0;
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
 int interface_find_device(const struct stack *s, uint16_t fib, char *name, int32_t *index)
 {
     for (unsigned i = 0; s->interfaces && i < s->interfaces->n; i++) {
         const struct interface *ifc = s->interfaces->ifc[i];
         if (ifc->fib != fib || (name[0] ? !is_called(ifc, name) : ifc->ifindex != *index))
             continue;
-        if (!name[0] && (ifc->ifindex >= SVM_DEVICE_OWN || !kernel_name_of(ifc, name)))
-            snprintf(name, SVM_DEVICE_NAME, "%s", ifc->name);
+        if (!name[0])
+            device_of(ifc, name);
         *index = ifc->ifindex;
         return 0;
     }
