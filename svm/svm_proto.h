@@ -518,6 +518,7 @@ enum svm_dgram_flags {
                                    address, data = what is quoted of it. Each is followed by SVM_MSG_ERROR. (1u << 1: svm_sctp.h) */
     SVM_DGRAM_CONFIRM = 1u << 3, /* tx: the program has heard from the peer lately (MSG_CONFIRM) */
     SVM_DGRAM_NO_CHECK6 = 1u << 4, /* tx: without checksum if it goes over IPv6 (UDP_NO_CHECK6_TX); not with SVM_TLV_GSO_SIZE */
+    SVM_DGRAM_NO_CHECK4 = 1u << 5, /* tx: the same over IPv4 (SO_NO_CHECK) */
 };
 struct svm_dgram_tlv {
     uint16_t type;      /* enum svm_dgram_tlv_type */

@@ -247,6 +247,8 @@ static int put_record(struct vcl_socket *s, const struct iovec *iov, int n_iov, 
         rec.h.flags = SVM_DGRAM_CONFIRM;
     if (hs_unlikely(s->rare_opt->no_check6_tx))
         rec.h.flags |= SVM_DGRAM_NO_CHECK6;
+    if (hs_unlikely(s->rare_opt->no_check))
+        rec.h.flags |= SVM_DGRAM_NO_CHECK4;
     all[0] = (struct iovec){ &rec, rec.h.hdr_len };
     memcpy(&all[1], iov, (size_t)n_iov * sizeof(*iov));
     all[1 + n_iov] = (struct iovec){ (void *)(uintptr_t)zeros, pad };

@@ -80,5 +80,5 @@ int vcl_dgram_check_size(struct vcl_socket *s, const struct vcl_msg_info *info, 
     }
     if (!gso)
         return 0;
-    return len > (size_t)gso * SVM_GSO_SEGMENTS || (s->rare_opt->no_check6_tx && !ip_addr_is_v4(dst)) ? -EINVAL : 0;
+    return len > (size_t)gso * SVM_GSO_SEGMENTS || (ip_addr_is_v4(dst) ? s->rare_opt->no_check : s->rare_opt->no_check6_tx) ? -EINVAL : 0;
 }

@@ -276,7 +276,7 @@ struct vcl_rare_opts {
     uint32_t stamping;               /* SO_TIMESTAMPING */
     bool stamp, stamp_ns, stamp_new; /* SO_TIMESTAMP and its kin, as the kernel keeps them */
     bool broadcast, pktinfo, pktinfo6, mcast_loop, mcast_loop6, mcast_all, mcast_all6;
-    bool recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro, rxq_ovfl, no_check6_tx, no_check6_rx;
+    bool recvttl, recvtos, recvhops, recvtclass, recverr, recverr6, gro, rxq_ovfl, no_check, no_check6_tx, no_check6_rx;
     bool recvorig, recvorig6, dontfrag, select_err;
     bool debug, prefer_busy_poll, late_port; /* hints */
     bool freebind, transparent;      /* of both levels */
@@ -511,6 +511,7 @@ void vcl_unlisten(struct vcl_socket *s);
 /* vcl_buffer.c; name: SO_RCVBUF or SO_SNDBUF, SO_RCVBUFFORCE or SO_SNDBUFFORCE. 0, -EPERM. No lock held. */
 int vcl_buffer_set(struct vcl_socket *s, int name, int v);
 int vcl_buffer_force(struct vcl_socket *s, int name, int v);
+int vcl_path_mtu(struct vcl_socket *s, bool is_v6); /* vcl_path_mtu.c: or -ENOTCONN, -ENOPROTOOPT (not known) */
 bool vcl_kernel_permits(int level, int name, int v); /* this option of a socket to this process */
 int vcl_options_inherit(struct vcl_socket *s, const struct vcl_socket *from); /* 0 or -ENOMEM */
 void vcl_accept_return(struct vcl_worker *w, const struct svm_msg *m, uint32_t server_worker);

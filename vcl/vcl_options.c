@@ -37,6 +37,8 @@ enum opt_kind {
     OPT_BOOL,
     OPT_INT,
     OPT_NONE,       /* not done here: reads as `lo`, the value that it has by default, and takes no other (ENOPROTOOPT) */
+    OPT_READ,       /* to be read only: `lo` */
+    OPT_OBSOLETE,   /* reads as `lo`, and takes any value, with which Linux does nothing either */
 };
 enum opt_flags {
     OPT_TOS_ECN = 1, /* streams keep the two lowest bits for themselves (RFC 3168) */
@@ -65,6 +67,8 @@ enum { ANY = SVM_PROTO_NONE, TCP = SVM_PROTO_TCP, UDP = SVM_PROTO_UDP };
 #define HINT(level, name, proto, field, lo, hi) { level, name, OPT_INT, 0, 0, proto, AT_RARE(field), lo, hi, 0 }
 #define NONE(level, name, proto, value) { level, name, OPT_NONE, 0, 0, proto, 0, value, value, 0 }
 
+#define FIXED(level, name, kind, value) { level, name, kind, 0, 0, ANY, 0, value, value, 0 }
+
 static const struct opt_row rows[] = {
     BOOL(SOL_SOCKET, SO_REUSEADDR, 0, ANY, reuseaddr),
     BOOL(SOL_SOCKET, SO_REUSEPORT, 0, ANY, reuseport),
@@ -77,8 +81,8 @@ static const struct opt_row rows[] = {
     HINT(SOL_SOCKET, SO_BUSY_POLL, ANY, busy_poll, 0, INT32_MAX),
     RARE(SOL_SOCKET, SO_PREFER_BUSY_POLL, 0, ANY, prefer_busy_poll), /* a hint */
     HINT(SOL_SOCKET, SO_INCOMING_CPU, ANY, incoming_cpu, INT32_MIN, INT32_MAX),
-    NONE(SOL_SOCKET, SO_DONTROUTE, ANY, 0), NONE(SOL_SOCKET, SO_NO_CHECK, ANY, 0), NONE(SOL_SOCKET, SO_BSDCOMPAT, ANY, 0),
-    NONE(SOL_SOCKET, SO_SNDLOWAT, ANY, 1),
+    NONE(SOL_SOCKET, SO_DONTROUTE, ANY, 0), FIXED(SOL_SOCKET, SO_BSDCOMPAT, OPT_OBSOLETE, 0), FIXED(SOL_SOCKET, SO_SNDLOWAT, OPT_READ, 1),
+    RARE(SOL_SOCKET, SO_NO_CHECK, 0, ANY, no_check), /* acts on datagrams over IPv4 */
     NONE(SOL_SOCKET, SO_TIMESTAMP, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPNS, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPING, ANY, 0),
     NONE(SOL_SOCKET, SO_TIMESTAMP_NEW, ANY, 0), NONE(SOL_SOCKET, SO_TIMESTAMPNS_NEW, ANY, 0),
     NONE(SOL_SOCKET, SO_MARK, ANY, 0), NONE(SOL_SOCKET, SO_WIFI_STATUS, ANY, 0),
@@ -109,6 +113,7 @@ static const struct opt_row rows[] = {
     NONE(IPPROTO_IP, IP_RECVOPTS, ANY, 0), NONE(IPPROTO_IP, IP_RETOPTS, ANY, 0),
     RARE(IPPROTO_IP, IP_RECVERR, 0, UDP, recverr), NONE(IPPROTO_IP, IP_RECVERR, ANY, 0),
     RARE(IPPROTO_IP, IP_RECVTTL, 0, UDP, recvttl), RARE(IPPROTO_IP, IP_RECVTOS, 0, UDP, recvtos),
+    RARE(IPPROTO_IP, IP_RECVTTL, 0, TCP, recvttl), RARE(IPPROTO_IP, IP_RECVTOS, 0, TCP, recvtos), /* of streams Linux keeps them, too */
     NONE(IPPROTO_IP, IP_RECVTTL, ANY, 0), NONE(IPPROTO_IP, IP_RECVTOS, ANY, 0),
     FREE(IPPROTO_IP, IP_FREEBIND, TCP, freebind), FREE(IPPROTO_IP, IP_FREEBIND, UDP, freebind), NONE(IPPROTO_IP, IP_FREEBIND, ANY, 0),
     NONE(IPPROTO_IP, IP_PASSSEC, ANY, 0),
@@ -132,6 +137,7 @@ static const struct opt_row rows[] = {
     NONE(IPPROTO_IPV6, IPV6_2292DSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_2292RTHDR, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_2292HOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, 11 /* IPV6_FLOWINFO */, ANY, 0),
     RARE(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 0, UDP, recvhops), RARE(IPPROTO_IPV6, IPV6_RECVTCLASS, 0, UDP, recvtclass),
+    RARE(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 0, TCP, recvhops), RARE(IPPROTO_IPV6, IPV6_RECVTCLASS, 0, TCP, recvtclass), /* likewise */
     RARE(IPPROTO_IPV6, IPV6_RECVERR, 0, UDP, recverr6), NONE(IPPROTO_IPV6, IPV6_RECVERR, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVHOPOPTS, ANY, 0),
     NONE(IPPROTO_IPV6, IPV6_RECVRTHDR, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVDSTOPTS, ANY, 0), NONE(IPPROTO_IPV6, IPV6_RECVPATHMTU, ANY, 0),
@@ -240,7 +246,7 @@ static int32_t row_get(const struct vcl_socket *s, const struct opt_row *r)
     const uint8_t *at = r->at & IN_RARE ? (const uint8_t *)s->rare_opt + (r->at & ~IN_RARE) : (const uint8_t *)&s->opt + r->at;
     int32_t v;
 
-    if (r->kind == OPT_NONE)
+    if (r->kind >= OPT_NONE)
         return r->lo;
     if (r->kind == OPT_BOOL)
         return *(const bool *)at;
@@ -448,15 +454,13 @@ static int take_timeval(const void *val, socklen_t len, int64_t *ns)
     return 0;
 }
 
-/* socket(7): an unsigned int or long; the largest of either means no limit. Nothing paces datagrams here. */
+/* socket(7): an unsigned int or long; the largest of either means no limit. Nothing paces datagrams here, nor does Linux without fq. */
 static int set_max_pacing(struct vcl_socket *s, const void *val, socklen_t len)
 {
     struct vcl_rare_opts *o;
     uint32_t v32;
     uint64_t v = 0;
 
-    if (s->is_dgram || s->is_records)
-        return -ENOPROTOOPT;
     if (len == sizeof(v)) {
         memcpy(&v, val, sizeof(v));
     } else {
@@ -466,7 +470,8 @@ static int set_max_pacing(struct vcl_socket *s, const void *val, socklen_t len)
     if (!(o = vcl_options_rare(s)))
         return -ENOBUFS;
     o->max_pacing = v;
-    vcl_options_send_int(s, SVM_ATTR_MAX_PACING, pacing_told(s));
+    if (!s->is_dgram && !s->is_records)
+        vcl_options_send_int(s, SVM_ATTR_MAX_PACING, pacing_told(s));
     return 0;
 }
 
@@ -710,8 +715,8 @@ static int set_row(struct vcl_socket *s, const struct opt_row *r, int32_t v)
 {
     bool *at;
 
-    if (r->kind == OPT_NONE)
-        return v == r->lo ? 0 : -ENOPROTOOPT;
+    if (r->kind >= OPT_NONE)
+        return r->kind == OPT_OBSOLETE || (r->kind == OPT_NONE && v == r->lo) ? 0 : -ENOPROTOOPT;
     if (r->kind == OPT_INT)
         return set_int_row(s, r, v);
     if (r->level == IPPROTO_IPV6 && r->name == IPV6_V6ONLY && (s->has_lcl || vcl_state(s) != VCL_NEW))
@@ -812,8 +817,6 @@ static int get_max_pacing(const struct vcl_socket *s, void *val, socklen_t *len)
     uint64_t v = s->rare_opt->max_pacing;
     uint32_t v32 = v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
 
-    if (s->is_dgram || s->is_records)
-        return -ENOPROTOOPT;
     if (*len >= sizeof(v))
         return put(val, len, &v, sizeof(v));
     return put(val, len, &v32, sizeof(v32));
@@ -911,31 +914,23 @@ static int get_tcp_level(struct vcl_socket *s, int name, void *val, socklen_t *l
     }
 }
 
-static int get_dgram_mtu(struct vcl_socket *s, void *val, socklen_t *len)
-{
-    int32_t v;
-    int rc = vcl_handle_is_none(s->handle) ? -ENOTCONN : vcl_attr_ask(s, SVM_ATTR_MTU, NULL, 0, &v, sizeof(v));
-
-    if (rc)
-        return rc == -EPROTO ? -ENOPROTOOPT : rc;
-    return put_int(val, len, v);
-}
-
-/* ip(7) IP_MTU, ipv6(7) IPV6_MTU: of the path to the peer. A cut-through connection has that of the loopback device. */
 static int get_mtu(struct vcl_socket *s, bool is_v6, void *val, socklen_t *len)
 {
-    struct tcp_info ti = { .tcpi_pmtu = 0 };
-    socklen_t ti_len = sizeof(ti);
+    int mtu = vcl_path_mtu(s, is_v6);
 
-    if (s->is_dgram || s->is_records)
-        return get_dgram_mtu(s, val, len);
-    if (vcl_state(s) != VCL_CONNECTED)
-        return -ENOTCONN;
-    if (s->local)
-        return put_int(val, len, is_v6 ? 65536 : 65535);
-    if (vcl_tcp_info(s, &ti, &ti_len) != 0 || ti.tcpi_pmtu == 0)
-        return -ENOPROTOOPT;
-    return put_int(val, len, (int)ti.tcpi_pmtu);
+    return mtu < 0 ? mtu : put_int(val, len, mtu);
+}
+
+/* ipv6(7): the same with room for an address, which Linux leaves empty. */
+static int get_mtuinfo(struct vcl_socket *s, void *val, socklen_t *len)
+{
+    struct ip6_mtuinfo info = { .ip6m_mtu = 0 };
+    int mtu = *len < sizeof(info) ? -EINVAL : vcl_path_mtu(s, !ip_addr_is_v4(&s->rmt.ip));
+
+    if (mtu < 0)
+        return mtu;
+    info.ip6m_mtu = (uint32_t)mtu;
+    return put(val, len, &info, sizeof(info));
 }
 
 int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen_t *len)
@@ -980,6 +975,8 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
     case IPPROTO_IPV6:
         if (name == IPV6_MTU_DISCOVER)
             return put_int(val, len, s->rare_opt->mtu_discover);
+        if (name == IPV6_PATHMTU)
+            return get_mtuinfo(s, val, len);
         return name == IPV6_MTU ? get_mtu(s, true, val, len) : -ENOPROTOOPT;
     default:
         return -ENOPROTOOPT;

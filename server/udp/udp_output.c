@@ -96,6 +96,13 @@ static int resolve_device(struct worker *w, const struct udp_conn *c, const stru
     return 0;
 }
 
+/* Without checksum: RFC 768, RFC 6936. */
+static bool is_bare(const struct tx_record *r, const struct ip_tx *tx)
+{
+    return hs_unlikely(r->h.flags & (SVM_DGRAM_NO_CHECK4 | SVM_DGRAM_NO_CHECK6)) &&
+           r->h.flags & (ip_addr_is_v4(&tx->dst) ? SVM_DGRAM_NO_CHECK4 : SVM_DGRAM_NO_CHECK6);
+}
+
 /* Where from and where to; once: the way, where the connection has none of its own. 0, or the error that Linux's sendto() gives. */
 static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, struct ip_tx *tx, struct ip_route_cache *once, enum udp_count *why)
 {
@@ -164,7 +171,7 @@ static int resolve(struct worker *w, struct udp_conn *c, struct tx_record *r, st
     if (h->data_len > (v4 ? UDP_MAX_V4 : UDP_MAX_V6))
         return -EMSGSIZE;
     *why = UDP_C_tx_bad_address;
-    if (r->gso_size && (h->data_len > (uint32_t)r->gso_size * SVM_GSO_SEGMENTS || (!v4 && h->flags & SVM_DGRAM_NO_CHECK6)))
+    if (r->gso_size && (h->data_len > (uint32_t)r->gso_size * SVM_GSO_SEGMENTS || is_bare(r, tx)))
         return -EINVAL;
     return 0;
 }
@@ -194,7 +201,7 @@ static struct pkt *build(struct worker *w, struct udp_conn *c, const struct tx_r
     m->l4_len = UDP_HDR_LEN;
     *h = (struct udp_hdr){ .src = c->base.lcl.port, .dst = r->h.rmt_port, .len = be16_of((uint16_t)(UDP_HDR_LEN + len)),
                            .csum = pkt_pseudo_sum(m, UDP_HDR_LEN + len) };
-    if (hs_unlikely(r->h.flags & SVM_DGRAM_NO_CHECK6) && !ip_addr_is_v4(&tx->dst)) { /* RFC 6936 */
+    if (hs_unlikely(is_bare(r, tx))) {
         m->flags = 0;
         h->csum = 0;
     }

@@ -7,7 +7,7 @@
 need_root
 need_stack
 only_hoststack
-need python3 nft
+need python3 nft ping
 PY="python3 $top_srcdir/tests/system/freebind.py"
 
 # The stack takes its addresses from cfg0, as they come and go.

@@ -30,8 +30,9 @@ STREAM = [(SOL, 47, 1 << 20), (TCP, socket.TCP_NODELAY, 1), (TCP, socket.TCP_COR
           (TCP, socket.TCP_KEEPINTVL, 11), (TCP, socket.TCP_KEEPCNT, 3), (TCP, socket.TCP_USER_TIMEOUT, 12345), (TCP, 25, 777), (TCP, 16, 1),
           (TCP, socket.TCP_SYNCNT, 3), (TCP, 36, 1), (TCP, socket.TCP_LINGER2, 9), (TCP, socket.TCP_DEFER_ACCEPT, 7)]
 LISTENER = [(TCP, 23, 5)]
-DGRAM = [(SOL, socket.SO_BROADCAST, 1), (SOL, 42, 3), (UDP, 104, 1), (UDP, 103, 500), (UDP, 101, 1), (UDP, 102, 1)]
-ANY_IP = [(IP, socket.IP_TOS, 0x48), (IP, socket.IP_TTL, 33), (IP, 8, 1), (IP, 21, 9), (IP, 10, 2), (IP, 20, 1), (IP, 24, 1)]
+DGRAM = [(SOL, socket.SO_BROADCAST, 1), (SOL, 42, 3), (SOL, 11, 1), (SOL, 47, 1 << 20), (UDP, 104, 1), (UDP, 103, 500), (UDP, 101, 1), (UDP, 102, 1)]
+ANY_IP = [(IP, socket.IP_TOS, 0x48), (IP, socket.IP_TTL, 33), (IP, 8, 1), (IP, 21, 9), (IP, 10, 2), (IP, 20, 1), (IP, 24, 1),
+          (IP, 15, 1), (IP, 19, 1)]
 DGRAM_IP = [(IP, 11, 1), (IP, 12, 1), (IP, 13, 1), (IP, socket.IP_MULTICAST_TTL, 5), (IP, socket.IP_MULTICAST_LOOP, 0), (IP, 49, 0)]
 ANY_IP6 = [(IP6, socket.IPV6_TCLASS, 0x48), (IP6, socket.IPV6_UNICAST_HOPS, 34), (IP6, socket.IPV6_RECVPKTINFO, 1), (IP6, 62, 1), (IP6, 73, 9),
            (IP6, 23, 2), (IP6, 74, 1)]

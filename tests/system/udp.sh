@@ -1,6 +1,6 @@
 #!/bin/bash
 # udp.sh - UDP against the kernel with one and several workers: sockets of all kinds find their datagrams, fragments, path MTU, none without
-# checksum over IPv6 but for who asked for it
+# checksum over IPv6 but for who asked for it, over IPv4 as the sender says
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_root
@@ -28,6 +28,16 @@ bare() { # WHAT FROM TO ADDRESS
     wait "${pids[@]}"
     check_eq "$1: no pieces without checksum" "$said" $'Invalid argument\nInvalid argument'
     check_eq "$1: without checksum nothing comes, with the option it does" "$(tail -qn 1 "$TMP/bare0" "$TMP/bare1")" $'2\n12'
+}
+# Over IPv4 (SO_NO_CHECK) each receiver takes both: a raw socket tells them apart.
+bare_look() { # WHAT ADDRESS
+    TMO=20 bg "$TMP/look" in_k "$PROBE" bare-look "$2" 7013 0
+    local pid=$bg_pid said
+    wait_for 5 listening "$TMP/look" || not_ok "$1: the raw socket is ready" "$(cat "$TMP/look")"
+    said=$(TMO=20 stack "$PROBE" bare-send "$2" 7013 0 2>&1)
+    wait "$pid"
+    check_eq "$1: no pieces without checksum over IPv4" "$said" "Invalid argument"
+    check_eq "$1: over IPv4 one without checksum, then one with it" "$(tail -n 1 "$TMP/look")" "1-2"
 }
 
 for n in 1 2 3; do
@@ -71,6 +81,8 @@ for n in 1 2 3; do
         if [ $f = 6 ]; then
             bare "$what: from the kernel" in_k stack "${!s}"
             bare "$what: to the kernel" stack in_k "${!k}"
+        else
+            bare_look "$what: to the kernel" "${!k}"
         fi
         for p in "${served[@]}"; do end_pid "$p"; done
         served=()

@@ -529,6 +529,7 @@ static void receive_all(int fd, size_t bytes, bool gro)
 static void segments(void)
 {
     int fd = sock(6011);
+    int level = t.v6 ? IPPROTO_UDP : SOL_SOCKET, no_check = t.v6 ? UDP_NO_CHECK6_TX : SO_NO_CHECK;
 
     connect(fd, at(&t.peer, ECHO), t.peer.len);
     SET(fd, IPPROTO_UDP, UDP_SEGMENT, -1);
@@ -547,14 +548,12 @@ static void segments(void)
     send_gso(fd, NULL, 0, 1281, 10, 0);
     send_gso(fd, NULL, 0, 3000, 1480, 0); /* a piece must fit the link */
     send_gso(fd, NULL, 0, 66000, 1400, 0);
-    if (t.v6) {
-        SET(fd, IPPROTO_UDP, UDP_NO_CHECK6_TX, 1); /* no pieces without checksum, also not one */
-        send_gso(fd, NULL, 0, 3500, 1200, 0);
-        send_gso(fd, NULL, 0, 3000, 1480, 0);
-        send_gso(fd, NULL, 0, 7, 1000, 0);
-        send_gso(fd, NULL, 0, 0, 1000, 0);
-        SET(fd, IPPROTO_UDP, UDP_NO_CHECK6_TX, 0);
-    }
+    SET(fd, level, no_check, 1); /* no pieces without checksum, also not one */
+    send_gso(fd, NULL, 0, 3500, 1200, 0);
+    send_gso(fd, NULL, 0, 3000, 1480, 0);
+    send_gso(fd, NULL, 0, 7, 1000, 0);
+    send_gso(fd, NULL, 0, 0, 1000, 0);
+    SET(fd, level, no_check, 0);
     SET(fd, IPPROTO_UDP, UDP_SEGMENT, 0);
     send_gso(fd, NULL, 0, 3000, -1, MSG_CONFIRM);
     receive_all(fd, 3000, false);
