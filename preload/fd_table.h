@@ -44,7 +44,6 @@ struct fd_socket {
     bool is_copy;              /* its kernel descriptor is a copy of an idle socket (preload_number.c) */
     _Atomic bool has_dups;     /* more than one number has led to it */
     bool is_exported;          /* its kernel descriptor is a pair's end that the server knows (preload_exec.c) */
-    bool listener_blocking;    /* BOTH: the kernel's side is always non-blocking, this is what the program believes */
     bool is_spawn_named;       /* a file action of posix_spawn() has named it */
     _Atomic bool is_read_shut; /* shutdown() of the receiving side */
     bool needs_stack;          /* bound to an address that both should serve, but there is no server */

@@ -222,7 +222,7 @@ bool preload_nest_is_ready(struct fd_file *e, int fd);  /* after it: fd, which l
 void preload_nest_free(struct fd_file *e);
 
 /* preload_exec.c: a socket that was bound here and that others hold, too, listens as soon as one of them has called listen() */
-bool preload_listens(int fd, struct fd_file *f);            /* notes it; asks the server if it may be so */
+bool preload_listens(struct fd_file *f);            /* notes it; asks the server if it may be so */
 bool preload_is_forced(int fd, const struct fd_file *f);    /* BOTH: the kernel's side must stay non-blocking, for all who hold it */
 bool preload_believes_blocking(int fd, const struct fd_file *f); /* though it is forced */
 bool preload_kernel_listens(int fd);

@@ -271,7 +271,7 @@ static int preload_epoll_ctl(int epfd, struct fd_file *e, int op, int fd, struct
     struct vcl_set *set;
     int r;
     if (op != EPOLL_CTL_DEL && !s->sock.is_accepted && !s->sock.is_listener)
-        preload_listens(fd, s);
+        preload_listens(s);
     switch (preload_serve(s)) {
     case FD_STACK:
         r = preload_epoll_set(epfd, e, &set);

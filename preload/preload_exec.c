@@ -97,17 +97,15 @@ bool preload_is_forced(int fd, const struct fd_file *f)
 
 bool preload_believes_blocking(int fd, const struct fd_file *f)
 {
-    return f->sock.listener_blocking ||
-           (!f->sock.is_listener && preload_is_both(f) && !vcl_socket_is_nonblock(f->sock.vcl) && preload_is_forced(fd, f));
+    return preload_is_both(f) && !vcl_socket_is_nonblock(f->sock.vcl) && preload_is_forced(fd, f);
 }
 
-bool preload_listens(int fd, struct fd_file *f)
+bool preload_listens(struct fd_file *f)
 {
     if (f->sock.is_listener)
         return true;
     if (hs_likely(!exec_may_listen(f)) || preload_is_foreign() || !vcl_listens(f->sock.vcl))
         return false;
-    f->sock.listener_blocking = preload_believes_blocking(fd, f);
     f->sock.is_listener = true;
     return true;
 }
@@ -406,7 +404,6 @@ static void exec_adopt(int fd)
         return;
     f->sock.is_exported = is_pair;
     f->sock.is_listener = vcl_is_listener(vs);
-    f->sock.listener_blocking = is_forced && !vcl_socket_is_nonblock(vs);
     if (flags >= 0 && (flags & O_ASYNC))
         preload_async_changed(fd, f);
     preload_put(f);

@@ -207,7 +207,6 @@ static int preload_set_flags(int fd, struct fd_file *f, fcntl_fn real, void *arg
     int r = (int)preload_kernel(real(fd, F_SETFL, forced ? (void *)(intptr_t)(flags | O_NONBLOCK) : arg));
     if (r < 0)
         return r;
-    f->sock.listener_blocking = forced && !(flags & O_NONBLOCK);
     vcl_socket_set_nonblock(f->sock.vcl, flags & O_NONBLOCK);
     if (hs_likely(!(flags & O_ASYNC) == !f->sock.async.on))
         return r;
@@ -227,6 +226,8 @@ static int preload_fcntl_socket(int fd, struct fd_file *f, fcntl_fn real, int cm
     r = (int)preload_kernel(real(fd, cmd, arg));
     if (cmd == F_GETFL && r >= 0 && preload_believes_blocking(fd, f))
         r &= ~O_NONBLOCK;
+    else if (cmd == F_GETFL && r >= 0 && f->sock.is_copy) /* another process of a fork may have changed it, which has an idle socket of its own */
+        r = (r & ~O_NONBLOCK) | (vcl_socket_is_nonblock(f->sock.vcl) ? O_NONBLOCK : 0);
     if ((cmd == F_SETOWN || cmd == F_SETOWN_EX || cmd == F_SETSIG) && r == 0)
         r = preload_async_changed(fd, f);
     return r;
@@ -284,9 +285,7 @@ static int preload_ioctl_nonblock(int fd, struct fd_file *f, void *arg)
     if (!arg)
         return -EFAULT;
     bool on = *(int *)arg != 0;
-    if (preload_is_forced(fd, f)) {
-        f->sock.listener_blocking = !on;
-    } else if (!preload_number_nonblock(fd, f, on)) {
+    if (!preload_is_forced(fd, f) && !preload_number_nonblock(fd, f, on)) {
         int r = (int)preload_kernel(libc_real()->ioctl(fd, FIONBIO, arg));
         if (r < 0)
             return r;

@@ -62,7 +62,7 @@ static bool is_device(int level, int name) { return level == SOL_SOCKET && (name
 /* An interface of the kernel's alone: it serves the socket, also one that both have served so far. */
 static void leave_to_kernel(int fd, struct fd_file *f)
 {
-    int flags = f->sock.listener_blocking ? libc_real()->fcntl(fd, F_GETFL) : -1;
+    int flags = preload_believes_blocking(fd, f) ? libc_real()->fcntl(fd, F_GETFL) : -1;
 
     if (flags >= 0)
         libc_real()->fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
@@ -161,7 +161,7 @@ HS_EXPORT int hs_getsockopt(int fd, int level, int name, void *val, socklen_t *l
         r = (int)preload_kernel(libc_real()->getsockopt(fd, level, name, val, len));
     } else {
         if (level == SOL_SOCKET && name == SO_ACCEPTCONN)
-            preload_listens(fd, f);
+            preload_listens(f);
         r = vcl_getsockopt(f->sock.vcl, level, name, val, len);
     }
     preload_put(f);

@@ -66,7 +66,7 @@ static void poll_list_add(struct poll_list *l, int fd, short events)
         f = NULL;
     }
     if (f && !f->sock.is_accepted && !f->sock.is_listener)
-        preload_listens(fd, f);
+        preload_listens(f);
     if (!f || preload_is_both(f))
         l->v[l->n++] = (struct vcl_pollfd){ .socket = NULL, .fd = fd, .events = events };
     if (f) {

@@ -337,8 +337,8 @@ static int preload_bind_late(int fd, struct fd_file *f)
  * were before. */
 static void preload_listener_unblock(int fd, struct fd_file *f, int flags, bool was_blocking)
 {
-    if (was_blocking)
-        f->sock.listener_blocking = true;
+    if (was_blocking && vcl_socket_is_nonblock(f->sock.vcl))
+        vcl_socket_set_nonblock(f->sock.vcl, false);
     if (flags >= 0 && !(flags & O_NONBLOCK))
         libc_real()->fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
@@ -430,7 +430,7 @@ put_socket:
 
 static bool preload_accept_waits(const struct fd_file *f)
 {
-    return preload_is_both(f) ? f->sock.listener_blocking : !vcl_socket_is_nonblock(f->sock.vcl);
+    return !vcl_socket_is_nonblock(f->sock.vcl);
 }
 
 static int preload_accept(int fd, struct fd_file *f, struct sockaddr *sa, socklen_t *len, int flags)
@@ -439,7 +439,7 @@ static int preload_accept(int fd, struct fd_file *f, struct sockaddr *sa, sockle
         return -EINVAL;
     if (f->sock.proto == SVM_PROTO_UDP)
         return -EOPNOTSUPP;
-    if (!preload_listens(fd, f))
+    if (!preload_listens(f))
         return -EINVAL;
     for (;;) {
         int r = preload_accept_stack(f, sa, len, flags);
@@ -530,7 +530,7 @@ static int preload_connect_try(struct fd_file *f, const struct ip_endpoint *e)
     struct vcl_pollfd p = { .socket = f->sock.vcl, .fd = -1, .events = POLLOUT };
     struct timespec wait = { .tv_nsec = ANSWER_NS };
     bool nonblock = vcl_socket_is_nonblock(f->sock.vcl);
-    vcl_socket_set_nonblock(f->sock.vcl, true);
+    vcl_socket_set_nonblock_here(f->sock.vcl, true);
     int r = vcl_connect(f->sock.vcl, e);
     if (r == -EINPROGRESS || r == -EALREADY) {
         int n;
@@ -541,7 +541,7 @@ static int preload_connect_try(struct fd_file *f, const struct ip_endpoint *e)
         vcl_held.patient--;
         r = n == 1 ? -vcl_take_error(f->sock.vcl) : -EINPROGRESS;
     }
-    vcl_socket_set_nonblock(f->sock.vcl, nonblock);
+    vcl_socket_set_nonblock_here(f->sock.vcl, nonblock);
     return r;
 }
 
@@ -615,7 +615,7 @@ static int preload_connect(int fd, struct fd_file *f, const struct sockaddr *sa,
                    ? preload_connect_other(fd, f, sa, len)
                : is_early ? IS_KERNELS
                    : preload_connect_plain(fd, f, sa, len);
-    if (f->sock.proto != SVM_PROTO_SCTP && preload_listens(fd, f))
+    if (f->sock.proto != SVM_PROTO_SCTP && preload_listens(f))
         return -EISCONN;
     int r = preload_tls_connect(f), scope = f->sock.proto == SVM_PROTO_SCTP || !f->sock.is_v6 ? 0 : vcl_device_scope(f->sock.vcl, sa, len, false);
     if (r < 0)
@@ -660,10 +660,10 @@ static ssize_t send_early(int fd, struct fd_file *f, const struct msghdr *msg, i
 {
     bool dontwait = flags & MSG_DONTWAIT && !vcl_socket_is_nonblock(f->sock.vcl);
     if (dontwait)
-        vcl_socket_set_nonblock(f->sock.vcl, true);
+        vcl_socket_set_nonblock_here(f->sock.vcl, true);
     ssize_t r = preload_connect(fd, f, msg->msg_name, msg->msg_namelen, true);
     if (dontwait)
-        vcl_socket_set_nonblock(f->sock.vcl, false);
+        vcl_socket_set_nonblock_here(f->sock.vcl, false);
     if (r == IS_KERNELS) {
         r = preload_sendmsg_kernel(fd, f, msg, flags);
         if (r >= 0 || r == -EINPROGRESS || r == -EINTR || r == PRELOAD_RESTART)

@@ -49,7 +49,8 @@ int vcl_socket_new(uint8_t proto, bool is_v6, struct vcl_socket **out);
 struct vcl_socket *vcl_socket_get(struct vcl_socket *s);
 void vcl_socket_put(struct vcl_socket *s);           /* last reference closes (SO_LINGER as set; may block only then) */
 void vcl_socket_set_nonblock(struct vcl_socket *s, bool on);
-bool vcl_socket_is_nonblock(const struct vcl_socket *s);
+void vcl_socket_set_nonblock_here(struct vcl_socket *s, bool on); /* for a call: other processes are not told */
+bool vcl_socket_is_nonblock(struct vcl_socket *s);
 void vcl_socket_set_user(struct vcl_socket *s, void *user);
 void *vcl_socket_user(const struct vcl_socket *s);
 uint8_t vcl_socket_proto(const struct vcl_socket *s);
@@ -131,7 +132,7 @@ enum vcl_wants {
     VCL_WANTS_DROPS = 1u << 12,      /* SO_RXQ_OVFL */
     VCL_WANTS_ORIGDST = 1u << 13, VCL_WANTS_ORIGDST6 = 1u << 14, /* IP_RECVORIGDSTADDR, IPV6_RECVORIGDSTADDR */
 };
-uint32_t vcl_recv_wants(const struct vcl_socket *s);
+uint32_t vcl_recv_wants(struct vcl_socket *s);
 
 /* Options as of getsockopt/setsockopt (Linux levels, names, sizes); unknown: -ENOPROTOOPT. Stored ones that act on this side
  * (SO_RCVTIMEO, SO_LINGER, SO_REUSEADDR, SO_RCVBUF, …) and those of the server (TCP_NODELAY, …). */

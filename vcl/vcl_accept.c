@@ -234,9 +234,11 @@ static void arm(struct vcl_socket *l, uint8_t value)
 
 int vcl_accept(struct vcl_socket *l, int flags, struct vcl_socket **out)
 {
-    struct vcl_deadline d = vcl_deadline_ns(l->opt.rcv_timeout_ns);
+    struct vcl_deadline d;
     int rc;
 
+    vcl_options_look(l);
+    d = vcl_deadline_ns(l->opt.rcv_timeout_ns);
     if (l->is_dgram || vcl_sctp_is_many(l))
         return -EOPNOTSUPP;
     if (l->epoch != l->w->epoch && !l->relisten) {

@@ -736,6 +736,7 @@ static int export_state(struct vcl_socket *s, struct svm_att_export *req)
 
     if (rc)
         return rc;
+    vcl_options_look(s);
     *req = (struct svm_att_export){ .type = SVM_ATT_EXPORT };
     req->lib_state_len = vcl_options_export(s, req->lib_state);
     return s->sctp ? vcl_sctp_export(s, req->lib_state + req->lib_state_len, &req->lib_state_len) : 0;

@@ -278,6 +278,7 @@ static uint8_t fastopen_how(const struct vcl_socket *s)
 
 int vcl_connect(struct vcl_socket *s, const struct ip_endpoint *rmt)
 {
+    vcl_options_look(s);
     return connect_how(s, rmt, s->rare_opt->fastopen_connect ? fastopen_how(s) : 0);
 }
 

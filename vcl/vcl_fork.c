@@ -21,6 +21,7 @@ static void mark_shared(struct vcl_worker *w)
     for (uint32_t i = 0; i < w->table_size; i++)
         if (w->table[i] && vcl_state(w->table[i]) != VCL_ZOMBIE)
             vcl_claim_shared_anew(w->table[i]);
+    vcl_options_share(w);
 }
 
 /* Blocks in accept() if at all, and not now: vcl_accept(). */
@@ -119,6 +120,7 @@ static void socket_in_child(struct vcl_socket *s)
     atomic_store(&s->op, VCL_OP_NONE);
     s->armed = s->arm_wanted = VCL_ARM_OFF;
     s->relisten_sent = false;
+    vcl_options_in_child(s);
 }
 
 static void worker_in_child(struct vcl_worker *w)
@@ -148,6 +150,7 @@ static void worker_in_child(struct vcl_worker *w)
             w->table[i] = NULL;
             w->table_next[i] = w->table_free;
             w->table_free = i;
+            vcl_options_unshare(s);
             free(s);
         }
     }

@@ -401,6 +401,7 @@ struct vcl_socket {
     struct vcl_waiter *waiters;
     struct vcl_opts opt;
     const struct vcl_rare_opts *_Atomic rare_opt; /* never NULL; its own after vcl_options_rare(), else everybody's defaults */
+    struct vcl_option_share *share;  /* vcl_option_share.c; NULL = no other process of a fork has had it */
     struct vcl_tcp_keys *tcp_keys;   /* vcl_tcp_keys.c; NULL = never had any */
     struct vcl_cork *cork;           /* vcl_cork.c, under lock; NULL = no datagram is held back */
     struct vcl_mcast *mcast;         /* vcl_mcast.c; op_lock is not needed: setsockopt's */
@@ -496,6 +497,26 @@ void vcl_options_init(struct vcl_socket *s);
 void vcl_options_free(struct vcl_socket *s);
 struct vcl_rare_opts *vcl_options_rare(struct vcl_socket *s); /* to set one of them; NULL: no memory */
 void vcl_options_limit_tx(struct vcl_socket *s);  /* socket lock held */
+int vcl_options_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len); /* in this process: vcl_setsockopt()'s */
+/* vcl_option_share.c: what another process of a fork has set. Before a call acts by the options: _look() under any lock but for values that need
+ * one, _follow() with none. */
+void vcl_options_share(struct vcl_worker *w);             /* about to fork; worker lock held */
+void vcl_options_in_child(struct vcl_socket *s);
+void vcl_options_unshare(struct vcl_socket *s);
+void vcl_options_look_shared(struct vcl_socket *s);
+void vcl_options_follow_shared(struct vcl_socket *s);
+int vcl_options_set_shared(struct vcl_socket *s, int level, int name, const void *val, socklen_t len);
+void vcl_options_say_shared(struct vcl_socket *s, uint8_t how); /* enum vcl_option_how: it has another value now */
+static inline void vcl_options_look(struct vcl_socket *s)
+{
+    if (hs_unlikely(s->share != NULL))
+        vcl_options_look_shared(s);
+}
+static inline void vcl_options_follow(struct vcl_socket *s)
+{
+    if (hs_unlikely(s->share != NULL))
+        vcl_options_follow_shared(s);
+}
 enum vcl_arm { VCL_ARM_OFF = 0, VCL_ARM_ON = 1, VCL_ARM_WEAK = 2 };
 void vcl_accept_arm(struct vcl_socket *l, uint8_t arm);   /* worker lock held */
 void vcl_socket_relisten(struct vcl_socket *s);           /* worker lock held */

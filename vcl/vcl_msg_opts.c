@@ -163,10 +163,12 @@ int vcl_msg_opt_get(struct vcl_socket *s, int level, int name, void *val, sockle
     return 0;
 }
 
-uint32_t vcl_recv_wants(const struct vcl_socket *s)
+uint32_t vcl_recv_wants(struct vcl_socket *s)
 {
-    const struct vcl_rare_opts *o = s->rare_opt;
+    const struct vcl_rare_opts *o;
 
+    vcl_options_look(s);
+    o = s->rare_opt;
     return (o->pktinfo ? VCL_WANTS_PKTINFO : 0) | (o->pktinfo6 ? VCL_WANTS_PKTINFO6 : 0) | (o->recvttl ? VCL_WANTS_TTL : 0) |
            (o->recvtos ? VCL_WANTS_TOS : 0) | (o->recvhops ? VCL_WANTS_HOPS : 0) | (o->recvtclass ? VCL_WANTS_TCLASS : 0) |
            (o->stamp ? VCL_WANTS_STAMP : 0) | (o->stamp_ns ? VCL_WANTS_STAMP_NS : 0) | (o->stamp_new ? VCL_WANTS_STAMP_NEW : 0) |

@@ -183,6 +183,7 @@ void vcl_options_free(struct vcl_socket *s)
 {
     const struct vcl_rare_opts *o = s->rare_opt;
 
+    vcl_options_unshare(s);
     if (o != &rare_defaults)
         free((void *)(uintptr_t)o);
 }
@@ -757,7 +758,7 @@ static int take_int(int level, const struct opt_row *r, const void *val, socklen
     return 0;
 }
 
-int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, socklen_t len)
+int vcl_options_set(struct vcl_socket *s, int level, int name, const void *val, socklen_t len)
 {
     const struct opt_row *r = level_is_known(s, level) ? row_of(s, level, name) : NULL;
     int32_t v;
@@ -783,6 +784,11 @@ int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, s
     if (rc && (r || level == SOL_SOCKET || level == IPPROTO_UDP))
         return rc;
     return r ? set_row(s, r, v) : set_other(s, level, name, val, len, v);
+}
+
+int vcl_setsockopt(struct vcl_socket *s, int level, int name, const void *val, socklen_t len)
+{
+    return (s->share ? vcl_options_set_shared : vcl_options_set)(s, level, name, val, len);
 }
 
 /* ---- get ---- */
@@ -941,6 +947,7 @@ int vcl_getsockopt(struct vcl_socket *s, int level, int name, void *val, socklen
         return -EFAULT;
     if ((int)*len < 0)
         return -EINVAL;
+    vcl_options_follow(s);
     if (!level_is_known(s, level)) /* which of the two it is, Linux tells by the family */
         return s->is_v6 ? -ENOPROTOOPT : -EOPNOTSUPP;
     if (level == IPPROTO_SCTP)

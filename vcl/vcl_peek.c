@@ -1,7 +1,7 @@
 /* vcl_peek.c - recv with MSG_PEEK of streams, and SO_PEEK_OFF (socket(7)) of streams and datagrams
  *
  * With an offset a look begins there, and the next one behind it; reading moves the offset towards the front again. */
-#include "vcl/vcl_internal.h"
+#include "vcl/vcl_option_copy.h"
 #include "vcl/vcl_sleep.h"
 
 /* What a thread that waits for more has seen. Its own: several may look at one socket, each for as much as it wants. */
@@ -30,6 +30,8 @@ void vcl_peek_moved(struct vcl_socket *s, int64_t n, int flags)
     int64_t to = o->peek_off + (flags & MSG_PEEK ? n : -n);
 
     o->peek_off = to < 0 ? 0 : to > INT32_MAX ? INT32_MAX : (int32_t)to;
+    if (s->share)
+        vcl_options_say_shared(s, VCL_OPTION_PEEK);
 }
 
 /* ---- datagrams ---- */

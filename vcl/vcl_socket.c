@@ -1,6 +1,7 @@
 /* vcl_socket.c - life of a socket: numbers and handles, FIFOs, references, close, errors, requests */
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include "vcl/vcl_option_copy.h"
 #include "vcl/vcl_sctp_internal.h"
 
 struct svm_handle vcl_handle_none(void) { return (struct svm_handle){ 0, 0 }; }
@@ -704,6 +705,8 @@ static bool let_go_later(struct vcl_socket *s)
         vcl_socket_adopt(s);
         return false;
     }
+    if (s->opt.linger.l_onoff && vcl_socket_adopt(s) == 0) /* it may be the last one, and what it closes is reset: a lifeline does not say so */
+        return false;
     pthread_mutex_lock(&w->lock);
     later = s->shared && w->fork_token && !atomic_load(&w->attached);
     if (later) {
@@ -720,6 +723,7 @@ void vcl_socket_put(struct vcl_socket *s)
 
     if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
+    vcl_options_look(s); /* SO_LINGER */
     if (vcl_sctp_is_many(s))
         vcl_sctp_many_close(s);
     if (!vcl_handle_is_none(s->handle) && s->epoch != w->epoch && let_go_later(s))
@@ -737,8 +741,18 @@ void vcl_socket_put(struct vcl_socket *s)
 }
 
 /* ---- plain properties ---- */
-void vcl_socket_set_nonblock(struct vcl_socket *s, bool on) { atomic_store(&s->nonblock, on); }
-bool vcl_socket_is_nonblock(const struct vcl_socket *s) { return atomic_load(&s->nonblock); }
+void vcl_socket_set_nonblock_here(struct vcl_socket *s, bool on) { atomic_store(&s->nonblock, on); }
+void vcl_socket_set_nonblock(struct vcl_socket *s, bool on)
+{
+    atomic_store(&s->nonblock, on);
+    if (hs_unlikely(s->share != NULL))
+        vcl_options_say_shared(s, VCL_OPTION_NONBLOCK);
+}
+bool vcl_socket_is_nonblock(struct vcl_socket *s)
+{
+    vcl_options_look(s);
+    return atomic_load(&s->nonblock);
+}
 void vcl_socket_set_user(struct vcl_socket *s, void *user) { s->user = user; }
 void *vcl_socket_user(const struct vcl_socket *s) { return s->user; }
 uint8_t vcl_socket_proto(const struct vcl_socket *s) { return s->proto; }

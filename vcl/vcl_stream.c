@@ -423,6 +423,7 @@ static ssize_t recv_stream(struct vcl_socket *s, const struct iovec *iov, int n_
 
 ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
 {
+    vcl_options_follow(s);
     if (hs_unlikely(s->epoch != s->w->epoch) && !vcl_handle_is_none(s->handle)) {
         int rc = vcl_socket_adopt(s);
 
@@ -451,6 +452,7 @@ ssize_t vcl_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int f
 
 static ssize_t send_any(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, const struct vcl_msg_info *info)
 {
+    vcl_options_follow(s);
     if (hs_unlikely(s->epoch != s->w->epoch) && !vcl_handle_is_none(s->handle)) {
         int rc = vcl_socket_adopt(s);
 
@@ -531,10 +533,12 @@ int vcl_shutdown(struct vcl_socket *s, int how)
 /* ---- zero copy ---- */
 int vcl_recv_segments(struct vcl_socket *s, struct iovec *iov, int n, uint32_t max, int flags)
 {
-    struct vcl_deadline d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
+    struct vcl_deadline d;
 
     if (s->is_dgram || s->sctp || s->is_records)
         return -EOPNOTSUPP;
+    vcl_options_follow(s);
+    d = vcl_deadline_ns(s->opt.rcv_timeout_ns);
     for (;;) {
         struct iovec piece[4];
         uint32_t most = max;
@@ -633,10 +637,12 @@ int vcl_recv_release(struct vcl_socket *s, uint32_t len)
 
 int vcl_send_reserve(struct vcl_socket *s, struct iovec iov[2], uint32_t want, int flags)
 {
-    struct vcl_deadline d = vcl_deadline_ns(s->opt.snd_timeout_ns);
+    struct vcl_deadline d;
 
     if (s->is_dgram || s->sctp || s->is_records)
         return -EOPNOTSUPP;
+    vcl_options_follow(s);
+    d = vcl_deadline_ns(s->opt.snd_timeout_ns);
     for (;;) {
         int n = 0, rc = vcl_stream_send_state(s, true);
 

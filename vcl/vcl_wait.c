@@ -221,6 +221,7 @@ uint32_t vcl_poll_now(struct vcl_socket *s)
 {
     uint32_t ev;
 
+    vcl_options_look(s);
     if (vcl_sctp_is_many(s))
         return vcl_sctp_many_poll(s);
     switch (vcl_state(s)) {
