@@ -110,13 +110,15 @@ static ssize_t dgram_splice_in(int fd, struct fd_file *f, int pipe, size_t want)
 
 /* ---- streams ---- */
 
-static bool preload_file_is_over(int in, const off64_t *offset)
+/* 0: at its end; -errno: it cannot be read from there, as a pipe cannot (ESPIPE); 1: it can. */
+static int preload_file_look(int in, const off64_t *offset)
 {
     char c;
-    return syscall(SYS_pread64, in, &c, 1ul, offset ? *offset : lseek(in, 0, SEEK_CUR)) == 0;
+    return (int)preload_kernel(syscall(SYS_pread64, in, &c, 1ul, offset ? *offset : lseek(in, 0, SEEK_CUR)));
 }
 
-/* One piece: room in the FIFO, filled by the kernel directly. 0 = end of the file, which Linux finds before it looks at the socket. */
+/* One piece: room in the FIFO, filled by the kernel directly. 0 = end of the file, which Linux finds before it looks at the socket, as it does
+ * that it cannot be read at the offset. */
 static ssize_t preload_sendfile_piece(struct fd_file *f, int in, const off64_t *offset, uint32_t want)
 {
     struct iovec iov[2];
@@ -124,8 +126,9 @@ static ssize_t preload_sendfile_piece(struct fd_file *f, int in, const off64_t *
     do
         n = vcl_send_reserve(f->sock.vcl, iov, want, 0);
     while (n == -EINTR && (n = (int)preload_interrupted(f, SO_SNDTIMEO)) == 0);
-    if (hs_unlikely((n == -EPIPE || n == -EAGAIN) && preload_file_is_over(in, offset)))
-        return 0;
+    int there = hs_unlikely(n == -EPIPE || n == -EAGAIN) ? preload_file_look(in, offset) : 1;
+    if (there == 0 || (there < 0 && offset))
+        return there;
     if (n == -EPIPE)
         raise(SIGPIPE);
     if (n < 0)
@@ -138,6 +141,13 @@ static ssize_t preload_sendfile_piece(struct fd_file *f, int in, const off64_t *
     return preload_send_rest(f, iov, n, (size_t)done, (size_t)r);
 }
 
+/* What cannot be read at all is no file to send before it is one without offsets. */
+static int preload_no_source(int in, int error)
+{
+    int mode = libc_real()->fcntl(in, F_GETFL);
+    return mode >= 0 && (mode & O_ACCMODE) == O_WRONLY ? -EBADF : error;
+}
+
 static ssize_t preload_sendfile(int fd, struct fd_file *f, int in, off64_t *offset, size_t len)
 {
     size_t total = 0;
@@ -145,7 +155,7 @@ static ssize_t preload_sendfile(int fd, struct fd_file *f, int in, off64_t *offs
     if (len > SSIZE_MAX)
         return -EINVAL;
     if (!offset && (now = lseek(in, 0, SEEK_CUR)) < 0) /* the source must be one that can be sought, which a pipe or a kernel's socket cannot */
-        return errno == ESPIPE ? -EINVAL : -errno;
+        return errno == ESPIPE ? preload_no_source(in, -EINVAL) : -errno;
     if (len > SENDFILE_MAX)
         len = SENDFILE_MAX;
     if (f->sock.proto == SVM_PROTO_UDP) {
@@ -168,6 +178,8 @@ static ssize_t preload_sendfile(int fd, struct fd_file *f, int in, off64_t *offs
     }
     if (offset)
         *offset = at; /* the byte after the last one sent */
+    if (hs_unlikely(r == -ESPIPE))
+        r = preload_no_source(in, -ESPIPE);
     return total ? (ssize_t)total : r;
 }
 
@@ -230,6 +242,10 @@ static ssize_t preload_splice_in(int fd, struct fd_file *f, int pipe, size_t len
     size_t room = preload_pipe_room(pipe), want = len < room ? len : room, total = 0;
     if (f->sock.proto == SVM_PROTO_UDP)
         return dgram_splice_in(fd, f, pipe, want);
+    ssize_t most = hs_unlikely(f->sock.proto != SVM_PROTO_TCP) ? (ssize_t)want : vcl_splice_length(f->sock.vcl, want);
+    if (most <= 0) /* at an urgent mark, which Linux does not pass */
+        return most;
+    want = (size_t)most;
     if (vcl_socket_is_shared(f->sock.vcl))
         return preload_splice_copy(f, pipe, want);
     do { /* what is there may be in two places */

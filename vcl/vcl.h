@@ -116,6 +116,7 @@ int64_t vcl_queued_bytes(struct vcl_socket *s);     /* SIOCOUTQ */
 uint32_t vcl_poll_now(struct vcl_socket *s);        /* EPOLLIN|PRI|OUT|RDHUP|HUP|ERR as they stand (level) */
 int vcl_take_error(struct vcl_socket *s);           /* SO_ERROR: 0 or errno (positive), cleared */
 int vcl_at_mark(struct vcl_socket *s);              /* SIOCATMARK: 0 or 1 */
+ssize_t vcl_splice_length(struct vcl_socket *s, size_t want); /* TCP: of them, before an urgent mark; at it 0 or -errno, as Linux says there */
 bool vcl_is_listener(const struct vcl_socket *s);
 bool vcl_listens(struct vcl_socket *s);             /* or another process has called listen() on what was bound here: the server is asked */
 bool vcl_is_connected(const struct vcl_socket *s);

@@ -159,6 +159,12 @@ void vcl_urgent_tell(struct vcl_socket *s)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Linux: the byte is not to be had any more, as opposed to those before it. After the other side's FIN it is. */
+static bool is_aborted(struct vcl_socket *s)
+{
+    return !svm_fifo_cons_is_fin(&s->rx) && (svm_fifo_cons_rst(&s->rx) || vcl_state(s) == VCL_DEAD);
+}
+
 ssize_t vcl_urgent_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov, int flags, struct vcl_msg_info *info)
 {
     ssize_t rc = -EINVAL;
@@ -175,12 +181,18 @@ ssize_t vcl_urgent_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
     rc = -EINVAL;
     vcl_lock_take(&s->rx_lock);
     if (s->has_fifos && s->rest == NULL && (mark = mark_offset(s)) >= 0 && !s->urg.taken) {
+        bool gone = is_aborted(s);
         size_t want = 0;
 
         for (int i = 0; i < n_iov; i++)
             want += iov[i].iov_len;
-        rc = svm_fifo_peek(&s->rx, (uint32_t)mark, &byte, 1) == 1 ? want != 0 : s->rd_shut || svm_fifo_cons_is_fin(&s->rx) ? 0 : -EAGAIN;
-        if (svm_fifo_cons_avail(&s->rx) > mark) {
+        if (gone)
+            rc = -ENOTCONN;
+        else if (svm_fifo_peek(&s->rx, (uint32_t)mark, &byte, 1) == 1)
+            rc = want != 0;
+        else
+            rc = s->rd_shut || svm_fifo_cons_is_fin(&s->rx) ? 0 : -EAGAIN;
+        if (!gone && svm_fifo_cons_avail(&s->rx) > mark) {
             s->urg.taken = !(flags & MSG_PEEK);
             for (int i = 0; i < n_iov && !(flags & MSG_TRUNC); i++)
                 if (iov[i].iov_len) {
@@ -193,6 +205,34 @@ ssize_t vcl_urgent_recv(struct vcl_socket *s, const struct iovec *iov, int n_iov
     }
     vcl_lock_give(&s->rx_lock);
     return rc;
+}
+
+/* At the mark, with bytes there. rx_lock held. */
+static int stop_means(struct vcl_socket *s)
+{
+    if (svm_fifo_cons_is_fin(&s->rx))
+        return 0;
+    if (svm_fifo_cons_rst(&s->rx) || vcl_state(s) == VCL_DEAD)
+        return vcl_socket_take_error(s);
+    return s->rd_shut || !atomic_load(&s->nonblock) ? 0 : -EAGAIN;
+}
+
+ssize_t vcl_splice_length(struct vcl_socket *s, size_t want)
+{
+    int64_t mark = -1;
+    ssize_t n = (ssize_t)want;
+
+    if (hs_unlikely(s->shared) && vcl_socket_enter_soon(s) != 0)
+        return n;
+    vcl_lock_take(&s->rx_lock);
+    if (s->has_fifos && !s->rest && vcl_urgent_ahead(s))
+        mark = mark_offset(s);
+    if (mark > 0)
+        n = (ssize_t)hs_min_u64(want, (uint64_t)mark);
+    else if (mark == 0 && svm_fifo_cons_avail(&s->rx) > 0)
+        n = stop_means(s);
+    vcl_lock_give(&s->rx_lock);
+    return n;
 }
 
 int vcl_at_mark(struct vcl_socket *s)

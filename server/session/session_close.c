@@ -118,12 +118,13 @@ void session_shutdown(struct worker *w, struct session *s, int how)
     }
 }
 
-/* What Linux has sent already when an abort comes: written, and within the windows. Before the session is closing, which would send a FIN. */
+/* What Linux has sent already when an abort comes: written, and within the windows, and the end of that. Before the session
+ * is closing, which would send a FIN in any case. */
 static void send_before_abort(struct worker *w, struct session *s)
 {
     enum { BUDGET = 1 << 16 };
 
-    if (s->state == SESSION_ESTABLISHED && s->ops->ip_proto && session_tx_avail(w, s) > 0)
+    if (s->state == SESSION_ESTABLISHED && s->ops->ip_proto && (s->tx_fin_told || session_tx_avail(w, s) > 0))
         s->ops->tx(w, s->conn, BUDGET);
 }
 

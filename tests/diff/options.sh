@@ -2,7 +2,7 @@
 # options.sh - every socket option over the kernel and over hoststack: default, set, get back, wrong lengths (diff_options.c); and what
 # SO_ZEROCOPY does (diff_zerocopy.c), times of bytes (diff_stamp.c), bytes left and datagrams lost (diff_told.c), vectors (diff_vectors.c), looks (diff_peek.c), one-shot, edge-triggered and exclusive epoll (diff_epoll.c), and what
 # a refused connect() leaves behind (diff_refused.c); and what the other end hears of one that ends with its process, with bytes unread, or
-# before it is accepted (diff_ended.c)
+# before it is accepted (diff_ended.c); urgent marks and splice(), urgent bytes and resets, sendfile() from a pipe (diff_marks.c)
 # shellcheck source=tests/diff/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_root
@@ -41,11 +41,12 @@ done
 OPTIONS=diff_peek # sockets that the stack and the kernel wait for together
 compare "UDP over loopback IPv4" udp 127.0.0.1 127.0.0.1
 compare "UDP over loopback IPv6" udp ::1 ::1
-OPTIONS=diff_ended
-compare "cut-through IPv4" tcp 127.0.0.1 127.0.0.1
-compare "cut-through IPv6" tcp ::1 ::1
-compare "TCP IPv4" tcp $S4 $K4
-compare "TCP IPv6" tcp $S6 $K6
+for OPTIONS in diff_ended diff_marks; do
+    compare "cut-through IPv4" tcp 127.0.0.1 127.0.0.1
+    compare "cut-through IPv6" tcp ::1 ::1
+    compare "TCP IPv4" tcp $S4 $K4
+    compare "TCP IPv6" tcp $S6 $K6
+done
 OPTIONS=diff_refused
 compare "cut-through IPv4" tcp 127.0.0.1 127.0.0.1
 compare "TCP IPv4" tcp $S4 $K4
