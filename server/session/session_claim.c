@@ -166,6 +166,16 @@ void session_set_user(struct worker *w, struct session *s, struct app_worker *a)
         before->ops->taken(w, before, s);
 }
 
+void session_claim_news(struct worker *w, struct session *s)
+{
+    struct session_hold *h = s->app && session_open_holds(s) > 1 ? session_hold_of(s, s->app) : NULL;
+
+    if (!h || h->closed)
+        return;
+    h->question = 0; /* what nobody has asked */
+    session_claim_done(w, s, 0, 0);
+}
+
 static int claim_fifos(struct worker *w, struct session *s, struct app_worker *a)
 {
     bool keep = s->mem && s->mem != a && session_is_held_by(s, s->mem);

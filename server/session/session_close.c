@@ -105,8 +105,10 @@ void session_closed(struct worker *w, struct session *s)
 
 void session_shutdown(struct worker *w, struct session *s, int how)
 {
-    if (s->local && how != SHUT_RD) /* the FIFO says it to the other end; who claims the session next must know, too */
+    if (s->local && how != SHUT_RD && !s->tx_fin_told) { /* the FIFO says it to the other end; who claims the session next must know, too */
         s->tx_fin_told = true;
+        session_claim_news(w, s);
+    }
     if (s->local || !s->conn || s->state == SESSION_CLOSING)
         return;
     if (how == SHUT_RD || how == SHUT_RDWR)

@@ -200,6 +200,8 @@ void session_set_user(struct worker *w, struct session *s, struct app_worker *a)
 /* It is told again when the claim has come to something: until then it need not wait. */
 void session_claim_later(struct worker *w, struct session *s, struct session_hold *h);
 void session_claims_retry(struct worker *w, struct session *s); /* those who had to wait: one of them, or they wait on */
+/* What claim_flags() says has changed since its user claimed it, and what says so may be in the FIFOs of a former one. */
+void session_claim_news(struct worker *w, struct session *s);
 void session_claim_done(struct worker *w, struct session *s, uint8_t flags, int error); /* tells its user */
 
 /* session_device.c: SO_BINDTODEVICE */

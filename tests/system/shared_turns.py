@@ -3,6 +3,7 @@
 #                                        recv, peek, poll, size (FIONREAD): "ok" when it finds the byte
 #   shared_turns.py ADDRESS while WAY    the parent asks for it all the time: in, out, none (POLLIN, POLLOUT, neither), sleeps (neither, for a
 #                                        millisecond), epoll, peek: "ok" when the child has answered all that came
+#   shared_turns.py ADDRESS end WAY      the child shuts one end down, after writing or not (written, nothing), while the parent polls both
 import fcntl
 import os
 import select
@@ -149,5 +150,44 @@ def while_asked():
     ended_well(peer)
 
 
-first() if what == "first" else while_asked()
+# ---- end ----
+def shut(s):
+    if way == "written":
+        s.sendall(b"zz")
+    s.shutdown(socket.SHUT_WR)
+
+
+def one_end():
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.bind((addr, 0))
+        listener.listen()
+        c = socket.create_connection(listener.getsockname()[:2])
+        s = listener.accept()[0]
+    for one, other in (c, s), (s, c):
+        one.sendall(b"a")
+        assert other.recv(1) == b"a"
+    child = process(shut, s)
+    p = select.poll()
+    p.register(c, select.POLLIN | select.POLLRDHUP)
+    p.register(s, select.POLLIN)
+    end = time.monotonic() + LIMIT_S
+    while not any(fd == c.fileno() and events & select.POLLRDHUP for fd, events in p.poll(100)):
+        assert time.monotonic() < end, "the end is not heard of"
+    ended_well(child)
+    got = b""
+    while piece := c.recv(10):
+        got += piece
+    assert got == (b"zz" if way == "written" else b""), got
+    c.sendall(b"b")
+    assert s.recv(1) == b"b"
+    c.close()
+    s.close()
+
+
+def end():
+    for _ in range(ROUNDS):
+        one_end()
+
+
+{"first": first, "while": while_asked, "end": end}[what]()
 print("ok")

@@ -2,6 +2,7 @@
  * and whose turn it is when several programs want one session */
 #include <criterion/criterion.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include "server/app/app_internal.h"
 #include "server/local/local_internal.h"
 #include "server/session/session_run.h"
@@ -40,16 +41,17 @@ static void note_reset(struct worker *of, struct app_worker *by, struct session 
 static struct {
     const struct app_worker *a;
     int error;
+    uint8_t flags, question;
     unsigned n;
 } told; /* about the last claim that something was said about */
 
 static void note_claimed(struct worker *of, struct app_worker *by, struct session *s, uint8_t flags, int error)
 {
     (void)of;
-    (void)s;
-    (void)flags;
     told.a = by;
     told.error = error;
+    told.flags = flags;
+    told.question = session_question(s, by);
     told.n++;
 }
 
@@ -438,5 +440,29 @@ Test(holds, a_session_that_waits_for_a_turn_may_go)
     claim_early(s);
     taken_apart(s);
     pass_us(20000); /* nothing fires */
+    cr_assert_eq(told.n, 1);
+}
+
+/* ---- ends ---- */
+
+/* b has used it, and its FIFO, which says so, is not a's any more. */
+Test(holds, that_a_former_user_has_ended_it_the_user_is_told)
+{
+    struct session *p = joined(OLD_CTX);
+
+    memset(&told, 0, sizeof(told));
+    p->app = &a;
+    session_hold_of(p, &a)->question = 5;
+    session_shutdown(&w, p, SHUT_RD);
+    cr_assert_eq(told.n, 0);
+    hold(p, &b, NEW_CTX, false);
+    p->ctx = OLD_CTX;
+    session_shutdown(&w, p, SHUT_WR);
+    cr_assert_eq(told.n, 1);
+    cr_assert_eq(told.a, &a);
+    cr_assert_eq(told.error, 0);
+    cr_assert(told.flags & SVM_CLAIM_WR_SHUT);
+    cr_assert_eq(told.question, 0, "it is no answer: who has been answered and has FIFOs takes that for a peer's lie");
+    session_shutdown(&w, p, SHUT_RDWR);
     cr_assert_eq(told.n, 1);
 }
