@@ -32,13 +32,14 @@ static int exec_int_option(int fd, int name)
 static void exec_export_pair(int fd, struct fd_file *f)
 {
     int sv[2], flags = libc_real()->fcntl(fd, F_GETFL);
+    bool nonblock = f->sock.is_copy ? vcl_socket_is_nonblock(f->sock.vcl) : flags >= 0 && (flags & O_NONBLOCK);
     if (exec_int_option(fd, SO_RCVLOWAT) == EXEC_MARK) { /* by the same child of vfork, before */
         vcl_export_again(f->sock.vcl, fd);
         return;
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) != 0)
         return;
-    if (flags >= 0 && (flags & O_NONBLOCK))
+    if (nonblock)
         libc_real()->fcntl(sv[0], F_SETFL, O_NONBLOCK);
     libc_real()->setsockopt(sv[0], SOL_SOCKET, SO_RCVLOWAT, &(int){ EXEC_MARK }, sizeof(int));
     if (vcl_export(f->sock.vcl, sv[0], sv[1]) == 0) {
@@ -390,16 +391,57 @@ int preload_exec_shell(pid_t *pid, const char *command, const posix_spawn_file_a
 
 /* ---- coming in ---- */
 
+/* One more number of a file of ours, whose reference it takes over. */
+static void exec_install(int fd, struct fd_file *f)
+{
+    f->sock.has_dups = true;
+    if (fd_table_install(&preload.fds, fd, f) < 0)
+        preload_drop(f);
+    else if (fd <= STDERR_FILENO)
+        preload_stdio_take(fd);
+}
+
+/* NULL: no number leads to it, only a call of another thread has it still. */
+static struct fd_file *exec_file_of(const struct vcl_socket *vs)
+{
+    for (int fd = fd_table_next(&preload.fds, 0); fd >= 0; fd = fd_table_next(&preload.fds, (unsigned)fd + 1)) {
+        struct fd_file *f = preload_get_stack(fd);
+        if (f && f->sock.vcl == vs)
+            return f;
+        if (f)
+            preload_put(f);
+    }
+    return NULL;
+}
+
+/* What has come stands for a socket that this process has had by fork, since before it had such a descriptor: all its numbers get it. */
+static void exec_join(int fd, struct fd_file *f)
+{
+    f->sock.has_dups = true;
+    preload_number_replace(fd, f, fd);
+    f->sock.is_exported = true;
+    f->sock.is_copy = false;
+    exec_install(fd, f);
+    preload_gave();
+}
+
 static void exec_adopt(int fd)
 {
     struct vcl_socket *vs;
-    if (fd_table_has(&preload.fds, fd) || !preload_init() || vcl_identify(fd, &vs) < 0)
+    int rc = fd_table_has(&preload.fds, fd) || !preload_init() ? -EBADF : vcl_identify(fd, &vs);
+    struct fd_file *f = rc == 1 ? exec_file_of(vs) : NULL;
+    if (rc < 0)
         return;
     int flags = libc_real()->fcntl(fd, F_GETFL), domain = exec_int_option(fd, SO_DOMAIN);
     bool is_pair = domain == AF_UNIX, is_forced = !is_pair && preload_kernel_listens(fd);
+    if (f) {
+        vcl_socket_put(vs);
+        exec_join(fd, f);
+        return;
+    }
     if (!is_forced) /* else what came with it is true, see preload_believes_blocking() */
         vcl_socket_set_nonblock(vs, flags >= 0 && (flags & O_NONBLOCK));
-    struct fd_file *f = preload_socket_adopt(fd, vs, is_pair ? FD_STACK : FD_BOTH);
+    f = preload_socket_adopt(fd, vs, is_pair ? FD_STACK : FD_BOTH);
     if (!f)
         return;
     f->sock.is_exported = is_pair;
@@ -423,11 +465,7 @@ static void exec_adopt_number(int fd)
         struct fd_file *f = preload_get(at);
         if (!f)
             return;
-        f->sock.has_dups = true;
-        if (fd_table_install(&preload.fds, fd, f) < 0)
-            preload_drop(f);
-        else if (fd <= STDERR_FILENO)
-            preload_stdio_take(fd);
+        exec_install(fd, f);
         preload_gave();
         return;
     }

@@ -222,7 +222,7 @@ struct svm_rest {
 };
 struct svm_att_identified {
     uint32_t type;
-    int32_t error;           /* -errno */
+    int32_t error;           /* -errno; -EEXIST: the client holds it already, handle says which it is */
     struct svm_handle handle;
     uint32_t worker;         /* server worker: whose queue */
     uint8_t proto, flags;    /* enum svm_proto, enum svm_msg_flags */

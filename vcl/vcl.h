@@ -154,7 +154,8 @@ int vcl_device_scope(struct vcl_socket *s, const struct sockaddr *sa, socklen_t 
 int vcl_export(struct vcl_socket *s, int placeholder, int lifeline);
 void vcl_export_again(struct vcl_socket *s, int placeholder); /* it leaves once more: its options as they are now go along */
 /* The session behind a descriptor that came from elsewhere, with its options and non-blocking or not, as it was when it left: -ENOENT if there
- * is none; -EPROTO: who had it has told nonsense. */
+ * is none; -EPROTO: who had it has told nonsense. 1: this process has it already, by another number or in a call: the same socket, as it is here,
+ * and one reference more. */
 int vcl_identify(int fd, struct vcl_socket **out);
 bool vcl_socket_is_v6(const struct vcl_socket *s);
 bool vcl_socket_has_session(const struct vcl_socket *s);

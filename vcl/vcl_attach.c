@@ -863,16 +863,39 @@ static int import_state(struct vcl_socket *s, const struct svm_att_identified *i
     return (uint32_t)n == len ? 0 : -EPROTO;
 }
 
-int vcl_identify(int fd, struct vcl_socket **out)
+static int take_identified(struct vcl_socket *s, const struct svm_att_identified *id)
 {
-    struct vcl_worker *w = vcl_worker_current();
-    struct svm_att_identified id;
-    struct vcl_socket *s;
-    int rc = w ? vcl_worker_attach(w) : -ENOMEM, bad = 0;
+    int bad = import_state(s, id);
 
-    if (rc)
-        return rc;
-    s = vcl_socket_alloc(w, SVM_PROTO_TCP, false);
+    s->proto = id->proto;
+    s->is_v6 = id->flags & SVM_CONN_V6;
+    s->is_dgram = id->proto == SVM_PROTO_UDP;
+    s->is_records = id->proto == SVM_PROTO_DTLS;
+    s->epoch = s->w->epoch;
+    s->server_worker = (uint8_t)id->worker;
+    vcl_socket_set_handle(s, id->handle);
+    s->lcl = (struct ip_endpoint){ id->lcl_ip, id->lcl_port };
+    s->rmt = (struct ip_endpoint){ id->rmt_ip, id->rmt_port };
+    s->has_lcl = true;
+    s->has_rmt = id->rmt_port.raw != 0;
+    vcl_socket_set_shared(s);
+    if (s->sctp)
+        s->sctp->is_carried = id->state & SVM_CLAIM_CARRIED;
+    s->unclaimed = id->state & (SVM_CLAIM_FIFOS | SVM_CLAIM_CONNECTS);
+    vcl_socket_set_state(s, id->state & SVM_CLAIM_LISTENS    ? VCL_LISTENING
+                            : id->state & SVM_CLAIM_CONNECTS ? VCL_CONNECTING
+                            : s->unclaimed && !s->is_dgram   ? VCL_CONNECTED
+                                                             : VCL_BOUND);
+    return bad;
+}
+
+/* -EEXIST: it is held here by what is about to be closed. */
+static int identify_once(struct vcl_worker *w, int fd, struct vcl_socket **out)
+{
+    struct svm_att_identified id;
+    struct vcl_socket *s = vcl_socket_alloc(w, SVM_PROTO_TCP, false);
+    int rc, bad = 0;
+
     if (!s)
         return -ENOMEM;
     pthread_mutex_lock(&w->lock);
@@ -880,34 +903,33 @@ int vcl_identify(int fd, struct vcl_socket **out)
     if (!rc)
         rc = identify(w, fd, s->ctx, &id);
     if (!rc) {
-        bad = import_state(s, &id);
-        s->proto = id.proto;
-        s->is_v6 = id.flags & SVM_CONN_V6;
-        s->is_dgram = id.proto == SVM_PROTO_UDP;
-        s->is_records = id.proto == SVM_PROTO_DTLS;
-        s->epoch = w->epoch;
-        s->server_worker = id.worker;
-        vcl_socket_set_handle(s, id.handle);
-        s->lcl = (struct ip_endpoint){ id.lcl_ip, id.lcl_port };
-        s->rmt = (struct ip_endpoint){ id.rmt_ip, id.rmt_port };
-        s->has_lcl = true;
-        s->has_rmt = id.rmt_port.raw != 0;
-        vcl_socket_set_shared(s);
-        if (s->sctp)
-            s->sctp->is_carried = id.state & SVM_CLAIM_CARRIED;
-        s->unclaimed = id.state & (SVM_CLAIM_FIFOS | SVM_CLAIM_CONNECTS);
-        vcl_socket_set_state(s, id.state & SVM_CLAIM_LISTENS    ? VCL_LISTENING
-                                : id.state & SVM_CLAIM_CONNECTS ? VCL_CONNECTING
-                                : s->unclaimed && !s->is_dgram  ? VCL_CONNECTED
-                                                                : VCL_BOUND);
+        bad = take_identified(s, &id);
         *out = s;
     } else {
         vcl_socket_unnumber(s);
     }
+    if (rc == -EEXIST && (*out = vcl_socket_by_handle(w, id.handle)))
+        rc = 1;
     pthread_mutex_unlock(&w->lock);
     if (rc)
         vcl_socket_free(s);
     else if (bad)
         vcl_socket_put(s); /* the server counts this process as a holder */
     return rc ? rc : bad;
+}
+
+int vcl_identify(int fd, struct vcl_socket **out)
+{
+    enum { TRIES = 200, PAUSE_NS = 1000000 };
+    struct vcl_worker *w = vcl_worker_current();
+    int rc = w ? vcl_worker_attach(w) : -ENOMEM;
+
+    if (rc)
+        return rc;
+    rc = identify_once(w, fd, out);
+    for (int i = 0; rc == -EEXIST && i < TRIES; i++) {
+        sys_ppoll(NULL, 0, &(struct timespec){ 0, PAUSE_NS }, NULL);
+        rc = identify_once(w, fd, out);
+    }
+    return rc;
 }

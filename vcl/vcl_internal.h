@@ -432,6 +432,7 @@ void vcl_socket_free(struct vcl_socket *s);
 int vcl_socket_number(struct vcl_socket *s);    /* gives it a ctx; worker lock held; 0 or -ENOMEM */
 void vcl_socket_unnumber(struct vcl_socket *s);
 void vcl_socket_set_handle(struct vcl_socket *s, struct svm_handle h);
+struct vcl_socket *vcl_socket_by_handle(struct vcl_worker *w, struct svm_handle h); /* one reference more; NULL: none, or it is being closed */
 struct vcl_socket *vcl_socket_by_msg(struct vcl_worker *w, const struct svm_msg *m);
 int vcl_socket_remap_pair(struct vcl_socket *s, const struct svm_msg *m);      /* socket lock held, as for the next two */
 int vcl_socket_write_again(struct vcl_socket *s, const struct svm_fifo_prod *old, uint32_t head);

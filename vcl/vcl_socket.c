@@ -140,6 +140,27 @@ struct vcl_socket *vcl_socket_by_msg(struct vcl_worker *w, const struct svm_msg 
     return handle_eq(s->handle, m->handle) ? s : NULL;
 }
 
+/* Its last reference has not been put. */
+static bool get_if_open(struct vcl_socket *s)
+{
+    uint32_t refs = atomic_load_explicit(&s->refs, memory_order_relaxed);
+
+    while (refs && !atomic_compare_exchange_weak_explicit(&s->refs, &refs, refs + 1, memory_order_relaxed, memory_order_relaxed))
+        ;
+    return refs;
+}
+
+struct vcl_socket *vcl_socket_by_handle(struct vcl_worker *w, struct svm_handle h)
+{
+    for (uint32_t i = 0; i < w->table_size; i++) {
+        struct vcl_socket *s = w->table[i];
+
+        if (s && handle_eq(s->handle, h) && vcl_state(s) != VCL_ZOMBIE && get_if_open(s))
+            return s;
+    }
+    return NULL;
+}
+
 /* ---- FIFOs ---- */
 static void fix_rx_lines(struct vcl_socket *s)
 {

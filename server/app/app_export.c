@@ -146,10 +146,11 @@ static void identify_hold(struct worker *w, void *arg)
     app_port_drain(id->to); /* it may have closed it just now, and holds it no more */
     s = session_from_handle(w, id->handle);
     m->error = -EBADF;
-    if (s && !id->to->is_leaving && !id->pledge->is_leaving && session_is_held_by(s, &id->pledge->aw))
+    if (s && !id->to->is_leaving && !id->pledge->is_leaving && session_is_held_by(s, &id->pledge->aw)) {
         m->error = session_is_held_by(s, &id->to->aw) ? -EEXIST : session_hold(w, s, &id->to->aw, id->ctx);
-    if (m->error == 0) {
         m->handle = s->handle;
+    }
+    if (m->error == 0) {
         m->worker = w->index;
         m->proto = s->proto;
         m->flags = s->flags;

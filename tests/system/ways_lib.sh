@@ -19,7 +19,7 @@ every_way() {
 }
 
 # python_served WHAT CLIENT ADDRESS SCRIPT ARGUMENT...: `SCRIPT server ADDRESS PORT ARGUMENT...` says "waits" and ends in order when it has
-# served `SCRIPT client ADDRESS PORT`, which CLIENT (in_k, stack) runs and which says "ok". Two ports from $port on.
+# served `SCRIPT client ADDRESS PORT ARGUMENT...`, which CLIENT (in_k, stack) runs and which says "ok". Two ports from $port on.
 python_served() {
     local what=$1 client=$2 addr=$3 who=$top_srcdir/tests/system/$4 pid
     shift 4
@@ -27,7 +27,7 @@ python_served() {
     bg "$TMP/srv.$port" stack python3 "$who" server "$addr" $port "$@"
     pid=$bg_pid
     wait_for 60 grep -q waits "$TMP/srv.$port" || { not_ok "$what: it waits" "$(cat "$TMP/srv.$port")"; end_pid "$pid"; return; }
-    if [ "$(TMO=120 "$client" python3 "$who" client "$addr" $port 2>&1)" = ok ] && wait "$pid"; then
+    if [ "$(TMO=120 "$client" python3 "$who" client "$addr" $port "$@" 2>&1)" = ok ] && wait "$pid"; then
         ok "$what"
     else
         not_ok "$what" "$(cat "$TMP/srv.$port")"$'\n'"$(ctl a show session)"
