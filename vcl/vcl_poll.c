@@ -436,8 +436,8 @@ static int poll_run(struct poll_wait *pw, const struct vcl_deadline *d, const si
         for (unsigned i = 0; i < pw->n_workers; i++)
             vcl_worker_turn(pw->workers[i]);
         n = look_sockets(pw);
-        over = !d->forever && !vcl_deadline_left(d, &left);
-        if (!n && over && look_again(pw))
+        over = !n && !d->forever && !vcl_deadline_left(d, &left);
+        if (over && look_again(pw))
             n = look_sockets(pw);
         if (!n && !over && !has_looked && pw->n_workers == 1) {
             has_looked = true;
@@ -449,7 +449,7 @@ static int poll_run(struct poll_wait *pw, const struct vcl_deadline *d, const si
         if (n && pw->n_kernel && pw->n_workers && !kernel_is_due(pw))
             return n;
         if (n || over) { /* the kernel's, as they stand */
-            k = pw->n_kernel ? sys_ppoll(pw->kernel, pw->n_kernel, &(struct timespec){ 0, 0 }, over && !n ? mask : NULL) : 0;
+            k = pw->n_kernel ? sys_ppoll(pw->kernel, pw->n_kernel, &(struct timespec){ 0, 0 }, n ? NULL : mask) : 0;
             if (k < 0)
                 return n ? n : -errno;
             return n + kernel_result(pw);
