@@ -438,6 +438,7 @@ enum svm_attr {
     SVM_ATTR_DEVICE,     /* SO_BINDTOIFINDEX: index of the interface, 0 = none */
     SVM_ATTR_SYN_COUNT,  /* TCP_SYNCNT: how often a SYN is sent again */
     SVM_ATTR_MIN_TTL,    /* of packets that come in, else they are dropped (RFC 5082): IP_MINTTL, and IPV6_MINHOPCOUNT times 256 */
+    SVM_ATTR_WAITING,    /* get only, of a listener: connections that nobody has accepted yet */
 };
 enum { SVM_FASTOPEN_KEY = 16 };
 enum svm_rx_tell { SVM_RX_STAMP = 1, SVM_RX_DEVICE = 2, SVM_RX_DROPS = 4 }; /* SVM_TLV_STAMP, SVM_TLV_DEVICE, SVM_TLV_DROPS */

@@ -232,9 +232,24 @@ static void arm(struct vcl_socket *l, uint8_t value)
     pthread_mutex_unlock(&l->w->lock);
 }
 
+/* It has begun to accept just now, and what waits in the server is on its way, at once or when there is memory for both programs; unless another
+ * process gets it. */
+static void await_those_that_wait(struct vcl_socket *l)
+{
+    enum { OFFERED_NS = 50000000 };
+    struct vcl_deadline d;
+    int32_t n;
+
+    if (vcl_attr_ask(l, SVM_ATTR_WAITING, NULL, 0, &n, sizeof(n)) != 0 || n <= 0)
+        return;
+    d = vcl_deadline_ns(OFFERED_NS);
+    (void)vcl_wait_socket(l, vcl_ready_read, &d); /* with its time over, or a signal's handler to run: there is none */
+}
+
 int vcl_accept(struct vcl_socket *l, int flags, struct vcl_socket **out)
 {
     struct vcl_deadline d;
+    bool begins;
     int rc;
 
     vcl_options_look(l);
@@ -248,7 +263,8 @@ int vcl_accept(struct vcl_socket *l, int flags, struct vcl_socket **out)
     }
     if (vcl_state(l) != VCL_LISTENING)
         return vcl_state(l) == VCL_DEAD ? vcl_listener_error(l) : -EINVAL;
-    if (l->armed != VCL_ARM_ON)
+    begins = l->armed != VCL_ARM_ON;
+    if (begins)
         arm(l, VCL_ARM_ON);
     for (bool has_turned = false;; has_turned = true) {
         *out = take_accepted(l);
@@ -259,6 +275,11 @@ int vcl_accept(struct vcl_socket *l, int flags, struct vcl_socket **out)
         if (*out) {
             vcl_spin_said(&l->w->spin, 1);
             break;
+        }
+        if (begins && atomic_load(&l->nonblock)) {
+            await_those_that_wait(l);
+            begins = false;
+            continue;
         }
         if (flags & MSG_DONTWAIT || atomic_load(&l->nonblock))
             return -EAGAIN;

@@ -710,6 +710,8 @@ static int64_t readable_now(struct vcl_socket *s)
 {
     int64_t n = 0;
 
+    if (vcl_state(s) == VCL_LISTENING && (n = atomic_load(&s->n_acc)) != 0) /* a turn gives them back when its set is gone */
+        return n;
     vcl_worker_turn(s->w);
     if (vcl_state(s) == VCL_LISTENING)
         return atomic_load(&s->n_acc);

@@ -194,6 +194,12 @@ int session_attr_get(struct worker *w, struct session *s, uint8_t attr, void *va
         return session_option_get_part(w, s, val, len);
     if (attr == SVM_ATTR_DEVICE)
         return session_device_get(w, s, val, len);
+    if (attr == SVM_ATTR_WAITING) {
+        v = s->listener ? (int32_t)hs_min_u32(s->listener->n_waiting, INT32_MAX) : 0;
+        memcpy(val, &v, sizeof(v));
+        *len = sizeof(v);
+        return 0;
+    }
     if (attr == SVM_ATTR_RX_FIFO || attr == SVM_ATTR_TX_FIFO) {
         if (*len < sizeof(v))
             return -EINVAL;
