@@ -54,6 +54,8 @@ for w in port local; do
 done
 two_workers() { [ "$(ngx_workers)" = 2 ]; }
 wait_for 60 two_workers && ok "the workers of before have ended" || not_ok "the workers of before have ended" "$(ps --ppid "$ngx_pid" -o pid,etimes,args)"
+as_before() { [ "$(fds)" = "$before" ]; } # a worker's channel is closed when the master has been told that it has ended
+wait_for 20 as_before
 check_eq "descriptors of the master" "$(fds)" "$before"
 end_pid "$ngx_pid" QUIT
 back() { [ "$(server_counts a)" = "$empty" ]; }
