@@ -36,8 +36,8 @@ enum svm_att_type {
     SVM_ATT_TLS_DEL = 18,   /* svm_att_simple: forget that number; SVM_ATT_OK or _ERROR */
     SVM_ATT_TCP_KEY = 19,   /* svm_att_tcp_key (svm_tcp_key.h): a key for a peer; SVM_ATT_OK (value = number of the set) or _ERROR */
     SVM_ATT_DEVICE = 20,    /* svm_att_device: the interface with this name, or without one with this index; answer SVM_ATT_DEVICE_IS */
-    /* server -> client */
     SVM_ATT_ADDRESS = 21,   /* svm_att_address: of the interfaces of the client's namespace; answer SVM_ATT_ADDRESS_IS */
+    /* server -> client */
     SVM_ATT_WELCOME = 64,   /* svm_att_welcome + fds (below) */
     SVM_ATT_ERROR = 65,     /* svm_att_error: request refused; after HELLO the server hangs up */
     SVM_ATT_SEGMENT = 66,   /* svm_att_segment + fds: a new bank (S, C) or a PAIR segment (PAIR, peer P, peer doorbell) */

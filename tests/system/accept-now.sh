@@ -9,12 +9,6 @@ need python3
 need_stack
 veth_server
 port=7600
-for f in 4 6; do
-    s=S$f
-    for way in none poll set away child; do
-        python_served "v$f: $way, the kernel's peer" in_k "${!s}" accept_now.py $way "$TMP/there" acked
-        python_served "v$f: $way, cut-through" stack "${!s}" accept_now.py $way "$TMP/there"
-    done
-done
+served_by_ways accept_now.py "none poll set away child" "$TMP/there"
 nothing_left
 finish

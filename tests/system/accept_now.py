@@ -70,7 +70,7 @@ def server():
 def client():
     with socket.create_connection((addr, port)) as s:
         s.sendall(b"x")
-        if sys.argv[6:] == ["acked"]:
+        if "LD_PRELOAD" not in os.environ:  # the kernel's: it is there when the byte is
             until(lambda: struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)))[0] == 0, "no answer")
         with open(path, "x", encoding="ascii"):
             pass

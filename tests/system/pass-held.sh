@@ -9,12 +9,6 @@ need python3
 need_stack
 veth_server
 port=7500
-for f in 4 6; do
-    s=S$f
-    for way in child unused thread listener datagram; do
-        python_served "v$f: $way, the kernel's peer" in_k "${!s}" pass_held.py $way
-        python_served "v$f: $way, over loopback or cut-through" stack "${!s}" pass_held.py $way
-    done
-done
+served_by_ways pass_held.py "child unused thread listener datagram"
 nothing_left
 finish

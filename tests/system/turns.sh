@@ -9,12 +9,6 @@ need python3
 need_stack
 veth_server
 port=7400
-for f in 4 6; do
-    s=S$f
-    for way in turns drain away tries; do
-        python_served "v$f: $way, the kernel's peer" in_k "${!s}" turns.py $way "$TMP/lock"
-        python_served "v$f: $way, cut-through" stack "${!s}" turns.py $way "$TMP/lock"
-    done
-done
+served_by_ways turns.py "turns drain away tries" "$TMP/lock"
 nothing_left
 finish

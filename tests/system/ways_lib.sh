@@ -34,6 +34,18 @@ python_served() {
         end_pid "$pid"
     fi
 }
+# served_by_ways SCRIPT "WAY..." ARGUMENT...: the same with each way as the first argument, over IPv4 and IPv6, for the kernel's clients and the stack's
+served_by_ways() {
+    local script=$1 ways=$2 f s way
+    shift 2
+    for f in 4 6; do
+        s=S$f
+        for way in $ways; do
+            python_served "v$f: $way, the kernel's peer" in_k "${!s}" "$script" "$way" "$@"
+            python_served "v$f: $way, cut-through" stack "${!s}" "$script" "$way" "$@"
+        done
+    done
+}
 # Behind the last of these.
 nothing_left() {
     check "nothing is left in the server" wait_for 30 server_is_empty a
